@@ -1,0 +1,4 @@
+"""The agreement in Python: what people sign, how it is packed, hashed and sampled (contracts/SPEC.md).
+
+Pure: no I/O, no clock, no chain. Imports nothing else of this project; everything else may import it.
+"""

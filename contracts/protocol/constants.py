@@ -1,0 +1,51 @@
+"""Constructor constants, the production and the development set (SPEC section 2).
+
+Seconds, units of the token, blocks.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.protocol.records import Record
+
+_Positive = Annotated[int, Field(strict=True, gt=0)]
+
+
+class Constants(Record):
+    """Every number that is fixed when the contracts are deployed. Where they are printed, this is what is printed."""
+
+    unit_wei: _Positive
+    fee_bps: Annotated[int, Field(strict=True, ge=0, lt=10_000)]
+    order_ttl_s: _Positive
+    epoch_max_s: _Positive
+    seed_blocks: _Positive
+    check_wait_s: _Positive
+    settle_wait_s: _Positive
+    charge_window_s: _Positive
+    notice_s: _Positive
+    notice_life_s: _Positive
+    unbond_s: _Positive
+    payout_delay_s: _Positive
+    min_verifier_stake_units: _Positive
+    case_window_s: _Positive
+    commit_window_s: _Positive
+    reveal_window_s: _Positive
+    penalty_multiple: _Positive
+    case_reward_units: _Positive
+    timelock_s: Annotated[int, Field(strict=True, ge=0)]
+
+
+PRODUCTION = Constants(
+    unit_wei=10**9, fee_bps=1000, order_ttl_s=3600, epoch_max_s=3600, seed_blocks=4, check_wait_s=3600,
+    settle_wait_s=43_200, charge_window_s=345_600, notice_s=259_200, notice_life_s=86_400, unbond_s=1_209_600,
+    payout_delay_s=172_800, min_verifier_stake_units=10**12, case_window_s=259_200, commit_window_s=7200,
+    reveal_window_s=7200, penalty_multiple=9, case_reward_units=10**7, timelock_s=172_800,
+)  # fmt: skip
+
+DEVELOPMENT = Constants(
+    unit_wei=10**9, fee_bps=1000, order_ttl_s=120, epoch_max_s=60, seed_blocks=2, check_wait_s=40,
+    settle_wait_s=300, charge_window_s=600, notice_s=600, notice_life_s=600, unbond_s=1800,
+    payout_delay_s=60, min_verifier_stake_units=10**9, case_window_s=400, commit_window_s=15,
+    reveal_window_s=10, penalty_multiple=1, case_reward_units=5_000_000, timelock_s=1,
+)  # fmt: skip

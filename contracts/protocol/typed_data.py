@@ -1,0 +1,136 @@
+"""EIP-712 digests of the protocol's records, packed by hand (SPEC section 3).
+
+Hand-packing costs a tenth of a general encoder; the golden vectors hold it against eth-account's encoder and
+against the contracts.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from contracts.protocol.hashing import from_hex, keccak
+from contracts.protocol.records import Commitment, Lease, NodeRequest, Opening, Order, Terms, Verdict
+
+DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+TERMS_TYPE = (
+    "Terms(bytes32 workloadId,bytes32 inputHash,bytes32 paramsHash,uint8 comparator,uint8 copies,uint8 visibility,"
+    "uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)"
+)
+ORDER_TYPE = "Order(address requester,uint64 spendCap,Terms terms)" + TERMS_TYPE
+COMMITMENT_TYPE = "Commitment(bytes32 orderId,address node,bytes32 outputHash,bytes32 traceCommit,uint32 units)"
+VERDICT_TYPE = "Verdict(bytes32 commitmentDigest,address verifier,bytes32 answerCommit)"
+NODE_KEY_TYPE = "NodeKey(address owner,address node)"
+LEASE_TYPE = "Lease(bytes32 orderId,address node,uint40 expires)"
+NODE_REQUEST_TYPE = "NodeRequest(address node,string action,bytes32 orderId,uint40 timestamp)"
+
+NAME = "Assay"
+VERSION = "1"
+
+
+def _type_hash(type_string: str) -> bytes:
+    return keccak(type_string.encode())
+
+
+_DOMAIN_HASH, _TERMS_HASH, _ORDER_HASH = _type_hash(DOMAIN_TYPE), _type_hash(TERMS_TYPE), _type_hash(ORDER_TYPE)
+_COMMITMENT_HASH, _VERDICT_HASH = _type_hash(COMMITMENT_TYPE), _type_hash(VERDICT_TYPE)
+_NODE_KEY_HASH, _LEASE_HASH = _type_hash(NODE_KEY_TYPE), _type_hash(LEASE_TYPE)
+_NODE_REQUEST_HASH = _type_hash(NODE_REQUEST_TYPE)
+
+
+def _word(value: int | str) -> bytes:
+    """One ABI word: an integer, or 0x hex of an address or bytes32, left-padded."""
+    if isinstance(value, int):
+        return value.to_bytes(32, "big")
+    return from_hex(value).rjust(32, b"\0")
+
+
+def _struct(type_hash: bytes, *words: int | str | bytes) -> bytes:
+    return keccak(type_hash + b"".join(w if isinstance(w, bytes) else _word(w) for w in words))
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where signatures count: one chain, one contract."""
+
+    chain_id: int
+    verifying_contract: str
+
+    @cached_property
+    def separator(self) -> bytes:
+        """The EIP-712 domain separator, 32 bytes."""
+        return _struct(
+            _DOMAIN_HASH,
+            keccak(NAME.encode()),
+            keccak(VERSION.encode()),
+            self.chain_id,
+            self.verifying_contract.lower(),
+        )
+
+    def digest(self, struct_hash: bytes) -> bytes:
+        """The 32 bytes that are signed for a struct."""
+        return keccak(b"\x19\x01" + self.separator + struct_hash)
+
+    def order_id(self, order: Order) -> bytes:
+        """The order's digest, which is its id."""
+        return self.digest(order_struct_hash(order.requester, order.spend_cap, terms_hash(order.terms)))
+
+    def commitment_digest(self, commitment: Commitment) -> bytes:
+        """What a node signs; the digest in its leaf."""
+        c = commitment
+        return self.digest(_struct(_COMMITMENT_HASH, c.order_id, c.node, c.output_hash, c.trace_commit, c.units))
+
+    def verdict_digest(self, verdict: Verdict) -> bytes:
+        """What a verifier signs; the digest in the leaf that pays the check."""
+        return self.digest(_struct(_VERDICT_HASH, verdict.commitment_digest, verdict.verifier, verdict.answer_commit))
+
+    def lease_digest(self, lease: Lease) -> bytes:
+        """What the settler signs when it lends a job."""
+        return self.digest(_struct(_LEASE_HASH, lease.order_id, lease.node, lease.expires))
+
+    def node_request_digest(self, request: NodeRequest) -> bytes:
+        """What a node signs to authenticate a call."""
+        r = request
+        return self.digest(_struct(_NODE_REQUEST_HASH, r.node, keccak(r.action.encode()), r.order_id, r.timestamp))
+
+    def node_key_digest(self, owner: str, node: str) -> bytes:
+        """What a node key signs to join an operator; use StakeManager's domain."""
+        return self.digest(_struct(_NODE_KEY_HASH, owner.lower(), node.lower()))
+
+
+def terms_hash(terms: Terms) -> bytes:
+    """The struct hash of Terms: all that the chain needs of them to check a cap."""
+    t = terms
+    return _struct(
+        _TERMS_HASH, t.workload_id, t.input_hash, t.params_hash, t.comparator, t.copies, t.visibility,
+        t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt,
+    )  # fmt: skip
+
+
+def order_struct_hash(requester: str, spend_cap: int, terms_hash_: bytes) -> bytes:
+    """The struct hash of an Order from the hash of its terms."""
+    return _struct(_ORDER_HASH, requester, spend_cap, terms_hash_)
+
+
+def trace_commit(trace_hash: bytes, order_id: bytes, node: str) -> bytes:
+    """What a commitment shows of a trace hash: unguessable without it, useless to another node or for another order."""
+    return keccak(trace_hash + order_id + from_hex(node))
+
+
+def answer_commit(opening: Opening, commitment_digest: bytes, verifier: str) -> bytes:
+    """What a verdict shows of an answer: bound to the verifier, so that nobody can copy it."""
+    packed = from_hex(opening.trace_hash) + from_hex(opening.output_hash) + opening.units.to_bytes(4, "big")
+    return keccak(packed + commitment_digest + from_hex(verifier))
+
+
+def answer_key(opening: Opening) -> bytes:
+    """Two answers are the same iff their keys are."""
+    return keccak(from_hex(opening.trace_hash) + from_hex(opening.output_hash) + opening.units.to_bytes(4, "big"))
+
+
+def agrees(opening: Opening, commitment: Commitment) -> bool:
+    """Whether what a verifier computed is what the node committed to: trace, output and units."""
+    expected = trace_commit(from_hex(opening.trace_hash), from_hex(commitment.order_id), commitment.node)
+    return (
+        from_hex(commitment.trace_commit) == expected
+        and commitment.output_hash == opening.output_hash
+        and commitment.units == opening.units
+    )

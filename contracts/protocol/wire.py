@@ -1,0 +1,225 @@
+"""What the parties say to a backend over HTTP: strict schemas of requests and answers, and the paths.
+
+Errors are RFC 9457 problem details with a `code`, the offending value and the way out in `detail`.
+Byte strings are 0x hex; inputs and outputs travel as raw bytes under their keccak256.
+
+    GET  /v1/network                       NetworkInfo: deployment, workloads with price sheet, treasury's lane
+    GET  /v1/workloads/{id}                the canonical manifest (raw bytes; hash them)
+    PUT  /v1/blobs/{hash}                  an input (raw body); refused unless the hash is the body's
+    GET  /v1/blobs/{hash}                  raw bytes
+    POST /v1/orders                        SubmitOrder -> OrderView (201, or 200 for the same order again)
+    GET  /v1/orders/{order_id}             OrderView
+    GET  /v1/orders?requester=0x..         list of OrderView
+    GET  /v1/lanes/{requester}/{signer}    LaneView: what the next order's cap must be
+    GET  /v1/nodes                         list of NodeView
+    GET  /v1/epochs                        list of EpochView
+    GET  /v1/log/epochs/{id}.jsonl         the published log of an epoch
+    GET  /v1/log/blobs/{hash}              raw bytes (inputs and outputs of open orders)
+    POST /v1/operator/leases               LeaseRequest -> LeaseGrant, or 204 when there is no job
+    POST /v1/operator/heartbeats           Heartbeat -> LeaseGrant (lease extended)
+    POST /v1/operator/commitments          SubmitCommitment -> Acknowledgement
+    POST /v1/verifier/verdicts             SubmitVerdict -> Acknowledgement
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.protocol.constants import Constants
+from contracts.protocol.records import (
+    Address,
+    Bytes32,
+    Commitment,
+    Lease,
+    NodeRequest,
+    Opening,
+    Order,
+    Record,
+    Signature,
+    Uint32,
+    Units64,
+    Verdict,
+)
+
+ACTION_LEASE = "lease"
+ACTION_HEARTBEAT = "heartbeat"
+REQUEST_TOLERANCE_S = 60
+"""How far a NodeRequest's timestamp may be from the backend's clock, seconds."""
+
+Params = dict[str, Annotated[int, Field(strict=True)]]
+
+
+class PriceSheetEntry(Record):
+    """What the network asks for a workload now, units. Unsigned: the requester signs exact prices."""
+
+    workload_id: Bytes32
+    model: str
+    fixed_price: Units64
+    unit_price: Units64
+    max_units: Uint32
+    unit: str
+
+
+class NetworkInfo(Record):
+    """Where and on what terms this backend works. Everything in it can be checked on chain."""
+
+    chain_id: int
+    escrow: Address
+    stake_manager: Address
+    court: Address
+    token: Address
+    settler: Address
+    treasury: Address
+    treasury_signer: Address
+    first_block: int
+    constants: Constants
+    price_sheet: list[PriceSheetEntry]
+
+
+class SubmitOrder(Record):
+    """A signed order. Its input was put under `terms.input_hash` before; `params` hash to `terms.params_hash`."""
+
+    order: Order
+    signer: Address
+    signature: Signature
+    params: Params
+
+
+class Receipt(Record):
+    """What proves a payment: the leaf and its place."""
+
+    epoch_id: Units64
+    index: Uint32
+    operator_id: Uint32
+    amount_units: Units64
+    commitment_digest: Bytes32
+    siblings: list[Bytes32]
+
+
+OrderState = Literal["queued", "leased", "delivered", "rooted", "paid", "void", "skipped", "expired"]
+
+
+class OrderView(Record):
+    """An order as it stands, derived from facts and time.
+
+    queued: waits for a node. leased: lent to one. delivered: committed, not yet under a root. rooted: under a posted
+    root, in its check period. paid | void | skipped: settled on chain. expired: its deadline passed undelivered,
+    nothing is charged.
+    """
+
+    order_id: Bytes32
+    state: OrderState
+    order: Order
+    signer: Address
+    signature: Signature
+    params: Params
+    node: Address | None
+    commitment: Commitment | None
+    commitment_signature: Signature | None
+    amount_units: Units64 | None
+    receipt: Receipt | None
+
+
+class LaneView(Record):
+    """A lane for its client: what the chain says and what is open. Units.
+
+    The next order's cap is `charged + open_max + its maxPrice`; it is accepted while `open_max + maxPrice <= balance`.
+    """
+
+    requester: Address
+    signer: Address
+    balance: Units64
+    charged: Units64
+    cap_proven: Units64
+    open_max: Units64
+    under_notice: bool
+
+
+class NodeView(Record):
+    """An operator as it stands. Units."""
+
+    operator_id: Uint32
+    nodes: list[Address]
+    stake: Units64
+    locked: Units64
+    earned: Units64
+    claimed: Units64
+    open_max: Units64
+    delivered_jobs: Uint32
+    checked_jobs: Uint32
+    slashed: Units64
+    suspended: bool
+
+
+class EpochView(Record):
+    """An epoch as it stands."""
+
+    epoch_id: Units64
+    rows: Uint32
+    root: Bytes32
+    log_root: Bytes32
+    state: Literal["closing", "posted", "revealed", "settled", "stranded"]
+    post_tx: Bytes32 | None
+    settle_tx: Bytes32 | None
+    charged: Units64
+    void_rows: list[Uint32]
+    skipped_rows: list[Uint32]
+
+
+class LeaseRequest(Record):
+    """A node asks for a job of one workload. action = "lease", order_id zero."""
+
+    request: NodeRequest
+    signature: Signature
+    workload_id: Bytes32
+
+
+class Heartbeat(Record):
+    """A node still works on a job. action = "heartbeat"."""
+
+    request: NodeRequest
+    signature: Signature
+
+
+class LeaseGrant(Record):
+    """A job lent to the asking node. The input lies under `order.terms.input_hash` among the blobs."""
+
+    lease: Lease
+    lease_signature: Signature
+    order: Order
+    signer: Address
+    order_signature: Signature
+    params: Params
+
+
+class SubmitCommitment(Record):
+    """What a node computed. The output was put among the blobs before, under `commitment.output_hash`."""
+
+    commitment: Commitment
+    signature: Signature
+
+
+class SubmitVerdict(Record):
+    """What a verifier computed. `opening` is null when it does not match: then the court hears it first."""
+
+    epoch_id: Units64
+    verdict: Verdict
+    signature: Signature
+    opening: Opening | None
+
+
+class Acknowledgement(Record):
+    """The fact is durable. `digest` names it; `new` is false when the same fact was known before."""
+
+    digest: Bytes32
+    new: bool
+
+
+class Problem(Record):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
