@@ -1,0 +1,185 @@
+"""What follows from the contracts' events: epochs, stakes, keys and cases at any block. A pure fold, no I/O.
+
+Whoever needs the chain's past (verifier, auditor, backend) folds the same events with this, so they cannot differ.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.onchain.events import Event
+
+
+@dataclass(frozen=True)
+class PostedEpoch:
+    """An epoch's post. `log_root` and `root` 32 bytes; `timestamp` of its block, Unix seconds."""
+
+    epoch_id: int
+    root: bytes
+    count: int
+    beacon: bytes
+    log_root: bytes
+    block_number: int
+    timestamp: int
+    tx_hash: bytes
+
+
+@dataclass(frozen=True)
+class SettledEpoch:
+    """An epoch's settlement as its event tells it; the rows are in the transaction's calldata."""
+
+    epoch_id: int
+    charged_units: int
+    fee_units: int
+    skipped_bits: bytes
+    block_number: int
+    timestamp: int
+    tx_hash: bytes
+
+
+@dataclass
+class CaseFile:
+    """A case of the court and everything said in it, in order."""
+
+    case_id: bytes
+    epoch_id: int
+    index: int
+    operator_id: int
+    commitment_digest: bytes
+    penalty_units: int
+    opened: Event
+    said: list[Event] = field(default_factory=list)
+
+    @property
+    def executed(self) -> Event | None:
+        """The event that closed it, or None."""
+        return next((event for event in self.said if event.name == "CaseExecuted"), None)
+
+
+@dataclass
+class History:
+    """The fold. Feed `add` with events in order and the timestamps of their blocks."""
+
+    epochs: dict[int, PostedEpoch] = field(default_factory=dict)
+    settled: dict[int, SettledEpoch] = field(default_factory=dict)
+    cases: dict[bytes, CaseFile] = field(default_factory=dict)
+    owners: dict[int, str] = field(default_factory=dict)
+    node_keys: dict[str, int] = field(default_factory=dict)
+    verifier_keys: dict[str, int] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    _stakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    _admitted: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
+
+    def add(self, events: Iterable[Event], timestamps: dict[int, int]) -> None:
+        """Folds further events. `timestamps`: block number -> Unix seconds, for the blocks of epochs."""
+        for event in events:
+            self.events.append(event)
+            fold = _FOLDS.get(event.name)
+            if fold is not None:
+                fold(self, event, timestamps.get(event.block_number, 0))
+
+    def stake_at(self, operator_id: int, block_number: int) -> int:
+        """An account's stake at the end of a block, units, without what is unbonding."""
+        return int(_at(self._stakes.get(operator_id, []), block_number, 0))
+
+    def active_verifiers_at(self, block_number: int, minimum_units: int) -> dict[int, int]:
+        """Active verifier accounts and their stake at the end of a block."""
+        stakes = {
+            account: self.stake_at(account, block_number)
+            for account, spans in self._admitted.items()
+            if _at(spans, block_number, False)
+        }
+        return {account: stake for account, stake in sorted(stakes.items()) if stake >= minimum_units}
+
+    def verifiers_for(self, operator_id: int, block_number: int, minimum_units: int) -> dict[int, int]:
+        """Active verifiers whose owner is not the operator's."""
+        owner = self.owners.get(operator_id)
+        active = self.active_verifiers_at(block_number, minimum_units)
+        return {account: stake for account, stake in active.items() if self.owners.get(account) != owner}
+
+    def of(self, name: str) -> list[Event]:
+        """All events of one name, in order."""
+        return [event for event in self.events if event.name == name]
+
+
+def _at(points: list[tuple[int, Any]], block_number: int, default: Any) -> Any:
+    value = default
+    for block, new in points:
+        if block > block_number:
+            break
+        value = new
+    return value
+
+
+def _registered(history: History, event: Event, _: int) -> None:
+    history.owners[event.args["id"]] = event.args["owner"]
+
+
+def _node_key(history: History, event: Event, _: int) -> None:
+    history.node_keys[event.args["node"]] = event.args["id"]
+
+
+def _admitted(history: History, event: Event, _: int) -> None:
+    history.verifier_keys[event.args["key"]] = event.args["id"]
+    history._admitted.setdefault(event.args["id"], []).append((event.block_number, True))
+
+
+def _retired(history: History, event: Event, _: int) -> None:
+    history._admitted.setdefault(event.args["id"], []).append((event.block_number, False))
+
+
+def _stake(history: History, event: Event, _: int) -> None:
+    history._stakes.setdefault(event.args["id"], []).append((event.block_number, event.args["stakeUnits"]))
+
+
+def _posted(history: History, event: Event, timestamp: int) -> None:
+    a = event.args
+    history.epochs[a["id"]] = PostedEpoch(
+        a["id"], a["root"], a["count"], a["beacon"], a["logRoot"], event.block_number, timestamp, event.tx_hash
+    )
+
+
+def _settled(history: History, event: Event, timestamp: int) -> None:
+    a = event.args
+    history.settled[a["id"]] = SettledEpoch(
+        a["id"], a["chargedUnits"], a["feeUnits"], a["skippedBits"], event.block_number, timestamp, event.tx_hash
+    )
+
+
+def _case_opened(history: History, event: Event, _: int) -> None:
+    a = event.args
+    history.cases[a["caseId"]] = CaseFile(
+        a["caseId"], a["epochId"], a["index"], a["operatorId"], a["commitmentDigest"], a["penaltyUnits"], event
+    )
+
+
+def _case_said(history: History, event: Event, _: int) -> None:
+    history.cases[event.args["caseId"]].said.append(event)
+
+
+_FOLDS = {
+    "Registered": _registered,
+    "NodeKeyAdded": _node_key,
+    "VerifierAdmitted": _admitted,
+    "VerifierRetired": _retired,
+    "Staked": _stake,
+    "Unbonding": _stake,
+    "Slashed": _stake,
+    "Rewarded": _stake,
+    "EpochPosted": _posted,
+    "EpochSettled": _settled,
+    "CaseOpened": _case_opened,
+    "Appealed": _case_said,
+    "VerdictCommitted": _case_said,
+    "VerdictRevealed": _case_said,
+    "CaseExecuted": _case_said,
+}
+
+
+def read_history(chain: Any, last_block: int) -> History:
+    """The history of a deployment up to a block, read from the chain."""
+    history = History()
+    events = chain.events(chain.deployment.first_block, last_block)
+    blocks = {event.block_number for event in events if event.name in ("EpochPosted", "EpochSettled")}
+    history.add(events, {number: chain.block(number).timestamp for number in sorted(blocks)})
+    return history

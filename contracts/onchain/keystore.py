@@ -1,0 +1,42 @@
+"""Encrypted key files (Web3 Secret Storage, version 3): the only place where a private key rests."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from eth_account import Account
+
+from contracts.protocol.signing import Signer
+
+
+class KeystoreError(Exception):
+    """A key file that is missing, damaged, or locked with another password."""
+
+    code = "keystore"
+
+
+def create_key(path: Path, password: str, *, iterations: int | None = None) -> Signer:
+    """Makes a new key and writes it encrypted, readable by its owner alone. Refuses to overwrite a file."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_key = secrets.token_bytes(32)
+    encrypted = Account.encrypt(private_key, password, iterations=iterations)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise KeystoreError(f"{path} exists; a key is never overwritten, choose another file") from error
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(encrypted, file)
+        file.flush()
+        os.fsync(file.fileno())
+    return Signer(private_key)
+
+
+def load_key(path: Path, password: str) -> Signer:
+    """Opens a key file."""
+    if not path.exists():
+        raise KeystoreError(f"no key file at {path}; make one first, e.g. with `assay keys new`")
+    try:
+        return Signer(bytes(Account.decrypt(path.read_text(), password)))
+    except ValueError as error:
+        raise KeystoreError(f"{path} does not open with this password: {error}") from error
