@@ -1,0 +1,71 @@
+"""The port between the rest of Assay and whatever computes.
+
+An engine turns (input bytes, parameters) of one workload into output bytes, a trace hash and a number of units. It is
+built for one workload and one device and then called any number of times.
+
+What it owes: *the same call gives the same bytes* on every host that may serve the workload, because a verifier
+re-derives all three values and compares them for equality. The trace hash covers everything computed on the way (the
+logits of each position), so it cannot be known without doing the work.
+
+How its work is checked is the engine's own property:
+- `regenerate`: the verifier runs the same generation again, step by step. For plain float engines, whose prefill and
+  decode differ in the last bits.
+- `prefill`: one teacher-forced pass over prompt and completion. For engines whose arithmetic does not depend on how
+  positions are batched.
+
+What it may not know: the network, the chain, orders, prices, keys, or whether the caller is a node or a verifier.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Check = Literal["regenerate", "prefill"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What one run of a workload produced.
+
+    Attributes:
+        output: the answer's bytes, in the canonical form of the engine.
+        trace_hash: 32 bytes over everything computed on the way to the answer.
+        units: how much was done, in the workload's unit of metering (at least 0).
+    """
+
+    output: bytes
+    trace_hash: bytes
+    units: int
+
+    def __post_init__(self) -> None:
+        if len(self.trace_hash) != 32:
+            raise ValueError(f"a trace hash has 32 bytes, this one has {len(self.trace_hash)}")
+        if self.units < 0:
+            raise ValueError(f"units count work done and cannot be {self.units}")
+
+
+class Engine(Protocol):
+    """Computes one workload on one device.
+
+    Attributes:
+        name: the manifest's `engine`.
+        version: the manifest's `engine_version`; it changes whenever the same call could give other bytes.
+        check: how a verifier re-derives the work.
+    """
+
+    name: str
+    version: str
+    check: Check
+
+    def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
+        """Run the workload once.
+
+        Args:
+            input_bytes: the order's input, as hashed into it.
+            params: the order's parameters, by name.
+
+        Raises:
+            InvalidInput: the bytes cannot be run by this workload.
+            InvalidParams: the parameters do not fit its schema.
+        """
+        ...

@@ -1,0 +1,139 @@
+"""The three files of a model, named by digest, and the little that must be known to read them safely.
+
+Only formats that carry nothing but numbers are opened: safetensors and GGUF. A pickle runs code when it is loaded.
+Format of safetensors: 8 bytes little-endian length of a JSON header, the header, then the tensors' bytes.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node_agent.execution.errors import ModelDigestMismatch, UnsafeModelFormat
+
+Format = Literal["safetensors", "gguf"]
+Fp32 = NDArray[np.float32]
+
+CONFIG_KEY = "config_sha256"
+"""Key in the weights' metadata that binds config.json, so that the weights' digest decides the whole model."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation of safetensors
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a model's files lie and what they must hash to.
+
+    Attributes:
+        weights: a safetensors file with Hugging Face LlamaForCausalLM names.
+        tokenizer: tokenizer.json.
+        config: config.json, bound by the weights' metadata.
+        weights_sha256, tokenizer_sha256: hex digests that the store has verified.
+    """
+
+    weights: Path
+    tokenizer: Path
+    config: Path
+    weights_sha256: str
+    tokenizer_sha256: str
+
+
+def is_digest(text: str) -> bool:
+    """Whether the text is a lower-case hex sha256."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_digest(path: Path, expected: str) -> None:
+    """Raise ModelDigestMismatch unless the file hashes to `expected`."""
+    found = sha256_file(path)
+    if found != expected:
+        raise ModelDigestMismatch(
+            f"{path.name} hashes to {found}, but {expected} is required.",
+            way_out="Delete it and pull the model again; if that does not help, the source has changed.",
+            path=str(path),
+            expected=expected,
+            found=found,
+        )
+
+
+def require_safe_format(path: Path) -> Format:
+    """Tell safetensors from GGUF by their first bytes, and refuse everything else.
+
+    Raises:
+        UnsafeModelFormat: a pickle (torch's .bin, .pt and .ckpt are), or anything unknown.
+    """
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[:4] == b"GGUF":
+        return "gguf"
+    header_bytes = int.from_bytes(head[:8], "little")
+    if len(head) == 9 and head[8:9] == b"{" and header_bytes <= _MAX_HEADER_BYTES:
+        return "safetensors"
+    is_pickle = head[:1] == b"\x80" or head[:4] == b"PK\x03\x04"
+    kind = "a pickle, which can run code when it is loaded" if is_pickle else "neither safetensors nor GGUF"
+    raise UnsafeModelFormat(
+        f"{path.name} is {kind}.",
+        way_out="Convert it to safetensors where you trust its author, and use that.",
+        path=str(path),
+        first_bytes=head.hex(),
+    )
+
+
+def bound_config_sha256(weights: Path) -> str | None:
+    """The digest of config.json that the weights' metadata names, or None."""
+    with weights.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    value = header.get("__metadata__", {}).get(CONFIG_KEY)
+    return value if isinstance(value, str) else None
+
+
+def write_safetensors(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    tensor: Callable[[str], Fp32],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write fp32 tensors in name order, one in memory at a time; the same tensors give the same bytes.
+
+    The library's own writer keeps metadata in a hash map, and its layout may change with its version.
+
+    Args:
+        path: the file to write.
+        shapes: shape of each tensor by name.
+        tensor: returns the tensor of a name, in that shape.
+        metadata: text to carry in the header.
+    """
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    offset = 0
+    for name in sorted(shapes):
+        end = offset + 4 * prod(shapes[name])
+        header[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the reference implementation wants the data 8-byte aligned
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        file.writelines(_little_endian(shapes, tensor))
+
+
+def _little_endian(shapes: Mapping[str, tuple[int, ...]], tensor: Callable[[str], Fp32]) -> Iterable[bytes]:
+    for name in sorted(shapes):
+        values = tensor(name)
+        if values.shape != shapes[name]:
+            raise ValueError(f"{name} has shape {values.shape}, but {shapes[name]} was announced")
+        yield np.ascontiguousarray(values, dtype="<f4").tobytes()

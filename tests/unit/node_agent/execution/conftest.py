@@ -1,0 +1,110 @@
+"""Fixtures: a tiny seeded Llama on disk for fast tests, and SmolLM2-135M for those that need a real model."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+import torch
+from tokenizers.pre_tokenizers import ByteLevel
+
+from node_agent.devices import numeric_class, self_test
+from node_agent.execution.float_engine import FloatEngine
+from node_agent.execution.manifest import Manifest
+from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
+from node_agent.models import ModelStore
+
+SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+MakeManifest = Callable[..., Manifest]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def tiny_tokenizer() -> dict[str, object]:
+    """A tokenizer.json with one token a byte and the three control tokens."""
+    vocab = [*SPECIALS, *sorted(ByteLevel.alphabet())]
+    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    return {
+        "version": "1.0",
+        "added_tokens": [{"id": index, "content": name, **flags} for index, name in enumerate(SPECIALS)],
+        "pre_tokenizer": level,
+        "decoder": level,
+        "model": {"type": "BPE", "vocab": {token: index for index, token in enumerate(vocab)}, "merges": []},
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
+    """The self-test's reference Llama as a model on disk."""
+    folder = tmp_path_factory.mktemp("tiny")
+    weights, tokenizer, config = folder / "model.safetensors", folder / "tokenizer.json", folder / "config.json"
+    config.write_text(json.dumps(asdict(self_test.REFERENCE_CONFIG)))
+    tokenizer.write_text(json.dumps(tiny_tokenizer()))
+    state = {name: tensor.numpy() for name, tensor in self_test.reference_state(self_test.REFERENCE_CONFIG).items()}
+    metadata = {CONFIG_KEY: hashlib.sha256(config.read_bytes()).hexdigest()}
+    write_safetensors(weights, {name: array.shape for name, array in state.items()}, state.__getitem__, metadata)
+    return ModelFiles(weights, tokenizer, config, sha256_file(weights), sha256_file(tokenizer))
+
+
+@pytest.fixture(scope="session")
+def make_manifest() -> MakeManifest:
+    """Builds a manifest of this host's class for some files; keyword arguments replace fields."""
+
+    def make(files: ModelFiles, **changes: object) -> Manifest:
+        fields: dict[str, object] = {
+            "model": "tiny",
+            "weights_sha256": files.weights_sha256,
+            "tokenizer_sha256": files.tokenizer_sha256,
+            "engine_version": FloatEngine.version,
+            "numeric_class": numeric_class.current("cpu").digest,
+            "params": {"max_new_tokens": {"minimum": 1, "maximum": 40}},
+            "input": {"encoding": "utf-8", "max_bytes": 200, "max_tokens": 260},
+            "check_price_units": 10,
+            "deterrence": {
+                "honest_cost_ppm": 700_000,
+                "cheat_cost_ppm": 100_000,
+                "detection_ppm": 990_000,
+                "collusion_ppm": 100_000,
+                "false_alarm_ppm": 1_000,
+            },
+        }
+        return Manifest.model_validate(fields | changes)
+
+    return make
+
+
+@pytest.fixture
+def tiny_engine(tiny_files: ModelFiles, make_manifest: MakeManifest) -> FloatEngine:
+    """An engine of the tiny model, fresh for each test so that tests may spoil it."""
+    return FloatEngine.load(tiny_files, make_manifest(tiny_files), "cpu")
+
+
+@pytest.fixture(scope="session")
+def smollm_files() -> ModelFiles:
+    """SmolLM2-135M from the store in $ASSAY_MODELS or ~/.assay/models, pulled if it is not there."""
+    return ModelStore().pull("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def smollm_manifest(smollm_files: ModelFiles, make_manifest: MakeManifest) -> Manifest:
+    """A workload of SmolLM2-135M with room for ordinary prompts."""
+    room = {"encoding": "utf-8", "max_bytes": 8192, "max_tokens": 2048}
+    return make_manifest(smollm_files, model="smollm2-135m", input=room)
+
+
+@pytest.fixture
+def smollm_engine(smollm_files: ModelFiles, smollm_manifest: Manifest) -> FloatEngine:
+    """An engine of SmolLM2-135M, fresh for each test so that tests may spoil it."""
+    return FloatEngine.load(smollm_files, smollm_manifest, "cpu")
+
+
+@pytest.fixture
+def tiny_gguf_parts() -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    """State and tokenizer of the tiny model, from which a test builds a GGUF file."""
+    return self_test.reference_state(self_test.REFERENCE_CONFIG), tiny_tokenizer()

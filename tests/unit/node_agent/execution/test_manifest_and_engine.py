@@ -1,0 +1,58 @@
+"""The workload's manifest as engines read it, and the port."""
+
+from collections.abc import Callable
+
+import pytest
+from pydantic import ValidationError
+
+from node_agent.execution.engine import Engine, Execution
+from node_agent.execution.errors import EngineMismatch
+from node_agent.execution.float_engine import FloatEngine
+from node_agent.execution.manifest import Manifest, new_tokens_range
+from node_agent.execution.model_files import ModelFiles
+
+
+def test_manifest_survives_its_canonical_form(tiny_engine: FloatEngine) -> None:
+    """A manifest read from its canonical bytes is the same workload."""
+    manifest = tiny_engine.manifest
+    again = Manifest.model_validate_json(manifest.canonical())
+    assert again == manifest
+    assert again.workload_id() == manifest.workload_id()
+
+
+def test_every_field_decides_the_workload_id(tiny_files: ModelFiles, make_manifest: Callable[..., Manifest]) -> None:
+    """What decides an answer is in the id that requesters sign."""
+    plain = make_manifest(tiny_files).workload_id()
+    for change in ({"engine_version": "2"}, {"numeric_class": "1" * 64}, {"check_price_units": 11}):
+        assert make_manifest(tiny_files, **change).workload_id() != plain
+
+
+@pytest.mark.parametrize("change", [{"surprise": 1}, {"weights_sha256": "ABC"}, {"check_price_units": 1.0}])
+def test_loose_manifests_are_refused(
+    tiny_files: ModelFiles, make_manifest: Callable[..., Manifest], change: dict[str, object]
+) -> None:
+    """Unknown fields, loose digests and floats have no place in something that is hashed."""
+    with pytest.raises(ValidationError):
+        make_manifest(tiny_files, **change)
+
+
+def test_parameters_are_exactly_the_engines(tiny_files: ModelFiles, make_manifest: Callable[..., Manifest]) -> None:
+    """A parameter that the engine would ignore must not look as if it were obeyed."""
+    one = {"minimum": 1, "maximum": 4}
+    for params in ({}, {"max_new_tokens": one, "top_k": one}, {"max_new_tokens": {"minimum": 0, "maximum": 4}}):
+        with pytest.raises(EngineMismatch):
+            new_tokens_range(make_manifest(tiny_files, params=params))
+
+
+def test_float_engine_is_an_engine(tiny_engine: FloatEngine) -> None:
+    """The type checker holds the port; this holds its constants against the manifest."""
+    engine: Engine = tiny_engine
+    manifest = tiny_engine.manifest
+    assert (engine.name, engine.version, engine.check) == (manifest.engine, manifest.engine_version, manifest.check)
+
+
+@pytest.mark.parametrize(("trace", "units"), [(b"", 1), (bytes(31), 1), (bytes(32), -1)])
+def test_malformed_execution_cannot_be_made(trace: bytes, units: int) -> None:
+    """A result that cannot be signed does not come into being."""
+    with pytest.raises(ValueError, match=r"trace hash|units"):
+        Execution(output=b"", trace_hash=trace, units=units)
