@@ -1,0 +1,65 @@
+# Assay. `make` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check forge-test attacks bench-gas vectors artifacts clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/run: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing what running needs into $(VENV) ..."
+	@$(BIN)/pip install -q -c constraints.txt -e . 2> >(grep -v '^WARNING: Location' >&2)
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run
+	@echo "installing what testing needs into $(VENV) ..."
+	@$(BIN)/pip install -q -c constraints.txt -e '.[dev]' 2> >(grep -v '^WARNING: Location' >&2)
+	@touch $@
+
+contracts/node_modules/.installed: contracts/package.json contracts/package-lock.json
+	@echo "installing forge, anvil, solc and OpenZeppelin into contracts/node_modules ..."
+	@cd contracts && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+demo: $(VENV)/run  ## the main job end to end on embedded parts: jobs, checks, a cheat slashed, payments audited
+	@$(BIN)/assay models pull smollm2-135m
+	@$(BIN)/assay demo $(DEMO)
+
+test: $(VENV)/dev contracts/node_modules/.installed check forge-test  ## everything: forge, pytest, end to end on py-evm and on Anvil
+	@$(BIN)/assay models pull smollm2-135m
+	@$(BIN)/python -m pytest -q tests --durations=10
+
+check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under a minute)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 12
+	@cd contracts && $(FORGE) fmt --check
+	@$(BIN)/python contracts/tools/export_artifacts.py --check
+	@$(BIN)/python -m contracts.vectors.make --check
+	@$(BIN)/python -m pytest -q tests/unit -m 'not model'
+
+FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forge-*/bin/forge)))
+
+forge-test: contracts/node_modules/.installed  ## the Solidity tests
+	@cd contracts && $(FORGE) test
+
+attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
+	@$(BIN)/python -m tests.attacks.table
+
+bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas a job at several sizes, beside the peers
+	@$(BIN)/python -m bench.gas
+
+vectors: $(VENV)/run  ## write the golden vectors anew
+	@$(BIN)/python -m contracts.vectors.make
+
+artifacts: contracts/node_modules/.installed  ## build the contracts and write ABIs and bytecode anew
+	@$(BIN)/python contracts/tools/export_artifacts.py
+
+clean:  ## remove what was installed and built
+	@rm -rf $(VENV) contracts/node_modules contracts/out contracts/cache
