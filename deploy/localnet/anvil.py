@@ -1,0 +1,39 @@
+"""Where Anvil is and how it is started, so that it is the embedded chain's equal."""
+
+import shutil
+from pathlib import Path
+
+from contracts.onchain.chain import connect
+from contracts.onchain.errors import ChainUnavailable
+from contracts.onchain.reverts import explain
+
+_NODE_MODULES = Path(__file__).parents[2] / "contracts" / "node_modules" / "@foundry-rs"
+
+
+class NoAnvil(Exception):
+    """Anvil is not installed."""
+
+    code = "no_anvil"
+
+
+def find_anvil() -> str:
+    """The Anvil binary: on the PATH, or where `make test` installs it."""
+    found = shutil.which("anvil") or next(map(str, _NODE_MODULES.glob("anvil-*/bin/anvil")), None)
+    if found is None:
+        raise NoAnvil("anvil is neither on the PATH nor in contracts/node_modules; run `npm ci` in contracts/")
+    return found
+
+
+def anvil_options(port: int) -> list[str]:
+    """A block a second on the fork and chain id that the embedded chain has too."""
+    return ["--port", str(port), "--hardfork", "prague", "--block-time", "1", "--chain-id", "31337", "--silent"]
+
+
+def answers(rpc_url: str) -> bool:
+    """Whether somebody answers JSON-RPC there."""
+    try:
+        with explain():
+            connect(rpc_url, timeout_s=2.0).eth.block_number  # noqa: B018
+    except ChainUnavailable:
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""`assay demo`: the main job end to end on this machine."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from contracts.protocol.constants import DEVELOPMENT
+from deploy.localnet.facts import cheat_case, gather
+from deploy.localnet.network import Network
+from deploy.localnet.processes import Processes
+from deploy.localnet.report import as_json, show
+from deploy.localnet.scenario import HONEST_NODES, VERIFIERS, Progress, Story, audit_folder, ending
+from node_agent.models import ModelStore, default_root
+from verifier.sampling.source import open_source
+
+demo_app = typer.Typer()
+_CHAINS = ("embedded", "anvil")
+_STAGES = (
+    ("answered", frozenset({"delivered", "rooted", "paid", "void", "skipped"})),
+    ("under a root", frozenset({"rooted", "paid", "void", "skipped"})),
+    ("settled", frozenset({"paid", "void", "skipped"})),
+)
+
+
+@demo_app.command()
+def demo(
+    chain: Annotated[str, typer.Option(help="embedded (py-evm) or anvil")] = "embedded",
+    jobs: Annotated[int, typer.Option(min=1, help="how many jobs are ordered")] = 64,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write the report to this file")] = None,
+    keep: Annotated[Path | None, typer.Option(help="an empty folder to work in, kept with all logs")] = None,
+    models: Annotated[Path | None, typer.Option(help="folder that `assay models pull` fills")] = None,
+) -> None:
+    """Orders real jobs from honest nodes and a cheat, checks, settles, slashes, claims, and audits every payment."""
+    if chain not in _CHAINS:
+        raise typer.BadParameter(f"{chain!r} is neither embedded nor anvil")
+    console = Console()
+    console.print(
+        f"[bold]Assay demo[/bold]: {jobs} jobs of SmolLM2-135M-Instruct, {len(HONEST_NODES)} honest nodes and one that "
+        f"leaves out every fifth layer, {len(VERIFIERS)} verifiers of different owners, on the {chain} chain"
+    )
+    with tempfile.TemporaryDirectory(prefix="assay-demo-") as scratch:
+        root = keep or Path(scratch)
+        report = _run(console, root.resolve(), chain, jobs, ModelStore(models or default_root()))
+    if json_file is not None:
+        json_file.write_text(json.dumps(report, indent=2) + "\n")
+    if not report["audit"]["ok"] or report["unexplained_wei"] != 0:
+        raise typer.Exit(1)
+
+
+def _run(console: Console, root: Path, chain_kind: str, jobs: int, store: ModelStore) -> dict[str, Any]:
+    started = time.monotonic()
+    network = Network(root, Processes(root / "logs"), DEVELOPMENT)
+    with ending(network):
+        with _watching(console, jobs) as progress:
+            story = Story(network, DEVELOPMENT, progress, store, jobs)
+            story.set_up(chain_kind)
+            story.run_jobs()
+            story.finish_cases()
+            story.claim()
+            progress.step("an auditor recomputes everything")
+            audit = _audit(network)
+        facts = gather(story, network.chain(), open_source(f"{network.backend_url}/v1/log"))
+        report = as_json(story, facts, audit, chain_kind=chain_kind, seconds=time.monotonic() - started)
+        show(console, story, facts, report, cheat_case(story, facts))
+    return report
+
+
+def _audit(network: Network) -> dict[str, Any]:
+    """Runs `assay audit` as anybody would: in an empty folder, with the RPC URL, the address and the log's URL."""
+    result = network.root / "audit.json"
+    where = ["--rpc", network.rpc_url, "--escrow", network.deployment.escrow, "--log", f"{network.backend_url}/v1/log"]
+    network.processes.run("audit", ["audit", *where, "--json", str(result)], cwd=audit_folder(network.root))
+    audit: dict[str, Any] = json.loads(result.read_text())
+    return audit
+
+
+@contextmanager
+def _watching(console: Console, jobs: int) -> Iterator[Progress]:
+    """Bars for the jobs' stages under a line that names the present step."""
+    columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {name: bars.add_task(name, total=jobs) for name, _ in _STAGES}
+
+        def count(states: dict[str, int]) -> None:
+            for name, reached in _STAGES:
+                bars.update(tasks[name], completed=sum(n for state, n in states.items() if state in reached))
+
+        yield Progress(step=lambda text: bars.console.print(f"[dim]·[/dim] {text}"), jobs=count)

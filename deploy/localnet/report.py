@@ -1,0 +1,170 @@
+"""The demo's report, for a machine (JSON) and for somebody who never saw this project (tables)."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from contracts.onchain.history import CaseFile
+from contracts.protocol.constants import PRODUCTION, Constants
+from contracts.protocol.hashing import to_hex
+from deploy.localnet.facts import Facts, NodeFacts, is_guilty
+from deploy.localnet.scenario import CHEAT, TOKEN_UNITS, Story
+
+_WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_blocks"))]
+
+
+def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: str, seconds: float) -> dict[str, Any]:
+    """The report of `assay demo --json`."""
+    cheat = story.node_accounts[CHEAT]
+    return {
+        "chain": chain_kind,
+        "epochs": facts.epochs_with_jobs,
+        "jobs": outcomes(story),
+        "unexplained_wei": audit["unexplained_wei"],
+        "audit": {"ok": audit["ok"], "payments_recomputed": audit["payments_recomputed"]},
+        "slashed_nodes": [node.name for node in facts.nodes if node.slashed_units],
+        "nodes": {node.name: node.__dict__ for node in facts.nodes},
+        "requesters": {requester.name: requester.__dict__ for requester in facts.requesters},
+        "gas_per_job": round(facts.gas_per_job),
+        "gas": facts.gas,
+        "check_rate_least": min(facts.rates_of(cheat), default=None),
+        "penalty_multiple": story.constants.penalty_multiple,
+        "cheat_jobs": len(facts.rates_of(cheat)),
+        "miss_chance": facts.miss_chance(cheat),
+        "verdicts": facts.verdicts,
+        "cases": len(facts.history.cases),
+        "seconds": round(seconds, 1),
+    }
+
+
+def outcomes(story: Story) -> dict[str, int]:
+    """Jobs by how they ended."""
+    counts: dict[str, int] = {}
+    for view in story.orders:
+        counts[view.state] = counts.get(view.state, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def show(console: Console, story: Story, facts: Facts, report: dict[str, Any], case: CaseFile | None) -> None:
+    """Prints the report."""
+    console.print()
+    console.print(_jobs(report))
+    console.print(_nodes(facts))
+    console.print(_requesters(facts))
+    if case is not None:
+        console.print(_case(story, facts, case))
+    console.print(_constants(story))
+    _last_lines(console, report)
+
+
+def tokens(units: int) -> str:
+    """An amount in whole tokens, exactly."""
+    sign, units = ("-", -units) if units < 0 else ("", units)
+    whole, rest = divmod(units, TOKEN_UNITS)
+    return f"{sign}{whole}.{rest:09d}".rstrip("0").rstrip(".")
+
+
+_MEANINGS = {
+    "paid": "delivered, not proven wrong: the node earns",
+    "void": "proven wrong before settlement: nobody is charged",
+    "skipped": "the lane could not pay: payable one by one",
+    "expired": "not delivered in time: nothing is charged",
+}
+
+
+def _jobs(report: dict[str, Any]) -> Table:
+    table = Table(title="Jobs by outcome", title_justify="left")
+    for column in ("outcome", "jobs", "what it means"):
+        table.add_column(column, justify="right" if column == "jobs" else "left")
+    for outcome, count in report["jobs"].items():
+        table.add_row(outcome, str(count), _MEANINGS.get(outcome, ""))
+    return table
+
+
+def _nodes(facts: Facts) -> Table:
+    table = Table(title="Nodes (amounts in tokens)", title_justify="left")
+    table.add_column("node")
+    for column in ("jobs", "checked", "cases", "earned", "claimed", "slashed", "stake left"):
+        table.add_column(column, justify="right")
+    for node in facts.nodes:
+        table.add_row(*_node_row(node), style="red" if node.slashed_units else None)
+    return table
+
+
+def _node_row(node: NodeFacts) -> tuple[str, ...]:
+    money = (node.earned_units, node.claimed_units, node.slashed_units, node.stake_units)
+    return (node.name, str(node.delivered), str(node.sampled), str(node.cases), *map(tokens, money))
+
+
+def _requesters(facts: Facts) -> Table:
+    table = Table(title="Requesters: what was signed and what was charged (tokens)", title_justify="left")
+    table.add_column("requester")
+    for column in ("orders", "signed at most", "charged", "left in the lane"):
+        table.add_column(column, justify="right")
+    for r in facts.requesters:
+        table.add_row(r.name, str(r.orders), *map(tokens, (r.signed_units, r.charged_units, r.balance_units)))
+    return table
+
+
+def _case(story: Story, facts: Facts, case: CaseFile) -> Panel:
+    names = {account: name for name, account in {**story.node_accounts, **story.verifier_accounts}.items()}
+    executed = case.executed
+    opened, constants = case.opened.args, story.constants
+    lines = [
+        f"epoch {case.epoch_id}, row {case.index}: a job of [bold]{names[case.operator_id]}[/bold]",
+        f"committed   {to_hex(case.commitment_digest)}",
+        f"opened by   {names[opened['verifierId']]}, {tokens(case.penalty_units)} tokens of the node's stake locked",
+        f"windows     answers committed within {constants.commit_window_s} s, "
+        f"opened within {constants.reveal_window_s} s (production: {PRODUCTION.commit_window_s} s each)",
+    ]
+    for event in case.said:
+        if event.name == "VerdictRevealed":
+            agrees = "agrees with the node" if event.args["agreesWithNode"] else "differs from the node"
+            lines.append(
+                f"computed    {names[event.args['verifierId']]}: trace {to_hex(event.args['traceHash'])[:18]}.., "
+                f"{event.args['units']} units, {agrees}"
+            )
+    if executed is not None:
+        a = executed.args
+        lines.append(f"ruling      {'the node is guilty' if is_guilty(case) else 'dismissed'}")
+        lines.append(
+            f"amounts     slashed {tokens(a['slashedUnits'])}, refunded to the requester {tokens(a['refundUnits'])}"
+            f"{' (the row was VOID: nothing had been charged)' if not a['refundUnits'] else ''}"
+        )
+    count = sum(is_guilty(c) for c in facts.history.cases.values())
+    return Panel("\n".join(lines), title=f"Case file (1 of {count} upheld)", title_align="left", expand=False)
+
+
+def _constants(story: Story) -> Table:
+    table = Table(title="Windows of this run beside production's", title_justify="left")
+    for column in ("constant", "here", "production"):
+        table.add_column(column, justify="left" if column == "constant" else "right")
+    for name in _WINDOWS:
+        here, there = getattr(story.constants, name), getattr(PRODUCTION, name)
+        table.add_row(name, str(here), str(there), style=None if here == there else "yellow")
+    table.add_row("penalty_multiple (k)", str(story.constants.penalty_multiple), str(PRODUCTION.penalty_multiple))
+    return table
+
+
+def _last_lines(console: Console, report: dict[str, Any]) -> None:
+    console.print(
+        f"sampling: least check rate p = {report['check_rate_least']:.3f} at k = {report['penalty_multiple']}; "
+        f"the cheat delivered {report['cheat_jobs']} jobs, so this run would have missed it with chance "
+        f"{report['miss_chance']:.2e}"
+    )
+    gas = report["gas"]
+    console.print(
+        f"gas: {report['gas_per_job']:,} a settled row (post {gas['post']:,}, settle {gas['settle']:,}, "
+        f"claim {gas['claim']:,}; small epochs, see `make bench-gas` for large ones)"
+    )
+    console.print(f"slashed: {', '.join(report['slashed_nodes']) or 'nobody'}")
+    console.print(f"unexplained wei: {report['unexplained_wei']}")
+    audit = report["audit"]
+    verdict = "[green]OK[/green]" if audit["ok"] else "[red]FAILED[/red]"
+    console.print(
+        f"audit: {verdict}, {audit['payments_recomputed']} payments recomputed in an empty folder "
+        "from the RPC URL and the log"
+    )
+    console.print(f"{report['seconds']:.0f} s on the {report['chain']} chain, {report['epochs']} epochs with jobs")

@@ -1,0 +1,77 @@
+"""The Python agreement against the deployed contracts: the same digests, the same domain."""
+
+import random
+
+import pytest
+from eth_account import Account
+from eth_utils.address import to_checksum_address
+from web3 import Web3
+
+from backend.chain.embedded import MNEMONIC
+from contracts.onchain.chain import Chain
+from contracts.onchain.deployment import deploy
+from contracts.onchain.sender import Sender
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.hashing import from_hex
+from contracts.protocol.records import Commitment, Order, Terms, Verdict
+from contracts.protocol.signing import Signer
+from contracts.protocol.typed_data import terms_hash
+from contracts.vectors.make import Maker
+
+pytestmark = pytest.mark.chain
+CASES = 25
+
+
+def deployed(w3: Web3) -> Chain:
+    Account.enable_unaudited_hdwallet_features()
+    sender = Sender(w3, Signer(bytes(Account.from_mnemonic(MNEMONIC).key)))
+    somebody = "0x" + "51" * 20
+    return Chain(w3, deploy(sender, DEVELOPMENT, settler=somebody, treasury=somebody, beacon_anchor="0x" + "11" * 32))
+
+
+def solidity_terms(t: Terms) -> tuple[object, ...]:
+    hashes = (from_hex(t.workload_id), from_hex(t.input_hash), from_hex(t.params_hash))
+    kinds = (t.comparator, t.copies, t.visibility)
+    return (*hashes, *kinds, t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt)
+
+
+def test_digests_are_what_the_contract_computes(w3: Web3) -> None:
+    """Protects: a signature made in Python that the chain reads as somebody else's. Covers: A18"""
+    chain = deployed(w3)
+    domain, call = chain.deployment.domain, chain.escrow.functions
+    maker = Maker(random.randrange(2**32))
+    assert call.domainSeparator().call() == domain.separator
+    for _ in range(CASES):
+        terms = maker.terms()
+        order = Order(requester=maker.address(), spend_cap=maker.uint(2**64 - 1), terms=terms)
+        struct = (to_checksum_address(order.requester), order.spend_cap, solidity_terms(terms))
+        assert call.hashTerms(solidity_terms(terms)).call() == terms_hash(terms)
+        assert call.hashOrder(struct).call() == domain.order_id(order)
+        commitment = Commitment(
+            order_id=maker.hex32(),
+            node=maker.address(),
+            output_hash=maker.hex32(),
+            trace_commit=maker.hex32(),
+            units=maker.uint(2**32 - 1),
+        )
+        assert call.hashCommitment(
+            (
+                from_hex(commitment.order_id),
+                to_checksum_address(commitment.node),
+                from_hex(commitment.output_hash),
+                from_hex(commitment.trace_commit),
+                commitment.units,
+            )
+        ).call() == domain.commitment_digest(commitment)
+        verdict = Verdict(commitment_digest=maker.hex32(), verifier=maker.address(), answer_commit=maker.hex32())
+        assert call.hashVerdict(
+            (
+                from_hex(verdict.commitment_digest),
+                to_checksum_address(verdict.verifier),
+                from_hex(verdict.answer_commit),
+            )
+        ).call() == domain.verdict_digest(verdict)
+    owner, node = to_checksum_address(maker.address()), to_checksum_address(maker.address())
+    assert chain.stakes.functions.hashNodeKey(owner, node).call() == chain.deployment.stake_domain.node_key_digest(
+        owner, node
+    )
