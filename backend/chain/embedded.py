@@ -19,7 +19,13 @@ with warnings.catch_warnings():
     from eth.exceptions import VMError
     from eth.vm.spoof import SpoofTransaction
     from eth_tester import PyEVMBackend
-    from eth_tester.backends.pyevm.serializers import serialize_block, serialize_transaction_receipt
+    from eth_tester.backends.pyevm.serializers import (
+        serialize_block,
+        serialize_transaction,
+        serialize_transaction_receipt,
+    )
+
+from contracts.protocol.hashing import keccak
 
 CHAIN_ID = 31337
 MNEMONIC = "test test test test test test test test test test test junk"
@@ -55,6 +61,7 @@ class _Index:
     blocks: list[Json] = field(default_factory=list)
     number_of: dict[str, int] = field(default_factory=dict)
     transactions: dict[str, Json] = field(default_factory=dict)
+    pending: dict[str, Json] = field(default_factory=dict)
     receipts: dict[str, Json] = field(default_factory=dict)
 
 
@@ -78,7 +85,7 @@ class EmbeddedChain:
             "eth_feeHistory": self._fee_history,
             "eth_getBlockByNumber": self._block_by_number,
             "eth_getBlockByHash": self._block_by_hash,
-            "eth_getTransactionByHash": lambda tx_hash: self._index.transactions.get(tx_hash.lower()),
+            "eth_getTransactionByHash": self._transaction,
             "eth_getTransactionReceipt": lambda tx_hash: self._index.receipts.get(tx_hash.lower()),
             "eth_getLogs": self._logs,
             "eth_getBalance": self._balance,
@@ -120,8 +127,10 @@ class EmbeddedChain:
             )
             receipt = _receipt_json(raw, first_log)
             first_log += len(receipt["logs"])
-            self._index.receipts[receipt["transactionHash"]] = receipt
-            self._index.transactions[transactions[position]["hash"]] = transactions[position]
+            tx_hash = receipt["transactionHash"]
+            self._index.receipts[tx_hash] = receipt
+            self._index.transactions[tx_hash] = transactions[position]
+            self._index.pending.pop(tx_hash, None)
         record = _block_json(header, transactions)
         self._index.number_of[record["hash"]] = block.number
         self._index.blocks.append(record)
@@ -150,6 +159,10 @@ class EmbeddedChain:
         if full:
             return {**block, "transactions": [self._index.transactions[tx_hash] for tx_hash in block["transactions"]]}
         return block
+
+    def _transaction(self, tx_hash: str) -> Json | None:
+        name = tx_hash.lower()
+        return self._index.transactions.get(name) or self._index.pending.get(name)
 
     def _logs(self, query: Json) -> list[Json]:
         if "blockHash" in query:
@@ -254,10 +267,19 @@ class EmbeddedChain:
 
     def _send(self, raw: str) -> str:
         with self._lock:
+            tx_hash = data(keccak(bytes.fromhex(raw[2:])))
+            if self._transaction(tx_hash) is not None:
+                raise RpcError(_SERVER_ERROR, "already known")
             try:
-                return data(self._backend.send_raw_transaction(bytes.fromhex(raw[2:])))
+                self._backend.send_raw_transaction(bytes.fromhex(raw[2:]))
             except ValidationError as error:
                 raise RpcError(_SERVER_ERROR, _as_node_says(str(error))) from error
+            block = self._chain.get_block()
+            last = len(block.transactions) - 1
+            self._index.pending[tx_hash] = _transaction_json(
+                serialize_transaction(block, block.transactions[last], last, is_pending=True)
+            )
+            return tx_hash
 
     def run(self, stop: threading.Event, block_time_s: float = 1.0) -> None:
         """Mines a block each `block_time_s` until `stop` is set."""
@@ -314,13 +336,14 @@ def _block_json(block: Json, transactions: list[Json]) -> Json:
 
 
 def _transaction_json(transaction: Json) -> Json:
+    pending = transaction["block_hash"] is None
     record: Json = {
         "type": quantity(transaction["type"]),
         "hash": data(transaction["hash"]),
         "nonce": quantity(transaction["nonce"]),
-        "blockHash": data(transaction["block_hash"]),
-        "blockNumber": quantity(transaction["block_number"]),
-        "transactionIndex": quantity(transaction["transaction_index"]),
+        "blockHash": None if pending else data(transaction["block_hash"]),
+        "blockNumber": None if pending else quantity(transaction["block_number"]),
+        "transactionIndex": None if pending else quantity(transaction["transaction_index"]),
         "from": data(transaction["from"]),
         "to": data(transaction["to"]) if transaction["to"] else None,
         "value": quantity(transaction["value"]),

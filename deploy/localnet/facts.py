@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hexbytes import HexBytes
+
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.history import CaseFile, History, read_history
-from contracts.protocol.hashing import to_hex
-from contracts.protocol.log import VerdictEntry
 from contracts.protocol.sampling import CERTAIN
-from deploy.localnet.scenario import CHEAT, Story
+from deploy.localnet.scenario import CHEAT, NODES, VERIFIERS, Story
 from verifier.sampling.epoch_log import LogBook, read_epoch
 from verifier.sampling.sample import DrawnRow, draw_epoch, read_seed
 from verifier.sampling.source import LogSource
@@ -31,6 +31,20 @@ class NodeFacts:
 
 
 @dataclass(frozen=True)
+class VerifierFacts:
+    """One verifier at the end. `verdicts` published, of which `paid` were settled by now; the rest waits for the next
+    epoch. Units."""
+
+    name: str
+    account: int
+    verdicts: int
+    paid: int
+    cases: int
+    earned_units: int
+    rewarded_units: int
+
+
+@dataclass(frozen=True)
 class RequesterFacts:
     """One requester at the end. Units."""
 
@@ -48,8 +62,8 @@ class Facts:
     history: History
     rows: list[DrawnRow]
     nodes: list[NodeFacts]
+    verifiers: list[VerifierFacts]
     requesters: list[RequesterFacts]
-    verdicts: int
     gas: dict[str, int]
     settled_rows: int
 
@@ -84,18 +98,12 @@ def gather(story: Story, chain: Chain, source: LogSource) -> Facts:
         seed = read_seed(chain, history, epoch_id)
         if seed is not None:
             rows += draw_epoch(history, book, chain.deployment.constants, epoch_id, seed)
-    verdicts = {
-        to_hex(chain.deployment.domain.verdict_digest(entry.verdict))
-        for epoch_id in history.epochs
-        for entry in book.epochs[epoch_id].entries
-        if isinstance(entry, VerdictEntry)
-    }
     return Facts(
         history=history,
         rows=rows,
-        nodes=[_node(story, chain, history, rows, name) for name in story.node_accounts],
+        nodes=[_node(story, chain, history, rows, name) for name in NODES],
+        verifiers=[_verifier(story, chain, history, book, name) for name in VERIFIERS],
         requesters=[_requester(story, chain, name) for name in story.requesters],
-        verdicts=len(verdicts),
         gas=_gas(chain, history),
         settled_rows=sum(history.epochs[epoch_id].count for epoch_id in history.settled),
     )
@@ -112,10 +120,27 @@ def _node(story: Story, chain: Chain, history: History, rows: list[DrawnRow], na
         delivered=len(own),
         sampled=sum(row.sampled for row in own),
         cases=sum(case.operator_id == account for case in history.cases.values()),
-        earned_units=money["earned"],
-        claimed_units=money["claimed"],
+        earned_units=money["earnedUnits"],
+        claimed_units=money["claimedUnits"],
         stake_units=history.stake_at(account, chain.head().number),
         slashed_units=sum(event.args["units"] for event in slashes),
+    )
+
+
+def _verifier(story: Story, chain: Chain, history: History, book: LogBook, name: str) -> VerifierFacts:
+    account = story.verifier_accounts[name]
+    verdicts = [entry for log in book.epochs.values() for entry in log.verdicts.values()]
+    paid = [log.epoch_id for log in book.epochs.values() for row in log.rows if row.operator_id == account]
+    joined = [event for event in history.of("VerdictRevealed") if event.args["verifierId"] == account]
+    rewards = [event for event in history.of("Rewarded") if event.args["id"] == account]
+    return VerifierFacts(
+        name=name,
+        account=account,
+        verdicts=sum(history.verifier_keys[entry.verdict.verifier] == account for entry in verdicts),
+        paid=sum(epoch_id in history.settled for epoch_id in paid),
+        cases=len(joined),
+        earned_units=as_dict(chain.escrow.functions.operators(account).call())["earnedUnits"],
+        rewarded_units=sum(event.args["units"] for event in rewards),
     )
 
 
@@ -127,8 +152,8 @@ def _requester(story: Story, chain: Chain, name: str) -> RequesterFacts:
         name=name,
         orders=len(own),
         signed_units=sum(view.order.terms.max_price for view in own),
-        charged_units=lane["charged"],
-        balance_units=lane["balance"],
+        charged_units=lane["chargedUnits"],
+        balance_units=lane["balanceUnits"],
     )
 
 
@@ -138,10 +163,11 @@ def _gas(chain: Chain, history: History) -> dict[str, int]:
         "settle": [epoch.tx_hash for epoch in history.settled.values()],
         "claim": [event.tx_hash for event in history.of("Claimed")],
     }
-    return {
-        what: sum(int(chain.w3.eth.get_transaction_receipt(to_hex(h))["gasUsed"]) for h in found)  # type: ignore[arg-type]
-        for what, found in hashes.items()
-    }
+    return {what: sum(_gas_used(chain, tx_hash) for tx_hash in found) for what, found in hashes.items()}
+
+
+def _gas_used(chain: Chain, tx_hash: bytes) -> int:
+    return int(chain.w3.eth.get_transaction_receipt(HexBytes(tx_hash))["gasUsed"])
 
 
 def cheat_case(story: Story, facts: Facts) -> CaseFile | None:

@@ -33,7 +33,7 @@ def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: st
         "penalty_multiple": story.constants.penalty_multiple,
         "cheat_jobs": len(facts.rates_of(cheat)),
         "miss_chance": facts.miss_chance(cheat),
-        "verdicts": facts.verdicts,
+        "verifiers": {verifier.name: verifier.__dict__ for verifier in facts.verifiers},
         "cases": len(facts.history.cases),
         "seconds": round(seconds, 1),
     }
@@ -52,6 +52,7 @@ def show(console: Console, story: Story, facts: Facts, report: dict[str, Any], c
     console.print()
     console.print(_jobs(report))
     console.print(_nodes(facts))
+    console.print(_verifiers(facts))
     console.print(_requesters(facts))
     if case is not None:
         console.print(_case(story, facts, case))
@@ -96,6 +97,17 @@ def _nodes(facts: Facts) -> Table:
 def _node_row(node: NodeFacts) -> tuple[str, ...]:
     money = (node.earned_units, node.claimed_units, node.slashed_units, node.stake_units)
     return (node.name, str(node.delivered), str(node.sampled), str(node.cases), *map(tokens, money))
+
+
+def _verifiers(facts: Facts) -> Table:
+    table = Table(title="Verifiers (amounts in tokens; unpaid verdicts wait for the next epoch)", title_justify="left")
+    table.add_column("verifier")
+    for column in ("verdicts", "of these paid", "cases", "earned by checks", "earned in court"):
+        table.add_column(column, justify="right")
+    for v in facts.verifiers:
+        counts = (str(v.verdicts), str(v.paid), str(v.cases))
+        table.add_row(v.name, *counts, tokens(v.earned_units), tokens(v.rewarded_units))
+    return table
 
 
 def _requesters(facts: Facts) -> Table:

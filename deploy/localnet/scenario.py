@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from backend.client.sdk import AssayClient
 from eth_utils.address import to_checksum_address
 
+from backend.client.jobs import AssayClient
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import read_history
 from contracts.onchain.keystore import create_key, load_key
@@ -77,8 +77,8 @@ class Story:
         owners = self._make_keys()
         self._fund(owners)
         network.start_beacon()
-        manifest = workload.manifest(self.store)
         self.progress.step("starting the backend")
+        manifest = workload.manifest(self.store)
         network.start_backend(
             manifest,
             fixed_price=workload.FIXED_PRICE_UNITS,
@@ -86,13 +86,11 @@ class Story:
             max_units=workload.MAX_NEW_TOKENS,
         )
         network.start_worker(epoch_s=EPOCH_S, confirmations=CONFIRMATIONS)
-        self.progress.step("registering and staking verifiers and nodes")
-        with ThreadPoolExecutor(4) as pool:
-            verifiers = pool.submit(self._register_verifiers, owners)
-            list(pool.map(self._init_node, NODES))
+        self.progress.step("verifiers and nodes register, stake, and start (each loads the model)")
+        with ThreadPoolExecutor(3) as pool:
+            verifiers = pool.submit(self._join_verifiers, owners)
+            list(pool.map(self._join_node, NODES))
             verifiers.result()
-        self.progress.step("starting verifiers and nodes (each loads the model)")
-        self._start_workers()
 
     def _make_keys(self) -> dict[str, Signer]:
         """Owner keys of operators and verifiers, requesters' wallets, by party. Encrypting takes a second each."""
@@ -118,7 +116,7 @@ class Story:
         for requester in self.requesters.values():
             network.fund_lane(requester, LANE_UNITS)
 
-    def _register_verifiers(self, owners: dict[str, Signer]) -> None:
+    def _join_verifiers(self, owners: dict[str, Signer]) -> None:
         keys = {}
         for name in VERIFIERS:
             party = self.network.party(name)
@@ -130,8 +128,10 @@ class Story:
             self.verifier_accounts[name], keys[account] = account, key
         self.network.founder().pay(list(keys.values()), 10**18)
         self.network.admit_verifiers(keys)
+        for name in VERIFIERS:
+            self.network.start_verifier(name, self.store.root)
 
-    def _init_node(self, name: str) -> None:
+    def _join_node(self, name: str) -> None:
         party = self.network.party(name)
         payout = create_key(party.key("payout"), party.password).address
         stake = ["--payout", to_checksum_address(payout), "--stake", str(NODE_STAKE_UNITS // TOKEN_UNITS)]
@@ -141,15 +141,8 @@ class Story:
         chain = self.network.chain()
         account = chain.stakes.functions.operatorIdOf(to_checksum_address(owner.address)).call()
         self.node_accounts[name] = int(account)
-
-    def _start_workers(self) -> None:
-        network, models = self.network, self.store.root
-        manifest = network.root / "manifest.json"
-        for name in VERIFIERS:
-            network.start_verifier(name, models)
-        for name in HONEST_NODES:
-            network.start_node(name, models, manifest)
-        network.start_node(CHEAT, models, manifest, program=("-m", "deploy.localnet.cheat"))
+        program = ("-m", "deploy.localnet.cheat") if name == CHEAT else ("node", "run")
+        self.network.start_node(name, self.store.root, self.network.root / "manifest.json", program=program)
 
     # -- jobs
 
@@ -198,7 +191,7 @@ class Story:
     def claim(self) -> None:
         """Every node claims what it earned, with its own command."""
         self.progress.step("operators claim what they earned")
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(len(NODES)) as pool:
             list(pool.map(self._claim_one, NODES))
 
     def _claim_one(self, name: str) -> None:
