@@ -51,7 +51,7 @@ class Chain:
         checksummed = to_checksum_address(address)
         if not self.w3.eth.get_code(checksummed):
             raise NoContract(name=name, address=address)
-        return self.w3.eth.contract(address=checksummed, abi=artifact(name).abi)
+        return self.w3.eth.contract(address=checksummed, abi=artifact(name).abi, decode_tuples=True)
 
     def head(self) -> Block:
         """The latest block."""

@@ -6,8 +6,7 @@ from functools import cache
 from typing import Any
 
 from eth_abi.abi import decode
-from requests.exceptions import ConnectionError as _ConnectionError
-from requests.exceptions import Timeout as _Timeout
+from requests.exceptions import RequestException
 from web3.exceptions import ContractLogicError, Web3RPCError
 
 from contracts.onchain.artifacts import CONTRACTS, artifact
@@ -26,7 +25,7 @@ def explain() -> Iterator[None]:
         raise decode_revert(error.data if isinstance(error.data, str) else None, str(error)) from error
     except Web3RPCError as error:
         raise Reverted(str(error.args[0])) from error
-    except (_ConnectionError, _Timeout) as error:
+    except RequestException as error:
         raise ChainUnavailable("the RPC endpoint", str(error)) from error
 
 

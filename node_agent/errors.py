@@ -1,0 +1,184 @@
+"""What can go wrong between a node, a backend and the chain. What can go wrong while computing: `execution/errors.py`.
+
+    AgentError
+    ├── SetupError                 fatal: the agent does not start
+    │   ├── PasswordMissing            no password for the keystore
+    │   ├── BadSetting                 an option that cannot be used
+    │   ├── NotRegistered              the node's key belongs to no operator
+    │   ├── NotFunded                  an account lacks what a transaction needs
+    │   └── ForeignBackend             the backend works on another deployment
+    ├── BackendError               the loop reports it, waits and goes on
+    │   ├── BackendUnavailable         no answer, or only 5xx, after every attempt
+    │   ├── BackendRefused             an RFC 9457 problem: carries the backend's own code and words
+    │   └── BadAnswer                  not what contracts.protocol.wire says, too large, or of another hash
+    ├── LeaseRejected              nothing is computed, nothing is signed
+    │   ├── ForgedLease                not the settler's signature, or not this node's, or over
+    │   ├── ForgedOrder                not the order that its signer signed
+    │   ├── AlteredJob                 input, parameters or workload are not those of the order
+    │   └── UnpayableJob               its price, deadline or lane do not pay for the work
+    ├── JobAbandoned               nothing is signed
+    │   ├── EngineFailed               the engine raised
+    │   └── LeaseLost                  the lease ran out while the engine worked
+    ├── NotRooted                  own delivered jobs stay without a root: the agent stops asking for more
+    ├── JournalError               fatal: what cannot be written down is not signed
+    └── NotSettleable              a leaf that cannot be settled by its node (now)
+
+Every error has a machine-readable `code`, the offending `values`, and a `way_out`: what the reader can do about it.
+"""
+
+from typing import ClassVar
+
+
+class AgentError(Exception):
+    """Base of all errors here. `str()` is the message followed by the way out.
+
+    Attributes:
+        code: stable, machine-readable name of the kind of error.
+        values: the offending values and the limits they broke, by name.
+        way_out: one sentence: what to do.
+    """
+
+    code: ClassVar[str] = "agent_error"
+
+    def __init__(self, message: str, *, way_out: str, **values: object) -> None:
+        super().__init__(f"{message} {way_out}")
+        self.message = message
+        self.way_out = way_out
+        self.values = values
+
+
+class SetupError(AgentError):
+    """Thrown before the agent serves: it cannot start as it is set up."""
+
+    code = "setup_error"
+
+
+class PasswordMissing(SetupError):
+    """Thrown when a key file must be opened and ASSAY_PASSWORD is not set."""
+
+    code = "password_missing"
+
+
+class BadSetting(SetupError):
+    """Thrown when an option's value cannot be used."""
+
+    code = "bad_setting"
+
+
+class NotRegistered(SetupError):
+    """Thrown when the node's key is no operator's on this deployment."""
+
+    code = "not_registered"
+
+
+class NotFunded(SetupError):
+    """Thrown when the owner lacks gas or tokens for what it is about to send."""
+
+    code = "not_funded"
+
+
+class ForeignBackend(SetupError):
+    """Thrown when a backend names other contracts or another settler than the deployment file."""
+
+    code = "foreign_backend"
+
+
+class BackendError(AgentError):
+    """Thrown when a call to a backend brought nothing that can be used."""
+
+    code = "backend_error"
+
+
+class BackendUnavailable(BackendError):
+    """Thrown when every attempt ended in a transport error or a 5xx."""
+
+    code = "backend_unavailable"
+
+
+class BackendRefused(BackendError):
+    """Thrown when the backend answered with problem details.
+
+    Attributes:
+        reason: the backend's `code`.
+        status: HTTP status.
+        final: False for answers that mean "not now", so that the same call may succeed later.
+    """
+
+    code = "backend_refused"
+
+    def __init__(self, *, status: int, reason: str, detail: str, call: str) -> None:
+        super().__init__(f"{call} was refused with {status} {reason}:", way_out=detail, status=status, reason=reason)
+        self.status, self.reason = status, reason
+        self.final = status not in (408, 425, 429)
+
+
+class BadAnswer(BackendError):
+    """Thrown when an answer is not what the agreement says. Nothing of it is used."""
+
+    code = "bad_answer"
+
+
+class LeaseRejected(AgentError):
+    """Thrown when a granted job does not check out."""
+
+    code = "lease_rejected"
+
+
+class ForgedLease(LeaseRejected):
+    """Thrown when a lease is not signed by the deployment's settler, names another node or order, or is over."""
+
+    code = "forged_lease"
+
+
+class ForgedOrder(LeaseRejected):
+    """Thrown when an order's signature is not its signer's."""
+
+    code = "forged_order"
+
+
+class AlteredJob(LeaseRejected):
+    """Thrown when input, parameters or workload are not those that the order's hashes name."""
+
+    code = "altered_job"
+
+
+class UnpayableJob(LeaseRejected):
+    """Thrown when an order pays less than the node asks, ends too soon or too late, or its lane does not cover it."""
+
+    code = "unpayable_job"
+
+
+class JobAbandoned(AgentError):
+    """Thrown when a job ends without an answer. Nothing was signed for it."""
+
+    code = "job_abandoned"
+
+
+class EngineFailed(JobAbandoned):
+    """Thrown when the engine raised; carries its error's code or type."""
+
+    code = "engine_failed"
+
+
+class LeaseLost(JobAbandoned):
+    """Thrown when the lease had run out before the answer was there."""
+
+    code = "lease_lost"
+
+
+class NotRooted(AgentError):
+    """Thrown when too many delivered jobs are not under a root after twice the longest epoch."""
+
+    code = "not_rooted"
+
+
+class JournalError(AgentError):
+    """Thrown when the journal belongs to another key or deployment, or cannot be read or written."""
+
+    code = "journal_error"
+
+
+class NotSettleable(AgentError):
+    """Thrown when a leaf is unknown, not under its root, paid already, or not yet open to be settled one by one."""
+
+    code = "not_settleable"

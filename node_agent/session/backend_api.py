@@ -1,0 +1,214 @@
+"""The operator's calls of a backend's HTTP interface (contracts.protocol.wire), typed.
+
+Checks shapes, sizes and hashes; whether a lease or receipt is *true* is checked by whoever uses it. Transport errors
+and 5xx are tried again with growing, jittered pauses ("full jitter", AWS Architecture Blog 2015); a refusal is an
+answer and is not. Redirects are not followed.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.records import Record
+from contracts.protocol.wire import (
+    Acknowledgement,
+    Heartbeat,
+    LeaseGrant,
+    LeaseRequest,
+    NetworkInfo,
+    OrderView,
+    Problem,
+    SubmitCommitment,
+)
+from node_agent.errors import BackendRefused, BackendUnavailable, BadAnswer
+
+log = logging.getLogger(__name__)
+
+MAX_JSON_BYTES = 1 << 20
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "assay-node"}
+
+_R = TypeVar("_R", bound=Record)
+
+
+class BackendApi:
+    """A backend at a base URL. May be called from several threads.
+
+    Args:
+        base_url: e.g. "http://localhost:8000".
+        attempts: how often an idempotent call is tried in all.
+        timeout_s: of each attempt.
+        pause: waits that many seconds; pass an event's `wait` so that a shutdown is not held up.
+        transport: tests pass their own.
+
+    Every call raises BackendUnavailable, BackendRefused or BadAnswer.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        attempts: int = 4,
+        timeout_s: float = 20.0,
+        pause: Callable[[float], object] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._attempts, self._pause = attempts, pause
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, headers=_HEADERS, transport=transport)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def network(self) -> NetworkInfo:
+        """Where and on what terms the backend works."""
+        return _parse(NetworkInfo, self._get("/v1/network"), "network")
+
+    def manifest(self, workload_id: str) -> Manifest:
+        """The manifest behind a workload id, whose hash it must have."""
+        body = self._get(f"/v1/workloads/{workload_id}")
+        _require_hash(body, workload_id, "The manifest")
+        manifest = _parse(Manifest, body, "manifest")
+        if manifest.workload_id() != workload_id:
+            raise BadAnswer(
+                f"The manifest of {workload_id} is not spelt canonically.",
+                way_out="Tell the backend's operator; its workload cannot be served.",
+                workload_id=workload_id,
+            )
+        return manifest
+
+    def blob(self, name: str, max_bytes: int) -> bytes:
+        """The bytes whose keccak256 is `name`; at most `max_bytes` are read."""
+        body = self._get(f"/v1/blobs/{name}", max_bytes)
+        _require_hash(body, name, "The blob")
+        return body
+
+    def put_blob(self, data: bytes) -> str:
+        """Stores bytes under their keccak256, and returns that name."""
+        name = to_hex(keccak(data))
+        self._call("PUT", f"/v1/blobs/{name}", data, attempts=self._attempts)
+        return name
+
+    def lease(self, request: LeaseRequest) -> LeaseGrant | None:
+        """A job, or None when there is none. One attempt: the caller asks again anyway."""
+        body = self._post("/v1/operator/leases", request, attempts=1)
+        return _parse(LeaseGrant, body, "lease") if body else None
+
+    def heartbeat(self, heartbeat: Heartbeat) -> LeaseGrant:
+        """Extends a lease. One attempt: the next heartbeat is the next one."""
+        return _parse(LeaseGrant, self._post("/v1/operator/heartbeats", heartbeat, attempts=1), "heartbeat")
+
+    def submit(self, commitment: SubmitCommitment) -> Acknowledgement:
+        """Hands over a commitment; the same one again is acknowledged again."""
+        body = self._post("/v1/operator/commitments", commitment, attempts=self._attempts)
+        return _parse(Acknowledgement, body, "acknowledgement")
+
+    def order(self, order_id: str) -> OrderView:
+        """An order as the backend sees it."""
+        return _parse(OrderView, self._get(f"/v1/orders/{order_id}"), "order")
+
+    def _get(self, path: str, max_bytes: int = MAX_JSON_BYTES) -> bytes:
+        return self._call("GET", path, None, attempts=self._attempts, max_bytes=max_bytes)
+
+    def _post(self, path: str, record: Record, *, attempts: int) -> bytes:
+        return self._call("POST", path, record.model_dump_json().encode(), attempts=attempts)
+
+    def _call(
+        self, method: str, path: str, body: bytes | None, *, attempts: int, max_bytes: int = MAX_JSON_BYTES
+    ) -> bytes:
+        for attempt in range(1, attempts + 1):
+            try:
+                return self._once(method, path, body, max_bytes)
+            except BackendUnavailable as error:
+                if attempt == attempts:
+                    raise
+                log.info("attempt %d of %d: %s", attempt, attempts, error.message)
+                self._pause(random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))
+        raise ValueError(f"attempts must be positive, not {attempts}")
+
+    def _once(self, method: str, path: str, body: bytes | None, max_bytes: int) -> bytes:
+        call = f"{method} {self.base_url}{path}"
+        kind = "application/json" if method == "POST" else "application/octet-stream"
+        headers = {"Content-Type": kind} if body is not None else {}
+        try:
+            with self._http.stream(method, path, content=body, headers=headers) as response:
+                answer = _read(response, max_bytes if response.is_success else MAX_JSON_BYTES, call)
+        except httpx.TransportError as error:
+            raise BackendUnavailable(
+                f"{call} brought no answer: {type(error).__name__} {error}.",
+                way_out="Check the backend's URL and that it runs; the agent tries again by itself.",
+                call=call,
+            ) from error
+        if response.is_success:
+            return answer
+        raise _refusal(response.status_code, answer, call)
+
+
+def _read(response: httpx.Response, max_bytes: int, call: str) -> bytes:
+    """The raw body, given up as soon as it is longer than it may be."""
+    parts, size = [], 0
+    for part in response.iter_raw():
+        size += len(part)
+        if size > max_bytes:
+            raise BadAnswer(
+                f"{call} answered with more than {max_bytes} bytes.",
+                way_out="Nothing of it was used; tell the backend's operator.",
+                call=call,
+                max_bytes=max_bytes,
+            )
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _refusal(status: int, body: bytes, call: str) -> BackendUnavailable | BackendRefused | BadAnswer:
+    try:
+        problem = Problem.model_validate_json(body)
+        reason, detail = problem.code, problem.detail
+    except ValidationError:  # a proxy in between, or no backend at all: say what came
+        reason, detail = "no_problem_details", f"The body is {body[:200]!r}; is this the URL of a backend?"
+    if status >= 500:
+        return BackendUnavailable(
+            f"{call} failed with {status} {reason}: {detail}",
+            way_out="The agent tries again by itself; if it lasts, tell the backend's operator.",
+            call=call,
+            status=status,
+        )
+    if 400 <= status < 500:
+        return BackendRefused(status=status, reason=reason, detail=detail, call=call)
+    return BadAnswer(
+        f"{call} answered with status {status}.",
+        way_out="Use the backend's own URL; redirects are not followed.",
+        call=call,
+        status=status,
+    )
+
+
+def _parse(record: type[_R], body: bytes, what: str) -> _R:
+    try:
+        return record.model_validate_json(body)
+    except ValidationError as error:
+        where = "; ".join(f"{'.'.join(map(str, e['loc'])) or '$'}: {e['msg']}" for e in error.errors()[:5])
+        raise BadAnswer(
+            f"The backend's {what} is not what the protocol says: {where}.",
+            way_out="Nothing of it was used; agent and backend may be of different releases.",
+            body=body[:200],
+        ) from error
+
+
+def _require_hash(body: bytes, name: str, what: str) -> None:
+    found = to_hex(keccak(body))
+    if found != name:
+        raise BadAnswer(
+            f"{what} asked for as {name} hashes to {found}.",
+            way_out="Nothing of it was used; tell the backend's operator.",
+            expected=name,
+            found=found,
+        )

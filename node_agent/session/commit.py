@@ -1,0 +1,80 @@
+"""From a finished execution to an acknowledged commitment: write down, sign, upload, submit, in this order.
+
+Every step may be the last before a crash, and every step may be done again: the journal's first answer stands, its
+signature is over that answer only, and blobs and commitments are known by their hashes.
+"""
+
+import logging
+from collections.abc import Callable
+
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.records import Commitment
+from contracts.protocol.signing import Signer
+from contracts.protocol.typed_data import Domain, trace_commit
+from contracts.protocol.wire import LeaseGrant, SubmitCommitment
+from node_agent.errors import BackendRefused, BadAnswer
+from node_agent.execution.engine import Execution
+from node_agent.session.backend_api import BackendApi
+from node_agent.session.journal import Answer, Journal
+
+log = logging.getLogger(__name__)
+
+
+class Committer:
+    """Commits answers of one node."""
+
+    def __init__(
+        self, *, api: BackendApi, journal: Journal, signer: Signer, domain: Domain, clock: Callable[[], int]
+    ) -> None:
+        self._api, self._journal, self._signer = api, journal, signer
+        self._domain, self._clock = domain, clock
+
+    def commit(self, grant: LeaseGrant, execution: Execution) -> None:
+        """Commits to what was computed for a lease, or to what was answered for its order before.
+
+        Raises:
+            BackendError: it could not be delivered now; it lies in the journal and `resume` delivers it.
+            JournalError: it could not be written down, so it was not signed.
+        """
+        order_id = grant.lease.order_id
+        commitment = Commitment(
+            order_id=order_id,
+            node=self._signer.address,
+            output_hash=to_hex(keccak(execution.output)),
+            trace_commit=to_hex(trace_commit(execution.trace_hash, from_hex(order_id), self._signer.address)),
+            units=execution.units,
+        )
+        self.deliver(self._journal.record(Answer(commitment, execution.trace_hash, execution.output, grant)))
+
+    def resume(self) -> None:
+        """Delivers what an earlier run or a failed call left undelivered. Raises BackendError."""
+        for answer in self._journal.pending():
+            log.info("delivering the answer of %s again", answer.order_id)
+            self.deliver(answer)
+
+    def deliver(self, answer: Answer) -> None:
+        """Signs, uploads and submits a journaled answer. A final refusal is written down and logged, not raised."""
+        digest = self._domain.commitment_digest(answer.commitment)
+        if answer.signature is None:
+            answer = self._journal.sign(answer.order_id, self._signer.sign(digest))
+        try:
+            self._submit(answer, to_hex(digest))
+        except BackendRefused as error:
+            if not error.final:
+                raise
+            self._journal.refuse(answer.order_id, str(error))
+            log.error("the answer of %s will not be paid: %s", answer.order_id, error)
+
+    def _submit(self, answer: Answer, digest: str) -> None:
+        assert answer.signature is not None, "signed just before"
+        self._api.put_blob(answer.output)
+        done = self._api.submit(SubmitCommitment(commitment=answer.commitment, signature=answer.signature))
+        if done.digest != digest:
+            raise BadAnswer(
+                f"The backend acknowledged {done.digest}, the commitment is {digest}.",
+                way_out="It is sent again; agent and backend may be of different releases.",
+                found=done.digest,
+                expected=digest,
+            )
+        self._journal.acknowledge(answer.order_id, self._clock())
+        log.info("delivered %s: %d units of work", answer.order_id, answer.commitment.units)

@@ -1,0 +1,208 @@
+"""What a node answered, written down before it is signed: one answer an order, for ever.
+
+A node that signs two answers for one order can be slashed without a verdict (A56), and a crash may fall between any
+two steps. So an answer is durable before it is signed, and whatever happens later reuses it: SQLite with
+`synchronous=FULL` in WAL mode syncs each commit to disk (sqlite.org/pragma.html#pragma_synchronous).
+
+Also keeps what a node needs to be paid without the backend: the order that proves the cap, and the leaf's receipt.
+The trace hash never leaves this file; the file is readable by its owner alone.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contracts.protocol.records import Commitment
+from contracts.protocol.typed_data import Domain
+from contracts.protocol.wire import LeaseGrant, Receipt
+from node_agent.errors import JournalError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS bound_to (
+    only INTEGER PRIMARY KEY CHECK (only = 1), node TEXT NOT NULL, chain_id INTEGER NOT NULL, escrow TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS answers (
+    order_id TEXT PRIMARY KEY,
+    commitment_json TEXT NOT NULL,
+    trace_hash BLOB NOT NULL,
+    output BLOB NOT NULL,
+    grant_json TEXT NOT NULL,
+    signature TEXT,
+    acknowledged_at INTEGER,
+    refusal TEXT,
+    receipt_json TEXT
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One order's answer.
+
+    Attributes:
+        commitment: what is signed.
+        trace_hash: 32 bytes, private until a case asks for them.
+        output: the answer's bytes.
+        grant: the lease and order that it answers.
+        signature: of the commitment, once made.
+        acknowledged_at: when the backend had it durably, Unix seconds.
+        refusal: why the backend would not have it.
+        receipt: its leaf under a posted root, checked against the chain.
+    """
+
+    commitment: Commitment
+    trace_hash: bytes = field(repr=False)
+    output: bytes = field(repr=False)
+    grant: LeaseGrant = field(repr=False)
+    signature: str | None = None
+    acknowledged_at: int | None = None
+    refusal: str | None = None
+    receipt: Receipt | None = None
+
+    @property
+    def order_id(self) -> str:
+        """The order that it answers, 0x hex."""
+        return self.commitment.order_id
+
+
+_COLUMNS = "commitment_json, trace_hash, output, grant_json, signature, acknowledged_at, refusal, receipt_json"
+
+
+class Journal:
+    """The journal of one node key on one deployment. Used from one thread; several processes may share the file.
+
+    Raises:
+        JournalError: the file belongs to another node key or deployment, or cannot be read or written.
+    """
+
+    def __init__(self, path: Path, *, node: str, domain: Domain) -> None:
+        self._path = path
+        with self._explained():
+            _create_private(path)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            bound = (node, domain.chain_id, domain.verifying_contract)
+            self._db.execute("INSERT OR IGNORE INTO bound_to VALUES (1, ?, ?, ?)", bound)
+            found = self._db.execute("SELECT node, chain_id, escrow FROM bound_to").fetchone()
+        if found != bound:
+            self.close()
+            raise JournalError(
+                f"{path} is the journal of node {found[0]} on chain {found[1]}, escrow {found[2]}; this is {bound}.",
+                way_out="Use another --home for another node key or deployment.",
+                found=found,
+                expected=bound,
+            )
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
+
+    def record(self, answer: Answer) -> Answer:
+        """Writes an unsigned answer down, unless its order has one. Returns the one that stands: sign only that."""
+        values = (
+            answer.order_id,
+            answer.commitment.model_dump_json(),
+            answer.trace_hash,
+            answer.output,
+            answer.grant.model_dump_json(),
+        )
+        self._write(
+            "INSERT INTO answers (order_id, commitment_json, trace_hash, output, grant_json) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (order_id) DO NOTHING",
+            *values,
+        )
+        return self._standing(answer.order_id)
+
+    def sign(self, order_id: str, signature: str) -> Answer:
+        """Keeps the signature of an order's answer; the first one stands."""
+        self._write("UPDATE answers SET signature = ? WHERE order_id = ? AND signature IS NULL", signature, order_id)
+        return self._standing(order_id)
+
+    def acknowledge(self, order_id: str, at_s: int) -> None:
+        """The backend has the answer."""
+        self._write("UPDATE answers SET acknowledged_at = ?, refusal = NULL WHERE order_id = ?", at_s, order_id)
+
+    def refuse(self, order_id: str, reason: str) -> None:
+        """The backend will not have the answer; it is not sent again."""
+        self._write("UPDATE answers SET refusal = ? WHERE order_id = ?", reason, order_id)
+
+    def root(self, order_id: str, receipt: Receipt) -> None:
+        """The answer's leaf stands under a posted root."""
+        self._write("UPDATE answers SET receipt_json = ? WHERE order_id = ?", receipt.model_dump_json(), order_id)
+
+    def find(self, order_id: str) -> Answer | None:
+        """The answer of an order, if there is one."""
+        return next(iter(self._select("order_id = ?", order_id)), None)
+
+    def pending(self) -> list[Answer]:
+        """Answers that the backend has neither acknowledged nor refused, oldest first."""
+        return self._select("acknowledged_at IS NULL AND refusal IS NULL")
+
+    def unrooted(self) -> list[Answer]:
+        """Acknowledged answers without a receipt, oldest first."""
+        return self._select("acknowledged_at IS NOT NULL AND receipt_json IS NULL")
+
+    def rooted(self) -> list[Answer]:
+        """Answers with a receipt, oldest first."""
+        return self._select("receipt_json IS NOT NULL")
+
+    def refused(self) -> list[Answer]:
+        """Answers that the backend refused, oldest first."""
+        return self._select("refusal IS NOT NULL")
+
+    def _standing(self, order_id: str) -> Answer:
+        answer = self.find(order_id)
+        if answer is None:
+            raise JournalError(
+                f"{self._path} has no answer for {order_id}.",
+                way_out="An answer is recorded before it is signed; restore the file from a backup.",
+                order_id=order_id,
+            )
+        return answer
+
+    def _write(self, statement: str, *values: object) -> None:
+        with self._explained():
+            self._db.execute(statement, values)  # autocommit: durable when this returns
+
+    def _select(self, where: str, *values: object) -> list[Answer]:
+        with self._explained():
+            rows = self._db.execute(
+                f"SELECT {_COLUMNS} FROM answers WHERE {where} ORDER BY acknowledged_at, rowid", values
+            ).fetchall()
+        return [_answer(row) for row in rows]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(
+                f"The journal {self._path} cannot be read or written: {error}.",
+                way_out="Free disk space or repair the file; until then nothing is signed.",
+                path=str(self._path),
+            ) from error
+
+
+def _answer(row: tuple[str, bytes, bytes, str, str | None, int | None, str | None, str | None]) -> Answer:
+    commitment, trace_hash, output, grant, signature, acknowledged_at, refusal, receipt = row
+    return Answer(
+        commitment=Commitment.model_validate_json(commitment),
+        trace_hash=trace_hash,
+        output=output,
+        grant=LeaseGrant.model_validate_json(grant),
+        signature=signature,
+        acknowledged_at=acknowledged_at,
+        refusal=refusal,
+        receipt=None if receipt is None else Receipt.model_validate_json(receipt),
+    )
+
+
+def _create_private(path: Path) -> None:
+    """Makes the file before SQLite does, so that it and its WAL, which takes its mode, are the owner's alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

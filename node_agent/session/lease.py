@@ -1,0 +1,250 @@
+"""Asks for a job and checks everything about it before a single token is computed.
+
+What arrives is somebody's claim. The lease must be signed by the deployment's settler for this node, the order by its
+signer, input and parameters must hash to what was signed, the workload must be one that this node was set up with, and
+the price must be worth the work and covered by the lane on chain.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.canonical import hash_json
+from contracts.protocol.errors import BadSignature
+from contracts.protocol.hashing import ZERO32, to_hex
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.pricing import amount_units
+from contracts.protocol.records import COMPARATOR_EXACT, U48, Lease, NodeRequest, Order
+from contracts.protocol.signing import Signer, recover
+from contracts.protocol.wire import ACTION_HEARTBEAT, ACTION_LEASE, REQUEST_TOLERANCE_S, LeaseGrant, LeaseRequest
+from contracts.protocol.wire import Heartbeat as HeartbeatCall
+from node_agent.errors import AlteredJob, ForgedLease, ForgedOrder, UnpayableJob
+from node_agent.execution.manifest import MAX_NEW_TOKENS
+from node_agent.session.backend_api import BackendApi
+from node_agent.session.chain_facts import ChainFacts, LaneFacts
+
+
+@dataclass(frozen=True)
+class PriceFloor:
+    """The least that a node works for, units: per job and per unit of work."""
+
+    fixed_units: int = 0
+    unit_units: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that checked out."""
+
+    grant: LeaseGrant
+    manifest: Manifest
+    input_bytes: bytes = field(repr=False)
+
+
+class LeaseDesk:
+    """Asks a backend for jobs in a node's name.
+
+    Args:
+        workloads: manifests that this node serves, by workload id.
+        floor: the least it works for.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: BackendApi,
+        facts: ChainFacts,
+        signer: Signer,
+        deployment: Deployment,
+        workloads: Mapping[str, Manifest],
+        floor: PriceFloor,
+        clock: Callable[[], int],
+    ) -> None:
+        self._api, self._facts, self._signer = api, facts, signer
+        self._deployment, self._domain = deployment, deployment.domain
+        self._workloads, self._floor, self._clock = workloads, floor, clock
+
+    def ask(self, workload_id: str) -> LeaseGrant | None:
+        """A lease of a job whose signatures check out, or None when there is no job.
+
+        Raises:
+            ForgedLease, ForgedOrder: it is not what the settler lent or the signer ordered.
+            BackendError: nothing usable came.
+        """
+        request, signature = self._request(ACTION_LEASE, to_hex(ZERO32))
+        grant = self._api.lease(LeaseRequest(request=request, signature=signature, workload_id=workload_id))
+        if grant is not None:
+            self._check_lease(grant, grant.order)
+            self._check_order(grant)
+        return grant
+
+    def accept(self, grant: LeaseGrant) -> Job:
+        """The job behind a lease, once its terms, parameters, lane and input check out.
+
+        Raises:
+            AlteredJob, UnpayableJob: it is not work that this node can do and be paid for.
+            BackendError: the input did not come.
+            ChainUnavailable: the lane could not be read.
+        """
+        manifest = self._check_workload(grant)
+        _check_params(grant, manifest)
+        self._check_price(grant)
+        self._check_deadline(grant.order)
+        lane = self._facts.lane(grant.order.requester, grant.signer)
+        _check_lane(grant, lane, self._deployment, self._clock())
+        return Job(grant, manifest, self._api.blob(grant.order.terms.input_hash, manifest.input.max_bytes))
+
+    def renew(self, grant: LeaseGrant) -> Lease:
+        """Extends a lease. Raises ForgedLease or BackendError."""
+        request, signature = self._request(ACTION_HEARTBEAT, grant.lease.order_id)
+        renewed = self._api.heartbeat(HeartbeatCall(request=request, signature=signature))
+        self._check_lease(renewed, grant.order)
+        return renewed.lease
+
+    def _request(self, action: str, order_id: str) -> tuple[NodeRequest, str]:
+        node = self._signer.address
+        request = NodeRequest(node=node, action=action, order_id=order_id, timestamp=self._clock())
+        return request, self._signer.sign(self._domain.node_request_digest(request))
+
+    def _check_lease(self, grant: LeaseGrant, order: Order) -> None:
+        lease, settler = grant.lease, self._deployment.settler
+        found = _signer_of(self._domain.lease_digest(lease), grant.lease_signature, "lease")
+        if found != settler:
+            raise ForgedLease(
+                f"The lease is signed by {found}, the deployment's settler is {settler}.",
+                way_out="Work for this deployment's backend, or correct the deployment file.",
+                found=found,
+                expected=settler,
+            )
+        expected = (self._signer.address, to_hex(self._domain.order_id(order)))
+        if (lease.node, lease.order_id) != expected:
+            raise ForgedLease(
+                f"The lease lends {lease.order_id} to {lease.node}, this is {expected[0]} and the order {expected[1]}.",
+                way_out="Nothing was computed; tell the backend's operator.",
+                found=(lease.node, lease.order_id),
+                expected=expected,
+            )
+        now = self._clock()
+        if lease.expires <= now:
+            raise ForgedLease(
+                f"The lease ended at {lease.expires}, here it is {now}.",
+                way_out="Set this host's clock.",
+                expires=lease.expires,
+                now=now,
+            )
+
+    def _check_order(self, grant: LeaseGrant) -> None:
+        found = _signer_of(self._domain.order_id(grant.order), grant.order_signature, "order")
+        if found != grant.signer:
+            raise ForgedOrder(
+                f"The order {grant.lease.order_id} is signed by {found}, not by its lane's signer {grant.signer}.",
+                way_out="Nothing was computed; tell the backend's operator.",
+                found=found,
+                expected=grant.signer,
+            )
+
+    def _check_workload(self, grant: LeaseGrant) -> Manifest:
+        terms = grant.order.terms
+        manifest = self._workloads.get(terms.workload_id)
+        if manifest is None or terms.comparator != COMPARATOR_EXACT:
+            raise AlteredJob(
+                f"The job wants workload {terms.workload_id} with comparator {terms.comparator}; this node serves "
+                f"{', '.join(self._workloads)} with comparator {COMPARATOR_EXACT}.",
+                way_out="Nothing was computed; tell the backend's operator.",
+                workload_id=terms.workload_id,
+                comparator=terms.comparator,
+            )
+        return manifest
+
+    def _check_price(self, grant: LeaseGrant) -> None:
+        """An amount is concave in units and a floor is a line: who is above it at both ends is above it between."""
+        terms, most = grant.order.terms, grant.params[MAX_NEW_TOKENS]
+        for units in (0, most):
+            pays, asks = amount_units(terms, units), self._floor.fixed_units + units * self._floor.unit_units
+            if pays < asks:
+                raise UnpayableJob(
+                    f"The order pays {pays} units for {units} units of work, this node asks {asks}.",
+                    way_out="Lower --min-fixed-price or --min-unit-price, or leave the job to others.",
+                    pays=pays,
+                    asks=asks,
+                )
+        if terms.max_price > min(U48, grant.order.spend_cap):
+            raise UnpayableJob(
+                f"maxPrice {terms.max_price} exceeds the order's cap {grant.order.spend_cap} or what a row carries.",
+                way_out="Nothing was computed; such an order cannot be settled.",
+                max_price=terms.max_price,
+                spend_cap=grant.order.spend_cap,
+            )
+
+    def _check_deadline(self, order: Order) -> None:
+        now, deadline = self._clock(), order.terms.deadline
+        latest = now + self._deployment.constants.order_ttl_s + REQUEST_TOLERANCE_S
+        if not now < deadline <= latest:
+            raise UnpayableJob(
+                f"The order's deadline {deadline} must lie after now ({now}) and not after {latest}.",
+                way_out="Set this host's clock if it is wrong; otherwise leave the job.",
+                deadline=deadline,
+                now=now,
+                latest=latest,
+            )
+
+
+def _signer_of(digest: bytes, signature: str, what: str) -> str:
+    try:
+        return recover(digest, signature)
+    except BadSignature as error:
+        kind = ForgedLease if what == "lease" else ForgedOrder
+        raise kind(
+            f"The {what}'s signature cannot be read: {error}.",
+            way_out="Nothing was computed; tell the backend's operator.",
+            signature=signature,
+        ) from error
+
+
+def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
+    signed, found = grant.order.terms.params_hash, to_hex(hash_json(grant.params))
+    if found != signed:
+        raise AlteredJob(
+            f"The parameters hash to {found}, {signed} was signed.",
+            way_out="Nothing was computed; tell the backend's operator.",
+            found=found,
+            expected=signed,
+        )
+    allowed = manifest.params
+    fits = set(grant.params) == set(allowed) and all(
+        allowed[name].minimum <= value <= allowed[name].maximum for name, value in grant.params.items()
+    )
+    if not fits or MAX_NEW_TOKENS not in allowed:
+        raise AlteredJob(
+            f"The parameters {grant.params} do not fit the workload's {allowed}.",
+            way_out="Nothing was computed; such an order should not have been accepted.",
+            params=grant.params,
+        )
+
+
+def _check_lane(grant: LeaseGrant, lane: LaneFacts, deployment: Deployment, now: int) -> None:
+    """Whether the lane, as the chain has it now, can be charged for this job when its epoch is settled.
+
+    A cap that was proven already covers an older order too (SPEC section 3). A notice counts if it lets the requester
+    withdraw before the job's epoch must be settled.
+    """
+    terms, constants = grant.order.terms, deployment.constants
+    must_hold_until = terms.deadline + constants.epoch_max_s + constants.settle_wait_s
+    matures, lapses = (lane.notice_at_s + w for w in (constants.notice_s, constants.notice_s + constants.notice_life_s))
+    why = None
+    if lane.balance_units < terms.max_price:
+        why = f"holds {lane.balance_units} units, the job may cost {terms.max_price}"
+    elif max(grant.order.spend_cap, lane.cap_proven_units) < lane.charged_units + terms.max_price:
+        why = f"was charged {lane.charged_units} units, the order's cap is {grant.order.spend_cap}"
+    elif grant.signer != grant.order.requester and lane.expiry_s < terms.deadline:
+        why = f"expires at {lane.expiry_s}, before the deadline {terms.deadline}"
+    elif lane.notice_at_s and now < lapses and matures <= must_hold_until:
+        why = f"can be withdrawn from {matures} on, the job is settled by {must_hold_until}"
+    if why is not None:
+        raise UnpayableJob(
+            f"The lane of {grant.order.requester} with signer {grant.signer} {why}.",
+            way_out="Nothing was computed; the backend should not have accepted the order.",
+            lane=lane,
+            max_price=terms.max_price,
+        )

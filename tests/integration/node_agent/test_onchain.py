@@ -1,0 +1,286 @@
+"""The node on real contracts: joining, serving, receipts, claiming, settling alone. Only the backend is a fake."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from eth_utils.address import to_checksum_address
+from typer.testing import CliRunner
+
+from backend.chain.embedded import EmbeddedChain
+from backend.chain.rpc_server import mine_in_background, serve
+from contracts.onchain.chain import Chain, connect
+from contracts.onchain.deployment import deploy
+from contracts.onchain.sender import Sender
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
+from contracts.protocol.signing import Signer, compact
+from contracts.protocol.typed_data import terms_hash
+from node_agent.app import JOURNAL, NodeSettings, run_node, unix_time
+from node_agent.cli import keys_app, node_app
+from node_agent.session.earnings import read_account
+from node_agent.session.journal import Answer, Journal
+from node_agent.session.rooted import row_of
+from node_agent.testing import EchoEngine, FakeBackend, fake_manifest
+
+PASSWORD, WAIT_S = "a password of this test", 60
+DEPLOYER = Signer(from_hex("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
+SETTLER = Signer(from_hex("0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"))
+"""The first two accounts of the development mnemonic."""
+
+SHORT = DEVELOPMENT.model_copy(
+    update={
+        "order_ttl_s": 60, "epoch_max_s": 20, "check_wait_s": 1, "commit_window_s": 1, "reveal_window_s": 1,
+        "settle_wait_s": 26, "case_window_s": 26, "notice_s": 120, "unbond_s": 60,
+    }
+)  # fmt: skip
+BEACONS = [keccak(b"end")]
+for _ in range(9):
+    BEACONS.append(keccak(BEACONS[-1]))
+BEACONS.reverse()  # keccak(BEACONS[i + 1]) == BEACONS[i]; the first is the anchor
+UNITS = 10**6
+
+
+@dataclass
+class Network:
+    """A chain with contracts, a settler, a funded lane, and a fake backend on that deployment."""
+
+    rpc: str
+    chain: Chain
+    deployer: Sender
+    settler: Sender
+    backend: FakeBackend
+    folder: Path
+
+    @property
+    def deployment_file(self) -> Path:
+        """What every command reads."""
+        return self.folder / "deployment.json"
+
+    def fund(self, address: str, *, tokens: int) -> None:
+        """Native coin for gas, and whole tokens."""
+        fields = {"to": to_checksum_address(address), "value": 10**18, "gas": 21_000}
+        self.deployer.w3.eth.wait_for_transaction_receipt(
+            self.deployer.w3.eth.send_raw_transaction(_signed(self.deployer, fields))
+        )
+        self.deployer.call(self.chain.token.functions.transfer(to_checksum_address(address), tokens * 10**18))
+
+    def post(self, epoch_id: int, leaves: list[bytes]) -> None:
+        """Posts an epoch, once the seed's block of the one before is behind."""
+        escrow = self.chain.escrow.functions
+        if epoch_id > 1:
+            behind = escrow.epochs(epoch_id - 1).call().postedBlock + SHORT.seed_blocks
+            self.wait(lambda: self.chain.head().number > behind)
+        self.settler.call(
+            escrow.postEpoch(epoch_id, merkle_root(leaves), len(leaves), BEACONS[epoch_id], bytes(32)), gas=500_000
+        )
+
+    def settle(self, epoch_id: int, answers: list[Answer], operator_id: int, *, prove_cap: bool = True) -> None:
+        """Settles an epoch of one lane; without a proof of its cap the lane is skipped."""
+        order = max((a.grant for a in answers), key=lambda grant: grant.order.spend_cap)
+        r, vs = compact(order.order_signature)
+        proof = CapProof(order.order.spend_cap, terms_hash(order.order.terms), r, vs)
+        rows = tuple(self.row(answer, operator_id) for answer in answers)
+        group = LaneGroup(order.order.requester, order.signer, proof if prove_cap else None, rows)
+        revealed = self.chain.escrow.functions.epochs(epoch_id + 1).call().postedAt
+        self.wait(lambda: self.chain.head().timestamp > revealed + SHORT.check_wait_s)
+        packed = pack(Epoch((group,), frozenset()))
+        self.settler.call(self.chain.escrow.functions.settleEpoch(epoch_id, packed), gas=2_000_000)
+
+    def row(self, answer: Answer, operator_id: int) -> Row:
+        """The leaf of an answer."""
+        return row_of(answer, self.chain.deployment.domain.commitment_digest(answer.commitment), operator_id)
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Polls until it is so."""
+        pause = threading.Event()
+        for _ in range(WAIT_S * 10):
+            if done():
+                return
+            pause.wait(0.1)
+        raise AssertionError("it did not come to pass in time")
+
+
+def _signed(sender: Sender, fields: dict[str, object]) -> bytes:
+    w3 = sender.w3
+    nonce = w3.eth.get_transaction_count(sender.address)
+    price = {"maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
+    transaction = {**fields, **price, "nonce": nonce, "chainId": w3.eth.chain_id, "type": 2}
+    account = w3.eth.account.from_key(sender.signer.private_key())
+    return bytes(account.sign_transaction(transaction).raw_transaction)
+
+
+@pytest.fixture(scope="module")
+def rpc() -> Iterator[str]:
+    """The embedded chain with five blocks a second."""
+    chain = EmbeddedChain()
+    server = serve(chain, "127.0.0.1", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    stop = mine_in_background(chain, 0.2)
+    yield f"http://127.0.0.1:{server.server_port}"
+    stop.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def network(rpc: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
+    """Fresh contracts, a bonded settler and a funded lane."""
+    w3 = connect(rpc)
+    deployer, settler = Sender(w3, DEPLOYER), Sender(w3, SETTLER)
+    treasury = to_hex(keccak(b"treasury")[12:])
+    deployment = deploy(deployer, SHORT, settler=SETTLER.address, treasury=treasury, beacon_anchor=to_hex(BEACONS[0]))
+    chain = Chain(w3, deployment)
+    backend = FakeBackend(deployment, SETTLER, fake_manifest(), unix_time)
+    network = Network(rpc, chain, deployer, settler, backend, tmp_path)
+    deployment.save(network.deployment_file)
+    deployer.call(chain.token.functions.approve(chain.escrow.address, 10**24))
+    lane = to_checksum_address(backend.requester.address)
+    deployer.call(chain.escrow.functions.deposit(lane, lane, UNITS))
+    deployer.call(chain.escrow.functions.bondSettler(UNITS))
+    for name, value in {
+        "ASSAY_PASSWORD": PASSWORD, "ASSAY_RPC": rpc, "ASSAY_DEPLOYMENT": str(network.deployment_file),
+        "ASSAY_HOME": str(tmp_path / "node"),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    return network
+
+
+def command(*arguments: str, code: int = 0) -> str:
+    """Runs `assay node ...` and returns what it printed."""
+    result = CliRunner().invoke(node_app, list(arguments))
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def joined(network: Network) -> int:
+    """An operator with stake, made by the commands an operator uses."""
+    owner = next(line.split()[1] for line in command("keys").splitlines() if line.startswith("owner"))
+    network.fund(owner, tokens=100)
+    command("init", "--stake", "40")
+    return int(network.chain.stakes.functions.operatorIdOf(to_checksum_address(owner)).call())
+
+
+@pytest.mark.chain
+def test_init_says_what_is_missing_and_can_be_repeated(network: Network) -> None:
+    """A newcomer without gas, then without tokens, is told what to send where; repeating init changes nothing twice."""
+    assert "not_funded" in command("init", "--stake", "40", code=1)
+    assert "gas" in command("init", "--stake", "40", code=1)
+    owner = next(line.split()[1] for line in command("keys").splitlines() if line.startswith("owner"))
+    network.fund(owner, tokens=50)
+    assert "not_funded" in command("init", "--stake", "70", code=1)
+    assert "40 tokens" in command("init", "--stake", "40")
+    nonce = network.chain.w3.eth.get_transaction_count(to_checksum_address(owner))
+    command("init", "--stake", "40")
+    assert network.chain.w3.eth.get_transaction_count(to_checksum_address(owner)) == nonce
+    assert "42.5 tokens" in command("stake", "2.5")
+    assert "is paid to" in command("init", "--payout", "0x" + "11" * 20, code=1)
+    assert "42.5 tokens" in command("earnings")
+
+
+@pytest.mark.chain
+def test_serves_is_paid_and_settles_alone(network: Network) -> None:
+    """Jobs are served and their receipts checked against the chain. One epoch is settled and claimed; the next is left
+    stranded by a settler that dies, and the node is paid from its journal alone. Covers: A29"""
+    operator_id = joined(network)
+    escrow = network.chain.escrow.functions
+    first = [network.backend.order(text, spend_cap=UNITS) for text in (b"one", b"two")]
+    node, stop = _serve_in_background(network)
+    network.wait(lambda: len(network.backend.commitments) == 2)
+    leaves = _leaves(network, first, operator_id, epoch_id=1)
+    network.post(1, leaves)
+    second = network.backend.order(b"stranded", spend_cap=UNITS)
+    network.wait(lambda: len(network.backend.commitments) == 3)
+    network.post(2, _leaves(network, [second], operator_id, epoch_id=2))
+    journal = _journal(network)
+    network.wait(lambda: len(journal.rooted()) == 3)
+    stop.set()
+    node.join(WAIT_S)
+    assert not node.is_alive()
+    network.settle(1, [a for a in journal.rooted() if a.order_id in first], operator_id)
+    gross = sum(network.row(a, operator_id).amount_units for a in journal.rooted() if a.order_id in first)
+    assert read_account(network.chain, operator_id).claimable_units == gross - gross * SHORT.fee_bps // 10_000
+    before = network.chain.balance_wei(read_account(network.chain, operator_id).payout)
+    assert "claimed" in command("claim")
+    paid = network.chain.balance_wei(read_account(network.chain, operator_id).payout) - before
+    assert paid == (gross - gross * SHORT.fee_bps // 10_000) * SHORT.unit_wei
+    assert "JobEscrow_NothingToClaim" in command("claim", code=1)
+    assert "it can be settled one by one after" in command("settle", second, code=1)
+    network.wait(lambda: escrow.epochStatus(2).call() == 4)
+    assert "1 jobs settled one by one" in command("settle")
+    assert read_account(network.chain, operator_id).claimable_units > 0
+    assert "0 jobs settled one by one" in command("settle")
+    assert "was settled" in command("settle", second, code=1)
+    assert "under a root               3" in command("status")
+    journal.close()
+
+
+@pytest.mark.chain
+def test_skipped_leaf_is_settled_by_its_node(network: Network) -> None:
+    """A lane that the settler let fail is skipped whole; the node proves the cap with the order it kept and is paid.
+
+    Covers: A29
+    """
+    operator_id = joined(network)
+    order_id = network.backend.order(b"skipped", spend_cap=UNITS)
+    node, stop = _serve_in_background(network)
+    network.wait(lambda: len(network.backend.commitments) == 1)
+    network.post(1, _leaves(network, [order_id], operator_id, epoch_id=1))
+    journal = _journal(network)
+    network.wait(lambda: len(journal.rooted()) == 1)
+    stop.set()
+    node.join(WAIT_S)
+    network.post(2, [])
+    network.settle(1, journal.rooted(), operator_id, prove_cap=False)
+    assert read_account(network.chain, operator_id).claimable_units == 0
+    command("settle", order_id)
+    assert read_account(network.chain, operator_id).claimable_units > 0
+    assert "0 jobs settled one by one" in command("settle")
+    journal.close()
+
+
+def _journal(network: Network) -> Journal:
+    node = network.backend.commitments[0].commitment.node
+    return Journal(network.folder / "node" / JOURNAL, node=node, domain=network.chain.deployment.domain)
+
+
+def _serve_in_background(network: Network) -> tuple[threading.Thread, threading.Event]:
+    stop = threading.Event()
+
+    def serve_until_stopped() -> None:
+        with network.backend.serve() as url:
+            settings = NodeSettings(
+                home=network.folder / "node", rpc_url=network.rpc, deployment=network.chain.deployment, backend_url=url,
+                workloads=(network.backend.manifest.workload_id(),), password=PASSWORD, poll_s=0.2,
+            )  # fmt: skip
+            run_node(settings, lambda manifest: EchoEngine(), stop)
+
+    thread = threading.Thread(target=serve_until_stopped)
+    thread.start()
+    return thread, stop
+
+
+def _leaves(network: Network, order_ids: list[str], operator_id: int, epoch_id: int) -> list[bytes]:
+    """Makes the backend's receipts, and returns the leaves to post."""
+    network.backend.root(order_ids, operator_id, epoch_id)
+    return [network.backend.row(order_id, operator_id).leaf() for order_id in order_ids]
+
+
+def test_keys_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key file is never overwritten and never readable by others; the password is asked for by name."""
+    monkeypatch.delenv("ASSAY_PASSWORD", raising=False)
+    file, runner = tmp_path / "key.json", CliRunner()
+    assert "ASSAY_PASSWORD" in runner.invoke(keys_app, ["new", str(file)]).output
+    monkeypatch.setenv("ASSAY_PASSWORD", PASSWORD)
+    made = runner.invoke(keys_app, ["new", str(file)])
+    assert made.exit_code == 0
+    assert made.output.strip().startswith("0x")
+    assert os.stat(file).st_mode & 0o077 == 0
+    again = runner.invoke(keys_app, ["new", str(file)])
+    assert again.exit_code == 1
+    assert "never overwritten" in again.output

@@ -1,0 +1,88 @@
+"""A node session over the shipped fakes: no socket, no chain, a clock that a test sets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.hashing import keccak
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.signing import Signer
+from node_agent.session.backend_api import BackendApi
+from node_agent.session.commit import Committer
+from node_agent.session.journal import Journal
+from node_agent.session.lease import LeaseDesk, PriceFloor
+from node_agent.session.loop import NodeSession
+from node_agent.session.rooted import RootWatch
+from node_agent.testing import EchoEngine, FakeBackend, FakeFacts, fake_deployment, fake_manifest
+
+NOW_S = 1_800_000_000
+
+
+@dataclass
+class Clock:
+    """Unix seconds that a test sets."""
+
+    now: int = NOW_S
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class World:
+    """A node and everything around it."""
+
+    home: Path
+    clock: Clock = field(default_factory=Clock)
+    settler: Signer = field(default_factory=lambda: Signer(keccak(b"settler")))
+    signer: Signer = field(default_factory=lambda: Signer(keccak(b"node")))
+    manifest: Manifest = field(default_factory=fake_manifest)
+    facts: FakeFacts = field(default_factory=FakeFacts)
+    engine: EchoEngine = field(default_factory=EchoEngine)
+    floor: PriceFloor = field(default_factory=PriceFloor)
+    max_unrooted: int = 0
+
+    def __post_init__(self) -> None:
+        self.deployment: Deployment = fake_deployment(self.settler.address)
+        self.backend = FakeBackend(self.deployment, self.settler, self.manifest, self.clock)
+
+    @property
+    def api(self) -> BackendApi:
+        """A client without sockets and without pauses."""
+        return BackendApi("http://backend", attempts=2, pause=lambda seconds: None, transport=self.backend.transport())
+
+    def journal(self) -> Journal:
+        """The journal, opened anew as after a restart."""
+        return Journal(self.home / "journal.sqlite", node=self.signer.address, domain=self.deployment.domain)
+
+    def desk(self) -> LeaseDesk:
+        """A desk that serves the one workload."""
+        return LeaseDesk(
+            api=self.api, facts=self.facts, signer=self.signer, deployment=self.deployment,
+            workloads={self.manifest.workload_id(): self.manifest}, floor=self.floor, clock=self.clock,
+        )  # fmt: skip
+
+    def committer(self, journal: Journal) -> Committer:
+        """A committer on a journal."""
+        return Committer(
+            api=self.api, journal=journal, signer=self.signer, domain=self.deployment.domain, clock=self.clock
+        )
+
+    def watch(self, journal: Journal) -> RootWatch:
+        """A root watch on a journal."""
+        return RootWatch(
+            api=self.api, facts=self.facts, journal=journal, deployment=self.deployment,
+            operator_id=self.facts.operator_id, max_unrooted=self.max_unrooted, clock=self.clock,
+        )  # fmt: skip
+
+    def session(self) -> NodeSession:
+        """A whole session, as after a start."""
+        journal = self.journal()
+        return NodeSession(
+            desk=self.desk(), committer=self.committer(journal), watch=self.watch(journal), journal=journal,
+            engines={self.manifest.workload_id(): self.engine}, clock=self.clock, poll_s=0.01,
+        )  # fmt: skip
+
+
+MakeWorld = Callable[[], World]
