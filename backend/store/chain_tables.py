@@ -77,7 +77,7 @@ class TxAttemptRow(SQLModel, table=True):
 
 
 class TxReceiptRow(SQLModel, table=True):
-    """How an intent ended, once its transaction had enough confirmations. `error`: why the contract reverted it, or null."""
+    """How an intent ended, once its transaction had enough confirmations. `error`: why it was reverted, or null."""
 
     __tablename__ = "tx_receipt"
     key: str = Field(primary_key=True)

@@ -151,6 +151,9 @@ class NodeView(Record):
     suspended: bool
 
 
+EpochState = Literal["closing", "posted", "revealed", "settled", "stranded"]
+
+
 class EpochView(Record):
     """An epoch as it stands."""
 
@@ -158,7 +161,7 @@ class EpochView(Record):
     rows: Uint32
     root: Bytes32
     log_root: Bytes32
-    state: Literal["closing", "posted", "revealed", "settled", "stranded"]
+    state: EpochState
     post_tx: Bytes32 | None
     settle_tx: Bytes32 | None
     charged: Units64

@@ -1,4 +1,4 @@
-"""`make attacks`: which tests show which attack, read from their docstrings (`Covers: A16, A45`), and which are missing.
+"""`make attacks`: which tests show which attack, read from their docstrings (`Covers: A16, A45`), and what is missing.
 
 Python tests name ids in the docstring of a test or of its module, Solidity tests in the comment above a function.
 """

@@ -1,0 +1,1 @@
+"""HTTP: a router per audience over the services, strict bodies, problems for errors."""

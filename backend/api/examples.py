@@ -1,0 +1,89 @@
+"""Examples for the API's description: real records, signed with a well-known key of no value."""
+
+from typing import Any
+
+from contracts.protocol.canonical import hash_json
+from contracts.protocol.hashing import ZERO32, keccak, to_hex
+from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Record, Terms, Verdict
+from contracts.protocol.signing import Signer
+from contracts.protocol.typed_data import Domain, answer_commit, trace_commit
+from contracts.protocol.wire import (
+    ACTION_HEARTBEAT,
+    ACTION_LEASE,
+    Heartbeat,
+    LeaseRequest,
+    SubmitCommitment,
+    SubmitOrder,
+    SubmitVerdict,
+)
+
+_KEY = Signer(keccak(b"a key of no value, for examples"))
+_DOMAIN = Domain(31337, "0x" + "e5" * 20)
+_PARAMS = {"max_new_tokens": 16}
+_WORKLOAD = to_hex(keccak(b"a workload's canonical manifest"))
+_OUTPUT = to_hex(keccak(b"an output"))
+_TRACE = keccak(b"a trace")
+_TIME = 1_800_000_000
+
+
+def _shown(summary: str, record: Record) -> dict[str, Any]:
+    return {"example": {"summary": summary, "value": record.model_dump(mode="json")}}
+
+
+_ORDER = Order(
+    requester=_KEY.address,
+    spend_cap=1_700_000,
+    terms=Terms(
+        workload_id=_WORKLOAD,
+        input_hash=to_hex(keccak(b"Why is the sky blue?")),
+        params_hash=to_hex(hash_json(_PARAMS)),
+        fixed_price=100_000,
+        unit_price=100_000,
+        max_price=1_700_000,
+        deadline=_TIME,
+        salt=1,
+    ),
+)
+_ORDER_ID = _DOMAIN.order_id(_ORDER)
+_COMMITMENT = Commitment(
+    order_id=to_hex(_ORDER_ID),
+    node=_KEY.address,
+    output_hash=_OUTPUT,
+    trace_commit=to_hex(trace_commit(_TRACE, _ORDER_ID, _KEY.address)),
+    units=16,
+)
+_DIGEST = _DOMAIN.commitment_digest(_COMMITMENT)
+_OPENING = Opening(trace_hash=to_hex(_TRACE), output_hash=_OUTPUT, units=16)
+_VERDICT = Verdict(
+    commitment_digest=to_hex(_DIGEST),
+    verifier=_KEY.address,
+    answer_commit=to_hex(answer_commit(_OPENING, _DIGEST, _KEY.address)),
+)
+
+
+def _request(action: str, order_id: bytes) -> tuple[NodeRequest, str]:
+    request = NodeRequest(node=_KEY.address, action=action, order_id=to_hex(order_id), timestamp=_TIME)
+    return request, _KEY.sign(_DOMAIN.node_request_digest(request))
+
+
+_LEASE, _LEASE_SIGNATURE = _request(ACTION_LEASE, ZERO32)
+_BEAT, _BEAT_SIGNATURE = _request(ACTION_HEARTBEAT, _ORDER_ID)
+
+SUBMIT_ORDER = _shown(
+    "16 tokens at most, from a requester's own lane",
+    SubmitOrder(order=_ORDER, signer=_KEY.address, signature=_KEY.sign(_ORDER_ID), params=_PARAMS),
+)
+LEASE_REQUEST = _shown(
+    "A node asks for a job of one workload",
+    LeaseRequest(request=_LEASE, signature=_LEASE_SIGNATURE, workload_id=_WORKLOAD),
+)
+HEARTBEAT = _shown("A node still works on its job", Heartbeat(request=_BEAT, signature=_BEAT_SIGNATURE))
+SUBMIT_COMMITMENT = _shown(
+    "16 tokens were generated", SubmitCommitment(commitment=_COMMITMENT, signature=_KEY.sign(_DIGEST))
+)
+SUBMIT_VERDICT = _shown(
+    "A verdict that matches, with its opening",
+    SubmitVerdict(
+        epoch_id=1, verdict=_VERDICT, signature=_KEY.sign(_DOMAIN.verdict_digest(_VERDICT)), opening=_OPENING
+    ),
+)

@@ -1,0 +1,46 @@
+"""The HTTP application over a set of services."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from backend.api import problems
+from backend.api.limits import BodyLimit
+from backend.api.operators import operators_router
+from backend.api.public import content_router, public_router
+from backend.api.requesters import requesters_router
+from backend.api.services import Services
+from backend.api.verifiers import verifiers_router
+from contracts.protocol.wire import Problem
+
+VERSION = "1"
+_DESCRIPTION = """Amounts are integers in units of the token, times are Unix seconds, byte strings lower-case 0x hex.
+Every error is a problem (RFC 9457) with a machine-readable `code`; `detail` names the value and the way out."""
+
+
+def create_http(services: Services) -> FastAPI:
+    """All routes of contracts.protocol.wire."""
+    app = FastAPI(title="Assay", version=VERSION, description=_DESCRIPTION)
+    for router in (public_router, content_router, requesters_router, operators_router, verifiers_router):
+        app.include_router(router(services))
+    problems.install(app)
+    app.add_middleware(BodyLimit, blob_limit=services.blobs.max_bytes)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's description, with problems where it would describe its own errors."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemas = schema["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        schemas["Problem"] = Problem.model_json_schema()
+        content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        for operation in (op for path in schema["paths"].values() for op in path.values()):
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = {"description": "A problem", "content": content}
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,85 @@
+"""Routes for anyone: the network, workloads, blobs, operators, epochs, the published log."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from backend.api.services import Services
+from contracts.protocol.records import Bytes32
+from contracts.protocol.wire import EpochView, NetworkInfo, NodeView
+
+_OCTETS = "application/octet-stream"
+_LINES = "application/jsonl"
+_EPOCH = Annotated[int, Path(ge=1, lt=2**63)]
+_RAW_BODY = {
+    "requestBody": {"required": True, "content": {_OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
+}
+_RAW_ANSWER = {"content": {_OCTETS: {}}, "description": "The bytes; their keccak256 is the name"}
+_IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
+
+
+async def raw_body(request: Request) -> bytes:
+    """The body as it is, within BodyLimit."""
+    return await request.body()
+
+
+def public_router(services: Services) -> APIRouter:
+    """GET network, workloads, nodes, epochs."""
+    router = APIRouter(prefix="/v1", tags=["public"])
+
+    @router.get("/network")
+    def network() -> NetworkInfo:
+        """Where and on what terms this backend works, with the price sheet."""
+        return services.views.network()
+
+    @router.get("/workloads/{workload_id}", responses={200: _RAW_ANSWER}, response_class=Response)
+    def workload(workload_id: Bytes32) -> Response:
+        """The canonical manifest: its keccak256 is the id."""
+        return Response(services.views.manifest(workload_id), media_type="application/json", headers=_IMMUTABLE)
+
+    @router.get("/nodes")
+    def nodes() -> list[NodeView]:
+        """The operators, by id."""
+        return services.views.nodes()
+
+    @router.get("/epochs")
+    def epochs() -> list[EpochView]:
+        """The newest epochs, newest first."""
+        return services.views.epochs()
+
+    return router
+
+
+def content_router(services: Services) -> APIRouter:
+    """PUT and GET blobs, GET the published log."""
+    router = APIRouter(prefix="/v1", tags=["public"])
+
+    @router.put("/blobs/{name}", status_code=201, openapi_extra=_RAW_BODY, response_class=Response)
+    def put_blob(name: Bytes32, body: Annotated[bytes, Depends(raw_body)]) -> Response:
+        """Keeps an input or output under its hash: 201, or 200 when it was there."""
+        return Response(status_code=201 if services.intake.put_blob(name, body) else 200)
+
+    @router.get("/blobs/{name}", responses={200: _RAW_ANSWER}, response_class=Response)
+    def blob(name: Bytes32) -> Response:
+        """An input or output."""
+        return _octets(services.blobs.get(name))
+
+    @router.get("/log/blobs/{name}", responses={200: _RAW_ANSWER}, response_class=Response)
+    def log_blob(name: Bytes32) -> Response:
+        """An input or output of an open order, as part of the published log."""
+        return _octets(services.blobs.get(name))
+
+    @router.get(
+        "/log/epochs/{epoch_id}.jsonl",
+        responses={200: {"content": {_LINES: {}}, "description": "Lines of canonical JSON (SPEC section 11)"}},
+        response_class=Response,
+    )
+    def log_file(epoch_id: _EPOCH) -> Response:
+        """The published log of an epoch. It never changes."""
+        return Response(services.views.log_file(epoch_id), media_type=_LINES, headers=_IMMUTABLE)
+
+    return router
+
+
+def _octets(data: bytes) -> Response:
+    return Response(data, media_type=_OCTETS, headers={**_IMMUTABLE, "x-content-type-options": "nosniff"})

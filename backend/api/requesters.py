@@ -1,0 +1,41 @@
+"""Routes for requesters: orders and lanes."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Response
+
+from backend.api import examples
+from backend.api.services import Services
+from contracts.protocol.records import Address, Bytes32
+from contracts.protocol.wire import LaneView, OrderView, SubmitOrder
+
+
+def requesters_router(services: Services) -> APIRouter:
+    """POST and GET orders, GET lanes."""
+    router = APIRouter(prefix="/v1", tags=["requesters"])
+
+    @router.post("/orders", status_code=201, responses={200: {"model": OrderView, "description": "Known before"}})
+    def submit(
+        submitted: Annotated[SubmitOrder, Body(openapi_examples=examples.SUBMIT_ORDER)], response: Response
+    ) -> OrderView:
+        """Accepts a signed order whose input was put before: 201, or 200 for the same order again."""
+        order_id, is_new = services.intake.accept(submitted)
+        response.status_code = 201 if is_new else 200
+        return services.views.order(order_id)
+
+    @router.get("/orders/{order_id}")
+    def order(order_id: Bytes32) -> OrderView:
+        """An order as it stands. The same for every job, checked or not."""
+        return services.views.order(order_id)
+
+    @router.get("/orders")
+    def orders(requester: Annotated[Address, Query()]) -> list[OrderView]:
+        """The newest orders of a requester, oldest first."""
+        return services.views.orders_of(requester)
+
+    @router.get("/lanes/{requester}/{signer}")
+    def lane(requester: Address, signer: Address) -> LaneView:
+        """What the next order's cap must be, and whether the lane covers it."""
+        return services.views.lane(requester, signer)
+
+    return router

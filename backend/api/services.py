@@ -1,0 +1,22 @@
+"""What the routers are given: the services of one backend."""
+
+from dataclasses import dataclass
+
+from backend.services.delivery import Delivery
+from backend.services.intake import Intake
+from backend.services.leasing import Leasing
+from backend.services.verdicts import Verdicts
+from backend.services.views import Views
+from backend.store.blobs import BlobStore
+
+
+@dataclass(frozen=True)
+class Services:
+    """One of each."""
+
+    blobs: BlobStore
+    intake: Intake
+    leasing: Leasing
+    delivery: Delivery
+    verdicts: Verdicts
+    views: Views

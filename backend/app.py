@@ -1,0 +1,73 @@
+"""The composition root of `assay serve`: builds every part and hands each what it needs."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from backend.api.http import create_http
+from backend.api.services import Services
+from backend.chain.views import ChainView, OnChainView
+from backend.domain.assignment import LeaseTimes, times_fit
+from backend.errors import Misconfigured
+from backend.services.delivery import Delivery
+from backend.services.intake import Intake
+from backend.services.leasing import Leasing
+from backend.services.verdicts import Verdicts
+from backend.services.views import Views
+from backend.store.blobs import BlobStore
+from backend.store.database import Database
+from backend.store.home import open_blobs, open_database
+from contracts.onchain.chain import Chain
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.signing import Signer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a backend is told. `treasury_signer`: the signer of the treasury's lane, out of which checks are paid."""
+
+    home: Path
+    rpc_url: str
+    deployment: Deployment
+    settler: Signer
+    treasury_signer: str
+    lease_times: LeaseTimes = field(default_factory=LeaseTimes)
+
+
+def unix_now() -> int:
+    """The wall clock, Unix seconds."""
+    return int(time.time())
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """The backend's HTTP application on the deployed contracts. Raises Misconfigured and ChainError."""
+    deployment = settings.deployment
+    if settings.settler.address != deployment.settler:
+        raise Misconfigured(
+            f"the key is {settings.settler.address}'s, the deployment's settler is {deployment.settler}; "
+            "leases signed by anyone else count for nothing"
+        )
+    if not times_fit(settings.lease_times, deployment.constants):
+        raise Misconfigured(f"{settings.lease_times} lets a delivery settle after a notice matures; shorten the grace")
+    chain = OnChainView(Chain.open(settings.rpc_url, deployment))
+    return create_http(
+        build_services(settings, chain, open_database(settings.home), open_blobs(settings.home), unix_now)
+    )
+
+
+def build_services(
+    settings: Settings, chain: ChainView, database: Database, blobs: BlobStore, clock: Callable[[], int]
+) -> Services:
+    """The services over a store, a view of the chain and a clock."""
+    deployment = settings.deployment
+    return Services(
+        blobs=blobs,
+        intake=Intake(database, blobs, chain, deployment, clock),
+        leasing=Leasing(database, chain, deployment, settings.settler, settings.lease_times, clock),
+        delivery=Delivery(database, blobs, deployment, clock),
+        verdicts=Verdicts(database, chain, deployment, clock),
+        views=Views(database, chain, deployment, settings.treasury_signer, clock),
+    )

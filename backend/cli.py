@@ -1,0 +1,75 @@
+"""`assay serve` and `assay workloads`: runs the coordinator and says what it offers."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+
+from backend.app import Settings, build_app
+from backend.domain.assignment import LeaseTimes
+from backend.services.offering import all_offers, offer_workload
+from backend.store.home import open_database, settler_keystore, treasury_keystore
+from contracts.onchain.deployment import Deployment
+from contracts.onchain.keystore import load_key
+from contracts.protocol.manifest import Manifest
+
+serve_app = typer.Typer(help="Runs the coordinator.")
+workloads_app = typer.Typer(help="What the coordinator offers.", no_args_is_help=True)
+_console = Console()
+_LEASES = LeaseTimes()
+
+Home = Annotated[Path, typer.Option(envvar="ASSAY_HOME", help="folder of database, blobs and keys")]
+
+
+@serve_app.callback(invoke_without_command=True)
+def serve(
+    home: Home,
+    deployment: Annotated[Path, typer.Option(envvar="ASSAY_DEPLOYMENT", help="the deployment file")],
+    rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="URL of the chain")] = "http://127.0.0.1:8545",
+    port: Annotated[int, typer.Option(envvar="ASSAY_PORT")] = 8000,
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    lease: Annotated[int, typer.Option(help="seconds of a lease without heartbeat")] = _LEASES.length_s,
+    grace: Annotated[int, typer.Option(help="seconds a lease may outlast an order's deadline")] = _LEASES.grace_s,
+) -> None:
+    """Serves the HTTP API: takes orders, lends them, receives commitments and verdicts."""
+    password = os.environ.get("ASSAY_PASSWORD", "")
+    settings = Settings(
+        home=home,
+        rpc_url=rpc,
+        deployment=Deployment.load(deployment),
+        settler=load_key(settler_keystore(home), password),
+        treasury_signer=load_key(treasury_keystore(home), password).address,
+        lease_times=LeaseTimes(lease, grace),
+    )
+    uvicorn.run(build_app(settings), host=host, port=port, log_config=None, access_log=False)
+
+
+@workloads_app.command("offer")
+def offer(
+    manifest: Annotated[Path, typer.Argument(help="the workload's manifest, JSON", exists=True, dir_okay=False)],
+    home: Home,
+    fixed_price: Annotated[int, typer.Option(min=0, help="units of the token a job")],
+    unit_price: Annotated[int, typer.Option(min=0, help="units of the token a unit of metering")],
+    max_units: Annotated[int, typer.Option(min=1, help="most units of metering a job")],
+) -> None:
+    """Offers a workload, or changes what is asked for it. Takes effect at once, for new orders."""
+    parsed = Manifest.model_validate_json(manifest.read_bytes())
+    workload_id = offer_workload(
+        open_database(home), parsed, fixed_price=fixed_price, unit_price=unit_price, max_units=max_units
+    )
+    _console.print(f"offered {parsed.model} as {workload_id}: {fixed_price} + {unit_price} units a {parsed.unit}")
+
+
+@workloads_app.command("list")
+def list_offers(home: Home) -> None:
+    """Shows the price sheet."""
+    table = Table("workload", "model", "fixed", "per unit", "most units", "unit")
+    with open_database(home).read() as session:
+        for o in all_offers(session):
+            prices = (str(o.fixed_price), str(o.unit_price), str(o.max_units))
+            table.add_row(o.workload_id, o.manifest.model, *prices, o.manifest.unit)
+    _console.print(table)

@@ -1,0 +1,62 @@
+"""Recomputes what a backend says of an order. Each raises Untrue, naming what was said and what is so."""
+
+from backend.client.errors import NotDelivered, Untrue
+from contracts.onchain.chain import Chain
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.merkle import Row, merkle_verify
+from contracts.protocol.pricing import amount_units
+from contracts.protocol.records import Commitment
+from contracts.protocol.signing import recover
+from contracts.protocol.typed_data import Domain
+from contracts.protocol.wire import NetworkInfo, OrderView
+
+
+def check_network(network: NetworkInfo, chain: Chain) -> None:
+    """The backend works on the deployment that the requester chose."""
+    deployment = chain.deployment
+    for name in ("chain_id", "escrow", "stake_manager", "court", "token", "settler", "treasury", "constants"):
+        said, found = getattr(network, name), getattr(deployment, name)
+        if said != found:
+            raise Untrue(name, said=said, found=found)
+
+
+def check_order(view: OrderView, domain: Domain) -> None:
+    """The order is the one that its signer signed."""
+    digest = domain.order_id(view.order)
+    if to_hex(digest) != view.order_id:
+        raise Untrue("order id", said=view.order_id, found=to_hex(digest))
+    signer = recover(digest, view.signature)
+    if signer != view.signer:
+        raise Untrue("signer of the order", said=view.signer, found=signer)
+
+
+def check_commitment(view: OrderView, domain: Domain) -> Commitment:
+    """The commitment is for this order, signed by its node, and charged by the signed formula."""
+    commitment = view.commitment
+    if commitment is None or view.commitment_signature is None:
+        raise NotDelivered(order_id=view.order_id, state=view.state)
+    if commitment.order_id != view.order_id:
+        raise Untrue("order of the commitment", said=view.order_id, found=commitment.order_id)
+    node = recover(domain.commitment_digest(commitment), view.commitment_signature)
+    if node != commitment.node:
+        raise Untrue("node of the commitment", said=commitment.node, found=node)
+    amount = amount_units(view.order.terms, commitment.units)
+    if view.amount_units != amount:
+        raise Untrue("amount", said=view.amount_units, found=amount)
+    return commitment
+
+
+def check_receipt(view: OrderView, domain: Domain, chain: Chain) -> None:
+    """The charge stands under the root that the chain has, with the amount of the signed formula."""
+    commitment, receipt = check_commitment(view, domain), view.receipt
+    if receipt is None:
+        raise NotDelivered(order_id=view.order_id, state=view.state)
+    digest = domain.commitment_digest(commitment)
+    if receipt.amount_units != view.amount_units or receipt.commitment_digest != to_hex(digest):
+        said = (receipt.amount_units, receipt.commitment_digest)
+        raise Untrue("receipt", said=said, found=(view.amount_units, to_hex(digest)))
+    row = Row(view.order.requester, view.signer, receipt.operator_id, receipt.amount_units, digest)
+    root, count = chain.escrow.functions.epochs(receipt.epoch_id).call()[:2]
+    siblings = [from_hex(sibling) for sibling in receipt.siblings]
+    if not merkle_verify(row.leaf(), receipt.index, count, siblings, bytes(root)):
+        raise Untrue("receipt", said=f"row {receipt.index} of epoch {receipt.epoch_id}", found="not under its root")

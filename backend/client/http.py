@@ -1,0 +1,83 @@
+"""The backend's HTTP API, typed. Answers are strict records; problems become errors."""
+
+from typing import TypeVar
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from backend.client.errors import BackendUnavailable, Refused
+from contracts.protocol.records import Record
+from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Problem, SubmitOrder
+
+_R = TypeVar("_R", bound=Record)
+_ORDERS = TypeAdapter(list[OrderView])
+_SENDS = 3
+"""How often a request is sent when no answer comes. Every request is idempotent."""
+
+
+class BackendHttp:
+    """One backend. `http` may be given, e.g. over another transport."""
+
+    def __init__(self, url: str, http: httpx.Client | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._http = http or httpx.Client(timeout=30.0)
+
+    def network(self) -> NetworkInfo:
+        return self._record(NetworkInfo, self._send("GET", "/v1/network"))
+
+    def manifest(self, workload_id: str) -> bytes:
+        return self._send("GET", f"/v1/workloads/{workload_id}").content
+
+    def put_blob(self, name: str, data: bytes) -> None:
+        self._send("PUT", f"/v1/blobs/{name}", content=data, headers={"content-type": "application/octet-stream"})
+
+    def blob(self, name: str) -> bytes:
+        return self._send("GET", f"/v1/blobs/{name}").content
+
+    def lane(self, requester: str, signer: str) -> LaneView:
+        return self._record(LaneView, self._send("GET", f"/v1/lanes/{requester}/{signer}"))
+
+    def submit(self, order: SubmitOrder) -> OrderView:
+        content = order.model_dump_json().encode()
+        return self._record(
+            OrderView, self._send("POST", "/v1/orders", content=content, headers={"content-type": "application/json"})
+        )
+
+    def order(self, order_id: str) -> OrderView:
+        return self._record(OrderView, self._send("GET", f"/v1/orders/{order_id}"))
+
+    def orders(self, requester: str) -> list[OrderView]:
+        response = self._send("GET", f"/v1/orders?requester={requester}")
+        try:
+            return _ORDERS.validate_json(response.content)
+        except ValidationError as error:
+            raise BackendUnavailable(url=str(response.url), why=str(error)) from error
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._http.close()
+
+    def _send(
+        self, method: str, path: str, *, content: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        url = self._url + path
+        for left in reversed(range(_SENDS)):
+            try:
+                response = self._http.request(method, url, content=content, headers=headers)
+                break
+            except httpx.TransportError as error:
+                if left == 0:
+                    raise BackendUnavailable(url=url, why=str(error) or type(error).__name__) from error
+        if response.is_success:
+            return response
+        try:
+            problem = Problem.model_validate_json(response.content)
+        except ValidationError as error:
+            raise BackendUnavailable(url=url, why=f"status {response.status_code} without a problem") from error
+        raise Refused(status=problem.status, code=problem.code, detail=problem.detail)
+
+    def _record(self, kind: type[_R], response: httpx.Response) -> _R:
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise BackendUnavailable(url=str(response.url), why=str(error)) from error

@@ -1,0 +1,195 @@
+"""Orders: quoted, signed, submitted, waited for, and their answers checked."""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+import httpx
+from eth_utils.address import to_checksum_address
+from pydantic import ValidationError
+
+from backend.client import checks
+from backend.client.errors import NotOffered, Refused, Untrue, WaitedTooLong
+from backend.client.http import BackendHttp
+from contracts.onchain.chain import Chain
+from contracts.onchain.reverts import explain
+from contracts.protocol.canonical import hash_json
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.pricing import spend_cap_units
+from contracts.protocol.records import Order, Record, Terms
+from contracts.protocol.signing import Signer
+from contracts.protocol.typed_data import Domain
+from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Params, PriceSheetEntry, SubmitOrder
+
+_DELIVERED = ("delivered", "rooted", "paid", "void", "skipped", "expired")
+_SETTLED = ("paid", "void", "skipped", "expired")
+_CAP_TRIES = 5
+"""How often an order is signed anew when another client of the lane was faster."""
+_TTL_PART = (9, 10)
+"""Part of the longest allowed deadline that is used, so that clocks may differ a little."""
+
+
+class _Output(Record):
+    """The canonical form of a generation's output."""
+
+    finish_reason: str
+    text: str
+    token_ids: list[int]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A checked output. `raw` hashes to the commitment's output hash."""
+
+    text: str
+    finish_reason: str
+    raw: bytes
+
+
+class AssayClient:
+    """A requester's session with one backend.
+
+    `signer`: the lane's key. `requester`: whose lane, the signer's own by default. With `chain`, what the backend
+    says of the deployment, the lane and receipts is held against it.
+    """
+
+    def __init__(
+        self,
+        backend_url: str,
+        signer: Signer,
+        requester: str | None = None,
+        chain: Chain | None = None,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._backend = BackendHttp(backend_url, http)
+        self._signer, self._chain = signer, chain
+        self.requester = (requester or signer.address).lower()
+        self._network: NetworkInfo | None = None
+
+    def network(self) -> NetworkInfo:
+        """The deployment and the price sheet of now."""
+        network = self._backend.network()
+        if self._chain is not None:
+            checks.check_network(network, self._chain)
+        self._network = network
+        return network
+
+    @property
+    def domain(self) -> Domain:
+        """Where this requester's signatures count."""
+        network = self._network or self.network()
+        return Domain(network.chain_id, network.escrow)
+
+    def quote(self, workload: str | None = None) -> PriceSheetEntry:
+        """What is asked for a workload, by id or by model; by neither when only one is offered."""
+        sheet = self.network().price_sheet
+        found = [entry for entry in sheet if workload in (None, entry.workload_id, entry.model)]
+        if len(found) != 1:
+            raise NotOffered(workload=workload or "", offered=[f"{e.model} = {e.workload_id}" for e in sheet])
+        return found[0]
+
+    def submit(self, prompt: str, workload: str | None = None, max_new_tokens: int = 64) -> OrderView:
+        """Puts the prompt, signs an order at the prices asked now, and returns it accepted.
+
+        The cap is signed for what the lane was charged, what is open, and this order's maximum: never more.
+        """
+        entry = self.quote(workload)
+        manifest = self._backend.manifest(entry.workload_id)
+        if to_hex(keccak(manifest)) != entry.workload_id:
+            raise Untrue("manifest of " + entry.workload_id, said=entry.workload_id, found=to_hex(keccak(manifest)))
+        data, params = prompt.encode(), {"max_new_tokens": max_new_tokens}
+        terms = self._terms(entry, data, params)
+        self._backend.put_blob(terms.input_hash, data)
+        for left in reversed(range(_CAP_TRIES)):
+            try:
+                return self._checked(self._backend.submit(self._signed(terms, params)))
+            except Refused as refused:
+                if refused.code != "cap_too_low" or left == 0:
+                    raise
+        raise AssertionError("the loop returns or raises")
+
+    def orders(self) -> list[OrderView]:
+        """The requester's newest orders, oldest first."""
+        return [self._checked(view) for view in self._backend.orders(self.requester)]
+
+    def order(self, order_id: str) -> OrderView:
+        """An order as it stands."""
+        return self._checked(self._backend.order(order_id))
+
+    def lane(self) -> LaneView:
+        """The lane as the backend sees it; what it says was charged is held against the chain."""
+        lane = self._backend.lane(self.requester, self._signer.address)
+        if self._chain is not None:
+            key = (to_checksum_address(self.requester), to_checksum_address(self._signer.address))
+            with explain():
+                _, charged, *_ = self._chain.escrow.functions.lanes(*key).call()
+            if lane.charged > charged:  # read after the backend's answer, so the chain's is no older
+                raise Untrue("charged", said=lane.charged, found=charged)
+        return lane
+
+    def wait(self, order_id: str, *, settled: bool = False, timeout_s: float = 600.0, poll_s: float = 0.5) -> OrderView:
+        """The order once it is delivered, or with `settled` once its money is decided; or once it expired."""
+        until, wanted = time.monotonic() + timeout_s, _SETTLED if settled else _DELIVERED
+        while (view := self.order(order_id)).state not in wanted:
+            if time.monotonic() > until:
+                raise WaitedTooLong(order_id=order_id, state=view.state, waited_s=timeout_s)
+            time.sleep(poll_s)
+        return view
+
+    def output(self, view: OrderView) -> Answer:
+        """The answer, once its hash, its node's signature and its price are checked. Raises NotDelivered, Untrue."""
+        commitment = checks.check_commitment(view, self.domain)
+        raw = self._backend.blob(commitment.output_hash)
+        if to_hex(keccak(raw)) != commitment.output_hash:
+            raise Untrue("output", said=commitment.output_hash, found=to_hex(keccak(raw)))
+        try:
+            content = _Output.model_validate_json(raw)
+        except ValidationError as error:
+            raise Untrue("output", said="a generation's answer", found=f"{raw[:60]!r}") from error
+        return Answer(text=content.text, finish_reason=content.finish_reason, raw=raw)
+
+    def verify_price(self, view: OrderView) -> int:
+        """What the order costs, units: recomputed from signed terms and units, and found under the chain's root.
+
+        The root is looked at when the order is rooted and the client has a chain. Raises NotDelivered, Untrue.
+        """
+        checks.check_commitment(view, self.domain)
+        if view.receipt is not None and self._chain is not None:
+            checks.check_receipt(view, self.domain, self._chain)
+        assert view.amount_units is not None, "check_commitment compared it"
+        return view.amount_units
+
+    def close(self) -> None:
+        """Ends the connections; leaving a `with` block does it too."""
+        self._backend.close()
+
+    def __enter__(self) -> "AssayClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _checked(self, view: OrderView) -> OrderView:
+        checks.check_order(view, self.domain)
+        return view
+
+    def _terms(self, entry: PriceSheetEntry, data: bytes, params: Params) -> Terms:
+        assert self._network is not None, "quote reads the network"
+        ttl_s = self._network.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
+        return Terms(
+            workload_id=entry.workload_id,
+            input_hash=to_hex(keccak(data)),
+            params_hash=to_hex(hash_json(params)),
+            fixed_price=entry.fixed_price,
+            unit_price=entry.unit_price,
+            max_price=entry.fixed_price + params["max_new_tokens"] * entry.unit_price,
+            deadline=int(time.time()) + ttl_s,
+            salt=secrets.randbits(64),
+        )
+
+    def _signed(self, terms: Terms, params: Params) -> SubmitOrder:
+        lane = self.lane()
+        cap = spend_cap_units(lane.charged, lane.open_max, terms.max_price)
+        order = Order(requester=self.requester, spend_cap=cap, terms=terms)
+        signature = self._signer.sign(self.domain.order_id(order))
+        return SubmitOrder(order=order, signer=self._signer.address, signature=signature, params=params)

@@ -1,0 +1,85 @@
+"""Who gets which job, and for how long. Amounts in units, times in seconds.
+
+- A job is lent to one node at a time: leases never overlap.
+- k * (open maxima + this maximum) <= stake, so that cheating on everything open costs more than it brings (SPEC 10).
+- Without stake: one job at a time. A node holds one job at a time.
+- The oldest job first; one that this node already let lapse comes last, so that another gets its chance.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
+from contracts.protocol.constants import Constants
+
+
+@dataclass(frozen=True)
+class LeaseTimes:
+    """How long a lease runs without a heartbeat, and how far beyond the order's deadline it may reach."""
+
+    length_s: int = 60
+    grace_s: int = 20
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A job that waits."""
+
+    order_id: str
+    max_price: int
+    deadline: int
+    accepted_at: int
+    lapsed_here: bool
+
+
+@dataclass(frozen=True)
+class OperatorFacts:
+    """An operator at the moment it asks. `guilty_case`: a case that was upheld against it."""
+
+    operator_id: int
+    stake: int
+    open_max: int
+    open_jobs: int
+    guilty_case: str | None = None
+
+
+def choose(candidates: Iterable[Candidate], operator: OperatorFacts, penalty_multiple: int) -> Candidate | None:
+    """The job to lend, or None when none waits. Raises OperatorSuspended, or StakeTooLow when none fits its stake."""
+    if operator.guilty_case is not None:
+        raise OperatorSuspended(operator_id=operator.operator_id, case_id=operator.guilty_case)
+    waiting = sorted(candidates, key=lambda job: (job.lapsed_here, job.accepted_at, job.order_id))
+    fitting = next((job for job in waiting if covers(operator, job.max_price, penalty_multiple)), None)
+    if waiting and fitting is None:
+        raise StakeTooLow(
+            stake=operator.stake,
+            open_max=operator.open_max,
+            max_price=waiting[0].max_price,
+            multiple=penalty_multiple,
+        )
+    return fitting
+
+
+def covers(operator: OperatorFacts, max_price: int, penalty_multiple: int) -> bool:
+    """Whether the operator may take one more job of this maximum."""
+    if operator.stake == 0:
+        return operator.open_jobs == 0
+    return penalty_multiple * (operator.open_max + max_price) <= operator.stake
+
+
+def lease_end(deadline: int, now_s: int, times: LeaseTimes) -> int:
+    """Until when a lease that is granted or extended now runs."""
+    return min(now_s + times.length_s, deadline + times.grace_s)
+
+
+def check_held(*, node: str, order_id: str, holder: str | None, expires: int, now_s: int) -> None:
+    """Raises LeaseNotHeld or LeaseExpired unless `node` holds the job now. `holder`: whom it was last lent to."""
+    if holder != node:
+        raise LeaseNotHeld(node=node, order_id=order_id)
+    if now_s > expires:
+        raise LeaseExpired(node=node, order_id=order_id, expires=expires, now_s=now_s)
+
+
+def times_fit(times: LeaseTimes, constants: Constants) -> bool:
+    """Whether the last late delivery still settles before a notice matures: NOTICE must outlast order and grace."""
+    longest = constants.order_ttl_s + times.grace_s + constants.epoch_max_s + constants.settle_wait_s
+    return times.length_s > 0 and times.grace_s >= 0 and longest < constants.notice_s

@@ -1,0 +1,68 @@
+"""What a job's state is: a view on facts and time, never stored (DESIGN section 2)."""
+
+from dataclasses import dataclass
+
+from contracts.protocol.wire import OrderState
+
+NODE_GUILTY = 3
+"""SlashingCourt.Ruling: an answer other than the node's was upheld."""
+
+CLOSED_STATES: frozenset[OrderState] = frozenset(("paid", "void", "expired"))
+"""States after which a lane is charged nothing more for an order."""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a settlement did with one row."""
+
+    is_void: bool
+    is_skipped: bool
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What is known of a job. Times in seconds, `max_price` in units.
+
+    `settled_alone`: the leaf was paid by itself (settleOne). `closed_unpaid`: the court closed it without payment.
+    """
+
+    order_id: str
+    max_price: int
+    deadline: int
+    lease_expires: int | None = None
+    is_delivered: bool = False
+    is_posted: bool = False
+    settlement: Settlement | None = None
+    settled_alone: bool = False
+    closed_unpaid: bool = False
+
+
+def state_of(job: JobFacts, now_s: int) -> OrderState:
+    """The one state that the facts allow now."""
+    if not job.is_delivered:
+        return _undelivered(job, now_s)
+    if job.settlement is not None and not job.settlement.is_skipped:
+        return "void" if job.settlement.is_void else "paid"
+    if job.settled_alone:
+        return "paid"
+    if job.closed_unpaid:
+        return "void"
+    if job.settlement is not None:
+        return "void" if job.settlement.is_void else "skipped"
+    return "rooted" if job.is_posted else "delivered"
+
+
+def _undelivered(job: JobFacts, now_s: int) -> OrderState:
+    if job.lease_expires is not None and now_s <= job.lease_expires:
+        return "leased"
+    return "queued" if now_s <= job.deadline else "expired"
+
+
+def is_open(job: JobFacts, now_s: int) -> bool:
+    """Whether the order may still be charged: its maximum stays reserved in its lane. Skipped rows stay payable."""
+    return state_of(job, now_s) not in CLOSED_STATES
+
+
+def is_exposed(job: JobFacts, now_s: int) -> bool:
+    """Whether the operator that holds or delivered the job still answers for it: lent, or not past its settlement."""
+    return state_of(job, now_s) in ("leased", "delivered", "rooted")

@@ -1,0 +1,90 @@
+"""Step three: a node's commitment is received within its lease, with the output it names."""
+
+import logging
+from dataclasses import dataclass
+
+from sqlmodel import Session, select
+
+from backend.domain.assignment import check_held
+from backend.domain.pricing import most_units
+from backend.errors import BlobMissing, ContradictingCommitment, UnitsRefused, UnknownOrder, WrongSigner
+from backend.services.intake import Clock
+from backend.store.blobs import BlobStore
+from backend.store.database import Database
+from backend.store.facts import last_lease
+from backend.store.tables import CommitmentRow, OrderRow
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.pricing import amount_units
+from contracts.protocol.records import Order
+from contracts.protocol.signing import recover
+from contracts.protocol.wire import Acknowledgement, SubmitCommitment
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Receives commitments: one an order, the first within its lease."""
+
+    database: Database
+    blobs: BlobStore
+    deployment: Deployment
+    clock: Clock
+
+    def receive(self, submitted: SubmitCommitment) -> Acknowledgement:
+        """Acknowledges once the commitment is durable; the same one again is acknowledged as not new.
+
+        Raises WrongSigner, UnknownOrder, LeaseNotHeld, LeaseExpired, BlobMissing, UnitsRefused or
+        ContradictingCommitment.
+        """
+        commitment = submitted.commitment
+        raw_digest = self.deployment.domain.commitment_digest(commitment)
+        recovered = recover(raw_digest, submitted.signature)
+        if recovered != commitment.node:
+            raise WrongSigner(what="commitment", named=commitment.node, recovered=recovered)
+        digest, now_s = to_hex(raw_digest), self.clock()
+        has_output = self.blobs.has(commitment.output_hash)
+        with self.database.begin() as session:
+            order = session.get(OrderRow, commitment.order_id)
+            if order is None:
+                raise UnknownOrder(order_id=commitment.order_id)
+            if _is_known(session, commitment.order_id, digest):
+                return Acknowledgement(digest=digest, new=False)
+            lease = last_lease(session, order.order_id)
+            holder, expires = (None, 0) if lease is None else (lease.node, lease.expires)
+            check_held(node=commitment.node, order_id=order.order_id, holder=holder, expires=expires, now_s=now_s)
+            assert lease is not None, "check_held refuses an order without a lease"
+            if not has_output:
+                raise BlobMissing(field="commitment.output_hash", name=commitment.output_hash)
+            session.add(_row(submitted, digest, order, lease.operator_id, now_s))
+        log.info("delivered order=%s node=%s commitment=%s", commitment.order_id, commitment.node, digest)
+        return Acknowledgement(digest=digest, new=True)
+
+
+def _is_known(session: Session, order_id: str, digest: str) -> bool:
+    known = session.exec(select(CommitmentRow).where(CommitmentRow.order_id == order_id)).first()
+    if known is None:
+        return False
+    if known.digest != digest:
+        log.warning("contradicting commitments order=%s kept=%s refused=%s", order_id, known.digest, digest)
+        raise ContradictingCommitment(order_id=order_id, kept=known.digest, refused=digest)
+    return True
+
+
+def _row(submitted: SubmitCommitment, digest: str, order: OrderRow, operator_id: int, now_s: int) -> CommitmentRow:
+    commitment = submitted.commitment
+    most = most_units(order.params)
+    if commitment.units > most:
+        raise UnitsRefused(units=commitment.units, most=most)
+    terms = Order.model_validate_json(order.order_json).terms
+    return CommitmentRow(
+        digest=digest,
+        order_id=order.order_id,
+        node=commitment.node,
+        operator_id=operator_id,
+        commitment_json=commitment.model_dump_json(),
+        signature=submitted.signature,
+        amount=amount_units(terms, commitment.units),
+        received_at=now_s,
+    )

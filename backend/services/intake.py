@@ -1,0 +1,87 @@
+"""Step one: an input is put, an order is accepted. Both are durable before they are acknowledged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backend.chain.views import ChainView
+from backend.domain.lanes import check_lane
+from backend.domain.orders import check_signature, check_terms
+from backend.errors import BlobHashMismatch, BlobMissing
+from backend.services.offering import find_offer
+from backend.store.blobs import BlobStore
+from backend.store.database import Database
+from backend.store.facts import open_in_lane
+from backend.store.tables import OrderRow
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.wire import SubmitOrder
+
+Clock = Callable[[], int]
+"""Unix seconds."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Accepts what requesters send."""
+
+    database: Database
+    blobs: BlobStore
+    chain: ChainView
+    deployment: Deployment
+    clock: Clock
+
+    def put_blob(self, name: str, data: bytes) -> bool:
+        """Keeps bytes under their hash; whether they are new. Raises BadBlobName, BlobHashMismatch or BlobTooLarge."""
+        known = self.blobs.has(name)
+        actual = to_hex(keccak(data))
+        if actual != name:
+            raise BlobHashMismatch(named=name, actual=actual)
+        self.blobs.put(data)
+        return not known
+
+    def accept(self, submitted: SubmitOrder) -> tuple[str, bool]:
+        """The order's id and whether it is new. The same order again is accepted once, even after its deadline.
+
+        Raises what keeps the order out: an Unauthenticated, NotFound, Unacceptable or Conflict.
+        """
+        order, signer = submitted.order, submitted.signer
+        order_id = check_signature(order, signer, submitted.signature, self.deployment.domain)
+        now_s = self.clock()
+        with self.database.read() as session:
+            if session.get(OrderRow, order_id) is not None:
+                return order_id, False
+            offer = find_offer(session, order.terms.workload_id)
+            open_before = open_in_lane(session, order.requester, signer, now_s)
+        if not self.blobs.has(order.terms.input_hash):
+            raise BlobMissing(field="terms.input_hash", name=order.terms.input_hash)
+        input_ = self.blobs.get(order.terms.input_hash)
+        constants = self.deployment.constants
+        check_terms(order.terms, submitted.params, input_, offer, now_s=now_s, constants=constants)
+        # Read after `open_before`: whatever settles in between is counted twice, never not at all.
+        lane = self.chain.lane(order.requester, signer)
+        with self.database.begin() as session:
+            if session.get(OrderRow, order_id) is not None:
+                return order_id, False
+            still_open = open_before | open_in_lane(session, order.requester, signer, now_s)
+            open_max = sum(still_open.values())
+            check_lane(order, signer, lane, open_max=open_max, now_s=now_s, constants=constants)
+            session.add(_row(order_id, submitted, now_s))
+        return order_id, True
+
+
+def _row(order_id: str, submitted: SubmitOrder, now_s: int) -> OrderRow:
+    order = submitted.order
+    return OrderRow(
+        order_id=order_id,
+        requester=order.requester,
+        signer=submitted.signer,
+        workload_id=order.terms.workload_id,
+        input_hash=order.terms.input_hash,
+        order_json=order.model_dump_json(),
+        signature=submitted.signature,
+        params=dict(submitted.params),
+        spend_cap=order.spend_cap,
+        max_price=order.terms.max_price,
+        deadline=order.terms.deadline,
+        accepted_at=now_s,
+    )

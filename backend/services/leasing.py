@@ -1,0 +1,131 @@
+"""Step two: a job is lent to a node that asks, and stays lent while its heartbeats come."""
+
+import logging
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from backend.chain.views import ChainView
+from backend.domain.assignment import LeaseTimes, OperatorFacts, check_held, choose, lease_end
+from backend.errors import NodeBusy, StaleRequest, UnknownNode, UnknownOrder, WrongAction, WrongSigner
+from backend.services.intake import Clock
+from backend.services.offering import find_offer
+from backend.store.database import Database
+from backend.store.facts import exposed_of_operator, guilty_case, held_by, last_lease, waiting
+from backend.store.tables import LeaseRow, OrderRow
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.records import Lease, NodeRequest, Order
+from contracts.protocol.signing import Signer, recover
+from contracts.protocol.wire import (
+    ACTION_HEARTBEAT,
+    ACTION_LEASE,
+    REQUEST_TOLERANCE_S,
+    Heartbeat,
+    LeaseGrant,
+    LeaseRequest,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Leasing:
+    """Lends jobs. `settler` signs leases and nothing else here."""
+
+    database: Database
+    chain: ChainView
+    deployment: Deployment
+    settler: Signer
+    times: LeaseTimes
+    clock: Clock
+
+    def lend(self, asked: LeaseRequest) -> LeaseGrant | None:
+        """The oldest job of the workload that the node may take, the one that it already holds, or None."""
+        operator_id = self._authenticate(asked.request, asked.signature, ACTION_LEASE)
+        account = self.chain.operator(operator_id)
+        node, now_s, constants = asked.request.node, self.clock(), self.deployment.constants
+        with self.database.read() as session:
+            find_offer(session, asked.workload_id)
+            case = guilty_case(session, operator_id, self.chain.is_guilty)
+        with self.database.begin() as session:
+            held = held_by(session, node, now_s)
+            if held is not None:
+                return self._held_grant(session, held, asked.workload_id)
+            exposed = exposed_of_operator(session, operator_id, now_s, constants.settle_wait_s)
+            operator = OperatorFacts(operator_id, account.stake, sum(exposed.values()), len(exposed), case)
+            job = choose(waiting(session, asked.workload_id, operator_id, now_s), operator, constants.penalty_multiple)
+            if job is None:
+                return None
+            row = LeaseRow(
+                order_id=job.order_id,
+                node=node,
+                operator_id=operator_id,
+                granted_at=now_s,
+                expires=lease_end(job.deadline, now_s, self.times),
+                signature="",
+            )
+            grant = self._sign(session, row)
+        log.info("leased order=%s node=%s operator=%d until=%d", job.order_id, node, operator_id, row.expires)
+        return grant
+
+    def extend(self, beat: Heartbeat) -> LeaseGrant:
+        """The lease, running on from now. Raises LeaseNotHeld or LeaseExpired when the node has lost the job."""
+        self._authenticate(beat.request, beat.signature, ACTION_HEARTBEAT)
+        node, order_id, now_s = beat.request.node, beat.request.order_id, self.clock()
+        with self.database.begin() as session:
+            order = session.get(OrderRow, order_id)
+            if order is None:
+                raise UnknownOrder(order_id=order_id)
+            row = last_lease(session, order_id)
+            holder, expires = (None, 0) if row is None else (row.node, row.expires)
+            check_held(node=node, order_id=order_id, holder=holder, expires=expires, now_s=now_s)
+            assert row is not None, "check_held refuses an order without a lease"
+            row.expires = max(row.expires, lease_end(order.deadline, now_s, self.times))
+            grant = self._sign(session, row)
+        return grant
+
+    def _authenticate(self, request: NodeRequest, signature: str, action: str) -> int:
+        """The operator whose node signed this request just now for this action."""
+        if request.action != action:
+            raise WrongAction(found=request.action, expected=action)
+        now_s = self.clock()
+        if abs(request.timestamp - now_s) > REQUEST_TOLERANCE_S:
+            raise StaleRequest(timestamp=request.timestamp, now_s=now_s, tolerance_s=REQUEST_TOLERANCE_S)
+        recovered = recover(self.deployment.domain.node_request_digest(request), signature)
+        if recovered != request.node:
+            raise WrongSigner(what="request", named=request.node, recovered=recovered)
+        operator_id = self.chain.operator_of(request.node)
+        if operator_id == 0:
+            raise UnknownNode(node=request.node)
+        return operator_id
+
+    def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> LeaseGrant:
+        """The grant again for a node that asks twice, e.g. after a restart or a lost answer."""
+        order = _order(session, held)
+        if order.workload_id != workload_id:
+            raise NodeBusy(node=held.node, order_id=held.order_id, expires=held.expires)
+        return _grant(held, order)
+
+    def _sign(self, session: Session, row: LeaseRow) -> LeaseGrant:
+        """Signs the lease as it now stands and keeps it."""
+        lease = Lease(order_id=row.order_id, node=row.node, expires=row.expires)
+        row.signature = self.settler.sign(self.deployment.domain.lease_digest(lease))
+        session.add(row)
+        return _grant(row, _order(session, row))
+
+
+def _order(session: Session, lease: LeaseRow) -> OrderRow:
+    order = session.get(OrderRow, lease.order_id)
+    assert order is not None, "only accepted orders are lent"
+    return order
+
+
+def _grant(lease: LeaseRow, order: OrderRow) -> LeaseGrant:
+    return LeaseGrant(
+        lease=Lease(order_id=lease.order_id, node=lease.node, expires=lease.expires),
+        lease_signature=lease.signature,
+        order=Order.model_validate_json(order.order_json),
+        signer=order.signer,
+        order_signature=order.signature,
+        params=order.params,
+    )

@@ -1,0 +1,261 @@
+"""What anyone may read: orders, lanes, operators, epochs, the network. Derived on demand, nothing is stored for it.
+
+An order's view follows from public facts only. Nothing here knows whether a job will be checked.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func
+from sqlmodel import Session, col, select
+
+from backend.chain.views import ChainView
+from backend.domain.lanes import is_under_notice
+from backend.domain.outcomes import state_of
+from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
+from backend.services.intake import Clock
+from backend.services.offering import all_offers
+from backend.store import facts
+from backend.store.chain_tables import SettlementRow
+from backend.store.database import Database
+from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, OrderRow, VerdictRow, WorkloadRow
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.merkle import Row, merkle_proof
+from contracts.protocol.records import Commitment, Order
+from contracts.protocol.wire import (
+    EpochState,
+    EpochView,
+    LaneView,
+    NetworkInfo,
+    NodeView,
+    OrderView,
+    PriceSheetEntry,
+    Receipt,
+)
+
+LIST_LIMIT = 200
+"""The most entries of a list of orders or epochs; the newest are shown."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Answers questions. `treasury_signer`: the signer of the treasury's lane, out of which checks are paid."""
+
+    database: Database
+    chain: ChainView
+    deployment: Deployment
+    treasury_signer: str
+    clock: Clock
+
+    def network(self) -> NetworkInfo:
+        """The deployment and the price sheet."""
+        with self.database.read() as session:
+            offers = all_offers(session)
+        sheet = [
+            PriceSheetEntry(
+                workload_id=offer.workload_id,
+                model=offer.manifest.model,
+                fixed_price=offer.fixed_price,
+                unit_price=offer.unit_price,
+                max_units=offer.max_units,
+                unit=offer.manifest.unit,
+            )
+            for offer in offers
+        ]
+        d = self.deployment
+        return NetworkInfo(
+            chain_id=d.chain_id,
+            escrow=d.escrow,
+            stake_manager=d.stake_manager,
+            court=d.court,
+            token=d.token,
+            settler=d.settler,
+            treasury=d.treasury,
+            treasury_signer=self.treasury_signer,
+            first_block=d.first_block,
+            constants=d.constants,
+            price_sheet=sheet,
+        )
+
+    def manifest(self, workload_id: str) -> bytes:
+        """The canonical manifest of a workload on offer."""
+        with self.database.read() as session:
+            row = session.get(WorkloadRow, workload_id)
+        if row is None:
+            raise UnknownWorkload(workload_id=workload_id)
+        return row.manifest
+
+    def lane(self, requester: str, signer: str) -> LaneView:
+        """A lane with what is open in it; read in the order in which intake reads it."""
+        now_s = self.clock()
+        with self.database.read() as session:
+            open_max = sum(facts.open_in_lane(session, requester, signer, now_s).values())
+        lane = self.chain.lane(requester, signer)
+        return LaneView(
+            requester=requester,
+            signer=signer,
+            balance=lane.balance,
+            charged=lane.charged,
+            cap_proven=lane.cap_proven,
+            open_max=open_max,
+            under_notice=is_under_notice(lane, now_s, self.deployment.constants),
+        )
+
+    def order(self, order_id: str) -> OrderView:
+        """One order as it stands."""
+        found = self._orders(col(OrderRow.order_id) == order_id)
+        if not found:
+            raise UnknownOrder(order_id=order_id)
+        return found[0]
+
+    def orders_of(self, requester: str) -> list[OrderView]:
+        """The newest orders of a requester, oldest first."""
+        return self._orders(col(OrderRow.requester) == requester)
+
+    def _orders(self, where: ColumnElement[bool]) -> list[OrderView]:
+        now_s = self.clock()
+        with self.database.read() as session:
+            jobs = facts.jobs(session, where, newest=LIST_LIMIT)
+            epochs = {job.leaf.epoch_id for job in jobs if job.leaf is not None and job.facts.is_posted}
+            leaves = {epoch_id: _leaf_hashes(session, epoch_id) for epoch_id in epochs}
+        return [_order_view(job, leaves, now_s) for job in jobs]
+
+    def nodes(self) -> list[NodeView]:
+        """All operators with node keys, by id."""
+        now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
+        with self.database.read() as session:
+            keys: dict[int, list[str]] = {}
+            for event in facts.events(session, "NodeKeyAdded"):
+                keys.setdefault(event.args["id"], []).append(event.args["node"])
+            slashes = [(e.args["id"], e.args["units"]) for e in facts.events(session, "Slashed")]
+            delivered, checked = _delivered_jobs(session), _checked_jobs(session)
+            exposed = {id_: facts.exposed_of_operator(session, id_, now_s, settle_wait_s) for id_ in keys}
+            guilty = {id_: facts.guilty_case(session, id_, self.chain.is_guilty) for id_ in keys}
+        accounts = {id_: self.chain.operator(id_) for id_ in keys}
+        return [
+            NodeView(
+                operator_id=id_,
+                nodes=nodes,
+                stake=accounts[id_].stake,
+                locked=accounts[id_].locked,
+                earned=accounts[id_].earned,
+                claimed=accounts[id_].claimed,
+                open_max=sum(exposed[id_].values()),
+                delivered_jobs=delivered.get(id_, 0),
+                checked_jobs=checked.get(id_, 0),
+                slashed=sum(units for slashed_id, units in slashes if slashed_id == id_),
+                suspended=guilty[id_] is not None,
+            )
+            for id_, nodes in sorted(keys.items())
+        ]
+
+    def epochs(self) -> list[EpochView]:
+        """The newest epochs, newest first."""
+        now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
+        with self.database.read() as session:
+            query = (
+                select(EpochRow, SettlementRow)
+                .outerjoin(SettlementRow, col(SettlementRow.epoch_id) == EpochRow.epoch_id)
+                .order_by(col(EpochRow.epoch_id).desc())
+                .limit(LIST_LIMIT)
+            )
+            rows = session.exec(query).all()
+            ids = {epoch.epoch_id for epoch, _ in rows}
+            posted = facts.posts(session, ids | {id_ + 1 for id_ in ids})
+            charged = {e.args["id"]: e.args["chargedUnits"] for e in facts.events(session, "EpochSettled")}
+        return [
+            _epoch_view(epoch, settlement, posted, charged.get(epoch.epoch_id, 0), now_s - settle_wait_s)
+            for epoch, settlement in rows
+        ]
+
+    def log_file(self, epoch_id: int) -> bytes:
+        """The published log of a closed epoch: its lines, each with a line feed."""
+        with self.database.read() as session:
+            if session.get(EpochRow, epoch_id) is None:
+                raise UnknownEpoch(epoch_id=epoch_id)
+            query = select(LogLineRow.line).where(LogLineRow.epoch_id == epoch_id)
+            lines = session.exec(query.order_by(col(LogLineRow.position))).all()
+        return b"".join(line + b"\n" for line in lines)
+
+
+def _order_view(job: facts.Job, leaves: dict[int, list[bytes]], now_s: int) -> OrderView:
+    commitment, state = job.commitment, state_of(job.facts, now_s)
+    node = commitment.node if commitment is not None else None
+    if state == "leased" and job.lease is not None:
+        node = job.lease.node
+    return OrderView(
+        order_id=job.order.order_id,
+        state=state,
+        order=Order.model_validate_json(job.order.order_json),
+        signer=job.order.signer,
+        signature=job.order.signature,
+        params=job.order.params,
+        node=node,
+        commitment=None if commitment is None else Commitment.model_validate_json(commitment.commitment_json),
+        commitment_signature=None if commitment is None else commitment.signature,
+        amount_units=None if commitment is None else commitment.amount,
+        receipt=_receipt(job.leaf, leaves),
+    )
+
+
+def _receipt(leaf: LeafRow | None, leaves: dict[int, list[bytes]]) -> Receipt | None:
+    if leaf is None or leaf.epoch_id not in leaves:
+        return None
+    return Receipt(
+        epoch_id=leaf.epoch_id,
+        index=leaf.index,
+        operator_id=leaf.operator_id,
+        amount_units=leaf.amount,
+        commitment_digest=leaf.digest,
+        siblings=[to_hex(sibling) for sibling in merkle_proof(leaves[leaf.epoch_id], leaf.index)],
+    )
+
+
+def _leaf_hashes(session: Session, epoch_id: int) -> list[bytes]:
+    query = select(LeafRow).where(LeafRow.epoch_id == epoch_id).order_by(col(LeafRow.index))
+    return [
+        Row(leaf.requester, leaf.signer, leaf.operator_id, leaf.amount, from_hex(leaf.digest)).leaf()
+        for leaf in session.exec(query)
+    ]
+
+
+def _delivered_jobs(session: Session) -> dict[int, int]:
+    query = select(CommitmentRow.operator_id, func.count()).group_by(col(CommitmentRow.operator_id))
+    return dict(session.exec(query).all())
+
+
+def _checked_jobs(session: Session) -> dict[int, int]:
+    """Jobs with a verdict, by operator. Known only after the check, so it tells nobody what will be checked."""
+    query = (
+        select(CommitmentRow.operator_id, func.count(func.distinct(VerdictRow.commitment_digest)))
+        .join(VerdictRow, col(VerdictRow.commitment_digest) == CommitmentRow.digest)
+        .group_by(col(CommitmentRow.operator_id))
+    )
+    return dict(session.exec(query).all())
+
+
+def _epoch_view(
+    epoch: EpochRow, settlement: SettlementRow | None, posted: dict[int, facts.Post], charged: int, stranded_before: int
+) -> EpochView:
+    post = posted.get(epoch.epoch_id)
+    state: EpochState = "closing"
+    if settlement is not None:
+        state = "settled"
+    elif post is not None and post.timestamp < stranded_before and epoch.row_count > 0:
+        state = "stranded"
+    elif post is not None:
+        state = "revealed" if epoch.epoch_id + 1 in posted else "posted"
+    bits = (b"", b"") if settlement is None else (settlement.void_bits, settlement.skipped_bits)
+    void_rows, skipped_rows = ([i for i in range(len(b) * 8) if facts.bit_at(b, i)] for b in bits)
+    return EpochView(
+        epoch_id=epoch.epoch_id,
+        rows=epoch.row_count,
+        root=epoch.root,
+        log_root=epoch.log_root,
+        state=state,
+        post_tx=None if post is None else post.tx_hash,
+        settle_tx=None if settlement is None else settlement.tx_hash,
+        charged=charged,
+        void_rows=void_rows,
+        skipped_rows=skipped_rows,
+    )

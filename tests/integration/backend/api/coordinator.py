@@ -1,0 +1,189 @@
+"""A coordinator for tests: the real contracts on a real Anvil, the real database, real HTTP."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from eth_utils.address import to_checksum_address
+
+from backend.app import Settings, build_app
+from backend.client import AssayClient, Wallet
+from backend.services.offering import offer_workload
+from backend.store.home import open_database
+from contracts.onchain.chain import Chain, connect
+from contracts.onchain.deployment import deploy
+from contracts.onchain.sender import Sender
+from contracts.protocol.canonical import canonical_json
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
+from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
+from contracts.protocol.records import Commitment, NodeRequest
+from contracts.protocol.sampling import Deterrence
+from contracts.protocol.signing import Signer
+from contracts.protocol.typed_data import trace_commit
+from contracts.protocol.wire import LeaseGrant, LeaseRequest, SubmitCommitment
+from deploy.localnet.anvil import answers, find_anvil
+
+FIXED, UNIT = 100, 10
+KEYS = {name: Signer(keccak(b"api " + name.encode())) for name in ("deployer", "settler", "alice", "owner", "node")}
+MANIFEST = Manifest(
+    model="smol-test",
+    weights_sha256="11" * 32,
+    tokenizer_sha256="22" * 32,
+    engine_version="1",
+    numeric_class="33" * 32,
+    params={"max_new_tokens": IntegerRange(minimum=1, maximum=64)},
+    input=InputLimits(max_bytes=1000, max_tokens=200),
+    check_price_units=20,
+    deterrence=Deterrence(
+        honest_cost_ppm=500_000,
+        cheat_cost_ppm=0,
+        detection_ppm=1_000_000,
+        collusion_ppm=300_000,
+        false_alarm_ppm=0,
+    ),
+)
+OUTPUT = canonical_json({"finish_reason": "stop", "text": "Scattering.", "token_ids": [5, 6]})
+
+
+@contextmanager
+def anvil() -> Iterator[str]:
+    """A chain that mines each transaction at once. Yields its URL."""
+    port = free_port()
+    command = [find_anvil(), "--port", str(port), "--hardfork", "prague", "--chain-id", "31337", "--silent"]
+    with subprocess.Popen(command) as process:
+        url, until = f"http://127.0.0.1:{port}", time.monotonic() + 20
+        while not answers(url):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        try:
+            yield url
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Coordinator:
+    """A running coordinator and the parties around it."""
+
+    url: str
+    chain: Chain
+    home: Path
+    clients: list[AssayClient] = field(default_factory=list)
+
+    def sender(self, name: str) -> Sender:
+        """A party's key on the chain."""
+        return Sender(self.chain.w3, KEYS[name])
+
+    def wallet(self, name: str = "alice") -> Wallet:
+        """A party's wallet."""
+        return Wallet(self.chain, KEYS[name])
+
+    def client(self, key: Signer = KEYS["alice"], requester: str | None = None) -> AssayClient:
+        """A requester's client."""
+        client = AssayClient(self.url, key, requester, chain=self.chain)
+        self.clients.append(client)
+        return client
+
+    def register_node(self, stake_units: int) -> None:
+        """An operator with one node key and some stake."""
+        owner, stakes = self.sender("owner"), self.chain.stakes.functions
+        owner.call(stakes.register(owner.address))
+        digest = self.chain.deployment.stake_domain.node_key_digest(KEYS["owner"].address, KEYS["node"].address)
+        signature = from_hex(KEYS["node"].sign(digest))
+        owner.call(stakes.addNodeKey(to_checksum_address(KEYS["node"].address), signature))
+        if stake_units:
+            wei = stake_units * self.chain.deployment.constants.unit_wei
+            owner.call(self.chain.token.functions.approve(self.chain.stakes.address, wei))
+            owner.call(stakes.stake(1, stake_units))
+
+    def lease(self) -> httpx.Response:
+        """The node asks for a job."""
+        domain, workload_id = self.chain.deployment.domain, MANIFEST.workload_id()
+        request = NodeRequest(
+            node=KEYS["node"].address, action="lease", order_id=to_hex(ZERO32), timestamp=int(time.time())
+        )
+        signature = KEYS["node"].sign(domain.node_request_digest(request))
+        asked = LeaseRequest(request=request, signature=signature, workload_id=workload_id)
+        return self.post("/v1/operator/leases", asked)
+
+    def deliver(self, grant: LeaseGrant, output: bytes = OUTPUT) -> httpx.Response:
+        """The node hands over two tokens."""
+        name, order_id = to_hex(keccak(output)), grant.lease.order_id
+        httpx.put(f"{self.url}/v1/blobs/{name}", content=output).raise_for_status()
+        node = KEYS["node"]
+        commitment = Commitment(
+            order_id=order_id,
+            node=node.address,
+            output_hash=name,
+            trace_commit=to_hex(trace_commit(keccak(b"trace"), from_hex(order_id), node.address)),
+            units=2,
+        )
+        signature = node.sign(self.chain.deployment.domain.commitment_digest(commitment))
+        return self.post("/v1/operator/commitments", SubmitCommitment(commitment=commitment, signature=signature))
+
+    def post(self, path: str, record: Any) -> httpx.Response:
+        """One call."""
+        content = record.model_dump_json().encode()
+        return httpx.post(self.url + path, content=content, headers={"content-type": "application/json"})
+
+
+@contextmanager
+def coordinator(folder: Path) -> Iterator[Coordinator]:
+    """A fresh chain, fresh contracts, a fresh backend."""
+    with anvil() as rpc_url:
+        w3 = connect(rpc_url)
+        for key in KEYS.values():
+            w3.provider.make_request("anvil_setBalance", [key.address, hex(10**21)])  # type: ignore[arg-type]  # Anvil's
+        deployer = Sender(w3, KEYS["deployer"])
+        deployment = deploy(
+            deployer,
+            DEVELOPMENT,
+            settler=KEYS["settler"].address,
+            treasury=KEYS["deployer"].address,
+            beacon_anchor="0x" + "11" * 32,
+        )
+        chain = Chain(w3, deployment)
+        for name in ("alice", "owner"):
+            deployer.call(chain.token.functions.transfer(to_checksum_address(KEYS[name].address), 10**24))
+        offer_workload(open_database(folder), MANIFEST, fixed_price=FIXED, unit_price=UNIT, max_units=64)
+        with serving(Settings(folder, rpc_url, deployment, KEYS["settler"], deployment.treasury)) as url:
+            running = Coordinator(url, chain, folder)
+            yield running
+            for client in running.clients:
+                client.close()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The coordinator's HTTP server in a thread. Yields its URL."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(build_app(settings), port=port, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < until, "the server did not start within 20 s"
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)

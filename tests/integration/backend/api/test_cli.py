@@ -1,0 +1,75 @@
+"""The commands of requesters and of the coordinator's operator."""
+
+import json
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from typer.testing import CliRunner
+
+from backend.cli import workloads_app
+from backend.client.cli import jobs_app, wallet_app
+from contracts.protocol.wire import LeaseGrant
+from tests.integration.backend.api.coordinator import KEYS, MANIFEST, Coordinator
+
+pytestmark = pytest.mark.chain
+PASSWORD = "a password of tests"
+
+
+@pytest.fixture
+def environment(running: Coordinator, tmp_path: Path) -> dict[str, str]:
+    """A requester's folder and the options that it reads."""
+    key = Account.encrypt(KEYS["alice"].private_key(), PASSWORD, iterations=2)
+    (tmp_path / "requester.json").write_text(json.dumps(key))
+    running.chain.deployment.save(tmp_path / "deployment.json")
+    return {
+        "ASSAY_HOME": str(tmp_path),
+        "ASSAY_RPC": str(running.chain.w3.provider.endpoint_uri),  # type: ignore[attr-defined]  # it is an HTTPProvider
+        "ASSAY_DEPLOYMENT": str(tmp_path / "deployment.json"),
+        "ASSAY_BACKEND": running.url,
+        "ASSAY_PASSWORD": PASSWORD,
+        "COLUMNS": "200",
+    }
+
+
+def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, str]) -> None:
+    """Protects people: they see what they signed, what it cost, and the answer. Covers: A51"""
+    run, shown = CliRunner(env=environment), []
+
+    def call(app: object, *arguments: str) -> str:
+        result = run.invoke(app, list(arguments))  # type: ignore[arg-type]  # a typer app
+        assert result.exit_code == 0, result.output
+        shown.append(result.output)
+        return result.output
+
+    assert "0.00001 ADEV" in call(wallet_app, "deposit", "0.00001")
+    running.register_node(stake_units=100_000)
+    submitted = call(jobs_app, "submit", "--prompt", "Why?", "--max-new-tokens", "4")
+    assert "0.00000014 ADEV" in submitted
+    order_id = submitted.split()[1]
+    grant = LeaseGrant.model_validate_json(running.lease().content)
+    assert grant.lease.order_id == order_id
+    running.deliver(grant)
+    told = call(jobs_app, "show", order_id)
+    assert "0.00000012 ADEV for 2 units" in told
+    assert "Scattering." in told
+    assert order_id in call(jobs_app, "list")
+    assert " to " in call(wallet_app, "notice")
+    assert " to " not in call(wallet_app, "notice", "--cancel")
+    assert KEYS["alice"].address in call(wallet_app, "lanes")
+    secret = KEYS["alice"].private_key().hex()
+    assert all(secret not in output and PASSWORD not in output for output in shown)
+
+
+def test_offering_a_workload(tmp_path: Path) -> None:
+    """Protects operators of a backend: what they offer is what the list shows, and offering again changes prices."""
+    (tmp_path / "manifest.json").write_text(MANIFEST.model_dump_json())
+    run = CliRunner(env={"ASSAY_HOME": str(tmp_path / "home"), "COLUMNS": "200"})
+    for price in ("100", "200"):
+        prices = ["--fixed-price", price, "--unit-price", "10", "--max-units", "9"]
+        result = run.invoke(workloads_app, ["offer", str(tmp_path / "manifest.json"), *prices])
+        assert result.exit_code == 0, result.output
+    listed = run.invoke(workloads_app, ["list"]).output
+    assert MANIFEST.workload_id() in listed
+    assert "200" in listed
+    assert "100" not in listed

@@ -1,0 +1,105 @@
+"""Who gets which job.
+
+given jobs that wait and an operator that asks
+├── when none waits: None
+├── when a case was upheld against it: operator_suspended
+├── when it has no stake: one job at a time
+├── when k * (open + this) exceeds its stake: the oldest that fits, or stake_too_low
+└── otherwise the oldest; those that it let lapse come last
+"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.domain.assignment import Candidate, LeaseTimes, OperatorFacts, check_held, choose, lease_end, times_fit
+from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
+from contracts.protocol.constants import DEVELOPMENT, PRODUCTION
+
+
+def job(name: str, price: int = 10, age: int = 0, lapsed: bool = False) -> Candidate:
+    return Candidate(name, price, deadline=100, accepted_at=50 - age, lapsed_here=lapsed)
+
+
+def operator(stake: int = 1000, open_max: int = 0, open_jobs: int = 0, case: str | None = None) -> OperatorFacts:
+    return OperatorFacts(1, stake, open_max, open_jobs, case)
+
+
+def chosen(jobs: list[Candidate], facts: OperatorFacts, multiple: int = 9) -> str | None:
+    found = choose(jobs, facts, multiple)
+    return None if found is None else found.order_id
+
+
+def test_oldest_job_first() -> None:
+    """Protects requesters from waiting behind younger orders; a job that lapsed here waits for another node.
+
+    Covers: A03
+    """
+    assert chosen([], operator()) is None
+    assert chosen([job("a"), job("b", age=5), job("c", age=3)], operator()) == "b"
+    assert chosen([job("a"), job("b", age=5, lapsed=True)], operator()) == "a"
+    assert chosen([job("b", lapsed=True)], operator()) == "b"
+
+
+def test_open_value_never_exceeds_stake() -> None:
+    """Protects the deterrence: what is open times k is covered by stake. Covers: A05"""
+    assert chosen([job("a", price=10)], operator(stake=90)) == "a"
+    assert chosen([job("a", price=11, age=9), job("b", price=10)], operator(stake=90)) == "b"
+    with pytest.raises(StakeTooLow, match="89"):
+        choose([job("a", price=10)], operator(stake=89), 9)
+    with pytest.raises(StakeTooLow):
+        choose([job("a", price=10)], operator(stake=90, open_max=1, open_jobs=1), 9)
+
+
+def test_stakeless_operator_gets_one_job_at_a_time() -> None:
+    """Protects the network from Sybils without stake: splitting gains nothing but single jobs. Covers: A05"""
+    assert chosen([job("a", price=10**9)], operator(stake=0)) == "a"
+    with pytest.raises(StakeTooLow):
+        choose([job("a", price=1)], operator(stake=0, open_max=10, open_jobs=1), 9)
+
+
+def test_guilty_operator_gets_nothing() -> None:
+    """Protects requesters from operators whom the court found guilty, even while no job waits."""
+    with pytest.raises(OperatorSuspended, match="0xcase"):
+        choose([], operator(case="0xcase"), 9)
+
+
+@given(
+    stake=st.integers(0, 2000),
+    multiple=st.integers(1, 9),
+    prices=st.lists(st.integers(1, 300), max_size=20),
+)
+def test_any_sequence_stays_within_stake(stake: int, multiple: int, prices: list[int]) -> None:
+    """Protects the deterrence over whole sequences of leases."""
+    open_jobs: list[int] = []
+    for price in prices:
+        facts = operator(stake, sum(open_jobs), len(open_jobs))
+        try:
+            found = choose([job("a", price)], facts, multiple)
+        except StakeTooLow:
+            continue
+        assert found is not None
+        open_jobs.append(price)
+        assert multiple * sum(open_jobs) <= stake or (stake == 0 and len(open_jobs) == 1)
+
+
+def test_lease_ends() -> None:
+    """Protects requesters: no lease reaches beyond deadline and grace, and only its holder has it, to the second."""
+    times = LeaseTimes(length_s=60, grace_s=20)
+    assert lease_end(100, 10, times) == 70
+    assert lease_end(100, 90, times) == 120
+    check_held(node="n", order_id="o", holder="n", expires=70, now_s=70)
+    with pytest.raises(LeaseExpired):
+        check_held(node="n", order_id="o", holder="n", expires=70, now_s=71)
+    for holder in (None, "m"):
+        with pytest.raises(LeaseNotHeld):
+            check_held(node="n", order_id="o", holder=holder, expires=70, now_s=1)
+
+
+def test_grace_must_fit_the_notice() -> None:
+    """Protects nodes: the last late delivery settles before any notice given after its order can ripen. Covers: A30"""
+    slack = DEVELOPMENT.notice_s - DEVELOPMENT.order_ttl_s - DEVELOPMENT.epoch_max_s - DEVELOPMENT.settle_wait_s
+    assert times_fit(LeaseTimes(60, slack - 1), DEVELOPMENT)
+    assert not times_fit(LeaseTimes(60, slack), DEVELOPMENT)
+    assert times_fit(LeaseTimes(), DEVELOPMENT)
+    assert times_fit(LeaseTimes(), PRODUCTION)

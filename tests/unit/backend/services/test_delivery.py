@@ -1,0 +1,81 @@
+"""Commitments: the right node, within its lease, with its output, once."""
+
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from backend.errors import BackendError
+from backend.store.tables import CommitmentRow
+from contracts.protocol.wire import SubmitCommitment
+from tests.unit.backend.world import FIXED, NODE, OTHER_NODE, UNIT, World, commitment_for
+
+
+def lent(world: World) -> str:
+    world.order()
+    return world.lend().lease.order_id
+
+
+def test_delivery_is_acknowledged_once_it_is_kept(world: World) -> None:
+    """Protects nodes: what was acknowledged is in the database, at the signed formula's amount. Covers: A45, A55"""
+    order_id = lent(world)
+    submitted = commitment_for(order_id, units=5)
+    acknowledged = world.services.delivery.receive(submitted)
+    assert acknowledged.new
+    with world.database.read() as session:
+        row = session.exec(select(CommitmentRow)).one()
+    assert (row.digest, row.amount, row.operator_id) == (acknowledged.digest, FIXED + 5 * UNIT, 1)
+    world.now_s += 10_000
+    again = world.services.delivery.receive(submitted)
+    assert (again.digest, again.new) == (acknowledged.digest, False)
+    view = world.services.views.order(order_id)
+    assert (view.state, view.amount_units, view.commitment) == ("delivered", 150, submitted.commitment)
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("blob_missing", {"output_hash": "0x" + "ab" * 32}),
+        ("units_refused", {"units": 9}),
+        ("unknown_order", {"order_id": "0x" + "ab" * 32}),
+    ],
+)
+def test_refused_commitments(world: World, code: str, changes: dict[str, Any]) -> None:
+    """Protects requesters from charges without output or for more than was asked. Covers: A54, A55"""
+    order_id = lent(world)
+    with pytest.raises(BackendError) as caught:
+        world.services.delivery.receive(commitment_for(order_id, **changes))
+    assert caught.value.code == code
+    assert world.services.views.order(order_id).state == "leased"
+
+
+def test_only_the_holder_delivers(world: World) -> None:
+    """Protects the holder of a lease from others that copy its answer. Covers: A01"""
+    order_id = lent(world)
+    mine = commitment_for(order_id)
+    forged = SubmitCommitment(commitment=mine.commitment, signature=commitment_for(order_id, OTHER_NODE).signature)
+    for code, submitted in (("wrong_signer", forged), ("lease_not_held", commitment_for(order_id, OTHER_NODE))):
+        with pytest.raises(BackendError) as caught:
+            world.services.delivery.receive(submitted)
+        assert caught.value.code == code
+    assert world.services.delivery.receive(mine).new
+
+
+def test_late_delivery_is_refused(world: World) -> None:
+    """Protects requesters: what comes after the lease's last second is charged to nobody. Covers: A03"""
+    order_id = lent(world)
+    world.now_s += 61
+    with pytest.raises(BackendError) as caught:
+        world.services.delivery.receive(commitment_for(order_id))
+    assert caught.value.code == "lease_expired"
+
+
+def test_contradiction_is_refused_and_names_both(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Protects the record: the first commitment stands, and two answers to one order are on record. Covers: A56"""
+    order_id = lent(world)
+    kept = world.services.delivery.receive(commitment_for(order_id)).digest
+    with pytest.raises(BackendError) as caught:
+        world.services.delivery.receive(commitment_for(order_id, NODE, units=7))
+    assert caught.value.code == "contradicting_commitment"
+    assert kept in str(caught.value)
+    assert kept in caplog.text

@@ -1,0 +1,138 @@
+"""Jobs are lent to authentic nodes, one at a time, and given to another when a lease lapses."""
+
+from typing import Any
+
+import pytest
+
+from backend.chain.views import OperatorAccount
+from backend.errors import BackendError
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.signing import Signer, recover
+from tests.unit.backend.world import DOMAIN, NODE, OTHER_NODE, SETTLER, World, commitment_for, signer
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("stale_request", {"timestamp": 1_800_000_061}),
+        ("stale_request", {"timestamp": 1_799_999_939}),
+        ("wrong_action", {"action": "heartbeat"}),
+    ],
+)
+def test_requests_are_fresh_and_for_this_call(world: World, code: str, changes: dict[str, Any]) -> None:
+    """Protects nodes from old or borrowed requests. Covers: A19"""
+    with pytest.raises(BackendError) as caught:
+        world.services.leasing.lend(world.ask(**changes))
+    assert caught.value.code == code
+
+
+def test_requests_are_signed_by_a_known_node(world: World) -> None:
+    """Protects jobs from strangers."""
+    forged = world.ask().model_copy(update={"signature": world.ask(OTHER_NODE).signature})
+    for code, request in (("wrong_signer", forged), ("unknown_node", world.ask(signer("stranger")))):
+        with pytest.raises(BackendError) as caught:
+            world.services.leasing.lend(request)
+        assert caught.value.code == code
+
+
+def test_lease_is_signed_and_exclusive(world: World) -> None:
+    """Protects nodes from doing one job twice over: a job is lent once, and the lease names its holder."""
+    assert world.services.leasing.lend(world.ask()) is None
+    order_id = world.order()
+    grant = world.lend()
+    assert (grant.lease.order_id, grant.lease.node, grant.lease.expires) == (order_id, NODE.address, world.now_s + 60)
+    assert recover(DOMAIN.lease_digest(grant.lease), grant.lease_signature) == SETTLER.address
+    assert to_hex(DOMAIN.order_id(grant.order)) == order_id
+    assert world.services.leasing.lend(world.ask(OTHER_NODE)) is None
+    assert world.lend() == grant, "a node that asks again, e.g. after a restart, gets the same lease"
+
+
+def test_lapsed_lease_is_lent_again(world: World) -> None:
+    """Protects requesters from nodes that take jobs and never deliver. Covers: A03"""
+    order_id = world.order()
+    world.lend()
+    world.now_s += 60
+    assert world.services.leasing.lend(world.ask(OTHER_NODE)) is None, "a lease holds to its last second"
+    world.now_s += 1
+    assert world.lend(OTHER_NODE).lease.order_id == order_id
+    for call in (
+        lambda: world.services.leasing.extend(world.beat(order_id)),
+        lambda: world.services.delivery.receive(commitment_for(order_id)),
+    ):
+        with pytest.raises(BackendError) as caught:
+            call()
+        assert caught.value.code == "lease_not_held"
+
+
+def test_heartbeats_extend_up_to_the_deadline(world: World) -> None:
+    """Protects slow nodes while they work, and requesters from leases without end."""
+    order_id = world.order()  # deadline in 100 s
+    start = world.now_s
+    world.lend()
+    ends: list[int] = []
+    for _ in range(3):
+        world.now_s += 50 if len(ends) < 2 else 10
+        ends.append(world.services.leasing.extend(world.beat(order_id)).lease.expires - start)
+    assert ends == [110, 120, 120]
+    world.now_s = start + 121
+    with pytest.raises(BackendError) as caught:
+        world.services.leasing.extend(world.beat(order_id))
+    assert caught.value.code == "lease_expired"
+    assert world.services.leasing.lend(world.ask(OTHER_NODE)) is None, "after its deadline a job is lent to nobody"
+
+
+def test_open_value_counts_until_settled(world: World) -> None:
+    """Protects the deterrence: what is lent or unsettled occupies stake. Covers: A05"""
+    world.chain.operators[1] = OperatorAccount(stake=360)
+    for _ in range(3):
+        world.order()
+    for _ in range(2):
+        world.services.delivery.receive(commitment_for(world.lend().lease.order_id))
+    with pytest.raises(BackendError) as caught:
+        world.lend()
+    assert caught.value.code == "stake_too_low"
+    world.close_epoch()
+    world.event("EpochPosted", id=1)
+    world.settle(1)
+    world.lend()
+
+
+def test_stakeless_operator_and_other_node_of_it(world: World) -> None:
+    """Protects the network from an operator without stake that shows many node keys. Covers: A05"""
+    world.chain.operators[1] = OperatorAccount()
+    world.chain.nodes[OTHER_NODE.address] = 1
+    world.order(), world.order()
+    world.lend()
+    with pytest.raises(BackendError) as caught:
+        world.lend(OTHER_NODE)
+    assert caught.value.code == "stake_too_low"
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_guilty_operator_is_suspended(world: World, executed: bool) -> None:
+    """Protects requesters from the moment a ruling is known, executed or not."""
+    world.order()
+    world.event("CaseOpened", caseId="0xca", epochId=1, index=0, operatorId=1)
+    if executed:
+        world.event("CaseExecuted", caseId="0xca", ruling=3)
+    else:
+        world.chain.guilty_cases.add("0xca")
+    with pytest.raises(BackendError) as caught:
+        world.lend()
+    assert caught.value.code == "operator_suspended"
+    world.lend(OTHER_NODE)
+
+
+@pytest.mark.parametrize("ruling", [1, 2])
+def test_dismissed_case_changes_nothing(world: World, ruling: int) -> None:
+    """Protects operators from accusations that were not upheld. Covers: A12"""
+    world.order()
+    world.event("CaseOpened", caseId="0xca", epochId=1, index=0, operatorId=1)
+    world.event("CaseExecuted", caseId="0xca", ruling=ruling)
+    world.lend()
+
+
+def test_signer_is_typed() -> None:
+    """Protects the settler's key from showing in logs. Covers: A51"""
+    assert isinstance(SETTLER, Signer)
+    assert SETTLER.private_key().hex() not in repr(SETTLER)

@@ -1,0 +1,248 @@
+"""A coordinator on a fake view of the chain and a clock that stands still, and parties that sign."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import select
+
+from backend.api.services import Services
+from backend.app import Settings, build_services
+from backend.chain.views import FakeChainView, OperatorAccount
+from backend.domain.lanes import Lane
+from backend.services.offering import offer_workload
+from backend.store.blobs import BlobStore
+from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
+from backend.store.database import Database
+from backend.store.facts import jobs
+from backend.store.tables import EpochRow, LeafRow
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.canonical import canonical_json, hash_json
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
+from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
+from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Terms, Verdict
+from contracts.protocol.sampling import Deterrence
+from contracts.protocol.signing import Signer
+from contracts.protocol.typed_data import answer_commit, trace_commit
+from contracts.protocol.wire import (
+    Heartbeat,
+    LeaseGrant,
+    LeaseRequest,
+    SubmitCommitment,
+    SubmitOrder,
+    SubmitVerdict,
+)
+
+NOW = 1_800_000_000
+PROMPT = b"Why is the sky blue?"
+PARAMS = {"max_new_tokens": 8}
+OUTPUT = canonical_json({"finish_reason": "length", "text": "Scattering.", "token_ids": [1, 2, 3, 4, 5, 6, 7, 8]})
+TRACE = keccak(b"trace")
+FIXED, UNIT, MAX_UNITS = 100, 10, 64
+MANIFEST = Manifest(
+    model="smol-test",
+    weights_sha256="11" * 32,
+    tokenizer_sha256="22" * 32,
+    engine_version="1",
+    numeric_class="33" * 32,
+    params={"max_new_tokens": IntegerRange(minimum=1, maximum=256)},
+    input=InputLimits(max_bytes=1000, max_tokens=200),
+    check_price_units=20,
+    deterrence=Deterrence(
+        honest_cost_ppm=500_000,
+        cheat_cost_ppm=0,
+        detection_ppm=1_000_000,
+        collusion_ppm=300_000,
+        false_alarm_ppm=0,
+    ),
+)
+WORKLOAD = MANIFEST.workload_id()
+
+
+def signer(name: str) -> Signer:
+    """A key that is always the same for a name."""
+    return Signer(keccak(name.encode()))
+
+
+REQUESTER, NODE, OTHER_NODE, VERIFIER, SETTLER = map(signer, ("requester", "node", "other node", "verifier", "settler"))
+DEPLOYMENT = Deployment(
+    chain_id=31337,
+    first_block=0,
+    escrow="0x" + "e5" * 20,
+    stake_manager="0x" + "57" * 20,
+    court="0x" + "c0" * 20,
+    token="0x" + "70" * 20,
+    governor="0x" + "60" * 20,
+    settler=SETTLER.address,
+    treasury="0x" + "7e" * 20,
+    beacon_anchor="0x" + "be" * 32,
+    constants=DEVELOPMENT,
+)
+DOMAIN = DEPLOYMENT.domain
+
+
+def terms(**changes: Any) -> Terms:
+    """Acceptable terms, with changes."""
+    values: dict[str, Any] = {
+        "workload_id": WORKLOAD,
+        "input_hash": to_hex(keccak(PROMPT)),
+        "params_hash": to_hex(hash_json(PARAMS)),
+        "fixed_price": FIXED,
+        "unit_price": UNIT,
+        "max_price": FIXED + 8 * UNIT,
+        "deadline": NOW + 100,
+        "salt": 1,
+    }
+    return Terms(**(values | changes))
+
+
+def signed(order: Order, key: Signer = REQUESTER, params: dict[str, int] | None = None) -> SubmitOrder:
+    """An order as its signer submits it."""
+    signature = key.sign(DOMAIN.order_id(order))
+    return SubmitOrder(order=order, signer=key.address, signature=signature, params=params or PARAMS)
+
+
+def commitment_for(order: str, key: Signer = NODE, **changes: Any) -> SubmitCommitment:
+    """What a node sends for an order, by its id."""
+    values: dict[str, Any] = {
+        "order_id": order,
+        "node": key.address,
+        "output_hash": to_hex(keccak(OUTPUT)),
+        "trace_commit": to_hex(trace_commit(TRACE, from_hex(order), key.address)),
+        "units": 8,
+    }
+    commitment = Commitment(**(values | changes))
+    return SubmitCommitment(commitment=commitment, signature=key.sign(DOMAIN.commitment_digest(commitment)))
+
+
+def verdict_on(digest: str, epoch_id: int = 1, key: Signer = VERIFIER, **changes: Any) -> SubmitVerdict:
+    """A verifier's verdict with its opening; `changes` to the opening."""
+    values: dict[str, Any] = {"trace_hash": to_hex(TRACE), "output_hash": to_hex(keccak(OUTPUT)), "units": 8}
+    opening = Opening(**(values | changes))
+    commit = to_hex(answer_commit(opening, from_hex(digest), key.address))
+    verdict = Verdict(commitment_digest=digest, verifier=key.address, answer_commit=commit)
+    signature = key.sign(DOMAIN.verdict_digest(verdict))
+    return SubmitVerdict(epoch_id=epoch_id, verdict=verdict, signature=signature, opening=opening)
+
+
+@dataclass
+class World:
+    """One backend. Move `now_s`, change `chain`, call `services`."""
+
+    folder: Path
+    now_s: int = NOW
+    chain: FakeChainView = field(default_factory=FakeChainView)
+
+    def __post_init__(self) -> None:
+        self.database = Database.at(self.folder / "assay.db")
+        self.blobs = BlobStore(self.folder / "blobs", max_bytes=10_000)
+        self.settings = Settings(self.folder, "http://unused", DEPLOYMENT, SETTLER, DEPLOYMENT.treasury)
+        self.services: Services = build_services(
+            self.settings, self.chain, self.database, self.blobs, lambda: self.now_s
+        )
+        self.chain.lanes[REQUESTER.address, REQUESTER.address] = Lane(balance=10_000)
+        self.chain.nodes |= {NODE.address: 1, OTHER_NODE.address: 2}
+        self.chain.operators |= {1: OperatorAccount(stake=10_000), 2: OperatorAccount(stake=10_000)}
+        self.chain.verifiers[VERIFIER.address] = 3
+        offer_workload(self.database, MANIFEST, fixed_price=FIXED, unit_price=UNIT, max_units=MAX_UNITS)
+        self.blobs.put(PROMPT)
+        self.blobs.put(OUTPUT)
+        self._salt = 100
+
+    def order(self, **changes: Any) -> str:
+        """Accepts a new order at the lane's present cap and returns its id."""
+        self._salt += 1
+        values = {"salt": self._salt, "deadline": self.now_s + 100} | changes
+        lane = self.services.views.lane(REQUESTER.address, REQUESTER.address)
+        wanted = terms(**values)
+        cap = lane.charged + lane.open_max + wanted.max_price
+        order = Order(requester=REQUESTER.address, spend_cap=cap, terms=wanted)
+        return self.services.intake.accept(signed(order))[0]
+
+    def ask(self, key: Signer = NODE, **changes: Any) -> LeaseRequest:
+        """A node's signed request for a job."""
+        request = self._request("lease", to_hex(ZERO32), key, changes)
+        signature = key.sign(DOMAIN.node_request_digest(request))
+        return LeaseRequest(request=request, signature=signature, workload_id=WORKLOAD)
+
+    def beat(self, order_id: str, key: Signer = NODE) -> Heartbeat:
+        """A node's signed heartbeat."""
+        request = self._request("heartbeat", order_id, key, {})
+        return Heartbeat(request=request, signature=key.sign(DOMAIN.node_request_digest(request)))
+
+    def _request(self, action: str, order_id: str, key: Signer, changes: dict[str, Any]) -> NodeRequest:
+        values: dict[str, Any] = {"action": action, "order_id": order_id, "timestamp": self.now_s}
+        return NodeRequest(node=key.address, **(values | changes))
+
+    def lend(self, key: Signer = NODE) -> LeaseGrant:
+        """A lease that must be given."""
+        grant = self.services.leasing.lend(self.ask(key))
+        assert grant is not None
+        return grant
+
+    def deliver(self, key: Signer = NODE) -> str:
+        """Orders, lends and delivers one job, and returns its order's id."""
+        self.order()
+        order_id = self.lend(key).lease.order_id
+        self.services.delivery.receive(commitment_for(order_id, key))
+        return order_id
+
+    def close_epoch(self, epoch_id: int = 1) -> list[LeafRow]:
+        """What closing does: every delivered job that is in no epoch becomes a row."""
+        with self.database.begin() as session:
+            waiting = [job for job in jobs(session) if job.commitment is not None and job.leaf is None]
+            leaves = [
+                LeafRow(
+                    epoch_id=epoch_id,
+                    index=index,
+                    kind="job",
+                    digest=job.commitment.digest,
+                    requester=job.order.requester,
+                    signer=job.order.signer,
+                    operator_id=job.commitment.operator_id,
+                    amount=job.commitment.amount,
+                )
+                for index, job in enumerate(waiting)
+                if job.commitment is not None
+            ]
+            rows = [Row(x.requester, x.signer, x.operator_id, x.amount, from_hex(x.digest)) for x in leaves]
+            root = to_hex(merkle_root([row.leaf() for row in rows]))
+            zero = to_hex(ZERO32)
+            epoch = EpochRow(epoch_id=epoch_id, closed_at=self.now_s, root=root, log_root=zero, row_count=len(rows))
+            session.add_all([epoch, *leaves])
+        return leaves
+
+    def event(self, name: str, **args: Any) -> None:
+        """A confirmed event in a block of its own, at the present time."""
+        with self.database.begin() as session:
+            number = len(session.exec(select(BlockRow)).all()) + 1
+            name_hash = to_hex(keccak(name.encode()))
+            session.add(BlockRow(number=number, hash=name_hash, parent_hash=name_hash, timestamp=self.now_s))
+            session.add(
+                ChainEventRow(
+                    block_number=number,
+                    log_index=0,
+                    contract="JobEscrow",
+                    name=name,
+                    args=args,
+                    block_hash=name_hash,
+                    tx_hash=name_hash,
+                )
+            )
+
+    def settle(self, epoch_id: int = 1, *, void: int = 0, skipped: int = 0) -> None:
+        """A confirmed settlement; `void` and `skipped` as numbers whose bit i is row i's."""
+        with self.database.begin() as session:
+            session.add(
+                SettlementRow(
+                    epoch_id=epoch_id,
+                    block_number=1,
+                    tx_hash=to_hex(keccak(b"settle")),
+                    packed=b"",
+                    void_bits=bytes([void]),
+                    skipped_bits=bytes([skipped]),
+                    gas_used=1,
+                )
+            )
