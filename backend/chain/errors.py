@@ -1,0 +1,96 @@
+"""What can go wrong while the backend drives its epochs on chain. Raised to the worker, which logs it and tries again.
+
+DrivingError
+├── NodeRefused             the node does not take a signed transaction; `refusal` says which kind
+├── TransactionReverted     a transaction was mined and refused by the contract
+├── NoCommonAncestor        a reorg goes deeper than everything the indexer has read
+├── ChainMoved              the chain changed while a range of it was read
+├── BeaconNotReady          the beacon does not reveal this epoch's value yet
+├── BeaconUnavailable       the beacon gives no usable answer
+├── RowsDiffer              an epoch's own rows do not rebuild the root that was fixed for it
+└── LaneNotCovered          no order of a lane has a cap that covers what it owes
+"""
+
+from enum import Enum
+
+
+class Refusal(Enum):
+    """Why a node does not take a transaction, as far as its words tell."""
+
+    KNOWN = "known"
+    NONCE_TOO_LOW = "nonce_too_low"
+    UNDERPRICED = "underpriced"
+    NO_FUNDS = "no_funds"
+    OTHER = "other"
+
+
+class DrivingError(Exception):
+    """Base. `code` is for machines; the message names the offending value and the way out."""
+
+    code = "driving_error"
+
+
+class NodeRefused(DrivingError):
+    code = "node_refused"
+
+    def __init__(self, refusal: Refusal, message: str) -> None:
+        self.refusal = refusal
+        super().__init__(f"the node refused the transaction ({refusal.value}): {message}")
+
+
+class TransactionReverted(DrivingError):
+    """`key` names the intent, `reason` is the contract's own error with its values."""
+
+    code = "transaction_reverted"
+
+    def __init__(self, *, key: str, tx_hash: str, reason: str) -> None:
+        self.key, self.tx_hash, self.reason = key, tx_hash, reason
+        super().__init__(f"{key} was mined in {tx_hash} and reverted: {reason}")
+
+
+class NoCommonAncestor(DrivingError):
+    code = "no_common_ancestor"
+
+    def __init__(self, *, lowest_block: int) -> None:
+        super().__init__(
+            f"no block down to {lowest_block} is still on the chain; if the chain was started anew, start the backend "
+            "with a new home"
+        )
+
+
+class ChainMoved(DrivingError):
+    code = "chain_moved"
+
+    def __init__(self, *, block_number: int) -> None:
+        super().__init__(f"block {block_number} changed while it was read; it is read again")
+
+
+class BeaconNotReady(DrivingError):
+    code = "beacon_not_ready"
+
+    def __init__(self, *, epoch_id: int, why: str) -> None:
+        super().__init__(f"the beacon does not reveal the value of epoch {epoch_id} yet: {why}")
+
+
+class BeaconUnavailable(DrivingError):
+    code = "beacon_unavailable"
+
+    def __init__(self, *, url: str, why: str) -> None:
+        super().__init__(f"no value from {url}: {why}; is the beacon running?")
+
+
+class RowsDiffer(DrivingError):
+    code = "rows_differ"
+
+    def __init__(self, *, epoch_id: int, root: str, rebuilt: str) -> None:
+        super().__init__(f"epoch {epoch_id} was closed with root {root}, its rows give {rebuilt}; restore the database")
+
+
+class LaneNotCovered(DrivingError):
+    code = "lane_not_covered"
+
+    def __init__(self, *, requester: str, signer: str, needed_units: int, best_cap_units: int) -> None:
+        super().__init__(
+            f"lane ({requester}, {signer}) would have been charged {needed_units} units, its orders prove "
+            f"{best_cap_units}; it will be skipped on chain"
+        )

@@ -1,0 +1,183 @@
+"""Sends the backend's transactions so that each happens once, whatever crashes: one signer, one queue.
+
+An intent and its nonce are durable before anything is sent, and so are the hash and bytes of each attempt. `step`
+drives whatever the tables hold; a restart continues where the last process died. Modelled on Optimism's txmgr.
+"""
+
+import logging
+from dataclasses import replace
+
+from eth_account import Account
+from eth_utils.address import to_checksum_address
+from sqlmodel import Session, col, func, select
+
+from backend.chain.errors import NodeRefused, Refusal, TransactionReverted
+from backend.chain.tx_port import TxPort
+from backend.chain.tx_state import Attempt, Fees, Patience, Sight, Step, bumped, decide, suggested
+from backend.store.chain_tables import TxAttemptRow, TxIntentRow, TxReceiptRow
+from backend.store.database import Database
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.signing import Signer
+
+_log = logging.getLogger(__name__)
+
+TIP_WEI = 10**9
+
+
+class TxManager:
+    """The queue of one signer. Not for two processes at once: a second one would only repeat the first one's sends."""
+
+    def __init__(
+        self, database: Database, port: TxPort, signer: Signer, *, confirmations: int, patience: Patience | None = None
+    ) -> None:
+        self._database, self._port, self._signer = database, port, signer
+        self._confirmations, self._patience = confirmations, patience or Patience()
+        self._chain_id = port.chain_id()
+
+    @property
+    def address(self) -> str:
+        """Whose transactions these are."""
+        return self._signer.address
+
+    def ensure(self, key: str, to: str, data: bytes, gas: int, *, now: int) -> bool:
+        """Makes durable that this call has to happen; `step` sends it. False when `key` was there before: one
+        intent a key, whatever is asked for the second time.
+        """
+        mined = self._port.nonce(self.address)
+        with self._database.begin() as session:
+            if session.get(TxIntentRow, key) is not None:
+                return False
+            nonce = max(mined, self._next_nonce(session))
+            row = TxIntentRow(key=key, sender=self.address, nonce=nonce, to=to, data=data, gas=gas, created_at=now)
+            session.add(row)
+        _log.info("transaction %s: intended with nonce %d, gas limit %d", key, nonce, gas)
+        return True
+
+    def outcome(self, key: str) -> TxReceiptRow | None:
+        """How an intent ended, or None while it is under way (or was never asked for)."""
+        with self._database.read() as session:
+            return session.get(TxReceiptRow, key)
+
+    def step(self, now: int) -> list[TransactionReverted]:
+        """Drives every open intent one step, in the order of nonces. Returns those found reverted, each once."""
+        intents = self._open_intents()
+        if not intents:
+            return []
+        confirmed_block = self._port.head() - self._confirmations
+        mined_nonce = self._port.nonce(self.address)
+        confirmed_nonce = self._port.nonce(self.address, confirmed_block) if confirmed_block >= 0 else 0
+        reverted = []
+        for intent in intents:
+            sight = self._look(intent, mined_nonce, confirmed_nonce, confirmed_block)
+            error = self._do(decide(sight, now, self._patience), intent, sight, now)
+            if error is not None:
+                reverted.append(error)
+        return reverted
+
+    def _open_intents(self) -> list[TxIntentRow]:
+        with self._database.read() as session:
+            done = select(TxReceiptRow.key)
+            query = select(TxIntentRow).where(TxIntentRow.sender == self.address, col(TxIntentRow.key).not_in(done))
+            return list(session.exec(query.order_by(col(TxIntentRow.nonce))))
+
+    def _next_nonce(self, session: Session) -> int:
+        highest = session.exec(select(func.max(TxIntentRow.nonce)).where(TxIntentRow.sender == self.address)).one()
+        return 0 if highest is None else highest + 1
+
+    def _look(self, intent: TxIntentRow, mined_nonce: int, confirmed_nonce: int, confirmed_block: int) -> Sight:
+        with self._database.read() as session:
+            query = select(TxAttemptRow).where(TxAttemptRow.key == intent.key).order_by(col(TxAttemptRow.max_fee_wei))
+            rows = sorted(session.exec(query), key=lambda row: (row.sent_at, row.max_fee_wei))
+        attempts = [
+            Attempt(row.tx_hash, row.raw, Fees(row.max_fee_wei, row.tip_wei), row.sent_at)
+            for row in rows
+            if row.nonce == intent.nonce
+        ]
+        sight = Sight(intent.nonce, attempts, None, False, mined_nonce, confirmed_nonce, confirmed_block)
+        if mined_nonce > intent.nonce:
+            receipts = (self._port.receipt(row.tx_hash) for row in reversed(rows))
+            return replace(sight, mined=next((found for found in receipts if found is not None), None))
+        return replace(sight, known=bool(attempts) and self._port.known(attempts[-1].tx_hash))
+
+    def _do(self, step: Step, intent: TxIntentRow, sight: Sight, now: int) -> TransactionReverted | None:
+        if step is Step.SIGN:
+            self._sign_and_send(intent, self._suggested(), now)
+        elif step is Step.RESEND:
+            self._send(intent.key, sight.attempts[-1].raw)
+        elif step is Step.BUMP:
+            self._bump(intent, sight.attempts[-1].fees, now)
+        elif step is Step.RENUMBER:
+            self._renumber(intent)
+        elif step is Step.CONFIRM:
+            return self._confirm(intent, sight)
+        return None
+
+    def _suggested(self) -> Fees:
+        return suggested(self._port.base_fee_wei(), TIP_WEI)
+
+    def _bump(self, intent: TxIntentRow, last: Fees, now: int) -> None:
+        fees = bumped(last, self._suggested())
+        if fees is None:
+            _log.error("transaction %s: stuck at %d wei per gas, the ceiling", intent.key, last.max_fee_wei)
+            return
+        _log.warning("transaction %s: stuck, fee raised to %d wei per gas", intent.key, fees.max_fee_wei)
+        self._sign_and_send(intent, fees, now)
+
+    def _sign_and_send(self, intent: TxIntentRow, fees: Fees, now: int) -> None:
+        fields = {
+            "type": 2,
+            "chainId": self._chain_id,
+            "nonce": intent.nonce,
+            "to": to_checksum_address(intent.to),
+            "value": 0,
+            "data": to_hex(intent.data),
+            "gas": intent.gas,
+            "maxFeePerGas": fees.max_fee_wei,
+            "maxPriorityFeePerGas": fees.tip_wei,
+        }
+        raw = bytes(Account.sign_transaction(fields, self._signer.private_key()).raw_transaction)
+        row = TxAttemptRow(
+            tx_hash=to_hex(keccak(raw)), key=intent.key, nonce=intent.nonce, raw=raw,
+            max_fee_wei=fees.max_fee_wei, tip_wei=fees.tip_wei, sent_at=now,
+        )  # fmt: skip
+        with self._database.begin() as session:
+            session.add(row)
+        self._send(intent.key, raw)
+
+    def _send(self, key: str, raw: bytes) -> None:
+        """Hands the bytes over. What a refusal means shows in the next step: a receipt, a pool entry, or neither."""
+        try:
+            self._port.send(raw)
+        except NodeRefused as error:
+            expected = error.refusal in (Refusal.KNOWN, Refusal.NONCE_TOO_LOW)
+            _log.log(logging.DEBUG if expected else logging.WARNING, "transaction %s: %s", key, error)
+        else:
+            _log.info("transaction %s: sent as %s", key, to_hex(keccak(raw)))
+
+    def _renumber(self, intent: TxIntentRow) -> None:
+        """A transaction from elsewhere used the nonce: no attempt can be mined any more, the intent takes a new one."""
+        mined = self._port.nonce(self.address)
+        with self._database.begin() as session:
+            row = session.get_one(TxIntentRow, intent.key)
+            row.nonce = max(mined, self._next_nonce(session))
+            session.add(row)
+        _log.error(
+            "transaction %s: nonce %d was used by a transaction sent from elsewhere with this key; now %d",
+            intent.key, intent.nonce, row.nonce,
+        )  # fmt: skip
+
+    def _confirm(self, intent: TxIntentRow, sight: Sight) -> TransactionReverted | None:
+        mined = sight.mined
+        assert mined is not None, "CONFIRM without a receipt"
+        error = None
+        if not mined.succeeded:
+            reason = self._port.revert_reason(self.address, intent.to, intent.data, intent.gas, mined.block_number)
+            error = TransactionReverted(key=intent.key, tx_hash=mined.tx_hash, reason=reason)
+        row = TxReceiptRow(
+            key=intent.key, tx_hash=mined.tx_hash, block_number=mined.block_number, gas_used=mined.gas_used,
+            error=error.reason if error else None,
+        )  # fmt: skip
+        with self._database.begin() as session:
+            session.add(row)
+        _log.info("transaction %s: confirmed in block %d, gas %d", intent.key, mined.block_number, mined.gas_used)
+        return error

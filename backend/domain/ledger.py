@@ -1,0 +1,137 @@
+"""Double entry: what each event of the contracts does to the accounts. Pure; nothing but confirmed events comes in.
+
+Accounts hold what is owed to them, in units: `lane:<requester>:<signer>`, `operator:<id>`, `fees`, `bond` and
+`stake:<id>`. `outside` and `sink` are where tokens come from and go to; `slashed` is what a slash passes through
+within one transaction. Every posting sums to zero, so the contracts' money is minus (`outside` + `sink`) at any time.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.protocol.merkle import Row
+from contracts.protocol.pricing import fee_units
+
+OUTSIDE, FEES, BOND, SINK, SLASHED = "outside", "fees", "bond", "sink", "slashed"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One side of a posting: `amount` units more (or less) owed to `account`."""
+
+    account: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class SettledRows:
+    """An epoch's rows as its settlement's calldata has them, with the rows that were not paid."""
+
+    rows: tuple[Row, ...]
+    void: frozenset[int]
+    skipped: frozenset[int]
+
+    @property
+    def paid(self) -> list[Row]:
+        """The rows that were charged and credited."""
+        return [row for i, row in enumerate(self.rows) if i not in self.void and i not in self.skipped]
+
+
+def lane_account(requester: str, signer: str) -> str:
+    """A lane's account."""
+    return f"lane:{requester}:{signer}"
+
+
+def operator_account(operator_id: int) -> str:
+    """What an operator earned and has not claimed."""
+    return f"operator:{operator_id}"
+
+
+def stake_account(operator_id: int) -> str:
+    """An account's stake, what is unbonding included."""
+    return f"stake:{operator_id}"
+
+
+def posting(name: str, args: Mapping[str, Any], settled: SettledRows | None, fee_bps: int) -> list[Entry]:
+    """The entries of one event; none for an event that moves no money. `settled`: for EpochSettled, its rows.
+
+    Entries that are zero are left out; those that remain sum to zero.
+    """
+    if name == "EpochSettled":
+        assert settled is not None, "an EpochSettled without its rows"
+        entries = _settlement(settled, fee_bps)
+    else:
+        rule = _RULES.get(name)
+        entries = rule(args) if rule else []
+    assert sum(entry.amount for entry in entries) == 0, f"posting of {name} does not sum to zero: {entries}"
+    return [entry for entry in entries if entry.amount]
+
+
+def balances(entries: Iterable[Entry]) -> dict[str, int]:
+    """Account -> units, without accounts that are even."""
+    totals: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        totals[entry.account] += entry.amount
+    return {account: amount for account, amount in sorted(totals.items()) if amount}
+
+
+def escrow_owes(accounts: Mapping[str, int]) -> int:
+    """Units that JobEscrow owes: lanes, operators' credit, fees, bond."""
+    return sum(a for name, a in accounts.items() if name in (FEES, BOND) or name.startswith(("lane:", "operator:")))
+
+
+def stakes_owed(accounts: Mapping[str, int]) -> int:
+    """Units that StakeManager owes: stake, unbonding included."""
+    return sum(amount for name, amount in accounts.items() if name.startswith("stake:"))
+
+
+def _settlement(settled: SettledRows, fee_bps: int) -> list[Entry]:
+    """Per lane a debit; per operator gross minus floor(gross * fee); the rest is fees (SPEC section 6)."""
+    charged: dict[str, int] = defaultdict(int)
+    gross: dict[int, int] = defaultdict(int)
+    for row in settled.paid:
+        charged[lane_account(row.requester, row.signer)] += row.amount_units
+        gross[row.operator_id] += row.amount_units
+    fees = {operator: fee_units(amount, fee_bps) for operator, amount in gross.items()}
+    return [
+        *(Entry(lane, -amount) for lane, amount in charged.items()),
+        *(Entry(operator_account(operator), amount - fees[operator]) for operator, amount in gross.items()),
+        Entry(FEES, sum(fees.values())),
+    ]
+
+
+def _move(source: str, target: str, amount: int) -> list[Entry]:
+    return [Entry(source, -amount), Entry(target, amount)]
+
+
+def _lane(a: Mapping[str, Any]) -> str:
+    return lane_account(a["requester"], a["signer"])
+
+
+def _leaf_settled(a: Mapping[str, Any]) -> list[Entry]:
+    credit = a["amountUnits"] - a["feeUnits"]
+    return [
+        Entry(_lane(a), -a["amountUnits"]), Entry(operator_account(a["operatorId"]), credit), Entry(FEES, a["feeUnits"])
+    ]  # fmt: skip
+
+
+def _slashed(a: Mapping[str, Any]) -> list[Entry]:
+    passed_on = a["refundUnits"] + a["rewardUnits"]
+    return [Entry(stake_account(a["id"]), -a["units"]), Entry(SLASHED, passed_on), Entry(SINK, a["sunkUnits"])]
+
+
+_RULES: dict[str, Callable[[Mapping[str, Any]], list[Entry]]] = {
+    "Deposited": lambda a: _move(OUTSIDE, _lane(a), a["units"]),
+    "Withdrawn": lambda a: _move(_lane(a), OUTSIDE, a["units"]),
+    "LeafSettled": _leaf_settled,
+    "Claimed": lambda a: _move(operator_account(a["operatorId"]), OUTSIDE, a["units"]),
+    "SettlerBonded": lambda a: _move(OUTSIDE, BOND, a["units"]),
+    "SettlerUnbonded": lambda a: _move(BOND, OUTSIDE, a["units"]),
+    "FeesWithdrawn": lambda a: _move(FEES, OUTSIDE, a["units"]),
+    "Refunded": lambda a: _move(SLASHED, _lane(a), a["units"]),
+    "Staked": lambda a: _move(OUTSIDE, stake_account(a["id"]), a["units"]),
+    "StakeWithdrawn": lambda a: _move(stake_account(a["id"]), OUTSIDE, a["units"]),
+    "Slashed": _slashed,
+    "Rewarded": lambda a: _move(SLASHED, stake_account(a["id"]), a["units"]),
+}

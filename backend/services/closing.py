@@ -1,0 +1,135 @@
+"""Closes an epoch: gathers what was delivered, fixes its rows, its log and both roots in one transaction.
+
+Nothing is posted before both roots are durable, so that what is checked later can not depend on them.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from backend.chain.escrow_reads import settler_bond
+from backend.domain.epochs import MAX_ROWS, Candidate, budget_units, choose, is_due
+from backend.services import epoch_facts, log_lines
+from backend.services.checks import VERDICT_FACT, new_verdicts
+from backend.store.chain_tables import LoggedFactRow
+from backend.store.database import Database
+from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, OrderRow, VerdictRow, WorkloadRow
+from contracts.onchain.chain import Chain
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.log import log_root
+from contracts.protocol.merkle import Row, merkle_root
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClosingRule:
+    """An epoch closes when its oldest row has waited `epoch_s`, or at `row_goal` rows."""
+
+    epoch_s: int
+    row_goal: int = MAX_ROWS
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An epoch that can be written as it is. The facts behind it are only ever added to, so it stays true."""
+
+    epoch_id: int
+    chosen: list[Candidate]
+    verdicts: list[VerdictRow]
+    workloads: list[WorkloadRow]
+    lines: list[bytes]
+
+
+def close_epoch(database: Database, chain: Chain, treasury_signer: str, rule: ClosingRule, now: int) -> int | None:
+    """Closes the next epoch if it is time, and returns its id. Waits until the one before is confirmed as posted."""
+    with database.read() as session:
+        last, posted = epoch_facts.last_closed(session), epoch_facts.last_posted(session)
+        posted_id = posted.epoch_id if posted else 0
+        if last is not None and last.epoch_id > posted_id:
+            return None
+        plan = _plan(session, chain, treasury_signer, posted_id + 1)
+        if not is_due(plan.chosen, now, rule.epoch_s, rule.row_goal) and not _idle_reveal(last, plan, rule, now):
+            return None
+        plan = _with_lines(session, plan)
+    _write(database, plan, now)
+    _log.info("epoch %d: closed with %d rows", plan.epoch_id, len(plan.chosen))
+    return plan.epoch_id
+
+
+def _idle_reveal(last: EpochRow | None, plan: _Plan, rule: ClosingRule, now: int) -> bool:
+    """An empty epoch is due: the last one has rows whose sample nobody knows yet, and nothing waits to be rooted."""
+    unrevealed = last is not None and last.row_count > 0
+    return unrevealed and not plan.chosen and last is not None and now - last.closed_at >= rule.epoch_s
+
+
+def _plan(session: Session, chain: Chain, treasury_signer: str, epoch_id: int) -> _Plan:
+    fresh = new_verdicts(session, chain, treasury_signer)
+    candidates = [*_delivered(session), *fresh.payable.values()]
+    chosen = choose(candidates, _budget(session, chain)) if candidates else []
+    if len(chosen) < len(candidates):
+        _log.warning("%d rows wait: the settler's bond or the epoch is full", len(candidates) - len(chosen))
+    taken = {candidate.row.digest for candidate in chosen}
+    waiting = fresh.payable.keys() - taken
+    verdicts = [verdict for verdict in fresh.verdicts if from_hex(verdict.digest) not in waiting]
+    return _Plan(epoch_id, chosen, verdicts, [], [])
+
+
+def _with_lines(session: Session, plan: _Plan) -> _Plan:
+    jobs = [to_hex(candidate.row.digest) for candidate in plan.chosen if candidate.kind == "job"]
+    workloads = log_lines.workloads_to_log(session, jobs)
+    lines = log_lines.epoch_lines(session, plan.chosen, plan.verdicts, workloads)
+    return _Plan(plan.epoch_id, plan.chosen, plan.verdicts, workloads, lines)
+
+
+def _delivered(session: Session) -> list[Candidate]:
+    """Accepted commitments that are in no epoch."""
+    query = (
+        select(CommitmentRow, OrderRow)
+        .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
+        .outerjoin(LeafRow, col(LeafRow.digest) == CommitmentRow.digest)
+        .where(col(LeafRow.digest).is_(None))
+    )
+    return [
+        Candidate(
+            Row(order.requester, order.signer, commitment.operator_id, commitment.amount, from_hex(commitment.digest)),
+            "job",
+            commitment.received_at,
+        )
+        for commitment, order in session.exec(query)
+    ]
+
+
+def _budget(session: Session, chain: Chain) -> int:
+    constants, head = chain.deployment.constants, chain.head()
+    chargeable = epoch_facts.posted_epochs(session, head.timestamp - constants.settle_wait_s)
+    unsettled = chargeable.keys() - epoch_facts.settled_epochs(session, chargeable)
+    owed = epoch_facts.rows_units(session, unsettled)
+    return budget_units(settler_bond(chain), head.timestamp, constants.charge_window_s, owed)
+
+
+def _write(database: Database, plan: _Plan, now: int) -> None:
+    root = merkle_root([candidate.row.leaf() for candidate in plan.chosen])
+    facts = [VERDICT_FACT + verdict.digest for verdict in plan.verdicts]
+    facts += [log_lines.WORKLOAD_FACT + workload.workload_id for workload in plan.workloads]
+    with database.begin() as session:
+        session.add(
+            EpochRow(
+                epoch_id=plan.epoch_id, closed_at=now, root=to_hex(root), log_root=to_hex(log_root(plan.lines)),
+                row_count=len(plan.chosen),
+            )
+        )  # fmt: skip
+        session.add_all(_leaf(plan.epoch_id, index, candidate) for index, candidate in enumerate(plan.chosen))
+        session.add_all(
+            LogLineRow(epoch_id=plan.epoch_id, position=position, line=line) for position, line in enumerate(plan.lines)
+        )
+        session.add_all(LoggedFactRow(fact=fact, epoch_id=plan.epoch_id) for fact in facts)
+
+
+def _leaf(epoch_id: int, index: int, candidate: Candidate) -> LeafRow:
+    row = candidate.row
+    return LeafRow(
+        epoch_id=epoch_id, index=index, kind=candidate.kind, digest=to_hex(row.digest), requester=row.requester,
+        signer=row.signer, operator_id=row.operator_id, amount=row.amount_units,
+    )  # fmt: skip

@@ -1,0 +1,91 @@
+"""Spells the published log of an epoch from the facts behind its rows (SPEC section 11)."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from sqlmodel import Session, col, select
+
+from backend.domain.epochs import Candidate
+from backend.store.chain_tables import LoggedFactRow
+from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, VerdictRow, WorkloadRow
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.log import (
+    CommitmentEntry,
+    LeaseEntry,
+    LogEntry,
+    OrderEntry,
+    RowEntry,
+    VerdictEntry,
+    WorkloadEntry,
+    dump_line,
+)
+from contracts.protocol.records import Commitment, Lease, Opening, Order, Verdict
+
+WORKLOAD_FACT = "workload:"
+
+
+def epoch_lines(
+    session: Session, chosen: Sequence[Candidate], verdicts: Sequence[VerdictRow], new_workloads: Sequence[WorkloadRow]
+) -> list[bytes]:
+    """All lines in order: workloads, each job's order, leases and commitment, verdicts, rows."""
+    jobs = _jobs(session, [to_hex(c.row.digest) for c in chosen if c.kind == "job"])
+    entries: list[LogEntry] = [WorkloadEntry(manifest=json.loads(row.manifest)) for row in new_workloads]
+    for commitment, order in jobs:
+        entries += [_order(order), *_leases(session, order.order_id), _commitment(commitment)]
+    entries += [_verdict(row) for row in verdicts]
+    entries += [_row(index, candidate) for index, candidate in enumerate(chosen)]
+    return [dump_line(entry) for entry in entries]
+
+
+def workloads_to_log(session: Session, commitment_digests: Iterable[str]) -> list[WorkloadRow]:
+    """The workloads of these jobs that no epoch's log has yet."""
+    wanted = {order.workload_id for _, order in _jobs(session, list(commitment_digests))}
+    return [
+        session.get_one(WorkloadRow, workload_id)
+        for workload_id in sorted(wanted)
+        if session.get(LoggedFactRow, WORKLOAD_FACT + workload_id) is None
+    ]
+
+
+def _jobs(session: Session, digests: list[str]) -> list[tuple[CommitmentRow, OrderRow]]:
+    query = (
+        select(CommitmentRow, OrderRow)
+        .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
+        .where(col(CommitmentRow.digest).in_(digests))
+    )
+    found = {commitment.digest: (commitment, order) for commitment, order in session.exec(query)}
+    return [found[digest] for digest in digests]
+
+
+def _order(row: OrderRow) -> OrderEntry:
+    order = Order.model_validate_json(row.order_json)
+    return OrderEntry(order=order, signer=row.signer, signature=row.signature, params=row.params)
+
+
+def _leases(session: Session, order_id: str) -> list[LeaseEntry]:
+    rows = session.exec(select(LeaseRow).where(LeaseRow.order_id == order_id).order_by(col(LeaseRow.id)))
+    return [
+        LeaseEntry(lease=Lease(order_id=row.order_id, node=row.node, expires=row.expires), signature=row.signature)
+        for row in rows
+    ]
+
+
+def _commitment(row: CommitmentRow) -> CommitmentEntry:
+    return CommitmentEntry(commitment=Commitment.model_validate_json(row.commitment_json), signature=row.signature)
+
+
+def _verdict(row: VerdictRow) -> VerdictEntry:
+    return VerdictEntry(
+        epoch_id=row.epoch_id,
+        verdict=Verdict.model_validate_json(row.verdict_json),
+        signature=row.signature,
+        opening=None if row.opening_json is None else Opening.model_validate_json(row.opening_json),
+    )
+
+
+def _row(index: int, candidate: Candidate) -> RowEntry:
+    row = candidate.row
+    return RowEntry(
+        index=index, requester=row.requester, signer=row.signer, operator_id=row.operator_id,
+        amount_units=row.amount_units, digest=to_hex(row.digest),
+    )  # fmt: skip

@@ -1,0 +1,63 @@
+"""Puts closed epochs into the log's folder: blobs by their hash first, then the epoch's file, whole or not at all.
+
+The folder is what a mirror copies and an auditor reads: `epochs/<id>.jsonl` and `blobs/<0x hash>`.
+"""
+
+import os
+from pathlib import Path
+
+from sqlmodel import col, select
+
+from backend.store.blobs import BlobStore
+from backend.store.database import Database
+from backend.store.tables import EpochRow, LogLineRow
+from contracts.protocol.log import CommitmentEntry, OrderEntry, parse_line
+from contracts.protocol.records import VISIBILITY_OPEN
+
+
+def publish_epochs(database: Database, blobs: BlobStore, folder: Path) -> list[int]:
+    """Writes every closed epoch whose file is not there yet; returns their ids. Raises UnknownBlob for a lost blob."""
+    for part in ("epochs", "blobs"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    with database.read() as session:
+        ids = session.exec(select(EpochRow.epoch_id).order_by(col(EpochRow.epoch_id))).all()
+    missing = [epoch_id for epoch_id in ids if not epoch_path(folder, epoch_id).exists()]
+    for epoch_id in missing:
+        lines = _lines(database, epoch_id)
+        for name in _blob_names(lines):
+            _write_whole(folder / "blobs" / name, blobs.get(name))
+        temporary = epoch_path(folder, epoch_id).with_suffix(".tmp")
+        temporary.write_bytes(b"".join(line + b"\n" for line in lines))
+        os.sync()  # once for all: thousands of fsyncs would hold up the worker for seconds
+        temporary.replace(epoch_path(folder, epoch_id))
+    return missing
+
+
+def epoch_path(folder: Path, epoch_id: int) -> Path:
+    """Where an epoch's file lies in the log's folder."""
+    return folder / "epochs" / f"{epoch_id}.jsonl"
+
+
+def _lines(database: Database, epoch_id: int) -> list[bytes]:
+    with database.read() as session:
+        query = select(LogLineRow.line).where(LogLineRow.epoch_id == epoch_id).order_by(col(LogLineRow.position))
+        return list(session.exec(query))
+
+
+def _blob_names(lines: list[bytes]) -> list[str]:
+    """Inputs and outputs of open orders. A commitment follows its order."""
+    names: list[str] = []
+    is_open = False
+    for entry in map(parse_line, lines):
+        if isinstance(entry, OrderEntry):
+            is_open = entry.order.terms.visibility == VISIBILITY_OPEN
+            names += [entry.order.terms.input_hash] if is_open else []
+        elif isinstance(entry, CommitmentEntry) and is_open:
+            names.append(entry.commitment.output_hash)
+    return names
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,154 @@
+"""Settles posted epochs in order, once their check period is over and no case on them is undecided."""
+
+import logging
+from collections.abc import Sequence
+
+from sqlmodel import Session, col, select
+
+from backend.chain.errors import LaneNotCovered, RowsDiffer
+from backend.chain.escrow_reads import Ruling, ruling
+from backend.chain.tx_manager import TxManager
+from backend.chain.views import OnChainView
+from backend.domain.epochs import lane_runs, settle_gas
+from backend.services import epoch_facts
+from backend.services.calls import ensure_call, open_key
+from backend.services.epoch_facts import Posted
+from backend.store import facts
+from backend.store.chain_tables import TxIntentRow
+from backend.store.database import Database
+from backend.store.tables import OrderRow
+from contracts.onchain.chain import Chain
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack, unpack
+from contracts.protocol.records import Order, Terms
+from contracts.protocol.signing import Signer, compact
+from contracts.protocol.typed_data import terms_hash
+
+_log = logging.getLogger(__name__)
+
+CHECK_WORKLOAD = to_hex(keccak(b"assay/check/1"))
+_ZERO = "0x" + "00" * 32
+_HURRY_PERCENT = 90
+"""Of SETTLE_WAIT. Later than this an epoch is settled with the rulings that are known: a case that was opened after
+the check period may still be undecided then, and slashes and refunds by itself."""
+_NEWEST_ORDERS = 500
+"""A lane's orders looked through for its highest cap: caps grow with every order, so the newest are the highest."""
+
+
+def settle_epoch(database: Database, chain: Chain, manager: TxManager, treasury: Signer, now: int) -> int | None:
+    """Asks for the settlement of the oldest epoch that can be settled, and returns its id; None when none is due."""
+    head = chain.head().timestamp
+    with database.read() as session:
+        posted = epoch_facts.posted_epochs(session, head - 2 * chain.deployment.constants.settle_wait_s)
+        settled = epoch_facts.settled_epochs(session, posted)
+        until = epoch_facts.indexed_until(session)
+    epoch = _next_to_settle(chain, posted, settled, head)
+    if epoch is None or not _check_period_over(chain, posted, epoch.epoch_id, until):
+        return None
+    key = open_key(manager, f"settle:{epoch.epoch_id}")
+    with database.read() as session:
+        if session.get(TxIntentRow, key) is not None:
+            return None
+        rows = epoch_facts.rows_of(session, epoch.epoch_id)
+        void = void_rows(session, chain, epoch, hurry=head >= _hurry_at(chain, epoch))
+        if void is None:
+            return None
+        groups = _groups(session, chain, treasury, epoch.epoch_id, rows, void)
+    packed = packed_epoch(epoch, groups, void)
+    function = chain.escrow.functions.settleEpoch(epoch.epoch_id, packed)
+    calldata = from_hex(function._encode_transaction_data())
+    ensure_call(manager, key, function, now, gas=settle_gas(calldata, rows))
+    return epoch.epoch_id
+
+
+def packed_epoch(epoch: Posted, groups: Sequence[LaneGroup], void: frozenset[int]) -> bytes:
+    """The calldata, read back and rebuilt into the posted root before anybody sees it. Raises RowsDiffer."""
+    packed = pack(Epoch(tuple(groups), void))
+    rebuilt = merkle_root([row.leaf() for row in unpack(packed, epoch.count).rows])
+    if rebuilt != epoch.root:
+        raise RowsDiffer(epoch_id=epoch.epoch_id, root=to_hex(epoch.root), rebuilt=to_hex(rebuilt))
+    return packed
+
+
+def void_rows(session: Session, chain: Chain, epoch: Posted, *, hurry: bool) -> frozenset[int] | None:
+    """The rows whose node was ruled guilty; None while a case on the epoch is undecided, unless time runs out."""
+    cases = [event for event in facts.events(session, "CaseOpened") if event.args["epochId"] == epoch.epoch_id]
+    rulings = {event.args["index"]: ruling(chain, from_hex(event.args["caseId"])) for event in cases}
+    undecided = sorted(index for index, one in rulings.items() if one is Ruling.OPEN)
+    if undecided and not hurry:
+        _log.info("epoch %d waits for the cases on rows %s", epoch.epoch_id, undecided)
+        return None
+    if undecided:
+        _log.error("epoch %d: settled with undecided cases on rows %s, its time runs out", epoch.epoch_id, undecided)
+    return frozenset(index for index, one in rulings.items() if one is Ruling.NODE_GUILTY)
+
+
+def _next_to_settle(chain: Chain, posted: dict[int, Posted], settled: set[int], head: int) -> Posted | None:
+    """The oldest epoch with rows that is neither settled nor stranded."""
+    wait = chain.deployment.constants.settle_wait_s
+    for epoch_id, epoch in sorted(posted.items()):
+        if epoch.count == 0 or epoch_id in settled:
+            continue
+        if head > epoch.timestamp + wait:
+            _log.error("epoch %d is stranded: its rows can only be paid one by one", epoch_id)
+            continue
+        if head >= _hurry_at(chain, epoch):
+            _log.error("epoch %d must be settled before %d, it is %d", epoch_id, epoch.timestamp + wait, head)
+        return epoch
+    return None
+
+
+def _hurry_at(chain: Chain, epoch: Posted) -> int:
+    return epoch.timestamp + chain.deployment.constants.settle_wait_s * _HURRY_PERCENT // 100
+
+
+def _check_period_over(chain: Chain, posted: dict[int, Posted], epoch_id: int, indexed_until: int) -> bool:
+    """Judged by the newest block that was read, so that every case of the check period is known."""
+    reveal = posted.get(epoch_id + 1)
+    return reveal is not None and reveal.timestamp + chain.deployment.constants.check_wait_s <= indexed_until
+
+
+def _groups(
+    session: Session, chain: Chain, treasury: Signer, epoch_id: int, rows: Sequence[Row], void: frozenset[int]
+) -> list[LaneGroup]:
+    view = OnChainView(chain)
+    groups = []
+    for start, end in lane_runs(rows):
+        requester, signer = rows[start].requester, rows[start].signer
+        lane = view.lane(requester, signer)
+        needed = lane.charged + sum(rows[i].amount_units for i in range(start, end) if i not in void)
+        if needed <= lane.cap_proven:
+            proof = None
+        elif (requester, signer) == (chain.deployment.treasury, treasury.address):
+            order = treasury_order(requester, needed, epoch_id)
+            proof = _cap_proof(order, treasury.sign(chain.deployment.domain.order_id(order)))
+        else:
+            proof = _best_cap(session, requester, signer, needed)
+        groups.append(LaneGroup(requester, signer, proof, tuple(rows[start:end])))
+    return groups
+
+
+def _best_cap(session: Session, requester: str, signer: str, needed: int) -> CapProof:
+    """The highest cap that the lane's signer signed. Logs when even that does not cover the lane."""
+    query = select(OrderRow).where(OrderRow.requester == requester, OrderRow.signer == signer)
+    newest = session.exec(query.order_by(col(OrderRow.accepted_at).desc()).limit(_NEWEST_ORDERS)).all()
+    best = max(newest, key=lambda row: row.spend_cap)
+    if best.spend_cap < needed:
+        error = LaneNotCovered(requester=requester, signer=signer, needed_units=needed, best_cap_units=best.spend_cap)
+        _log.error("%s", error)
+    return _cap_proof(Order.model_validate_json(best.order_json), best.signature)
+
+
+def treasury_order(requester: str, cap: int, epoch_id: int) -> Order:
+    """The order with which the treasury's session key proves the cap that an epoch's checks need."""
+    terms = Terms(
+        workload_id=CHECK_WORKLOAD, input_hash=_ZERO, params_hash=_ZERO, fixed_price=0, unit_price=0, max_price=0,
+        deadline=0, salt=epoch_id,
+    )  # fmt: skip
+    return Order(requester=requester, spend_cap=cap, terms=terms)
+
+
+def _cap_proof(order: Order, signature: str) -> CapProof:
+    r, vs = compact(signature)
+    return CapProof(order.spend_cap, terms_hash(order.terms), r, vs)

@@ -1,0 +1,273 @@
+"""A worker's surroundings for tests: the real contracts on a real Anvil, the real database, delivered jobs, a beacon.
+
+Blocks are mined on demand and the chain's time is moved, so nothing waits for a clock. Jobs are written as the
+coordinator writes them, with real signatures.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+from sqlmodel import col, select
+from web3.contract.contract import ContractFunction
+
+from backend.chain.beacon_client import FakeBeacon
+from backend.services import bookkeeping, epoch_facts
+from backend.services.closing import ClosingRule
+from backend.store.chain_tables import ChainEventRow, SettlementRow, TxReceiptRow
+from backend.store.database import Database
+from backend.store.home import open_blobs, open_database
+from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, VerdictRow, WorkloadRow
+from backend.worker import Worker, WorkerSettings
+from contracts.onchain.chain import Chain, connect
+from contracts.onchain.deployment import Deployment, deploy
+from contracts.onchain.sender import Sender
+from contracts.protocol.canonical import hash_json
+from contracts.protocol.constants import DEVELOPMENT, Constants
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
+from contracts.protocol.pricing import amount_units
+from contracts.protocol.records import Commitment, Lease, Opening, Order, Terms, Verdict
+from contracts.protocol.sampling import Deterrence
+from contracts.protocol.signing import Signer
+from contracts.protocol.typed_data import answer_commit, trace_commit
+from deploy.localnet.anvil import answers, find_anvil
+from deploy.localnet.processes import free_port
+from verifier.beacon.chain import BeaconChain
+
+KEYS = {
+    name: Signer(keccak(b"bench " + name.encode()))
+    for name in ("deployer", "settler", "treasury", "session", "alice", "bob", "owner", "node", "owner-v", "verifier")
+}
+PARAMS = {"max_new_tokens": 8}
+FIXED_PRICE, UNIT_PRICE, MAX_PRICE = 100, 10, 1_000
+MANIFEST = Manifest(
+    model="bench", weights_sha256="ab" * 32, tokenizer_sha256="cd" * 32, engine_version="1", numeric_class="ef" * 32,
+    params={"max_new_tokens": IntegerRange(minimum=1, maximum=8)}, input=InputLimits(max_bytes=100, max_tokens=100),
+    check_price_units=50,
+    deterrence=Deterrence(
+        honest_cost_ppm=900_000, cheat_cost_ppm=0, detection_ppm=1_000_000, collusion_ppm=0, false_alarm_ppm=0
+    ),
+)  # fmt: skip
+
+
+@contextmanager
+def anvil() -> Iterator[str]:
+    """A chain that mines each transaction at once. Yields its URL."""
+    port = free_port()
+    command = [find_anvil(), "--port", str(port), "--hardfork", "prague", "--chain-id", "31337", "--silent"]
+    with subprocess.Popen(command) as process:
+        url, until = f"http://127.0.0.1:{port}", time.monotonic() + 20
+        while not answers(url):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        try:
+            yield url
+        finally:
+            process.terminate()
+
+
+@dataclass
+class Bench:
+    """Everything around a worker. `now`: the clock that the worker is given."""
+
+    url: str
+    home: Path
+    constants: Constants = DEVELOPMENT
+    confirmations: int = 1
+    now: int = field(default_factory=lambda: int(time.time()))
+    delivered: int = 0
+
+    def __post_init__(self) -> None:
+        self.w3 = connect(self.url)
+        self.beacon = BeaconChain(b"\7" * 32, 64)
+        for who in KEYS:
+            self.give_ether(who)
+        self.deployment = self._deploy()
+        self.chain = Chain(self.w3, self.deployment)
+        self.database: Database = open_database(self.home)
+        self.blobs = open_blobs(self.home)
+        self._fund()
+        self.operator_id = self._register("owner")
+        self.verifier_id = self._register("owner-v")
+        with self.database.begin() as session:
+            session.add(
+                WorkloadRow(
+                    workload_id=MANIFEST.workload_id(), manifest=MANIFEST.canonical(), fixed_price=FIXED_PRICE,
+                    unit_price=UNIT_PRICE, max_units=90,
+                )
+            )  # fmt: skip
+
+    # ------------------------------------------------------------ chain
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        answer: Any = self.w3.provider.make_request(method, list(params))  # type: ignore[arg-type]  # Anvil's own methods
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def give_ether(self, who: str) -> None:
+        """So that a key can send transactions."""
+        self.rpc("anvil_setBalance", self.address(who), hex(10**21))
+
+    def mine(self, blocks: int = 1) -> None:
+        for _ in range(blocks):
+            self.rpc("evm_mine")
+
+    def wait(self, seconds: int) -> None:
+        """Moves the chain's time."""
+        self.rpc("evm_increaseTime", seconds)
+        self.mine()
+
+    def call(self, who: str, function: ContractFunction) -> Any:
+        return Sender(self.w3, KEYS[who]).call(function)
+
+    def _deploy(self) -> Deployment:
+        return deploy(
+            Sender(self.w3, KEYS["deployer"]), self.constants, settler=KEYS["settler"].address,
+            treasury=KEYS["treasury"].address, beacon_anchor=to_hex(self.beacon.anchor),
+        )  # fmt: skip
+
+    def _fund(self) -> None:
+        escrow, token = self.chain.escrow, self.chain.token
+        total = 10**9 * self.constants.unit_wei
+        self.call("deployer", token.functions.mint(to_checksum_address(KEYS["treasury"].address), total))
+        for who in ("deployer", "treasury"):
+            for contract in (escrow, self.chain.stakes):
+                self.call(who, token.functions.approve(contract.address, 10**30))
+        for who in ("alice", "bob"):
+            self.call("deployer", escrow.functions.deposit(self.address(who), self.address(who), 10**6))
+        self.call("treasury", escrow.functions.openLane(self.address("session"), 2**32 - 1, 10**6))
+        self.call("deployer", escrow.functions.bondSettler(10**7))
+
+    def _register(self, owner: str) -> int:
+        self.call(owner, self.chain.stakes.functions.register(self.address(owner)))
+        return int(self.chain.stakes.functions.operatorIdOf(self.address(owner)).call())
+
+    def address(self, who: str) -> Any:
+        return to_checksum_address(KEYS[who].address)
+
+    # ------------------------------------------------------------ jobs
+
+    def deliver(self, requester: str = "alice", units: int = 5, *, cap: int | None = None) -> CommitmentRow:
+        """A job through to its accepted commitment. Its cap covers every job of its lane so far."""
+        self.delivered += 1
+        key, text = KEYS[requester], b"job %d" % self.delivered
+        terms = Terms(
+            workload_id=MANIFEST.workload_id(), input_hash=self.blobs.put(text), params_hash=to_hex(hash_json(PARAMS)),
+            fixed_price=FIXED_PRICE, unit_price=UNIT_PRICE, max_price=MAX_PRICE, deadline=self.now + 60,
+            salt=self.delivered,
+        )  # fmt: skip
+        order = Order(requester=key.address, spend_cap=self.delivered * MAX_PRICE if cap is None else cap, terms=terms)
+        domain, node = self.deployment.domain, KEYS["node"]
+        order_id = domain.order_id(order)
+        commitment = Commitment(
+            order_id=to_hex(order_id), node=node.address, output_hash=self.blobs.put(text[::-1]),
+            trace_commit=to_hex(trace_commit(keccak(text), order_id, node.address)), units=units,
+        )  # fmt: skip
+        lease = Lease(order_id=to_hex(order_id), node=node.address, expires=self.now + 60)
+        digest = domain.commitment_digest(commitment)
+        row = CommitmentRow(
+            digest=to_hex(digest), order_id=to_hex(order_id), node=node.address, operator_id=self.operator_id,
+            commitment_json=commitment.model_dump_json(), signature=node.sign(digest),
+            amount=amount_units(terms, units), received_at=self.now,
+        )  # fmt: skip
+        with self.database.begin() as session:
+            session.add(_order_row(order, key, order_id, self.now))
+            session.add(
+                LeaseRow(
+                    order_id=to_hex(order_id), node=node.address, operator_id=self.operator_id, granted_at=self.now,
+                    expires=lease.expires, signature=KEYS["settler"].sign(domain.lease_digest(lease)),
+                )
+            )  # fmt: skip
+            session.add(row)
+        return row
+
+    def check(self, epoch_id: int, commitment: CommitmentRow, *, opened: bool = True) -> VerdictRow:
+        """A verdict on a row that agrees with its node."""
+        record = Commitment.model_validate_json(commitment.commitment_json)
+        opening = Opening(
+            trace_hash=to_hex(keccak(self._input_of(commitment))), output_hash=record.output_hash, units=record.units
+        )
+        key = KEYS["verifier"]
+        commit = answer_commit(opening, from_hex(commitment.digest), key.address)
+        verdict = Verdict(commitment_digest=commitment.digest, verifier=key.address, answer_commit=to_hex(commit))
+        digest = self.deployment.domain.verdict_digest(verdict)
+        row = VerdictRow(
+            digest=to_hex(digest), epoch_id=epoch_id, commitment_digest=commitment.digest, verifier=key.address,
+            operator_id=self.verifier_id, verdict_json=verdict.model_dump_json(),
+            opening_json=opening.model_dump_json() if opened else None, signature=key.sign(digest),
+            received_at=self.now,
+        )  # fmt: skip
+        with self.database.begin() as session:
+            session.add(row)
+        return row
+
+    def _input_of(self, commitment: CommitmentRow) -> bytes:
+        with self.database.read() as session:
+            return self.blobs.get(session.get_one(OrderRow, commitment.order_id).input_hash)
+
+    # ------------------------------------------------------------ worker
+
+    def settings(self, beacon_url: str = "http://127.0.0.1:9", epoch_s: int = 10) -> WorkerSettings:
+        return WorkerSettings(
+            home=self.home, rpc_url=self.url, deployment=self.deployment, beacon_url=beacon_url,
+            settler=KEYS["settler"], treasury=KEYS["session"], closing=ClosingRule(epoch_s),
+            confirmations=self.confirmations,
+        )  # fmt: skip
+
+    def worker(self) -> Worker:
+        """A worker in this process, as it is after a start. Its beacon shows every value that it is asked for."""
+        beacon = FakeBeacon([self.beacon.value(epoch_id) for epoch_id in range(1, 60)])
+        return Worker(self.database, Chain(connect(self.url), self.deployment), beacon, self.settings())
+
+    def drive(self, worker: Worker, ticks: int = 1, *, clock_s: int = 1) -> None:
+        """Ticks, each with a block and `clock_s` more on the worker's clock."""
+        for _ in range(ticks):
+            worker.tick(self.now)
+            self.mine()
+            self.now += clock_s
+
+    # ------------------------------------------------------------ what came of it
+
+    def events(self, name: str) -> list[ChainEventRow]:
+        with self.database.read() as session:
+            query = select(ChainEventRow).where(ChainEventRow.name == name)
+            return list(session.exec(query.order_by(col(ChainEventRow.block_number), col(ChainEventRow.log_index))))
+
+    def settlement(self, epoch_id: int) -> SettlementRow | None:
+        with self.database.read() as session:
+            return session.get(SettlementRow, epoch_id)
+
+    def receipts(self) -> list[TxReceiptRow]:
+        with self.database.read() as session:
+            return list(session.exec(select(TxReceiptRow)))
+
+    def posted(self) -> set[int]:
+        with self.database.read() as session:
+            return set(epoch_facts.posted_epochs(session, 0))
+
+    def assert_books_are_right(self) -> dict[str, int]:
+        """The ledger equals a replay and the contracts to the wei, at the newest block that was read. Its accounts."""
+        with self.database.read() as session:
+            assert bookkeeping.rebuild(session, self.constants.fee_bps) == {}
+            accounts = bookkeeping.balances(session)
+        assert sum(accounts.values()) == 0
+        for one in bookkeeping.reconcile(self.database, self.chain):
+            assert one.unexplained_wei == 0, one
+            assert one.held_wei >= one.owed_wei
+        return accounts
+
+
+def _order_row(order: Order, key: Signer, order_id: bytes, now: int) -> OrderRow:
+    return OrderRow(
+        order_id=to_hex(order_id), requester=order.requester, signer=key.address, workload_id=order.terms.workload_id,
+        input_hash=order.terms.input_hash, order_json=order.model_dump_json(), signature=key.sign(order_id),
+        params=PARAMS, spend_cap=order.spend_cap, max_price=order.terms.max_price, deadline=order.terms.deadline,
+        accepted_at=now,
+    )  # fmt: skip
