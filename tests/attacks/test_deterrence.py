@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.records import Opening
-from contracts.protocol.sampling import CERTAIN, Deterrence, is_sampled, least_threshold, seed
+from contracts.protocol.sampling import CERTAIN, Deterrence, draw_verifiers, is_sampled, least_threshold, seed
 from contracts.protocol.typed_data import agrees, answer_commit
 from tests.unit.verifier.records import job, opening
 
@@ -46,6 +46,19 @@ def test_a_lazy_node_loses_against_honest_work_at_the_published_rate(stake: int,
     assert profit(threshold // 2, multiple, lazy=True, luck=random.Random(1)) > honest + 0.1
     doubled = profit(min(CERTAIN, 2 * threshold), multiple, lazy=True, luck=random.Random(1))
     assert doubled < honest
+
+
+def test_thirty_percent_in_league_make_cheating_no_better_than_work() -> None:
+    """Checks that fall to friends of the node show nothing; the rate has them priced in. Covers: A04"""
+    verifiers = {account: 10**9 for account in range(1, 11)}
+    cabal = {1, 2, 3}
+    threshold = least_threshold(CONSTANTS, stake_units=9 * REWARD, exposure_units=REWARD, penalty_multiple=9)
+    digests = [keccak(number.to_bytes(8, "big")) for number in range(JOBS)]
+    sampled = [digest for digest in digests if is_sampled(b"\4" * 32, digest, threshold)]
+    caught = sum(draw_verifiers(b"\4" * 32, digest, verifiers)[0] not in cabal for digest in sampled)
+    saved = JOBS * (CONSTANTS.honest_cost_ppm - CONSTANTS.cheat_cost_ppm) / 1e6
+    assert abs(caught / len(sampled) - 0.7) < 0.03
+    assert caught * (1 + 9) > 0.97 * saved
 
 
 @given(

@@ -1,0 +1,369 @@
+"""A network in miniature for tests: the real contracts on a real Anvil, really signed records, a log in a folder.
+
+No backend: epochs are built and settled here by direct calls, so that a test can bend any one of them.
+"""
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+
+from contracts.onchain.chain import Chain, connect
+from contracts.onchain.deployment import Deployment, deploy
+from contracts.onchain.sender import Sender
+from contracts.protocol.canonical import hash_json
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.log import (
+    CommitmentEntry,
+    LeaseEntry,
+    LogEntry,
+    OrderEntry,
+    RowEntry,
+    VerdictEntry,
+    WorkloadEntry,
+    dump_line,
+    log_root,
+)
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
+from contracts.protocol.pricing import amount_units
+from contracts.protocol.records import Commitment, Lease, Opening, Order, Terms, Verdict
+from contracts.protocol.signing import Signer, compact
+from contracts.protocol.typed_data import answer_commit, terms_hash, trace_commit
+from node_agent.execution.engine import Check, Execution
+from verifier.beacon.chain import BeaconChain
+
+_PACKAGED = "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+PARAMS = {"max_new_tokens": 8}
+
+
+def anvil_binary() -> str | None:
+    """Where Anvil is, or None."""
+    packaged = Path(__file__).parents[3] / _PACKAGED
+    named = os.environ.get("ASSAY_ANVIL") or shutil.which("anvil")
+    return named or (str(packaged) if packaged.exists() else None)
+
+
+@contextmanager
+def anvil() -> Iterator[str]:
+    """A chain of its own that mines each transaction at once. Yields its URL."""
+    binary = anvil_binary()
+    assert binary is not None
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [binary, "--hardfork", "prague", "--port", str(port), "--silent", "--accounts", "20"],
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        w3 = connect(url)
+        until = time.monotonic() + 20
+        while not w3.is_connected():
+            assert process.poll() is None, "anvil ended"
+            assert time.monotonic() < until, "anvil did not answer within 20 s"
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+class HashEngine:
+    """A fake engine: the answer is a hash of the question. `flavour` is the model: another one computes otherwise."""
+
+    name, version, check = "torch-float", "1", "regenerate"
+    name: str
+    version: str
+    check: Check
+
+    def __init__(self, flavour: bytes = b"honest") -> None:
+        self.flavour = flavour
+        self.calls = 0
+
+    def get(self, manifest: Manifest) -> "HashEngine":
+        """The engine of any workload (verifier.reexecution.Engines)."""
+        return self
+
+    def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
+        self.calls += 1
+        seed = self.flavour + input_bytes + repr(sorted(params.items())).encode()
+        return Execution(seed[::-1], hashlib.sha256(seed).digest(), 1 + len(input_bytes) % params["max_new_tokens"])
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """A job through to its commitment, and its input."""
+
+    order: OrderEntry
+    lease: LeaseEntry
+    commitment: CommitmentEntry
+    input_bytes: bytes
+    row: Row
+
+
+@dataclass
+class Closed:
+    """An epoch as it was posted."""
+
+    epoch_id: int
+    lines: list[bytes]
+    groups: tuple[LaneGroup, ...]
+    jobs: list[Ordered] = field(default_factory=list)
+
+
+class Network:
+    """All parties in one object. Keys are fixed, so that runs are alike."""
+
+    def __init__(self, rpc_url: str, folder: Path, *, stakes: tuple[int, ...] = (10**9, 10**9, 10**9)) -> None:
+        self.rpc_url, self.folder = rpc_url, folder
+        (folder / "epochs").mkdir(parents=True)
+        (folder / "blobs").mkdir()
+        self.w3 = connect(rpc_url)
+        self.beacon = BeaconChain(b"\7" * 32, 64)
+        self.keys = {
+            name: Signer(keccak(name.encode()))
+            for name in ("deployer", "settler", "treasury", "requester", "session", "operator", "node", "stranger")
+        }
+        self.verifiers = [Signer(keccak(b"verifier %d" % i)) for i in range(len(stakes))]
+        self._owners = [Signer(keccak(b"owner %d" % i)) for i in range(len(stakes))]
+        for signer in [*self.keys.values(), *self.verifiers, *self._owners]:
+            self.rpc("anvil_setBalance", to_checksum_address(signer.address), hex(10**21))
+        self.deployment = self._deploy()
+        self.chain = Chain(self.w3, self.deployment)
+        self.domain = self.deployment.domain
+        self.engine = HashEngine()
+        self.manifest = _manifest()
+        self._published: set[str] = set()
+        self._salt = self._open_max = 0
+        self.closed: dict[int, Closed] = {}
+        self._fund()
+        self.operator_id = self._register_operator()
+        self.verifier_ids = [
+            self._register_verifier(owner, key, stake)
+            for owner, key, stake in zip(self._owners, self.verifiers, stakes, strict=True)
+        ]
+
+    # ------------------------------------------------------------ chain
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        """A JSON-RPC call."""
+        return self.w3.provider.make_request(method, list(params))  # type: ignore[arg-type]
+
+    def wait(self, seconds: int) -> None:
+        """Moves the chain's time."""
+        self.rpc("evm_increaseTime", seconds)
+        self.rpc("evm_mine")
+
+    def mine(self, blocks: int) -> None:
+        for _ in range(blocks):
+            self.rpc("evm_mine")
+
+    def sender(self, signer: Signer) -> Sender:
+        return Sender(self.w3, signer)
+
+    def call(self, who: Signer, function: Any) -> Any:
+        return self.sender(who).call(function)
+
+    def _deploy(self) -> Deployment:
+        return deploy(
+            self.sender(self.keys["deployer"]),
+            DEVELOPMENT,
+            settler=self.keys["settler"].address,
+            treasury=self.keys["treasury"].address,
+            beacon_anchor=to_hex(self.beacon.anchor),
+        )
+
+    def _fund(self) -> None:
+        escrow, token, deployer = self.chain.escrow, self.chain.token, self.keys["deployer"]
+        for contract in (escrow, self.chain.stakes):
+            self.call(deployer, token.functions.approve(contract.address, 10**30))
+        for lane in ("requester", "treasury"):
+            owner = to_checksum_address(self.keys[lane].address)
+            self.call(deployer, escrow.functions.deposit(owner, owner, 10**7))
+        self.call(deployer, escrow.functions.bondSettler(10**8))
+
+    def _register_operator(self) -> int:
+        owner, node = self.keys["operator"], self.keys["node"]
+        account = self._register(owner)
+        signature = node.sign(self.deployment.stake_domain.node_key_digest(owner.address, node.address))
+        stakes = self.chain.stakes.functions
+        self.call(owner, stakes.addNodeKey(to_checksum_address(node.address), from_hex(signature)))
+        self.call(self.keys["deployer"], stakes.stake(account, 10**6))
+        return account
+
+    def _register(self, owner: Signer) -> int:
+        address = to_checksum_address(owner.address)
+        self.call(owner, self.chain.stakes.functions.register(address))
+        return int(self.chain.stakes.functions.operatorIdOf(address).call())
+
+    def _register_verifier(self, owner: Signer, key: Signer, stake: int) -> int:
+        account, deployer = self._register(owner), self.keys["deployer"]
+        stakes, governor = self.chain.stakes, self.chain.governor.functions
+        self.call(deployer, stakes.functions.stake(account, stake))
+        admit = stakes.functions.admitVerifier(account, to_checksum_address(key.address))
+        call = (stakes.address, 0, admit._encode_transaction_data(), bytes(32), account.to_bytes(32, "big"))
+        self.call(deployer, governor.schedule(*call, self.deployment.constants.timelock_s))
+        self.wait(self.deployment.constants.timelock_s + 1)
+        self.call(deployer, governor.execute(*call))
+        return account
+
+    # ------------------------------------------------------------ the flow
+
+    def job(self, text: str, *, engine: HashEngine | None = None, max_price: int = 100) -> Ordered:
+        """Orders, leases and executes a job; `engine` is the node's."""
+        requester, node = self.keys["requester"], self.keys["node"]
+        input_bytes = text.encode()
+        order = self._order(requester, input_bytes, max_price)
+        order_id = self.domain.order_id(order)
+        run = (engine or self.engine).execute(input_bytes, PARAMS)
+        commitment = Commitment(
+            order_id=to_hex(order_id),
+            node=node.address,
+            output_hash=self.blob(run.output),
+            trace_commit=to_hex(trace_commit(run.trace_hash, order_id, node.address)),
+            units=run.units,
+        )
+        digest = self.domain.commitment_digest(commitment)
+        lease = Lease(order_id=to_hex(order_id), node=node.address, expires=order.terms.deadline)
+        amount = amount_units(order.terms, run.units)
+        return Ordered(
+            OrderEntry(order=order, signer=requester.address, signature=requester.sign(order_id), params=PARAMS),
+            LeaseEntry(lease=lease, signature=self.keys["settler"].sign(self.domain.lease_digest(lease))),
+            CommitmentEntry(commitment=commitment, signature=node.sign(digest)),
+            input_bytes,
+            Row(requester.address, requester.address, self.operator_id, amount, digest),
+        )
+
+    def _order(self, requester: Signer, input_bytes: bytes, max_price: int) -> Order:
+        self._salt += 1
+        self._open_max += max_price
+        terms = Terms(
+            workload_id=self.manifest.workload_id(),
+            input_hash=self.blob(input_bytes),
+            params_hash=to_hex(hash_json(PARAMS)),
+            fixed_price=10,
+            unit_price=5,
+            max_price=max_price,
+            deadline=self.chain.head().timestamp + 100,
+            salt=self._salt,
+        )
+        return Order(requester=requester.address, spend_cap=self._open_max, terms=terms)
+
+    def blob(self, data: bytes) -> str:
+        """Publishes bytes under their hash."""
+        name = to_hex(keccak(data))
+        (self.folder / "blobs" / name).write_bytes(data)
+        return name
+
+    def verdict(self, epoch_id: int, job: Ordered, verifier: int = 0, engine: HashEngine | None = None) -> VerdictEntry:
+        """A verdict of a verifier that computed the job with `engine`, with its opening."""
+        key, digest = self.verifiers[verifier], job.row.digest
+        run = (engine or self.engine).execute(job.input_bytes, PARAMS)
+        opening = Opening(trace_hash=to_hex(run.trace_hash), output_hash=to_hex(keccak(run.output)), units=run.units)
+        hidden = to_hex(answer_commit(opening, digest, key.address))
+        verdict = Verdict(commitment_digest=to_hex(digest), verifier=key.address, answer_commit=hidden)
+        signature = key.sign(self.domain.verdict_digest(verdict))
+        return VerdictEntry(epoch_id=epoch_id, verdict=verdict, signature=signature, opening=opening)
+
+    def check_row(self, entry: VerdictEntry) -> Row:
+        """The row that pays a check."""
+        treasury = self.keys["treasury"].address
+        account = self.verifier_ids[[v.address for v in self.verifiers].index(entry.verdict.verifier)]
+        price, digest = self.manifest.check_price_units, self.domain.verdict_digest(entry.verdict)
+        return Row(treasury, treasury, account, price, digest)
+
+    def post(self, jobs: list[Ordered], verdicts: list[VerdictEntry] = [], *, paid: int | None = None) -> Closed:  # noqa: B006
+        """Closes an epoch of these jobs and verdicts, writes its log and posts it. `paid`: how many checks are paid."""
+        epoch_id = len(self.closed) + 1
+        checks = [self.check_row(entry) for entry in verdicts[:paid]]
+        groups = self._groups(jobs, checks)
+        lines = [dump_line(entry) for entry in self._entries(jobs, verdicts, groups)]
+        (self.folder / "epochs" / f"{epoch_id}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+        root = merkle_root([row.leaf() for group in groups for row in group.rows])
+        count = sum(len(group.rows) for group in groups)
+        self.mine(self.deployment.constants.seed_blocks + 1)
+        post = self.chain.escrow.functions.postEpoch(
+            epoch_id, root, count, self.beacon.value(epoch_id), log_root(lines)
+        )
+        self.call(self.keys["settler"], post)
+        self.closed[epoch_id] = Closed(epoch_id, lines, groups, jobs)
+        return self.closed[epoch_id]
+
+    def _groups(self, jobs: list[Ordered], checks: list[Row]) -> tuple[LaneGroup, ...]:
+        groups = []
+        if jobs:
+            last = max(jobs, key=lambda job: job.order.order.spend_cap).order
+            lane = (last.signer, last.signer)
+            proof = CapProof(last.order.spend_cap, terms_hash(last.order.terms), *compact(last.signature))
+            groups.append(LaneGroup(*lane, proof, tuple(job.row for job in jobs)))
+        if checks:
+            treasury = self.keys["treasury"]
+            order = self._order(treasury, b"checks", 1).model_copy(update={"spend_cap": 10**6})
+            proof = CapProof(10**6, terms_hash(order.terms), *compact(treasury.sign(self.domain.order_id(order))))
+            groups.append(LaneGroup(treasury.address, treasury.address, proof, tuple(checks)))
+        return tuple(groups)
+
+    def _entries(
+        self, jobs: list[Ordered], verdicts: list[VerdictEntry], groups: tuple[LaneGroup, ...]
+    ) -> Iterator[LogEntry]:
+        if jobs and self.manifest.workload_id() not in self._published:
+            self._published.add(self.manifest.workload_id())
+            yield WorkloadEntry(manifest=self.manifest.model_dump(mode="json"))
+        for job in jobs:
+            yield from (job.order, job.lease, job.commitment)
+        yield from verdicts
+        for index, row in enumerate(row for group in groups for row in group.rows):
+            yield RowEntry(
+                index=index,
+                requester=row.requester,
+                signer=row.signer,
+                operator_id=row.operator_id,
+                amount_units=row.amount_units,
+                digest=to_hex(row.digest),
+            )
+
+    def settle(self, epoch_id: int, void: frozenset[int] = frozenset()) -> None:
+        """Settles an epoch whole."""
+        packed = pack(Epoch(self.closed[epoch_id].groups, void))
+        self.call(self.keys["settler"], self.chain.escrow.functions.settleEpoch(epoch_id, packed))
+
+
+def moved_row(job: Ordered, **changes: Any) -> Ordered:
+    """The same job with another row."""
+    return replace(job, row=replace(job.row, **changes))
+
+
+def _manifest() -> Manifest:
+    return Manifest.model_validate(
+        {
+            "model": "fake",
+            "weights_sha256": "11" * 32,
+            "tokenizer_sha256": "22" * 32,
+            "engine_version": "1",
+            "numeric_class": "33" * 32,
+            "params": {"max_new_tokens": {"minimum": 1, "maximum": 8}},
+            "input": {"encoding": "utf-8", "max_bytes": 200, "max_tokens": 100},
+            "check_price_units": 7,
+            # Costs so far apart that the least rate is one: every row is sampled, whatever the seed.
+            "deterrence": {
+                "honest_cost_ppm": 1_000_000,
+                "cheat_cost_ppm": 0,
+                "detection_ppm": 1_000_000,
+                "collusion_ppm": 600_000,
+                "false_alarm_ppm": 0,
+            },
+        }
+    )

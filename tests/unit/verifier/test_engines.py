@@ -1,0 +1,78 @@
+"""Real engines by workload: the bytes that run are the bytes that the manifest names."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.manifest import Manifest
+from node_agent.devices import numeric_class, self_test
+from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, NumericClassMismatch
+from node_agent.execution.float_engine import FloatEngine
+from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
+from tests.unit.node_agent.execution.conftest import tiny_tokenizer
+from tests.unit.verifier.records import MANIFEST
+from verifier.reexecution import LocalEngines, answer
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    """A store with the self-test's small Llama under the digest of its weights."""
+    built = tmp_path / "built"
+    built.mkdir()
+    config = built / "config.json"
+    config.write_text(json.dumps(asdict(self_test.REFERENCE_CONFIG)))
+    (built / "tokenizer.json").write_text(json.dumps(tiny_tokenizer()))
+    state = {name: tensor.numpy() for name, tensor in self_test.reference_state(self_test.REFERENCE_CONFIG).items()}
+    bound = {CONFIG_KEY: hashlib.sha256(config.read_bytes()).hexdigest()}
+    weights = built / "model.safetensors"
+    write_safetensors(weights, {name: array.shape for name, array in state.items()}, state.__getitem__, bound)
+    built.rename(tmp_path / sha256_file(weights))
+    return tmp_path
+
+
+def manifest_of(model_dir: Path, **changes: object) -> Manifest:
+    (folder,) = model_dir.iterdir()
+    fields = MANIFEST.model_dump() | {
+        "weights_sha256": folder.name,
+        "tokenizer_sha256": sha256_file(folder / "tokenizer.json"),
+        "engine_version": FloatEngine.version,
+        "numeric_class": numeric_class.current("cpu").digest,
+        "input": {"encoding": "utf-8", "max_bytes": 200, "max_tokens": 260},
+    }
+    return Manifest.model_validate(fields | changes)
+
+
+def test_an_answer_is_what_the_engine_computes(model_dir: Path) -> None:
+    """Trace, output hash and units come from one run of the workload's engine, which is loaded once."""
+    manifest = manifest_of(model_dir)
+    engines = LocalEngines(model_dir, "cpu")
+    engine = engines.get(manifest)
+    assert engines.get(manifest) is engine
+    run = engine.execute(b"hello", {"max_new_tokens": 3})
+    opening = answer(engine, b"hello", {"max_new_tokens": 3})
+    assert opening.trace_hash == to_hex(run.trace_hash)
+    assert opening.output_hash == to_hex(keccak(run.output))
+    assert opening.units == run.units
+
+
+def test_altered_weights_are_never_run(model_dir: Path) -> None:
+    """A verifier's word rests on the bytes that it hashed itself."""
+    manifest = manifest_of(model_dir)
+    weights = model_dir / manifest.weights_sha256 / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ModelDigestMismatch):
+        LocalEngines(model_dir, "cpu").get(manifest)
+
+
+def test_without_model_or_class_the_host_refuses(model_dir: Path) -> None:
+    """A host that cannot repeat the work says so and computes nothing. Covers: A60"""
+    with pytest.raises(ModelUnavailable, match="abstains"):
+        LocalEngines(model_dir, "cpu").get(manifest_of(model_dir, weights_sha256="00" * 32))
+    with pytest.raises(NumericClassMismatch):
+        LocalEngines(model_dir, "cpu").get(manifest_of(model_dir, numeric_class="00" * 32))

@@ -1,0 +1,55 @@
+"""The sample and the draw follow from chain and log alone, the same for everybody."""
+
+from contracts.onchain.events import Event
+from contracts.onchain.history import History
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.sampling import CERTAIN, is_sampled, least_threshold
+from tests.unit.verifier.records import MANIFEST, OPERATOR, book, job
+from verifier.sampling.sample import draw_epoch
+
+SEED = b"\x09" * 32
+
+
+def event(name: str, block: int, **args: object) -> Event:
+    return Event("any", name, args, block, b"", b"", 0)
+
+
+def history(*, stake: int = 10_000) -> History:
+    """An operator, its owner's verifier account, two other verifiers, epochs 1 to 3 posted 30 s apart."""
+    found = History()
+    events = [event("Registered", 1, id=n, owner=owner) for n, owner in ((OPERATOR, "a"), (7, "a"), (8, "b"), (9, "c"))]
+    events += [event("Staked", 1, id=OPERATOR, stakeUnits=stake)]
+    for account in (7, 8, 9):
+        events += [
+            event("Staked", 1, id=account, stakeUnits=10**9),
+            event("VerifierAdmitted", 1, id=account, key=account),
+        ]
+    posts = [event("EpochPosted", 10 * n, id=n, root=b"\1" * 32, count=1, beacon=b"", logRoot=b"") for n in (1, 2, 3)]
+    found.add(events + posts, {10: 1000, 20: 1030, 30: 1060})
+    return found
+
+
+def test_exposure_counts_what_is_still_in_its_check_period() -> None:
+    """The least rate rises with what an operator has open: epoch 1 is still being checked when epoch 2 is posted."""
+    known = book(job(0, 1), job(1, 2, max_price=300))
+    (drawn,) = draw_epoch(history(stake=200), known, DEVELOPMENT, 2, SEED)
+    expected = least_threshold(
+        MANIFEST.deterrence, stake_units=200, exposure_units=400, penalty_multiple=DEVELOPMENT.penalty_multiple
+    )
+    assert drawn.threshold == expected
+    assert drawn.sampled == is_sampled(SEED, drawn.job.digest, expected)
+
+
+def test_without_stake_every_row_is_checked_by_verifiers_of_other_owners() -> None:
+    """No stake, p = 1; and nobody checks an own node. Covers: A05"""
+    (drawn,) = draw_epoch(history(stake=0), book(job(0, 1)), DEVELOPMENT, 1, SEED)
+    assert drawn.threshold == CERTAIN
+    assert drawn.sampled
+    assert sorted(drawn.duty) == [8, 9]
+
+
+def test_rows_whose_records_are_missing_are_left_out() -> None:
+    """A row without its records cannot be drawn; the audit names it."""
+    known = book(job(0, 1), job(1, 1))
+    del known.epochs[1].orders[bytes.fromhex(job(0).commitment.commitment.order_id[2:])]
+    assert [row.job.row.index for row in draw_epoch(history(), known, DEVELOPMENT, 1, SEED)] == [1]

@@ -1,0 +1,254 @@
+"""The verifier: composition root and loop.
+
+Each turn reads the chain and the log, does what the court waits for, sends verdicts, and gives the worker its next job:
+cases first, then own rows, then rows of verifiers who have not shown up. Only the worker's thread computes, so windows
+of some seconds are kept while a job runs. All state is the chain, the log and the journal.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from web3.exceptions import Web3Exception
+
+from contracts.onchain.chain import Chain
+from contracts.onchain.errors import ChainError
+from contracts.onchain.sender import Sender
+from contracts.protocol.errors import ProtocolError
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.records import COMPARATOR_EXACT, Verdict
+from contracts.protocol.typed_data import answer_commit
+from contracts.protocol.wire import SubmitVerdict
+from verifier.comparison import agrees, differences
+from verifier.errors import BackendUnavailable, LogUnavailable, SecondAnswer, VerdictRefused, VerifierError
+from verifier.reexecution import Engines, Finished, Worker
+from verifier.sampling.epoch_log import Job, LogBook, read_epoch
+from verifier.sampling.facts import check_input, check_job, require
+from verifier.sampling.sample import draw_epoch, read_seed
+from verifier.sampling.source import LogSource, published_lines
+from verifier.verdicts.court import Court, find_job
+from verifier.verdicts.duties import Duty, duties_of, order_of_work
+from verifier.verdicts.journal import Answer, Journal
+from verifier.verdicts.publisher import Publisher
+from verifier.verdicts.view import ChainView
+
+_log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+_RETRY_S = 5
+
+
+class Verifier:
+    """One verifier key at work. `step` is one turn and never blocks on a computation."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        sender: Sender,
+        source: LogSource,
+        publisher: Publisher,
+        journal: Journal,
+        engines: Engines,
+    ) -> None:
+        self._chain, self._signer, self._source = chain, sender.signer, source
+        self._publisher, self._journal = publisher, journal
+        self._view = ChainView(chain)
+        self._court = Court(chain, sender, journal)
+        self._worker = Worker(engines)
+        self._constants = chain.deployment.constants
+        self._loaded: set[str] = set()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Back to what the chain alone tells: at the start, and after a reorg."""
+        self._generation = self._view.generation
+        self._book = LogBook(self._chain.deployment.domain)
+        self._drawn: dict[int, list[Duty]] = {}
+        self._not_before: dict[object, float] = {}
+        self._abstained: set[bytes] = set()
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Turns until told to stop. An endpoint that does not answer is tried again; nothing is lost meanwhile."""
+        _log.info("verifier %s watches escrow %s", self._signer.address, self._chain.deployment.escrow)
+        while not should_stop():
+            try:
+                self.step()
+            except (ChainError, Web3Exception) as error:
+                _log.warning("%s: %s", getattr(error, "code", type(error).__name__), error)
+            time.sleep(POLL_S)
+        self._worker.close()
+
+    def step(self) -> None:
+        """One turn. Raises ChainError when the chain does not answer."""
+        head = self._view.refresh()
+        if self._view.generation != self._generation:
+            _log.warning("the chain was reorganised; reading it again")
+            self._forget()
+        self._collect()
+        self._read_logs(head.timestamp)
+        account = self._view.history.verifier_keys.get(self._signer.address)
+        if account is None:
+            return
+        self._court.act(self._view.history, self._book, account, head.timestamp)
+        self._draw(account, head.timestamp)
+        self._publish(head.timestamp)
+        self._start_next(account, head.timestamp)
+
+    # ------------------------------------------------------------ reading
+
+    def _read_logs(self, now: int) -> None:
+        for epoch_id, posted in sorted(self._view.history.epochs.items()):
+            if epoch_id in self._book.epochs or not self._may_try(("log", epoch_id)):
+                continue
+            try:
+                read_epoch(self._book, posted, published_lines(self._source, posted))
+            except (VerifierError, ProtocolError) as error:
+                self._book.epochs.pop(epoch_id, None)
+                self._later(("log", epoch_id), error)
+            else:
+                if now <= posted.timestamp + self._constants.case_window_s:
+                    self._load_engines(epoch_id)
+
+    def _load_engines(self, epoch_id: int) -> None:
+        """Ahead of the first job, so that the first case is not answered late. Abstains job by job where it fails."""
+        for job in self._book.jobs(epoch_id):
+            workload_id = job.order.order.terms.workload_id
+            if workload_id not in self._loaded:
+                self._loaded.add(workload_id)
+                self._worker.load(job.manifest)
+
+    def _draw(self, account: int, now: int) -> None:
+        """This verifier's duties in every epoch that was revealed and in which a case can still open."""
+        for epoch_id in sorted(self._book.epochs):
+            posted = self._view.history.epochs[epoch_id]
+            over = now > posted.timestamp + self._constants.case_window_s
+            if epoch_id in self._drawn or over or not posted.count:
+                continue
+            seed = read_seed(self._chain, self._view.history, epoch_id)
+            if seed is not None:
+                drawn = draw_epoch(self._view.history, self._book, self._constants, epoch_id, seed)
+                self._drawn[epoch_id] = duties_of(drawn, account, self._view.history, self._constants)
+                sampled = sum(row.sampled for row in drawn)
+                _log.info("epoch %d: %d of %d rows sampled", epoch_id, sampled, len(drawn))
+
+    # ------------------------------------------------------------ working
+
+    def _start_next(self, account: int, now: int) -> None:
+        if self._worker.busy:
+            return
+        for job in self._next_jobs(account, now):
+            if job.digest in self._abstained or not self._may_try(job.digest):
+                continue
+            input_bytes = self._verified_input(job)
+            if input_bytes is not None:
+                _log.info("epoch %d row %d: re-executing", job.epoch_id, job.row.index)
+                self._worker.start(job, input_bytes)
+                return
+
+    def _next_jobs(self, account: int, now: int) -> list[Job]:
+        history = self._view.history
+        asked = (find_job(self._book, c.epoch_id, c.index) for c in self._court.wants(history, account, now))
+        last_log_at = max((history.epochs[epoch_id].timestamp for epoch_id in self._book.epochs), default=0)
+        drawn = [duty for duties in self._drawn.values() for duty in duties]
+        in_court = {(case.epoch_id, case.index) for case in history.cases.values()}
+        duties = [
+            duty
+            for duty in order_of_work(drawn, now, last_log_at)
+            if self._journal.answer(duty.job.digest) is None
+            and (duty.job.epoch_id, duty.job.row.index) not in in_court
+            and not (duty.rank and self._book.verdicts_on(duty.job.digest))
+        ]
+        return [job for job in asked if job is not None] + [duty.job for duty in duties]
+
+    def _verified_input(self, job: Job) -> bytes | None:
+        """The job's input, once every record of the job holds; None to abstain, for now or for good."""
+        try:
+            require("the comparator is exact", expected=COMPARATOR_EXACT, found=job.order.order.terms.comparator)
+            check_job(self._chain.deployment.domain, job, self._view.history.node_keys)
+            input_bytes = self._source.blob(job.order.order.terms.input_hash)
+            check_input(job, keccak(input_bytes))
+        except LogUnavailable as error:
+            self._later(job.digest, error)
+        except VerifierError as error:
+            self._abstain(job, error.code, error)
+        else:
+            return input_bytes
+        return None
+
+    def _collect(self) -> None:
+        finished = self._worker.poll()
+        if finished is None:
+            return
+        if finished.error is not None:
+            self._abstain(finished.job, finished.error.code, finished.error)
+            return
+        self._record(finished)
+
+    def _record(self, finished: Finished) -> None:
+        """Journals an answer and, where this verifier is on duty, signs the verdict on it."""
+        assert finished.opening is not None
+        job, opening = finished.job, finished.opening
+        commitment = job.commitment.commitment
+        answer = Answer(job.digest, job.epoch_id, job.row.index, opening, agrees(opening, commitment))
+        try:
+            self._journal.record(answer)
+        except SecondAnswer as error:
+            self._abstain(job, error.code, error)
+            return
+        verb = "agrees" if answer.agrees else f"differs in {', '.join(differences(opening, commitment))}"
+        _log.info("epoch %d row %d: %s", job.epoch_id, job.row.index, verb)
+
+    # ------------------------------------------------------------ speaking
+
+    def _publish(self, now: int) -> None:
+        """Signs a verdict on every duty that was answered, drops duties that are done or over, and sends."""
+        for epoch_id, duties in self._drawn.items():
+            for duty in duties:
+                answer = self._journal.answer(duty.job.digest)
+                if answer is not None:
+                    self._journal.record_verdict(self._verdict(answer))
+            self._drawn[epoch_id] = [
+                duty for duty in duties if now <= duty.ends_at and not self._journal.has_verdict(duty.job.digest)
+            ]
+        for submit in self._journal.unacknowledged():
+            self._send(submit)
+
+    def _verdict(self, answer: Answer) -> SubmitVerdict:
+        """An answer that matches is published with its opening; one that does not is heard by the court first."""
+        hidden = answer_commit(answer.opening, answer.commitment_digest, self._signer.address)
+        verdict = Verdict(
+            commitment_digest=to_hex(answer.commitment_digest),
+            verifier=self._signer.address,
+            answer_commit=to_hex(hidden),
+        )
+        signature = self._signer.sign(self._chain.deployment.domain.verdict_digest(verdict))
+        opening = answer.opening if answer.agrees else None
+        return SubmitVerdict(epoch_id=answer.epoch_id, verdict=verdict, signature=signature, opening=opening)
+
+    def _send(self, submit: SubmitVerdict) -> None:
+        digest = submit.verdict.commitment_digest
+        key = ("verdict", digest)
+        if not self._may_try(key):
+            return
+        try:
+            self._publisher.send(submit)
+        except VerdictRefused as error:
+            _log.error("%s: %s", error.code, error)
+            self._not_before[key] = float("inf")
+        except BackendUnavailable as error:
+            self._later(key, error)
+        else:
+            self._journal.acknowledge(digest)
+
+    # ------------------------------------------------------------ patience
+
+    def _may_try(self, key: object) -> bool:
+        return time.monotonic() >= self._not_before.get(key, 0.0)
+
+    def _later(self, key: object, error: VerifierError | ProtocolError) -> None:
+        _log.warning("%s: %s", error.code, error)
+        self._not_before[key] = time.monotonic() + _RETRY_S
+
+    def _abstain(self, job: Job, code: str, error: Exception) -> None:
+        _log.error("epoch %d row %d: abstains, %s: %s", job.epoch_id, job.row.index, code, error)
+        self._abstained.add(from_hex(job.row.digest))

@@ -1,0 +1,10 @@
+"""Rebuilds every payment from the chain and the published log, and names the first thing that is wrong.
+
+Needs no account and trusts no backend: reads the contracts' getters, events and calldata, and the log's lines.
+"""
+
+from verifier.audit.audit import audit
+from verifier.audit.deployment import deployment_of
+from verifier.audit.report import AuditReport, Fault
+
+__all__ = ["AuditReport", "Fault", "audit", "deployment_of"]

@@ -1,0 +1,60 @@
+"""`assay audit`: needs an RPC endpoint, the escrow's address and the published log, and nothing else."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from contracts.onchain.chain import Chain, connect
+from verifier.audit.audit import audit
+from verifier.audit.deployment import deployment_of
+from verifier.audit.report import AuditReport
+from verifier.sampling.source import open_source
+
+_FAULTS_SHOWN = 20
+_STDOUT = Path("-")
+
+
+def run(
+    rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="JSON-RPC endpoint.")],
+    escrow: Annotated[str, typer.Option(envvar="ASSAY_ESCROW", help="Address of JobEscrow.")],
+    log: Annotated[str, typer.Option(envvar="ASSAY_LOG", help="URL or folder of the log, e.g. {backend}/v1/log.")],
+    json: Annotated[Path | None, typer.Option("--json", help="Write the report there too; - is stdout.")] = None,
+) -> None:
+    """Recompute every payment and name the first wrong thing. Exits 1 if there is one."""
+    w3 = connect(rpc)
+    report = audit(Chain(w3, deployment_of(w3, escrow)), open_source(log))
+    written = report.model_dump_json(indent=2)
+    if json == _STDOUT:
+        typer.echo(written)
+    else:
+        show(report, Console())
+        if json is not None:
+            json.write_text(written)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def show(report: AuditReport, console: Console) -> None:
+    """The report for people."""
+    table = Table(title=f"Audit at block {report.head_block}")
+    table.add_column("recomputed")
+    table.add_column("value", justify="right")
+    for name in report.__class__.model_fields:
+        if name not in ("ok", "faults", "head_block"):
+            table.add_row(name, f"{getattr(report, name):,}")
+    console.print(table)
+    if report.first_fault is None:
+        console.print("[green]audit: OK[/green]")
+        return
+    console.print(f"[red]audit: {len(report.faults)} faults[/red]. First: ", end="")
+    for fault in report.faults[:_FAULTS_SHOWN]:
+        console.print(str(fault), markup=False, soft_wrap=True)
+    if len(report.faults) > _FAULTS_SHOWN:
+        console.print(f"... and {len(report.faults) - _FAULTS_SHOWN} more; --json shows all")
+
+
+audit_app = typer.Typer(help="Recompute every payment from the chain and the published log.")
+audit_app.command()(run)

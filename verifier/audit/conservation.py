@@ -1,0 +1,118 @@
+"""Every unit is somewhere: the books against the contracts' own views and against the tokens that they hold.
+
+`unexplained` = held tokens - owed by the books - donations seen as such. A donation is a transfer into a contract
+beyond what its own events in the same transaction account for. All reads are pinned to the audit's head block.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+from web3.contract.contract import ContractFunction
+
+from contracts.onchain.chain import as_dict
+from contracts.onchain.events import Event
+from contracts.onchain.reverts import explain
+from contracts.protocol.hashing import keccak
+from verifier.audit.evidence import Evidence
+from verifier.audit.replay import Books
+
+_TRANSFER = keccak(b"Transfer(address,address,uint256)")
+_BLOCKS_A_CALL = 2000
+
+_ESCROW_IN = {"Deposited": "units", "SettlerBonded": "units", "Refunded": "units"}
+_STAKE_IN = {"Staked": "units"}
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Tokens of both contracts, base units."""
+
+    held_wei: int
+    donated_wei: int
+    unexplained_wei: int
+
+
+def check_views(evidence: Evidence, books: Books) -> None:
+    """Notes lanes, operators and totals that the contract tells otherwise than the books."""
+    expect = evidence.findings.expect
+    functions = evidence.chain.escrow.functions
+    for (requester, signer), lane in sorted(books.lanes.items()):
+        call = functions.lanes(to_checksum_address(requester), to_checksum_address(signer))
+        told = _struct(evidence, call)
+        name = f"lane {requester}/{signer}"
+        expect(f"balance of {name}", lane.balance, told["balanceUnits"], epoch=None)
+        expect(f"charged of {name}", lane.charged, told["chargedUnits"], epoch=None)
+        proven = told["capProvenUnits"]
+        expect(f"proven cap of {name}", lane.cap_proven, proven, epoch=None)
+        expect(f"{name} was charged no more than its proven cap", True, lane.charged <= proven, epoch=None)
+    for operator in sorted(books.earned.keys() | books.claimed.keys()):
+        told = _struct(evidence, functions.operators(operator))
+        expect(f"earned by operator {operator}", books.earned[operator], told["earnedUnits"], epoch=None)
+        expect(f"claimed by operator {operator}", books.claimed[operator], told["claimedUnits"], epoch=None)
+    expect("fees", books.fees, _struct(evidence, functions.totals())["feesUnits"], epoch=None)
+    expect("settler's bond", books.bond, _struct(evidence, functions.settlerBond())["bondUnits"], epoch=None)
+
+
+def holdings(evidence: Evidence, books: Books) -> Holdings:
+    """What both contracts hold, and what of it nothing explains; notes anything but zero."""
+    deployment, unit = evidence.chain.deployment, evidence.constants.unit_wei
+    owed = {
+        deployment.escrow: (books.held, "JobEscrow", _ESCROW_IN),
+        deployment.stake_manager: (_staked(evidence.history.events), "StakeManager", _STAKE_IN),
+    }
+    held = donated = unexplained = 0
+    for address, (units, name, inflows) in owed.items():
+        balance = _balance(evidence, address)
+        gifts = _donations(evidence, address, name, inflows)
+        missing = balance - units * unit - gifts
+        evidence.findings.expect(f"unexplained wei of {name}", 0, missing, epoch=None)
+        held, donated, unexplained = held + balance, donated + gifts, unexplained + missing
+    return Holdings(held, donated, unexplained)
+
+
+def _staked(events: list[Event]) -> int:
+    """All stake, unbonding or not, units: what came in, less what was withdrawn or left by a slash."""
+    signs = {"Staked": 1, "Rewarded": 1, "StakeWithdrawn": -1, "Slashed": -1}
+    return sum(signs[event.name] * event.args["units"] for event in events if event.name in signs)
+
+
+def _donations(evidence: Evidence, address: str, contract: str, inflows: dict[str, str]) -> int:
+    explained: dict[bytes, int] = defaultdict(int)
+    for event in evidence.history.events:
+        if event.contract == contract and event.name in inflows:
+            explained[event.tx_hash] += event.args[inflows[event.name]] * evidence.constants.unit_wei
+    received: dict[bytes, int] = defaultdict(int)
+    for tx_hash, units_wei in _transfers_to(evidence, address):
+        received[tx_hash] += units_wei
+    return sum(max(0, amount - explained[tx_hash]) for tx_hash, amount in received.items())
+
+
+def _transfers_to(evidence: Evidence, address: str) -> list[tuple[bytes, int]]:
+    token, last = evidence.chain.token, evidence.head.number
+    topics: list[Any] = [_TRANSFER, None, bytes(12) + bytes.fromhex(address[2:])]
+    found = []
+    for start in range(evidence.chain.deployment.first_block, last + 1, _BLOCKS_A_CALL):
+        with explain():
+            logs = evidence.chain.w3.eth.get_logs(
+                {
+                    "address": token.address,
+                    "fromBlock": start,
+                    "toBlock": min(last, start + _BLOCKS_A_CALL - 1),
+                    "topics": ["0x" + t.hex() if t else None for t in topics],
+                }
+            )
+        found += [(bytes(log["transactionHash"]), int.from_bytes(log["data"], "big")) for log in logs]
+    return found
+
+
+def _balance(evidence: Evidence, address: str) -> int:
+    call = evidence.chain.token.functions.balanceOf(to_checksum_address(address))
+    with explain():
+        return int(call.call(block_identifier=evidence.head.number))
+
+
+def _struct(evidence: Evidence, call: ContractFunction) -> dict[str, Any]:
+    with explain():
+        return as_dict(call.call(block_identifier=evidence.head.number))

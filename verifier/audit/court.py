@@ -1,0 +1,137 @@
+"""Every case ruled again from what was opened and the stake in its snapshot; VOID rows and refunds follow from it."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from contracts.onchain.chain import as_dict
+from contracts.onchain.events import Event
+from contracts.onchain.history import CaseFile
+from contracts.onchain.reverts import explain
+from contracts.protocol.hashing import ZERO32, to_hex
+from contracts.protocol.packing import bits, outcomes_hash
+from contracts.protocol.records import Opening
+from contracts.protocol.typed_data import agrees, answer_commit, answer_key
+from verifier.audit.evidence import Evidence
+from verifier.audit.replay import Books
+
+
+class Ruling(IntEnum):
+    """SlashingCourt's rulings."""
+
+    OPEN = 0
+    DISMISSED = 1
+    NODE_UPHELD = 2
+    NODE_GUILTY = 3
+
+
+@dataclass
+class _Answer:
+    agrees: bool
+    stake: int = 0
+    openers: list[int] = field(default_factory=list)
+
+
+def check_court(evidence: Evidence, books: Books) -> None:
+    """Notes rulings that do not follow, VOID rows without a guilty ruling, and refunds or slashes of other amounts."""
+    rulings: dict[tuple[int, int], tuple[Ruling, int]] = {}
+    for case in evidence.history.cases.values():
+        ruling, upheld = rule(evidence, case)
+        rulings[case.epoch_id, case.index] = ruling, _ruled_at(evidence, case)
+        if case.executed is not None:
+            _check_execution(evidence, books, case, ruling, upheld)
+    for epoch_id in evidence.packed:
+        _check_voids(evidence, epoch_id, rulings)
+
+
+def rule(evidence: Evidence, case: CaseFile) -> tuple[Ruling, bytes]:
+    """The ruling as of the head, and the key of the answer that it upholds (zero: none)."""
+    answers = _opened(evidence, case)
+    if evidence.head.timestamp < _ruled_at(evidence, case):
+        return Ruling.OPEN, ZERO32
+    active = evidence.history.active_verifiers_at(
+        case.opened.block_number - 1, evidence.constants.min_verifier_stake_units
+    )
+    leading, best = ZERO32, _Answer(agrees=False)
+    for key, answer in answers.items():
+        if answer.stake > best.stake:
+            leading, best = key, answer
+    if 2 * best.stake > sum(active.values()):
+        return (Ruling.NODE_UPHELD if best.agrees else Ruling.NODE_GUILTY), leading
+    appealed = any(event.name == "Appealed" for event in case.said)
+    if not appealed and len(answers) == 1 and len(best.openers) >= 2 and not best.agrees:
+        return Ruling.NODE_GUILTY, leading
+    return Ruling.DISMISSED, ZERO32
+
+
+def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
+    """The opened answers with their stake; notes openings that are not what was committed, or misjudged on chain."""
+    snapshot = case.opened.block_number - 1
+    log = evidence.book.epochs[case.epoch_id]
+    commitment = log.commitments.get(case.commitment_digest)
+    committed = {e.args["verifierId"]: e.args["answerCommit"] for e in case.said if e.name == "VerdictCommitted"}
+    answers: dict[bytes, _Answer] = {}
+    for event in case.said:
+        if event.name != "VerdictRevealed":
+            continue
+        a, account = event.args, event.args["verifierId"]
+        opening = Opening(trace_hash=to_hex(a["traceHash"]), output_hash=to_hex(a["outputHash"]), units=a["units"])
+        expect, place = evidence.findings.expect, {"epoch": case.epoch_id, "row": case.index}
+        keys = [key for key, owner in evidence.history.verifier_keys.items() if owner == account]
+        hidden = [answer_commit(opening, case.commitment_digest, key) for key in keys]
+        expect(f"verifier {account} opened what it had committed", True, committed.get(account) in hidden, **place)
+        expect(f"the key of verifier {account}'s answer", answer_key(opening), a["answerKey"], **place)
+        same = agrees(opening, commitment.commitment) if commitment is not None else a["agreesWithNode"]
+        expect(f"whether verifier {account}'s answer is the node's", same, a["agreesWithNode"], **place)
+        answer = answers.setdefault(answer_key(opening), _Answer(same))
+        answer.stake += evidence.history.stake_at(account, snapshot)
+        answer.openers.append(account)
+    return answers
+
+
+def _ruled_at(evidence: Evidence, case: CaseFile) -> int:
+    ends = [event.args["commitEnds"] for event in (case.opened, *case.said) if "commitEnds" in event.args]
+    return int(max(ends)) + evidence.constants.reveal_window_s
+
+
+def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: Ruling, upheld: bytes) -> None:
+    executed = case.executed
+    assert executed is not None
+    expect, place = evidence.findings.expect, {"epoch": case.epoch_id, "row": case.index}
+    expect("the ruling follows from the opened answers", int(ruling), executed.args["ruling"], **place)
+    expect("the upheld answer", upheld, executed.args["upheldAnswer"], **place)
+    leaf = evidence.leaf(case.epoch_id, case.index)
+    paid = _paid_before(evidence, books, case, executed)
+    guilty = ruling is Ruling.NODE_GUILTY
+    refund = min(leaf.amount_units, case.penalty_units) if guilty and paid and leaf is not None else 0
+    expect("the refund is what the lane paid, up to the penalty", refund, executed.args["refundUnits"], **place)
+    slashed = sum(
+        event.args["units"]
+        for event in evidence.history.of("Slashed")
+        if event.tx_hash == executed.tx_hash and event.args["id"] == case.operator_id
+    )
+    expect("the node's stake lost its penalty", case.penalty_units if guilty else 0, slashed, **place)
+
+
+def _paid_before(evidence: Evidence, books: Books, case: CaseFile, executed: Event) -> bool:
+    """Whether the leaf had been paid when the case was executed."""
+    place = case.epoch_id, case.index
+    if place not in books.paid:
+        return False
+    alone = [e for e in evidence.history.of("LeafSettled") if (e.args["epochId"], e.args["index"]) == place]
+    return not alone or alone[0].position < executed.position
+
+
+def _check_voids(evidence: Evidence, epoch_id: int, rulings: dict[tuple[int, int], tuple[Ruling, int]]) -> None:
+    settled, epoch = evidence.history.settled[epoch_id], evidence.packed[epoch_id]
+    count = len(epoch.rows)
+    for index in range(count):
+        ruling, ruled_at = rulings.get((epoch_id, index), (Ruling.OPEN, 0))
+        guilty = ruling is Ruling.NODE_GUILTY and ruled_at <= settled.timestamp
+        found = index in epoch.void
+        rule_ = "a row is VOID iff a case on it was ruled guilty before settlement"
+        evidence.findings.expect(rule_, guilty, found, epoch=epoch_id, row=index)
+    with explain():
+        on_chain = evidence.chain.escrow.functions.epochs(epoch_id).call(block_identifier=evidence.head.number)
+    kept = as_dict(on_chain)["outcomes"]
+    hashed = outcomes_hash(bits(epoch.void, count), settled.skipped_bits)
+    evidence.findings.expect("the outcomes hash to what the chain keeps", hashed, kept, epoch=epoch_id)

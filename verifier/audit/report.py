@@ -1,0 +1,95 @@
+"""What an audit found."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from contracts.protocol.errors import ProtocolError
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.records import Record
+from verifier.errors import VerifierError, WrongFact
+
+_NOWHERE = 2**64
+
+
+class Fault(Record):
+    """One thing that is wrong. `epoch_id` is null where it belongs to no epoch, `row` where to no one row."""
+
+    epoch_id: int | None
+    row: int | None
+    rule: str
+    expected: str
+    found: str
+
+    @property
+    def where(self) -> str:
+        """Its place in words."""
+        if self.epoch_id is None:
+            return "the books"
+        return f"epoch {self.epoch_id}" + ("" if self.row is None else f" row {self.row}")
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.rule}: expected {self.expected}, found {self.found}"
+
+
+class AuditReport(Record):
+    """`ok` iff there are no faults. `unexplained_wei`: tokens held beyond, or below zero, what the books explain.
+
+    `payments_recomputed` counts rows whose debit and credit were derived again. `faults` are ordered by epoch and row.
+    """
+
+    ok: bool
+    head_block: int
+    epochs: int
+    rows: int
+    rows_sampled: int
+    payments_recomputed: int
+    charged_units: int
+    void_rows: int
+    skipped_rows: int
+    cases: int
+    held_wei: int
+    donated_wei: int
+    unexplained_wei: int
+    faults: list[Fault]
+
+    @property
+    def first_fault(self) -> Fault | None:
+        """The first wrong thing."""
+        return self.faults[0] if self.faults else None
+
+
+class Findings:
+    """Faults as they are found. Checking goes on after one, for the first found need not be the first in order."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def expect(self, rule: str, expected: object, found: object, *, epoch: int | None, row: int | None = None) -> bool:
+        """Notes a fault unless both are equal. Returns whether they are."""
+        if expected != found:
+            self._faults.append(Fault(epoch_id=epoch, row=row, rule=rule, expected=_show(expected), found=_show(found)))
+        return expected == found
+
+    @contextmanager
+    def watching(self, *, epoch: int, row: int | None = None) -> Iterator[None]:
+        """Notes what a check inside raises, at this place."""
+        try:
+            yield
+        except WrongFact as error:
+            self.expect(error.rule, error.expected, error.found, epoch=epoch, row=row)
+        except (VerifierError, ProtocolError) as error:
+            self.expect(error.code, "no error", str(error), epoch=epoch, row=row)
+
+    def ordered(self) -> list[Fault]:
+        """By epoch and row; what belongs to a whole epoch after its rows, what belongs to no epoch last."""
+        return sorted(
+            self._faults,
+            key=lambda f: (
+                _NOWHERE if f.epoch_id is None else f.epoch_id,
+                _NOWHERE if f.row is None else f.row,
+            ),
+        )
+
+
+def _show(value: object) -> str:
+    return to_hex(value) if isinstance(value, bytes) else str(value)

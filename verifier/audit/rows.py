@@ -1,0 +1,105 @@
+"""Each row is explained: a job by the commitment, order and lease behind it, a check by the verdict that it pays."""
+
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.log import RowEntry, VerdictEntry
+from contracts.protocol.typed_data import agrees, answer_commit
+from verifier.audit.evidence import Evidence
+from verifier.errors import WrongFact
+from verifier.sampling.epoch_log import Job
+from verifier.sampling.facts import check_job, check_leases, require, require_signer
+from verifier.sampling.sample import DrawnRow
+
+Draws = dict[int, dict[bytes, DrawnRow]]
+"""epoch -> commitment digest -> how the row was drawn; only epochs whose seed is revealed."""
+
+
+def check_rows(evidence: Evidence, draws: Draws) -> None:
+    """Notes every row that nothing explains, and every order or check that is paid more often than it may be."""
+    paid_orders: dict[bytes, list[str]] = {}
+    paid_checks: set[str] = set()
+    in_rows = {row.digest for rows in evidence.rows.values() for row in rows.values()}
+    for epoch_id, rows in sorted(evidence.rows.items()):
+        for index, row in sorted(rows.items()):
+            with evidence.findings.watching(epoch=epoch_id, row=index):
+                if row.requester == evidence.chain.deployment.treasury:
+                    _check_verdict_row(evidence, draws, epoch_id, row, paid_checks)
+                else:
+                    _check_job_row(evidence, epoch_id, row, paid_orders)
+        _check_other_verdicts(evidence, epoch_id, in_rows)
+
+
+def _check_job_row(evidence: Evidence, epoch_id: int, row: RowEntry, paid: dict[bytes, list[str]]) -> None:
+    job = _require_job(evidence, epoch_id, row)
+    check_job(evidence.domain, job, evidence.history.node_keys)
+    order_id = from_hex(job.commitment.commitment.order_id)
+    node = job.commitment.commitment.node
+    leases = evidence.book.epochs[epoch_id].leases.get(order_id, [])
+    copies = job.order.order.terms.copies
+    check_leases(evidence.domain, leases, node, evidence.chain.deployment.settler, copies=copies)
+    nodes = paid.setdefault(order_id, [])
+    require("no node is paid twice for one order", expected=False, found=node in nodes)
+    nodes.append(node)
+    require(f"an order of {copies} copies stands in at most as many rows", expected=True, found=len(nodes) <= copies)
+
+
+def _require_job(evidence: Evidence, epoch_id: int, row: RowEntry) -> Job:
+    """The job of a row, or the first of its records that the log lacks."""
+    log = evidence.book.epochs[epoch_id]
+    entry = log.commitments.get(from_hex(row.digest))
+    if entry is None:
+        raise WrongFact("the log holds the row's commitment", expected=row.digest, found="none with this digest")
+    order = log.orders.get(from_hex(entry.commitment.order_id))
+    if order is None:
+        wanted = entry.commitment.order_id
+        raise WrongFact("the log holds the commitment's order", expected=wanted, found="none with this id")
+    evidence.book.manifest(order.order.terms.workload_id)
+    job = evidence.book.job(epoch_id, row)
+    assert job is not None, "all its records were just found"
+    return job
+
+
+def _check_verdict_row(evidence: Evidence, draws: Draws, epoch_id: int, row: RowEntry, paid: set[str]) -> None:
+    entry = _published_verdict(evidence, epoch_id, from_hex(row.digest))
+    if entry is None:
+        raise WrongFact("the log holds the verdict of a paid check", expected=row.digest, found="none with this digest")
+    verdict = entry.verdict
+    require("a check is paid once", expected=False, found=verdict.commitment_digest in paid)
+    paid.add(verdict.commitment_digest)
+    account = evidence.history.verifier_keys.get(verdict.verifier)
+    require("the check is paid to its verifier's account", expected=account, found=row.operator_id)
+    drawn = draws.get(entry.epoch_id, {}).get(from_hex(verdict.commitment_digest))
+    require("the checked row was sampled", expected=True, found=drawn is not None and drawn.sampled)
+    assert drawn is not None
+    require("the check has its workload's price", expected=drawn.job.manifest.check_price_units, found=row.amount_units)
+    require("the verifier was drawn for the row", expected=True, found=account in drawn.duty)
+    _check_verdict(evidence, entry)
+
+
+def _published_verdict(evidence: Evidence, epoch_id: int, digest: bytes) -> VerdictEntry | None:
+    """A verdict from the log of this epoch or an earlier one."""
+    logs = [log for known, log in evidence.book.epochs.items() if known <= epoch_id]
+    return next((log.verdicts[digest] for log in reversed(logs) if digest in log.verdicts), None)
+
+
+def _check_other_verdicts(evidence: Evidence, epoch_id: int, in_rows: set[str]) -> None:
+    for digest, entry in evidence.book.epochs[epoch_id].verdicts.items():
+        if to_hex(digest) not in in_rows:
+            with evidence.findings.watching(epoch=epoch_id):
+                _check_verdict(evidence, entry)
+
+
+def _check_verdict(evidence: Evidence, entry: VerdictEntry) -> None:
+    """Signed by its verifier, on a row of the epoch it names; its opening, if shown, is what it hides and matches."""
+    verdict = entry.verdict
+    digest = from_hex(verdict.commitment_digest)
+    signed = evidence.domain.verdict_digest(verdict)
+    require_signer("the verdict is signed by its verifier", signed, entry.signature, verdict.verifier)
+    log = evidence.book.epochs.get(entry.epoch_id)
+    commitment = log.commitments.get(digest) if log is not None else None
+    require(f"the verdict is on a commitment of epoch {entry.epoch_id}", expected=True, found=commitment is not None)
+    assert commitment is not None
+    if entry.opening is not None:
+        hidden = to_hex(answer_commit(entry.opening, digest, verdict.verifier))
+        require("the opening is what the verdict hides", expected=hidden, found=verdict.answer_commit)
+        found = agrees(entry.opening, commitment.commitment)
+        require("an opening is shown for an answer that matches", expected=True, found=found)

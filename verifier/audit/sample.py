@@ -1,0 +1,53 @@
+"""The sample was obeyed: every row that its seed selects at the least rate was checked, or went to the court."""
+
+from contracts.protocol.hashing import keccak, to_hex
+from verifier.audit.evidence import Evidence
+from verifier.audit.rows import Draws
+from verifier.sampling.sample import DrawnRow, draw_epoch, read_seed
+
+
+def draw_all(evidence: Evidence) -> Draws:
+    """How every row of every revealed epoch was drawn."""
+    draws: Draws = {}
+    for epoch_id in sorted(evidence.history.epochs):
+        seed = read_seed(evidence.chain, evidence.history, epoch_id)
+        if seed is not None:
+            drawn = draw_epoch(evidence.history, evidence.book, evidence.constants, epoch_id, seed)
+            draws[epoch_id] = {row.job.digest: row for row in drawn}
+    return draws
+
+
+def check_sample(evidence: Evidence, draws: Draws) -> None:
+    """Notes broken beacon links and, for epochs whose check period has ended, sampled rows that nobody checked."""
+    epochs = evidence.history.epochs
+    for epoch_id, posted in sorted(epochs.items()):
+        following = epochs.get(epoch_id + 1)
+        if following is not None:
+            rule = "the next epoch's beacon hashes to this epoch's"
+            evidence.findings.expect(rule, posted.beacon, keccak(following.beacon), epoch=epoch_id)
+    for epoch_id, rows in draws.items():
+        if _is_over(evidence, epoch_id):
+            for row in rows.values():
+                _check_row(evidence, epoch_id, row)
+
+
+def _is_over(evidence: Evidence, epoch_id: int) -> bool:
+    """The check period has ended, and the longest time after it in which a log with its last verdicts is closed."""
+    ends_at = evidence.history.epochs[epoch_id + 1].timestamp + evidence.constants.check_wait_s
+    return evidence.head.timestamp > ends_at + evidence.constants.epoch_max_s
+
+
+def _check_row(evidence: Evidence, epoch_id: int, row: DrawnRow) -> None:
+    index = row.job.row.index
+    if not row.sampled:
+        return
+    verdicts = evidence.book.verdicts_on(row.job.digest)
+    in_court = any(c.epoch_id == epoch_id and c.index == index for c in evidence.history.cases.values())
+    if verdicts or in_court:
+        explained = in_court or any(entry.opening is not None for entry in verdicts)
+        rule = "a verdict without an opening has a case"
+        evidence.findings.expect(rule, True, explained, epoch=epoch_id, row=index)
+        return
+    duty = ", ".join(map(str, row.duty)) or "nobody: no verifier was active"
+    found = f"none; threshold {to_hex(row.threshold.to_bytes(33, 'big'))}, on duty {duty}"
+    evidence.findings.expect("the sampled row has a verdict or a case", "one", found, epoch=epoch_id, row=index)

@@ -1,0 +1,64 @@
+"""The engines of a host by workload, and an answer from one run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.records import Opening
+from node_agent.execution.engine import Engine
+from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
+from node_agent.execution.float_engine import FloatEngine
+from node_agent.execution.model_files import ModelFiles, bound_config_sha256, require_digest, sha256_file
+
+_WEIGHTS, _TOKENIZER, _CONFIG = "model.safetensors", "tokenizer.json", "config.json"
+
+
+class Engines(Protocol):
+    """What can compute a workload."""
+
+    def get(self, manifest: Manifest) -> Engine:
+        """The engine of a workload, loaded on first use. Raises ExecutionError where this host cannot run it."""
+        ...
+
+
+class LocalEngines:
+    """Engines over a folder of models, `<model_dir>/<sha256 of the weights>/`, as `assay models pull` fills it."""
+
+    def __init__(self, model_dir: Path, device: str | None = None) -> None:
+        self._model_dir, self._device = model_dir.expanduser(), device
+        self._loaded: dict[str, Engine] = {}
+
+    def get(self, manifest: Manifest) -> Engine:
+        workload_id = manifest.workload_id()
+        if workload_id not in self._loaded:
+            self._loaded[workload_id] = FloatEngine.load(self._files(manifest), manifest, self._device)
+        return self._loaded[workload_id]
+
+    def _files(self, manifest: Manifest) -> ModelFiles:
+        """The workload's files, hashed here: a verifier's word rests on the bytes that it ran."""
+        folder = self._model_dir / manifest.weights_sha256
+        if not folder.is_dir():
+            raise ModelUnavailable(
+                f"There is no model {manifest.model} ({manifest.weights_sha256}) under {self._model_dir}.",
+                way_out=f"Run `assay models pull {manifest.model}`; until then this verifier abstains.",
+                weights_sha256=manifest.weights_sha256,
+            )
+        weights, tokenizer, config = folder / _WEIGHTS, folder / _TOKENIZER, folder / _CONFIG
+        require_digest(weights, manifest.weights_sha256)
+        bound = bound_config_sha256(weights)
+        if bound is None:
+            raise ModelDigestMismatch(
+                f"{weights.name} does not name its configuration's digest.",
+                way_out="Pull the model with the store, which writes it.",
+                path=str(weights),
+            )
+        require_digest(config, bound)
+        return ModelFiles(weights, tokenizer, config, manifest.weights_sha256, sha256_file(tokenizer))
+
+
+def answer(engine: Engine, input_bytes: bytes, params: Mapping[str, int]) -> Opening:
+    """What this host computes for a job: trace hash, output hash, units. Raises ExecutionError."""
+    run = engine.execute(input_bytes, params)
+    return Opening(trace_hash=to_hex(run.trace_hash), output_hash=to_hex(keccak(run.output)), units=run.units)

@@ -1,0 +1,143 @@
+"""An epoch's published lines as records, found by their ids. Pure.
+
+`read_epoch` is strict, for whoever acts on the log: the lines must be what the chain committed to. The auditor reads
+line by line with `LogBook.add`, so that it can name the first wrong one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from contracts.onchain.history import PostedEpoch
+from contracts.protocol.canonical import canonical_json
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.log import (
+    CommitmentEntry,
+    LeaseEntry,
+    LogEntry,
+    OrderEntry,
+    RowEntry,
+    VerdictEntry,
+    WorkloadEntry,
+    log_root,
+    parse_line,
+)
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.merkle import merkle_root
+from contracts.protocol.typed_data import Domain
+from verifier.errors import WorkloadUnknown, WrongLog
+
+
+@dataclass
+class EpochLog:
+    """The records of one epoch. Keys are digests, 32 bytes: orders by order id, the others by their own digest.
+
+    `verdicts_on` has the same verdicts by the commitment that they are on.
+    """
+
+    epoch_id: int
+    orders: dict[bytes, OrderEntry] = field(default_factory=dict)
+    commitments: dict[bytes, CommitmentEntry] = field(default_factory=dict)
+    verdicts: dict[bytes, VerdictEntry] = field(default_factory=dict)
+    verdicts_on: dict[bytes, list[VerdictEntry]] = field(default_factory=dict)
+    leases: dict[bytes, list[LeaseEntry]] = field(default_factory=dict)
+    rows: list[RowEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row that pays a job, with the records behind it."""
+
+    epoch_id: int
+    row: RowEntry
+    order: OrderEntry
+    commitment: CommitmentEntry
+    manifest: Manifest
+
+    @property
+    def digest(self) -> bytes:
+        """The commitment's digest, which is the row's."""
+        return from_hex(self.row.digest)
+
+
+class LogBook:
+    """All epochs' records read so far. Manifests are published once, so later epochs lean on earlier ones."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self.epochs: dict[int, EpochLog] = {}
+        self._manifests: dict[str, Manifest] = {}
+        self._raw_manifests: dict[str, bytes] = {}
+
+    def add(self, epoch_id: int, entries: Iterable[LogEntry]) -> EpochLog:
+        """Files an epoch's entries under their ids."""
+        log = EpochLog(epoch_id)
+        for entry in entries:
+            self._file(log, entry)
+        self.epochs[epoch_id] = log
+        return log
+
+    def _file(self, log: EpochLog, entry: LogEntry) -> None:
+        match entry:
+            case WorkloadEntry():
+                raw = canonical_json(entry.manifest)
+                self._raw_manifests[to_hex(keccak(raw))] = raw
+            case OrderEntry():
+                log.orders[self.domain.order_id(entry.order)] = entry
+            case LeaseEntry():
+                log.leases.setdefault(from_hex(entry.lease.order_id), []).append(entry)
+            case CommitmentEntry():
+                log.commitments[self.domain.commitment_digest(entry.commitment)] = entry
+            case VerdictEntry():
+                log.verdicts[self.domain.verdict_digest(entry.verdict)] = entry
+                log.verdicts_on.setdefault(from_hex(entry.verdict.commitment_digest), []).append(entry)
+            case RowEntry():
+                log.rows.append(entry)
+
+    def manifest(self, workload_id: str) -> Manifest:
+        """The manifest that hashes to this workload. Raises WorkloadUnknown."""
+        if workload_id not in self._manifests:
+            try:
+                found = Manifest.model_validate_json(self._raw_manifests[workload_id])
+            except (KeyError, ValidationError) as error:
+                raise WorkloadUnknown(workload_id) from error
+            self._manifests[workload_id] = found
+        return self._manifests[workload_id]
+
+    def job(self, epoch_id: int, row: RowEntry) -> Job | None:
+        """The job that a row pays, or None where its commitment, order or manifest was not published."""
+        log = self.epochs[epoch_id]
+        commitment = log.commitments.get(from_hex(row.digest))
+        order = log.orders.get(from_hex(commitment.commitment.order_id)) if commitment else None
+        if commitment is None or order is None or order.order.terms.workload_id not in self._raw_manifests:
+            return None
+        return Job(epoch_id, row, order, commitment, self.manifest(order.order.terms.workload_id))
+
+    def jobs(self, epoch_id: int) -> list[Job]:
+        """All jobs of an epoch, in row order."""
+        found = (self.job(epoch_id, row) for row in self.epochs[epoch_id].rows)
+        return [job for job in found if job is not None]
+
+    def verdicts_on(self, digest: bytes) -> list[VerdictEntry]:
+        """All published verdicts on a commitment."""
+        return [entry for log in self.epochs.values() for entry in log.verdicts_on.get(digest, [])]
+
+
+def read_epoch(book: LogBook, posted: PostedEpoch, lines: Sequence[bytes]) -> EpochLog:
+    """Files lines that are exactly what `posted` commits to. Raises WrongLog."""
+    found = log_root(lines)
+    if found != posted.log_root:
+        raise WrongLog(
+            what=f"logRoot of epoch {posted.epoch_id}", expected=to_hex(posted.log_root), found=to_hex(found)
+        )
+    log = book.add(posted.epoch_id, [parse_line(line) for line in lines])
+    root = merkle_root(leaves(log))
+    if root != posted.root:
+        raise WrongLog(what=f"root of epoch {posted.epoch_id}", expected=to_hex(posted.root), found=to_hex(root))
+    return log
+
+
+def leaves(log: EpochLog) -> list[bytes]:
+    """The leaves of an epoch's rows, in order."""
+    return [entry.row().leaf() for entry in log.rows]

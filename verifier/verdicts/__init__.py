@@ -1,0 +1,1 @@
+"""What a verifier says and where: the journal, the backend, the court."""

@@ -1,0 +1,162 @@
+"""This verifier before the court: opens cases, answers those of others, reveals, executes (SPEC section 8).
+
+Keeps no state of its own but its patience. What is still to be done follows from the chain's events, the chain's time
+and the journal, so a restart at any point goes on where the chain stands.
+"""
+
+import logging
+import time
+from typing import Any
+
+from contracts.onchain.chain import Chain
+from contracts.onchain.errors import Reverted
+from contracts.onchain.history import CaseFile, History
+from contracts.onchain.reverts import explain
+from contracts.onchain.sender import Sender
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.packing import bits, unpack
+from contracts.protocol.typed_data import answer_commit
+from verifier.sampling.epoch_log import Job, LogBook
+from verifier.verdicts.journal import Answer, Journal
+from verifier.verdicts.structs import commitment_tuple, leaf_proof, order_tuple
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 3
+_RULING_OPEN, _RULING_GUILTY = 0, 3
+
+
+class Court:
+    """The duties of one verifier key."""
+
+    def __init__(self, chain: Chain, sender: Sender, journal: Journal) -> None:
+        self._chain, self._sender, self._journal = chain, sender, journal
+        self._address = sender.signer.address
+        self._constants = chain.deployment.constants
+        self._not_before: dict[tuple[str, str], float] = {}
+
+    def act(self, history: History, book: LogBook, account: int, now: int) -> None:
+        """Does all that is due. `now`: the head's timestamp, Unix seconds; `account`: this verifier's."""
+        for case in history.cases.values():
+            if case.executed is None:
+                self._attend(case, history, book, account, now)
+        for answer in self._journal.disagreements():
+            if not _has_case(history, answer):
+                self._open(answer, history, book, now)
+
+    def wants(self, history: History, account: int, now: int) -> list[CaseFile]:
+        """Cases that wait for this verifier's answer, the one that closes first at the front."""
+        minimum = self._constants.min_verifier_stake_units
+        waiting = [
+            case
+            for case in history.cases.values()
+            if now < commit_ends(case)
+            and not said_by(case, "VerdictCommitted", account)
+            and account in history.active_verifiers_at(case.opened.block_number - 1, minimum)
+            and self._journal.answer(case.commitment_digest) is None
+        ]
+        return sorted(waiting, key=commit_ends)
+
+    def _attend(self, case: CaseFile, history: History, book: LogBook, account: int, now: int) -> None:
+        reveal_ends = commit_ends(case) + self._constants.reveal_window_s
+        answer = self._journal.answer(case.commitment_digest)
+        committed = said_by(case, "VerdictCommitted", account)
+        if now >= reveal_ends:
+            if committed:
+                self._execute(case, history, book, now)
+        elif answer is None:
+            return
+        elif now < commit_ends(case):
+            if not committed:
+                self._commit(case, answer, history, account)
+        elif committed and not said_by(case, "VerdictRevealed", account):
+            self._reveal(case, answer, book)
+
+    def _open(self, answer: Answer, history: History, book: LogBook, now: int) -> None:
+        if now > history.epochs[answer.epoch_id].timestamp + self._constants.case_window_s:
+            return
+        job = find_job(book, answer.epoch_id, answer.row_index)
+        if job is None:
+            return
+        arguments = (
+            leaf_proof(book.epochs[answer.epoch_id], answer.row_index),
+            order_tuple(job.order.order),
+            commitment_tuple(job.commitment.commitment),
+            from_hex(job.commitment.signature),
+            answer_commit(answer.opening, answer.commitment_digest, self._address),
+        )
+        self._send("openCase", arguments, f"epoch {answer.epoch_id} row {answer.row_index}")
+
+    def _commit(self, case: CaseFile, answer: Answer, history: History, account: int) -> None:
+        minimum = self._constants.min_verifier_stake_units
+        if account not in history.active_verifiers_at(case.opened.block_number - 1, minimum):
+            return
+        hidden = answer_commit(answer.opening, case.commitment_digest, self._address)
+        self._send("commitVerdict", (case.case_id, hidden), to_hex(case.case_id))
+
+    def _reveal(self, case: CaseFile, answer: Answer, book: LogBook) -> None:
+        job = find_job(book, case.epoch_id, case.index)
+        if job is None:
+            return
+        opening = answer.opening
+        arguments = (
+            case.case_id,
+            commitment_tuple(job.commitment.commitment),
+            from_hex(opening.trace_hash),
+            from_hex(opening.output_hash),
+            opening.units,
+        )
+        self._send("reveal", arguments, to_hex(case.case_id))
+
+    def _execute(self, case: CaseFile, history: History, book: LogBook, now: int) -> None:
+        """Moves the money once there is a ruling; a guilty one waits until the leaf is settled or stranded."""
+        with explain():
+            ruling = int(self._chain.court.functions.ruling(case.case_id).call())
+        stranded = now > history.epochs[case.epoch_id].timestamp + self._constants.settle_wait_s
+        final = case.epoch_id in history.settled or stranded
+        if ruling == _RULING_OPEN or (ruling == _RULING_GUILTY and not final) or case.epoch_id not in book.epochs:
+            return
+        proof = leaf_proof(book.epochs[case.epoch_id], case.index)
+        outcomes = self._outcomes(history, case.epoch_id)
+        self._send("execute", (case.case_id, proof, outcomes), f"{to_hex(case.case_id)} ruling {ruling}")
+
+    def _outcomes(self, history: History, epoch_id: int) -> tuple[bytes, bytes]:
+        settled = history.settled.get(epoch_id)
+        if settled is None:
+            return b"", b""
+        count = history.epochs[epoch_id].count
+        epoch = unpack(self._chain.packed_epoch(settled.tx_hash), count)
+        return bits(epoch.void, count), settled.skipped_bits
+
+    def _send(self, name: str, arguments: tuple[Any, ...], about: str) -> None:
+        """A refusal is no failure: another verifier was first, or a window closed; the next events tell which."""
+        if time.monotonic() < self._not_before.get((name, about), 0.0):
+            return
+        try:
+            with explain():
+                receipt = self._sender.call(getattr(self._chain.court.functions, name)(*arguments))
+        except Reverted as error:
+            _log.warning("%s on %s refused: %s", name, about, error)
+            self._not_before[name, about] = time.monotonic() + _RETRY_S
+        else:
+            _log.info("%s on %s in block %d", name, about, receipt["blockNumber"])
+
+
+def commit_ends(case: CaseFile) -> int:
+    """When answers to a case stop being taken, Unix seconds: an appeal restarts the window."""
+    return max(int(event.args["commitEnds"]) for event in (case.opened, *case.said) if "commitEnds" in event.args)
+
+
+def said_by(case: CaseFile, name: str, account: int) -> bool:
+    """Whether a verifier's account committed or revealed in a case."""
+    return any(event.name == name and event.args["verifierId"] == account for event in case.said)
+
+
+def find_job(book: LogBook, epoch_id: int, index: int) -> Job | None:
+    """The job in a row of an epoch whose log was read."""
+    log = book.epochs.get(epoch_id)
+    return None if log is None or index >= len(log.rows) else book.job(epoch_id, log.rows[index])
+
+
+def _has_case(history: History, answer: Answer) -> bool:
+    return any(case.epoch_id == answer.epoch_id and case.index == answer.row_index for case in history.cases.values())

@@ -1,0 +1,57 @@
+"""What a verifier has to check, in the order in which it does so. Pure.
+
+The first drawn is on duty from the reveal until the case window closes. The k-th after it may join CHECK_WAIT * k / 4
+later, while no verdict of an earlier one is published. Verdicts are published with the log of a later epoch, so it
+waits for a log posted since its turn came, at the longest until the last quarter of the check period. It leaves with
+that period: a missing check can then no longer help the payment. Two who join at once both work; the first is paid.
+"""
+
+from dataclasses import dataclass
+
+from contracts.onchain.history import History
+from contracts.protocol.constants import Constants
+from verifier.sampling.epoch_log import Job
+from verifier.sampling.sample import DrawnRow
+
+
+@dataclass(frozen=True)
+class Duty:
+    """A row to check. Times are Unix seconds; `rank` 0 was drawn first.
+
+    From `due_at` on the row is this verifier's turn, once a log posted since then shows no verdict; from `last_call_at`
+    on in any case; after `ends_at` no more.
+    """
+
+    job: Job
+    rank: int
+    due_at: int
+    last_call_at: int
+    ends_at: int
+
+    def is_due(self, now: int, last_log_at: int) -> bool:
+        """Whether to check the row now. `last_log_at`: when the newest epoch was posted whose log was read."""
+        return (self.due_at <= last_log_at or self.last_call_at <= now) and now <= self.ends_at
+
+
+def duties_of(drawn: list[DrawnRow], account: int, history: History, constants: Constants) -> list[Duty]:
+    """The duties of one verifier account among an epoch's drawn rows."""
+    return [
+        _duty(row.job, row.duty.index(account), history, constants)
+        for row in drawn
+        if row.sampled and account in row.duty
+    ]
+
+
+def _duty(job: Job, rank: int, history: History, constants: Constants) -> Duty:
+    revealed_at, wait_s = history.epochs[job.epoch_id + 1].timestamp, constants.check_wait_s
+    if rank == 0:
+        case_ends = history.epochs[job.epoch_id].timestamp + constants.case_window_s
+        return Duty(job, rank, revealed_at, revealed_at, case_ends)
+    due_at = revealed_at + rank * wait_s // 4
+    return Duty(job, rank, due_at, max(due_at, revealed_at + 3 * wait_s // 4), revealed_at + wait_s)
+
+
+def order_of_work(duties: list[Duty], now: int, last_log_at: int) -> list[Duty]:
+    """Those due now: own rows before stand-ins, older before younger."""
+    due = [duty for duty in duties if duty.is_due(now, last_log_at)]
+    return sorted(due, key=lambda duty: (duty.rank, duty.due_at, duty.job.row.index))

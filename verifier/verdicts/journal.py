@@ -1,0 +1,115 @@
+"""What this verifier answered, written before anything is signed or sent, and never changed.
+
+One answer per commitment: after a crash the same answer is signed again, byte for byte, so no restart can make a
+verifier contradict itself. Everything else (cases, windows, what was revealed) is read from the chain.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.records import Opening
+from contracts.protocol.wire import SubmitVerdict
+from verifier.errors import JournalInUse, SecondAnswer
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answer (
+    commitment_digest TEXT PRIMARY KEY,
+    epoch_id INTEGER NOT NULL,
+    row_index INTEGER NOT NULL,
+    opening TEXT NOT NULL,
+    agrees INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS verdict (
+    commitment_digest TEXT PRIMARY KEY REFERENCES answer,
+    submit TEXT NOT NULL,
+    acknowledged INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was computed for the commitment in a row, and whether it is what the node committed to."""
+
+    commitment_digest: bytes
+    epoch_id: int
+    row_index: int
+    opening: Opening
+    agrees: bool
+
+
+class Journal:
+    """The journal in one SQLite file, held by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+        try:
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
+        except sqlite3.OperationalError as error:
+            self._db.close()
+            raise JournalInUse(str(path)) from error
+
+    def answer(self, commitment_digest: bytes) -> Answer | None:
+        """What was answered to a commitment, if anything was."""
+        query = "SELECT * FROM answer WHERE commitment_digest = ?"
+        row = self._db.execute(query, (to_hex(commitment_digest),)).fetchone()
+        return _answer(row) if row else None
+
+    def record(self, answer: Answer) -> None:
+        """Keeps an answer; durable when it returns. Raises SecondAnswer where another stands already."""
+        known = self.answer(answer.commitment_digest)
+        if known is not None and known.opening != answer.opening:
+            raise SecondAnswer(
+                commitment_digest=to_hex(answer.commitment_digest),
+                journaled=known.opening.model_dump_json(),
+                computed=answer.opening.model_dump_json(),
+            )
+        self._db.execute(
+            "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?)",
+            (
+                to_hex(answer.commitment_digest),
+                answer.epoch_id,
+                answer.row_index,
+                answer.opening.model_dump_json(),
+                answer.agrees,
+            ),
+        )
+
+    def disagreements(self) -> list[Answer]:
+        """Answers that differ from the node's: each is the court's business."""
+        return [_answer(row) for row in self._db.execute("SELECT * FROM answer WHERE agrees = 0")]
+
+    def record_verdict(self, submit: SubmitVerdict) -> None:
+        """Keeps a signed verdict until it is acknowledged. The first stands."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO verdict (commitment_digest, submit) VALUES (?, ?)",
+            (submit.verdict.commitment_digest, submit.model_dump_json()),
+        )
+
+    def unacknowledged(self) -> list[SubmitVerdict]:
+        """Verdicts that the backend has not confirmed."""
+        rows = self._db.execute("SELECT submit FROM verdict WHERE acknowledged = 0 ORDER BY rowid")
+        return [SubmitVerdict.model_validate_json(row[0]) for row in rows]
+
+    def acknowledge(self, commitment_digest: str) -> None:
+        """The backend has it."""
+        self._db.execute("UPDATE verdict SET acknowledged = 1 WHERE commitment_digest = ?", (commitment_digest,))
+
+    def has_verdict(self, commitment_digest: bytes) -> bool:
+        """Whether a verdict on this commitment was signed."""
+        query = "SELECT 1 FROM verdict WHERE commitment_digest = ?"
+        return self._db.execute(query, (to_hex(commitment_digest),)).fetchone() is not None
+
+    def close(self) -> None:
+        """Lets the next process in."""
+        self._db.close()
+
+
+def _answer(row: tuple[str, int, int, str, int]) -> Answer:
+    digest, epoch_id, row_index, opening, agrees = row
+    return Answer(from_hex(digest), epoch_id, row_index, Opening.model_validate_json(opening), bool(agrees))
