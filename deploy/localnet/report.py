@@ -100,9 +100,11 @@ def _node_row(node: NodeFacts) -> tuple[str, ...]:
 
 
 def _verifiers(facts: Facts) -> Table:
-    table = Table(title="Verifiers (amounts in tokens; unpaid verdicts wait for the next epoch)", title_justify="left")
+    table = Table(
+        title="Verifiers (tokens; only the first verdict on a job is paid, in a later epoch)", title_justify="left"
+    )
     table.add_column("verifier")
-    for column in ("verdicts", "of these paid", "cases", "earned by checks", "earned in court"):
+    for column in ("verdicts", "paid", "cases", "from checks", "from court"):
         table.add_column(column, justify="right")
     for v in facts.verifiers:
         counts = (str(v.verdicts), str(v.paid), str(v.cases))
