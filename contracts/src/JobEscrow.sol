@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+
+import {Lanes} from "./Lanes.sol";
+import {IStakeManager} from "./interfaces/IStakeManager.sol";
+import {ChargeWindow} from "./libraries/ChargeWindow.sol";
+import {Merkle} from "./libraries/Merkle.sol";
+import {PackedEpoch} from "./libraries/PackedEpoch.sol";
+import {
+    CapProof,
+    Epoch,
+    EpochStatus,
+    LeafProof,
+    OperatorCredit,
+    Outcomes,
+    SettlerBond,
+    SkipReason
+} from "./libraries/Types.sol";
+import {UnitToken} from "./libraries/UnitToken.sol";
+
+/// @notice Documented in IJobEscrow: epochs, what they pay, and the settler's bond. Lanes are in the base.
+contract JobEscrow is Lanes {
+    using ChargeWindow for SettlerBond;
+    using UnitToken for IERC20;
+
+    /// @dev What became of a leaf by what happened to its epoch as a whole.
+    enum LeafOutcome {
+        PAID,
+        VOID,
+        ONE_BY_ONE
+    }
+
+    uint256 private constant ONE_BPS = 10_000;
+
+    address public immutable SETTLER;
+    address public immutable TREASURY;
+    address public immutable STAKE_MANAGER;
+    address public immutable COURT;
+    uint256 public immutable FEE_BPS;
+    uint256 public immutable ORDER_TTL;
+    uint256 public immutable EPOCH_MAX;
+    uint256 public immutable SEED_BLOCKS;
+    uint256 public immutable CHECK_WAIT;
+    uint256 public immutable SETTLE_WAIT;
+    uint256 public immutable CHARGE_WINDOW;
+
+    bytes32 public tip;
+    uint64 public lastEpoch;
+
+    SettlerBond private _settlerBond;
+    mapping(uint64 id => Epoch) private _epochs;
+    mapping(uint64 epochId => mapping(uint256 word => uint256 bits)) private _leafDone;
+    mapping(uint32 operatorId => OperatorCredit) private _operators;
+
+    modifier onlySettler() {
+        if (msg.sender != SETTLER) revert JobEscrow_NotSettler(msg.sender);
+        _;
+    }
+
+    constructor(Params memory params) Lanes(params.token, params.unit, params.notice, params.noticeLife) {
+        bool complete = params.token != address(0) && params.settler != address(0) && params.treasury != address(0);
+        if (!complete || params.unit == 0) revert JobEscrow_MissingParam();
+        if (params.feeBps > ONE_BPS) revert JobEscrow_FeeAboveOne(params.feeBps);
+        uint256 openUntilChecked = params.epochMax + params.checkWait;
+        if (params.settleWait <= openUntilChecked) {
+            revert JobEscrow_SettleWaitTooShort(params.settleWait, openUntilChecked);
+        }
+        uint256 orderUntilStranded = params.orderTtl + params.epochMax + params.settleWait;
+        if (params.notice <= orderUntilStranded) revert JobEscrow_NoticeTooShort(params.notice, orderUntilStranded);
+
+        SETTLER = params.settler;
+        TREASURY = params.treasury;
+        STAKE_MANAGER = params.stakeManager;
+        COURT = params.court;
+        FEE_BPS = params.feeBps;
+        ORDER_TTL = params.orderTtl;
+        EPOCH_MAX = params.epochMax;
+        SEED_BLOCKS = params.seedBlocks;
+        CHECK_WAIT = params.checkWait;
+        SETTLE_WAIT = params.settleWait;
+        CHARGE_WINDOW = params.chargeWindow;
+        tip = params.tip;
+    }
+
+    // ---------------------------------------------------------------- settler
+
+    function postEpoch(uint64 id, bytes32 root, uint16 count, bytes32 beacon, bytes32 logRoot) external onlySettler {
+        // Check:
+        uint64 previousId = lastEpoch;
+        if (id != previousId + 1) revert JobEscrow_WrongEpochId(id, previousId + 1);
+        if (keccak256(abi.encode(beacon)) != tip) revert JobEscrow_WrongBeacon(beacon, tip);
+        Epoch storage previous = _epochs[previousId];
+        uint256 seedBlock = previous.postedBlock + SEED_BLOCKS;
+        if (previous.count != 0 && block.number <= seedBlock) revert JobEscrow_SeedBlockAhead(block.number, seedBlock);
+        if ((root == 0) != (count == 0)) revert JobEscrow_RootAndCountDiffer(root, count);
+        uint32 unbondAt = _settlerBond.unbondAt;
+        if (count != 0 && unbondAt != 0) revert JobEscrow_SettlerIsUnbonding(unbondAt);
+
+        // Effect:
+        tip = beacon;
+        lastEpoch = id;
+        _epochs[id] = Epoch({
+            root: root, count: count, postedAt: uint40(block.timestamp), postedBlock: uint40(block.number), outcomes: 0
+        });
+        emit EpochPosted(id, root, count, beacon, logRoot);
+    }
+
+    function settleEpoch(uint64 id, bytes calldata packed) external onlySettler {
+        // Check:
+        if (msg.sender != tx.origin) revert JobEscrow_NotSettler(msg.sender);
+        Epoch storage epoch = _epochs[id];
+        _requireSettleable(id, epoch);
+
+        // Effect:
+        PackedEpoch.Reader memory reader = PackedEpoch.open(packed, epoch.count);
+        uint256 chargedUnits = _chargeLanes(id, packed, reader);
+        bytes32 root = PackedEpoch.close(packed, reader);
+        if (root != epoch.root) revert JobEscrow_WrongRoot(root, epoch.root);
+        uint256 feeUnits = _creditOperators(reader);
+        _book(chargedUnits, feeUnits);
+        epoch.outcomes = _hashOutcomes(PackedEpoch.voidBits(packed, reader), reader.skippedBits);
+        emit EpochSettled(id, uint64(chargedUnits), uint64(feeUnits), reader.skippedBits);
+    }
+
+    function bondSettler(uint64 units) external nonReentrant {
+        // Effect:
+        _settlerBond.bondUnits += units;
+        if (msg.sender == SETTLER) _settlerBond.unbondAt = 0;
+        emit SettlerBonded(msg.sender, units, _settlerBond.bondUnits);
+
+        // Interaction:
+        IERC20(TOKEN).pull(UNIT, msg.sender, units);
+    }
+
+    function unbondSettler() external onlySettler {
+        _settlerBond.unbondAt = uint32(block.timestamp);
+        emit SettlerUnbonding(uint32(block.timestamp));
+    }
+
+    function withdrawBond(address to) external onlySettler nonReentrant {
+        // Check:
+        uint32 unbondAt = _settlerBond.unbondAt;
+        uint256 endsAt = unbondAt + IStakeManager(STAKE_MANAGER).UNBOND();
+        if (unbondAt == 0 || block.timestamp < endsAt) revert JobEscrow_BondLocked(unbondAt, block.timestamp);
+
+        // Effect:
+        uint64 units = _settlerBond.bondUnits;
+        _settlerBond.bondUnits = 0;
+        emit SettlerUnbonded(to, units);
+
+        // Interaction:
+        IERC20(TOKEN).push(UNIT, to, units);
+    }
+
+    // ---------------------------------------------------------------- anyone
+
+    function settleOne(LeafProof calldata proof, Outcomes calldata outcomes, CapProof calldata capProof) external {
+        // Check:
+        requireLeaf(proof);
+        bool payable_ = _leafOutcome(proof, outcomes) == LeafOutcome.ONE_BY_ONE;
+        if (!payable_) revert JobEscrow_LeafNotPayable(proof.epochId, proof.index);
+        if (leafDone(proof.epochId, proof.index)) revert JobEscrow_LeafDone(proof.epochId, proof.index);
+
+        // Effect:
+        _setLeafDone(proof.epochId, proof.index);
+        bytes32 laneKey = Merkle.laneKey(proof.requester, proof.signer);
+        SkipReason reason = _charge(laneKey, proof.requester, proof.signer, proof.amountUnits, capProof);
+        if (reason != SkipReason.NONE) revert JobEscrow_LaneDoesNotCover(proof.requester, proof.signer, reason);
+        uint256 feeUnits = _credit(proof.operatorId, proof.amountUnits);
+        _book(proof.amountUnits, feeUnits);
+        emit LeafSettled(
+            proof.epochId,
+            proof.index,
+            proof.requester,
+            proof.signer,
+            proof.operatorId,
+            proof.amountUnits,
+            uint64(feeUnits)
+        );
+    }
+
+    function claim(uint32 operatorId) external nonReentrant {
+        // Check:
+        OperatorCredit storage credit = _operators[operatorId];
+        uint64 units;
+        unchecked {
+            units = credit.earnedUnits - credit.claimedUnits;
+        }
+        if (units == 0) revert JobEscrow_NothingToClaim(operatorId);
+        address payout = IStakeManager(STAKE_MANAGER).payoutOf(operatorId);
+
+        // Effect:
+        credit.claimedUnits = credit.earnedUnits;
+        _totals.creditsUnits -= units;
+        emit Claimed(operatorId, payout, units);
+
+        // Interaction:
+        IERC20(TOKEN).push(UNIT, payout, units);
+    }
+
+    function withdrawFees() external nonReentrant {
+        // Effect:
+        uint64 units = _totals.feesUnits;
+        _totals.feesUnits = 0;
+        emit FeesWithdrawn(units);
+
+        // Interaction:
+        IERC20(TOKEN).push(UNIT, TREASURY, units);
+    }
+
+    // ---------------------------------------------------------------- court
+
+    function refund(LeafProof calldata proof, Outcomes calldata outcomes, uint64 limitUnits)
+        external
+        returns (uint64 units)
+    {
+        // Check:
+        if (msg.sender != COURT) revert JobEscrow_NotCourt(msg.sender);
+        requireLeaf(proof);
+        LeafOutcome outcome = _leafOutcome(proof, outcomes);
+
+        // Effect:
+        bool paid = outcome == LeafOutcome.PAID;
+        if (outcome == LeafOutcome.ONE_BY_ONE) {
+            paid = leafDone(proof.epochId, proof.index);
+            _setLeafDone(proof.epochId, proof.index);
+        }
+        if (!paid) return 0;
+        units = proof.amountUnits < limitUnits ? proof.amountUnits : limitUnits;
+        _addBalance(_lane(proof.requester, proof.signer), units);
+        emit Refunded(proof.epochId, proof.index, proof.requester, proof.signer, units);
+    }
+
+    // ---------------------------------------------------------------- views
+
+    function epochs(uint64 id) external view returns (Epoch memory) {
+        return _epochs[id];
+    }
+
+    function epochStatus(uint64 id) public view returns (EpochStatus) {
+        Epoch storage epoch = _epochs[id];
+        if (epoch.postedAt == 0) return EpochStatus.OPEN;
+        if (epoch.outcomes != 0) return EpochStatus.SETTLED;
+        if (block.timestamp > epoch.postedAt + SETTLE_WAIT) return EpochStatus.STRANDED;
+        return id < lastEpoch ? EpochStatus.REVEALED : EpochStatus.POSTED;
+    }
+
+    function operators(uint32 id) external view returns (OperatorCredit memory) {
+        return _operators[id];
+    }
+
+    function settlerBond() external view returns (SettlerBond memory) {
+        return _settlerBond;
+    }
+
+    function leafDone(uint64 epochId, uint32 index) public view returns (bool) {
+        return _leafDone[epochId][index >> 8] & (1 << (index & 0xff)) != 0;
+    }
+
+    function requireLeaf(LeafProof calldata proof) public view {
+        Epoch storage epoch = _epochs[proof.epochId];
+        bytes32 leaf = Merkle.leaf(
+            Merkle.laneKey(proof.requester, proof.signer), proof.operatorId, proof.amountUnits, proof.digest
+        );
+        bytes32 root = Merkle.rootFromProof(leaf, proof.index, epoch.count, proof.siblings);
+        if (root != epoch.root) revert JobEscrow_LeafNotInEpoch(proof.epochId, proof.index);
+    }
+
+    function held() public view returns (uint256) {
+        return (_heldUnits() + _settlerBond.bondUnits) * UNIT;
+    }
+
+    function donated() external view returns (uint256) {
+        uint256 balance = IERC20(TOKEN).balanceOf(address(this));
+        return balance > held() ? balance - held() : 0;
+    }
+
+    // ---------------------------------------------------------------- settlement
+
+    function _requireSettleable(uint64 id, Epoch storage epoch) private view {
+        if (epoch.outcomes != 0) revert JobEscrow_AlreadySettled(id);
+        uint256 strandedAt = epoch.postedAt + SETTLE_WAIT;
+        if (block.timestamp > strandedAt) revert JobEscrow_EpochStranded(id, block.timestamp, strandedAt);
+        uint256 revealedAt = _epochs[id + 1].postedAt;
+        uint256 checkedAt = revealedAt + CHECK_WAIT;
+        if (revealedAt == 0 || block.timestamp < checkedAt) {
+            revert JobEscrow_CheckPeriodRuns(id, block.timestamp, checkedAt);
+        }
+    }
+
+    function _chargeLanes(uint64 id, bytes calldata packed, PackedEpoch.Reader memory reader)
+        private
+        returns (uint256 chargedUnits)
+    {
+        PackedEpoch.Group memory group;
+        while (reader.row < reader.count) {
+            PackedEpoch.next(packed, reader, group);
+            SkipReason reason = _charge(group.laneKey, group.requester, group.signer, group.sumUnits, group.capProof);
+            if (reason == SkipReason.NONE) {
+                chargedUnits += group.sumUnits;
+            } else {
+                PackedEpoch.skip(packed, reader, group);
+                emit LaneSkipped(id, group.requester, group.signer, reason, uint64(group.sumUnits));
+            }
+        }
+    }
+
+    function _creditOperators(PackedEpoch.Reader memory reader) private returns (uint256 feeUnits) {
+        for (uint256 i = 0; i < reader.nOps; ++i) {
+            (uint32 operatorId, uint256 grossUnits) = PackedEpoch.tallyOf(reader, i);
+            if (grossUnits > 0) feeUnits += _credit(operatorId, grossUnits);
+        }
+    }
+
+    function _credit(uint32 operatorId, uint256 grossUnits) private returns (uint256 feeUnits) {
+        feeUnits = grossUnits * FEE_BPS / ONE_BPS;
+        OperatorCredit storage credit = _operators[operatorId];
+        unchecked {
+            credit.earnedUnits += uint64(grossUnits - feeUnits);
+        }
+    }
+
+    /// @dev Moves what lanes were charged to credits and fees, as far as the settler's bond allows.
+    function _book(uint256 chargedUnits, uint256 feeUnits) private {
+        _settlerBond.spend(chargedUnits, CHARGE_WINDOW);
+        uint64 creditsUnits = _totals.creditsUnits + uint64(chargedUnits - feeUnits);
+        uint64 feesUnits = _totals.feesUnits + uint64(feeUnits);
+        _totals.balancesUnits -= uint64(chargedUnits);
+        _totals.creditsUnits = creditsUnits;
+        _totals.feesUnits = feesUnits;
+    }
+
+    // ---------------------------------------------------------------- leaves
+
+    function _leafOutcome(LeafProof calldata proof, Outcomes calldata outcomes) private view returns (LeafOutcome) {
+        EpochStatus status = epochStatus(proof.epochId);
+        if (status == EpochStatus.STRANDED) return LeafOutcome.ONE_BY_ONE;
+        if (status != EpochStatus.SETTLED) revert JobEscrow_LeafNotFinal(proof.epochId, proof.index);
+
+        Epoch storage epoch = _epochs[proof.epochId];
+        uint256 bitmapBytes = (uint256(epoch.count) + 7) / 8;
+        bool whole = outcomes.voidBits.length == bitmapBytes && outcomes.skippedBits.length == bitmapBytes;
+        if (!whole || _hashOutcomes(outcomes.voidBits, outcomes.skippedBits) != epoch.outcomes) {
+            revert JobEscrow_WrongOutcomes(proof.epochId);
+        }
+        if (PackedEpoch.isSet(outcomes.voidBits, proof.index)) return LeafOutcome.VOID;
+        return PackedEpoch.isSet(outcomes.skippedBits, proof.index) ? LeafOutcome.ONE_BY_ONE : LeafOutcome.PAID;
+    }
+
+    function _hashOutcomes(bytes calldata voidBits, bytes memory skippedBits) private pure returns (uint160) {
+        return uint160(uint256(keccak256(abi.encodePacked(voidBits, skippedBits))));
+    }
+
+    function _setLeafDone(uint64 epochId, uint32 index) private {
+        _leafDone[epochId][index >> 8] |= 1 << (index & 0xff);
+    }
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+
+import {IStakeManager} from "./interfaces/IStakeManager.sol";
+import {TypedData} from "./libraries/TypedData.sol";
+import {UnitToken} from "./libraries/UnitToken.sol";
+
+/// @notice Documented in IStakeManager.
+contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
+    using Checkpoints for Checkpoints.Trace160;
+    using UnitToken for IERC20;
+
+    address public immutable TOKEN;
+    address public immutable GOVERNOR;
+    address public immutable ESCROW;
+    address public immutable COURT;
+    address public immutable SINK;
+    uint256 public immutable UNIT;
+    uint256 public immutable UNBOND;
+    uint256 public immutable PAYOUT_DELAY;
+    uint256 public immutable MIN_VERIFIER_STAKE;
+
+    uint32 public lastId;
+    uint64 public totalUnits;
+    mapping(address owner => uint32 id) public operatorIdOf;
+    mapping(address node => uint32 id) public operatorOf;
+
+    mapping(uint32 id => Operator) private _operators;
+    mapping(address key => uint32 id) private _accountOfVerifierKey;
+    mapping(uint32 id => Checkpoints.Trace160) private _activeStake;
+    Checkpoints.Trace160 private _totalActiveStake;
+
+    modifier onlyGovernor() {
+        if (msg.sender != GOVERNOR) revert StakeManager_NotGovernor(msg.sender);
+        _;
+    }
+
+    modifier onlyCourt() {
+        if (msg.sender != COURT) revert StakeManager_NotCourt(msg.sender);
+        _;
+    }
+
+    constructor(Params memory params) EIP712(TypedData.NAME, TypedData.VERSION) {
+        bool complete = params.token != address(0) && params.governor != address(0) && params.escrow != address(0)
+            && params.court != address(0) && params.sink != address(0) && params.unit != 0;
+        if (!complete) revert StakeManager_MissingParam();
+        TOKEN = params.token;
+        GOVERNOR = params.governor;
+        ESCROW = params.escrow;
+        COURT = params.court;
+        SINK = params.sink;
+        UNIT = params.unit;
+        UNBOND = params.unbond;
+        PAYOUT_DELAY = params.payoutDelay;
+        MIN_VERIFIER_STAKE = params.minVerifierStake;
+    }
+
+    // ---------------------------------------------------------------- owners
+
+    function register(address payout) external returns (uint32 id) {
+        // Check:
+        if (operatorIdOf[msg.sender] != 0) {
+            revert StakeManager_AlreadyRegistered(msg.sender, operatorIdOf[msg.sender]);
+        }
+        if (payout == address(0)) revert StakeManager_ZeroPayout();
+
+        // Effect:
+        id = ++lastId;
+        operatorIdOf[msg.sender] = id;
+        _operators[id].owner = msg.sender;
+        _operators[id].payout = payout;
+        emit Registered(id, msg.sender, payout);
+    }
+
+    function addNodeKey(address node, bytes calldata signature) external {
+        // Check:
+        uint32 id = _idOfCaller();
+        if (_operators[id].verifierKey != address(0)) revert StakeManager_IsVerifierAccount(id);
+        _requireUnusedKey(node);
+        (address recovered,,) = ECDSA.tryRecoverCalldata(hashNodeKey(msg.sender, node), signature);
+        if (recovered != node) revert StakeManager_NotSignedByNode(node, recovered);
+
+        // Effect:
+        _operators[id].hasNodeKeys = true;
+        operatorOf[node] = id;
+        emit NodeKeyAdded(id, node);
+    }
+
+    function setPayout(address payout) external {
+        // Check:
+        uint32 id = _idOfCaller();
+        if (payout == address(0)) revert StakeManager_ZeroPayout();
+
+        // Effect:
+        Operator storage operator = _operators[id];
+        operator.payout = payoutOf(id);
+        operator.pendingPayout = payout;
+        operator.payoutAt = uint40(block.timestamp + PAYOUT_DELAY);
+        emit PayoutChanged(id, payout, operator.payoutAt);
+    }
+
+    function unbond(uint64 units) external {
+        // Check:
+        uint32 id = _idOfCaller();
+        Operator storage operator = _operators[id];
+        if (units > operator.stakeUnits) revert StakeManager_StakeTooLow(id, operator.stakeUnits, units);
+
+        // Effect:
+        operator.stakeUnits -= units;
+        operator.unbondingUnits += units;
+        operator.unbondAt = uint40(block.timestamp);
+        _updateActiveStake(id);
+        emit Unbonding(id, units, operator.stakeUnits, operator.unbondingUnits, operator.unbondAt);
+    }
+
+    function withdrawStake(address to) external nonReentrant {
+        // Check:
+        uint32 id = _idOfCaller();
+        Operator storage operator = _operators[id];
+        uint256 endsAt = operator.unbondAt + UNBOND;
+        if (block.timestamp < endsAt) revert StakeManager_StillUnbonding(id, block.timestamp, endsAt);
+        uint64 stays = operator.lockedUnits > operator.stakeUnits ? operator.lockedUnits - operator.stakeUnits : 0;
+        if (operator.unbondingUnits <= stays) {
+            revert StakeManager_NothingToWithdraw(id, operator.unbondingUnits, operator.lockedUnits);
+        }
+
+        // Effect:
+        uint64 units = operator.unbondingUnits - stays;
+        operator.unbondingUnits = stays;
+        totalUnits -= units;
+        emit StakeWithdrawn(id, to, units);
+
+        // Interaction:
+        IERC20(TOKEN).push(UNIT, to, units);
+    }
+
+    // ---------------------------------------------------------------- anyone
+
+    function stake(uint32 id, uint64 units) external nonReentrant {
+        // Check:
+        _requireKnown(id);
+
+        // Effect:
+        totalUnits += units;
+        _addStake(id, units);
+        emit Staked(id, msg.sender, units, _operators[id].stakeUnits);
+
+        // Interaction:
+        IERC20(TOKEN).pull(UNIT, msg.sender, units);
+    }
+
+    // ---------------------------------------------------------------- governor
+
+    function admitVerifier(uint32 id, address key) external onlyGovernor {
+        // Check:
+        _requireKnown(id);
+        Operator storage operator = _operators[id];
+        if (operator.hasNodeKeys) revert StakeManager_IsNodeAccount(id);
+        if (operator.isVerifier) revert StakeManager_WrongVerifierState(id, true);
+        _requireUnusedKey(key);
+
+        // Effect:
+        operator.isVerifier = true;
+        operator.verifierKey = key;
+        _accountOfVerifierKey[key] = id;
+        _updateActiveStake(id);
+        emit VerifierAdmitted(id, key);
+    }
+
+    function retireVerifier(uint32 id) external onlyGovernor {
+        // Check:
+        if (!_operators[id].isVerifier) revert StakeManager_WrongVerifierState(id, false);
+
+        // Effect:
+        _operators[id].isVerifier = false;
+        _updateActiveStake(id);
+        emit VerifierRetired(id);
+    }
+
+    // ---------------------------------------------------------------- court
+
+    function lock(uint32 id, uint64 units) external onlyCourt returns (uint64 lockedUnits) {
+        Operator storage operator = _operators[id];
+        uint64 free = operator.stakeUnits + operator.unbondingUnits - operator.lockedUnits;
+        lockedUnits = units < free ? units : free;
+        operator.lockedUnits += lockedUnits;
+        emit Locked(id, lockedUnits, operator.lockedUnits);
+    }
+
+    function unlock(uint32 id, uint64 units) external onlyCourt {
+        _unlock(id, units);
+    }
+
+    function slash(uint32 id, uint64 units, uint64 refundUnits, uint32[] calldata rewarded, uint64 rewardUnits)
+        external
+        onlyCourt
+        nonReentrant
+    {
+        // Check, Effect:
+        _unlock(id, units);
+        _takeStake(id, units);
+        uint64 refunded = refundUnits < units ? refundUnits : units;
+        uint64 left = units - refunded;
+        for (uint256 i = 0; i < rewarded.length; ++i) {
+            uint64 reward = rewardUnits < left ? rewardUnits : left;
+            left -= reward;
+            _addStake(rewarded[i], reward);
+            emit Rewarded(rewarded[i], reward, _operators[rewarded[i]].stakeUnits);
+        }
+        totalUnits -= refunded + left;
+        emit Slashed(id, units, refunded, units - refunded - left, left, _operators[id].stakeUnits);
+
+        // Interaction:
+        if (refunded > 0) IERC20(TOKEN).push(UNIT, ESCROW, refunded);
+        if (left > 0) IERC20(TOKEN).push(UNIT, SINK, left);
+    }
+
+    // ---------------------------------------------------------------- views
+
+    function operators(uint32 id) external view returns (Operator memory) {
+        return _operators[id];
+    }
+
+    function verifierOf(address key) external view returns (uint32) {
+        uint32 id = _accountOfVerifierKey[key];
+        return _operators[id].verifierKey == key ? id : 0;
+    }
+
+    function ownerOf(uint32 id) external view returns (address) {
+        return _operators[id].owner;
+    }
+
+    function payoutOf(uint32 id) public view returns (address) {
+        Operator storage operator = _operators[id];
+        bool changed = operator.payoutAt != 0 && block.timestamp >= operator.payoutAt;
+        return changed ? operator.pendingPayout : operator.payout;
+    }
+
+    function stakeOf(uint32 id) external view returns (uint64) {
+        return _operators[id].stakeUnits;
+    }
+
+    function activeStakeAt(uint32 id, uint256 blockNumber) external view returns (uint64) {
+        return uint64(_activeStake[id].upperLookupRecent(uint96(blockNumber)));
+    }
+
+    function totalActiveStakeAt(uint256 blockNumber) external view returns (uint64) {
+        return uint64(_totalActiveStake.upperLookupRecent(uint96(blockNumber)));
+    }
+
+    function held() public view returns (uint256) {
+        return totalUnits * UNIT;
+    }
+
+    function donated() external view returns (uint256) {
+        uint256 balance = IERC20(TOKEN).balanceOf(address(this));
+        return balance > held() ? balance - held() : 0;
+    }
+
+    function domainSeparator() external view returns (bytes32) {
+        return _domainSeparatorV4();
+    }
+
+    function hashNodeKey(address owner, address node) public view returns (bytes32) {
+        return _hashTypedDataV4(TypedData.hashNodeKey(owner, node));
+    }
+
+    // ---------------------------------------------------------------- private
+
+    function _idOfCaller() private view returns (uint32 id) {
+        id = operatorIdOf[msg.sender];
+        if (id == 0) revert StakeManager_NotRegistered(msg.sender);
+    }
+
+    function _requireKnown(uint32 id) private view {
+        if (_operators[id].owner == address(0)) revert StakeManager_UnknownId(id);
+    }
+
+    function _requireUnusedKey(address key) private view {
+        bool used = operatorOf[key] != 0 || _accountOfVerifierKey[key] != 0;
+        if (key == address(0) || used) revert StakeManager_KeyUsed(key);
+    }
+
+    function _addStake(uint32 id, uint64 units) private {
+        _operators[id].stakeUnits += units;
+        _updateActiveStake(id);
+    }
+
+    /// @dev From stake first, then from what is unbonding.
+    function _takeStake(uint32 id, uint64 units) private {
+        Operator storage operator = _operators[id];
+        uint64 fromStake = units < operator.stakeUnits ? units : operator.stakeUnits;
+        operator.stakeUnits -= fromStake;
+        operator.unbondingUnits -= units - fromStake;
+        _updateActiveStake(id);
+    }
+
+    function _unlock(uint32 id, uint64 units) private {
+        Operator storage operator = _operators[id];
+        if (units > operator.lockedUnits) revert StakeManager_NotLocked(id, operator.lockedUnits, units);
+        operator.lockedUnits -= units;
+        emit Unlocked(id, units, operator.lockedUnits);
+    }
+
+    /// @dev Writes down what the account's stake counts for from this block on.
+    function _updateActiveStake(uint32 id) private {
+        Operator storage operator = _operators[id];
+        bool active = operator.isVerifier && operator.stakeUnits >= MIN_VERIFIER_STAKE;
+        uint64 units = active ? operator.stakeUnits : 0;
+        uint64 before = uint64(_activeStake[id].latest());
+        if (units == before) return;
+        uint160 total = _totalActiveStake.latest() - before + units;
+        _activeStake[id].push(uint96(block.number), units);
+        _totalActiveStake.push(uint96(block.number), total);
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+
+/// @notice The token of a development network: its deployer mints what is asked for.
+contract DevToken is ERC20Permit {
+    address public immutable MINTER;
+
+    /// @notice Thrown when somebody else than the deployer mints.
+    error DevToken_NotMinter(address caller);
+
+    constructor() ERC20("Assay Development Token", "ADEV") ERC20Permit("Assay Development Token") {
+        MINTER = msg.sender;
+    }
+
+    function mint(address to, uint256 amount) external {
+        if (msg.sender != MINTER) revert DevToken_NotMinter(msg.sender);
+        _mint(to, amount);
+    }
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {
+    CapProof,
+    Commitment,
+    Epoch,
+    EpochStatus,
+    Lane,
+    LeafProof,
+    OperatorCredit,
+    Order,
+    Outcomes,
+    SettlerBond,
+    SkipReason,
+    Terms,
+    Totals,
+    Verdict
+} from "../libraries/Types.sol";
+
+/// @title Holds requesters' money in lanes and pays operators for what epochs prove (SPEC sections 4 to 6)
+/// @notice Amounts are in units of `UNIT` base units of the token; times are seconds.
+/// Warning: a token that takes a fee on transfer is refused, and the token's issuer can freeze what lies here.
+interface IJobEscrow {
+    /// @param stakeManager address that the StakeManager will have; contracts name each other
+    /// @param court address that the SlashingCourt will have
+    /// @param tip end of the beacon's hash chain, published before the first epoch
+    struct Params {
+        address token;
+        address settler;
+        address treasury;
+        address stakeManager;
+        address court;
+        bytes32 tip;
+        uint256 unit;
+        uint256 feeBps;
+        uint256 orderTtl;
+        uint256 epochMax;
+        uint256 seedBlocks;
+        uint256 checkWait;
+        uint256 settleWait;
+        uint256 chargeWindow;
+        uint256 notice;
+        uint256 noticeLife;
+    }
+
+    // ---------------------------------------------------------------- events
+
+    event LaneOpened(address indexed requester, address indexed signer, uint32 expiry);
+    event Deposited(address indexed requester, address indexed signer, address payer, uint64 units);
+    event NoticeGiven(address indexed requester, address indexed signer, uint32 noticeAt);
+    event NoticeCancelled(address indexed requester, address indexed signer);
+    event Withdrawn(address indexed requester, address indexed signer, address to, uint64 units);
+    event EpochPosted(uint64 indexed id, bytes32 root, uint16 count, bytes32 beacon, bytes32 logRoot);
+    event EpochSettled(uint64 indexed id, uint64 chargedUnits, uint64 feeUnits, bytes skippedBits);
+    event LaneSkipped(
+        uint64 indexed id, address indexed requester, address indexed signer, SkipReason reason, uint64 sumUnits
+    );
+    event LeafSettled(
+        uint64 indexed epochId,
+        uint32 index,
+        address indexed requester,
+        address signer,
+        uint32 indexed operatorId,
+        uint64 amountUnits,
+        uint64 feeUnits
+    );
+    event Claimed(uint32 indexed operatorId, address payout, uint64 units);
+    event SettlerBonded(address payer, uint64 units, uint64 bondUnits);
+    event SettlerUnbonding(uint32 unbondAt);
+    event SettlerUnbonded(address to, uint64 units);
+    event FeesWithdrawn(uint64 units);
+    event Refunded(
+        uint64 indexed epochId, uint32 index, address indexed requester, address indexed signer, uint64 units
+    );
+
+    // ---------------------------------------------------------------- errors
+
+    /// @notice Thrown when the constructor is given no token, settler, treasury or unit.
+    error JobEscrow_MissingParam();
+
+    /// @notice Thrown when the fee is more than the whole.
+    error JobEscrow_FeeAboveOne(uint256 feeBps);
+
+    /// @notice Thrown when not SETTLE_WAIT > EPOCH_MAX + CHECK_WAIT.
+    error JobEscrow_SettleWaitTooShort(uint256 settleWait, uint256 mustExceed);
+
+    /// @notice Thrown when not NOTICE > ORDER_TTL + EPOCH_MAX + SETTLE_WAIT.
+    error JobEscrow_NoticeTooShort(uint256 notice, uint256 mustExceed);
+
+    /// @notice Thrown when a caller is not the settler, or calls through a contract where the calldata is the record.
+    error JobEscrow_NotSettler(address caller);
+
+    /// @notice Thrown when a caller is not the SlashingCourt.
+    error JobEscrow_NotCourt(address caller);
+
+    /// @notice Thrown when a session lane's signer is nobody, or the requester itself, whose lane needs no opening.
+    error JobEscrow_NotASessionSigner(address requester, address signer);
+
+    /// @notice Thrown when a lane's expiry is not in the future.
+    error JobEscrow_ExpiryNotAhead(uint32 expiry, uint256 time);
+
+    /// @notice Thrown when money is sent to a session lane that its requester has not opened.
+    error JobEscrow_LaneNotOpened(address requester, address signer);
+
+    /// @notice Thrown when everything held would no longer be counted in 64 bits.
+    error JobEscrow_TooMuchHeld(uint256 heldUnits, uint64 units);
+
+    /// @notice Thrown when a lane has no notice that matured and still lives.
+    error JobEscrow_NoticeNotMature(uint32 noticeAt, uint256 time);
+
+    /// @notice Thrown when a lane has less than the withdrawal asks for.
+    error JobEscrow_BalanceTooLow(uint64 balanceUnits, uint64 units);
+
+    /// @notice Thrown when an epoch is posted out of turn.
+    error JobEscrow_WrongEpochId(uint64 id, uint64 expected);
+
+    /// @notice Thrown when a beacon's hash is not the tip.
+    error JobEscrow_WrongBeacon(bytes32 beacon, bytes32 tip);
+
+    /// @notice Thrown when the block whose hash goes into the seed is not yet behind us.
+    error JobEscrow_SeedBlockAhead(uint256 blockNumber, uint256 mustExceed);
+
+    /// @notice Thrown when an epoch has a root and no rows, or rows and no root.
+    error JobEscrow_RootAndCountDiffer(bytes32 root, uint16 count);
+
+    /// @notice Thrown when an epoch with rows is posted while its settler's bond is leaving.
+    error JobEscrow_SettlerIsUnbonding(uint32 unbondAt);
+
+    /// @notice Thrown when an epoch's seed is not revealed, or its check period runs still.
+    error JobEscrow_CheckPeriodRuns(uint64 id, uint256 time, uint256 endsAt);
+
+    /// @notice Thrown when the time to settle an epoch as a whole has passed.
+    error JobEscrow_EpochStranded(uint64 id, uint256 time, uint256 endedAt);
+
+    /// @notice Thrown when an epoch was settled before.
+    error JobEscrow_AlreadySettled(uint64 id);
+
+    /// @notice Thrown when the rows do not rebuild the posted root.
+    error JobEscrow_WrongRoot(bytes32 computed, bytes32 posted);
+
+    /// @notice Thrown when a leaf is not under its epoch's root.
+    error JobEscrow_LeafNotInEpoch(uint64 epochId, uint32 index);
+
+    /// @notice Thrown when bitmaps do not hash to the epoch's outcomes.
+    error JobEscrow_WrongOutcomes(uint64 epochId);
+
+    /// @notice Thrown when a leaf's epoch is neither settled nor stranded.
+    error JobEscrow_LeafNotFinal(uint64 epochId, uint32 index);
+
+    /// @notice Thrown when a leaf is VOID, or was paid with its epoch.
+    error JobEscrow_LeafNotPayable(uint64 epochId, uint32 index);
+
+    /// @notice Thrown when a leaf was paid or closed before.
+    error JobEscrow_LeafDone(uint64 epochId, uint32 index);
+
+    /// @notice Thrown when a leaf's lane does not cover it.
+    error JobEscrow_LaneDoesNotCover(address requester, address signer, SkipReason reason);
+
+    /// @notice Thrown when an operator has nothing to claim.
+    error JobEscrow_NothingToClaim(uint32 operatorId);
+
+    /// @notice Thrown when the settler's bond is withdrawn before its time.
+    error JobEscrow_BondLocked(uint32 unbondAt, uint256 time);
+
+    // ---------------------------------------------------------------- requesters
+
+    /// @notice Sets the expiry of the caller's lane with another signer and moves `units` into it (may be 0).
+    function openLane(address signer, uint32 expiry, uint64 units) external;
+
+    /// @notice Moves the caller's `units` into anybody's lane.
+    function deposit(address requester, address signer, uint64 units) external;
+
+    /// @notice Deposits with the caller's ERC-2612 permit. A permit used up by somebody else does no harm.
+    function depositWithPermit(
+        address requester,
+        address signer,
+        uint64 units,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external;
+
+    /// @notice Starts the wait before a withdrawal from the caller's lane. Orders under notice are refused off chain.
+    function giveNotice(address signer) external;
+
+    function cancelNotice(address signer) external;
+
+    /// @notice Pays out of the caller's lane while noticeAt + NOTICE <= now < noticeAt + NOTICE + NOTICE_LIFE.
+    /// One withdrawal a notice.
+    function withdraw(address signer, uint64 units, address to) external;
+
+    // ---------------------------------------------------------------- settler
+
+    /// @notice Posts the next epoch's root. Its beacon reveals the seed of the epoch before.
+    /// @param beacon pre-image of the tip
+    /// @param logRoot root of the epoch's published log; kept in the event only
+    function postEpoch(uint64 id, bytes32 root, uint16 count, bytes32 beacon, bytes32 logRoot) external;
+
+    /// @notice Settles an epoch whole: rebuilds its root, charges the lanes, credits the operators.
+    /// A lane that fails is skipped; malformed bytes revert. Called by the settler's account directly, so that an
+    /// auditor finds the record in the transaction.
+    function settleEpoch(uint64 id, bytes calldata packed) external;
+
+    /// @notice Adds to the settler's bond. By the settler itself it ends an unbonding.
+    function bondSettler(uint64 units) external;
+
+    /// @notice Starts the wait before the bond leaves. From now on only empty epochs are posted.
+    function unbondSettler() external;
+
+    /// @notice Pays the bond out after StakeManager's UNBOND.
+    function withdrawBond(address to) external;
+
+    // ---------------------------------------------------------------- anyone
+
+    /// @notice Pays one leaf of a stranded epoch, or a skipped one of a settled epoch.
+    /// @param outcomes of the settled epoch; ignored for a stranded one
+    function settleOne(LeafProof calldata proof, Outcomes calldata outcomes, CapProof calldata capProof) external;
+
+    /// @notice Pays what an operator earned to its payout address.
+    function claim(uint32 operatorId) external;
+
+    /// @notice Pays the fees to the treasury.
+    function withdrawFees() external;
+
+    // ---------------------------------------------------------------- court
+
+    /// @notice Gives a lane back what it was charged for a leaf, at most `limitUnits`; the caller sends the tokens in
+    /// the same transaction. A leaf that waits to be paid one by one is closed instead.
+    /// @return units given back
+    function refund(LeafProof calldata proof, Outcomes calldata outcomes, uint64 limitUnits)
+        external
+        returns (uint64 units);
+
+    // ---------------------------------------------------------------- views
+
+    function lanes(address requester, address signer) external view returns (Lane memory);
+    function epochs(uint64 id) external view returns (Epoch memory);
+    function epochStatus(uint64 id) external view returns (EpochStatus);
+    function operators(uint32 id) external view returns (OperatorCredit memory);
+    function settlerBond() external view returns (SettlerBond memory);
+    function totals() external view returns (Totals memory);
+
+    /// @notice Whether a leaf was paid, or closed, one by one.
+    function leafDone(uint64 epochId, uint32 index) external view returns (bool);
+
+    /// @notice Reverts unless the leaf is under its epoch's root.
+    function requireLeaf(LeafProof calldata proof) external view;
+
+    /// @notice Tokens owed, in base units: balances, credits, fees and bond.
+    function held() external view returns (uint256);
+
+    /// @notice Tokens beyond what is owed, in base units.
+    function donated() external view returns (uint256);
+
+    function domainSeparator() external view returns (bytes32);
+    function hashTerms(Terms calldata terms) external pure returns (bytes32);
+    function hashOrder(Order calldata order) external view returns (bytes32);
+    function hashCommitment(Commitment calldata commitment) external view returns (bytes32);
+    function hashVerdict(Verdict calldata verdict) external view returns (bytes32);
+
+    function tip() external view returns (bytes32);
+    function lastEpoch() external view returns (uint64);
+
+    function TOKEN() external view returns (address);
+    function SETTLER() external view returns (address);
+    function TREASURY() external view returns (address);
+    function STAKE_MANAGER() external view returns (address);
+    function COURT() external view returns (address);
+    function UNIT() external view returns (uint256);
+    function FEE_BPS() external view returns (uint256);
+    function ORDER_TTL() external view returns (uint256);
+    function EPOCH_MAX() external view returns (uint256);
+    function SEED_BLOCKS() external view returns (uint256);
+    function CHECK_WAIT() external view returns (uint256);
+    function SETTLE_WAIT() external view returns (uint256);
+    function CHARGE_WINDOW() external view returns (uint256);
+    function NOTICE() external view returns (uint256);
+    function NOTICE_LIFE() external view returns (uint256);
+}

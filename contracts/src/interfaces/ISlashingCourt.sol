@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Commitment, LeafProof, Order, Outcomes} from "../libraries/Types.sol";
+
+/// @title Decides by verifiers' stake whether a node's answer was wrong (SPEC section 8)
+/// @notice A case is a file that anyone can read. All answers are committed before any is opened; abstaining is neutral.
+/// The ruling is derived from what was opened and the time; `execute` moves the money.
+interface ISlashingCourt {
+    struct Params {
+        address escrow;
+        address stakeManager;
+        uint256 unit;
+        uint256 caseWindow;
+        uint256 commitWindow;
+        uint256 revealWindow;
+        uint256 penaltyMultiple;
+        uint256 caseReward;
+    }
+
+    enum Ruling {
+        OPEN,
+        DISMISSED,
+        NODE_UPHELD,
+        NODE_GUILTY
+    }
+
+    /// @param penaltyUnits locked of the operator's stake
+    /// @param exposureUnits that each verifier locks, as far as it has them
+    /// @param snapshotBlock at which verifiers' stakes count; `snapshotUnits` is all that was active
+    /// @param leadingAnswer key of the opened answer with the most stake
+    /// @param distinctAnswers how many different answers were opened
+    struct Case {
+        bytes32 commitmentDigest;
+        bytes32 leadingAnswer;
+        uint32 operatorId;
+        uint64 penaltyUnits;
+        uint64 exposureUnits;
+        uint40 commitEnds;
+        bool appealed;
+        bool executed;
+        uint40 snapshotBlock;
+        uint64 snapshotUnits;
+        uint16 distinctAnswers;
+    }
+
+    /// @param answerKey zero until the answer is opened
+    struct Vote {
+        address verifier;
+        uint64 lockedUnits;
+        bytes32 answerCommit;
+        bytes32 answerKey;
+    }
+
+    /// @param openers how many verifiers opened this answer
+    struct Answer {
+        uint64 stakeUnits;
+        uint32 openers;
+        bool agreesWithNode;
+    }
+
+    // ---------------------------------------------------------------- events
+
+    event CaseOpened(
+        bytes32 indexed caseId,
+        uint64 indexed epochId,
+        uint32 index,
+        uint32 indexed operatorId,
+        uint32 verifierId,
+        bytes32 commitmentDigest,
+        uint64 penaltyUnits,
+        uint40 commitEnds
+    );
+    event Appealed(bytes32 indexed caseId, address by, uint40 commitEnds);
+    event VerdictCommitted(bytes32 indexed caseId, uint32 indexed verifierId, bytes32 answerCommit);
+    event VerdictRevealed(
+        bytes32 indexed caseId,
+        uint32 indexed verifierId,
+        bytes32 answerKey,
+        bytes32 traceHash,
+        bytes32 outputHash,
+        uint32 units,
+        bool agreesWithNode
+    );
+    event CaseExecuted(
+        bytes32 indexed caseId, Ruling ruling, bytes32 upheldAnswer, uint64 slashedUnits, uint64 refundUnits
+    );
+
+    // ---------------------------------------------------------------- errors
+
+    /// @notice Thrown when the three contracts do not name each other, or differ in unit or token.
+    error SlashingCourt_Miswired();
+
+    /// @notice Thrown when not SETTLE_WAIT > EPOCH_MAX + CHECK_WAIT + 2 * COMMIT_WINDOW + REVEAL_WINDOW.
+    error SlashingCourt_SettleWaitTooShort(uint256 settleWait, uint256 mustExceed);
+
+    /// @notice Thrown when not CASE_WINDOW >= SETTLE_WAIT.
+    error SlashingCourt_CaseWindowTooShort(uint256 caseWindow, uint256 settleWait);
+
+    /// @notice Thrown when not UNBOND > CASE_WINDOW + 2 * COMMIT_WINDOW + REVEAL_WINDOW + SETTLE_WAIT.
+    error SlashingCourt_UnbondTooShort(uint256 unbond, uint256 mustExceed);
+
+    /// @notice Thrown when the caller's key is no verifier's that was active in the snapshot.
+    error SlashingCourt_NotActiveVerifier(address caller);
+
+    /// @notice Thrown when a leaf has a case already.
+    error SlashingCourt_CaseExists(bytes32 caseId);
+
+    /// @notice Thrown when there is no such case.
+    error SlashingCourt_UnknownCase(bytes32 caseId);
+
+    /// @notice Thrown when a leaf is too old for a case.
+    error SlashingCourt_CaseWindowClosed(uint256 time, uint256 closedAt);
+
+    /// @notice Thrown when a commitment is not the one of the leaf or the case.
+    error SlashingCourt_WrongCommitment(bytes32 digest, bytes32 expected);
+
+    /// @notice Thrown when a commitment answers another order.
+    error SlashingCourt_WrongOrder(bytes32 orderId, bytes32 expected);
+
+    /// @notice Thrown when the order's requester is not the leaf's.
+    error SlashingCourt_WrongRequester(address requester, address expected);
+
+    /// @notice Thrown when a commitment is not signed by its node, or the node is not the leaf's operator's.
+    error SlashingCourt_NotSignedByNode(address node, address recovered, uint32 operatorId);
+
+    /// @notice Thrown when an order's comparator is not exact: equality is all that stake can decide.
+    error SlashingCourt_NotExact(uint8 comparator);
+
+    /// @notice Thrown when something is done outside its window.
+    error SlashingCourt_OutsideWindow(uint256 time, uint256 opensAt, uint256 endsAt);
+
+    /// @notice Thrown when a verifier commits twice.
+    error SlashingCourt_AlreadyCommitted(bytes32 caseId, uint32 verifierId);
+
+    /// @notice Thrown when a verifier has no free stake that its answer could stand for.
+    error SlashingCourt_NothingToLose(uint32 verifierId);
+
+    /// @notice Thrown when an appeal comes from somebody else than the node or its owner.
+    error SlashingCourt_NotTheAccused(address caller, uint32 operatorId);
+
+    /// @notice Thrown when a case is appealed twice.
+    error SlashingCourt_AlreadyAppealed(bytes32 caseId);
+
+    /// @notice Thrown when an answer was not committed by the caller, or was opened before.
+    error SlashingCourt_NotCommitted(bytes32 caseId, address caller, bytes32 answerCommit);
+
+    /// @notice Thrown when a leaf is not the one of the case.
+    error SlashingCourt_WrongLeaf(bytes32 caseId);
+
+    /// @notice Thrown when a case is executed before there is a ruling.
+    error SlashingCourt_StillOpen(bytes32 caseId);
+
+    /// @notice Thrown when a case is executed twice.
+    error SlashingCourt_AlreadyExecuted(bytes32 caseId);
+
+    // ---------------------------------------------------------------- verifiers
+
+    /// @notice Opens a case on a leaf and commits the caller's answer to it.
+    /// @param nodeSignature of the commitment, by its node
+    /// @param answerCommit keccak256(traceHash ‖ outputHash ‖ units ‖ commitmentDigest ‖ caller)
+    function openCase(
+        LeafProof calldata proof,
+        Order calldata order,
+        Commitment calldata commitment,
+        bytes calldata nodeSignature,
+        bytes32 answerCommit
+    ) external returns (bytes32 caseId);
+
+    /// @notice Commits another verifier's answer, once.
+    function commitVerdict(bytes32 caseId, bytes32 answerCommit) external;
+
+    /// @notice Opens the caller's answer.
+    /// @param commitment of the case, which the answer is held against
+    function reveal(bytes32 caseId, Commitment calldata commitment, bytes32 traceHash, bytes32 outputHash, uint32 units)
+        external;
+
+    // ---------------------------------------------------------------- the accused
+
+    /// @notice Asks for a majority: restarts the commit window, once. By a key of the node's operator or its owner.
+    function appeal(bytes32 caseId) external;
+
+    // ---------------------------------------------------------------- anyone
+
+    /// @notice Moves the money as ruled, once. A guilty ruling waits until the leaf is final.
+    function execute(bytes32 caseId, LeafProof calldata proof, Outcomes calldata outcomes) external;
+
+    // ---------------------------------------------------------------- views
+
+    function caseIdOf(uint64 epochId, uint32 index) external pure returns (bytes32);
+    function cases(bytes32 caseId) external view returns (Case memory);
+
+    /// @notice OPEN until the reveal window has ended; also for a case that does not exist.
+    function ruling(bytes32 caseId) external view returns (Ruling);
+    function verifiersOf(bytes32 caseId) external view returns (uint32[] memory);
+    function votes(bytes32 caseId, uint32 verifierId) external view returns (Vote memory);
+    function answers(bytes32 caseId, bytes32 answerKey) external view returns (Answer memory);
+
+    function ESCROW() external view returns (address);
+    function STAKE_MANAGER() external view returns (address);
+    function UNIT() external view returns (uint256);
+    function CASE_WINDOW() external view returns (uint256);
+    function COMMIT_WINDOW() external view returns (uint256);
+    function REVEAL_WINDOW() external view returns (uint256);
+    function PENALTY_MULTIPLE() external view returns (uint256);
+    function CASE_REWARD() external view returns (uint256);
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+/// @title Holds the stake of operators and verifiers (SPEC section 7)
+/// @notice An account is a node operator's or a verifier's, never both: its stake answers for one thing. Amounts are in
+/// units of `UNIT` base units of the token. Events carry resulting totals, so that logs alone rebuild all stakes.
+interface IStakeManager {
+    /// @param escrow address of the JobEscrow, which refunds go to
+    /// @param court address that the SlashingCourt will have
+    /// @param sink where slashed stake goes that nobody is owed
+    struct Params {
+        address token;
+        address governor;
+        address escrow;
+        address court;
+        address sink;
+        uint256 unit;
+        uint256 unbond;
+        uint256 payoutDelay;
+        uint256 minVerifierStake;
+    }
+
+    /// @param pendingPayout counts instead of `payout` from `payoutAt` on, if that is set
+    /// @param hasNodeKeys the account is a node operator's for ever
+    /// @param verifierKey if set, the account is a verifier's for ever
+    /// @param isVerifier admitted and not retired
+    /// @param unbondAt when the last unbonding began
+    struct Operator {
+        address owner;
+        uint40 payoutAt;
+        bool hasNodeKeys;
+        bool isVerifier;
+        address payout;
+        address pendingPayout;
+        address verifierKey;
+        uint64 stakeUnits;
+        uint64 unbondingUnits;
+        uint64 lockedUnits;
+        uint40 unbondAt;
+    }
+
+    // ---------------------------------------------------------------- events
+
+    event Registered(uint32 indexed id, address indexed owner, address payout);
+    event NodeKeyAdded(uint32 indexed id, address indexed node);
+    event PayoutChanged(uint32 indexed id, address payout, uint40 from);
+    event Staked(uint32 indexed id, address payer, uint64 units, uint64 stakeUnits);
+    event Unbonding(uint32 indexed id, uint64 units, uint64 stakeUnits, uint64 unbondingUnits, uint40 unbondAt);
+    event StakeWithdrawn(uint32 indexed id, address to, uint64 units);
+    event VerifierAdmitted(uint32 indexed id, address indexed key);
+    event VerifierRetired(uint32 indexed id);
+    event Locked(uint32 indexed id, uint64 units, uint64 lockedUnits);
+    event Unlocked(uint32 indexed id, uint64 units, uint64 lockedUnits);
+    event Slashed(
+        uint32 indexed id, uint64 units, uint64 refundUnits, uint64 rewardUnits, uint64 sunkUnits, uint64 stakeUnits
+    );
+    event Rewarded(uint32 indexed id, uint64 units, uint64 stakeUnits);
+
+    // ---------------------------------------------------------------- errors
+
+    /// @notice Thrown when the constructor is given no token, governor, escrow, court, sink or unit.
+    error StakeManager_MissingParam();
+
+    /// @notice Thrown when a caller is not the governor.
+    error StakeManager_NotGovernor(address caller);
+
+    /// @notice Thrown when a caller is not the SlashingCourt.
+    error StakeManager_NotCourt(address caller);
+
+    /// @notice Thrown when an owner registers twice.
+    error StakeManager_AlreadyRegistered(address owner, uint32 id);
+
+    /// @notice Thrown when a caller owns no account.
+    error StakeManager_NotRegistered(address owner);
+
+    /// @notice Thrown when there is no account with this id.
+    error StakeManager_UnknownId(uint32 id);
+
+    /// @notice Thrown when a payout address is zero.
+    error StakeManager_ZeroPayout();
+
+    /// @notice Thrown when a node or verifier key is zero or was ever used before.
+    error StakeManager_KeyUsed(address key);
+
+    /// @notice Thrown when NodeKey(owner, node) is not signed by the node's key.
+    error StakeManager_NotSignedByNode(address node, address recovered);
+
+    /// @notice Thrown when a verifier's account is given node keys.
+    error StakeManager_IsVerifierAccount(uint32 id);
+
+    /// @notice Thrown when an account with node keys is admitted as a verifier.
+    error StakeManager_IsNodeAccount(uint32 id);
+
+    /// @notice Thrown when a verifier is admitted that is, or retired that is not.
+    error StakeManager_WrongVerifierState(uint32 id, bool isVerifier);
+
+    /// @notice Thrown when more is unbonded than is staked.
+    error StakeManager_StakeTooLow(uint32 id, uint64 stakeUnits, uint64 units);
+
+    /// @notice Thrown when stake is withdrawn before its time.
+    error StakeManager_StillUnbonding(uint32 id, uint256 time, uint256 endsAt);
+
+    /// @notice Thrown when nothing can be withdrawn: nothing is unbonding, or all of it is locked.
+    error StakeManager_NothingToWithdraw(uint32 id, uint64 unbondingUnits, uint64 lockedUnits);
+
+    /// @notice Thrown when more is unlocked or slashed than is locked.
+    error StakeManager_NotLocked(uint32 id, uint64 lockedUnits, uint64 units);
+
+    // ---------------------------------------------------------------- owners
+
+    /// @notice Makes an account, one an owner. Ids count from 1.
+    function register(address payout) external returns (uint32 id);
+
+    /// @notice Adds a node's key to the caller's account, for ever.
+    /// @param signature by the node's key over NodeKey(owner, node)
+    function addNodeKey(address node, bytes calldata signature) external;
+
+    /// @notice Changes where claims go to, after PAYOUT_DELAY.
+    function setPayout(address payout) external;
+
+    /// @notice Moves stake into unbonding; the clock restarts for all of it.
+    function unbond(uint64 units) external;
+
+    /// @notice Pays out what has unbonded, less what is locked beyond the remaining stake.
+    function withdrawStake(address to) external;
+
+    // ---------------------------------------------------------------- anyone
+
+    /// @notice Adds the caller's `units` to anybody's stake.
+    function stake(uint32 id, uint64 units) external;
+
+    // ---------------------------------------------------------------- governor
+
+    /// @notice Admits an account without node keys as a verifier that signs with `key`.
+    function admitVerifier(uint32 id, address key) external;
+
+    function retireVerifier(uint32 id) external;
+
+    // ---------------------------------------------------------------- court
+
+    /// @notice Locks at most what is staked or unbonding and free.
+    function lock(uint32 id, uint64 units) external returns (uint64 lockedUnits);
+
+    function unlock(uint32 id, uint64 units) external;
+
+    /// @notice Takes `units` that were locked: first `refundUnits` to the escrow, then `rewardUnits` to the stake of
+    /// each of `rewarded` as far as it reaches, the rest to the sink.
+    function slash(uint32 id, uint64 units, uint64 refundUnits, uint32[] calldata rewarded, uint64 rewardUnits) external;
+
+    // ---------------------------------------------------------------- views
+
+    function operators(uint32 id) external view returns (Operator memory);
+    function operatorIdOf(address owner) external view returns (uint32);
+
+    /// @notice Account that a node's key belongs to; 0: none.
+    function operatorOf(address node) external view returns (uint32);
+
+    /// @notice Account whose present verifier key this is; 0: none.
+    function verifierOf(address key) external view returns (uint32);
+    function ownerOf(uint32 id) external view returns (address);
+
+    /// @notice Where claims go to now; zero for an unknown account.
+    function payoutOf(uint32 id) external view returns (address);
+    function stakeOf(uint32 id) external view returns (uint64);
+
+    /// @notice Stake that counts in cases: of an admitted verifier, if it is MIN_VERIFIER_STAKE or more.
+    function activeStakeAt(uint32 id, uint256 blockNumber) external view returns (uint64);
+    function totalActiveStakeAt(uint256 blockNumber) external view returns (uint64);
+
+    /// @notice Tokens owed, in base units: all stake, unbonding or not.
+    function held() external view returns (uint256);
+
+    /// @notice Tokens beyond what is owed, in base units.
+    function donated() external view returns (uint256);
+
+    function domainSeparator() external view returns (bytes32);
+    function hashNodeKey(address owner, address node) external view returns (bytes32);
+    function lastId() external view returns (uint32);
+    function totalUnits() external view returns (uint64);
+
+    function TOKEN() external view returns (address);
+    function GOVERNOR() external view returns (address);
+    function ESCROW() external view returns (address);
+    function COURT() external view returns (address);
+    function SINK() external view returns (address);
+    function UNIT() external view returns (uint256);
+    function UNBOND() external view returns (uint256);
+    function PAYOUT_DELAY() external view returns (uint256);
+    function MIN_VERIFIER_STAKE() external view returns (uint256);
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {SettlerBond} from "./Types.sol";
+
+/// @notice Bounds what is charged in any span of one window by the settler's bond. Two buckets of a window's length:
+/// every such span lies in two neighbouring buckets, and two neighbours together never exceed the bond.
+library ChargeWindow {
+    /// @notice Thrown when a charge would take the two buckets above the settler's bond.
+    error ChargeWindow_AboveBond(uint256 spentUnits, uint256 sumUnits, uint256 bondUnits);
+
+    function spend(SettlerBond storage self, uint256 sumUnits, uint256 window) internal {
+        SettlerBond memory bond = self;
+        roll(bond, window);
+        uint256 spentUnits = uint256(bond.spentPreviousUnits) + bond.spentCurrentUnits;
+        if (spentUnits + sumUnits > bond.bondUnits) {
+            revert ChargeWindow_AboveBond(spentUnits, sumUnits, bond.bondUnits);
+        }
+        self.bucketStart = bond.bucketStart;
+        self.spentPreviousUnits = bond.spentPreviousUnits;
+        self.spentCurrentUnits = uint64(bond.spentCurrentUnits + sumUnits);
+    }
+
+    /// @dev Moves the buckets on to the present.
+    function roll(SettlerBond memory bond, uint256 window) private view {
+        if (block.timestamp >= bond.bucketStart + 2 * window) {
+            bond.spentPreviousUnits = 0;
+            bond.spentCurrentUnits = 0;
+            bond.bucketStart = uint32(block.timestamp);
+        } else if (block.timestamp >= bond.bucketStart + window) {
+            bond.spentPreviousUnits = bond.spentCurrentUnits;
+            bond.spentCurrentUnits = 0;
+            bond.bucketStart += uint32(window);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+
+/// @notice The epoch's tree (SPEC section 4): leaves in the order of the rows, neighbours paired from the left, an odd
+/// last node promoted unchanged. Leaves hash 96 bytes and inner nodes 64, so one is never read as the other.
+library Merkle {
+    /// @notice Thrown when a position lies outside the tree.
+    error Merkle_IndexOutOfRange(uint256 index, uint256 count);
+
+    /// @notice Thrown when a proof has not exactly the siblings that its position asks for.
+    error Merkle_WrongProofLength(uint256 needed, uint256 given);
+
+    function laneKey(address requester, address signer) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(requester, signer));
+    }
+
+    function leaf(bytes32 key, uint32 operatorId, uint64 amountUnits, bytes32 digest) internal pure returns (bytes32) {
+        return keccak256(abi.encode(key, uint256(operatorId) << 64 | amountUnits, digest));
+    }
+
+    /// @notice Root of `nodes`, which are overwritten level by level. No nodes: zero.
+    function root(bytes32[] memory nodes) internal pure returns (bytes32) {
+        if (nodes.length == 0) return bytes32(0);
+        // The first `width` words of the array are the level; parent i lies where node i lay.
+        assembly ("memory-safe") {
+            let base := add(nodes, 0x20)
+            for { let width := mload(nodes) } gt(width, 1) {} {
+                let pairsEnd := add(base, shl(6, shr(1, width)))
+                let parent := base
+                for { let pair := base } lt(pair, pairsEnd) { pair := add(pair, 0x40) } {
+                    mstore(parent, keccak256(pair, 0x40))
+                    parent := add(parent, 0x20)
+                }
+                if and(width, 1) { mstore(parent, mload(pairsEnd)) }
+                width := shr(1, add(width, 1))
+            }
+        }
+        return nodes[0];
+    }
+
+    /// @notice Root that a proof leads to, from `node` at position `index` of `count` leaves.
+    function rootFromProof(bytes32 node, uint256 index, uint256 count, bytes32[] calldata siblings)
+        internal
+        pure
+        returns (bytes32)
+    {
+        if (index >= count) revert Merkle_IndexOutOfRange(index, count);
+        uint256 used = 0;
+        for (uint256 width = count; width > 1; width = (width + 1) / 2) {
+            bool promoted = index % 2 == 0 && index + 1 == width;
+            if (!promoted) {
+                if (used == siblings.length) revert Merkle_WrongProofLength(used + 1, siblings.length);
+                bytes32 sibling = siblings[used++];
+                node = index % 2 == 0
+                    ? Hashes.efficientKeccak256(node, sibling)
+                    : Hashes.efficientKeccak256(sibling, node);
+            }
+            index /= 2;
+        }
+        if (used != siblings.length) revert Merkle_WrongProofLength(used, siblings.length);
+        return node;
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Commitment, Order, Terms, Verdict} from "./Types.sol";
+
+/// @notice EIP-712 struct hashes of what people sign, and the two hashes that hide an answer (SPEC section 3).
+library TypedData {
+    string internal constant NAME = "Assay";
+    string internal constant VERSION = "1";
+
+    bytes32 internal constant TERMS_TYPEHASH = keccak256(
+        "Terms(bytes32 workloadId,bytes32 inputHash,bytes32 paramsHash,uint8 comparator,uint8 copies,uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)"
+    );
+    bytes32 internal constant ORDER_TYPEHASH = keccak256(
+        "Order(address requester,uint64 spendCap,Terms terms)Terms(bytes32 workloadId,bytes32 inputHash,bytes32 paramsHash,uint8 comparator,uint8 copies,uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)"
+    );
+    bytes32 internal constant COMMITMENT_TYPEHASH =
+        keccak256("Commitment(bytes32 orderId,address node,bytes32 outputHash,bytes32 traceCommit,uint32 units)");
+    bytes32 internal constant VERDICT_TYPEHASH =
+        keccak256("Verdict(bytes32 commitmentDigest,address verifier,bytes32 answerCommit)");
+    bytes32 internal constant NODE_KEY_TYPEHASH = keccak256("NodeKey(address owner,address node)");
+
+    function hashTerms(Terms memory terms) internal pure returns (bytes32) {
+        return keccak256(abi.encode(TERMS_TYPEHASH, terms));
+    }
+
+    function hashOrder(address requester, uint64 spendCap, bytes32 termsHash) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ORDER_TYPEHASH, requester, spendCap, termsHash));
+    }
+
+    function hashOrder(Order memory order) internal pure returns (bytes32) {
+        return hashOrder(order.requester, order.spendCap, hashTerms(order.terms));
+    }
+
+    function hashCommitment(Commitment memory commitment) internal pure returns (bytes32) {
+        return keccak256(abi.encode(COMMITMENT_TYPEHASH, commitment));
+    }
+
+    function hashVerdict(Verdict memory verdict) internal pure returns (bytes32) {
+        return keccak256(abi.encode(VERDICT_TYPEHASH, verdict));
+    }
+
+    function hashNodeKey(address owner, address node) internal pure returns (bytes32) {
+        return keccak256(abi.encode(NODE_KEY_TYPEHASH, owner, node));
+    }
+
+    /// @notice What a node's commitment shows of its trace.
+    function traceCommit(bytes32 traceHash, bytes32 orderId, address node) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(traceHash, orderId, node));
+    }
+
+    /// @notice What a verifier's verdict shows of its answer before it is opened; bound to job and verifier.
+    function answerCommit(
+        bytes32 traceHash,
+        bytes32 outputHash,
+        uint32 units,
+        bytes32 commitmentDigest,
+        address verifier
+    ) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(traceHash, outputHash, units, commitmentDigest, verifier));
+    }
+
+    /// @notice Two opened answers are the same iff their keys are.
+    function answerKey(bytes32 traceHash, bytes32 outputHash, uint32 units) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(traceHash, outputHash, units));
+    }
+}

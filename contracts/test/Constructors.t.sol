@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {JobEscrow} from "src/JobEscrow.sol";
+import {SlashingCourt} from "src/SlashingCourt.sol";
+import {StakeManager} from "src/StakeManager.sol";
+import {IJobEscrow} from "src/interfaces/IJobEscrow.sol";
+import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
+import {IStakeManager} from "src/interfaces/IStakeManager.sol";
+import {Network} from "./utils/Network.sol";
+import {vm} from "./utils/Vm.sol";
+
+/// @notice The windows fit into each other, strictly, or nothing is deployed. Covers: A10.
+contract ConstructorsTest is Network {
+    function test_escrow_refusesWindowsThatDoNotFit() public {
+        IJobEscrow.Params memory params = escrowParams(address(1), address(2));
+        params.settleWait = params.epochMax + params.checkWait;
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_SettleWaitTooShort.selector, 100, 100));
+        new JobEscrow(params);
+
+        params = escrowParams(address(1), address(2));
+        params.notice = params.orderTtl + params.epochMax + params.settleWait;
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_NoticeTooShort.selector, 480, 480));
+        new JobEscrow(params);
+    }
+
+    function test_escrow_refusesMissingParams() public {
+        IJobEscrow.Params memory params = escrowParams(address(1), address(2));
+        params.treasury = address(0);
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_MissingParam.selector));
+        new JobEscrow(params);
+        params = escrowParams(address(1), address(2));
+        params.feeBps = 10_001;
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_FeeAboveOne.selector, 10_001));
+        new JobEscrow(params);
+    }
+
+    function test_stakes_refusesMissingParams() public {
+        IStakeManager.Params memory params = stakeParams(address(1), address(2));
+        params.sink = address(0);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_MissingParam.selector));
+        new StakeManager(params);
+    }
+
+    function test_court_refusesAnotherWiring() public {
+        vm.expectRevert(abi.encodeWithSelector(ISlashingCourt.SlashingCourt_Miswired.selector));
+        new SlashingCourt(courtParams(address(escrow), address(stakes)));
+    }
+
+    function test_court_refusesACaseLongerThanSettlementWaits() public {
+        // settleWait 300 against 60 + 40 + 2 * commit + 10
+        expectCourtRefusal(
+            95, 400, UNBOND, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_SettleWaitTooShort.selector, 300, 300)
+        );
+    }
+
+    function test_court_refusesACaseWindowBelowSettleWait() public {
+        expectCourtRefusal(
+            15, 299, UNBOND, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_CaseWindowTooShort.selector, 299, 300)
+        );
+    }
+
+    function test_court_refusesUnbondingBelowTheLongestCase() public {
+        // 400 + 2 * 15 + 10 + 300
+        expectCourtRefusal(
+            15, 400, 740, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_UnbondTooShort.selector, 740, 740)
+        );
+    }
+
+    function expectCourtRefusal(uint256 commitWindow, uint256 caseWindow, uint256 unbond, bytes memory refusal)
+        private
+    {
+        uint256 nonce = vm.getNonce(address(this));
+        address escrowAt = vm.computeCreateAddress(address(this), nonce);
+        address stakesAt = vm.computeCreateAddress(address(this), nonce + 1);
+        address courtAt = vm.computeCreateAddress(address(this), nonce + 2);
+        IStakeManager.Params memory stakeParams_ = stakeParams(escrowAt, courtAt);
+        stakeParams_.unbond = unbond;
+        ISlashingCourt.Params memory courtParams_ = courtParams(escrowAt, stakesAt);
+        (courtParams_.commitWindow, courtParams_.caseWindow) = (commitWindow, caseWindow);
+        new JobEscrow(escrowParams(stakesAt, courtAt));
+        new StakeManager(stakeParams_);
+        vm.expectRevert(refusal);
+        new SlashingCourt(courtParams_);
+    }
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IStakeManager} from "src/interfaces/IStakeManager.sol";
+import {Network} from "../utils/Network.sol";
+import {vm} from "../utils/Vm.sol";
+
+/// @notice Branches of StakeManager.tree.
+contract StakeManagerTest is Network {
+    address private owner = addressOf("owner");
+    address private node = addressOf("node");
+    address private verifierKey = addressOf("verifier key");
+    uint32 private id;
+
+    function setUp() public override {
+        super.setUp();
+        id = registerOperator("owner", STAKE);
+    }
+
+    // ---------------------------------------------------------------- accounts and keys
+
+    function test_register_countsFromOneAndOncePerOwner() public {
+        vm.assertEq(id, 1);
+        vm.assertEq(stakes.ownerOf(1), owner);
+        vm.prank(owner);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_AlreadyRegistered.selector, owner, 1));
+        stakes.register(owner);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_ZeroPayout.selector));
+        stakes.register(address(0));
+    }
+
+    function test_addNodeKey_takesTheNodesOwnSignature() public {
+        addNode();
+        vm.assertEq(stakes.operatorOf(node), id);
+    }
+
+    /// @notice A key cannot be squatted: it has to sign for the owner that adds it.
+    function test_addNodeKey_refusesAnotherSignature() public {
+        bytes memory signature = sign("node", stakes.hashNodeKey(addressOf("thief"), node));
+        vm.prank(owner);
+        vm.expectPartialRevert(IStakeManager.StakeManager_NotSignedByNode.selector);
+        stakes.addNodeKey(node, signature);
+    }
+
+    function test_addNodeKey_refusesAKeyUsedBefore() public {
+        addNode();
+        registerOperator("other", 0);
+        bytes memory signature = sign("node", stakes.hashNodeKey(addressOf("other"), node));
+        vm.prank(addressOf("other"));
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_KeyUsed.selector, node));
+        stakes.addNodeKey(node, signature);
+        admit();
+        vm.prank(governor);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_KeyUsed.selector, node));
+        stakes.admitVerifier(2, node);
+    }
+
+    /// @notice An account is a node operator's or a verifier's, never both.
+    function test_accounts_haveOneKind() public {
+        addNode();
+        vm.prank(governor);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_IsNodeAccount.selector, id));
+        stakes.admitVerifier(id, verifierKey);
+
+        uint32 verifier = admit();
+        vm.prank(governor);
+        stakes.retireVerifier(verifier);
+        vm.prank(addressOf("verifier"));
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_IsVerifierAccount.selector, verifier));
+        stakes.addNodeKey(addressOf("another node"), "");
+    }
+
+    function test_setPayout_countsAfterTheDelay() public {
+        vm.prank(owner);
+        stakes.setPayout(addressOf("cold"));
+        pass(59);
+        vm.assertEq(stakes.payoutOf(id), owner);
+        pass(1);
+        vm.assertEq(stakes.payoutOf(id), addressOf("cold"));
+        vm.prank(owner);
+        stakes.setPayout(addressOf("colder"));
+        vm.assertEq(stakes.payoutOf(id), addressOf("cold"));
+    }
+
+    // ---------------------------------------------------------------- stake
+
+    /// @notice Covers: A10, A11. Stake leaves UNBOND after the last unbonding, never sooner.
+    function testFuzz_withdrawStake_onlyAfterUnbond(uint256 waited) public {
+        waited %= 2 * UNBOND;
+        vm.prank(owner);
+        stakes.unbond(STAKE);
+        pass(waited);
+        if (waited < UNBOND) vm.expectPartialRevert(IStakeManager.StakeManager_StillUnbonding.selector);
+        vm.prank(owner);
+        stakes.withdrawStake(owner);
+        vm.assertEq(token.balanceOf(owner), waited < UNBOND ? 0 : STAKE * UNIT);
+        assertConserved();
+    }
+
+    function test_unbond_restartsTheClockForAll() public {
+        vm.startPrank(owner);
+        stakes.unbond(STAKE / 2);
+        pass(UNBOND - 1);
+        stakes.unbond(1);
+        pass(1);
+        vm.expectPartialRevert(IStakeManager.StakeManager_StillUnbonding.selector);
+        stakes.withdrawStake(owner);
+        vm.expectPartialRevert(IStakeManager.StakeManager_StakeTooLow.selector);
+        stakes.unbond(STAKE);
+    }
+
+    function test_withdrawStake_leavesWhatIsLocked() public {
+        vm.prank(owner);
+        stakes.unbond(STAKE - 10);
+        vm.prank(address(court));
+        stakes.lock(id, 100);
+        pass(UNBOND);
+        vm.startPrank(owner);
+        stakes.withdrawStake(owner);
+        vm.assertEq(token.balanceOf(owner), (STAKE - 100) * UNIT);
+        vm.expectPartialRevert(IStakeManager.StakeManager_NothingToWithdraw.selector);
+        stakes.withdrawStake(owner);
+    }
+
+    // ---------------------------------------------------------------- the court's
+
+    function test_court_aloneLocksAndSlashes() public {
+        bytes memory refusal = abi.encodeWithSelector(IStakeManager.StakeManager_NotCourt.selector, governor);
+        vm.startPrank(governor);
+        vm.expectRevert(refusal);
+        stakes.lock(id, 1);
+        vm.expectRevert(refusal);
+        stakes.unlock(id, 1);
+        vm.expectRevert(refusal);
+        stakes.slash(id, 1, 0, new uint32[](0), 0);
+    }
+
+    function test_governor_aloneAdmits() public {
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_NotGovernor.selector, address(this)));
+        stakes.admitVerifier(id, verifierKey);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_NotGovernor.selector, address(this)));
+        stakes.retireVerifier(id);
+    }
+
+    function test_lock_takesAtMostWhatIsFree() public {
+        vm.startPrank(address(court));
+        vm.assertEq(stakes.lock(id, STAKE - 1), STAKE - 1);
+        vm.assertEq(stakes.lock(id, 5), 1);
+        vm.expectPartialRevert(IStakeManager.StakeManager_NotLocked.selector);
+        stakes.unlock(id, STAKE + 1);
+    }
+
+    /// @notice Refund first, then rewards, then the sink; from stake first, then from what is unbonding; never more
+    /// than was locked, and every unit goes somewhere.
+    function testFuzz_slash_sharesOut(uint64 unbonding, uint64 units, uint64 refundUnits, uint64 rewardUnits) public {
+        unbonding %= STAKE + 1;
+        units %= STAKE + 1;
+        refundUnits %= 2 * STAKE;
+        rewardUnits %= STAKE;
+        uint32[] memory rewarded = new uint32[](2);
+        (rewarded[0], rewarded[1]) = (admit(), registerOperator("second", 0));
+        vm.prank(owner);
+        stakes.unbond(unbonding);
+        uint64 before = stakes.stakeOf(rewarded[0]);
+
+        vm.startPrank(address(court));
+        stakes.lock(id, units);
+        stakes.slash(id, units, refundUnits, rewarded, rewardUnits);
+        vm.stopPrank();
+
+        uint64 refunded = min(refundUnits, units);
+        uint64 first = min(rewardUnits, units - refunded);
+        uint64 second = min(rewardUnits, units - refunded - first);
+        vm.assertEq(token.balanceOf(address(escrow)), (uint256(BOND) + refunded) * UNIT, "refund");
+        vm.assertEq(stakes.stakeOf(rewarded[0]) - before, first, "first reward");
+        vm.assertEq(stakes.stakeOf(rewarded[1]), second, "second reward");
+        vm.assertEq(token.balanceOf(sink), uint256(units - refunded - first - second) * UNIT, "sink");
+        IStakeManager.Operator memory slashed = stakes.operators(id);
+        vm.assertEq(slashed.stakeUnits + slashed.unbondingUnits, STAKE - units, "stake left");
+        vm.assertEq(slashed.stakeUnits, STAKE - unbonding - min(units, STAKE - unbonding), "stake first");
+        vm.assertEq(token.balanceOf(address(stakes)), stakes.held(), "conserved");
+    }
+
+    function test_slash_refusesMoreThanIsLocked() public {
+        vm.startPrank(address(court));
+        stakes.lock(id, 5);
+        vm.expectPartialRevert(IStakeManager.StakeManager_NotLocked.selector);
+        stakes.slash(id, 6, 0, new uint32[](0), 0);
+    }
+
+    // ---------------------------------------------------------------- verifiers
+
+    function test_activeStake_followsAdmissionAndStake() public {
+        uint32 verifier = admit();
+        vm.assertEq(active(verifier), STAKE);
+        vm.prank(addressOf("verifier"));
+        stakes.unbond(STAKE - 1e9 + 1);
+        vm.assertEq(active(verifier), 0);
+        pay(address(this), 1);
+        token.approve(address(stakes), type(uint256).max);
+        stakes.stake(verifier, 1);
+        vm.assertEq(active(verifier), 1e9);
+        vm.prank(governor);
+        stakes.retireVerifier(verifier);
+        vm.assertEq(active(verifier), 0);
+    }
+
+    /// @notice What counts is fixed by the block: later changes do not touch it.
+    function testFuzz_activeStakeAt_isASnapshot(uint256 seed) public {
+        uint32 verifier = admit();
+        uint32 second = registerOperator("second", STAKE);
+        vm.prank(governor);
+        stakes.admitVerifier(second, addressOf("second key"));
+        uint256[10] memory blocks;
+        uint64[10] memory totals;
+        for (uint256 i = 0; i < blocks.length; ++i) {
+            uint64 units = uint64(uint256(keccak256(abi.encode(seed, i))) % (STAKE / 4));
+            bool first = uint256(keccak256(abi.encode(seed, i, "who"))) % 2 == 0;
+            if (stakes.stakeOf(first ? verifier : second) < units) continue;
+            vm.prank(addressOf(first ? "verifier" : "second"));
+            stakes.unbond(units);
+            blocks[i] = vm.getBlockNumber();
+            totals[i] = active(verifier) + active(second);
+            pass(30);
+        }
+        for (uint256 i = 0; i < blocks.length; ++i) {
+            if (blocks[i] != 0) vm.assertEq(stakes.totalActiveStakeAt(blocks[i]), totals[i]);
+        }
+    }
+
+    function test_verifierKey_isReplacedByANewAdmission() public {
+        uint32 verifier = admit();
+        vm.startPrank(governor);
+        vm.expectPartialRevert(IStakeManager.StakeManager_WrongVerifierState.selector);
+        stakes.admitVerifier(verifier, addressOf("new key"));
+        stakes.retireVerifier(verifier);
+        vm.expectPartialRevert(IStakeManager.StakeManager_KeyUsed.selector);
+        stakes.admitVerifier(verifier, verifierKey);
+        stakes.admitVerifier(verifier, addressOf("new key"));
+        vm.assertEq(stakes.verifierOf(verifierKey), 0);
+        vm.assertEq(stakes.verifierOf(addressOf("new key")), verifier);
+    }
+
+    // ---------------------------------------------------------------- helpers
+
+    function addNode() private {
+        bytes memory signature = sign("node", stakes.hashNodeKey(owner, node));
+        vm.prank(owner);
+        stakes.addNodeKey(node, signature);
+    }
+
+    function admit() private returns (uint32 verifier) {
+        verifier = registerOperator("verifier", STAKE);
+        vm.prank(governor);
+        stakes.admitVerifier(verifier, verifierKey);
+    }
+
+    function active(uint32 verifier) private view returns (uint64) {
+        return stakes.activeStakeAt(verifier, vm.getBlockNumber());
+    }
+
+    function min(uint64 a, uint64 b) private pure returns (uint64) {
+        return a < b ? a : b;
+    }
+}
