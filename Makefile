@@ -1,5 +1,6 @@
 # Assay. `make` lists the targets.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,17 +32,29 @@ demo: $(VENV)/run  ## the main job end to end on embedded parts: jobs, checks, a
 	@$(BIN)/assay models pull smollm2-135m
 	@$(BIN)/assay demo $(DEMO)
 
-test: $(VENV)/dev contracts/node_modules/.installed check forge-test  ## everything: forge, pytest, end to end on py-evm and on Anvil
+test: check forge-test  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
 	@$(BIN)/assay models pull smollm2-135m
-	@$(BIN)/python -m pytest -q tests --durations=10
+	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
+	@$(BIN)/python -m pytest -q -n 2 tests/integration tests/attacks tests/gpu
+	@$(BIN)/python -m pytest -q tests/e2e
 
 check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under a minute)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q .
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 12
+	@$(MAKE) --no-print-directory -j2 -Otarget lint types unit
+
+.PHONY: lint types unit
+lint:
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format --check -q .
+	@$(BIN)/lint-imports --no-logo | grep -vE 'KEPT|^-|^$$|Analyzed'
 	@cd contracts && $(FORGE) fmt --check
 	@$(BIN)/python contracts/tools/export_artifacts.py --check
 	@$(BIN)/python -m contracts.vectors.make --check
+	@echo "lint, import rules, formats, artifacts, vectors: ok"
+
+types:
+	@$(BIN)/mypy --no-error-summary
+	@echo "types: ok"
+
+unit:
 	@$(BIN)/python -m pytest -q tests/unit -m 'not model'
 
 FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forge-*/bin/forge)))

@@ -19,7 +19,6 @@ from contracts.protocol.manifest import Manifest
 
 serve_app = typer.Typer(help="Runs the coordinator.")
 workloads_app = typer.Typer(help="What the coordinator offers.", no_args_is_help=True)
-_console = Console()
 _LEASES = LeaseTimes()
 
 Home = Annotated[Path, typer.Option(envvar="ASSAY_HOME", help="folder of database, blobs and keys")]
@@ -61,7 +60,7 @@ def offer(
     workload_id = offer_workload(
         open_database(home), parsed, fixed_price=fixed_price, unit_price=unit_price, max_units=max_units
     )
-    _console.print(f"offered {parsed.model} as {workload_id}: {fixed_price} + {unit_price} units a {parsed.unit}")
+    Console().print(f"offered {parsed.model} as {workload_id}: {fixed_price} + {unit_price} units a {parsed.unit}")
 
 
 @workloads_app.command("list")
@@ -72,4 +71,4 @@ def list_offers(home: Home) -> None:
         for o in all_offers(session):
             prices = (str(o.fixed_price), str(o.unit_price), str(o.max_units))
             table.add_row(o.workload_id, o.manifest.model, *prices, o.manifest.unit)
-    _console.print(table)
+    Console().print(table)

@@ -19,7 +19,6 @@ from contracts.protocol.wire import OrderView
 
 jobs_app = typer.Typer(help="Orders inference and shows what it cost.", no_args_is_help=True)
 wallet_app = typer.Typer(help="Moves tokens into lanes and out of them.", no_args_is_help=True)
-_console = Console()
 
 Home = Annotated[Path, typer.Option(envvar="ASSAY_HOME", help="folder with the key file requester.json")]
 Backend = Annotated[str, typer.Option(envvar="ASSAY_BACKEND", help="URL of the coordinator")]
@@ -45,7 +44,7 @@ def submit(
     with client:
         view = client.submit(prompt, workload, max_new_tokens)
         most = scale.show(view.order.terms.max_price)
-        _console.print(f"order {view.order_id} is {view.state}; it costs at most {most}", soft_wrap=True)
+        Console().print(f"order {view.order_id} is {view.state}; it costs at most {most}", soft_wrap=True)
         if wait:
             _show(client, client.wait(view.order_id), scale)
 
@@ -74,7 +73,7 @@ def list_orders(home: Home, deployment: DeploymentFile, backend: Backend = _BACK
             price = "" if view.amount_units is None else scale.show(client.verify_price(view))
             terms = view.order.terms
             table.add_row(view.order_id, view.state, price, scale.show(terms.max_price), _time(terms.deadline))
-    _console.print(table)
+    Console().print(table)
 
 
 @wallet_app.command("deposit")
@@ -155,9 +154,9 @@ def _show(client: AssayClient, view: OrderView, scale: TokenScale) -> None:
         table.add_row("node", view.commitment.node)
     if view.receipt is not None:
         table.add_row("receipt", f"row {view.receipt.index} of epoch {view.receipt.epoch_id}")
-    _console.print(table)
+    Console().print(table)
     if view.commitment is not None:
-        _console.print(client.output(view).text, markup=False)
+        Console().print(client.output(view).text, markup=False)
 
 
 def _print_lanes(found: list[LaneState], scale: TokenScale) -> None:
@@ -167,7 +166,7 @@ def _print_lanes(found: list[LaneState], scale: TokenScale) -> None:
         window = "" if ripe is None or until is None else f"{_time(ripe)} to {_time(until)}"
         expires = _time(lane.expiry) if lane.expiry else "never"
         table.add_row(lane.signer, scale.show(lane.balance), scale.show(lane.charged), expires, window)
-    _console.print(table)
+    Console().print(table)
 
 
 def _time(seconds: int) -> str:

@@ -34,7 +34,7 @@ _STAGES = (
 @demo_app.command()
 def demo(
     chain: Annotated[str, typer.Option(help="embedded (py-evm) or anvil")] = "embedded",
-    jobs: Annotated[int, typer.Option(min=1, help="how many jobs are ordered; a few more if the cheat had few")] = 56,
+    jobs: Annotated[int, typer.Option(min=1, help="how many jobs are ordered; a few more if the cheat had few")] = 48,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the report to this file")] = None,
     keep: Annotated[Path | None, typer.Option(help="an empty folder to work in, kept with all logs")] = None,
     models: Annotated[Path | None, typer.Option(help="folder that `assay models pull` fills")] = None,

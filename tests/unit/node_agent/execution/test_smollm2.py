@@ -16,6 +16,8 @@ from node_agent.execution.float_engine import FloatEngine
 from node_agent.execution.llama import Llama
 from node_agent.execution.model_files import ModelFiles
 
+pytestmark = pytest.mark.model
+
 PROMPTS = ["What is the capital of France?", "Count from 1 to 9.", "Écris un haïku 🌸 about 2026."]
 TEXTS = [
     "Hello, world! It's 12345 o'clock, isn't it?",
