@@ -79,10 +79,14 @@ class FloatEngine:
 
         Raises:
             EngineMismatch, ModelDigestMismatch, NumericClassMismatch: this host is not what the manifest describes.
+            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
             UnsafeModelFormat, UnsupportedModel: the files are not what this engine computes.
         """
+        from node_agent.devices import self_test  # it runs this module's functions, so it cannot stand above
+
         where = resolve(device)
         cls._require_match(files, manifest, str(where))
+        self_test.passed(str(where))
         model = load_llama(files.weights, files.config, where)
         tokenizer = Tokenizer.from_file(str(files.tokenizer))
         return cls(model, tokenizer, manifest)

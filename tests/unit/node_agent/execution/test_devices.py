@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,6 +10,9 @@ import torch
 from node_agent.devices import numeric_class, probe, self_test
 from node_agent.execution import determinism
 from node_agent.execution.errors import NumericClassMismatch, SelfTestFailed
+from node_agent.execution.float_engine import FloatEngine
+from node_agent.execution.manifest import Manifest
+from node_agent.execution.model_files import ModelFiles
 
 
 def test_self_test_passes_and_repeats() -> None:
@@ -75,3 +79,13 @@ def test_probe_reports_memory_and_name() -> None:
     assert found.kind == "cpu"
     assert found.name
     assert found.memory_bytes > 2**28
+
+
+def test_no_engine_is_loaded_on_a_host_that_fails(
+    monkeypatch: pytest.MonkeyPatch, tiny_files: ModelFiles, make_manifest: Callable[..., Manifest]
+) -> None:
+    """Neither a node nor a verifier can sign what a failing host computed: there is no engine to ask."""
+    self_test.passed.cache_clear()
+    monkeypatch.setattr(self_test, "_ties", lambda device: self_test._require("ties", 1, 2, "x"))
+    with pytest.raises(SelfTestFailed, match="ties"):
+        FloatEngine.load(tiny_files, make_manifest(tiny_files), "cpu")
