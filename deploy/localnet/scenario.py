@@ -184,7 +184,7 @@ class Story:
     @cached_property
     def cheat_address(self) -> str:
         """The cheat's hot key."""
-        return "0x" + str(json.loads(self.network.party(CHEAT).key("node").read_text())["address"])
+        return "0x" + str(json.loads(self.network.party(CHEAT).key("node").read_text())["address"]).lower()
 
     def _look(self) -> None:
         self.orders = [view for signer in self.requesters.values() for view in self._orders_of(signer.address)]
