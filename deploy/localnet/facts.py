@@ -69,8 +69,8 @@ class Facts:
 
     @property
     def epochs_with_jobs(self) -> int:
-        """Epochs that carried rows."""
-        return sum(epoch.count > 0 for epoch in self.history.epochs.values())
+        """Epochs that carried jobs, not only the pay of checks."""
+        return len({row.job.epoch_id for row in self.rows})
 
     def rates_of(self, operator_id: int) -> list[float]:
         """The least check rate of each of an operator's jobs, for people to read."""

@@ -37,7 +37,9 @@ VERIFIER_STAKE_UNITS = 5 * TOKEN_UNITS
 LANE_UNITS = 3 * TOKEN_UNITS
 TREASURY_LANE_UNITS = TOKEN_UNITS
 SETTLER_BOND_UNITS = 20 * TOKEN_UNITS
-EPOCH_S = 25
+EPOCH_S = 14
+JOB_EPOCHS = 3
+"""The jobs are spread over at least so many epochs: a further part is ordered only once the last part has a root."""
 CONFIRMATIONS = 1
 OPEN_ORDERS = 10
 CHEAT_JOBS = 14
@@ -174,8 +176,10 @@ class Story:
     def _more(self, asked: int) -> int:
         """How many orders to submit now: a few stay open, and some are added while the cheat has had too few."""
         waiting = sum(view.state in ("queued", "leased") for view in self.orders)
+        rooted = len({view.receipt.epoch_id for view in self.orders if view.receipt})
+        part = -(-self.jobs * (1 + rooted) // JOB_EPOCHS)
         if asked < self.jobs:
-            return min(OPEN_ORDERS - waiting, self.jobs - asked)
+            return max(0, min(OPEN_ORDERS - waiting, min(part, self.jobs) - asked))
         cheated = sum(view.node == self.cheat_address for view in self.orders)
         if cheated >= CHEAT_JOBS or waiting or asked >= self.jobs + MOST_EXTRA_JOBS:
             return 0

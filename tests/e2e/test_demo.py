@@ -39,7 +39,7 @@ def test_the_main_job_end_to_end(chain: str, tmp_path: Path) -> None:
     assert report["chain"] == chain
     assert sum(report["jobs"].values()) == JOBS
     assert report["jobs"].get("expired", 0) == report["jobs"].get("skipped", 0) == 0
-    assert report["epochs"] >= 3 or chain == "anvil"
+    assert report["epochs"] >= 3
     assert report["unexplained_wei"] == 0
     assert report["audit"]["ok"] is True
     assert report["audit"]["payments_recomputed"] >= report["jobs"]["paid"]
