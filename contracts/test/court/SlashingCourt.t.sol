@@ -117,7 +117,7 @@ contract SlashingCourtTest is Network {
         assertConserved();
     }
 
-    /// @notice Guilty iff trace, output or units differ. Covers: A53, A55.
+    /// @notice Guilty iff trace, output or units differ. Covers: A55.
     function test_anyDifference_isGuilty() public {
         Answer[3] memory spoofed = [right, right, right];
         spoofed[0].traceHash = keccak256("spoofed");
@@ -322,7 +322,7 @@ contract SlashingCourtTest is Network {
         expectPartialRefusal(ISlashingCourt.SlashingCourt_WrongRequester.selector);
     }
 
-    /// @notice Covers: A09. Only equality can be slashed.
+    /// @notice Only equality can be slashed.
     function test_openCase_refusesANativeComparator() public {
         order.terms.comparator = 2;
         commit(right);

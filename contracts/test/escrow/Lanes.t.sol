@@ -166,7 +166,7 @@ contract LanesTest is Network {
         assertConserved();
     }
 
-    /// @notice Covers: A28. Nobody but the requester moves a lane's money out, whatever role it has.
+    /// @notice Nobody but the requester moves a lane's money out, whatever role it has.
     function test_withdraw_isTheRequestersOnly() public {
         fund(alice, alice, 100);
         vm.prank(alice);

@@ -146,7 +146,7 @@ def test_invalid_fields_are_named(http: TestClient, path: str, value: object, sh
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 30_000, b'{"order":' * 7_000])
 def test_bodies_that_are_no_json(http: TestClient, body: bytes) -> None:
-    """Protects the process from what is not JSON, or endlessly deep. Covers: A52"""
+    """Protects the process from what is not JSON, or endlessly deep."""
     response = http.post("/v1/orders", content=body, headers=JSON)
     assert response.status_code in (400, 422)
     assert Problem.model_validate_json(response.content).code in ("malformed_body", "invalid_field")
@@ -154,7 +154,7 @@ def test_bodies_that_are_no_json(http: TestClient, body: bytes) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_bodies_are_bounded(world: World, http: TestClient, chunked: bool) -> None:
-    """Protects memory: bodies are counted as they come, whatever their announced length. Covers: A52"""
+    """Protects memory: bodies are counted as they come, whatever their announced length."""
 
     def body(size: int) -> Any:
         return iter([b"x" * 1000] * (size // 1000)) if chunked else b"x" * size

@@ -41,7 +41,7 @@ def test_delivery_is_acknowledged_once_it_is_kept(world: World) -> None:
     ],
 )
 def test_refused_commitments(world: World, code: str, changes: dict[str, Any]) -> None:
-    """Protects requesters from charges without output or for more than was asked. Covers: A54, A55"""
+    """Protects requesters from charges without output or for more than was asked. Covers: A55"""
     order_id = lent(world)
     with pytest.raises(BackendError) as caught:
         world.services.delivery.receive(commitment_for(order_id, **changes))

@@ -29,7 +29,7 @@ def test_blob_under_its_own_hash_only(world: World) -> None:
 
 
 def test_same_order_twice_is_one(world: World) -> None:
-    """Protects requesters that retry: the same order is one order, also after its deadline. Covers: A16, A59"""
+    """Protects requesters that retry: the same order is one order, also after its deadline. Covers: A16"""
     order = signed(Order(requester=REQUESTER.address, spend_cap=180, terms=terms()))
     order_id, is_new = world.services.intake.accept(order)
     assert is_new
@@ -40,7 +40,7 @@ def test_same_order_twice_is_one(world: World) -> None:
 
 
 def test_same_order_at_the_same_time_is_one(world: World) -> None:
-    """Protects requesters whose retries overtake each other. Covers: A16, A59"""
+    """Protects requesters whose retries overtake each other. Covers: A16"""
     order = signed(Order(requester=REQUESTER.address, spend_cap=180, terms=terms()))
     answers: list[tuple[str, bool]] = []
     threads = [threading.Thread(target=lambda: answers.append(world.services.intake.accept(order))) for _ in range(8)]

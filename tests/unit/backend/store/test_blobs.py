@@ -54,7 +54,7 @@ def test_put_and_get(tmp_path: Path) -> None:
 
 
 def test_size_limit(tmp_path: Path) -> None:
-    """Protects the disk from large bodies. Covers: A52"""
+    """Protects the disk from large bodies."""
     blobs = BlobStore(tmp_path, max_bytes=10)
     blobs.put(b"0123456789")
     with pytest.raises(BlobTooLarge, match="11 bytes"):
