@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from contracts.protocol.constants import DEVELOPMENT
-from deploy.localnet.facts import cheat_case, gather
+from deploy.localnet.facts import cheat_case, exhibit, gather
 from deploy.localnet.network import Network
 from deploy.localnet.processes import Processes
 from deploy.localnet.report import as_json, show
@@ -68,9 +68,11 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int, store: ModelS
             story.claim()
             progress.step("an auditor recomputes everything")
             audit = _audit(network)
-        facts = gather(story, network.chain(), open_source(f"{network.backend_url}/v1/log"))
+        source = open_source(f"{network.backend_url}/v1/log")
+        facts = gather(story, network.chain(), source)
         report = as_json(story, facts, audit, chain_kind=chain_kind, seconds=time.monotonic() - started)
-        show(console, story, facts, report, cheat_case(story, facts))
+        case = cheat_case(story, facts)
+        show(console, story, facts, report, (case, exhibit(facts, source, case)) if case else None)
     return report
 
 

@@ -1,5 +1,6 @@
 """What happened, read back from the chain and the published log: the numbers of the demo's report."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -174,6 +175,26 @@ def cheat_case(story: Story, facts: Facts) -> CaseFile | None:
     """A case that convicted the cheat, to be shown as a case file."""
     guilty = [case for case in facts.history.cases.values() if is_guilty(case)]
     return next((case for case in guilty if case.operator_id == story.node_accounts[CHEAT]), None)
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """What a case is about: the prompt, and what the node committed to."""
+
+    prompt: str
+    answer: str
+    units: int
+    node: str
+
+
+def exhibit(facts: Facts, source: LogSource, case: CaseFile) -> Exhibit:
+    """The job behind a case, from the published log."""
+    place = (case.epoch_id, case.index)
+    job = next(row.job for row in facts.rows if (row.job.epoch_id, row.job.row.index) == place)
+    commitment = job.commitment.commitment
+    output = json.loads(source.blob(commitment.output_hash))
+    prompt = source.blob(job.order.order.terms.input_hash).decode()
+    return Exhibit(prompt, output["text"], commitment.units, commitment.node)
 
 
 def is_guilty(case: CaseFile) -> bool:

@@ -9,8 +9,10 @@ from rich.table import Table
 from contracts.onchain.history import CaseFile
 from contracts.protocol.constants import PRODUCTION, Constants
 from contracts.protocol.hashing import to_hex
-from deploy.localnet.facts import Facts, NodeFacts, is_guilty
+from deploy.localnet.facts import Exhibit, Facts, NodeFacts, is_guilty
 from deploy.localnet.scenario import CHEAT, TOKEN_UNITS, Story
+
+CaseShown = tuple[CaseFile, Exhibit]
 
 _WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_blocks"))]
 
@@ -47,15 +49,15 @@ def outcomes(story: Story) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def show(console: Console, story: Story, facts: Facts, report: dict[str, Any], case: CaseFile | None) -> None:
+def show(console: Console, story: Story, facts: Facts, report: dict[str, Any], shown: CaseShown | None) -> None:
     """Prints the report."""
     console.print()
     console.print(_jobs(report))
     console.print(_nodes(facts))
     console.print(_verifiers(facts))
     console.print(_requesters(facts))
-    if case is not None:
-        console.print(_case(story, facts, case))
+    if shown is not None:
+        console.print(_case(story, facts, *shown))
     console.print(_constants(story))
     _last_lines(console, report)
 
@@ -122,13 +124,15 @@ def _requesters(facts: Facts) -> Table:
     return table
 
 
-def _case(story: Story, facts: Facts, case: CaseFile) -> Panel:
+def _case(story: Story, facts: Facts, case: CaseFile, shown: Exhibit) -> Panel:
     names = {account: name for name, account in {**story.node_accounts, **story.verifier_accounts}.items()}
     executed = case.executed
     opened, constants = case.opened.args, story.constants
     lines = [
         f"epoch {case.epoch_id}, row {case.index}: a job of [bold]{names[case.operator_id]}[/bold]",
-        f"committed   {to_hex(case.commitment_digest)}",
+        f"asked       {shown.prompt}",
+        f"committed   {shown.units} units answering: {_short(shown.answer)}",
+        f"            signed by {shown.node}, digest {to_hex(case.commitment_digest)[:18]}..",
         f"opened by   {names[opened['verifierId']]}, {tokens(case.penalty_units)} tokens of the node's stake locked",
         f"windows     answers committed within {constants.commit_window_s} s, "
         f"opened within {constants.reveal_window_s} s (production: {PRODUCTION.commit_window_s} s each)",
@@ -149,6 +153,11 @@ def _case(story: Story, facts: Facts, case: CaseFile) -> Panel:
         )
     count = sum(is_guilty(c) for c in facts.history.cases.values())
     return Panel("\n".join(lines), title=f"Case file (1 of {count} upheld)", title_align="left", expand=False)
+
+
+def _short(text: str, most: int = 90) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 2] + ".."
 
 
 def _constants(story: Story) -> Table:

@@ -15,8 +15,8 @@ import torch
 from node_agent.devices import numeric_class
 from node_agent.devices.probe import resolve
 from node_agent.execution import determinism
+from node_agent.execution.decoding import Trace, greedy, prefill, step
 from node_agent.execution.errors import SelfTestFailed
-from node_agent.execution.float_engine import Trace, greedy, prefill, step
 from node_agent.execution.llama import Llama, LlamaConfig
 
 REFERENCE_CONFIG = LlamaConfig(

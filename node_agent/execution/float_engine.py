@@ -12,22 +12,19 @@ positions, then one per decode step. The last token chosen is never fed back, so
 Checked by regeneration: in floats, prefill and decode differ in the last bits.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from contracts.protocol.canonical import canonical_json
-from node_agent.devices import numeric_class
+from node_agent.devices import numeric_class, self_test
 from node_agent.devices.probe import resolve
 from node_agent.execution import determinism
+from node_agent.execution.decoding import Trace, prefill, step
 from node_agent.execution.engine import Check, Execution
 from node_agent.execution.errors import (
     EngineMismatch,
@@ -35,14 +32,12 @@ from node_agent.execution.errors import (
     InvalidParams,
     ModelDigestMismatch,
     NumericClassMismatch,
-    NumericFailure,
     UnsupportedModel,
 )
-from node_agent.execution.llama import LOGIT_ROWS, KeyValueCache, Llama, LlamaConfig
+from node_agent.execution.llama import Llama, LlamaConfig
 from node_agent.execution.manifest import MAX_NEW_TOKENS, IntegerRange, Manifest, new_tokens_range
 from node_agent.execution.model_files import ModelFiles, require_safe_format
 
-TRACE_TAG = b"assay/trace/torch-float/1\n"
 SYSTEM_MESSAGE = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 _START, _END, _END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
@@ -82,8 +77,6 @@ class FloatEngine:
             SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
             UnsafeModelFormat, UnsupportedModel: the files are not what this engine computes.
         """
-        from node_agent.devices import self_test  # it runs this module's functions, so it cannot stand above
-
         where = resolve(device)
         cls._require_match(files, manifest, str(where))
         self_test.passed(str(where))
@@ -175,63 +168,6 @@ class FloatEngine:
         return tokens
 
 
-class Sink(Protocol):
-    """Hears every row of logits, in order, as (rows, V) fp32 on the host."""
-
-    def update(self, rows: NDArray[np.float32]) -> None:
-        """Take the next rows."""
-        ...
-
-
-class Trace:
-    """The trace hash under way."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256(TRACE_TAG)
-
-    def update(self, rows: NDArray[np.float32]) -> None:
-        """Take the next (rows, V) logits."""
-        self._hash.update(np.ascontiguousarray(rows, dtype="<f4").data)
-
-    def digest(self) -> bytes:
-        """32 bytes over everything taken so far."""
-        return self._hash.digest()
-
-
-def prefill(model: Llama, prompt: list[int], cache: KeyValueCache, trace: Sink) -> int:
-    """Run a whole prompt in one pass, trace each position's logits, and choose the next token."""
-    hidden = model.forward(torch.tensor(prompt, device=model.device), cache)  # (T, C)
-    for rows in torch.split(hidden, LOGIT_ROWS):
-        logits = _on_host(model.logits(rows))  # (<= LOGIT_ROWS, V)
-        trace.update(logits)
-    return greedy(logits[-1])
-
-
-def step(model: Llama, token: int, cache: KeyValueCache, trace: Sink) -> int:
-    """Run one token, trace its logits, and choose the next."""
-    logits = _on_host(model.logits(model.forward(torch.tensor([token], device=model.device), cache)))  # (1, V)
-    trace.update(logits)
-    return greedy(logits[0])
-
-
-def greedy(logits: NDArray[np.float32]) -> int:
-    """The id of the largest of (V,) logits, the lowest id on ties.
-
-    numpy's argmax promises the first of equals, and returns a NaN where there is one; torch promises neither.
-
-    Raises:
-        NumericFailure: the largest is NaN or infinite.
-    """
-    best = int(np.argmax(logits))
-    if not np.isfinite(logits[best]):
-        raise NumericFailure(
-            f"The largest logit is {logits[best]} (token {best}): the model broke down.",
-            way_out="Run the self-test; if it passes, the weights do not fit fp32.",
-            token=best,
-        )
-    return best
-
-
 def load_llama(weights: Path, config: Path, device: torch.device) -> Llama:
     """Load a model from safetensors and config.json, reading each tensor once.
 
@@ -280,11 +216,6 @@ class _Chat:
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
-
-
-def _on_host(logits: Tensor) -> NDArray[np.float32]:
-    rows: NDArray[np.float32] = logits.cpu().numpy()
-    return rows
 
 
 def _require_room(config: LlamaConfig, manifest: Manifest, allowed: IntegerRange) -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.protocol.canonical import canonical_json
+from node_agent.execution.decoding import TRACE_TAG, greedy
 from node_agent.execution.errors import (
     EngineMismatch,
     ExecutionError,
@@ -26,7 +27,7 @@ from node_agent.execution.errors import (
     NumericFailure,
     UnsupportedModel,
 )
-from node_agent.execution.float_engine import TRACE_TAG, FloatEngine, greedy
+from node_agent.execution.float_engine import FloatEngine
 from node_agent.execution.manifest import Manifest
 from node_agent.execution.model_files import ModelFiles
 
