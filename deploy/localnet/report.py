@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -126,33 +127,54 @@ def _requesters(facts: Facts) -> Table:
 
 def _case(story: Story, facts: Facts, case: CaseFile, shown: Exhibit) -> Panel:
     names = {account: name for name, account in {**story.node_accounts, **story.verifier_accounts}.items()}
-    executed = case.executed
-    opened, constants = case.opened.args, story.constants
-    lines = [
-        f"epoch {case.epoch_id}, row {case.index}: a job of [bold]{names[case.operator_id]}[/bold]",
-        f"asked       {shown.prompt}",
-        f"committed   {shown.units} units answering: {_short(shown.answer)}",
-        f"            signed by {shown.node}, digest {to_hex(case.commitment_digest)[:18]}..",
-        f"opened by   {names[opened['verifierId']]}, {tokens(case.penalty_units)} tokens of the node's stake locked",
-        f"windows     answers committed within {constants.commit_window_s} s, "
-        f"opened within {constants.reveal_window_s} s (production: {PRODUCTION.commit_window_s} s each)",
-    ]
-    for event in case.said:
-        if event.name == "VerdictRevealed":
-            agrees = "agrees with the node" if event.args["agreesWithNode"] else "differs from the node"
-            lines.append(
-                f"computed    {names[event.args['verifierId']]}: trace {to_hex(event.args['traceHash'])[:18]}.., "
-                f"{event.args['units']} units, {agrees}"
-            )
-    if executed is not None:
-        a = executed.args
-        lines.append(f"ruling      {'the node is guilty' if is_guilty(case) else 'dismissed'}")
-        lines.append(
-            f"amounts     slashed {tokens(a['slashedUnits'])}, refunded to the requester {tokens(a['refundUnits'])}"
-            f"{' (the row was VOID: nothing had been charged)' if not a['refundUnits'] else ''}"
+    constants = story.constants
+    lines = Table.grid(padding=(0, 2))
+    for fact, what in (
+        ("job", f"of {names[case.operator_id]}: epoch {case.epoch_id}, row {case.index}"),
+        ("asked", shown.prompt),
+        ("committed", f"{shown.units} units, answering: {_short(shown.answer)}"),
+        ("signed by", f"{shown.node}, digest {_cut(case.commitment_digest)}"),
+        ("opened by", f"{names[case.opened.args['verifierId']]}"),
+        ("at stake", f"{tokens(case.penalty_units)} of the node's, locked when the case was opened"),
+        ("windows", f"answers hidden until {constants.commit_window_s} s after opening, shown within "
+         f"{constants.reveal_window_s} s (production: {PRODUCTION.commit_window_s} s each)"),
+        *_answers(case, names),
+        *_ruling(facts, case),
+    ):  # fmt: skip
+        lines.add_row(fact, escape(what))
+    count = sum(is_guilty(one) for one in facts.history.cases.values())
+    return Panel(lines, title=f"Case file (1 of {count} upheld)", title_align="left", expand=False)
+
+
+def _answers(case: CaseFile, names: dict[int, str]) -> list[tuple[str, str]]:
+    return [
+        (
+            "computed",
+            f"by {names[event.args['verifierId']]}: trace {_cut(event.args['traceHash'])}, {event.args['units']} units,"
+            f" {'agrees with' if event.args['agreesWithNode'] else 'differs from'} the node",
         )
-    count = sum(is_guilty(c) for c in facts.history.cases.values())
-    return Panel("\n".join(lines), title=f"Case file (1 of {count} upheld)", title_align="left", expand=False)
+        for event in case.said
+        if event.name == "VerdictRevealed"
+    ]
+
+
+def _ruling(facts: Facts, case: CaseFile) -> list[tuple[str, str]]:
+    executed = case.executed
+    if executed is None:
+        return [("ruling", "not executed yet")]
+    slashes = [event.args for event in facts.history.of("Slashed") if event.tx_hash == executed.tx_hash]
+    slashed = next(args for args in slashes if args["id"] == case.operator_id)
+    refund = slashed["refundUnits"]
+    return [
+        ("ruling", "the node is guilty" if is_guilty(case) else "dismissed"),
+        ("slashed", tokens(slashed["units"])),
+        ("of that", f"requester {tokens(refund)}{'' if refund else ' (VOID: nothing had been charged)'}, verifiers "
+         f"{tokens(slashed['rewardUnits'])}, nobody {tokens(slashed['sunkUnits'])}"),
+    ]  # fmt: skip
+
+
+def _cut(digest: bytes) -> str:
+    return to_hex(digest)[:18] + ".."
 
 
 def _short(text: str, most: int = 90) -> str:
