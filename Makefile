@@ -65,7 +65,7 @@ forge-test: contracts/node_modules/.installed  ## the Solidity tests
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table
 
-bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas a job at several sizes, beside the peers
+bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas a job at several sizes, in isolated transactions
 	@$(BIN)/python -m bench.gas
 
 vectors: $(VENV)/run  ## write the golden vectors anew
