@@ -19,10 +19,6 @@ class Offer:
     unit_price: int
     max_units: int
 
-    def least_max_price(self, params: Mapping[str, int]) -> int:
-        """What a job that uses all the metering units it asked for costs, units of the token."""
-        return self.fixed_price + most_units(params) * self.unit_price
-
 
 def most_units(params: Mapping[str, int]) -> int:
     """The most units of metering that a job with these parameters can use."""

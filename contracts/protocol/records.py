@@ -24,7 +24,6 @@ Signature = Annotated[str, Field(pattern=r"^0x[0-9a-f]{130}$", examples=["0x" + 
 Units64 = Annotated[int, Field(strict=True, ge=0, le=U64)]
 Uint40 = Annotated[int, Field(strict=True, ge=0, le=U40)]
 Uint32 = Annotated[int, Field(strict=True, ge=0, le=U32)]
-Uint8 = Annotated[int, Field(strict=True, ge=0, le=255)]
 
 
 class Record(BaseModel):

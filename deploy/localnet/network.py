@@ -120,7 +120,7 @@ class Network:
         """Deposits into the signer's own lane."""
         Wallet(self.chain(), signer).deposit(units)
 
-    def register_verifier(self, owner: Signer, key_address: str, stake_units: int) -> int:
+    def register_verifier(self, owner: Signer, stake_units: int) -> int:
         """Registers and stakes a verifier's account with its owner's key. Admission is the governor's."""
         chain = self.chain()
         sender = Sender(chain.w3, owner)

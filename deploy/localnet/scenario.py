@@ -131,7 +131,7 @@ class Story:
                 f"{name}-init", ["verifier", "init", "--home", str(party.home)], party=party
             )
             key = printed.split()[-1]
-            account = self.network.register_verifier(owners[name], key, VERIFIER_STAKE_UNITS)
+            account = self.network.register_verifier(owners[name], VERIFIER_STAKE_UNITS)
             self.verifier_accounts[name], keys[account] = account, key
         self.network.founder().pay(list(keys.values()), 10**18)
         self.network.admit_verifiers(keys)

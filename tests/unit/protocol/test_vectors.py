@@ -109,7 +109,8 @@ def test_tree_proofs_hold_only_at_their_own_index() -> None:
                 assert not merkle_verify(leaves[index], other, count, siblings, root)
         if count > 1 and index ^ 1 < count:
             pair = leaves[index & ~1] + leaves[index | 1]
-            assert not merkle_verify(keccak(pair), index // 2, (count + 1) // 2, siblings[1:], bytes(32))
+            assert not merkle_verify(keccak(pair), index, count, siblings, root)
+            assert not merkle_verify(keccak(pair), index // 2, count, siblings[1:], root)
 
 
 def test_packed_epochs_unpack_to_their_rows() -> None:
