@@ -25,4 +25,4 @@ def artifact(name: str) -> Artifact:
     return Artifact(name, data["abi"], data["bytecode"])
 
 
-CONTRACTS = ("JobEscrow", "StakeManager", "SlashingCourt", "DevToken", "TimelockController")
+CONTRACTS = ("JobEscrow", "StakeManager", "SlashingCourt", "Contests", "DevToken", "TimelockController")

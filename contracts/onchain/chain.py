@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from eth_utils.address import to_checksum_address
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
+from web3.exceptions import BadFunctionCallOutput
 from web3.types import BlockIdentifier
 
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.deployment import Deployment
-from contracts.onchain.errors import NoContract, WrongChain
+from contracts.onchain.errors import BadRpcUrl, NoContract, Reverted, WrongChain, WrongContract, shown_url
 from contracts.onchain.events import Block, Event, EventDecoder
 from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import to_hex
@@ -20,27 +22,41 @@ _LOG_RANGE_BLOCKS = 2000
 
 
 def connect(rpc_url: str, *, timeout_s: float = 30.0) -> Web3:
-    """A web3 connection over HTTP."""
+    """A web3 connection over HTTP. Raises BadRpcUrl."""
+    try:
+        parts = urlsplit(rpc_url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadRpcUrl(rpc_url)
     return Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": timeout_s}))
 
 
 class Chain:
-    """A deployment seen through one endpoint. Raises WrongChain or NoContract when they do not belong together."""
+    """A deployment seen through one endpoint. Raises WrongChain, NoContract or WrongContract if they differ."""
 
     def __init__(self, w3: Web3, deployment: Deployment) -> None:
         self.w3, self.deployment = w3, deployment
-        with explain():
+        rpc_url = shown_url(str(getattr(w3.provider, "endpoint_uri", w3.provider)))
+        with explain(rpc_url):
             found = w3.eth.chain_id
         if found != deployment.chain_id:
-            raise WrongChain(expected=deployment.chain_id, found=found, rpc_url=str(w3.provider))
+            raise WrongChain(expected=deployment.chain_id, found=found, rpc_url=rpc_url)
         self.escrow = self._contract("JobEscrow", deployment.escrow)
         self.stakes = self._contract("StakeManager", deployment.stake_manager)
         self.court = self._contract("SlashingCourt", deployment.court)
+        self.contests = self._contract("Contests", deployment.contests)
         self.token = self._contract("DevToken", deployment.token)
         self.governor = self._contract("TimelockController", deployment.governor)
-        self._decoder = EventDecoder(
-            {"JobEscrow": self.escrow, "StakeManager": self.stakes, "SlashingCourt": self.court}
-        )
+        self._contracts = {
+            "JobEscrow": self.escrow,
+            "StakeManager": self.stakes,
+            "SlashingCourt": self.court,
+            "Contests": self.contests,
+        }
+        self._decoder = EventDecoder(self._contracts)
+        self._check_wiring()
 
     @staticmethod
     def open(rpc_url: str, deployment: Deployment) -> "Chain":
@@ -49,9 +65,24 @@ class Chain:
 
     def _contract(self, name: str, address: str) -> Contract:
         checksummed = to_checksum_address(address)
-        if not self.w3.eth.get_code(checksummed):
+        with explain():
+            code = self.w3.eth.get_code(checksummed)
+        if not code:
             raise NoContract(name=name, address=address)
         return self.w3.eth.contract(address=checksummed, abi=artifact(name).abi, decode_tuples=True)
+
+    def _check_wiring(self) -> None:
+        """The escrow names the other contracts itself, so a file that mixes deployments does not pass."""
+        d = self.deployment
+        named = {"STAKE_MANAGER": d.stake_manager, "COURT": d.court, "CONTESTS": d.contests, "TOKEN": d.token}
+        for getter, expected in named.items():
+            try:
+                with explain():
+                    found = str(self.escrow.functions[getter]().call()).lower()
+            except (Reverted, BadFunctionCallOutput):
+                found = "not there"
+            if found != expected:
+                raise WrongContract(address=d.escrow, getter=getter, expected=expected, found=found)
 
     def head(self) -> Block:
         """The latest block."""
@@ -64,7 +95,7 @@ class Chain:
         return Block(data["number"], bytes(data["hash"]), bytes(data["parentHash"]), data["timestamp"])
 
     def events(self, first_block: int, last_block: int) -> list[Event]:
-        """The three contracts' events in a range of blocks, both ends included, in order."""
+        """The contracts' events in a range of blocks, both ends included, in order."""
         found: list[Event] = []
         for start, end in _ranges(first_block, last_block):
             with explain():
@@ -72,7 +103,7 @@ class Chain:
                     {
                         "fromBlock": start,
                         "toBlock": end,
-                        "address": [self.escrow.address, self.stakes.address, self.court.address],
+                        "address": [contract.address for contract in self._contracts.values()],
                     }
                 )
             found += self._decoder.decode(logs)
@@ -84,6 +115,11 @@ class Chain:
             transaction = self.w3.eth.get_transaction(to_hex(settle_tx_hash))  # type: ignore[arg-type]
         _, arguments = self.escrow.decode_function_input(transaction["input"])
         return bytes(arguments["packed"])
+
+    def settler(self) -> str:
+        """Who may post and settle now. The governor may have rotated it since the deployment was described."""
+        with explain():
+            return str(self.escrow.functions.settler().call()).lower()
 
     def balance_wei(self, address: str) -> int:
         """Tokens that an address holds, in base units."""

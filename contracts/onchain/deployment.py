@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from eth_utils.address import to_checksum_address
+from pydantic import ValidationError
 from web3.types import Nonce
 from web3.utils.address import get_create_address
 
 from contracts.onchain.artifacts import artifact
+from contracts.onchain.errors import BadDeployment
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import Constants
+from contracts.protocol.errors import first_fault
 from contracts.protocol.records import Address, Bytes32, Record
 from contracts.protocol.typed_data import Domain
 
@@ -27,9 +30,12 @@ class Deployment(Record):
     escrow: Address
     stake_manager: Address
     court: Address
+    contests: Address
     token: Address
     governor: Address
+    guardian: Address
     settler: Address
+    """At first; `Chain.settler` tells who it is now."""
     treasury: Address
     beacon_anchor: Bytes32
     constants: Constants
@@ -52,8 +58,13 @@ class Deployment(Record):
 
     @staticmethod
     def load(path: Path) -> "Deployment":
-        """Reads what `save` wrote."""
-        return Deployment.model_validate_json(path.read_text())
+        """Reads what `save` wrote. Raises BadDeployment, naming the file and the first field that is wrong."""
+        try:
+            return Deployment.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise BadDeployment(path, error.strerror or str(error)) from error
+        except ValidationError as error:
+            raise BadDeployment(path, first_fault(error)) from error
 
 
 def deploy(
@@ -63,41 +74,49 @@ def deploy(
     settler: str,
     treasury: str,
     beacon_anchor: str,
+    guardian: str | None = None,
     token: str | None = None,
     token_supply_wei: int = 10**27,
 ) -> Deployment:
-    """Deploys StakeManager, SlashingCourt, JobEscrow, the governor, and DevToken unless `token` is given.
+    """Deploys StakeManager, JobEscrow, SlashingCourt, Contests, the governor, and DevToken unless `token` is given.
 
     The contracts know each other immutably, so their addresses are computed from the deployer's nonce before the
-    first is sent. The deployer proposes to the governor; whoever waits out its delay may execute.
+    first is sent. The deployer proposes to the governor; whoever waits out its delay may execute. `guardian` may pause
+    what comes in; by default it is the deployer.
     """
     w3, deployer = sender.w3, to_checksum_address(sender.address)
     first_block = w3.eth.block_number
     token = token or _dev_token(sender, token_supply_wei)
     governor = sender.create("TimelockController", [constants.timelock_s, [deployer], [ANYONE], ANYONE])
     nonce = w3.eth.get_transaction_count(deployer)
-    stake, escrow, court = (get_create_address(deployer, Nonce(nonce + i)) for i in range(3))
+    stake, escrow, court, contests = addresses = [get_create_address(deployer, Nonce(nonce + i)) for i in range(4)]
+    guardian = to_checksum_address(guardian or deployer)
     values = _constructor_values(constants) | {
         "token": to_checksum_address(token),
         "governor": to_checksum_address(governor),
         "escrow": escrow,
         "stakeManager": stake,
         "court": court,
+        "contests": contests,
+        "guardian": guardian,
         "settler": to_checksum_address(settler),
         "treasury": to_checksum_address(treasury),
         "tip": beacon_anchor,
         "sink": SINK,
     }
-    found = [sender.create(name, [_params(name, values)]) for name in ("StakeManager", "JobEscrow", "SlashingCourt")]
-    assert [a.lower() for a in found] == [a.lower() for a in (stake, escrow, court)], "deployer's nonce moved"
+    names = ("StakeManager", "JobEscrow", "SlashingCourt", "Contests")
+    found = [sender.create(name, [_params(name, values)]) for name in names]
+    assert [a.lower() for a in found] == [a.lower() for a in addresses], "deployer's nonce moved"
     return Deployment(
         chain_id=w3.eth.chain_id,
         first_block=first_block,
         escrow=escrow.lower(),
         stake_manager=stake.lower(),
         court=court.lower(),
+        contests=contests.lower(),
         token=token.lower(),
         governor=governor.lower(),
+        guardian=guardian.lower(),
         settler=settler.lower(),
         treasury=treasury.lower(),
         beacon_anchor=beacon_anchor,
@@ -138,4 +157,8 @@ def _constructor_values(constants: Constants) -> dict[str, int]:
         "revealWindow": constants.reveal_window_s,
         "penaltyMultiple": constants.penalty_multiple,
         "caseReward": constants.case_reward_units,
+        "contestWindow": constants.contest_window_s,
+        "answerWindow": constants.answer_window_s,
+        "resolveWindow": constants.resolve_window_s,
+        "contestBond": constants.contest_bond_units,
     }

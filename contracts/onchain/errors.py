@@ -3,9 +3,24 @@
 ChainError
 ├── WrongChain          the endpoint serves another chain than the deployment names
 ├── NoContract          there is no code at a contract's address
+├── WrongContract       the code at a contract's address is not that contract, or belongs to another deployment
 ├── Reverted            a call or transaction was refused; carries the contract's own error with its values
-└── ChainUnavailable    no answer from the endpoint
+├── ChainUnavailable    no answer from the endpoint, or none that a chain gives
+├── BadRpcUrl           an endpoint's URL that leads nowhere
+├── BadAddress          what should be an address is none
+├── BadDeployment       a deployment file that is missing or says something else
+├── LogUnusable         an epoch's published lines are not the chain's, or lack what is asked for
+└── RowUnknown          no such row of an epoch was charged, as far as the chain shows
 """
+
+from urllib.parse import urlsplit
+
+
+def shown_url(url: str) -> str:
+    """Scheme, host and port of a URL: the rest of it often holds a key, and messages end up in logs."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" + ("/…" if parts.path.strip("/") or parts.query else "")
 
 
 class ChainError(Exception):
@@ -28,6 +43,16 @@ class NoContract(ChainError):
         super().__init__(f"no code at {address}, where {name} should be; check the deployment file and the RPC URL")
 
 
+class WrongContract(ChainError):
+    code = "wrong_contract"
+
+    def __init__(self, *, address: str, getter: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{address} is not this deployment's JobEscrow: its {getter} is {found}, the deployment says {expected}; "
+            "use the deployment file that the network publishes"
+        )
+
+
 class Reverted(ChainError):
     """`error` is the custom error's name, `values` its arguments."""
 
@@ -43,3 +68,44 @@ class ChainUnavailable(ChainError):
 
     def __init__(self, rpc_url: str, why: str) -> None:
         super().__init__(f"no answer from {rpc_url}: {why}; is the chain running?")
+
+
+class BadRpcUrl(ChainError):
+    code = "bad_rpc_url"
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"{url.rpartition('@')[2][:40]!r} is no endpoint's URL; give http:// or https:// with a host, "
+            "e.g. --rpc http://127.0.0.1:8545"
+        )
+
+
+class BadAddress(ChainError):
+    code = "bad_address"
+
+    def __init__(self, *, name: str, value: str) -> None:
+        super().__init__(f"{name} = {value[:60]!r} is no address; give 0x and 40 hex digits")
+
+
+class BadDeployment(ChainError):
+    code = "bad_deployment"
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(
+            f"{path} is no deployment file: {why}; give the deployment.json of the network with --deployment or "
+            "ASSAY_DEPLOYMENT"
+        )
+
+
+class LogUnusable(ChainError):
+    code = "log_unusable"
+
+    def __init__(self, epoch_id: int, why: str) -> None:
+        super().__init__(f"the published lines of epoch {epoch_id} {why}; give another copy of the log")
+
+
+class RowUnknown(ChainError):
+    code = "row_unknown"
+
+    def __init__(self, epoch_id: int, index: int, why: str) -> None:
+        super().__init__(f"row {index} of epoch {epoch_id}: {why}; check epoch and row, they count from 1 and from 0")

@@ -1,4 +1,6 @@
-"""What follows from the contracts' events: epochs, stakes, keys and cases at any block. A pure fold, no I/O.
+"""What follows from the contracts' events: epochs, stakes, keys, cases, contests and roles at any block.
+
+A pure fold, no I/O.
 
 Whoever needs the chain's past (verifier, auditor, backend) folds the same events with this, so they cannot differ.
 """
@@ -56,6 +58,25 @@ class CaseFile:
         return next((event for event in self.said if event.name == "CaseExecuted"), None)
 
 
+_CONTEST_ENDS = ("Answered", "ContestResolved", "ContestLapsed")
+
+
+@dataclass
+class ContestFile:
+    """A contest of one leaf. `answer_ends` Unix seconds, `bond_units` what the contester staked on it.
+
+    `closed` is the event that ended it (Answered, ContestResolved or ContestLapsed), or None while it has not ended.
+    """
+
+    epoch_id: int
+    index: int
+    contester: str
+    answer_ends: int
+    bond_units: int
+    opened: Event
+    closed: Event | None = None
+
+
 @dataclass
 class History:
     """The fold. Feed `add` with events in order and the timestamps of their blocks."""
@@ -63,12 +84,14 @@ class History:
     epochs: dict[int, PostedEpoch] = field(default_factory=dict)
     settled: dict[int, SettledEpoch] = field(default_factory=dict)
     cases: dict[bytes, CaseFile] = field(default_factory=dict)
+    contests: dict[tuple[int, int], ContestFile] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
     node_keys: dict[str, int] = field(default_factory=dict)
     verifier_keys: dict[str, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     _stakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _admitted: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
+    _settlers: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, events: Iterable[Event], timestamps: dict[int, int]) -> None:
         """Folds further events. `timestamps`: block number -> Unix seconds, for the blocks of epochs."""
@@ -96,6 +119,10 @@ class History:
         owner = self.owners.get(operator_id)
         active = self.active_verifiers_at(block_number, minimum_units)
         return {account: stake for account, stake in active.items() if self.owners.get(account) != owner}
+
+    def settler_at(self, block_number: int, default: str) -> str:
+        """Who was settler at the end of a block. `default`: the deployment's, for a history that knows of no change."""
+        return str(_at(self._settlers, block_number, self._settlers[0][1] if self._settlers else default))
 
     def of(self, name: str) -> list[Event]:
         """All events of one name, in order."""
@@ -157,6 +184,23 @@ def _case_said(history: History, event: Event, _: int) -> None:
     history.cases[event.args["caseId"]].said.append(event)
 
 
+def _contested(history: History, event: Event, _: int) -> None:
+    a = event.args
+    history.contests[a["epochId"], a["index"]] = ContestFile(
+        a["epochId"], a["index"], a["contester"], a["answerEnds"], a["bondUnits"], event
+    )
+
+
+def _contest_ended(history: History, event: Event, _: int) -> None:
+    history.contests[event.args["epochId"], event.args["index"]].closed = event
+
+
+def _settler_changed(history: History, event: Event, _: int) -> None:
+    if not history._settlers:
+        history._settlers.append((0, event.args["previous"]))
+    history._settlers.append((event.block_number, event.args["settler"]))
+
+
 _FOLDS = {
     "Registered": _registered,
     "NodeKeyAdded": _node_key,
@@ -173,6 +217,9 @@ _FOLDS = {
     "VerdictCommitted": _case_said,
     "VerdictRevealed": _case_said,
     "CaseExecuted": _case_said,
+    "Contested": _contested,
+    **dict.fromkeys(_CONTEST_ENDS, _contest_ended),
+    "SettlerChanged": _settler_changed,
 }
 
 

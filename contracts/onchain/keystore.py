@@ -34,9 +34,28 @@ def create_key(path: Path, password: str, *, iterations: int | None = None) -> S
 
 def load_key(path: Path, password: str) -> Signer:
     """Opens a key file."""
-    if not path.exists():
-        raise KeystoreError(f"no key file at {path}; make one first, e.g. with `assay keys new`")
     try:
-        return Signer(bytes(Account.decrypt(path.read_text(), password)))
+        text = path.read_text()
+    except FileNotFoundError as error:
+        raise KeystoreError(f"no key file at {path}; make one first, e.g. with `assay keys new`") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeystoreError(f"{path} cannot be read: {error}; give the path of a key file that you may read") from error
+    _require_key_file(path, text)
+    try:
+        return Signer(bytes(Account.decrypt(text, password)))
     except ValueError as error:
-        raise KeystoreError(f"{path} does not open with this password: {error}") from error
+        raise KeystoreError(
+            f"{path} does not open with this password: {error}; set ASSAY_PASSWORD to the one that it was made with"
+        ) from error
+
+
+def _require_key_file(path: Path, text: str) -> None:
+    """So that a damaged file is not taken for a wrong password. Nothing of its content is shown."""
+    try:
+        found = json.loads(text)
+        version, crypto = found["version"], found["crypto"]
+        whole = version == 3 and all(key in crypto for key in ("cipher", "cipherparams", "ciphertext", "kdf", "mac"))
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise KeystoreError(f"{path} is no key file of version 3; restore it from a copy, or make another key")

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from json import JSONDecodeError
 from typing import Any
 
 from eth_abi.abi import decode
-from requests.exceptions import RequestException
-from web3.exceptions import ContractLogicError, Web3RPCError
+from requests.exceptions import HTTPError, RequestException
+from web3.exceptions import BadResponseFormat, ContractLogicError, Web3RPCError
 
 from contracts.onchain.artifacts import CONTRACTS, artifact
 from contracts.onchain.errors import ChainUnavailable, Reverted
@@ -17,7 +18,7 @@ _BUILT_IN = {"Error(string)": ["string"], "Panic(uint256)": ["uint256"]}
 
 
 @contextmanager
-def explain() -> Iterator[None]:
+def explain(endpoint: str = "the RPC endpoint") -> Iterator[None]:
     """Turns web3's exceptions for a refused call into Reverted, for no answer into ChainUnavailable."""
     try:
         yield
@@ -25,8 +26,23 @@ def explain() -> Iterator[None]:
         raise decode_revert(error.data if isinstance(error.data, str) else None, str(error)) from error
     except Web3RPCError as error:
         raise Reverted(str(error.args[0])) from error
-    except RequestException as error:
-        raise ChainUnavailable("the RPC endpoint", str(error)) from error
+    except (RequestException, BadResponseFormat, JSONDecodeError, UnicodeDecodeError) as error:
+        raise ChainUnavailable(endpoint, _why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    """What happened, without the URL that requests puts into its messages: it may hold a key."""
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"it answers with status {error.response.status_code}"
+    if isinstance(error, BadResponseFormat | JSONDecodeError | UnicodeDecodeError):
+        return "it answers, but not as a chain does"
+    reason: object = error
+    while isinstance(
+        inner := getattr(reason, "reason", None) or next(iter(getattr(reason, "args", ())), None), Exception
+    ):
+        reason = inner
+    cause = getattr(reason, "__cause__", None) or reason
+    return f"{type(error).__name__}: {getattr(cause, 'strerror', None) or type(cause).__name__}"
 
 
 def decode_revert(data: str | None, fallback: str) -> Reverted:

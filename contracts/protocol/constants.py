@@ -33,6 +33,10 @@ class Constants(Record):
     reveal_window_s: _Positive
     penalty_multiple: _Positive
     case_reward_units: _Positive
+    contest_window_s: _Positive
+    answer_window_s: _Positive
+    resolve_window_s: _Positive
+    contest_bond_units: _Positive
     timelock_s: Annotated[int, Field(strict=True, ge=0)]
 
 
@@ -40,12 +44,14 @@ PRODUCTION = Constants(
     unit_wei=10**9, fee_bps=1000, order_ttl_s=3600, epoch_max_s=3600, seed_blocks=4, check_wait_s=3600,
     settle_wait_s=43_200, charge_window_s=345_600, notice_s=259_200, notice_life_s=86_400, unbond_s=1_209_600,
     payout_delay_s=172_800, min_verifier_stake_units=10**12, case_window_s=259_200, commit_window_s=7200,
-    reveal_window_s=7200, penalty_multiple=9, case_reward_units=10**7, timelock_s=172_800,
+    reveal_window_s=7200, penalty_multiple=9, case_reward_units=10**7, contest_window_s=216_000,
+    answer_window_s=86_400, resolve_window_s=43_200, contest_bond_units=5 * 10**7, timelock_s=172_800,
 )  # fmt: skip
 
 DEVELOPMENT = Constants(
     unit_wei=10**9, fee_bps=1000, order_ttl_s=120, epoch_max_s=60, seed_blocks=2, check_wait_s=40,
     settle_wait_s=300, charge_window_s=600, notice_s=600, notice_life_s=600, unbond_s=1800,
     payout_delay_s=60, min_verifier_stake_units=10**9, case_window_s=400, commit_window_s=15,
-    reveal_window_s=10, penalty_multiple=1, case_reward_units=5_000_000, timelock_s=1,
+    reveal_window_s=10, penalty_multiple=1, case_reward_units=5_000_000, contest_window_s=420, answer_window_s=90,
+    resolve_window_s=90, contest_bond_units=5_000_000, timelock_s=1,
 )  # fmt: skip

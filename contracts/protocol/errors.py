@@ -2,11 +2,23 @@
 
 ProtocolError
 ├── NotCanonical        a value has no canonical JSON
+├── BadTexts            an input that is no canonical list of texts, or beyond its workload's limits
+├── WrongTokenizer      a tokenizer file that is not the manifest's
 ├── BadSignature        not 65 bytes, high s, v not 27 or 28, or nobody's
 ├── OutOfRange          a number that its field cannot carry
 ├── MalformedEpoch      packed bytes that are not an epoch
 └── UnknownLogEntry     a line of the published log of no known kind
 """
+
+from pydantic import ValidationError
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first field that a record does not take, with its value, in one line."""
+    fault = error.errors(include_url=False)[0]
+    place = ".".join(map(str, fault["loc"])) or "the whole"
+    value = "" if fault["type"] == "missing" else f" = {str(fault['input'])[:80]!r}"
+    return f"{place}{value}: {fault['msg']}"
 
 
 class ProtocolError(ValueError):
@@ -20,6 +32,21 @@ class NotCanonical(ProtocolError):
 
     def __init__(self, *, path: str, value: str, why: str) -> None:
         super().__init__(f"{path}: {value} {why}")
+
+
+class BadTexts(ProtocolError):
+    code = "bad_texts"
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"the input {why}; send a canonical JSON array of texts within the workload's limits")
+
+
+class WrongTokenizer(ProtocolError):
+    code = "wrong_tokenizer"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the tokenizer {why}; give the tokenizer.json that the workload's manifest names")
 
 
 class BadSignature(ProtocolError):

@@ -1,10 +1,10 @@
 """Lines of the published log (SPEC section 11): strict schemas, canonical bytes, root."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.errors import NotCanonical, UnknownLogEntry
@@ -98,7 +98,7 @@ def dump_line(entry: LogEntry) -> bytes:
 def parse_line(line: bytes) -> LogEntry:
     """The entry behind a line. Raises UnknownLogEntry or NotCanonical when it is not one, spelt canonically."""
     try:
-        value = json.loads(line)
+        value = from_json(line)  # not `json`, whose recursion over nested input can end the process
         entry = _ADAPTER.validate_python(value)
     except (ValueError, ValidationError) as error:
         raise UnknownLogEntry(f"{line[:60]!r}: {error}") from error

@@ -82,6 +82,19 @@ class Opening(Record):
     units: Uint32
 
 
+class LaneGrant(Record):
+    """A requester's leave to open its lane for `signer`; anyone may bring it to the chain, which takes `nonce` once.
+
+    `amount` in units, out of the requester's token allowance; `expiry` in Unix seconds, of the lane.
+    """
+
+    requester: Address
+    signer: Address
+    amount: Units64
+    expiry: Uint32
+    nonce: Annotated[int, Field(strict=True, ge=0, lt=2**256)]
+
+
 class Lease(Record):
     """A job lent to one node until a time. Signed by the settler, off chain only."""
 

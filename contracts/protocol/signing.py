@@ -1,6 +1,7 @@
 """secp256k1 signatures over digests: 65 bytes r ‖ s ‖ v with low s, or EIP-2098 compact (r, vs)."""
 
 from eth_keys.backends.coincurve import CoinCurveECCBackend
+from eth_keys.datatypes import PrivateKey
 from eth_keys.exceptions import BadSignature as _EthBadSignature
 from eth_keys.main import KeyAPI
 from eth_utils.exceptions import ValidationError as _EthValidationError
@@ -12,11 +13,20 @@ keys = KeyAPI(CoinCurveECCBackend)
 _N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
+class _SilentKey(PrivateKey):
+    """A key that neither a log nor a traceback's locals show: the library's own repr is the key."""
+
+    def __repr__(self) -> str:
+        return "_SilentKey(...)"
+
+    __str__ = __repr__
+
+
 class Signer:
     """A private key that signs digests. Its repr never shows the key."""
 
     def __init__(self, private_key: bytes) -> None:
-        self._key = keys.PrivateKey(private_key)
+        self._key = _SilentKey(private_key)
         self.address: str = self._key.public_key.to_address()
 
     def sign(self, digest: bytes) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from contracts.protocol.hashing import from_hex, keccak
-from contracts.protocol.records import Commitment, Lease, NodeRequest, Opening, Order, Terms, Verdict
+from contracts.protocol.records import Commitment, LaneGrant, Lease, NodeRequest, Opening, Order, Terms, Verdict
 
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 TERMS_TYPE = (
@@ -18,6 +18,7 @@ TERMS_TYPE = (
 ORDER_TYPE = "Order(address requester,uint64 spendCap,Terms terms)" + TERMS_TYPE
 COMMITMENT_TYPE = "Commitment(bytes32 orderId,address node,bytes32 outputHash,bytes32 traceCommit,uint32 units)"
 VERDICT_TYPE = "Verdict(bytes32 commitmentDigest,address verifier,bytes32 answerCommit)"
+LANE_GRANT_TYPE = "LaneGrant(address requester,address signer,uint64 amount,uint40 expiry,uint256 nonce)"
 NODE_KEY_TYPE = "NodeKey(address owner,address node)"
 LEASE_TYPE = "Lease(bytes32 orderId,address node,uint40 expires)"
 NODE_REQUEST_TYPE = "NodeRequest(address node,string action,bytes32 orderId,uint40 timestamp)"
@@ -33,7 +34,7 @@ def _type_hash(type_string: str) -> bytes:
 _DOMAIN_HASH, _TERMS_HASH, _ORDER_HASH = _type_hash(DOMAIN_TYPE), _type_hash(TERMS_TYPE), _type_hash(ORDER_TYPE)
 _COMMITMENT_HASH, _VERDICT_HASH = _type_hash(COMMITMENT_TYPE), _type_hash(VERDICT_TYPE)
 _NODE_KEY_HASH, _LEASE_HASH = _type_hash(NODE_KEY_TYPE), _type_hash(LEASE_TYPE)
-_NODE_REQUEST_HASH = _type_hash(NODE_REQUEST_TYPE)
+_NODE_REQUEST_HASH, _LANE_GRANT_HASH = _type_hash(NODE_REQUEST_TYPE), _type_hash(LANE_GRANT_TYPE)
 
 
 def _word(value: int | str) -> bytes:
@@ -81,6 +82,11 @@ class Domain:
     def verdict_digest(self, verdict: Verdict) -> bytes:
         """What a verifier signs; the digest in the leaf that pays the check."""
         return self.digest(_struct(_VERDICT_HASH, verdict.commitment_digest, verdict.verifier, verdict.answer_commit))
+
+    def lane_grant_digest(self, grant: LaneGrant) -> bytes:
+        """What a requester signs so that anyone may open its lane for another signer."""
+        g = grant
+        return self.digest(_struct(_LANE_GRANT_HASH, g.requester, g.signer, g.amount, g.expiry, g.nonce))
 
     def lease_digest(self, lease: Lease) -> bytes:
         """What the settler signs when it lends a job."""

@@ -9,15 +9,18 @@ Byte strings are 0x hex; inputs and outputs travel as raw bytes under their kecc
     GET  /v1/blobs/{hash}                  raw bytes
     POST /v1/orders                        SubmitOrder -> OrderView (201, or 200 for the same order again)
     GET  /v1/orders/{order_id}             OrderView
+    GET  /v1/orders/{order_id}/receipt     PaymentReceipt (receipt.py), once the order stands under a root
     GET  /v1/orders?requester=0x..         list of OrderView
     GET  /v1/lanes/{requester}/{signer}    LaneView: what the next order's cap must be
     GET  /v1/nodes                         list of NodeView
     GET  /v1/epochs                        list of EpochView
+    GET  /v1/books                         BooksView: tokens held, owed, donated, unexplained
     GET  /v1/log/epochs/{id}.jsonl         the published log of an epoch
     GET  /v1/log/blobs/{hash}              raw bytes (inputs and outputs of open orders)
     POST /v1/operator/leases               LeaseRequest -> LeaseGrant, or 204 when there is no job
     POST /v1/operator/heartbeats           Heartbeat -> LeaseGrant (lease extended)
     POST /v1/operator/commitments          SubmitCommitment -> Acknowledgement
+    POST /v1/operator/canary               CanaryRequest -> OrderView of a small paid job that only this node may lease
     POST /v1/verifier/verdicts             SubmitVerdict -> Acknowledgement
 """
 
@@ -43,8 +46,12 @@ from contracts.protocol.records import (
 
 ACTION_LEASE = "lease"
 ACTION_HEARTBEAT = "heartbeat"
+ACTION_CANARY = "canary"
 REQUEST_TOLERANCE_S = 60
 """How far a NodeRequest's timestamp may be from the backend's clock, seconds."""
+
+EpochId = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
+"""Epochs count from 1; more than a database's integer holds never come."""
 
 Params = dict[str, Annotated[int, Field(strict=True)]]
 
@@ -53,6 +60,7 @@ class PriceSheetEntry(Record):
     """What the network asks for a workload now, units. Unsigned: the requester signs exact prices."""
 
     workload_id: Bytes32
+    kind: str
     model: str
     fixed_price: Units64
     unit_price: Units64
@@ -61,12 +69,16 @@ class PriceSheetEntry(Record):
 
 
 class NetworkInfo(Record):
-    """Where and on what terms this backend works. Everything in it can be checked on chain."""
+    """Where and on what terms this backend works. Everything in it can be checked on chain.
+
+    `public_rpc`: an RPC URL that wallets may be told, None when the backend names none.
+    """
 
     chain_id: int
     escrow: Address
     stake_manager: Address
     court: Address
+    contests: Address
     token: Address
     settler: Address
     treasury: Address
@@ -74,6 +86,7 @@ class NetworkInfo(Record):
     first_block: int
     constants: Constants
     price_sheet: list[PriceSheetEntry]
+    public_rpc: str | None = None
 
 
 class SubmitOrder(Record):
@@ -104,7 +117,7 @@ class OrderView(Record):
 
     queued: waits for a node. leased: lent to one. delivered: committed, not yet under a root. rooted: under a posted
     root, in its check period. paid | void | skipped: settled on chain. expired: its deadline passed undelivered,
-    nothing is charged.
+    nothing is charged. `refunded_units`: what came back into the lane of a charge, by the court or by a contest.
     """
 
     order_id: Bytes32
@@ -117,6 +130,7 @@ class OrderView(Record):
     commitment: Commitment | None
     commitment_signature: Signature | None
     amount_units: Units64 | None
+    refunded_units: Units64 = 0
     receipt: Receipt | None
 
 
@@ -169,6 +183,30 @@ class EpochView(Record):
     skipped_rows: list[Uint32]
 
 
+WeiHeld = Annotated[int, Field(strict=True, ge=0)]
+
+
+class ContractBooks(Record):
+    """One contract's tokens, base units: unexplained = held - owed by the replayed ledger - donated."""
+
+    contract: str
+    address: Address
+    held_wei: WeiHeld
+    owed_wei: int
+    donated_wei: WeiHeld
+    unexplained_wei: int
+
+
+class BooksView(Record):
+    """All tokens that the contracts hold, as of a block; `block_number` is None before the ledger knows one."""
+
+    block_number: int | None
+    token_symbol: str
+    token_decimals: Annotated[int, Field(strict=True, ge=0, le=255)]
+    contracts: list[ContractBooks]
+    unexplained_wei: int
+
+
 class LeaseRequest(Record):
     """A node asks for a job of one workload. action = "lease", order_id zero."""
 
@@ -182,6 +220,14 @@ class Heartbeat(Record):
 
     request: NodeRequest
     signature: Signature
+
+
+class CanaryRequest(Record):
+    """A new node asks for its one canary job of a workload that it serves. action = "canary", order_id zero."""
+
+    request: NodeRequest
+    signature: Signature
+    workload_id: Bytes32
 
 
 class LeaseGrant(Record):
@@ -205,7 +251,7 @@ class SubmitCommitment(Record):
 class SubmitVerdict(Record):
     """What a verifier computed. `opening` is null when it does not match: then the court hears it first."""
 
-    epoch_id: Units64
+    epoch_id: EpochId
     verdict: Verdict
     signature: Signature
     opening: Opening | None

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
 import {Lanes} from "./Lanes.sol";
 import {IStakeManager} from "./interfaces/IStakeManager.sol";
@@ -12,7 +13,9 @@ import {
     CapProof,
     Epoch,
     EpochStatus,
+    Leaf,
     LeafProof,
+    LeafStatus,
     OperatorCredit,
     Outcomes,
     SettlerBond,
@@ -23,6 +26,7 @@ import {UnitToken} from "./libraries/UnitToken.sol";
 /// @notice Documented in IJobEscrow: epochs, what they pay, and the settler's bond. Lanes are in the base.
 contract JobEscrow is Lanes {
     using ChargeWindow for SettlerBond;
+    using SafeERC20 for IERC20;
     using UnitToken for IERC20;
 
     /// @dev What became of a leaf by what happened to its epoch as a whole.
@@ -34,10 +38,12 @@ contract JobEscrow is Lanes {
 
     uint256 private constant ONE_BPS = 10_000;
 
-    address public immutable SETTLER;
     address public immutable TREASURY;
     address public immutable STAKE_MANAGER;
     address public immutable COURT;
+    address public immutable CONTESTS;
+    address public immutable GOVERNOR;
+    address public immutable GUARDIAN;
     uint256 public immutable FEE_BPS;
     uint256 public immutable ORDER_TTL;
     uint256 public immutable EPOCH_MAX;
@@ -46,22 +52,29 @@ contract JobEscrow is Lanes {
     uint256 public immutable SETTLE_WAIT;
     uint256 public immutable CHARGE_WINDOW;
 
-    bytes32 public tip;
+    address public settler;
     uint64 public lastEpoch;
+    bytes32 public tip;
 
     SettlerBond private _settlerBond;
     mapping(uint64 id => Epoch) private _epochs;
-    mapping(uint64 epochId => mapping(uint256 word => uint256 bits)) private _leafDone;
+    mapping(uint64 epochId => mapping(uint32 index => Leaf)) private _leaves;
     mapping(uint32 operatorId => OperatorCredit) private _operators;
 
     modifier onlySettler() {
-        if (msg.sender != SETTLER) revert JobEscrow_NotSettler(msg.sender);
+        if (msg.sender != settler) revert JobEscrow_NotSettler(msg.sender);
+        _;
+    }
+
+    modifier onlyGovernor() {
+        if (msg.sender != GOVERNOR) revert JobEscrow_NotGovernor(msg.sender);
         _;
     }
 
     constructor(Params memory params) Lanes(params.token, params.unit, params.notice, params.noticeLife) {
-        bool complete = params.token != address(0) && params.settler != address(0) && params.treasury != address(0);
-        if (!complete || params.unit == 0) revert JobEscrow_MissingParam();
+        bool complete = params.token != address(0) && params.settler != address(0) && params.treasury != address(0)
+            && params.governor != address(0) && params.guardian != address(0) && params.unit != 0;
+        if (!complete) revert JobEscrow_MissingParam();
         if (params.feeBps > ONE_BPS) revert JobEscrow_FeeAboveOne(params.feeBps);
         uint256 openUntilChecked = params.epochMax + params.checkWait;
         if (params.settleWait <= openUntilChecked) {
@@ -70,10 +83,13 @@ contract JobEscrow is Lanes {
         uint256 orderUntilStranded = params.orderTtl + params.epochMax + params.settleWait;
         if (params.notice <= orderUntilStranded) revert JobEscrow_NoticeTooShort(params.notice, orderUntilStranded);
 
-        SETTLER = params.settler;
+        settler = params.settler;
         TREASURY = params.treasury;
         STAKE_MANAGER = params.stakeManager;
         COURT = params.court;
+        CONTESTS = params.contests;
+        GOVERNOR = params.governor;
+        GUARDIAN = params.guardian;
         FEE_BPS = params.feeBps;
         ORDER_TTL = params.orderTtl;
         EPOCH_MAX = params.epochMax;
@@ -95,8 +111,7 @@ contract JobEscrow is Lanes {
         uint256 seedBlock = previous.postedBlock + SEED_BLOCKS;
         if (previous.count != 0 && block.number <= seedBlock) revert JobEscrow_SeedBlockAhead(block.number, seedBlock);
         if ((root == 0) != (count == 0)) revert JobEscrow_RootAndCountDiffer(root, count);
-        uint32 unbondAt = _settlerBond.unbondAt;
-        if (count != 0 && unbondAt != 0) revert JobEscrow_SettlerIsUnbonding(unbondAt);
+        if (count != 0) _requireRowsMayBePosted();
 
         // Effect:
         tip = beacon;
@@ -127,7 +142,7 @@ contract JobEscrow is Lanes {
     function bondSettler(uint64 units) external nonReentrant {
         // Effect:
         _settlerBond.bondUnits += units;
-        if (msg.sender == SETTLER) _settlerBond.unbondAt = 0;
+        if (msg.sender == settler) _settlerBond.unbondAt = 0;
         emit SettlerBonded(msg.sender, units, _settlerBond.bondUnits);
 
         // Interaction:
@@ -139,32 +154,73 @@ contract JobEscrow is Lanes {
         emit SettlerUnbonding(uint32(block.timestamp));
     }
 
-    function withdrawBond(address to) external onlySettler nonReentrant {
+    function withdrawBond() external onlySettler nonReentrant {
         // Check:
         uint32 unbondAt = _settlerBond.unbondAt;
         uint256 endsAt = unbondAt + IStakeManager(STAKE_MANAGER).UNBOND();
         if (unbondAt == 0 || block.timestamp < endsAt) revert JobEscrow_BondLocked(unbondAt, block.timestamp);
+        uint256 spentUnits = _settlerBond.spentUnits(CHARGE_WINDOW);
+        if (spentUnits != 0) revert JobEscrow_ChargedLately(spentUnits);
 
         // Effect:
         uint64 units = _settlerBond.bondUnits;
         _settlerBond.bondUnits = 0;
-        emit SettlerUnbonded(to, units);
+        emit SettlerUnbonded(units);
 
         // Interaction:
-        IERC20(TOKEN).push(UNIT, to, units);
+        IERC20(TOKEN).push(UNIT, TREASURY, units);
+    }
+
+    // ---------------------------------------------------------------- guardian, governor
+
+    function pause() external {
+        // Check:
+        if (msg.sender != GUARDIAN) revert JobEscrow_NotGuardian(msg.sender);
+
+        // Effect:
+        paused = true;
+        emit Paused();
+    }
+
+    function unpause() external {
+        // Check:
+        if (msg.sender != GUARDIAN && msg.sender != GOVERNOR) revert JobEscrow_NotGuardian(msg.sender);
+
+        // Effect:
+        paused = false;
+        emit Unpaused(msg.sender);
+    }
+
+    function setSettler(address newSettler) external onlyGovernor {
+        // Check:
+        if (newSettler == address(0)) revert JobEscrow_MissingParam();
+
+        // Effect:
+        emit SettlerChanged(settler, newSettler);
+        settler = newSettler;
+        _settlerBond.unbondAt = 0;
+    }
+
+    function resetBeacon(bytes32 newTip) external onlyGovernor {
+        // Check:
+        uint64 id = lastEpoch;
+        bool seedMatters = _epochs[id].count != 0 && epochStatus(id) != EpochStatus.STRANDED;
+        if (seedMatters) revert JobEscrow_SeedIsPending(id);
+
+        // Effect:
+        tip = newTip;
+        emit BeaconReset(newTip);
     }
 
     // ---------------------------------------------------------------- anyone
 
     function settleOne(LeafProof calldata proof, Outcomes calldata outcomes, CapProof calldata capProof) external {
         // Check:
-        requireLeaf(proof);
-        bool payable_ = _leafOutcome(proof, outcomes) == LeafOutcome.ONE_BY_ONE;
-        if (!payable_) revert JobEscrow_LeafNotPayable(proof.epochId, proof.index);
-        if (leafDone(proof.epochId, proof.index)) revert JobEscrow_LeafDone(proof.epochId, proof.index);
+        (LeafStatus status,) = leafStatus(proof, outcomes);
+        if (status != LeafStatus.UNCHARGED) revert JobEscrow_LeafNotPayable(proof.epochId, proof.index, status);
 
         // Effect:
-        _setLeafDone(proof.epochId, proof.index);
+        _leaves[proof.epochId][proof.index].paidAt = uint40(block.timestamp);
         bytes32 laneKey = Merkle.laneKey(proof.requester, proof.signer);
         SkipReason reason = _charge(laneKey, proof.requester, proof.signer, proof.amountUnits, capProof);
         if (reason != SkipReason.NONE) revert JobEscrow_LaneDoesNotCover(proof.requester, proof.signer, reason);
@@ -182,22 +238,25 @@ contract JobEscrow is Lanes {
     }
 
     function claim(uint32 operatorId) external nonReentrant {
-        // Check:
-        OperatorCredit storage credit = _operators[operatorId];
-        uint64 units;
-        unchecked {
-            units = credit.earnedUnits - credit.claimedUnits;
-        }
-        if (units == 0) revert JobEscrow_NothingToClaim(operatorId);
+        // Check, Effect:
         address payout = IStakeManager(STAKE_MANAGER).payoutOf(operatorId);
-
-        // Effect:
-        credit.claimedUnits = credit.earnedUnits;
-        _totals.creditsUnits -= units;
+        uint64 units = _takeCredit(operatorId);
         emit Claimed(operatorId, payout, units);
 
         // Interaction:
         IERC20(TOKEN).push(UNIT, payout, units);
+    }
+
+    function claimToStake(uint32 operatorId) external nonReentrant {
+        // Check, Effect:
+        IStakeManager stakes = IStakeManager(STAKE_MANAGER);
+        if (msg.sender != stakes.ownerOf(operatorId)) revert JobEscrow_NotOwner(msg.sender, operatorId);
+        uint64 units = _takeCredit(operatorId);
+        emit ClaimedToStake(operatorId, units);
+
+        // Interaction:
+        IERC20(TOKEN).forceApprove(STAKE_MANAGER, units * UNIT);
+        stakes.stake(operatorId, units);
     }
 
     function withdrawFees() external nonReentrant {
@@ -210,7 +269,7 @@ contract JobEscrow is Lanes {
         IERC20(TOKEN).push(UNIT, TREASURY, units);
     }
 
-    // ---------------------------------------------------------------- court
+    // ---------------------------------------------------------------- court, contests
 
     function refund(LeafProof calldata proof, Outcomes calldata outcomes, uint64 limitUnits)
         external
@@ -218,19 +277,30 @@ contract JobEscrow is Lanes {
     {
         // Check:
         if (msg.sender != COURT) revert JobEscrow_NotCourt(msg.sender);
-        requireLeaf(proof);
-        LeafOutcome outcome = _leafOutcome(proof, outcomes);
+        (LeafStatus status,) = leafStatus(proof, outcomes);
 
         // Effect:
-        bool paid = outcome == LeafOutcome.PAID;
-        if (outcome == LeafOutcome.ONE_BY_ONE) {
-            paid = leafDone(proof.epochId, proof.index);
-            _setLeafDone(proof.epochId, proof.index);
-        }
-        if (!paid) return 0;
-        units = proof.amountUnits < limitUnits ? proof.amountUnits : limitUnits;
+        if (status == LeafStatus.PAID) units = proof.amountUnits < limitUnits ? proof.amountUnits : limitUnits;
+        if (status == LeafStatus.UNCHARGED || units > 0) _leaves[proof.epochId][proof.index].closed = true;
+        if (units == 0) return 0;
         _addBalance(_lane(proof.requester, proof.signer), units);
         emit Refunded(proof.epochId, proof.index, proof.requester, proof.signer, units);
+    }
+
+    function refundFromBond(LeafProof calldata proof, Outcomes calldata outcomes) external returns (uint64 units) {
+        // Check:
+        if (msg.sender != CONTESTS) revert JobEscrow_NotContests(msg.sender);
+        (LeafStatus status,) = leafStatus(proof, outcomes);
+        if (status != LeafStatus.PAID) return 0;
+
+        // Effect:
+        uint64 bondUnits = _settlerBond.bondUnits;
+        units = proof.amountUnits < bondUnits ? proof.amountUnits : bondUnits;
+        bondUnits -= units;
+        _leaves[proof.epochId][proof.index].closed = true;
+        _settlerBond.bondUnits = bondUnits;
+        _addBalance(_lane(proof.requester, proof.signer), units);
+        emit RefundedFromBond(proof.epochId, proof.index, proof.requester, proof.signer, units, bondUnits);
     }
 
     // ---------------------------------------------------------------- views
@@ -255,8 +325,22 @@ contract JobEscrow is Lanes {
         return _settlerBond;
     }
 
-    function leafDone(uint64 epochId, uint32 index) public view returns (bool) {
-        return _leafDone[epochId][index >> 8] & (1 << (index & 0xff)) != 0;
+    function leaves(uint64 epochId, uint32 index) external view returns (Leaf memory) {
+        return _leaves[epochId][index];
+    }
+
+    function leafStatus(LeafProof calldata proof, Outcomes calldata outcomes)
+        public
+        view
+        returns (LeafStatus status, uint40 chargedAt)
+    {
+        requireLeaf(proof);
+        LeafOutcome outcome = _leafOutcome(proof, outcomes);
+        if (outcome == LeafOutcome.VOID) return (LeafStatus.VOID, 0);
+        Leaf memory leaf = _leaves[proof.epochId][proof.index];
+        chargedAt = outcome == LeafOutcome.PAID ? _epochs[proof.epochId].postedAt : leaf.paidAt;
+        if (leaf.closed) return (chargedAt == 0 ? LeafStatus.CLOSED : LeafStatus.REFUNDED, chargedAt);
+        return (chargedAt == 0 ? LeafStatus.UNCHARGED : LeafStatus.PAID, chargedAt);
     }
 
     function requireLeaf(LeafProof calldata proof) public view {
@@ -278,6 +362,12 @@ contract JobEscrow is Lanes {
     }
 
     // ---------------------------------------------------------------- settlement
+
+    function _requireRowsMayBePosted() private view {
+        if (paused) revert JobEscrow_IsPaused();
+        uint32 unbondAt = _settlerBond.unbondAt;
+        if (unbondAt != 0) revert JobEscrow_SettlerIsUnbonding(unbondAt);
+    }
 
     function _requireSettleable(uint64 id, Epoch storage epoch) private view {
         if (epoch.outcomes != 0) revert JobEscrow_AlreadySettled(id);
@@ -322,6 +412,19 @@ contract JobEscrow is Lanes {
         }
     }
 
+    function _takeCredit(uint32 operatorId) private returns (uint64 units) {
+        // Check:
+        OperatorCredit storage credit = _operators[operatorId];
+        unchecked {
+            units = credit.earnedUnits - credit.claimedUnits;
+        }
+        if (units == 0) revert JobEscrow_NothingToClaim(operatorId);
+
+        // Effect:
+        credit.claimedUnits = credit.earnedUnits;
+        _totals.creditsUnits -= units;
+    }
+
     /// @dev Moves what lanes were charged to credits and fees, as far as the settler's bond allows.
     function _book(uint256 chargedUnits, uint256 feeUnits) private {
         _settlerBond.spend(chargedUnits, CHARGE_WINDOW);
@@ -351,9 +454,5 @@ contract JobEscrow is Lanes {
 
     function _hashOutcomes(bytes calldata voidBits, bytes memory skippedBits) private pure returns (uint160) {
         return uint160(uint256(keccak256(abi.encodePacked(voidBits, skippedBits))));
-    }
-
-    function _setLeafDone(uint64 epochId, uint32 index) private {
-        _leafDone[epochId][index >> 8] |= 1 << (index & 0xff);
     }
 }

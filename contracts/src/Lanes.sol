@@ -3,9 +3,11 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {Merkle} from "./libraries/Merkle.sol";
@@ -14,7 +16,7 @@ import {CapProof, Commitment, Lane, Order, SkipReason, Terms, Totals, Verdict} f
 import {UnitToken} from "./libraries/UnitToken.sol";
 
 /// @notice Documented in IJobEscrow: requesters' money, how it comes and goes, and what may be charged to it.
-abstract contract Lanes is IJobEscrow, EIP712, ReentrancyGuardTransient {
+abstract contract Lanes is IJobEscrow, EIP712, Nonces, ReentrancyGuardTransient {
     using UnitToken for IERC20;
 
     address public immutable TOKEN;
@@ -24,6 +26,7 @@ abstract contract Lanes is IJobEscrow, EIP712, ReentrancyGuardTransient {
 
     Totals internal _totals;
     mapping(bytes32 laneKey => Lane) private _lanes;
+    bool public paused; // last, so that it shares a slot with what JobEscrow reads beside it
 
     constructor(address token, uint256 unit, uint256 notice, uint256 noticeLife)
         EIP712(TypedData.NAME, TypedData.VERSION)
@@ -37,20 +40,29 @@ abstract contract Lanes is IJobEscrow, EIP712, ReentrancyGuardTransient {
     // ---------------------------------------------------------------- requesters
 
     function openLane(address signer, uint32 expiry, uint64 units) external nonReentrant {
+        _openLane(msg.sender, signer, expiry, units);
+    }
+
+    function openLaneWithGrant(
+        address requester,
+        address signer,
+        uint64 units,
+        uint32 expiry,
+        uint256 nonce,
+        bytes calldata signature
+    ) external nonReentrant {
         // Check:
-        if (signer == address(0) || signer == msg.sender) revert JobEscrow_NotASessionSigner(msg.sender, signer);
-        if (expiry <= block.timestamp) revert JobEscrow_ExpiryNotAhead(expiry, block.timestamp);
+        _useCheckedNonce(requester, nonce);
+        bytes32 digest = hashLaneGrant(requester, signer, units, expiry, nonce);
+        if (!_isGrantSigned(requester, digest, signature)) revert JobEscrow_GrantNotSigned(requester, digest);
 
-        // Effect:
-        _lane(msg.sender, signer).expiry = expiry;
-        emit LaneOpened(msg.sender, signer, expiry);
-
-        // Interaction:
-        if (units > 0) _deposit(msg.sender, signer, units);
+        // Effect, Interaction:
+        _openLane(requester, signer, expiry, units);
     }
 
     function deposit(address requester, address signer, uint64 units) external nonReentrant {
-        _deposit(requester, signer, units);
+        _bookDeposit(msg.sender, requester, signer, units);
+        IERC20(TOKEN).pull(UNIT, msg.sender, units);
     }
 
     function depositWithPermit(
@@ -64,7 +76,27 @@ abstract contract Lanes is IJobEscrow, EIP712, ReentrancyGuardTransient {
     ) external nonReentrant {
         // A permit that fails was used by somebody ahead of us, and the allowance stands; or the deposit itself fails.
         try IERC20Permit(TOKEN).permit(msg.sender, address(this), units * UNIT, deadline, v, r, s) {} catch {}
-        _deposit(requester, signer, units);
+        _bookDeposit(msg.sender, requester, signer, units);
+        IERC20(TOKEN).pull(UNIT, msg.sender, units);
+    }
+
+    function depositWithAuthorization(
+        address payer,
+        address requester,
+        address signer,
+        uint64 units,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 salt,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external nonReentrant {
+        // The nonce names the lane, so whoever relays the authorization cannot send the money to another one.
+        bytes32 nonce = keccak256(abi.encode(requester, signer, salt));
+        _bookDeposit(payer, requester, signer, units);
+        IERC20(TOKEN)
+            .pullAuthorized(UNIT, units, UnitToken.Authorization(payer, validAfter, validBefore, nonce, v, r, s));
     }
 
     function giveNotice(address signer) external {
@@ -107,6 +139,11 @@ abstract contract Lanes is IJobEscrow, EIP712, ReentrancyGuardTransient {
         return _totals;
     }
 
+    /// @inheritdoc IJobEscrow
+    function nonces(address requester) public view override(IJobEscrow, Nonces) returns (uint256) {
+        return super.nonces(requester);
+    }
+
     function domainSeparator() external view returns (bytes32) {
         return _domainSeparatorV4();
     }
@@ -127,23 +164,52 @@ abstract contract Lanes is IJobEscrow, EIP712, ReentrancyGuardTransient {
         return _hashTypedDataV4(TypedData.hashVerdict(verdict));
     }
 
+    function hashLaneGrant(address requester, address signer, uint64 units, uint32 expiry, uint256 nonce)
+        public
+        view
+        returns (bytes32)
+    {
+        return _hashTypedDataV4(TypedData.hashLaneGrant(requester, signer, units, expiry, nonce));
+    }
+
     // ---------------------------------------------------------------- lanes
 
     function _lane(address requester, address signer) internal view returns (Lane storage) {
         return _lanes[Merkle.laneKey(requester, signer)];
     }
 
-    function _deposit(address requester, address signer, uint64 units) private {
+    function _openLane(address requester, address signer, uint32 expiry, uint64 units) private {
         // Check:
+        if (signer == address(0) || signer == requester) revert JobEscrow_NotASessionSigner(requester, signer);
+        if (expiry <= block.timestamp) revert JobEscrow_ExpiryNotAhead(expiry, block.timestamp);
+
+        // Effect:
+        _lane(requester, signer).expiry = expiry;
+        emit LaneOpened(requester, signer, expiry);
+        if (units == 0) return;
+        _bookDeposit(requester, requester, signer, units);
+
+        // Interaction:
+        IERC20(TOKEN).pull(UNIT, requester, units);
+    }
+
+    /// @dev Everything of a deposit but the transfer, which the caller does next.
+    function _bookDeposit(address payer, address requester, address signer, uint64 units) private {
+        // Check:
+        if (paused) revert JobEscrow_IsPaused();
         Lane storage lane = _lane(requester, signer);
         if (requester != signer && lane.expiry == 0) revert JobEscrow_LaneNotOpened(requester, signer);
 
         // Effect:
         _addBalance(lane, units);
-        emit Deposited(requester, signer, msg.sender, units);
+        emit Deposited(requester, signer, payer, units);
+    }
 
-        // Interaction:
-        IERC20(TOKEN).pull(UNIT, msg.sender, units);
+    /// @dev A key's signature counts whatever code its account has (EIP-7702); a contract is asked now and never again.
+    function _isGrantSigned(address requester, bytes32 digest, bytes calldata signature) private view returns (bool) {
+        (address recovered, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (failure == ECDSA.RecoverError.NoError && recovered == requester) return true;
+        return SignatureChecker.isValidERC1271SignatureNowCalldata(requester, digest, signature);
     }
 
     /// @dev All that is held stays below 2^64, so no sum of a settlement can overflow.

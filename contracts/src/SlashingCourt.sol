@@ -2,11 +2,11 @@
 pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
 import {IStakeManager} from "./interfaces/IStakeManager.sol";
+import {Evidence} from "./libraries/Evidence.sol";
 import {TypedData} from "./libraries/TypedData.sol";
 import {Commitment, LeafProof, Order, Outcomes} from "./libraries/Types.sol";
 
@@ -27,6 +27,7 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
     mapping(bytes32 caseId => uint32[] ids) private _verifiers;
     mapping(bytes32 caseId => mapping(uint32 verifierId => Vote)) private _votes;
     mapping(bytes32 caseId => mapping(bytes32 answerKey => Answer)) private _answers;
+    mapping(bytes32 orderId => mapping(address node => bool)) public equivocated;
 
     constructor(Params memory params) {
         IJobEscrow escrow = IJobEscrow(params.escrow);
@@ -97,8 +98,7 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
         uint256 revealEnds = file.commitEnds + REVEAL_WINDOW;
         bool within = block.timestamp >= file.commitEnds && block.timestamp < revealEnds;
         if (!within) _revertOutside(file.commitEnds, revealEnds);
-        bytes32 digest = IJobEscrow(ESCROW).hashCommitment(commitment);
-        if (digest != file.commitmentDigest) revert SlashingCourt_WrongCommitment(digest, file.commitmentDigest);
+        bytes32 digest = Evidence.requireCommitment(IJobEscrow(ESCROW), commitment, file.commitmentDigest);
         uint32 verifierId = _stakes().verifierOf(msg.sender);
         Vote storage vote = _votes[caseId][verifierId];
         bytes32 answerCommit = TypedData.answerCommit(traceHash, outputHash, units, digest, msg.sender);
@@ -157,6 +157,32 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
             _stakes().unlock(file.operatorId, file.penaltyUnits);
         }
         emit CaseExecuted(caseId, result, upheld, slashedUnits, refundUnits);
+    }
+
+    function equivocation(
+        Order calldata order,
+        Commitment calldata first,
+        bytes calldata firstSignature,
+        Commitment calldata second,
+        bytes calldata secondSignature,
+        uint32 rewardedId
+    ) external nonReentrant {
+        // Check:
+        IJobEscrow escrow = IJobEscrow(ESCROW);
+        bytes32 orderId = Evidence.requireOrder(escrow, order, first);
+        Evidence.requireOrder(escrow, order, second);
+        (bytes32 firstDigest, bytes32 secondDigest) = (escrow.hashCommitment(first), escrow.hashCommitment(second));
+        bool two = firstDigest != secondDigest && first.node == second.node;
+        if (!two) revert SlashingCourt_NotTwoCommitments(firstDigest, secondDigest);
+        uint32 operatorId = _stakes().operatorOf(first.node);
+        Evidence.requireSigned(_stakes(), firstDigest, first.node, operatorId, firstSignature);
+        Evidence.requireSigned(_stakes(), secondDigest, second.node, operatorId, secondSignature);
+        if (equivocated[orderId][first.node]) revert SlashingCourt_AlreadySlashed(orderId, first.node);
+
+        // Effect, Interaction:
+        equivocated[orderId][first.node] = true;
+        uint64 slashedUnits = _slashAtOnce(operatorId, PENALTY_MULTIPLE * order.terms.maxPrice, rewardedId);
+        emit Equivocated(orderId, first.node, operatorId, firstDigest, secondDigest, slashedUnits);
     }
 
     // ---------------------------------------------------------------- views
@@ -221,16 +247,7 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
     ) private view {
         IJobEscrow escrow = IJobEscrow(ESCROW);
         escrow.requireLeaf(proof);
-        bytes32 digest = escrow.hashCommitment(commitment);
-        if (digest != proof.digest) revert SlashingCourt_WrongCommitment(digest, proof.digest);
-        bytes32 orderId = escrow.hashOrder(order);
-        if (orderId != commitment.orderId) revert SlashingCourt_WrongOrder(orderId, commitment.orderId);
-        if (order.requester != proof.requester) {
-            revert SlashingCourt_WrongRequester(order.requester, proof.requester);
-        }
-        (address recovered,,) = ECDSA.tryRecoverCalldata(digest, nodeSignature);
-        bool signed = recovered == commitment.node && _stakes().operatorOf(recovered) == proof.operatorId;
-        if (!signed) revert SlashingCourt_NotSignedByNode(commitment.node, recovered, proof.operatorId);
+        Evidence.requireLeafOf(escrow, _stakes(), proof, order, commitment, nodeSignature);
         if (order.terms.comparator != COMPARATOR_EXACT) revert SlashingCourt_NotExact(order.terms.comparator);
     }
 
@@ -281,6 +298,21 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
             if (locked > penalty) _stakes().unlock(ids[i], locked - penalty);
             slashedUnits += penalty;
         }
+    }
+
+    function _slashAtOnce(uint32 operatorId, uint256 penaltyUnits, uint32 rewardedId) private returns (uint64 units) {
+        // Check:
+        uint32[] memory rewarded = new uint32[](rewardedId == 0 ? 0 : 1);
+        if (rewardedId != 0) {
+            bool rewardable = rewardedId != operatorId && _stakes().ownerOf(rewardedId) != address(0);
+            if (!rewardable) revert SlashingCourt_NotRewardable(rewardedId);
+            rewarded[0] = rewardedId;
+        }
+
+        // Effect, Interaction:
+        units = _stakes().lock(operatorId, _toUint64(penaltyUnits));
+        if (units == 0) revert SlashingCourt_NothingToSlash(operatorId);
+        _stakes().slash(operatorId, units, 0, rewarded, uint64(CASE_REWARD));
     }
 
     function _verifierPenalty(bytes32 answerKey, bytes32 upheld, uint64 locked) private view returns (uint64) {

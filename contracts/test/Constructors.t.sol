@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Contests} from "src/Contests.sol";
 import {JobEscrow} from "src/JobEscrow.sol";
 import {SlashingCourt} from "src/SlashingCourt.sol";
 import {StakeManager} from "src/StakeManager.sol";
+import {IContests} from "src/interfaces/IContests.sol";
 import {IJobEscrow} from "src/interfaces/IJobEscrow.sol";
 import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
 import {IStakeManager} from "src/interfaces/IStakeManager.sol";
@@ -13,23 +15,27 @@ import {vm} from "./utils/Vm.sol";
 /// @notice The windows fit into each other, strictly, or nothing is deployed. Covers: A10.
 contract ConstructorsTest is Network {
     function test_escrow_refusesWindowsThatDoNotFit() public {
-        IJobEscrow.Params memory params = escrowParams(address(1), address(2));
+        IJobEscrow.Params memory params = escrowParams(address(1), address(2), address(3));
         params.settleWait = params.epochMax + params.checkWait;
         vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_SettleWaitTooShort.selector, 100, 100));
         new JobEscrow(params);
 
-        params = escrowParams(address(1), address(2));
+        params = escrowParams(address(1), address(2), address(3));
         params.notice = params.orderTtl + params.epochMax + params.settleWait;
         vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_NoticeTooShort.selector, 480, 480));
         new JobEscrow(params);
     }
 
     function test_escrow_refusesMissingParams() public {
-        IJobEscrow.Params memory params = escrowParams(address(1), address(2));
+        IJobEscrow.Params memory params = escrowParams(address(1), address(2), address(3));
         params.treasury = address(0);
         vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_MissingParam.selector));
         new JobEscrow(params);
-        params = escrowParams(address(1), address(2));
+        params = escrowParams(address(1), address(2), address(3));
+        params.guardian = address(0);
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_MissingParam.selector));
+        new JobEscrow(params);
+        params = escrowParams(address(1), address(2), address(3));
         params.feeBps = 10_001;
         vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_FeeAboveOne.selector, 10_001));
         new JobEscrow(params);
@@ -67,6 +73,38 @@ contract ConstructorsTest is Network {
         );
     }
 
+    function test_contests_refusesAnotherWiring() public {
+        vm.expectRevert(abi.encodeWithSelector(IContests.Contests_Miswired.selector));
+        new Contests(contestParams(address(escrow), address(stakes)));
+    }
+
+    /// @notice Covers: A27. All that may be refunded lies within one charge window, or nothing is deployed.
+    function test_contests_refusesWindowsThatTheBondDoesNotCover() public {
+        expectContestsRefusal(
+            SETTLE_WAIT,
+            600,
+            abi.encodeWithSelector(IContests.Contests_ContestWindowTooShort.selector, SETTLE_WAIT, SETTLE_WAIT)
+        );
+        expectContestsRefusal(
+            421, 600, abi.encodeWithSelector(IContests.Contests_ChargeWindowTooShort.selector, 600, 601)
+        );
+    }
+
+    function expectContestsRefusal(uint256 contestWindow, uint256 chargeWindow, bytes memory refusal) private {
+        uint256 nonce = vm.getNonce(address(this));
+        address escrowAt = vm.computeCreateAddress(address(this), nonce);
+        address stakesAt = vm.computeCreateAddress(address(this), nonce + 1);
+        IJobEscrow.Params memory escrowParams_ =
+            escrowParams(stakesAt, address(3), vm.computeCreateAddress(address(this), nonce + 2));
+        escrowParams_.chargeWindow = chargeWindow;
+        IContests.Params memory params = contestParams(escrowAt, stakesAt);
+        params.contestWindow = contestWindow;
+        new JobEscrow(escrowParams_);
+        new StakeManager(stakeParams(escrowAt, address(3)));
+        vm.expectRevert(refusal);
+        new Contests(params);
+    }
+
     function expectCourtRefusal(uint256 commitWindow, uint256 caseWindow, uint256 unbond, bytes memory refusal)
         private
     {
@@ -78,7 +116,7 @@ contract ConstructorsTest is Network {
         stakeParams_.unbond = unbond;
         ISlashingCourt.Params memory courtParams_ = courtParams(escrowAt, stakesAt);
         (courtParams_.commitWindow, courtParams_.caseWindow) = (commitWindow, caseWindow);
-        new JobEscrow(escrowParams(stakesAt, courtAt));
+        new JobEscrow(escrowParams(stakesAt, courtAt, address(3)));
         new StakeManager(stakeParams_);
         vm.expectRevert(refusal);
         new SlashingCourt(courtParams_);

@@ -76,6 +76,23 @@ contract VectorsTest {
         }
     }
 
+    function test_laneGrants() public {
+        load("lane_grants");
+        address[] memory requesters = addresses("requester");
+        address[] memory signers = addresses("signer");
+        uint256[] memory amounts = numbers("amount");
+        uint256[] memory expiries = numbers("expiry");
+        uint256[] memory nonces = numbers("nonce");
+        bytes32[] memory digests = words("digest");
+        bytes32[] memory domains = readDomains();
+        vm.assertTrue(digests.length > 0);
+        for (uint256 i = 0; i < digests.length; ++i) {
+            bytes32 structHash =
+                TypedData.hashLaneGrant(requesters[i], signers[i], uint64(amounts[i]), uint40(expiries[i]), nonces[i]);
+            vm.assertEq(MessageHashUtils.toTypedDataHash(domains[i], structHash), digests[i]);
+        }
+    }
+
     function test_leaves() public {
         load("leaves");
         address[] memory requesters = addresses("requester");

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-CONTRACTS = ("JobEscrow", "StakeManager", "SlashingCourt", "DevToken", "TimelockController")
+CONTRACTS = ("JobEscrow", "StakeManager", "SlashingCourt", "Contests", "DevToken", "DevWallet", "TimelockController")
 
 
 def main(arguments: list[str]) -> int:

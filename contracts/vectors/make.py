@@ -11,7 +11,7 @@ from contracts.protocol.hashing import to_hex
 from contracts.protocol.merkle import Row, lane_key, merkle_proof, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, bits, outcomes_hash, pack
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import U32, U40, U48, U64, Commitment, Opening, Order, Terms, Verdict
+from contracts.protocol.records import U32, U40, U48, U64, Commitment, LaneGrant, Opening, Order, Terms, Verdict
 from contracts.protocol.signing import Signer, compact
 from contracts.protocol.typed_data import Domain, answer_commit, answer_key, terms_hash, trace_commit
 
@@ -138,6 +138,23 @@ def node_key(m: Maker) -> Case:
     }
 
 
+def lane_grant(m: Maker) -> Case:
+    domain = m.domain()
+    record = LaneGrant(
+        requester=m.address(), signer=m.address(), amount=m.uint(U64), expiry=m.uint(U32), nonce=m.uint(2**256 - 1)
+    )
+    return {
+        "chainId": str(domain.chain_id),
+        "verifyingContract": domain.verifying_contract,
+        "requester": record.requester,
+        "signer": record.signer,
+        "amount": str(record.amount),
+        "expiry": str(record.expiry),
+        "nonce": str(record.nonce),
+        "digest": to_hex(domain.lane_grant_digest(record)),
+    }
+
+
 def leaf(m: Maker) -> Case:
     row = m.row(m.address(), m.address(), [m.uint(U32)])
     return {
@@ -223,6 +240,7 @@ FILES: dict[str, tuple[Callable[[Maker], Case], int]] = {
     "commitments": (commitment, 40),
     "verdicts": (verdict, 40),
     "node_keys": (node_key, 20),
+    "lane_grants": (lane_grant, 20),
     "leaves": (leaf, 40),
     "amounts": (amount, 40),
     "trees": (tree, 40),

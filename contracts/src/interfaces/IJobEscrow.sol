@@ -7,7 +7,9 @@ import {
     Epoch,
     EpochStatus,
     Lane,
+    Leaf,
     LeafProof,
+    LeafStatus,
     OperatorCredit,
     Order,
     Outcomes,
@@ -24,6 +26,9 @@ import {
 interface IJobEscrow {
     /// @param stakeManager address that the StakeManager will have; contracts name each other
     /// @param court address that the SlashingCourt will have
+    /// @param contests address that the Contests will have
+    /// @param governor changes the settler and resets the beacon; a TimelockController
+    /// @param guardian pauses what comes in; can touch nothing that is here
     /// @param tip end of the beacon's hash chain, published before the first epoch
     struct Params {
         address token;
@@ -31,6 +36,9 @@ interface IJobEscrow {
         address treasury;
         address stakeManager;
         address court;
+        address contests;
+        address governor;
+        address guardian;
         bytes32 tip;
         uint256 unit;
         uint256 feeBps;
@@ -68,15 +76,29 @@ interface IJobEscrow {
     event Claimed(uint32 indexed operatorId, address payout, uint64 units);
     event SettlerBonded(address payer, uint64 units, uint64 bondUnits);
     event SettlerUnbonding(uint32 unbondAt);
-    event SettlerUnbonded(address to, uint64 units);
+    event SettlerUnbonded(uint64 units);
+    event SettlerChanged(address indexed previous, address indexed settler);
+    event BeaconReset(bytes32 tip);
+    event Paused();
+    event Unpaused(address by);
+    event ClaimedToStake(uint32 indexed operatorId, uint64 units);
     event FeesWithdrawn(uint64 units);
     event Refunded(
         uint64 indexed epochId, uint32 index, address indexed requester, address indexed signer, uint64 units
     );
+    event RefundedFromBond(
+        uint64 indexed epochId,
+        uint32 index,
+        address indexed requester,
+        address indexed signer,
+        uint64 units,
+        uint64 bondUnits
+    );
 
     // ---------------------------------------------------------------- errors
 
-    /// @notice Thrown when the constructor is given no token, settler, treasury or unit.
+    /// @notice Thrown when the constructor is given no token, settler, treasury, governor, guardian or unit, or the
+    /// settler would become nobody.
     error JobEscrow_MissingParam();
 
     /// @notice Thrown when the fee is more than the whole.
@@ -94,6 +116,21 @@ interface IJobEscrow {
     /// @notice Thrown when a caller is not the SlashingCourt.
     error JobEscrow_NotCourt(address caller);
 
+    /// @notice Thrown when a caller is not Contests.
+    error JobEscrow_NotContests(address caller);
+
+    /// @notice Thrown when a caller is not the governor.
+    error JobEscrow_NotGovernor(address caller);
+
+    /// @notice Thrown when a caller may not pause, or not end a pause.
+    error JobEscrow_NotGuardian(address caller);
+
+    /// @notice Thrown when a caller does not own the operator's account.
+    error JobEscrow_NotOwner(address caller, uint32 operatorId);
+
+    /// @notice Thrown when money or rows come in during a pause.
+    error JobEscrow_IsPaused();
+
     /// @notice Thrown when a session lane's signer is nobody, or the requester itself, whose lane needs no opening.
     error JobEscrow_NotASessionSigner(address requester, address signer);
 
@@ -102,6 +139,9 @@ interface IJobEscrow {
 
     /// @notice Thrown when money is sent to a session lane that its requester has not opened.
     error JobEscrow_LaneNotOpened(address requester, address signer);
+
+    /// @notice Thrown when LaneGrant is signed neither by the requester's key nor approved by its contract.
+    error JobEscrow_GrantNotSigned(address requester, bytes32 digest);
 
     /// @notice Thrown when everything held would no longer be counted in 64 bits.
     error JobEscrow_TooMuchHeld(uint256 heldUnits, uint64 units);
@@ -127,6 +167,9 @@ interface IJobEscrow {
     /// @notice Thrown when an epoch with rows is posted while its settler's bond is leaving.
     error JobEscrow_SettlerIsUnbonding(uint32 unbondAt);
 
+    /// @notice Thrown when the beacon is reset while the last epoch has rows that its seed will judge.
+    error JobEscrow_SeedIsPending(uint64 id);
+
     /// @notice Thrown when an epoch's seed is not revealed, or its check period runs still.
     error JobEscrow_CheckPeriodRuns(uint64 id, uint256 time, uint256 endsAt);
 
@@ -148,11 +191,8 @@ interface IJobEscrow {
     /// @notice Thrown when a leaf's epoch is neither settled nor stranded.
     error JobEscrow_LeafNotFinal(uint64 epochId, uint32 index);
 
-    /// @notice Thrown when a leaf is VOID, or was paid with its epoch.
-    error JobEscrow_LeafNotPayable(uint64 epochId, uint32 index);
-
-    /// @notice Thrown when a leaf was paid or closed before.
-    error JobEscrow_LeafDone(uint64 epochId, uint32 index);
+    /// @notice Thrown when a leaf is VOID, or was paid, closed or refunded before.
+    error JobEscrow_LeafNotPayable(uint64 epochId, uint32 index, LeafStatus status);
 
     /// @notice Thrown when a leaf's lane does not cover it.
     error JobEscrow_LaneDoesNotCover(address requester, address signer, SkipReason reason);
@@ -163,10 +203,26 @@ interface IJobEscrow {
     /// @notice Thrown when the settler's bond is withdrawn before its time.
     error JobEscrow_BondLocked(uint32 unbondAt, uint256 time);
 
+    /// @notice Thrown when the settler's bond is withdrawn while charges stand that it may have to refund.
+    error JobEscrow_ChargedLately(uint256 spentUnits);
+
     // ---------------------------------------------------------------- requesters
 
     /// @notice Sets the expiry of the caller's lane with another signer and moves `units` into it (may be 0).
     function openLane(address signer, uint32 expiry, uint64 units) external;
+
+    /// @notice Opens a requester's lane as its signed LaneGrant says; anyone may bring it. The money is pulled from the
+    /// requester's token allowance, never out of another lane.
+    /// @param nonce the requester's next one
+    /// @param signature of the requester's key, or what its contract (ERC-1271) approves at this moment
+    function openLaneWithGrant(
+        address requester,
+        address signer,
+        uint64 units,
+        uint32 expiry,
+        uint256 nonce,
+        bytes calldata signature
+    ) external;
 
     /// @notice Moves the caller's `units` into anybody's lane.
     function deposit(address requester, address signer, uint64 units) external;
@@ -177,6 +233,21 @@ interface IJobEscrow {
         address signer,
         uint64 units,
         uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external;
+
+    /// @notice Deposits with the payer's EIP-3009 authorization to receive; anyone may bring it.
+    /// The authorization's nonce is keccak256(abi.encode(requester, signer, salt)).
+    function depositWithAuthorization(
+        address payer,
+        address requester,
+        address signer,
+        uint64 units,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 salt,
         uint8 v,
         bytes32 r,
         bytes32 s
@@ -209,8 +280,23 @@ interface IJobEscrow {
     /// @notice Starts the wait before the bond leaves. From now on only empty epochs are posted.
     function unbondSettler() external;
 
-    /// @notice Pays the bond out after StakeManager's UNBOND.
-    function withdrawBond(address to) external;
+    /// @notice Pays the bond to the treasury after StakeManager's UNBOND, once no charge of the last window stands on it.
+    /// Whoever holds the settler's key cannot send it elsewhere.
+    function withdrawBond() external;
+
+    // ---------------------------------------------------------------- guardian, governor
+
+    /// @notice Stops new rows and deposits. Settlement, answers, appeals, claims and every exit go on.
+    function pause() external;
+
+    /// @notice By the guardian or the governor.
+    function unpause() external;
+
+    /// @notice Gives the settler's role to another key and ends an unbonding of the old one's.
+    function setSettler(address newSettler) external;
+
+    /// @notice Starts another beacon's chain, while no row waits for a seed that it could choose.
+    function resetBeacon(bytes32 newTip) external;
 
     // ---------------------------------------------------------------- anyone
 
@@ -221,17 +307,24 @@ interface IJobEscrow {
     /// @notice Pays what an operator earned to its payout address.
     function claim(uint32 operatorId) external;
 
+    /// @notice Moves what an operator earned into its stake. By the account's owner.
+    function claimToStake(uint32 operatorId) external;
+
     /// @notice Pays the fees to the treasury.
     function withdrawFees() external;
 
-    // ---------------------------------------------------------------- court
+    // ---------------------------------------------------------------- court, contests
 
     /// @notice Gives a lane back what it was charged for a leaf, at most `limitUnits`; the caller sends the tokens in
-    /// the same transaction. A leaf that waits to be paid one by one is closed instead.
+    /// the same transaction. A leaf that waits to be paid one by one is closed instead. One refund a leaf, by whomever.
     /// @return units given back
     function refund(LeafProof calldata proof, Outcomes calldata outcomes, uint64 limitUnits)
         external
         returns (uint64 units);
+
+    /// @notice Gives a lane back what it was charged for a leaf out of the settler's bond, as far as that reaches.
+    /// @return units given back; 0 if the leaf is not charged, or was refunded before
+    function refundFromBond(LeafProof calldata proof, Outcomes calldata outcomes) external returns (uint64 units);
 
     // ---------------------------------------------------------------- views
 
@@ -242,8 +335,16 @@ interface IJobEscrow {
     function settlerBond() external view returns (SettlerBond memory);
     function totals() external view returns (Totals memory);
 
-    /// @notice Whether a leaf was paid, or closed, one by one.
-    function leafDone(uint64 epochId, uint32 index) external view returns (bool);
+    /// @notice What happened to a leaf by itself, apart from its epoch.
+    function leaves(uint64 epochId, uint32 index) external view returns (Leaf memory);
+
+    /// @notice What became of a leaf. Reverts unless it is under its epoch's root and the epoch is settled or stranded.
+    /// @return status as its epoch's outcomes and its own fate say
+    /// @return chargedAt 0: never. Of a leaf paid with its epoch it is the epoch's post, at the latest
+    function leafStatus(LeafProof calldata proof, Outcomes calldata outcomes)
+        external
+        view
+        returns (LeafStatus status, uint40 chargedAt);
 
     /// @notice Reverts unless the leaf is under its epoch's root.
     function requireLeaf(LeafProof calldata proof) external view;
@@ -260,14 +361,26 @@ interface IJobEscrow {
     function hashCommitment(Commitment calldata commitment) external view returns (bytes32);
     function hashVerdict(Verdict calldata verdict) external view returns (bytes32);
 
+    function hashLaneGrant(address requester, address signer, uint64 units, uint32 expiry, uint256 nonce)
+        external
+        view
+        returns (bytes32);
+
+    /// @notice The nonce that a requester's next LaneGrant carries.
+    function nonces(address requester) external view returns (uint256);
+
+    function paused() external view returns (bool);
+    function settler() external view returns (address);
     function tip() external view returns (bytes32);
     function lastEpoch() external view returns (uint64);
 
     function TOKEN() external view returns (address);
-    function SETTLER() external view returns (address);
     function TREASURY() external view returns (address);
     function STAKE_MANAGER() external view returns (address);
     function COURT() external view returns (address);
+    function CONTESTS() external view returns (address);
+    function GOVERNOR() external view returns (address);
+    function GUARDIAN() external view returns (address);
     function UNIT() external view returns (uint256);
     function FEE_BPS() external view returns (uint256);
     function ORDER_TTL() external view returns (uint256);

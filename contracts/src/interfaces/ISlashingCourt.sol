@@ -85,6 +85,14 @@ interface ISlashingCourt {
     event CaseExecuted(
         bytes32 indexed caseId, Ruling ruling, bytes32 upheldAnswer, uint64 slashedUnits, uint64 refundUnits
     );
+    event Equivocated(
+        bytes32 indexed orderId,
+        address indexed node,
+        uint32 indexed operatorId,
+        bytes32 firstDigest,
+        bytes32 secondDigest,
+        uint64 slashedUnits
+    );
 
     // ---------------------------------------------------------------- errors
 
@@ -111,18 +119,6 @@ interface ISlashingCourt {
 
     /// @notice Thrown when a leaf is too old for a case.
     error SlashingCourt_CaseWindowClosed(uint256 time, uint256 closedAt);
-
-    /// @notice Thrown when a commitment is not the one of the leaf or the case.
-    error SlashingCourt_WrongCommitment(bytes32 digest, bytes32 expected);
-
-    /// @notice Thrown when a commitment answers another order.
-    error SlashingCourt_WrongOrder(bytes32 orderId, bytes32 expected);
-
-    /// @notice Thrown when the order's requester is not the leaf's.
-    error SlashingCourt_WrongRequester(address requester, address expected);
-
-    /// @notice Thrown when a commitment is not signed by its node, or the node is not the leaf's operator's.
-    error SlashingCourt_NotSignedByNode(address node, address recovered, uint32 operatorId);
 
     /// @notice Thrown when an order's comparator is not exact: equality is all that stake can decide.
     error SlashingCourt_NotExact(uint8 comparator);
@@ -153,6 +149,18 @@ interface ISlashingCourt {
 
     /// @notice Thrown when a case is executed twice.
     error SlashingCourt_AlreadyExecuted(bytes32 caseId);
+
+    /// @notice Thrown when two commitments are one, or of two nodes.
+    error SlashingCourt_NotTwoCommitments(bytes32 firstDigest, bytes32 secondDigest);
+
+    /// @notice Thrown when a node was slashed for its two answers to an order before.
+    error SlashingCourt_AlreadySlashed(bytes32 orderId, address node);
+
+    /// @notice Thrown when an operator has no free stake that an equivocation could be slashed of.
+    error SlashingCourt_NothingToSlash(uint32 operatorId);
+
+    /// @notice Thrown when a reward would go to nobody's account, or to the slashed one.
+    error SlashingCourt_NotRewardable(uint32 id);
 
     // ---------------------------------------------------------------- verifiers
 
@@ -185,6 +193,18 @@ interface ISlashingCourt {
     /// @notice Moves the money as ruled, once. A guilty ruling waits until the leaf is final.
     function execute(bytes32 caseId, LeafProof calldata proof, Outcomes calldata outcomes) external;
 
+    /// @notice Slashes a node that signed two commitments to one order, at once: no verdict is needed. Takes
+    /// min(PENALTY_MULTIPLE * maxPrice, free stake), once an order and node; CASE_REWARD of it goes to an account.
+    /// @param rewardedId account whose stake the reward goes to; 0: nobody's
+    function equivocation(
+        Order calldata order,
+        Commitment calldata first,
+        bytes calldata firstSignature,
+        Commitment calldata second,
+        bytes calldata secondSignature,
+        uint32 rewardedId
+    ) external;
+
     // ---------------------------------------------------------------- views
 
     function caseIdOf(uint64 epochId, uint32 index) external pure returns (bytes32);
@@ -195,6 +215,9 @@ interface ISlashingCourt {
     function verifiersOf(bytes32 caseId) external view returns (uint32[] memory);
     function votes(bytes32 caseId, uint32 verifierId) external view returns (Vote memory);
     function answers(bytes32 caseId, bytes32 answerKey) external view returns (Answer memory);
+
+    /// @notice Whether a node was slashed for two answers to an order.
+    function equivocated(bytes32 orderId, address node) external view returns (bool);
 
     function ESCROW() external view returns (address);
     function STAKE_MANAGER() external view returns (address);

@@ -12,13 +12,19 @@ library ChargeWindow {
     function spend(SettlerBond storage self, uint256 sumUnits, uint256 window) internal {
         SettlerBond memory bond = self;
         roll(bond, window);
-        uint256 spentUnits = uint256(bond.spentPreviousUnits) + bond.spentCurrentUnits;
-        if (spentUnits + sumUnits > bond.bondUnits) {
-            revert ChargeWindow_AboveBond(spentUnits, sumUnits, bond.bondUnits);
-        }
+        uint256 spent = uint256(bond.spentPreviousUnits) + bond.spentCurrentUnits;
+        if (spent + sumUnits > bond.bondUnits) revert ChargeWindow_AboveBond(spent, sumUnits, bond.bondUnits);
         self.bucketStart = bond.bucketStart;
         self.spentPreviousUnits = bond.spentPreviousUnits;
         self.spentCurrentUnits = uint64(bond.spentCurrentUnits + sumUnits);
+    }
+
+    /// @notice What was charged in the present bucket and the one before: all of the last window's charges, and perhaps
+    /// some of the window's before it.
+    function spentUnits(SettlerBond storage self, uint256 window) internal view returns (uint256) {
+        SettlerBond memory bond = self;
+        roll(bond, window);
+        return uint256(bond.spentPreviousUnits) + bond.spentCurrentUnits;
     }
 
     /// @dev Moves the buckets on to the present.

@@ -18,6 +18,8 @@ library TypedData {
         keccak256("Commitment(bytes32 orderId,address node,bytes32 outputHash,bytes32 traceCommit,uint32 units)");
     bytes32 internal constant VERDICT_TYPEHASH =
         keccak256("Verdict(bytes32 commitmentDigest,address verifier,bytes32 answerCommit)");
+    bytes32 internal constant LANE_GRANT_TYPEHASH =
+        keccak256("LaneGrant(address requester,address signer,uint64 amount,uint40 expiry,uint256 nonce)");
     bytes32 internal constant NODE_KEY_TYPEHASH = keccak256("NodeKey(address owner,address node)");
 
     function hashTerms(Terms memory terms) internal pure returns (bytes32) {
@@ -38,6 +40,14 @@ library TypedData {
 
     function hashVerdict(Verdict memory verdict) internal pure returns (bytes32) {
         return keccak256(abi.encode(VERDICT_TYPEHASH, verdict));
+    }
+
+    function hashLaneGrant(address requester, address signer, uint64 amount, uint40 expiry, uint256 nonce)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(LANE_GRANT_TYPEHASH, requester, signer, amount, expiry, nonce));
     }
 
     function hashNodeKey(address owner, address node) internal pure returns (bytes32) {

@@ -56,6 +56,13 @@ struct Epoch {
     uint160 outcomes;
 }
 
+/// @dev What happened to a leaf by itself. `paidAt` is zero unless it was paid one by one. `closed`: what it was charged
+/// was given back, or, if it waited to be paid, it never will be.
+struct Leaf {
+    uint40 paidAt;
+    bool closed;
+}
+
 /// @dev Both counters only grow and wrap at 2^64; what is owed is their difference, which does not.
 struct OperatorCredit {
     uint64 earnedUnits;
@@ -85,6 +92,15 @@ enum EpochStatus {
     REVEALED,
     SETTLED,
     STRANDED
+}
+
+/// @dev Of a leaf in a final epoch. Derived from its epoch's outcomes and what happened to it by itself.
+enum LeafStatus {
+    UNCHARGED,
+    PAID,
+    VOID,
+    CLOSED,
+    REFUNDED
 }
 
 /// @dev Why a lane group was skipped whole: the first of these that holds.

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {IJobEscrow} from "src/interfaces/IJobEscrow.sol";
 import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
 import {IStakeManager} from "src/interfaces/IStakeManager.sol";
+import {Evidence} from "src/libraries/Evidence.sol";
 import {TypedData} from "src/libraries/TypedData.sol";
 import {Commitment, LeafProof, Order, Outcomes, Terms} from "src/libraries/Types.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
@@ -283,10 +284,10 @@ contract SlashingCourtTest is Network {
 
     function test_openCase_refusesAnotherOrderOrCommitment() public {
         order.terms.maxPrice = 1e9;
-        expectPartialRefusal(ISlashingCourt.SlashingCourt_WrongOrder.selector);
+        expectPartialRefusal(Evidence.Evidence_WrongOrder.selector);
         order.terms.maxPrice = MAX_PRICE;
         commitment.units = 41;
-        expectPartialRefusal(ISlashingCourt.SlashingCourt_WrongCommitment.selector);
+        expectPartialRefusal(Evidence.Evidence_WrongCommitment.selector);
     }
 
     /// @notice The settler cannot frame a node with a commitment that the node did not sign.
@@ -295,9 +296,7 @@ contract SlashingCourtTest is Network {
         Order memory ordered = order;
         bytes memory forged = sign("settler", escrow.hashCommitment(said));
         vm.prank(key(0));
-        vm.expectRevert(
-            abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotSignedByNode.selector, node, settler, operator)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, node, settler, operator));
         court.openCase(proof, ordered, said, forged, 0);
     }
 
@@ -306,20 +305,20 @@ contract SlashingCourtTest is Network {
         bytes memory bound = sign("second node", stakes.hashNodeKey(addressOf("operator"), addressOf("second node")));
         vm.prank(addressOf("operator"));
         stakes.addNodeKey(addressOf("second node"), bound);
-        expectPartialRefusal("second node", ISlashingCourt.SlashingCourt_NotSignedByNode.selector);
+        expectPartialRefusal("second node", Evidence.Evidence_NotSignedByNode.selector);
     }
 
     function test_openCase_refusesAnOperatorThatIsNotTheNodes() public {
         operator = verifiers[0];
         epochId = post(draft());
-        expectPartialRefusal(ISlashingCourt.SlashingCourt_NotSignedByNode.selector);
+        expectPartialRefusal(Evidence.Evidence_NotSignedByNode.selector);
     }
 
     function test_openCase_refusesAnotherRequester() public {
         order.requester = addressOf("bob");
         commit(right);
         epochId = post(draft());
-        expectPartialRefusal(ISlashingCourt.SlashingCourt_WrongRequester.selector);
+        expectPartialRefusal(Evidence.Evidence_WrongRequester.selector);
     }
 
     /// @notice Only equality can be slashed.
@@ -537,7 +536,7 @@ contract SlashingCourtTest is Network {
     function expectPartialRefusal(string memory signer, bytes4 selector) private {
         LeafProof memory proof = draft().proofOf(epochId, 0, 0);
         // The leaf that was posted, whatever was made of the commitment since.
-        if (selector == ISlashingCourt.SlashingCourt_WrongCommitment.selector) {
+        if (selector == Evidence.Evidence_WrongCommitment.selector) {
             commitment.units = right.units;
             proof = draft().proofOf(epochId, 0, 0);
             commitment.units = right.units + 1;

@@ -293,7 +293,7 @@ contract EpochsTest is Network {
     /// @notice Covers: A18. A cap signed for one deployment is no proof in another.
     function test_settleEpoch_refusesACapOfAnotherDeployment() public {
         EpochBuilder.Group memory group = groupOf("alice", 10);
-        (escrow, stakes, court) = deploy();
+        (escrow, stakes, court, contests) = deploy();
         pay(address(this), BOND);
         escrow.bondSettler(BOND);
         fund(alice, alice, 1000);
@@ -351,10 +351,11 @@ contract EpochsTest is Network {
         vm.startPrank(settler);
         escrow.unbondSettler();
         pass(UNBOND);
-        escrow.withdrawBond(settler);
-        token.approve(address(escrow), type(uint256).max);
-        escrow.bondSettler(uint64(units));
+        escrow.withdrawBond();
         vm.stopPrank();
+        pay(settler, units);
+        vm.prank(settler);
+        escrow.bondSettler(uint64(units));
     }
 
     // ---------------------------------------------------------------- helpers

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {CapProof, Lane, Outcomes, SkipReason} from "src/libraries/Types.sol";
+import {CapProof, Lane, LeafProof, Outcomes, SkipReason} from "src/libraries/Types.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Network} from "../utils/Network.sol";
 import {vm} from "../utils/Vm.sol";
@@ -65,21 +65,34 @@ contract HostileEpochTest is Network {
         Outcomes memory outcomes = Outcomes(draft.voidBits(), skippedBits);
         uint256 charged = chargedInAll();
         for (uint256 g = 0; g < LANES; ++g) {
-            EpochBuilder.Group memory group = draft.groups[g];
-            bool own = group.signer == group.requester;
-            CapProof memory cap = signCap(own ? keyOf(nameOf(g)) : keyOf("session"), group.requester, type(uint64).max);
-            for (uint256 i = 0; i < 2 * group.rows.length; ++i) {
-                uint256 row = i / 2;
-                bytes memory data = abi.encodeCall(escrow.settleOne, (draft.proofOf(id, g, row), outcomes, cap));
-                uint64 balance = lane(group.requester, group.signer).balanceUnits;
-                (bool paid,) = address(escrow).call(data);
-                bool waits = isSet(skippedBits, draft.firstRow(g) + row) && !group.rows[row].isVoid;
-                vm.assertTrue(paid == (i % 2 == 0 && waits && own && group.rows[row].amountUnits <= balance));
-                if (paid) charged += group.rows[row].amountUnits;
+            for (uint256 row = 0; row < draft.groups[g].rows.length; ++row) {
+                LeafProof memory proof = draft.proofOf(id, g, row);
+                bool expected = isPayable(draft, g, row, skippedBits);
+                vm.assertTrue(settles(proof, outcomes, g) == expected);
+                vm.assertFalse(settles(proof, outcomes, g));
+                if (expected) charged += proof.amountUnits;
             }
         }
         vm.assertEq(chargedInAll(), charged, "charged in all");
         assertBooks(charged);
+    }
+
+    function isPayable(EpochBuilder.Draft memory draft, uint256 g, uint256 row, bytes memory skippedBits)
+        private
+        view
+        returns (bool)
+    {
+        EpochBuilder.Group memory group = draft.groups[g];
+        bool waits = isSet(skippedBits, draft.firstRow(g) + row) && !group.rows[row].isVoid;
+        bool covered = group.rows[row].amountUnits <= lane(group.requester, group.signer).balanceUnits;
+        return waits && covered && group.signer == group.requester;
+    }
+
+    /// @dev With a cap that the lane's signer signed.
+    function settles(LeafProof memory proof, Outcomes memory outcomes, uint256 g) private returns (bool success) {
+        bool own = proof.signer == proof.requester;
+        CapProof memory cap = signCap(own ? keyOf(nameOf(g)) : keyOf("session"), proof.requester, type(uint64).max);
+        (success,) = address(escrow).call(abi.encodeCall(escrow.settleOne, (proof, outcomes, cap)));
     }
 
     function chargedInAll() private view returns (uint256 charged) {

@@ -206,11 +206,12 @@ contract LanesTest is Network {
         pass(UNBOND - 1);
         vm.prank(settler);
         vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_BondLocked.selector, unbondAt, time()));
-        escrow.withdrawBond(settler);
+        escrow.withdrawBond();
         pass(1);
         vm.prank(settler);
-        escrow.withdrawBond(settler);
-        vm.assertEq(token.balanceOf(settler), BOND * UNIT);
+        escrow.withdrawBond();
+        vm.assertEq(token.balanceOf(settler), 0);
+        vm.assertEq(token.balanceOf(treasury), BOND * UNIT);
         assertConserved();
     }
 

@@ -5,7 +5,7 @@ import {IJobEscrow} from "src/interfaces/IJobEscrow.sol";
 import {ChargeWindow} from "src/libraries/ChargeWindow.sol";
 import {Merkle} from "src/libraries/Merkle.sol";
 import {UnitToken} from "src/libraries/UnitToken.sol";
-import {LeafProof, Outcomes, SkipReason} from "src/libraries/Types.sol";
+import {LeafProof, LeafStatus, Outcomes, SkipReason} from "src/libraries/Types.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Network} from "../utils/Network.sol";
 import {vm} from "../utils/Vm.sol";
@@ -85,9 +85,9 @@ contract LeavesTest is Network {
         LeafProof memory proof = draft.proofOf(id, 0, 2);
         pass(SETTLE_WAIT + 1);
         escrow.settleOne(proof, noOutcomes(), draft.groups[0].capProof);
-        vm.assertTrue(escrow.leafDone(id, 2));
-        vm.assertFalse(escrow.leafDone(id, 1));
-        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_LeafDone.selector, id, 2));
+        vm.assertEq(escrow.leaves(id, 2).paidAt, time());
+        vm.assertEq(escrow.leaves(id, 1).paidAt, 0);
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_LeafNotPayable.selector, id, 2, LeafStatus.PAID));
         escrow.settleOne(proof, noOutcomes(), draft.groups[0].capProof);
     }
 
@@ -108,11 +108,10 @@ contract LeavesTest is Network {
         vm.stopPrank();
         pass(UNBOND);
         vm.prank(settler);
-        escrow.withdrawBond(settler);
-        vm.startPrank(settler);
-        token.approve(address(escrow), type(uint256).max);
+        escrow.withdrawBond();
+        pay(settler, 25);
+        vm.prank(settler);
         escrow.bondSettler(25);
-        vm.stopPrank();
 
         EpochBuilder.Draft memory draft = mixedDraft();
         uint64 id = post(draft);
@@ -136,8 +135,8 @@ contract LeavesTest is Network {
 
         escrow.settleOne(draft.proofOf(id, 0, 0), outcomes, signCap(keyOf("alice"), alice, 60));
         vm.assertEq(lane(alice, alice).chargedUnits, 10);
-        expectNotPayable(draft.proofOf(id, 0, 1), outcomes);
-        expectNotPayable(draft.proofOf(id, 1, 0), outcomes);
+        expectNotPayable(draft.proofOf(id, 0, 1), outcomes, LeafStatus.VOID);
+        expectNotPayable(draft.proofOf(id, 1, 0), outcomes, LeafStatus.PAID);
         assertConserved();
     }
 
@@ -155,9 +154,9 @@ contract LeavesTest is Network {
         }
     }
 
-    function expectNotPayable(LeafProof memory proof, Outcomes memory outcomes) private {
+    function expectNotPayable(LeafProof memory proof, Outcomes memory outcomes, LeafStatus status) private {
         vm.expectRevert(
-            abi.encodeWithSelector(IJobEscrow.JobEscrow_LeafNotPayable.selector, proof.epochId, proof.index)
+            abi.encodeWithSelector(IJobEscrow.JobEscrow_LeafNotPayable.selector, proof.epochId, proof.index, status)
         );
         escrow.settleOne(proof, outcomes, noCap());
     }
@@ -273,7 +272,7 @@ contract LeavesTest is Network {
         pass(SETTLE_WAIT + 1);
         LeafProof memory unpaid = draft.proofOf(id, 0, 0);
         vm.assertEq(refund(unpaid, noOutcomes(), 100), 0);
-        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_LeafDone.selector, id, 0));
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_LeafNotPayable.selector, id, 0, LeafStatus.CLOSED));
         escrow.settleOne(unpaid, noOutcomes(), draft.groups[0].capProof);
 
         LeafProof memory paid = draft.proofOf(id, 0, 1);

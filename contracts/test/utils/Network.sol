@@ -2,10 +2,8 @@
 pragma solidity ^0.8.30;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import {JobEscrow} from "src/JobEscrow.sol";
-import {SlashingCourt} from "src/SlashingCourt.sol";
-import {StakeManager} from "src/StakeManager.sol";
 import {DevToken} from "src/dev/DevToken.sol";
+import {IContests} from "src/interfaces/IContests.sol";
 import {IJobEscrow} from "src/interfaces/IJobEscrow.sol";
 import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
 import {IStakeManager} from "src/interfaces/IStakeManager.sol";
@@ -30,15 +28,22 @@ abstract contract Network {
     uint256 internal constant COMMIT_WINDOW = 15;
     uint256 internal constant REVEAL_WINDOW = 10;
     uint64 internal constant CASE_REWARD = 1e4;
+    uint256 internal constant CHARGE_WINDOW = 600;
+    uint256 internal constant CONTEST_WINDOW = 420;
+    uint256 internal constant ANSWER_WINDOW = 90;
+    uint256 internal constant RESOLVE_WINDOW = 90;
+    uint64 internal constant CONTEST_BOND = 5e6;
 
     DevToken internal token;
-    JobEscrow internal escrow;
-    StakeManager internal stakes;
-    SlashingCourt internal court;
+    IJobEscrow internal escrow;
+    IStakeManager internal stakes;
+    ISlashingCourt internal court;
+    IContests internal contests;
 
     address internal settler = addressOf("settler");
     address internal treasury = addressOf("treasury");
     address internal governor = addressOf("governor");
+    address internal guardian = addressOf("guardian");
     address internal sink = addressOf("sink");
     bytes32[] internal beacons;
 
@@ -50,7 +55,7 @@ abstract contract Network {
         for (uint256 i = 0; i < BEACONS; ++i) {
             beacons.push(keccak256(abi.encode(beacons[i])));
         }
-        (escrow, stakes, court) = deploy();
+        (escrow, stakes, court, contests) = deploy();
         pay(address(this), BOND);
         token.approve(address(escrow), type(uint256).max);
         escrow.bondSettler(BOND);
@@ -58,25 +63,35 @@ abstract contract Network {
 
     // ---------------------------------------------------------------- deployment
 
-    function deploy() internal returns (JobEscrow, StakeManager, SlashingCourt) {
+    /// @dev From the artifacts, so that what runs is the deployed code however the tests are compiled.
+    function deploy() internal returns (IJobEscrow, IStakeManager, ISlashingCourt, IContests) {
         uint256 nonce = vm.getNonce(address(this));
         address escrowAt = vm.computeCreateAddress(address(this), nonce);
         address stakesAt = vm.computeCreateAddress(address(this), nonce + 1);
         address courtAt = vm.computeCreateAddress(address(this), nonce + 2);
+        address contestsAt = vm.computeCreateAddress(address(this), nonce + 3);
         return (
-            new JobEscrow(escrowParams(stakesAt, courtAt)),
-            new StakeManager(stakeParams(escrowAt, courtAt)),
-            new SlashingCourt(courtParams(escrowAt, stakesAt))
+            IJobEscrow(vm.deployCode("JobEscrow.sol", abi.encode(escrowParams(stakesAt, courtAt, contestsAt)))),
+            IStakeManager(vm.deployCode("StakeManager.sol", abi.encode(stakeParams(escrowAt, courtAt)))),
+            ISlashingCourt(vm.deployCode("SlashingCourt.sol", abi.encode(courtParams(escrowAt, stakesAt)))),
+            IContests(vm.deployCode("Contests.sol", abi.encode(contestParams(escrowAt, stakesAt))))
         );
     }
 
-    function escrowParams(address stakesAt, address courtAt) internal view returns (IJobEscrow.Params memory) {
+    function escrowParams(address stakesAt, address courtAt, address contestsAt)
+        internal
+        view
+        returns (IJobEscrow.Params memory)
+    {
         return IJobEscrow.Params({
             token: address(token),
             settler: settler,
             treasury: treasury,
             stakeManager: stakesAt,
             court: courtAt,
+            contests: contestsAt,
+            governor: governor,
+            guardian: guardian,
             tip: beacons[BEACONS],
             unit: UNIT,
             feeBps: 1000,
@@ -85,7 +100,7 @@ abstract contract Network {
             seedBlocks: 2,
             checkWait: CHECK_WAIT,
             settleWait: SETTLE_WAIT,
-            chargeWindow: 600,
+            chargeWindow: CHARGE_WINDOW,
             notice: NOTICE,
             noticeLife: NOTICE_LIFE
         });
@@ -118,6 +133,19 @@ abstract contract Network {
         });
     }
 
+    function contestParams(address escrowAt, address stakesAt) internal view returns (IContests.Params memory) {
+        return IContests.Params({
+            token: address(token),
+            unit: UNIT,
+            escrow: escrowAt,
+            stakeManager: stakesAt,
+            contestWindow: CONTEST_WINDOW,
+            answerWindow: ANSWER_WINDOW,
+            resolveWindow: RESOLVE_WINDOW,
+            contestBond: CONTEST_BOND
+        });
+    }
+
     // ---------------------------------------------------------------- people and time
 
     function keyOf(string memory name) internal pure returns (uint256) {
@@ -137,12 +165,13 @@ abstract contract Network {
         vm.roll(vm.getBlockNumber() + 1 + seconds_ / 12);
     }
 
-    /// @notice Gives somebody tokens that both contracts may take.
+    /// @notice Gives somebody tokens that the contracts may take.
     function pay(address who, uint256 units) internal {
         token.mint(who, units * UNIT);
         vm.startPrank(who);
         token.approve(address(escrow), type(uint256).max);
         token.approve(address(stakes), type(uint256).max);
+        token.approve(address(contests), type(uint256).max);
         vm.stopPrank();
     }
 
@@ -244,10 +273,11 @@ abstract contract Network {
         return escrow.lanes(requester, signer);
     }
 
-    /// @notice What both contracts hold is what they owe, to the wei.
+    /// @notice What the contracts hold is what they owe, to the wei.
     function assertConserved() internal view {
         vm.assertEq(token.balanceOf(address(escrow)), escrow.held(), "escrow holds what it owes");
         vm.assertEq(token.balanceOf(address(stakes)), stakes.held(), "stake manager holds what it owes");
+        vm.assertEq(token.balanceOf(address(contests)), contests.held(), "contests hold what they owe");
     }
 
     function assertTotals(uint64 balances, uint64 credits, uint64 fees) internal view {

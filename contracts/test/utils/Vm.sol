@@ -22,6 +22,10 @@ interface Vm {
     function expectRevert(bytes calldata revertData) external;
     function expectPartialRevert(bytes4 selector) external;
     function expectEmit(address emitter) external;
+    function deployCode(string calldata artifact, bytes calldata arguments) external returns (address deployed);
+    function etch(address target, bytes calldata code) external;
+    function mockCallRevert(address callee, bytes calldata data, bytes calldata revertData) external;
+    function clearMockedCalls() external;
     function assume(bool condition) external pure;
 
     function snapshotState() external returns (uint256);

@@ -1,0 +1,41 @@
+"""Records as the tuples that the contracts take (contracts/src/libraries/Types.sol)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+
+from contracts.protocol.hashing import from_hex
+from contracts.protocol.merkle import Row, merkle_proof
+from contracts.protocol.records import Commitment, Order
+
+
+def leaf_proof(epoch_id: int, index: int, rows: Sequence[Row]) -> tuple[Any, ...]:
+    """LeafProof of row `index` among all rows of its epoch."""
+    row = rows[index]
+    return (
+        epoch_id,
+        index,
+        to_checksum_address(row.requester),
+        to_checksum_address(row.signer),
+        row.operator_id,
+        row.amount_units,
+        row.digest,
+        merkle_proof([one.leaf() for one in rows], index),
+    )
+
+
+def order_tuple(order: Order) -> tuple[Any, ...]:
+    """Order with its Terms."""
+    t = order.terms
+    terms = (
+        from_hex(t.workload_id), from_hex(t.input_hash), from_hex(t.params_hash), t.comparator, t.copies, t.visibility,
+        t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt,
+    )  # fmt: skip
+    return to_checksum_address(order.requester), order.spend_cap, terms
+
+
+def commitment_tuple(commitment: Commitment) -> tuple[Any, ...]:
+    """Commitment."""
+    c = commitment
+    return from_hex(c.order_id), to_checksum_address(c.node), from_hex(c.output_hash), from_hex(c.trace_commit), c.units

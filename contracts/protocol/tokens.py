@@ -1,0 +1,47 @@
+"""Counting tokens as every party does it: the same tokenizer file, the same settings, no model.
+
+A text is cut alone, so a count is a property of the text; what a kind of work puts around it is a fixed number
+(`InputLimits.overhead_tokens`). A text that spells a control token stays text.
+"""
+
+import hashlib
+
+from tokenizers import Tokenizer
+
+from contracts.protocol.errors import WrongTokenizer
+
+
+class TextTokenizer:
+    """The `tokenizers` library with a workload's tokenizer.json. Never truncates, pads or adds anything."""
+
+    def __init__(self, tokenizer_json: bytes, sha256: str) -> None:
+        """Raises WrongTokenizer unless the file hashes to `sha256` and is a tokenizer."""
+        found = hashlib.sha256(tokenizer_json).hexdigest()
+        if found != sha256:
+            raise WrongTokenizer(f"hashes to {found}, the manifest names {sha256}")
+        try:
+            self._tokenizer = Tokenizer.from_str(tokenizer_json.decode("utf-8"))
+        except Exception as error:  # the library raises bare Exception for what it cannot read
+            raise WrongTokenizer(f"cannot be read: {error}") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text alone."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def count(self, text: str) -> int:
+        """How many tokens a text alone has."""
+        return len(self.encode(text))
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids without control tokens; bytes that are not UTF-8 become U+FFFD."""
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a control token by its spelling, or None."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found

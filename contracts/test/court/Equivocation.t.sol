@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
+import {IStakeManager} from "src/interfaces/IStakeManager.sol";
+import {Evidence} from "src/libraries/Evidence.sol";
+import {Commitment} from "src/libraries/Types.sol";
+import {Job} from "../utils/Job.sol";
+import {vm} from "../utils/Vm.sol";
+
+/// @notice Branches of SlashingCourt.tree on two answers to one order. Covers: A56.
+contract EquivocationTest is Job {
+    uint64 private constant PENALTY = 3 * MAX_PRICE;
+
+    Commitment private second;
+    uint32 private finder;
+
+    function setUp() public override {
+        super.setUp();
+        second = deliver("second");
+        finder = registerOperator("finder", 0);
+    }
+
+    /// @notice Two signatures are enough: no verdict, no epoch, no delay. The finder gets its reward, the sink the rest.
+    function test_equivocation_slashesAtOnce() public {
+        accuse(finder);
+        vm.assertEq(stakes.stakeOf(operator), STAKE - PENALTY);
+        vm.assertEq(stakes.stakeOf(finder), CASE_REWARD);
+        vm.assertEq(token.balanceOf(sink), (PENALTY - CASE_REWARD) * UNIT);
+        vm.assertTrue(court.equivocated(commitment.orderId, node));
+        vm.assertEq(stakes.operators(operator).lockedUnits, 0);
+        assertConserved();
+    }
+
+    function test_equivocation_onceAnOrderAndNode() public {
+        accuse(0);
+        vm.assertEq(token.balanceOf(sink), PENALTY * UNIT);
+        second = deliver("third");
+        refuse(
+            0, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_AlreadySlashed.selector, commitment.orderId, node)
+        );
+    }
+
+    /// @notice Covers: A10. Unbonding is no escape, and what is locked for a case is not taken twice.
+    function test_equivocation_reachesWhatIsUnbondingUpToWhatIsFree() public {
+        vm.prank(addressOf("operator"));
+        stakes.unbond(STAKE);
+        vm.prank(address(court));
+        stakes.lock(operator, STAKE - 10);
+        accuse(finder);
+        vm.assertEq(stakes.operators(operator).unbondingUnits, STAKE - 10);
+        vm.assertEq(stakes.stakeOf(finder), 10);
+        second = deliver("third");
+        order.terms.salt = 1;
+        (commitment, second) = (deliver("first"), deliver("second"));
+        refuse(finder, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NothingToSlash.selector, operator));
+        assertConserved();
+    }
+
+    function test_equivocation_refusesOneCommitmentOrTwoNodes() public {
+        bytes32 digest = escrow.hashCommitment(commitment);
+        Commitment memory other = second;
+        second = commitment;
+        refuse(finder, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotTwoCommitments.selector, digest, digest));
+        second = other;
+        second.node = addressOf("another node");
+        refuse(finder, abi.encodePacked(ISlashingCourt.SlashingCourt_NotTwoCommitments.selector));
+    }
+
+    function test_equivocation_refusesAnotherOrder() public {
+        second.orderId = keccak256("another order");
+        refuse(finder, abi.encodePacked(Evidence.Evidence_WrongOrder.selector));
+        second = commitment;
+        commitment.orderId = keccak256("another order");
+        refuse(finder, abi.encodePacked(Evidence.Evidence_WrongOrder.selector));
+    }
+
+    /// @notice Nobody is framed: both commitments carry the node's own signature, and the node is an operator's.
+    function test_equivocation_refusesWhatTheNodeDidNotSign() public {
+        bytes memory good = sign("node", escrow.hashCommitment(commitment));
+        bytes memory forged = sign("settler", escrow.hashCommitment(second));
+        vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, node, settler, operator));
+        court.equivocation(order, commitment, good, second, forged, finder);
+
+        (commitment.node, second.node) = (settler, settler);
+        good = sign("settler", escrow.hashCommitment(commitment));
+        forged = sign("settler", escrow.hashCommitment(second));
+        vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, settler, settler, 0));
+        court.equivocation(order, commitment, good, second, forged, finder);
+    }
+
+    function test_equivocation_rewardsNeitherTheSlashedNorNobodysAccount() public {
+        refuse(operator, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotRewardable.selector, operator));
+        refuse(99, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotRewardable.selector, 99));
+    }
+
+    // ---------------------------------------------------------------- stake that leaves
+
+    /// @notice Covers: A11. Nobody registers, stakes, acts and leaves at once: stake leaves after UNBOND, whenever it came.
+    function test_stake_cannotLeaveInTheBlockInWhichItCame() public {
+        address owner = addressOf("hasty");
+        uint32 id = registerOperator("hasty", 1000);
+        vm.startPrank(owner);
+        stakes.unbond(1000);
+        uint256 endsAt = time() + UNBOND;
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_StillUnbonding.selector, id, time(), endsAt));
+        stakes.withdrawStake(owner);
+    }
+
+    function accuse(uint32 rewardedId) private {
+        refuse(rewardedId, "");
+    }
+
+    /// @dev Accuses, and expects a refusal unless it is empty; four bytes stand for any values.
+    function refuse(uint32 rewardedId, bytes memory refusal) private {
+        bytes memory one = sign("node", escrow.hashCommitment(commitment));
+        bytes memory two = sign("node", escrow.hashCommitment(second));
+        if (refusal.length == 4) vm.expectPartialRevert(bytes4(refusal));
+        else if (refusal.length > 0) vm.expectRevert(refusal);
+        court.equivocation(order, commitment, one, second, two, rewardedId);
+    }
+}
