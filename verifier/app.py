@@ -20,7 +20,14 @@ from contracts.protocol.records import COMPARATOR_EXACT, Verdict
 from contracts.protocol.typed_data import answer_commit
 from contracts.protocol.wire import SubmitVerdict
 from verifier.comparison import agrees, differences
-from verifier.errors import BackendUnavailable, LogUnavailable, SecondAnswer, VerdictRefused, VerifierError
+from verifier.errors import (
+    BackendUnavailable,
+    JournalFull,
+    LogUnavailable,
+    SecondAnswer,
+    VerdictRefused,
+    VerifierError,
+)
 from verifier.reexecution import Engines, Finished, Worker
 from verifier.sampling.epoch_log import Job, LogBook, read_epoch
 from verifier.sampling.facts import check_input, check_job, require
@@ -68,13 +75,20 @@ class Verifier:
         self._abstained: set[bytes] = set()
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Turns until told to stop. An endpoint that does not answer is tried again; nothing is lost meanwhile."""
+        """Turns until told to stop. What fails is tried again and said once, however long it lasts; nothing is lost."""
         _log.info("verifier %s watches escrow %s", self._signer.address, self._chain.deployment.escrow)
+        told = ""
         while not should_stop():
             try:
                 self.step()
-            except (ChainError, Web3Exception) as error:
-                _log.warning("%s: %s", getattr(error, "code", type(error).__name__), error)
+            except (ChainError, Web3Exception, JournalFull) as error:
+                code = getattr(error, "code", type(error).__name__)
+                _log.log(logging.DEBUG if code == told else logging.ERROR, "%s: %s", code, error)
+                told = code
+            else:
+                if told:
+                    _log.info("going on after: %s", told)
+                told = ""
             time.sleep(POLL_S)
         self._worker.close()
 

@@ -11,7 +11,8 @@ VerifierError
 ├── BeaconTooEarly        the next beacon value may not be shown yet
 ├── BeaconExhausted       the hash chain has no such value
 ├── WrongAnchor           a beacon's chain does not end where the escrow's begins
-└── JournalInUse          another process holds the journal
+├── JournalInUse          another process holds the journal
+└── JournalFull           the journal's file system has no room; nothing is signed until it has
 """
 
 
@@ -110,3 +111,13 @@ class JournalInUse(VerifierError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is held by another process; one verifier runs a key, stop the other first")
+
+
+class JournalFull(VerifierError):
+    code = "journal_full"
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"the journal {path} cannot be written: {why}; free space there. Until then this verifier signs nothing, "
+            "then it goes on by itself"
+        )

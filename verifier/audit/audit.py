@@ -2,6 +2,7 @@
 
 from contracts.onchain.chain import Chain
 from verifier.audit.conservation import check_views, holdings
+from verifier.audit.contests import check_contests, made_good
 from verifier.audit.court import check_court
 from verifier.audit.evidence import Evidence, gather
 from verifier.audit.replay import Books, replay
@@ -15,10 +16,11 @@ def audit(chain: Chain, source: LogSource) -> AuditReport:
     """Recomputes everything up to the head. Raises ChainError only: whatever else is wrong stands in the report."""
     evidence = gather(chain, source)
     draws = draw_all(evidence)
-    check_rows(evidence, draws)
+    check_rows(evidence, draws, made_good(evidence))
     check_sample(evidence, draws)
     books = replay(evidence)
     check_court(evidence, books)
+    check_contests(evidence, books)
     check_views(evidence, books)
     sampled = sum(row.sampled for rows in draws.values() for row in rows.values())
     return _report(evidence, books, sampled)
@@ -38,6 +40,8 @@ def _report(evidence: Evidence, books: Books, sampled: int) -> AuditReport:
         void_rows=sum(len(epoch.void) for epoch in evidence.packed.values()),
         skipped_rows=len(books.skipped),
         cases=len(evidence.history.cases),
+        contests=len(evidence.history.of("Contested")),
+        refunded_units=sum(event.args["units"] for events in books.refunds.values() for event in events),
         held_wei=money.held_wei,
         donated_wei=money.donated_wei,
         unexplained_wei=money.unexplained_wei,

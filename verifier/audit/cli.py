@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.onchain.chain import Chain, connect
+from contracts.onchain.discovery import deployment_of
 from verifier.audit.audit import audit
-from verifier.audit.deployment import deployment_of
 from verifier.audit.report import AuditReport
 from verifier.sampling.source import open_source
 

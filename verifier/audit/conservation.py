@@ -23,11 +23,12 @@ _BLOCKS_A_CALL = 2000
 
 _ESCROW_IN = {"Deposited": "units", "SettlerBonded": "units", "Refunded": "units"}
 _STAKE_IN = {"Staked": "units"}
+_CONTESTS_IN = {"Contested": "bondUnits"}
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """Tokens of both contracts, base units."""
+    """Tokens of all contracts together, base units."""
 
     held_wei: int
     donated_wei: int
@@ -56,11 +57,12 @@ def check_views(evidence: Evidence, books: Books) -> None:
 
 
 def holdings(evidence: Evidence, books: Books) -> Holdings:
-    """What both contracts hold, and what of it nothing explains; notes anything but zero."""
+    """What the contracts hold, and what of it nothing explains; notes anything but zero."""
     deployment, unit = evidence.chain.deployment, evidence.constants.unit_wei
     owed = {
         deployment.escrow: (books.held, "JobEscrow", _ESCROW_IN),
         deployment.stake_manager: (_staked(evidence.history.events), "StakeManager", _STAKE_IN),
+        deployment.contests: (_contest_bonds(evidence.history.events), "Contests", _CONTESTS_IN),
     }
     held = donated = unexplained = 0
     for address, (units, name, inflows) in owed.items():
@@ -76,6 +78,12 @@ def _staked(events: list[Event]) -> int:
     """All stake, unbonding or not, units: what came in, less what was withdrawn or left by a slash."""
     signs = {"Staked": 1, "Rewarded": 1, "StakeWithdrawn": -1, "Slashed": -1}
     return sum(signs[event.name] * event.args["units"] for event in events if event.name in signs)
+
+
+def _contest_bonds(events: list[Event]) -> int:
+    """The bonds of contesters that were not paid out, units: also one that the token would not let its owner have."""
+    signs = {"Contested": 1, "Answered": -1, "ContestResolved": -1, "ContestLapsed": -1}
+    return sum(signs[event.name] * event.args["bondUnits"] for event in events if event.name in signs)
 
 
 def _donations(evidence: Evidence, address: str, contract: str, inflows: dict[str, str]) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from contracts.onchain.chain import as_dict
 from contracts.onchain.events import Event
@@ -9,7 +10,8 @@ from contracts.onchain.history import CaseFile
 from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.packing import bits, outcomes_hash
-from contracts.protocol.records import Opening
+from contracts.protocol.records import Commitment, Opening
+from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees, answer_commit, answer_key
 from verifier.audit.evidence import Evidence
 from verifier.audit.replay import Books
@@ -41,6 +43,9 @@ def check_court(evidence: Evidence, books: Books) -> None:
             _check_execution(evidence, books, case, ruling, upheld)
     for epoch_id in evidence.packed:
         _check_voids(evidence, epoch_id, rulings)
+    for event in evidence.history.of("Equivocated"):
+        _check_equivocation(evidence, event)
+    _check_slashes(evidence)
 
 
 def rule(evidence: Evidence, case: CaseFile) -> tuple[Ruling, bytes]:
@@ -100,7 +105,7 @@ def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: R
     expect("the ruling follows from the opened answers", int(ruling), executed.args["ruling"], **place)
     expect("the upheld answer", upheld, executed.args["upheldAnswer"], **place)
     leaf = evidence.leaf(case.epoch_id, case.index)
-    paid = _paid_before(evidence, books, case, executed)
+    paid = _refundable(books, case, executed)
     guilty = ruling is Ruling.NODE_GUILTY
     refund = min(leaf.amount_units, case.penalty_units) if guilty and paid and leaf is not None else 0
     expect("the refund is what the lane paid, up to the penalty", refund, executed.args["refundUnits"], **place)
@@ -112,13 +117,52 @@ def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: R
     expect("the node's stake lost its penalty", case.penalty_units if guilty else 0, slashed, **place)
 
 
-def _paid_before(evidence: Evidence, books: Books, case: CaseFile, executed: Event) -> bool:
-    """Whether the leaf had been paid when the case was executed."""
+def _refundable(books: Books, case: CaseFile, executed: Event) -> bool:
+    """Whether the lane had paid the leaf, and nothing had given it back, when the case was executed."""
     place = case.epoch_id, case.index
-    if place not in books.paid:
-        return False
-    alone = [e for e in evidence.history.of("LeafSettled") if (e.args["epochId"], e.args["index"]) == place]
-    return not alone or alone[0].position < executed.position
+    payment = books.paid.get(place)
+    returned = any(
+        event.position < executed.position and event.tx_hash != executed.tx_hash for event in books.refunds[place]
+    )
+    return payment is not None and payment.position < executed.position and not returned
+
+
+def _check_equivocation(evidence: Evidence, event: Event) -> None:
+    """Two commitments of one node for one order, both signed by it, cost at most k * maxPrice. Read from the call."""
+    chain, a, expect = evidence.chain, event.args, evidence.findings.expect
+    with explain():
+        call = chain.w3.eth.get_transaction(to_hex(event.tx_hash))  # type: ignore[arg-type]  # web3 wants its HexStr
+    if call["to"] != chain.court.address:
+        return
+    _, given = chain.court.decode_function_input(call["input"])
+    limit = evidence.constants.penalty_multiple * as_dict(as_dict(given["order"])["terms"])["maxPrice"]
+    expect("an equivocation costs at most k * maxPrice", True, a["slashedUnits"] <= limit, epoch=None)
+    signed = []
+    for which in ("first", "second"):
+        commitment = _commitment(as_dict(given[which]))
+        digest = evidence.domain.commitment_digest(commitment)
+        signer = recover(digest, to_hex(bytes(given[f"{which}Signature"])))
+        signed.append((digest, signer == commitment.node == a["node"], commitment.order_id))
+    told = [(a[f"{which}Digest"], True, to_hex(a["orderId"])) for which in ("first", "second")]
+    expect("the node signed two commitments for one order", told, signed, epoch=None)
+
+
+def _commitment(given: dict[str, Any]) -> Commitment:
+    return Commitment(
+        order_id=to_hex(given["orderId"]),
+        node=given["node"].lower(),
+        output_hash=to_hex(given["outputHash"]),
+        trace_commit=to_hex(given["traceCommit"]),
+        units=given["units"],
+    )
+
+
+def _check_slashes(evidence: Evidence) -> None:
+    """No stake is slashed but by a case that was executed or an equivocation."""
+    causes = {e.tx_hash for name in ("CaseExecuted", "Equivocated") for e in evidence.history.of(name)}
+    for event in evidence.history.of("Slashed"):
+        rule = f"a cause for the slash of account {event.args['id']}"
+        evidence.findings.expect(rule, True, event.tx_hash in causes, epoch=None)
 
 
 def _check_voids(evidence: Evidence, epoch_id: int, rulings: dict[tuple[int, int], tuple[Ruling, int]]) -> None:

@@ -20,6 +20,8 @@ from contracts.protocol.typed_data import order_struct_hash
 from verifier.audit.evidence import Evidence
 
 LaneName = tuple[str, str]
+Place = tuple[int, int]
+"""Epoch and row."""
 
 
 @dataclass
@@ -32,9 +34,17 @@ class LaneState:
     expiry: int = 0
 
 
+@dataclass(frozen=True)
+class Payment:
+    """When a leaf was charged: the place of the event among all, and from when a contest's window counts, seconds."""
+
+    position: tuple[int, int]
+    charged_at: int
+
+
 @dataclass
 class Books:
-    """What every party has. `paid` holds (epoch, row) of leaves that were paid; `skipped_by` the reasons on chain."""
+    """What every party has. `paid`: (epoch, row) of each charged leaf; `refunds`: what gave a charge back, in order."""
 
     lanes: dict[LaneName, LaneState] = field(default_factory=lambda: defaultdict(LaneState))
     earned: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -42,7 +52,8 @@ class Books:
     fees: int = 0
     bond: int = 0
     charged: int = 0
-    paid: set[tuple[int, int]] = field(default_factory=set)
+    paid: dict[Place, Payment] = field(default_factory=dict)
+    refunds: dict[Place, list[Event]] = field(default_factory=lambda: defaultdict(list))
     skipped: set[tuple[int, int]] = field(default_factory=set)
 
     @property
@@ -74,8 +85,10 @@ class _Replay:
         match event.name:
             case "LaneOpened":
                 self._lane(event).expiry = a["expiry"]
-            case "Deposited" | "Refunded":
+            case "Deposited":
                 self._lane(event).balance += a["units"]
+            case "Refunded" | "RefundedFromBond":
+                self._refund(event)
             case "Withdrawn":
                 self._lane(event).balance -= a["units"]
             case "LaneSkipped":
@@ -84,7 +97,7 @@ class _Replay:
                 self._settle(event)
             case "LeafSettled":
                 self._settle_one(event)
-            case "Claimed":
+            case "Claimed" | "ClaimedToStake":
                 books.claimed[a["operatorId"]] += a["units"]
             case "FeesWithdrawn":
                 books.fees -= a["units"]
@@ -95,6 +108,28 @@ class _Replay:
 
     def _lane(self, event: Event) -> LaneState:
         return self._books.lanes[event.args["requester"], event.args["signer"]]
+
+    def _refund(self, event: Event) -> None:
+        """A charge is given back once, no more of it than was charged, to the lane that paid it."""
+        a, books, expect = event.args, self._books, self._findings.expect
+        place = a["epochId"], a["index"]
+        where = {"epoch": place[0], "row": place[1]}
+        leaf = self._evidence.leaf(*place)
+        expect("what is refunded was charged", True, place in books.paid, **where)
+        expect("a charge is refunded once", 0, len(books.refunds[place]), **where)
+        if leaf is not None:
+            expect(
+                "the refund goes to the lane that paid",
+                (leaf.requester, leaf.signer),
+                (a["requester"], a["signer"]),
+                **where,
+            )
+            expect("no more is refunded than was charged", True, a["units"] <= leaf.amount_units, **where)
+        books.refunds[place].append(event)
+        self._lane(event).balance += a["units"]
+        if event.name == "RefundedFromBond":
+            books.bond -= a["units"]
+            expect("the settler's bond after the refund", books.bond, a["bondUnits"], **where)
 
     # ------------------------------------------------------------ whole epochs
 
@@ -121,7 +156,8 @@ class _Replay:
                 charged += total
                 for index, row in payable.items():
                     gross[row.operator_id] += row.amount_units
-                    self._books.paid.add((epoch_id, index))
+                    posted = self._evidence.history.epochs[epoch_id]
+                    self._books.paid[epoch_id, index] = Payment(event.position, posted.timestamp)
             else:
                 self._books.skipped |= {(epoch_id, index) for index in rows}
             first += len(group.rows)
@@ -194,7 +230,7 @@ class _Replay:
         self._books.earned[a["operatorId"]] += amount - fee
         self._books.fees += fee
         self._books.charged += amount
-        self._books.paid.add(place)
+        self._books.paid[place] = Payment(event.position, now)
 
     def _cap_proof(self, event: Event) -> CapProof | None:
         """The cap in the call's data, where the escrow was called directly."""

@@ -47,6 +47,8 @@ class AuditReport(Record):
     void_rows: int
     skipped_rows: int
     cases: int
+    contests: int
+    refunded_units: int
     held_wei: int
     donated_wei: int
     unexplained_wei: int

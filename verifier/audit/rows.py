@@ -13,13 +13,18 @@ Draws = dict[int, dict[bytes, DrawnRow]]
 """epoch -> commitment digest -> how the row was drawn; only epochs whose seed is revealed."""
 
 
-def check_rows(evidence: Evidence, draws: Draws) -> None:
-    """Notes every row that nothing explains, and every order or check that is paid more often than it may be."""
+def check_rows(evidence: Evidence, draws: Draws, made_good: set[tuple[int, int]]) -> None:
+    """Notes every row that nothing explains, and every order or check that is paid more often than it may be.
+
+    `made_good`: (epoch, row) of charges that were given back out of the settler's bond; nothing needs to explain them.
+    """
     paid_orders: dict[bytes, list[str]] = {}
     paid_checks: set[str] = set()
     in_rows = {row.digest for rows in evidence.rows.values() for row in rows.values()}
     for epoch_id, rows in sorted(evidence.rows.items()):
         for index, row in sorted(rows.items()):
+            if (epoch_id, index) in made_good:
+                continue
             with evidence.findings.watching(epoch=epoch_id, row=index):
                 if row.requester == evidence.chain.deployment.treasury:
                     _check_verdict_row(evidence, draws, epoch_id, row, paid_checks)
@@ -35,11 +40,19 @@ def _check_job_row(evidence: Evidence, epoch_id: int, row: RowEntry, paid: dict[
     node = job.commitment.commitment.node
     leases = evidence.book.epochs[epoch_id].leases.get(order_id, [])
     copies = job.order.order.terms.copies
-    check_leases(evidence.domain, leases, node, evidence.chain.deployment.settler, copies=copies)
+    check_leases(evidence.domain, leases, node, _settlers_until(evidence, epoch_id), copies=copies)
     nodes = paid.setdefault(order_id, [])
     require("no node is paid twice for one order", expected=False, found=node in nodes)
     nodes.append(node)
     require(f"an order of {copies} copies stands in at most as many rows", expected=True, found=len(nodes) <= copies)
+
+
+def _settlers_until(evidence: Evidence, epoch_id: int) -> set[str]:
+    """Whose leases count in an epoch: the settlers that the escrow had had when it was posted."""
+    changes = evidence.history.of("SettlerChanged")
+    first = changes[0].args["previous"] if changes else evidence.chain.deployment.settler
+    posted = evidence.history.epochs[epoch_id].block_number
+    return {first, *(change.args["settler"] for change in changes if change.block_number <= posted)}
 
 
 def _require_job(evidence: Evidence, epoch_id: int, row: RowEntry) -> Job:

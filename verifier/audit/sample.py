@@ -1,5 +1,6 @@
 """The sample was obeyed: every row that its seed selects at the least rate was checked, or went to the court."""
 
+from contracts.onchain.history import PostedEpoch
 from contracts.protocol.hashing import keccak, to_hex
 from verifier.audit.evidence import Evidence
 from verifier.audit.rows import Draws
@@ -24,11 +25,19 @@ def check_sample(evidence: Evidence, draws: Draws) -> None:
         following = epochs.get(epoch_id + 1)
         if following is not None:
             rule = "the next epoch's beacon hashes to this epoch's"
-            evidence.findings.expect(rule, posted.beacon, keccak(following.beacon), epoch=epoch_id)
+            tip = _tip_before(evidence, posted, following)
+            evidence.findings.expect(rule, tip, keccak(following.beacon), epoch=epoch_id)
     for epoch_id, rows in draws.items():
         if _is_over(evidence, epoch_id):
             for row in rows.values():
                 _check_row(evidence, epoch_id, row)
+
+
+def _tip_before(evidence: Evidence, posted: PostedEpoch, following: PostedEpoch) -> bytes:
+    """What the next beacon must hash to: this epoch's, or what the governor reset it to in between."""
+    blocks = range(posted.block_number, following.block_number + 1)
+    resets = [e.args["tip"] for e in evidence.history.of("BeaconReset") if e.block_number in blocks]
+    return bytes(resets[-1]) if resets else posted.beacon
 
 
 def _is_over(evidence: Evidence, epoch_id: int) -> bool:

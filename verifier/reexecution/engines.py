@@ -7,9 +7,9 @@ from typing import Protocol
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import Opening
+from node_agent.execution import kinds
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
-from node_agent.execution.float_engine import FloatEngine
 from node_agent.execution.model_files import ModelFiles, bound_config_sha256, require_digest, sha256_file
 
 _WEIGHTS, _TOKENIZER, _CONFIG = "model.safetensors", "tokenizer.json", "config.json"
@@ -33,7 +33,7 @@ class LocalEngines:
     def get(self, manifest: Manifest) -> Engine:
         workload_id = manifest.workload_id()
         if workload_id not in self._loaded:
-            self._loaded[workload_id] = FloatEngine.load(self._files(manifest), manifest, self._device)
+            self._loaded[workload_id] = kinds.load(self._files(manifest), manifest, self._device)
         return self._loaded[workload_id]
 
     def _files(self, manifest: Manifest) -> ModelFiles:

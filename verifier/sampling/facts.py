@@ -63,14 +63,14 @@ def check_job(domain: Domain, job: Job, node_keys: dict[str, int]) -> None:
     check_amount(job)
 
 
-def check_leases(domain: Domain, leases: list[LeaseEntry], node: str, settler: str, *, copies: int) -> None:
-    """The node held the job's last lease, and no two nodes held it until the same time.
+def check_leases(domain: Domain, leases: list[LeaseEntry], node: str, settlers: set[str], *, copies: int) -> None:
+    """The node held the job's last lease from a settler, and no two nodes held it until the same time.
 
     A lease carries its end alone. A job is lent again only after the lease before has ended, so whoever delivered it
     must hold the lease that ends last. An order of several copies is lent to several nodes at once.
     """
     for entry in leases:
-        require_signer("the lease is signed by the settler", domain.lease_digest(entry.lease), entry.signature, settler)
+        _require_lent(domain, entry, settlers)
     require("the node held a lease of the job", expected=True, found=any(e.lease.node == node for e in leases))
     if copies > 1:
         return
@@ -79,6 +79,16 @@ def check_leases(domain: Domain, leases: list[LeaseEntry], node: str, settler: s
     require("the job's last lease is its node's", expected=last, found=max(ends))
     others = {entry.lease.expires for entry in leases if entry.lease.node != node}
     require("no two nodes' leases of a job end together", expected=[], found=sorted(ends & others))
+
+
+def _require_lent(domain: Domain, entry: LeaseEntry, settlers: set[str]) -> None:
+    rule, wanted = "the lease is signed by the settler", " or ".join(sorted(settlers))
+    try:
+        found = recover(domain.lease_digest(entry.lease), entry.signature)
+    except BadSignature as error:
+        raise WrongFact(rule, expected=wanted, found=str(error)) from error
+    if found not in settlers:
+        raise WrongFact(rule, expected=wanted, found=found)
 
 
 def check_input(job: Job, input_bytes_hash: bytes) -> None:

@@ -69,8 +69,8 @@ class FolderLog:
     def _read(self, path: str) -> bytes:
         try:
             return (self._folder / path).read_bytes()
-        except OSError as error:
-            raise LogUnavailable(what=path, source=str(self._folder), why=error.strerror or str(error)) from error
+        except (OSError, ValueError) as error:
+            raise LogUnavailable(what=path, source=str(self._folder), why=str(error)) from error
 
 
 def published_lines(source: LogSource, posted: PostedEpoch) -> list[bytes]:

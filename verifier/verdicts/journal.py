@@ -11,8 +11,10 @@ from pathlib import Path
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.records import Opening
 from contracts.protocol.wire import SubmitVerdict
-from verifier.errors import JournalInUse, SecondAnswer
+from verifier.errors import JournalFull, JournalInUse, SecondAnswer
 
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+"""SQLite says the second where a limit of the process stops a write."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answer (
     commitment_digest TEXT PRIMARY KEY,
@@ -44,6 +46,7 @@ class Journal:
     """The journal in one SQLite file, held by one process at a time."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
         try:
@@ -69,7 +72,7 @@ class Journal:
                 journaled=known.opening.model_dump_json(),
                 computed=answer.opening.model_dump_json(),
             )
-        self._db.execute(
+        self._write(
             "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?)",
             (
                 to_hex(answer.commitment_digest),
@@ -86,7 +89,7 @@ class Journal:
 
     def record_verdict(self, submit: SubmitVerdict) -> None:
         """Keeps a signed verdict until it is acknowledged. The first stands."""
-        self._db.execute(
+        self._write(
             "INSERT OR IGNORE INTO verdict (commitment_digest, submit) VALUES (?, ?)",
             (submit.verdict.commitment_digest, submit.model_dump_json()),
         )
@@ -98,12 +101,21 @@ class Journal:
 
     def acknowledge(self, commitment_digest: str) -> None:
         """The backend has it."""
-        self._db.execute("UPDATE verdict SET acknowledged = 1 WHERE commitment_digest = ?", (commitment_digest,))
+        self._write("UPDATE verdict SET acknowledged = 1 WHERE commitment_digest = ?", (commitment_digest,))
 
     def has_verdict(self, commitment_digest: bytes) -> bool:
         """Whether a verdict on this commitment was signed."""
         query = "SELECT 1 FROM verdict WHERE commitment_digest = ?"
         return self._db.execute(query, (to_hex(commitment_digest),)).fetchone() is not None
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        """Durable when it returns. Raises JournalFull."""
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode in _FULL:
+                raise JournalFull(str(self._path), str(error)) from error
+            raise
 
     def close(self) -> None:
         """Lets the next process in."""

@@ -1,41 +1,14 @@
-"""Records as the tuples that the contracts take (contracts/src/libraries/Types.sol)."""
+"""What the verifier hands to the contracts: a row's proof out of its epoch's log, and records as tuples."""
 
 from typing import Any
 
-from eth_utils.address import to_checksum_address
+from contracts.onchain import structs
+from contracts.onchain.structs import commitment_tuple, order_tuple
+from verifier.sampling.epoch_log import EpochLog
 
-from contracts.protocol.hashing import from_hex
-from contracts.protocol.merkle import merkle_proof
-from contracts.protocol.records import Commitment, Order
-from verifier.sampling.epoch_log import EpochLog, leaves
+__all__ = ["commitment_tuple", "leaf_proof", "order_tuple"]
 
 
 def leaf_proof(log: EpochLog, index: int) -> tuple[Any, ...]:
     """LeafProof of a row."""
-    row = log.rows[index].row()
-    return (
-        log.epoch_id,
-        index,
-        to_checksum_address(row.requester),
-        to_checksum_address(row.signer),
-        row.operator_id,
-        row.amount_units,
-        row.digest,
-        merkle_proof(leaves(log), index),
-    )
-
-
-def order_tuple(order: Order) -> tuple[Any, ...]:
-    """Order with its Terms."""
-    t = order.terms
-    terms = (
-        from_hex(t.workload_id), from_hex(t.input_hash), from_hex(t.params_hash), t.comparator, t.copies, t.visibility,
-        t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt,
-    )  # fmt: skip
-    return to_checksum_address(order.requester), order.spend_cap, terms
-
-
-def commitment_tuple(commitment: Commitment) -> tuple[Any, ...]:
-    """Commitment."""
-    c = commitment
-    return from_hex(c.order_id), to_checksum_address(c.node), from_hex(c.output_hash), from_hex(c.trace_commit), c.units
+    return structs.leaf_proof(log.epoch_id, index, [entry.row() for entry in log.rows])

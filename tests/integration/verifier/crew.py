@@ -1,15 +1,16 @@
 """Verifiers at work on a test network, and an inbox over HTTP in a backend's place."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from contracts.onchain.history import History, read_history
 from contracts.protocol.wire import Acknowledgement, SubmitVerdict
-from tests.integration.verifier.network import HashEngine, Network
+from tests.integration.verifier.network import Network
 from verifier.app import Verifier
+from verifier.reexecution import Engines
 from verifier.sampling.source import FolderLog
 from verifier.verdicts.journal import Journal
 from verifier.verdicts.publisher import Publisher
@@ -59,8 +60,8 @@ def inbox() -> Iterator[Inbox]:
 class Crew:
     """One verifier a key of the network; each with an engine of its own."""
 
-    def __init__(self, network: Network, home: Path, box: Inbox, engines: list[HashEngine]) -> None:
-        self.network, self._home, self._box, self.engines = network, home, box, engines
+    def __init__(self, network: Network, home: Path, box: Inbox, engines: Sequence[Engines]) -> None:
+        self.network, self._home, self.box, self.engines = network, home, box, engines
         self._journals: dict[int, Journal] = {}
         self.members = {index: self._start(index) for index in range(len(engines))}
 
@@ -71,7 +72,7 @@ class Crew:
             chain=network.chain,
             sender=network.sender(network.verifiers[index]),
             source=FolderLog(network.folder),
-            publisher=Publisher(self._box.url),
+            publisher=Publisher(self.box.url),
             journal=self._journals[index],
             engines=self.engines[index],
         )

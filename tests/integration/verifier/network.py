@@ -40,8 +40,9 @@ from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import Commitment, Lease, Opening, Order, Terms, Verdict
 from contracts.protocol.signing import Signer, compact
+from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, terms_hash, trace_commit
-from node_agent.execution.engine import Check, Execution
+from node_agent.execution.engine import Check, Engine, Execution
 from verifier.beacon.chain import BeaconChain
 
 _PACKAGED = "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
@@ -127,7 +128,15 @@ class Closed:
 class Network:
     """All parties in one object. Keys are fixed, so that runs are alike."""
 
-    def __init__(self, rpc_url: str, folder: Path, *, stakes: tuple[int, ...] = (10**9, 10**9, 10**9)) -> None:
+    def __init__(
+        self,
+        rpc_url: str,
+        folder: Path,
+        *,
+        stakes: tuple[int, ...] = (10**9, 10**9, 10**9),
+        manifest: Manifest | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         self.rpc_url, self.folder = rpc_url, folder
         (folder / "epochs").mkdir(parents=True)
         (folder / "blobs").mkdir()
@@ -144,8 +153,9 @@ class Network:
         self.deployment = self._deploy()
         self.chain = Chain(self.w3, self.deployment)
         self.domain = self.deployment.domain
-        self.engine = HashEngine()
-        self.manifest = _manifest()
+        self.engine = engine or HashEngine()
+        self.manifest = manifest or _manifest()
+        self.params = PARAMS if self.manifest.params else {}
         self._published: set[str] = set()
         self._salt = self._open_max = 0
         self.closed: dict[int, Closed] = {}
@@ -222,13 +232,13 @@ class Network:
 
     # ------------------------------------------------------------ the flow
 
-    def job(self, text: str, *, engine: HashEngine | None = None, max_price: int = 100) -> Ordered:
-        """Orders, leases and executes a job; `engine` is the node's."""
+    def job(self, text: str | list[str], *, engine: Engine | None = None, max_price: int = 100) -> Ordered:
+        """Orders, leases and executes a job of a text or a batch; `engine` is the node's."""
         requester, node = self.keys["requester"], self.keys["node"]
-        input_bytes = text.encode()
+        input_bytes = encode_texts([text] if isinstance(text, str) else text)
         order = self._order(requester, input_bytes, max_price)
         order_id = self.domain.order_id(order)
-        run = (engine or self.engine).execute(input_bytes, PARAMS)
+        run = (engine or self.engine).execute(input_bytes, self.params)
         commitment = Commitment(
             order_id=to_hex(order_id),
             node=node.address,
@@ -240,7 +250,7 @@ class Network:
         lease = Lease(order_id=to_hex(order_id), node=node.address, expires=order.terms.deadline)
         amount = amount_units(order.terms, run.units)
         return Ordered(
-            OrderEntry(order=order, signer=requester.address, signature=requester.sign(order_id), params=PARAMS),
+            OrderEntry(order=order, signer=requester.address, signature=requester.sign(order_id), params=self.params),
             LeaseEntry(lease=lease, signature=self.keys["settler"].sign(self.domain.lease_digest(lease))),
             CommitmentEntry(commitment=commitment, signature=node.sign(digest)),
             input_bytes,
@@ -253,7 +263,7 @@ class Network:
         terms = Terms(
             workload_id=self.manifest.workload_id(),
             input_hash=self.blob(input_bytes),
-            params_hash=to_hex(hash_json(PARAMS)),
+            params_hash=to_hex(hash_json(self.params)),
             fixed_price=10,
             unit_price=5,
             max_price=max_price,
@@ -268,10 +278,10 @@ class Network:
         (self.folder / "blobs" / name).write_bytes(data)
         return name
 
-    def verdict(self, epoch_id: int, job: Ordered, verifier: int = 0, engine: HashEngine | None = None) -> VerdictEntry:
+    def verdict(self, epoch_id: int, job: Ordered, verifier: int = 0, engine: Engine | None = None) -> VerdictEntry:
         """A verdict of a verifier that computed the job with `engine`, with its opening."""
         key, digest = self.verifiers[verifier], job.row.digest
-        run = (engine or self.engine).execute(job.input_bytes, PARAMS)
+        run = (engine or self.engine).execute(job.input_bytes, self.params)
         opening = Opening(trace_hash=to_hex(run.trace_hash), output_hash=to_hex(keccak(run.output)), units=run.units)
         hidden = to_hex(answer_commit(opening, digest, key.address))
         verdict = Verdict(commitment_digest=to_hex(digest), verifier=key.address, answer_commit=hidden)
@@ -311,7 +321,7 @@ class Network:
             groups.append(LaneGroup(*lane, proof, tuple(job.row for job in jobs)))
         if checks:
             treasury = self.keys["treasury"]
-            order = self._order(treasury, b"checks", 1).model_copy(update={"spend_cap": 10**6})
+            order = self._order(treasury, encode_texts(["checks"]), 1).model_copy(update={"spend_cap": 10**6})
             proof = CapProof(10**6, terms_hash(order.terms), *compact(treasury.sign(self.domain.order_id(order))))
             groups.append(LaneGroup(treasury.address, treasury.address, proof, tuple(checks)))
         return tuple(groups)
@@ -349,13 +359,16 @@ def moved_row(job: Ordered, **changes: Any) -> Ordered:
 def _manifest() -> Manifest:
     return Manifest.model_validate(
         {
+            "kind": "generation",
+            "unit": "completion token",
+            "meter": "new_tokens",
             "model": "fake",
             "weights_sha256": "11" * 32,
             "tokenizer_sha256": "22" * 32,
             "engine_version": "1",
             "numeric_class": "33" * 32,
             "params": {"max_new_tokens": {"minimum": 1, "maximum": 8}},
-            "input": {"encoding": "utf-8", "max_bytes": 200, "max_tokens": 100},
+            "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 100},
             "check_price_units": 7,
             # Costs so far apart that the least rate is one: every row is sampled, whatever the seed.
             "deterrence": {

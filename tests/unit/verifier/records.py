@@ -16,13 +16,16 @@ OPERATOR = 3
 PARAMS = {"max_new_tokens": 4}
 MANIFEST = Manifest.model_validate(
     {
-        "model": "fake",
+        "kind": "generation",
+            "unit": "completion token",
+            "meter": "new_tokens",
+            "model": "fake",
         "weights_sha256": "11" * 32,
         "tokenizer_sha256": "22" * 32,
         "engine_version": "1",
         "numeric_class": "33" * 32,
         "params": {"max_new_tokens": {"minimum": 1, "maximum": 8}},
-        "input": {"encoding": "utf-8", "max_bytes": 200, "max_tokens": 100},
+        "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 100},
         "check_price_units": 7,
         "deterrence": {
             "honest_cost_ppm": 700_000,

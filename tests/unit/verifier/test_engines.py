@@ -9,13 +9,16 @@ import pytest
 
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.texts import encode_texts
 from node_agent.devices import numeric_class, self_test
-from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, NumericClassMismatch
-from node_agent.execution.float_engine import FloatEngine
+from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, NumericClassMismatch, UnknownKind
+from node_agent.execution.kinds.generation import Generation
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
-from tests.unit.node_agent.execution.conftest import tiny_tokenizer
+from tests.unit.node_agent.execution.conftest import TINY_OVERHEAD, tiny_tokenizer
 from tests.unit.verifier.records import MANIFEST
 from verifier.reexecution import LocalEngines, answer
+
+HELLO = encode_texts(["hello"])
 
 
 @pytest.fixture
@@ -39,9 +42,9 @@ def manifest_of(model_dir: Path, **changes: object) -> Manifest:
     fields = MANIFEST.model_dump() | {
         "weights_sha256": folder.name,
         "tokenizer_sha256": sha256_file(folder / "tokenizer.json"),
-        "engine_version": FloatEngine.version,
+        "engine_version": Generation.version,
         "numeric_class": numeric_class.current("cpu").digest,
-        "input": {"encoding": "utf-8", "max_bytes": 200, "max_tokens": 260},
+        "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 260, "overhead_tokens": TINY_OVERHEAD},
     }
     return Manifest.model_validate(fields | changes)
 
@@ -52,8 +55,8 @@ def test_an_answer_is_what_the_engine_computes(model_dir: Path) -> None:
     engines = LocalEngines(model_dir, "cpu")
     engine = engines.get(manifest)
     assert engines.get(manifest) is engine
-    run = engine.execute(b"hello", {"max_new_tokens": 3})
-    opening = answer(engine, b"hello", {"max_new_tokens": 3})
+    run = engine.execute(HELLO, {"max_new_tokens": 3})
+    opening = answer(engine, HELLO, {"max_new_tokens": 3})
     assert opening.trace_hash == to_hex(run.trace_hash)
     assert opening.output_hash == to_hex(keccak(run.output))
     assert opening.units == run.units
@@ -74,5 +77,7 @@ def test_without_model_or_class_the_host_refuses(model_dir: Path) -> None:
     """A host that cannot repeat the work says so and computes nothing. Covers: A60"""
     with pytest.raises(ModelUnavailable, match="abstains"):
         LocalEngines(model_dir, "cpu").get(manifest_of(model_dir, weights_sha256="00" * 32))
+    with pytest.raises(UnknownKind, match="translation"):
+        LocalEngines(model_dir, "cpu").get(manifest_of(model_dir, kind="translation"))
     with pytest.raises(NumericClassMismatch):
         LocalEngines(model_dir, "cpu").get(manifest_of(model_dir, numeric_class="00" * 32))

@@ -82,13 +82,13 @@ def lease(node: Signer, expires: int, settler: Signer = SETTLER) -> LeaseEntry:
 def test_a_job_lent_to_two_nodes_or_to_nobody_is_named(leases: list[LeaseEntry], rule: str) -> None:
     """Leases of one job never overlap, and only whoever held it is paid."""
     with pytest.raises(WrongFact, match=rule):
-        check_leases(DOMAIN, leases, NODE.address, SETTLER.address, copies=1)
+        check_leases(DOMAIN, leases, NODE.address, {SETTLER.address}, copies=1)
 
 
 def test_a_job_lent_again_after_its_lease_ended_passes() -> None:
     """A node that never committed loses the job to the next one."""
     leases = [lease(OTHER, 10), lease(NODE, 20), lease(NODE, 30)]
-    check_leases(DOMAIN, leases, NODE.address, SETTLER.address, copies=1)
+    check_leases(DOMAIN, leases, NODE.address, {SETTLER.address}, copies=1)
 
 
 def test_differences_name_trace_output_and_units() -> None:

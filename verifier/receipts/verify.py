@@ -1,0 +1,82 @@
+"""Verifies a receipt against a chain. Composition of what was signed, what stands on chain, and both in words."""
+
+from pydantic import ValidationError
+from web3 import Web3
+
+from contracts.onchain.chain import Chain, as_dict
+from contracts.onchain.discovery import deployment_of
+from contracts.onchain.reverts import explain
+from contracts.protocol.receipt import PaymentReceipt
+from verifier.receipts import onchain
+from verifier.receipts.report import Check, Checklist, ReceiptReport
+from verifier.receipts.signed import check_output, check_signed
+from verifier.receipts.words import PROVES_NOTHING, limits, statements
+
+_SHOWN_FAULTS = 20
+
+
+def verify_receipt(data: bytes, w3: Web3, *, escrow: str | None = None, output: bytes | None = None) -> ReceiptReport:
+    """Recomputes everything in a receipt's bytes.
+
+    Args:
+        escrow: the contract that the receipt must speak of; without it, any with this build's code passes, and the
+            report names it.
+        output: the answer that the requester holds, if its hash is to be compared.
+
+    Raises:
+        ChainError: the endpoint does not answer, or refuses what is asked. What is wrong with the receipt is reported.
+    """
+    try:
+        receipt = PaymentReceipt.model_validate_json(data)
+    except ValidationError as error:
+        return _refused(_unreadable(error))
+    found = Checklist()
+    check_signed(receipt, found)
+    if output is not None:
+        check_output(receipt, output, found)
+    if not onchain.check_contracts(w3, receipt, escrow, found):
+        return _refused(found.checks, receipt.leaf.amount_units)
+    chain = Chain(w3, deployment_of(w3, receipt.contracts.escrow))
+    with explain():
+        epoch = as_dict(chain.escrow.functions.epochs(receipt.leaf.epoch_id).call())
+    onchain.check_neighbours(chain, receipt, found)
+    onchain.check_leaf(chain, receipt, epoch, found)
+    onchain.check_settlement(chain, receipt, epoch, found)
+    if not found.ok:
+        return _refused(found.checks, receipt.leaf.amount_units)
+    facts = onchain.chain_facts(chain, receipt, epoch)
+    return ReceiptReport(
+        verified=True,
+        checks=found.checks,
+        outcome=facts.outcome,
+        amount_units=receipt.leaf.amount_units,
+        refunded_units=sum(facts.refunds.values()),
+        proves=statements(chain, receipt, facts, has_output=output is not None),
+        does_not_prove=limits(receipt, facts, has_output=output is not None),
+    )
+
+
+def _refused(checks: list[Check], amount: int = 0) -> ReceiptReport:
+    return ReceiptReport(
+        verified=False,
+        checks=checks,
+        outcome="unknown",
+        amount_units=amount,
+        refunded_units=0,
+        proves=[],
+        does_not_prove=[PROVES_NOTHING],
+    )
+
+
+def _unreadable(error: ValidationError) -> list[Check]:
+    """One failed check a field that has not the form of a receipt's."""
+    return [
+        Check(
+            name="the file is a receipt",
+            fields=[".".join(map(str, fault["loc"]))],
+            ok=False,
+            expected=fault["msg"],
+            found=repr(fault["input"])[:80],
+        )
+        for fault in error.errors()[:_SHOWN_FAULTS]
+    ]

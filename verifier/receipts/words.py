@@ -1,0 +1,109 @@
+"""What a verified receipt proves, and what it does not, in sentences for somebody who was not there."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from contracts.onchain.chain import Chain
+from contracts.onchain.reverts import explain
+from contracts.protocol.receipt import PaymentReceipt
+from verifier.receipts.onchain import ChainFacts
+
+PROVES_NOTHING = "Something in this receipt does not hold, so nothing in it can be relied on."
+
+
+def statements(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, *, has_output: bool) -> list[str]:
+    """What is proven."""
+    order, show = receipt.order, Amounts(chain)
+    lane = f"the lane of {order.requester}"
+    if receipt.signer != order.requester:
+        lane += f" whose session key is {receipt.signer}"
+    found = [
+        f"{receipt.signer} signed order {receipt.order_id}: at most {show(order.terms.max_price)}, "
+        f"{show(order.terms.fixed_price)} and {show(order.terms.unit_price)} a unit, until "
+        f"{_time(order.terms.deadline)}.",
+        f"Node {receipt.commitment.node} of operator {receipt.leaf.operator_id} signed that it delivered "
+        f"{receipt.commitment.units} units, and nobody can change the answer's hash since "
+        f"{_time(facts.posted_at)}, when epoch {receipt.leaf.epoch_id} was posted.",
+        _charge(chain, receipt, facts, lane),
+    ]
+    found += _refunds(chain, facts)
+    if has_output:
+        found.append("The output file is the very answer that the node committed to.")
+    return found
+
+
+def limits(receipt: PaymentReceipt, facts: ChainFacts, *, has_output: bool) -> list[str]:
+    """What is not."""
+    found = [f"That the answer is right. {_sampling(facts)}"]
+    if facts.outcome == "rooted":
+        found.append("What becomes of the charge: the epoch is not settled yet. Verify again after its check period.")
+    if not has_output:
+        found.append("That the answer reached anybody: give --output FILE to compare the one that you hold.")
+    found.append("That the RPC endpoint tells the truth about the chain: use one that you trust.")
+    return found
+
+
+def _charge(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, lane: str) -> str:
+    show, leaf = Amounts(chain), receipt.leaf
+    where = f"The escrow at {receipt.contracts.escrow} on chain {receipt.chain_id}"
+    fee = f"{chain.deployment.constants.fee_bps / 100:g} % fee"
+    amount = show(leaf.amount_units)
+    return {
+        "paid": f"{where} charged {lane} {amount} for this order, and credited operator {leaf.operator_id} with it, "
+        f"less the {fee}, when the epoch was settled.",
+        "paid one by one": f"{where} charged {lane} {amount} for this order, and credited operator "
+        f"{leaf.operator_id} with it, less the {fee}, in a settlement of this one row.",
+        "void": f"{where} charged {lane} nothing: the row was declared VOID when the epoch was settled.",
+        "skipped": f"{where} charged {lane} nothing so far: the lane could not pay, and the row can still be settled "
+        "by itself.",
+        "stranded": f"{where} charged {lane} nothing so far: nobody settled the epoch in time, and each of its rows "
+        "can still be settled by itself.",
+        "rooted": f"{where} holds a root under which {lane} is to be charged {amount} for this order.",
+    }[facts.outcome]
+
+
+def _refunds(chain: Chain, facts: ChainFacts) -> list[str]:
+    show = Amounts(chain)
+    sources = {"Refunded": "out of the node's slashed stake", "RefundedFromBond": "out of the settler's bond"}
+    found = [f"{show(units)} came back to the lane, {sources[name]}." for name, units in facts.refunds.items()]
+    cases = {
+        "open": "A case against the node is open in the court.",
+        "dismissed": "A case against the node was opened, and dismissed.",
+        "in the node's favour": "A case against the node was opened, and the verifiers upheld the node's answer.",
+        "against the node": "The court ruled against the node: verifiers computed another answer.",
+    }
+    contests = {
+        "Contested": "The charge is contested: somebody asked on chain to be shown that it was ordered and delivered.",
+        "Answered": "The charge was contested, and order, commitment and answer were shown on chain.",
+        "ContestResolved": "The charge was contested, and nobody showed that it was ordered and delivered.",
+        "ContestLapsed": "The charge was contested; it was neither answered nor resolved in time, and stands.",
+        "DuplicateRefunded": "The charge was shown on chain to be one too many for its order.",
+    }
+    return found + [words[key] for words, key in ((cases, facts.case), (contests, facts.contest)) if key in words]
+
+
+def _sampling(facts: ChainFacts) -> str:
+    if facts.draw is None:
+        return "Which jobs of the epoch are checked is not even drawn yet."
+    drawn = facts.draw / 2**256
+    return (
+        f"It was checked if its node's check rate was above {drawn:.3f}, the number that it drew; the rate follows "
+        "from the node's stake and open jobs, which `assay audit` recomputes."
+    )
+
+
+class Amounts:
+    """Shows units as tokens, exactly."""
+
+    def __init__(self, chain: Chain) -> None:
+        with explain():
+            self._decimals = int(chain.token.functions.decimals().call())
+            self._symbol = str(chain.token.functions.symbol().call())
+        self._unit_wei = chain.deployment.constants.unit_wei
+
+    def __call__(self, units: int) -> str:
+        return f"{Decimal(units * self._unit_wei).scaleb(-self._decimals).normalize():f} {self._symbol}"
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
