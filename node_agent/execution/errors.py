@@ -1,12 +1,14 @@
 """What can go wrong while a model is loaded or run.
 
     ExecutionError
-    +-- InvalidInput           the requester's bytes cannot be run: not UTF-8, empty, too long
+    +-- InvalidInput           the requester's bytes cannot be run: no list of texts, empty, too long
     +-- InvalidParams          the requester's parameters do not fit the workload's schema
     +-- WorkloadMismatch       this host is not set up for the workload it was asked to run
     |   +-- EngineMismatch         another engine or engine version
     |   +-- ModelDigestMismatch    other bytes than the manifest or the pinned constants name
     |   +-- NumericClassMismatch   another numeric class: equal bits are not to be expected
+    +-- UnknownKind            no file of this installation runs that kind of work
+    +-- OutputTooLong          an answer that nobody could show in a contest
     +-- ModelUnavailable       no such model here, or it could not be fetched
     +-- UnsafeModelFormat      not safetensors or GGUF; pickles run code when loaded and are never opened
     +-- UnsupportedModel       a safe file, but not an architecture this engine computes
@@ -38,7 +40,7 @@ class ExecutionError(Exception):
 
 
 class InvalidInput(ExecutionError):
-    """Thrown when the input bytes are not UTF-8, hold no text, or exceed the workload's limits."""
+    """Thrown when the input bytes are no canonical list of texts, or exceed the workload's limits."""
 
     code = "invalid_input"
 
@@ -71,6 +73,18 @@ class NumericClassMismatch(WorkloadMismatch):
     """Thrown when this host's numeric class is not the manifest's, so its bits cannot be compared for equality."""
 
     code = "numeric_class_mismatch"
+
+
+class UnknownKind(ExecutionError):
+    """Thrown when no file under `node_agent/execution/kinds` runs the kind of work that is asked for."""
+
+    code = "unknown_kind"
+
+
+class OutputTooLong(ExecutionError):
+    """Thrown when an output exceeds what fits into the transaction that answers a contest."""
+
+    code = "output_too_long"
 
 
 class ModelUnavailable(ExecutionError):

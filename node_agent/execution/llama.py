@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
 from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.model_files import require_safetensors
 
 LOGIT_ROWS = 64
 """Positions per output product of a prompt: bounds the memory for logits (V * 4 bytes each). Part of the arithmetic."""
@@ -198,6 +200,18 @@ class Llama:
     def _mlp(layer: Layer, x: Tensor) -> Tensor:
         gate, up = (x @ layer.gate_up).chunk(2, -1)  # (T, F) each
         return (F.silu(gate) * up) @ layer.down  # (T, C)
+
+
+def load_llama(weights: Path, config: Path, device: torch.device) -> Llama:
+    """Load a model from safetensors and config.json, reading each tensor once.
+
+    Raises:
+        UnsafeModelFormat: the weights are not safetensors or GGUF.
+        UnsupportedModel: they are GGUF, which the model store converts, or not a Llama this engine computes.
+    """
+    require_safetensors(weights)
+    with safe_open(weights, framework="pt") as file:
+        return Llama.from_state(LlamaConfig.read(config), frozenset(file.keys()), file.get_tensor, device)
 
 
 class _Taker:

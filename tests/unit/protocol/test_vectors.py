@@ -49,6 +49,16 @@ TYPES = {
         ],
     ),
     "verdicts": ("Verdict", [("commitmentDigest", "bytes32"), ("verifier", "address"), ("answerCommit", "bytes32")]),
+    "lane_grants": (
+        "LaneGrant",
+        [
+            ("requester", "address"),
+            ("signer", "address"),
+            ("amount", "uint64"),
+            ("expiry", "uint40"),
+            ("nonce", "uint256"),
+        ],
+    ),
     "node_keys": ("NodeKey", [("owner", "address"), ("node", "address")]),
 }
 

@@ -7,15 +7,16 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from tokenizers.pre_tokenizers import ByteLevel
 
+from contracts.protocol.manifest import Manifest
 from node_agent.devices import numeric_class, self_test
-from node_agent.execution.float_engine import FloatEngine
-from node_agent.execution.manifest import Manifest
+from node_agent.execution.kinds.generation import Generation
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from node_agent.models import ModelStore
+from node_agent.testing import BYTE_TOKENIZER
 
-SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+TINY_OVERHEAD = 97
+"""Tokens of the chat template with one token a byte."""
 
 MakeManifest = Callable[..., Manifest]
 
@@ -27,16 +28,8 @@ def _one_thread() -> None:
 
 def tiny_tokenizer() -> dict[str, object]:
     """A tokenizer.json with one token a byte and the three control tokens."""
-    vocab = [*SPECIALS, *sorted(ByteLevel.alphabet())]
-    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    return {
-        "version": "1.0",
-        "added_tokens": [{"id": index, "content": name, **flags} for index, name in enumerate(SPECIALS)],
-        "pre_tokenizer": level,
-        "decoder": level,
-        "model": {"type": "BPE", "vocab": {token: index for index, token in enumerate(vocab)}, "merges": []},
-    }
+    parsed: dict[str, object] = json.loads(BYTE_TOKENIZER)
+    return parsed
 
 
 @pytest.fixture(scope="session")
@@ -58,13 +51,16 @@ def make_manifest() -> MakeManifest:
 
     def make(files: ModelFiles, **changes: object) -> Manifest:
         fields: dict[str, object] = {
+            "kind": "generation",
+            "unit": "completion token",
+            "meter": "new_tokens",
             "model": "tiny",
             "weights_sha256": files.weights_sha256,
             "tokenizer_sha256": files.tokenizer_sha256,
-            "engine_version": FloatEngine.version,
+            "engine_version": Generation.version,
             "numeric_class": numeric_class.current("cpu").digest,
             "params": {"max_new_tokens": {"minimum": 1, "maximum": 40}},
-            "input": {"encoding": "utf-8", "max_bytes": 200, "max_tokens": 260},
+            "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 260, "overhead_tokens": TINY_OVERHEAD},
             "check_price_units": 10,
             "deterrence": {
                 "honest_cost_ppm": 700_000,
@@ -80,9 +76,9 @@ def make_manifest() -> MakeManifest:
 
 
 @pytest.fixture
-def tiny_engine(tiny_files: ModelFiles, make_manifest: MakeManifest) -> FloatEngine:
+def tiny_engine(tiny_files: ModelFiles, make_manifest: MakeManifest) -> Generation:
     """An engine of the tiny model, fresh for each test so that tests may spoil it."""
-    return FloatEngine.load(tiny_files, make_manifest(tiny_files), "cpu")
+    return Generation.load(tiny_files, make_manifest(tiny_files), "cpu")
 
 
 @pytest.fixture(scope="session")
@@ -94,14 +90,14 @@ def smollm_files() -> ModelFiles:
 @pytest.fixture(scope="session")
 def smollm_manifest(smollm_files: ModelFiles, make_manifest: MakeManifest) -> Manifest:
     """A workload of SmolLM2-135M with room for ordinary prompts."""
-    room = {"encoding": "utf-8", "max_bytes": 8192, "max_tokens": 2048}
+    room = {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024, "overhead_tokens": 30}
     return make_manifest(smollm_files, model="smollm2-135m", input=room)
 
 
 @pytest.fixture
-def smollm_engine(smollm_files: ModelFiles, smollm_manifest: Manifest) -> FloatEngine:
+def smollm_engine(smollm_files: ModelFiles, smollm_manifest: Manifest) -> Generation:
     """An engine of SmolLM2-135M, fresh for each test so that tests may spoil it."""
-    return FloatEngine.load(smollm_files, smollm_manifest, "cpu")
+    return Generation.load(smollm_files, smollm_manifest, "cpu")
 
 
 @pytest.fixture

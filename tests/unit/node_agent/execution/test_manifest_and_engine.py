@@ -5,14 +5,14 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
+from contracts.protocol.manifest import Manifest
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import EngineMismatch
-from node_agent.execution.float_engine import FloatEngine
-from node_agent.execution.manifest import Manifest, new_tokens_range
+from node_agent.execution.kinds.generation import Generation
 from node_agent.execution.model_files import ModelFiles
 
 
-def test_manifest_survives_its_canonical_form(tiny_engine: FloatEngine) -> None:
+def test_manifest_survives_its_canonical_form(tiny_engine: Generation) -> None:
     """A manifest read from its canonical bytes is the same workload."""
     manifest = tiny_engine.manifest
     again = Manifest.model_validate_json(manifest.canonical())
@@ -23,7 +23,7 @@ def test_manifest_survives_its_canonical_form(tiny_engine: FloatEngine) -> None:
 def test_every_field_decides_the_workload_id(tiny_files: ModelFiles, make_manifest: Callable[..., Manifest]) -> None:
     """What decides an answer is in the id that requesters sign."""
     plain = make_manifest(tiny_files).workload_id()
-    for change in ({"engine_version": "2"}, {"numeric_class": "1" * 64}, {"check_price_units": 11}):
+    for change in ({"engine_version": "9"}, {"numeric_class": "1" * 64}, {"check_price_units": 11}):
         assert make_manifest(tiny_files, **change).workload_id() != plain
 
 
@@ -39,12 +39,36 @@ def test_loose_manifests_are_refused(
 def test_parameters_are_exactly_the_engines(tiny_files: ModelFiles, make_manifest: Callable[..., Manifest]) -> None:
     """A parameter that the engine would ignore must not look as if it were obeyed."""
     one = {"minimum": 1, "maximum": 4}
-    for params in ({}, {"max_new_tokens": one, "top_k": one}, {"max_new_tokens": {"minimum": 0, "maximum": 4}}):
+    changes: list[dict[str, object]] = [
+        {"params": {"max_new_tokens": one, "top_k": one}},
+        {"params": {}, "meter": "input_tokens"},
+        {"meter": "input_tokens"},
+    ]
+    for change in changes:
         with pytest.raises(EngineMismatch):
-            new_tokens_range(make_manifest(tiny_files, params=params))
+            Generation.load(tiny_files, make_manifest(tiny_files, **change), "cpu")
 
 
-def test_float_engine_is_an_engine(tiny_engine: FloatEngine) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"params": {}},
+        {"params": {"max_new_tokens": {"minimum": 0, "maximum": 4}}},
+        {"params": {"max_new_tokens": {"minimum": 5, "maximum": 4}}},
+        {"kind": "../evil"},
+        {"kind": "_private"},
+        {"input": {"max_texts": 0, "max_bytes": 1, "max_tokens": 1}},
+    ],
+)
+def test_manifests_that_cannot_be_metered_are_refused(
+    tiny_files: ModelFiles, make_manifest: Callable[..., Manifest], change: dict[str, object]
+) -> None:
+    """What every party must be able to bound, and a kind that names no file, are found before anything is offered."""
+    with pytest.raises(ValidationError):
+        make_manifest(tiny_files, **change)
+
+
+def test_float_engine_is_an_engine(tiny_engine: Generation) -> None:
     """The type checker holds the port; this holds its constants against the manifest."""
     engine: Engine = tiny_engine
     manifest = tiny_engine.manifest

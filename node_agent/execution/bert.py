@@ -1,0 +1,214 @@
+"""A small BERT encoder in plain eager torch: the same operations on CPU and CUDA, one text, fp32.
+
+References:
+- BERT, arXiv:1810.04805 (post-norm encoder, learned positions); GELU with erf, arXiv:1606.08415
+- tensor names: Hugging Face `BertModel`
+- MiniLM, arXiv:2002.10957, is such an encoder with six layers of width 384
+
+Shapes: T tokens, C width, H heads, D = C / H head width, F feed-forward width, V vocabulary.
+
+Attention is written out (two products and a softmax), unmasked: there is one text, whole, and nothing is padded.
+Weights are kept (in, out), so that `x @ w` streams whole rows.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from torch.nn import functional as F
+
+from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.model_files import require_safetensors
+
+_FIXED: dict[str, object] = {"hidden_act": "gelu", "model_type": "bert", "position_embedding_type": "absolute"}
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """Sizes and constants, named as in Hugging Face's config.json."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a config.json. Raises UnsupportedModel for what this file does not compute."""
+        return cls.from_json(json.loads(path.read_bytes()))
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Take the fields needed, and refuse those that would change the arithmetic."""
+        for name, only in _FIXED.items():
+            if fields.get(name, only) != only:
+                raise _unsupported(f"{name} is {fields[name]!r}, this encoder computes {only!r}.", name, fields[name])
+        missing = sorted(set(cls.__dataclass_fields__) - set(fields))
+        if missing:
+            raise _unsupported(f"config.json lacks {', '.join(missing)}.", "missing", missing)
+        config = cls(**{name: fields[name] for name in cls.__dataclass_fields__})
+        if config.hidden_size % config.num_attention_heads:
+            raise _unsupported("heads do not divide the width.", "config", config)
+        return config
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A product and a bias."""
+
+    weight: Tensor  # (in, out)
+    bias: Tensor  # (out,)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(T, in) to (T, out)."""
+        return x @ self.weight + self.bias
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Layer normalisation."""
+
+    weight: Tensor  # (C,)
+    bias: Tensor  # (C,)
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(T, C) to (T, C)."""
+        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One block's weights; queries, keys and values fused into one product."""
+
+    qkv: Linear  # (C, 3C)
+    attention_out: Linear  # (C, C)
+    attention_norm: Norm
+    up: Linear  # (C, F)
+    down: Linear  # (F, C)
+    out_norm: Norm
+
+
+class Bert:
+    """An encoder on one device.
+
+    Attributes:
+        layers: the blocks in order. Replacing or dropping one gives another model, and another trace.
+    """
+
+    def __init__(self, config: BertConfig, words: Tensor, positions: Tensor, norm: Norm, layers: list[Layer]) -> None:
+        """Assemble a model.
+
+        Args:
+            config: sizes and constants.
+            words: (V, C).
+            positions: (positions, C), the embedding of token type 0 added: there is one text, of type 0.
+            norm: of the embeddings' sum.
+            layers: the blocks.
+        """
+        self.config = config
+        self.layers = layers
+        self.device = words.device
+        self._words, self._positions, self._norm = words, positions, norm
+
+    @classmethod
+    def load(cls, weights: Path, config: Path, device: torch.device) -> Self:
+        """Load from safetensors and config.json. Raises UnsafeModelFormat, UnsupportedModel."""
+        require_safetensors(weights)
+        with safe_open(weights, framework="pt") as file:
+            return cls.from_state(BertConfig.read(config), frozenset(file.keys()), file.get_tensor, device)
+
+    @classmethod
+    def from_state(
+        cls, config: BertConfig, names: Collection[str], tensor: Callable[[str], Tensor], device: torch.device
+    ) -> Self:
+        """Build from tensors with Hugging Face names. Raises UnsupportedModel for missing or misshapen ones."""
+        take = _Taker(config, names, tensor, device)
+        c, width = config, config.hidden_size
+        words = take("embeddings.word_embeddings.weight", c.vocab_size, width)
+        types = take("embeddings.token_type_embeddings.weight", c.type_vocab_size, width)
+        positions = take("embeddings.position_embeddings.weight", c.max_position_embeddings, width) + types[0]
+        layers = [take.layer(f"encoder.layer.{index}.") for index in range(c.num_hidden_layers)]
+        return cls(config, words, positions, take.norm("embeddings.LayerNorm"), layers)
+
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        """The hidden states of one text.
+
+        Args:
+            tokens: (T,) int64 ids on the model's device, start and end included.
+
+        Returns:
+            (T, C) after the embeddings and after each layer, in order; the last is the encoder's output.
+        """
+        x = self._norm(self._words.index_select(0, tokens) + self._positions[: tokens.shape[0]])  # (T, C)
+        states = [x]
+        for layer in self.layers:
+            x = layer.attention_norm(x + layer.attention_out(self._attention(layer, x)))
+            x = layer.out_norm(x + layer.down(F.gelu(layer.up(x))))
+            states.append(x)
+        return states
+
+    def _attention(self, layer: Layer, x: Tensor) -> Tensor:
+        t, heads = x.shape[0], self.config.num_attention_heads
+        d = x.shape[1] // heads
+        query, key, value = layer.qkv(x).view(t, 3, heads, d).permute(1, 2, 0, 3)  # (H, T, D) each
+        weights = torch.bmm(query, key.transpose(1, 2)).mul(d**-0.5).softmax(-1)  # (H, T, T)
+        return torch.bmm(weights, value).transpose(0, 1).reshape(t, heads * d)  # (T, C)
+
+
+class _Taker:
+    """Takes tensors out of a state by name, checked for shape and type, moved to the device."""
+
+    def __init__(
+        self, config: BertConfig, names: Collection[str], tensor: Callable[[str], Tensor], device: torch.device
+    ) -> None:
+        self._config, self._names, self._tensor, self._device = config, names, tensor, device
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        if name not in self._names:
+            raise _unsupported(f"the weights lack {name}.", "missing", name)
+        tensor = self._tensor(name)
+        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+            found = f"{tuple(tensor.shape)} {tensor.dtype}"
+            raise _unsupported(f"{name} is {found}, but {shape} torch.float32 is required.", name, found)
+        return tensor.to(self._device, copy=True)
+
+    def norm(self, name: str) -> Norm:
+        width = self._config.hidden_size
+        return Norm(self(f"{name}.weight", width), self(f"{name}.bias", width), self._config.layer_norm_eps)
+
+    def linear(self, *names: str, fan_in: int, fan_out: int) -> Linear:
+        """One product, or several of the same input side by side."""
+        weights = [self(f"{name}.weight", fan_out, fan_in) for name in names]
+        biases = [self(f"{name}.bias", fan_out) for name in names]
+        return Linear(torch.cat(weights).t().contiguous(), torch.cat(biases))
+
+    def layer(self, prefix: str) -> Layer:
+        width, inner = self._config.hidden_size, self._config.intermediate_size
+        attention = f"{prefix}attention."
+        fused = [f"{attention}self.{name}" for name in ("query", "key", "value")]
+        return Layer(
+            qkv=self.linear(*fused, fan_in=width, fan_out=width),
+            attention_out=self.linear(f"{attention}output.dense", fan_in=width, fan_out=width),
+            attention_norm=self.norm(f"{attention}output.LayerNorm"),
+            up=self.linear(f"{prefix}intermediate.dense", fan_in=width, fan_out=inner),
+            down=self.linear(f"{prefix}output.dense", fan_in=inner, fan_out=width),
+            out_norm=self.norm(f"{prefix}output.LayerNorm"),
+        )
+
+
+def _unsupported(message: str, name: str, value: object) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"Not a model this encoder computes: {message}",
+        way_out="Use a plain BERT encoder in fp32 with Hugging Face names, imported by the model store.",
+        **{name: value},
+    )

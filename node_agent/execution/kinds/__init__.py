@@ -1,0 +1,105 @@
+"""Kinds of work: one file each, found by its name. `README.md` beside this file shows how to add one.
+
+A file `kinds/<kind>.py` exports
+- ENGINE: the `FloatEngine` that computes a text;
+- MODELS: the models that it can run, by the names under which `assay models pull` fetches them;
+- TEMPLATE: the fields of a workload's manifest that the kind decides: unit, meter, params, input, deterrence.
+
+There is no list to edit: nodes and verifiers load the kind that a manifest names, and nobody else needs to know of it.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.protocol.manifest import Manifest
+from node_agent.execution.errors import UnknownKind
+from node_agent.execution.float_engine import FloatEngine
+from node_agent.execution.model_files import ModelFiles, Source
+
+__all__ = ["Kind", "find", "load", "names", "sources", "write_manifest"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind's file exports."""
+
+    name: str
+    engine: type[FloatEngine]
+    models: Mapping[str, Source]
+    template: Mapping[str, Any]
+
+
+def names() -> list[str]:
+    """The kinds that this installation can run."""
+    return sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+
+
+def find(kind: str) -> Kind:
+    """A kind by its name. Raises UnknownKind; errors of the file itself come through."""
+    known = names()
+    if kind not in known:
+        raise UnknownKind(
+            f"Nothing here runs work of the kind {kind!r}; known are {', '.join(known)}.",
+            way_out="Install the release, or add the file, that carries it.",
+            kind=kind,
+            known=known,
+        )
+    module = importlib.import_module(f"{__name__}.{kind}")
+    missing = [name for name in ("ENGINE", "MODELS", "TEMPLATE") if not hasattr(module, name)]
+    if missing:
+        raise UnknownKind(
+            f"{module.__file__} does not say {', '.join(missing)}.",
+            way_out="See README.md beside it for what a kind's file exports.",
+            kind=kind,
+            missing=missing,
+        )
+    return Kind(kind, module.ENGINE, module.MODELS, module.TEMPLATE)
+
+
+def load(files: ModelFiles, manifest: Manifest, device: str | None = None) -> FloatEngine:
+    """The engine of a workload, ready to sign for. Raises UnknownKind and what `FloatEngine.load` raises."""
+    return find(manifest.kind).engine.load(files, manifest, device)
+
+
+def sources() -> dict[str, Source]:
+    """All models that can be pulled, by name. Imports every kind, and torch with them."""
+    return {name: source for kind in names() for name, source in find(kind).models.items()}
+
+
+def write_manifest(kind: str, model: str, numeric_class: str, *, check_price_units: int, **changes: object) -> Manifest:
+    """A workload's manifest from its kind's template.
+
+    Args:
+        kind: see `names`.
+        model: one of the kind's models.
+        numeric_class: hex digest of the class of hosts that will serve it.
+        check_price_units: what a check of one job earns its verifier.
+        changes: manifest fields in place of the template's.
+
+    Raises:
+        UnknownKind: there is no such kind, or it has no such model.
+    """
+    found = find(kind)
+    if model not in found.models:
+        raise UnknownKind(
+            f"The kind {kind} has no model {model!r}; it has {', '.join(sorted(found.models))}.",
+            way_out="Name one of them, or add it to the kind's MODELS.",
+            model=model,
+            known=sorted(found.models),
+        )
+    fields = {
+        "kind": kind,
+        "model": model,
+        "weights_sha256": found.models[model].weights_sha256,
+        "tokenizer_sha256": found.models[model].tokenizer_sha256,
+        "engine": found.engine.name,
+        "engine_version": found.engine.version,
+        "check": found.engine.check,
+        "numeric_class": numeric_class,
+        "check_price_units": check_price_units,
+        **found.template,
+    }
+    return Manifest.model_validate(fields | changes)

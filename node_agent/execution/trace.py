@@ -1,0 +1,39 @@
+"""The trace hash: a digest over everything computed on the way to an answer, unguessable without doing the work.
+
+sha256 over, for each text in order, TRACE_TAG and then the little-endian fp32 rows that were computed for it, in order.
+"""
+
+import hashlib
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRACE_TAG = b"assay/trace/torch-float/1\n"
+
+
+class Sink(Protocol):
+    """Hears every row that is computed, in order, as (rows, width) fp32 on the host."""
+
+    def update(self, rows: NDArray[np.float32]) -> None:
+        """Take the next rows."""
+        ...
+
+
+class Trace:
+    """The trace hash under way."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def begin(self) -> None:
+        """The next text begins."""
+        self._hash.update(TRACE_TAG)
+
+    def update(self, rows: NDArray[np.float32]) -> None:
+        """Take the next (rows, width) values."""
+        self._hash.update(np.ascontiguousarray(rows, dtype="<f4").data)
+
+    def digest(self) -> bytes:
+        """32 bytes over everything taken so far."""
+        return self._hash.digest()
