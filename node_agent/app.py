@@ -9,7 +9,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -19,22 +20,27 @@ from pydantic import ValidationError
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.keystore import load_key
+from contracts.onchain.sender import Sender
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.signing import Signer
-from node_agent.errors import BackendUnavailable, BadSetting, ForeignBackend, NotRegistered
+from contracts.protocol.wire import NetworkInfo
+from node_agent.errors import BackendUnavailable, BadSetting, ForeignBackend, NothingToServe, NotRegistered
 from node_agent.execution.engine import Engine
+from node_agent.execution.errors import ModelUnavailable, UnknownKind, UnsupportedModel, WorkloadMismatch
+from node_agent.home import JOURNAL, NODE_KEY, PULSE, running
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import ChainFacts, OnchainFacts
 from node_agent.session.commit import Committer
+from node_agent.session.court import CourtWatch
 from node_agent.session.journal import Journal
 from node_agent.session.lease import LeaseDesk, PriceFloor
 from node_agent.session.loop import NodeSession
+from node_agent.session.pulse import Pulse
 from node_agent.session.rooted import RootWatch
 
 log = logging.getLogger(__name__)
 
-NODE_KEY, OWNER_KEY, JOURNAL = "node.json", "owner.json", "journal.sqlite"
-"""Files of a node's home."""
+_JOIN_S = 5.0
 
 EngineFactory = Callable[[Manifest], Engine]
 
@@ -46,7 +52,8 @@ class NodeSettings:
     Attributes:
         home: folder of the node's key file and journal.
         password: of the key file.
-        workloads: each a workload id, whose manifest the backend is asked for, or the path of a manifest.
+        workloads: each a workload id, whose manifest the backend is asked for, or the path of a manifest. None: all
+            that the backend offers and this host can serve.
         models: the model store; its default place if not given.
         device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
         floor: the least the node works for.
@@ -71,10 +78,10 @@ def default_engines(settings: NodeSettings) -> EngineFactory:
     """The real engines of this host, once it has passed its self-test.
 
     Raises:
-        SelfTestFailed: this host must not sign anything. The factory raises what `FloatEngine.load` and the store do.
+        SelfTestFailed: this host must not sign anything. The factory raises what `kinds.load` and the store do.
     """
     from node_agent.devices import self_test
-    from node_agent.execution.float_engine import FloatEngine
+    from node_agent.execution import kinds
     from node_agent.models import ModelStore
 
     report = self_test.passed(settings.device)
@@ -82,7 +89,7 @@ def default_engines(settings: NodeSettings) -> EngineFactory:
     store = ModelStore(settings.models)
 
     def load(manifest: Manifest) -> Engine:
-        return FloatEngine.load(store.load(manifest.weights_sha256), manifest, settings.device)
+        return kinds.load(store.load(manifest.weights_sha256), manifest, settings.device)
 
     return load
 
@@ -130,19 +137,81 @@ def run_until_told(serve: Callable[[threading.Event], None]) -> None:
 
 def _serve(settings: NodeSettings, engine_factory: EngineFactory | None, stop: threading.Event) -> None:
     signer = load_key(settings.home / NODE_KEY, settings.password)
+    with running(settings.home), closing(BackendApi(settings.backend_url, pause=stop.wait)) as api:
+        _serve_as(signer, api, settings, engine_factory, stop)
+
+
+def _serve_as(
+    signer: Signer,
+    api: BackendApi,
+    settings: NodeSettings,
+    engine_factory: EngineFactory | None,
+    stop: threading.Event,
+) -> None:
     facts = OnchainFacts(Chain.open(settings.rpc_url, settings.deployment))
-    api = BackendApi(settings.backend_url, pause=stop.wait)
     operator_id = require_registered(facts, signer.address)
     if not meet(api, settings.deployment, settings.poll_s, stop):
         return
-    manifests = [resolve_workload(name, api) for name in settings.workloads]
-    build = engine_factory or default_engines(settings)
-    engines = {manifest.workload_id(): build(manifest) for manifest in manifests}
-    workloads = {manifest.workload_id(): manifest for manifest in manifests}
+    workloads, engines = load_workloads(settings, api, engine_factory or default_engines(settings))
     session = build_session(settings, signer, facts, api, operator_id, workloads, engines)
     log.info("node %s of operator %d serves %s", signer.address, operator_id, ", ".join(workloads))
-    session.run(stop)
+    with court_watched(settings, signer, operator_id):
+        session.run(stop)
     log.info("stopped")
+
+
+def load_workloads(
+    settings: NodeSettings, api: BackendApi, build: EngineFactory
+) -> tuple[dict[str, Manifest], dict[str, Engine]]:
+    """Manifests and engines by workload id: of those that were named, or of all offered ones that work here.
+
+    Raises:
+        NothingToServe: none was named, and none of the offered ones works here.
+        BadSetting, BackendError, ExecutionError: one that was named cannot be served.
+    """
+    names = settings.workloads or tuple(entry.workload_id for entry in api.network().price_sheet)
+    manifests: dict[str, Manifest] = {}
+    engines: dict[str, Engine] = {}
+    why = "It offers none"
+    for manifest in (resolve_workload(name, api) for name in names):
+        try:
+            engines[manifest.workload_id()] = build(manifest)
+        except (WorkloadMismatch, ModelUnavailable, UnknownKind, UnsupportedModel) as error:
+            if settings.workloads:
+                raise
+            why = f"{manifest.model}: {error}"
+            log.warning("%s (%s) is not served here: %s", manifest.model, manifest.workload_id(), error)
+        else:
+            manifests[manifest.workload_id()] = manifest
+    if not engines:
+        raise NothingToServe(
+            f"This host can serve none of the {len(names)} workloads of {api.base_url}. {why}.",
+            way_out="Run `assay node doctor`, which names what is missing.",
+            offered=names,
+        )
+    return manifests, engines
+
+
+@contextmanager
+def court_watched(settings: NodeSettings, signer: Signer, operator_id: int) -> Iterator[None]:
+    """Watches the court for cases against the operator while the block lasts, from a thread with its own connections.
+
+    Raises ChainError when it cannot begin.
+    """
+    over, chain = threading.Event(), Chain.open(settings.rpc_url, settings.deployment)
+
+    def watch() -> None:
+        journal = Journal(settings.home / JOURNAL, node=signer.address, domain=settings.deployment.domain)
+        CourtWatch(chain, journal, Sender(chain.w3, signer), operator_id).run(over)
+        journal.close()
+
+    thread = threading.Thread(target=watch, name="court", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(_JOIN_S)
 
 
 def build_session(
@@ -171,6 +240,7 @@ def build_session(
         engines=engines,
         clock=unix_time,
         poll_s=settings.poll_s,
+        beat=Pulse(settings.home / PULSE),
     )  # fmt: skip
 
 
@@ -188,17 +258,24 @@ def meet(api: BackendApi, deployment: Deployment, poll_s: float, stop: threading
             log.warning("%s", error)
             stop.wait(poll_s)
             continue
-        names = ("chain_id", "escrow", "stake_manager", "court", "settler", "constants")
-        differing = [name for name in names if getattr(network, name) != getattr(deployment, name)]
-        if differing:
-            told = {name: str(getattr(network, name)) for name in differing}
-            raise ForeignBackend(
-                f"The backend at {api.base_url} tells {told}, the deployment file says otherwise.",
-                way_out="Use the backend of that deployment, or the deployment file of that backend.",
-                differing=differing,
-            )
+        require_same_deployment(network, deployment, api.base_url)
         return True
     return False
+
+
+def require_same_deployment(network: NetworkInfo, deployment: Deployment, base_url: str) -> None:
+    """Raises ForeignBackend unless the backend names the contracts and constants of the deployment.
+
+    Its settler may have been rotated since; each lease is held against the escrow's present one.
+    """
+    names = ("chain_id", "escrow", "stake_manager", "court", "contests", "token", "constants")
+    told = {name: str(getattr(network, name)) for name in names if getattr(network, name) != getattr(deployment, name)}
+    if told:
+        raise ForeignBackend(
+            f"The backend at {base_url} tells {told}, the deployment that this node is set up with says otherwise.",
+            way_out="Use the backend of that deployment, or the deployment of that backend.",
+            differing=sorted(told),
+        )
 
 
 def resolve_workload(name: str, api: BackendApi) -> Manifest:

@@ -6,6 +6,7 @@
     │   ├── BadSetting                 an option that cannot be used
     │   ├── NotRegistered              the node's key belongs to no operator
     │   ├── NotFunded                  an account lacks what a transaction needs
+    │   ├── NothingToServe             none of the offered workloads can be served here
     │   └── ForeignBackend             the backend works on another deployment
     ├── BackendError               the loop reports it, waits and goes on
     │   ├── BackendUnavailable         no answer, or only 5xx, after every attempt
@@ -21,6 +22,8 @@
     │   └── LeaseLost                  the lease ran out while the engine worked
     ├── NotRooted                  own delivered jobs stay without a root: the agent stops asking for more
     ├── JournalError               fatal: what cannot be written down is not signed
+    │   └── JournalFull                no room for it now: the loop reports it, takes no job, and goes on
+    ├── CanaryFailed               the canary job did not end in a credit
     └── NotSettleable              a leaf that cannot be settled by its node (now)
 
 Every error has a machine-readable `code`, the offending `values`, and a `way_out`: what the reader can do about it.
@@ -77,6 +80,12 @@ class NotFunded(SetupError):
     code = "not_funded"
 
 
+class NothingToServe(SetupError):
+    """Thrown when this host can serve none of the workloads that the backend offers."""
+
+    code = "nothing_to_serve"
+
+
 class ForeignBackend(SetupError):
     """Thrown when a backend names other contracts or another settler than the deployment file."""
 
@@ -109,7 +118,7 @@ class BackendRefused(BackendError):
     def __init__(self, *, status: int, reason: str, detail: str, call: str) -> None:
         super().__init__(f"{call} was refused with {status} {reason}:", way_out=detail, status=status, reason=reason)
         self.status, self.reason = status, reason
-        self.final = status not in (408, 425, 429)
+        self.final = status not in (408, 425, 429) and reason != "blob_missing"
 
 
 class BadAnswer(BackendError):
@@ -176,6 +185,18 @@ class JournalError(AgentError):
     """Thrown when the journal belongs to another key or deployment, or cannot be read or written."""
 
     code = "journal_error"
+
+
+class JournalFull(JournalError):
+    """Thrown when the journal's file system has no room for what would be signed."""
+
+    code = "journal_full"
+
+
+class CanaryFailed(AgentError):
+    """Thrown when the canary job ended otherwise than in a credit, or took too long."""
+
+    code = "canary_failed"
 
 
 class NotSettleable(AgentError):

@@ -4,6 +4,8 @@ None of them stands in for a real part in the product. `FakeBackend` speaks cont
 over HTTP (`serve`) or as an httpx transport (`transport`), and misbehaves where a test sets `intercept`.
 """
 
+import hashlib
+import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
+from tokenizers.pre_tokenizers import ByteLevel
 
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.canonical import hash_json
@@ -23,6 +26,7 @@ from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import Lease, NodeRequest, Order, Record, Terms
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
+from contracts.protocol.texts import encode_texts
 from contracts.protocol.wire import (
     Acknowledgement,
     Heartbeat,
@@ -46,16 +50,39 @@ Intercept = Callable[[str, str, bytes], Answer | None]
 """Hears (method, path, body) of every call first; may block, or answer in the backend's place."""
 
 
+def _byte_tokenizer() -> bytes:
+    """tokenizer.json with one token a byte of UTF-8, after three control tokens of ChatML."""
+    specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    vocab = [*specials, *sorted(ByteLevel.alphabet())]
+    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [{"id": index, "content": name, **flags} for index, name in enumerate(specials)],
+        "pre_tokenizer": level,
+        "decoder": level,
+        "model": {"type": "BPE", "vocab": {token: index for index, token in enumerate(vocab)}, "merges": []},
+    }
+    return json.dumps(tokenizer).encode()
+
+
+BYTE_TOKENIZER = _byte_tokenizer()
+BYTE_TOKENIZER_SHA256 = hashlib.sha256(BYTE_TOKENIZER).hexdigest()
+
+
 def fake_manifest(model: str = "echo") -> Manifest:
     """A workload that no real engine serves."""
     return Manifest(
+        kind="generation",
+        unit="completion token",
+        meter="new_tokens",
         model=model,
         weights_sha256="00" * 32,
-        tokenizer_sha256="00" * 32,
+        tokenizer_sha256=BYTE_TOKENIZER_SHA256,
         engine_version="fake",
         numeric_class="00" * 32,
         params={"max_new_tokens": IntegerRange(minimum=1, maximum=64)},
-        input=InputLimits(max_bytes=1000, max_tokens=100),
+        input=InputLimits(max_texts=8, max_bytes=1000, max_tokens=1000),
         check_price_units=1,
         deterrence=Deterrence(
             honest_cost_ppm=700_000, cheat_cost_ppm=100_000, detection_ppm=990_000, collusion_ppm=0, false_alarm_ppm=0
@@ -65,7 +92,7 @@ def fake_manifest(model: str = "echo") -> Manifest:
 
 def fake_deployment(settler: str) -> Deployment:
     """A deployment that lies on no chain, with the development constants."""
-    names = ("escrow", "stake_manager", "court", "token", "governor", "treasury")
+    names = ("escrow", "stake_manager", "court", "contests", "token", "governor", "guardian", "treasury")
     addresses = {name: to_hex(keccak(name.encode())[12:]) for name in names}
     anchor = to_hex(keccak(b"beacon"))
     return Deployment(
@@ -77,9 +104,14 @@ def fake_deployment(settler: str) -> Deployment:
 class FakeFacts:
     """`ChainFacts` that says what it is told."""
 
+    settler_address: str = "0x" + "00" * 20
     operator_id: int = 7
     lane_facts: LaneFacts = field(default_factory=lambda: LaneFacts(10**12, 0, 0, 0, FAR_FUTURE_S))
     epochs: dict[int, RootFacts] = field(default_factory=dict)
+
+    def settler(self) -> str:
+        """See ChainFacts."""
+        return self.settler_address
 
     def operator_of(self, node: str) -> int:
         """See ChainFacts."""
@@ -99,7 +131,7 @@ class FakeFacts:
 
 
 class EchoEngine:
-    """An engine that answers with its input. With `fickle`, each call gives other bytes: no honest engine does that."""
+    """An engine that answers with its texts. With `fickle`, each call gives other bytes: no honest engine does that."""
 
     name: str = "echo"
     version: str = "fake"
@@ -112,7 +144,7 @@ class EchoEngine:
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """See Engine."""
         self.calls += 1
-        output = input_bytes + (secrets.token_bytes(8) if self._fickle else b"")
+        output = input_bytes[:-1] + (b',"%s"]' % secrets.token_hex(8).encode() if self._fickle else b"]")
         return Execution(
             output=output, trace_hash=keccak(b"trace" + output), units=min(len(input_bytes), params["max_new_tokens"])
         )
@@ -141,12 +173,15 @@ class FakeBackend:
         self.intercept: Intercept = lambda method, path, body: None
         self.lease_s = 30
 
-    def order(self, text: bytes, *, spend_cap: int = 10**9, changes: Mapping[str, int | str] | None = None) -> str:
-        """Puts a signed order into the queue and returns its id. `changes` replace terms."""
-        params = {"max_new_tokens": 16}
+    def order(
+        self, text: bytes | list[str], *, spend_cap: int = 10**9, changes: Mapping[str, int | str] | None = None
+    ) -> str:
+        """Puts a signed order of a text, or a batch, into the queue and returns its id. `changes` replace terms."""
+        texts = text if isinstance(text, list) else [text.decode()]
+        params = {"max_new_tokens": 16} if self.manifest.params else {}
         fields: dict[str, int | str] = {
             "workload_id": self.manifest.workload_id(),
-            "input_hash": self.put(text),
+            "input_hash": self.put(encode_texts(texts)),
             "params_hash": to_hex(hash_json(params)),
             "fixed_price": 100,
             "unit_price": 10,
@@ -243,7 +278,8 @@ class FakeBackend:
     def _network(self) -> NetworkInfo:
         d = self.deployment
         return NetworkInfo(
-            chain_id=d.chain_id, escrow=d.escrow, stake_manager=d.stake_manager, court=d.court, token=d.token,
+            chain_id=d.chain_id, escrow=d.escrow, stake_manager=d.stake_manager, court=d.court,
+            contests=d.contests, token=d.token,
             settler=d.settler, treasury=d.treasury, treasury_signer=d.treasury, first_block=d.first_block,
             constants=d.constants, price_sheet=[],
         )  # fmt: skip

@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
@@ -19,10 +20,12 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import Record
 from contracts.protocol.wire import (
     Acknowledgement,
+    CanaryRequest,
     Heartbeat,
     LeaseGrant,
     LeaseRequest,
     NetworkInfo,
+    NodeView,
     OrderView,
     Problem,
     SubmitCommitment,
@@ -32,10 +35,15 @@ from node_agent.errors import BackendRefused, BackendUnavailable, BadAnswer
 log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 1 << 20
+MAX_LIST_BYTES = 1 << 26
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "assay-node"}
 
 _R = TypeVar("_R", bound=Record)
+
+
+class _Nodes(Record):
+    nodes: list[NodeView]
 
 
 class BackendApi:
@@ -115,6 +123,29 @@ class BackendApi:
         """An order as the backend sees it."""
         return _parse(OrderView, self._get(f"/v1/orders/{order_id}"), "order")
 
+    def nodes(self) -> list[NodeView]:
+        """The operators as the backend sees them, by id."""
+        return _parse(_Nodes, b'{"nodes":%s}' % self._get("/v1/nodes", MAX_LIST_BYTES), "list of nodes").nodes
+
+    def canary(self, request: CanaryRequest) -> OrderView:
+        """Asks for this operator's canary job; the same one is shown again."""
+        return _parse(OrderView, self._post("/v1/operator/canary", request, attempts=self._attempts), "canary")
+
+    def log_lines(self, epoch_id: int) -> list[bytes]:
+        """The published log of an epoch. Whether it is what the chain committed to is for the caller to see."""
+        return self._get(f"/v1/log/epochs/{epoch_id}.jsonl", MAX_LIST_BYTES).split(b"\n")[:-1]
+
+    def clock_ahead_s(self) -> float | None:
+        """How far the backend's clock (the Date header, whole seconds) is ahead of this host's; None: it tells none."""
+        try:
+            answer = self._http.get("/v1/network")
+            told = parsedate_to_datetime(answer.headers["date"])
+        except httpx.TransportError as error:
+            raise _no_answer(f"GET {self.base_url}/v1/network", error) from error
+        except (KeyError, ValueError):
+            return None
+        return told.timestamp() + 0.5 - time.time()
+
     def _get(self, path: str, max_bytes: int = MAX_JSON_BYTES) -> bytes:
         return self._call("GET", path, None, attempts=self._attempts, max_bytes=max_bytes)
 
@@ -142,14 +173,18 @@ class BackendApi:
             with self._http.stream(method, path, content=body, headers=headers) as response:
                 answer = _read(response, max_bytes if response.is_success else MAX_JSON_BYTES, call)
         except httpx.TransportError as error:
-            raise BackendUnavailable(
-                f"{call} brought no answer: {type(error).__name__} {error}.",
-                way_out="Check the backend's URL and that it runs; the agent tries again by itself.",
-                call=call,
-            ) from error
+            raise _no_answer(call, error) from error
         if response.is_success:
             return answer
         raise _refusal(response.status_code, answer, call)
+
+
+def _no_answer(call: str, error: httpx.TransportError) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"{call} brought no answer: {type(error).__name__} {error}.",
+        way_out="Check the backend's URL and that it runs; the agent tries again by itself.",
+        call=call,
+    )
 
 
 def _read(response: httpx.Response, max_bytes: int, call: str) -> bytes:

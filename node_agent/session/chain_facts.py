@@ -34,6 +34,10 @@ class RootFacts:
 class ChainFacts(Protocol):
     """Reads of the latest block. Raises ChainUnavailable when there is no answer."""
 
+    def settler(self) -> str:
+        """Whose leases count now."""
+        ...
+
     def operator_of(self, node: str) -> int:
         """The operator that a node key belongs to; 0: none."""
         ...
@@ -56,6 +60,10 @@ class OnchainFacts:
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
+
+    def settler(self) -> str:
+        """See ChainFacts."""
+        return self._chain.settler()
 
     def operator_of(self, node: str) -> int:
         """See ChainFacts."""

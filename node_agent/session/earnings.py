@@ -70,6 +70,14 @@ def claim(chain: Chain, sender: Sender, operator_id: int) -> int:
     return int(after - before)
 
 
+def claim_to_stake(chain: Chain, owner: Sender, operator_id: int) -> int:
+    """Moves everything credited into the operator's stake; returns units moved. Raises Reverted if there is nothing."""
+    before = call(chain.escrow.functions.operators(operator_id)).claimedUnits
+    owner.call(chain.escrow.functions.claimToStake(operator_id))
+    after = call(chain.escrow.functions.operators(operator_id)).claimedUnits
+    return int(after - before)
+
+
 def settleable(chain: Chain, answers: list[Answer]) -> list[Answer]:
     """Those of some rooted answers that wait to be settled one by one."""
     return [answer for answer in answers if _why_not(chain, _receipt(answer)) is None]
@@ -122,7 +130,8 @@ def _status(chain: Chain, epoch_id: int) -> str:
 def _why_not(chain: Chain, receipt: Receipt) -> str | None:
     """Why a leaf cannot be settled by its node now, or None if it can."""
     status = _status(chain, receipt.epoch_id)
-    if call(chain.escrow.functions.leafDone(receipt.epoch_id, receipt.index)):
+    leaf = call(chain.escrow.functions.leaves(receipt.epoch_id, receipt.index))
+    if leaf.paidAt or leaf.closed:
         return "was settled, or closed by the court, before."
     if status == "stranded":
         return None

@@ -8,7 +8,9 @@ Also keeps what a node needs to be paid without the backend: the order that prov
 The trace hash never leaves this file; the file is readable by its owner alone.
 """
 
+import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,12 @@ from pathlib import Path
 from contracts.protocol.records import Commitment
 from contracts.protocol.typed_data import Domain
 from contracts.protocol.wire import LeaseGrant, Receipt
-from node_agent.errors import JournalError
+from node_agent.errors import JournalError, JournalFull
+
+_ROOM_BYTES = 1024 * 1024
+"""Free before a job is taken: an output has at most 64 KiB, and SQLite writes it to the WAL and to the file."""
+_SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""SQLite says the second where a limit of the process stops a write, the third where its shared index cannot grow."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bound_to (
@@ -34,6 +41,9 @@ CREATE TABLE IF NOT EXISTS answers (
     acknowledged_at INTEGER,
     refusal TEXT,
     receipt_json TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS leases (
+    order_id TEXT PRIMARY KEY, grant_json TEXT NOT NULL, lent_at INTEGER NOT NULL, abandoned TEXT
 ) STRICT;
 """
 
@@ -68,6 +78,15 @@ class Answer:
         return self.commitment.order_id
 
 
+@dataclass(frozen=True)
+class LentJob:
+    """A job that this node was lent last at `lent_at`, Unix seconds. `abandoned`: why it ended without an answer."""
+
+    grant: LeaseGrant
+    lent_at: int
+    abandoned: str | None
+
+
 _COLUMNS = "commitment_json, trace_hash, output, grant_json, signature, acknowledged_at, refusal, receipt_json"
 
 
@@ -98,9 +117,43 @@ class Journal:
                 expected=bound,
             )
 
+    def require_room(self) -> None:
+        """Raises JournalFull where the next answer might find no room to be written down."""
+        free = shutil.disk_usage(self._path.parent).free
+        if free < _ROOM_BYTES:
+            raise _full(self._path, f"{free} bytes are free, {_ROOM_BYTES} are wanted before a job is taken")
+
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+
+    def lend(self, grant: LeaseGrant, at_s: int) -> None:
+        """A job was lent; what became of it shows in its answer, or in why it was abandoned."""
+        self._write(
+            "INSERT INTO leases VALUES (?, ?, ?, NULL) ON CONFLICT (order_id) DO UPDATE SET "
+            "grant_json = excluded.grant_json, lent_at = excluded.lent_at, abandoned = NULL",
+            grant.lease.order_id, grant.model_dump_json(), at_s,
+        )  # fmt: skip
+
+    def abandon(self, order_id: str, reason: str) -> None:
+        """A lent job ended without an answer."""
+        self._write("UPDATE leases SET abandoned = ? WHERE order_id = ?", reason, order_id)
+
+    def lent(self, order_id: str) -> LentJob | None:
+        """How a job was lent to this node, if it was."""
+        with self._explained():
+            row = self._db.execute(
+                "SELECT grant_json, lent_at, abandoned FROM leases WHERE order_id = ?", (order_id,)
+            ).fetchone()
+        return None if row is None else LentJob(LeaseGrant.model_validate_json(row[0]), row[1], row[2])
+
+    def known(self) -> list[str]:
+        """The ids of all orders that were lent to or answered by this node."""
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT order_id FROM leases UNION SELECT order_id FROM answers ORDER BY order_id"
+            ).fetchall()
+        return [row[0] for row in rows]
 
     def record(self, answer: Answer) -> Answer:
         """Writes an unsigned answer down, unless its order has one. Returns the one that stands: sign only that."""
@@ -151,6 +204,10 @@ class Journal:
         """Answers with a receipt, oldest first."""
         return self._select("receipt_json IS NOT NULL")
 
+    def signed(self) -> list[Answer]:
+        """All answers with a signature."""
+        return self._select("signature IS NOT NULL")
+
     def refused(self) -> list[Answer]:
         """Answers that the backend refused, oldest first."""
         return self._select("refusal IS NOT NULL")
@@ -181,6 +238,8 @@ class Journal:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if _is_full(error):
+                raise _full(self._path, str(error)) from error
             raise JournalError(
                 f"The journal {self._path} cannot be read or written: {error}.",
                 way_out="Free disk space or repair the file; until then nothing is signed.",
@@ -199,6 +258,21 @@ def _answer(row: tuple[str, bytes, bytes, str, str | None, int | None, str | Non
         acknowledged_at=acknowledged_at,
         refusal=refusal,
         receipt=None if receipt is None else Receipt.model_validate_json(receipt),
+    )
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "sqlite_errorcode", None) in _SQLITE_FULL
+
+
+def _full(path: Path, why: str) -> JournalFull:
+    return JournalFull(
+        f"The journal {path} has no room: {why}.",
+        way_out="Free space there or move the node's home to a larger disk; until then no job is taken and nothing "
+        "is signed, then the node goes on by itself.",
+        path=str(path),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.canonical import hash_json
-from contracts.protocol.errors import BadSignature
+from contracts.protocol.errors import BadSignature, BadTexts
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.pricing import amount_units
@@ -19,7 +19,6 @@ from contracts.protocol.signing import Signer, recover
 from contracts.protocol.wire import ACTION_HEARTBEAT, ACTION_LEASE, REQUEST_TOLERANCE_S, LeaseGrant, LeaseRequest
 from contracts.protocol.wire import Heartbeat as HeartbeatCall
 from node_agent.errors import AlteredJob, ForgedLease, ForgedOrder, UnpayableJob
-from node_agent.execution.manifest import MAX_NEW_TOKENS
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import ChainFacts, LaneFacts
 
@@ -89,11 +88,12 @@ class LeaseDesk:
         """
         manifest = self._check_workload(grant)
         _check_params(grant, manifest)
-        self._check_price(grant)
         self._check_deadline(grant.order)
         lane = self._facts.lane(grant.order.requester, grant.signer)
         _check_lane(grant, lane, self._deployment, self._clock())
-        return Job(grant, manifest, self._api.blob(grant.order.terms.input_hash, manifest.input.max_bytes))
+        input_bytes = self._api.blob(grant.order.terms.input_hash, manifest.input.most_bytes)
+        self._check_price(grant, manifest.most_units(_read_texts(input_bytes, manifest), grant.params))
+        return Job(grant, manifest, input_bytes)
 
     def renew(self, grant: LeaseGrant) -> Lease:
         """Extends a lease. Raises ForgedLease or BackendError."""
@@ -108,12 +108,12 @@ class LeaseDesk:
         return request, self._signer.sign(self._domain.node_request_digest(request))
 
     def _check_lease(self, grant: LeaseGrant, order: Order) -> None:
-        lease, settler = grant.lease, self._deployment.settler
+        lease, settler = grant.lease, self._facts.settler()
         found = _signer_of(self._domain.lease_digest(lease), grant.lease_signature, "lease")
         if found != settler:
             raise ForgedLease(
-                f"The lease is signed by {found}, the deployment's settler is {settler}.",
-                way_out="Work for this deployment's backend, or correct the deployment file.",
+                f"The lease is signed by {found}, the escrow's settler is {settler}.",
+                way_out="Work for this deployment's backend; if its settler was just rotated, ask again.",
                 found=found,
                 expected=settler,
             )
@@ -157,9 +157,9 @@ class LeaseDesk:
             )
         return manifest
 
-    def _check_price(self, grant: LeaseGrant) -> None:
+    def _check_price(self, grant: LeaseGrant, most: int) -> None:
         """An amount is concave in units and a floor is a line: who is above it at both ends is above it between."""
-        terms, most = grant.order.terms, grant.params[MAX_NEW_TOKENS]
+        terms = grant.order.terms
         for units in (0, most):
             pays, asks = amount_units(terms, units), self._floor.fixed_units + units * self._floor.unit_units
             if pays < asks:
@@ -215,12 +215,23 @@ def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
     fits = set(grant.params) == set(allowed) and all(
         allowed[name].minimum <= value <= allowed[name].maximum for name, value in grant.params.items()
     )
-    if not fits or MAX_NEW_TOKENS not in allowed:
+    if not fits:
         raise AlteredJob(
             f"The parameters {grant.params} do not fit the workload's {allowed}.",
             way_out="Nothing was computed; such an order should not have been accepted.",
             params=grant.params,
         )
+
+
+def _read_texts(input_bytes: bytes, manifest: Manifest) -> list[str]:
+    try:
+        return manifest.input.read(input_bytes)
+    except BadTexts as error:
+        raise AlteredJob(
+            f"The input is not what the workload takes: {error}.",
+            way_out="Nothing was computed; such an order should not have been accepted.",
+            limits=manifest.input,
+        ) from error
 
 
 def _check_lane(grant: LeaseGrant, lane: LaneFacts, deployment: Deployment, now: int) -> None:

@@ -7,14 +7,25 @@ from collections.abc import Callable, Mapping
 from itertools import cycle
 
 from contracts.onchain.errors import ChainError
+from contracts.protocol.records import Lease
 from contracts.protocol.wire import LeaseGrant
-from node_agent.errors import AgentError, BackendError, EngineFailed, JobAbandoned, LeaseLost, LeaseRejected, NotRooted
+from node_agent.errors import (
+    AgentError,
+    BackendError,
+    EngineFailed,
+    JobAbandoned,
+    JournalFull,
+    LeaseLost,
+    LeaseRejected,
+    NotRooted,
+)
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import ExecutionError
 from node_agent.session.commit import Committer
 from node_agent.session.heartbeat import Heartbeat
 from node_agent.session.journal import Journal
 from node_agent.session.lease import Job, LeaseDesk
+from node_agent.session.pulse import Beat, silent
 from node_agent.session.rooted import RootWatch
 
 log = logging.getLogger(__name__)
@@ -28,6 +39,7 @@ class NodeSession:
     Args:
         engines: the engine of each workload id; asked for in turn.
         poll_s: pause when there is no job or something went wrong, give or take a quarter, so that nodes spread.
+        beat: hears what is being done.
     """
 
     def __init__(
@@ -40,9 +52,10 @@ class NodeSession:
         engines: Mapping[str, Engine],
         clock: Callable[[], int],
         poll_s: float,
+        beat: Beat = silent,
     ) -> None:
         self._desk, self._committer, self._watch, self._journal = desk, committer, watch, journal
-        self._engines, self._clock, self._poll_s = engines, clock, poll_s
+        self._engines, self._clock, self._poll_s, self._beat = engines, clock, poll_s, beat
         self._turns = cycle(engines)
         self._told: AgentError | ChainError | None = None
         self._failed: set[str] = set()
@@ -58,10 +71,12 @@ class NodeSession:
         try:
             self._committer.resume()
             self._watch.require_rooted()
+            self._journal.require_room()
             served = self._serve_next()
-        except (BackendError, LeaseRejected, JobAbandoned, NotRooted, ChainError) as error:
+        except (BackendError, LeaseRejected, JobAbandoned, NotRooted, JournalFull, ChainError) as error:
             self._report(error)
             return False
+        self._beat("delivered" if served else "no_job", "")
         if self._told is not None:
             log.info("going on after: %s", self._told.code)
             self._told = None
@@ -84,10 +99,12 @@ class NodeSession:
             return False
         if order_id in self._failed:  # the lease stays ours until it ends; failing again helps nobody
             return False
+        self._journal.lend(grant, self._clock())
         try:
             self._compute_and_commit(self._desk.accept(grant))
-        except (LeaseRejected, JobAbandoned):
+        except (LeaseRejected, JobAbandoned) as error:
             self._failed.add(order_id)
+            self._journal.abandon(order_id, str(error))
             raise
         return True
 
@@ -95,7 +112,8 @@ class NodeSession:
         grant = job.grant
         order_id = grant.lease.order_id
         log.info("working on %s until %d", order_id, grant.lease.expires)
-        with Heartbeat(grant.lease, lambda: self._desk.renew(grant), self._clock) as beat:
+        self._beat("working", order_id)
+        with Heartbeat(grant.lease, lambda: self._renew(grant), self._clock) as beat:
             execution = self._execute(job)
             now = self._clock()
             if beat.expires <= now:
@@ -106,6 +124,11 @@ class NodeSession:
                     now=now,
                 )
             self._committer.commit(grant, execution)
+
+    def _renew(self, grant: LeaseGrant) -> Lease:
+        lease = self._desk.renew(grant)
+        self._beat("working", lease.order_id)
+        return lease
 
     def _execute(self, job: Job) -> Execution:
         order_id = job.grant.lease.order_id
@@ -123,6 +146,7 @@ class NodeSession:
 
     def _report(self, error: AgentError | ChainError) -> None:
         """Says what is wrong once, not at every round while it lasts."""
+        self._beat(error.code, str(error))
         if self._told is None or (self._told.code, str(self._told)) != (error.code, str(error)):
             unexpected = isinstance(error, EngineFailed)
             log.error("%s: %s", error.code, error, exc_info=error.__cause__ if unexpected else None)

@@ -21,8 +21,9 @@ from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.signing import Signer, compact
 from contracts.protocol.typed_data import terms_hash
-from node_agent.app import JOURNAL, NodeSettings, run_node, unix_time
+from node_agent.app import NodeSettings, run_node, unix_time
 from node_agent.cli import keys_app, node_app
+from node_agent.home import JOURNAL
 from node_agent.session.earnings import read_account
 from node_agent.session.journal import Answer, Journal
 from node_agent.session.rooted import row_of

@@ -45,6 +45,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.deployment: Deployment = fake_deployment(self.settler.address)
+        self.facts.settler_address = self.settler.address
         self.backend = FakeBackend(self.deployment, self.settler, self.manifest, self.clock)
 
     @property

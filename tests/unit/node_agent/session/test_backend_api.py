@@ -131,9 +131,9 @@ def test_workload_that_is_neither_id_nor_file() -> None:
 
 
 def test_foreign_backend_is_refused(world: World) -> None:
-    """A node does not start for a backend of other contracts, settler or constants than its deployment file's."""
+    """A node does not start for a backend of other contracts or constants than its deployment file's."""
     stop = threading.Event()
     assert meet(world.api, world.deployment, 0.01, stop)
-    other = world.deployment.model_copy(update={"settler": "0x" + "99" * 20})
-    with pytest.raises(ForeignBackend, match="settler"):
+    other = world.deployment.model_copy(update={"court": "0x" + "99" * 20})
+    with pytest.raises(ForeignBackend, match="court"):
         meet(world.api, other, 0.01, stop)

@@ -7,6 +7,7 @@ import pytest
 
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.signing import Signer
+from contracts.protocol.texts import encode_texts
 from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import AlteredJob, BadAnswer, ForgedLease, ForgedOrder, LeaseRejected, UnpayableJob
 from node_agent.session.lease import Job, PriceFloor
@@ -73,7 +74,7 @@ def test_honest_grant_is_accepted(world: World) -> None:
     world.backend.order(b"hello")
     job = lend(world, lambda world, grant: grant)
     assert job is not None
-    assert job.input_bytes == b"hello"
+    assert job.input_bytes == b'["hello"]'
 
 
 def test_no_job_is_none(world: World) -> None:
@@ -157,10 +158,38 @@ def test_altered_input_is_refused(world: World) -> None:
 
 
 def test_oversized_input_is_refused(world: World) -> None:
-    """An input longer than the workload's limit is given up while it is read. Covers: A58"""
-    world.backend.order(b"x" * 1001)
-    with pytest.raises(BadAnswer, match="more than 1000 bytes"):
+    """An input longer than the workload's limits allow is given up while it is read. Covers: A58"""
+    most = world.manifest.input.most_bytes
+    world.backend.order(b"x" * most)
+    with pytest.raises(BadAnswer, match=f"more than {most} bytes"):
         lend(world, lambda world, grant: grant)
+
+
+@pytest.mark.parametrize(
+    ("input_bytes", "why"),
+    [
+        (encode_texts(["x" * 1001]), "1001 bytes in text 0"),
+        (encode_texts(["x"] * 9), "9 texts"),
+        (b"hello", "not a JSON"),
+    ],
+)
+def test_input_beyond_the_workload_is_refused(world: World, input_bytes: bytes, why: str) -> None:
+    """What is signed and hashed right may still be no input of the workload: refused before any work. Covers: A58"""
+    world.backend.order(b"hello", changes={"input_hash": world.backend.put(input_bytes)})
+    with pytest.raises(AlteredJob, match=why):
+        lend(world, lambda world, grant: grant)
+
+
+def test_a_batch_must_pay_for_each_of_its_texts(world: World) -> None:
+    """The floor is asked for all units that a batch may take, not for one text's."""
+    world.floor = PriceFloor(fixed_units=100, unit_units=10)
+    batch = world.backend.put(encode_texts(["one", "two", "three"]))
+    world.backend.order(b"one", changes={"input_hash": batch})
+    with pytest.raises(UnpayableJob, match="48 units of work"):
+        lend(world, lambda world, grant: grant)
+    world.backend.jobs.clear()
+    world.backend.order(b"one", changes={"input_hash": batch, "max_price": 580})
+    assert lend(world, lambda world, grant: grant) is not None
 
 
 def test_renewal_is_checked_too(world: World) -> None:

@@ -38,7 +38,7 @@ class FailingEngine(EchoEngine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Raises, or echoes."""
-        if input_bytes == b"poison":
+        if input_bytes == b'["poison"]':
             self.calls += 1
             raise self.error
         return super().execute(input_bytes, params)

@@ -1,0 +1,78 @@
+"""`assay node explain`."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from node_agent.cli.apps import node_app
+from node_agent.cli.options import (
+    DEFAULT_HOME,
+    BackendOption,
+    DeploymentOption,
+    HomeOption,
+    JsonOption,
+    RpcOption,
+    Where,
+    console,
+    explained,
+    tokens_of,
+)
+from node_agent.cli.status import print_json
+from node_agent.errors import BadSetting
+from node_agent.explanation import Explainer, Explanation, Sources
+
+_MARKS = {"ok": "[green]=[/]", "note": "[dim]·[/]", "lie": "[red]LIE[/]"}
+_DIGITS = 66
+
+
+@node_app.command()
+def explain(
+    job: Annotated[str, typer.Argument(help="An order's id, or the start of one that this node knows.")],
+    home: HomeOption = DEFAULT_HOME,
+    rpc: RpcOption = None,
+    deployment: DeploymentOption = None,
+    backend: BackendOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute one payment from signed inputs, in words: why it was earned, or was not. Exits 1 on a lie."""
+    with explained(), Where(home, rpc, deployment, backend) as where:
+        found = Explainer(sources_of(where), _whole_id(where, job)).explain()
+        if as_json:
+            print_json({**asdict(found), "lies": found.lies})
+        else:
+            _show(where, found)
+    if found.lies:
+        raise typer.Exit(1)
+
+
+def sources_of(where: Where) -> Sources:
+    """Chain, journal, and the backend if one is known."""
+    api = where.api(attempts=2) if where.has_backend else None
+    return Sources(where.chain, where.journal, where.operator_id, where.node, api)
+
+
+def _whole_id(where: Where, job: str) -> str:
+    given = job.lower()
+    if len(given) == _DIGITS:
+        return given
+    known = [order_id for order_id in where.journal.known() if order_id.startswith(given)]
+    if len(known) != 1:
+        raise BadSetting(
+            f"{job} is the start of {len(known)} orders that this node knows.",
+            way_out="Give the whole id, 0x and 64 hex digits; `assay node status --json` and the log name them.",
+            job=job,
+        )
+    return known[0]
+
+
+def _show(where: Where, found: Explanation) -> None:
+    console.print(found.order_id)
+    for step in found.steps:
+        console.print(f"{_MARKS[step.mark]} {step.name:<11}", end="")
+        console.print(step.says, markup=False)
+    console.print(f"{found.outcome}: {found.says}", markup=False)
+    if found.credited_units is not None:
+        console.print(f"credited {tokens_of(where.chain, found.credited_units)} ({found.credited_units} units)")
+    if found.lies:
+        console.print(f"[red]{len(found.lies)} of what was said is not so: see LIE above[/]")

@@ -1,0 +1,89 @@
+"""`assay node run`."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node_agent.app import NodeSettings, run_node
+from node_agent.cli.apps import node_app
+from node_agent.cli.options import (
+    DEFAULT_HOME,
+    BackendOption,
+    DeploymentOption,
+    HomeOption,
+    RpcOption,
+    Where,
+    explained,
+)
+from node_agent.errors import BadSetting
+from node_agent.home import password
+from node_agent.session.lease import PriceFloor
+
+
+@node_app.command()
+def run(
+    home: HomeOption = DEFAULT_HOME,
+    rpc: RpcOption = None,
+    deployment: DeploymentOption = None,
+    backend: BackendOption = None,
+    workload: Annotated[
+        list[str] | None,
+        typer.Option(help="A workload id, or a manifest's file. May be given again. All that work here if none is."),
+    ] = None,
+    models: Annotated[Path | None, typer.Option(envvar="ASSAY_MODELS", help="Folder of the model store.")] = None,
+    device: Annotated[str | None, typer.Option(envvar="ASSAY_DEVICE", help="cpu, cuda or cuda:N.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads; part of the numeric class, which has one.")] = 1,
+    min_fixed_price: Annotated[int, typer.Option(min=0, help="Least units a job.")] = 0,
+    min_unit_price: Annotated[int, typer.Option(min=0, help="Least units a unit of work.")] = 0,
+    max_unrooted: Annotated[int, typer.Option(min=0, help="Overdue delivered jobs to bear.")] = 3,
+    poll_s: Annotated[float, typer.Option(min=0.05, help="Pause between questions for a job, seconds.")] = 2.0,
+) -> None:
+    """Serve jobs until SIGTERM or SIGINT; the job under way is finished, a second signal abandons it."""
+    log_to_stderr()
+    with explained():
+        if threads != 1:
+            raise BadSetting(
+                f"--threads {threads}: float engines compute with one CPU thread, others give other bits.",
+                way_out="Leave it at 1 and run one node a core.",
+                threads=threads,
+            )
+        floor = PriceFloor(min_fixed_price, min_unit_price)
+        where = Where(home, rpc, deployment, backend)
+        run_node(node_settings(where, workload, models, device, floor=floor, max_unrooted=max_unrooted, poll_s=poll_s))
+
+
+def node_settings(
+    where: Where,
+    workloads: list[str] | None,
+    models: Path | None,
+    device: str | None,
+    *,
+    floor: PriceFloor = PriceFloor(),
+    max_unrooted: int = 3,
+    poll_s: float = 2.0,
+) -> NodeSettings:
+    """A node as its home and the options say. Raises BadSetting or PasswordMissing."""
+    kept = where.settings
+    kept_models = kept.models if kept else None
+    return NodeSettings(
+        home=where.home,
+        rpc_url=where.rpc,
+        deployment=where.deployment,
+        backend_url=where.backend,
+        workloads=tuple(workloads or (kept.workloads if kept else [])),
+        password=password(),
+        models=models or (Path(kept_models) if kept_models else None),
+        device=device or (kept.device if kept else None),
+        floor=floor,
+        max_unrooted=max_unrooted,
+        poll_s=poll_s,
+    )
+
+
+def log_to_stderr() -> None:
+    """One line an event."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)

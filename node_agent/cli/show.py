@@ -1,0 +1,53 @@
+"""Tables for people."""
+
+from rich.table import Table
+
+from contracts.onchain.chain import Chain
+from node_agent.cli.options import console, tokens_of
+from node_agent.session.earnings import Account
+from node_agent.standing import Standing, limits
+
+
+def show_account(chain: Chain, account: Account) -> None:
+    """An operator's money as the chain has it."""
+    table = Table("operator", str(account.operator_id), show_edge=False)
+    table.add_row("owner", account.owner)
+    table.add_row("payout", account.payout)
+    for name in ("earned", "claimed", "claimable", "stake", "unbonding", "locked"):
+        table.add_row(name, tokens_of(chain, getattr(account, f"{name}_units")))
+    console.print(table)
+
+
+def show_standing(chain: Chain, found: Standing) -> None:
+    """Account, room for jobs, work, cases, and what limits earnings."""
+    show_account(chain, found.account)
+    free, view, multiple = found.free_units, found.view, found.penalty_multiple
+    lines = {
+        "open exposure": "unknown, the backend tells it" if view is None else tokens_of(chain, view.open_max),
+        "free room for jobs": "unknown" if free is None else f"{tokens_of(chain, free)} = stake / {multiple} - open",
+        "jobs delivered": "unknown" if view is None else str(view.delivered_jobs),
+        "jobs checked": "unknown" if view is None else str(view.checked_jobs),
+        "jobs void": str(found.void_jobs),
+        "undelivered answers": str(found.undelivered),
+        "delivered, without a root": str(found.unrooted),
+        "under a root": str(found.rooted),
+        "last heartbeat": _beat(found),
+    }  # fmt: skip
+    for name, value in lines.items():
+        console.print(f"{name:<27}{value}", markup=False)
+    for case in found.cases:
+        console.print(case.in_words(found.read_at_s), markup=False)
+    for refused in found.refused:
+        console.print(f"refused: {refused}", markup=False)
+    limiting = limits(found)
+    console.print("what limits earnings now:" if limiting else "nothing limits earnings now: it works as it can")
+    for limit in limiting:
+        console.print(f"  - {limit}", markup=False)
+
+
+def _beat(found: Standing) -> str:
+    if found.beat is None:
+        return "none; a node that runs writes one every few seconds"
+    running = "" if found.is_running else ", not running now"
+    ago = max(0, found.read_at_s - found.beat.at_s)
+    return f"{ago} s ago: {found.beat.state} {found.beat.detail}".rstrip() + running

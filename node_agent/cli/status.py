@@ -1,0 +1,86 @@
+"""`assay node status` and `earnings`."""
+
+import json
+from dataclasses import asdict
+
+from contracts.protocol.hashing import to_hex
+from node_agent.cli.apps import node_app
+from node_agent.cli.options import (
+    DEFAULT_HOME,
+    BackendOption,
+    DeploymentOption,
+    HomeOption,
+    JsonOption,
+    RpcOption,
+    Where,
+    console,
+    explained,
+)
+from node_agent.cli.show import show_account, show_standing
+from node_agent.home import PULSE, is_running
+from node_agent.session.earnings import read_account
+from node_agent.session.pulse import last_beat
+from node_agent.standing import Standing, limits, read_standing
+
+
+@node_app.command()
+def status(
+    home: HomeOption = DEFAULT_HOME,
+    rpc: RpcOption = None,
+    deployment: DeploymentOption = None,
+    backend: BackendOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show account, room for jobs, work, cases with their deadlines, and what limits earnings. Needs no password."""
+    with explained(), Where(home, rpc, deployment, backend) as where:
+        api = where.api(attempts=1) if where.has_backend else None
+        found = read_standing(
+            where.chain, where.journal, where.operator_id, where.node, api, last_beat(home / PULSE), is_running(home)
+        )
+        if as_json:
+            print_json(_plain(found))
+        else:
+            show_standing(where.chain, found)
+
+
+@node_app.command()
+def earnings(
+    home: HomeOption = DEFAULT_HOME,
+    rpc: RpcOption = None,
+    deployment: DeploymentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was earned, claimed, staked and locked, as the chain has it."""
+    with explained(), Where(home, rpc, deployment) as where:
+        account = read_account(where.chain, where.operator_id)
+        if as_json:
+            print_json({**asdict(account), "claimable_units": account.claimable_units})
+        else:
+            show_account(where.chain, account)
+
+
+def print_json(value: object) -> None:
+    """One JSON object on standard output."""
+    console.print(json.dumps(value, indent=2), markup=False, soft_wrap=True)
+
+
+def _plain(found: Standing) -> dict[str, object]:
+    cases = [
+        {**asdict(case), "case_id": to_hex(case.case_id), "digest": to_hex(case.digest), "words": words}
+        for case, words in ((case, case.in_words(found.read_at_s)) for case in found.cases)
+    ]
+    return {
+        "account": {**asdict(found.account), "claimable_units": found.account.claimable_units},
+        "open_units": None if found.view is None else found.view.open_max,
+        "free_units": found.free_units,
+        "jobs": {
+            "delivered": None if found.view is None else found.view.delivered_jobs,
+            "checked": None if found.view is None else found.view.checked_jobs,
+            "void": found.void_jobs, "undelivered": found.undelivered, "unrooted": found.unrooted,
+            "rooted": found.rooted, "refused": found.refused,
+        },
+        "cases": cases,
+        "running": found.is_running,
+        "last_beat": None if found.beat is None else asdict(found.beat),
+        "limits": limits(found),
+    }  # fmt: skip

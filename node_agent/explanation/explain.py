@@ -1,0 +1,368 @@
+"""Puts one payment together again, step by step, and names what does not fit."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contracts.onchain.chain import Chain
+from contracts.onchain.history import read_history
+from contracts.protocol.errors import BadSignature
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.log import LeaseEntry
+from contracts.protocol.merkle import Row, merkle_proof, merkle_verify
+from contracts.protocol.pricing import amount_units
+from contracts.protocol.records import Commitment, Order
+from contracts.protocol.signing import recover
+from contracts.protocol.typed_data import agrees
+from contracts.protocol.wire import OrderView, Receipt
+from node_agent.errors import BackendError
+from node_agent.explanation.outcome import Outcome, case_of, outcome_of
+from node_agent.explanation.published import PublishedLog
+from node_agent.explanation.sample import Draw, draw
+from node_agent.session.backend_api import BackendApi
+from node_agent.session.court import read_accusation
+from node_agent.session.journal import Answer, Journal, LentJob
+
+Mark = Literal["ok", "lie", "note"]
+"""ok: recomputed and equal. lie: what was said is not what is. note: to know."""
+
+_FINAL = {"paid": "paid", "alone": "paid", "void": "void", "skipped": "skipped"}
+"""What the backend must call an outcome on chain that is final."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the flow, in words."""
+
+    name: str
+    mark: Mark
+    says: str
+
+
+@dataclass
+class Explanation:
+    """`outcome`: paid | alone | void | skipped | stranded | posted | revealed | delivered | answered | refused |
+    abandoned | leased | elsewhere | expired | queued | unknown. `credited_units`: after the fee's share."""
+
+    order_id: str
+    outcome: str = "unknown"
+    says: str = ""
+    amount_units: int | None = None
+    credited_units: int | None = None
+    epoch_id: int | None = None
+    index: int | None = None
+    sampled: bool | None = None
+    tx: str | None = None
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def lies(self) -> list[str]:
+        """What was said and is not so."""
+        return [step.says for step in self.steps if step.mark == "lie"]
+
+    def add(self, name: str, mark: Mark, says: str) -> None:
+        """One more step."""
+        self.steps.append(Step(name, mark, says))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the explanation comes from. `api` None: chain and journal must do."""
+
+    chain: Chain
+    journal: Journal
+    operator_id: int
+    node: str
+    api: BackendApi | None
+
+
+class Explainer:
+    """Explains one order. Reads the chain's past once."""
+
+    def __init__(self, sources: Sources, order_id: str) -> None:
+        self._from, self._domain = sources, sources.chain.deployment.domain
+        head = sources.chain.head()
+        self._now_s, self._history = head.timestamp, read_history(sources.chain, head.number)
+        read = sources.api.log_lines if sources.api is not None else None
+        self._log = PublishedLog(read, self._history, self._domain)
+        self._found = Explanation(order_id)
+        self._answer: Answer | None = sources.journal.find(order_id)
+        self._lent: LentJob | None = sources.journal.lent(order_id)
+        self._view: OrderView | None = None
+
+    def explain(self) -> Explanation:
+        """The whole of it. Raises ChainError or JournalError."""
+        found = self._found
+        self._ask()
+        place = self._place()
+        order, signer = self._order(place)
+        if order is not None:
+            self._tell_order(order, signer)
+        self._tell_lease()
+        commitment = self._commitment(place)
+        if commitment is not None and order is not None:
+            found.amount_units = amount_units(order.terms, commitment.units)
+            self._tell_commitment(order, commitment)
+        if place is None or commitment is None or order is None:
+            self._undelivered(order, commitment)
+        else:
+            self._rooted(place, order, signer, commitment)
+        for lie in self._log.lies:
+            found.add("log", "lie", lie)
+        self._compare_state()
+        return found
+
+    # ------------------------------------------------------------ what is known
+
+    def _ask(self) -> None:
+        if self._from.api is None:
+            return
+        try:
+            self._view = self._from.api.order(self._found.order_id)
+        except BackendError as error:
+            self._found.add("backend", "note", f"it does not tell of this order: {error}")
+
+    def _place(self) -> tuple[int, int] | None:
+        """Epoch and leaf: from the journal, else as the backend says, else as the published log has it."""
+        for receipt in (self._answer.receipt if self._answer else None, self._view.receipt if self._view else None):
+            if receipt is not None:
+                return receipt.epoch_id, receipt.index
+        found = self._log.find_commitment(self._found.order_id)
+        log = self._log.epoch(found[0]) if found else None
+        if found is None or log is None:
+            return None
+        digest = to_hex(self._domain.commitment_digest(found[1].commitment))
+        return next(((found[0], row.index) for row in log.rows if row.digest == digest), None)
+
+    def _order(self, place: tuple[int, int] | None) -> tuple[Order | None, str]:
+        grant = self._answer.grant if self._answer else self._lent.grant if self._lent else None
+        if grant is not None:
+            self._check_signature("order", self._domain.order_id(grant.order), grant.order_signature, grant.signer)
+            return grant.order, grant.signer
+        log = self._log.epoch(place[0]) if place and place[0] in self._history.epochs else None
+        entry = log.orders.get(self._found.order_id) if log else None
+        if entry is not None:
+            self._check_signature("order", self._domain.order_id(entry.order), entry.signature, entry.signer)
+            return entry.order, entry.signer
+        if self._view is not None:
+            view = self._view
+            if to_hex(self._domain.order_id(view.order)) != self._found.order_id:
+                self._found.add("order", "lie", "the backend shows another order under this id")
+                return None, ""
+            self._check_signature("order", self._domain.order_id(view.order), view.signature, view.signer)
+            return view.order, view.signer
+        return None, ""
+
+    def _commitment(self, place: tuple[int, int] | None) -> Commitment | None:
+        mine = self._answer.commitment if self._answer else None
+        said = self._view.commitment if self._view else None
+        if mine is not None and said is not None and said != mine:
+            self._found.add("commitment", "lie", f"the backend shows a commitment of {said.node}, not the journal's")
+        if mine is not None:
+            return mine
+        found = self._log.find_commitment(self._found.order_id) if place else None
+        return found[1].commitment if found else said
+
+    def _check_signature(self, what: str, digest: bytes, signature: str, signer: str) -> None:
+        try:
+            found = recover(digest, signature)
+        except BadSignature as error:
+            found = str(error)
+        if found != signer:
+            self._found.add(what, "lie", f"the {what}'s signature is {found}'s, not {signer}'s")
+
+    # ------------------------------------------------------------ the steps in words
+
+    def _tell_order(self, order: Order, signer: str) -> None:
+        terms = order.terms
+        says = (
+            f"lane of {order.requester}, signed by {signer}: {terms.fixed_price} + {terms.unit_price} a unit of work, "
+            f"at most {terms.max_price} units, to be delivered by {terms.deadline}; cap {order.spend_cap}"
+        )
+        self._found.add("order", "ok", says)
+
+    def _tell_lease(self) -> None:
+        if self._lent is not None:
+            lease = self._lent.grant.lease
+            says = f"lent to this node at {self._lent.lent_at}, at first until {lease.expires}, signed by the settler"
+            self._found.add("lease", "ok", says)
+        else:
+            self._found.add("lease", "note", "this home's journal has no lease of it")
+
+    def _tell_commitment(self, order: Order, commitment: Commitment) -> None:
+        terms, units, amount = order.terms, commitment.units, self._found.amount_units
+        whose = "this node" if commitment.node == self._from.node else commitment.node
+        self._found.add("commitment", "ok", f"{whose} committed to {units} units of work")
+        formula = f"min({terms.max_price}, {terms.fixed_price} + {units} * {terms.unit_price}) = {amount} units"
+        self._found.add("amount", "ok", formula)
+        said = self._view.amount_units if self._view else None
+        if said is not None and said != amount:
+            self._found.add("amount", "lie", f"the backend says {said} units, signed terms and units give {amount}")
+
+    # ------------------------------------------------------------ not under a root
+
+    def _undelivered(self, order: Order | None, commitment: Commitment | None) -> None:
+        found, answer = self._found, self._answer
+        state = self._view.state if self._view else None
+        if answer is not None and answer.refusal is not None:
+            found.outcome, found.says = "refused", f"nothing is owed: the backend refused the answer: {answer.refusal}"
+        elif answer is not None and answer.acknowledged_at is not None:
+            since = self._now_s - answer.acknowledged_at
+            found.outcome, found.says = "delivered", f"delivered {since} s ago; not yet under a root"
+            if state in ("queued", "leased", "expired"):
+                at_s = answer.acknowledged_at
+                says = f"the backend calls the order {state}, though it acknowledged this answer at {at_s}"
+                found.add("delivery", "lie", says)
+        elif answer is not None:
+            found.outcome, found.says = "answered", "computed, not delivered yet; a running node delivers it"
+        elif self._lent is not None and self._lent.abandoned is not None:
+            found.outcome = "abandoned"
+            found.says = f"nothing is owed: this node ended its work without an answer: {self._lent.abandoned}"
+        elif commitment is not None and commitment.node != self._from.node:
+            found.outcome, found.says = "elsewhere", f"nothing is owed to this node: {commitment.node} delivered it"
+        elif order is None:
+            found.outcome, found.says = "unknown", "neither journal, log nor backend knows this order"
+        else:
+            self._not_answered(order, state)
+
+    def _not_answered(self, order: Order, state: str | None) -> None:
+        found, lent, deadline = self._found, self._lent, order.terms.deadline
+        was_lent = (
+            f"this node was lent it until {lent.grant.lease.expires} and did not answer" if lent else "never lent here"
+        )
+        if self._now_s > deadline and state != "leased":
+            found.outcome = "expired"
+            found.says = f"nothing is owed to anybody: its deadline {deadline} passed without an answer; {was_lent}"
+        elif state == "leased":
+            found.outcome, found.says = (
+                "leased",
+                f"being worked on by {self._view.node if self._view else '?'}; {was_lent}",
+            )
+        else:
+            found.outcome, found.says = "queued", f"waits for a node until {deadline}; {was_lent}"
+
+    # ------------------------------------------------------------ under a root
+
+    def _rooted(self, place: tuple[int, int], order: Order, signer: str, commitment: Commitment) -> None:
+        found, (epoch_id, index) = self._found, place
+        found.epoch_id, found.index = epoch_id, index
+        digest = self._domain.commitment_digest(commitment)
+        operator_id = self._history.node_keys.get(commitment.node, 0)
+        assert found.amount_units is not None, "computed with the commitment"
+        row = Row(order.requester, signer, operator_id, found.amount_units, digest)
+        if not self._tell_leaf(place, row):
+            return
+        self._tell_leases_of_log(epoch_id, commitment.node)
+        self._tell_sample(order, row, epoch_id, to_hex(digest), commitment)
+        self._tell_case(epoch_id, index)
+        outcome = outcome_of(self._from.chain, self._history, epoch_id, index, operator_id, self._now_s)
+        self._tell_outcome(outcome, row)
+        if operator_id != self._from.operator_id:
+            found.outcome = "elsewhere"
+            found.says = f"nothing is owed to this operator: {commitment.node} of operator {operator_id} delivered it"
+
+    def _tell_leaf(self, place: tuple[int, int], row: Row) -> bool:
+        """Whether the leaf that is owed stands under the root on chain."""
+        (epoch_id, index), posted = place, self._history.epochs.get(place[0])
+        if posted is None:
+            self._found.add("root", "lie", f"the backend speaks of epoch {epoch_id}, which is not posted")
+            return False
+        receipts = [r for r in (self._answer and self._answer.receipt, self._view and self._view.receipt) if r]
+        proofs = [self._siblings(receipt, place) for receipt in receipts] or [self._from_log(epoch_id, index)]
+        if any(
+            merkle_verify(row.leaf(), index, posted.count, proof, posted.root) for proof in proofs if proof is not None
+        ):
+            since = f"{posted.timestamp} ({to_hex(posted.tx_hash)})"
+            says = f"leaf {index} of epoch {epoch_id}, under the root on chain since {since}"
+            self._found.add("root", "ok", says)
+            return True
+        owed = f"operator {row.operator_id}, {row.amount_units} units"
+        self._found.add(
+            "root", "lie", f"the leaf that is owed ({owed}) is not leaf {index} of epoch {epoch_id} on chain"
+        )
+        self._found.outcome, self._found.says = "delivered", "what is owed stands under no root that was shown"
+        return False
+
+    def _siblings(self, receipt: Receipt, place: tuple[int, int]) -> list[bytes] | None:
+        same = (receipt.epoch_id, receipt.index) == place
+        return [from_hex(sibling) for sibling in receipt.siblings] if same else None
+
+    def _from_log(self, epoch_id: int, index: int) -> list[bytes] | None:
+        log = self._log.epoch(epoch_id)
+        if log is None:
+            return None
+        return merkle_proof([entry.row().leaf() for entry in log.rows], index)
+
+    def _tell_leases_of_log(self, epoch_id: int, node: str) -> None:
+        log = self._log.epoch(epoch_id)
+        leases: list[LeaseEntry] = [e for e in log.leases if e.lease.order_id == self._found.order_id] if log else []
+        for entry in leases:
+            settler = self._from.chain.deployment.settler
+            self._check_signature("lease", self._domain.lease_digest(entry.lease), entry.signature, settler)
+        others = sorted({entry.lease.node for entry in leases} - {node})
+        if others:
+            self._found.add("lease", "note", f"it was lent to {', '.join(others)} before, who did not deliver")
+
+    def _tell_sample(self, order: Order, row: Row, epoch_id: int, digest: str, commitment: Commitment) -> None:
+        drawn = self._draw(order, row, epoch_id)
+        if drawn is None:
+            following = epoch_id + 1 in self._history.epochs
+            why = "; ".join(self._log.unread.values()) if following else f"epoch {epoch_id + 1} reveals the seed"
+            self._found.add(
+                "sample", "note", f"cannot be told now: {why or 'the workload or the log is not to be had'}"
+            )
+            return
+        self._found.sampled = drawn.sampled
+        chosen = "checked" if drawn.sampled else "not checked"
+        says = (
+            f"{chosen}: seed {to_hex(drawn.seed)[:12]}.., least chance {drawn.chance_percent:.2f} % for "
+            f"{drawn.exposure_units} units open on {drawn.stake_units} of stake"
+        )
+        self._found.add("sample", "ok", says)
+        for entry in self._log.verdicts_on(digest, epoch_id):
+            same = entry.opening is not None and agrees(entry.opening, commitment)
+            says = "computed the same answer" if same else "did not agree, and went to the court"
+            self._found.add("verdict", "note", f"verifier {entry.verdict.verifier} {says}")
+
+    def _draw(self, order: Order, row: Row, epoch_id: int) -> Draw | None:
+        if self._from.api is None:
+            return None
+        try:
+            manifest = self._from.api.manifest(order.terms.workload_id)
+        except BackendError as error:
+            self._found.add("sample", "note", f"the workload's manifest cannot be had: {error}")
+            return None
+        return draw(self._from.chain, self._history, self._log, manifest, epoch_id, row.operator_id, row.digest)
+
+    def _tell_case(self, epoch_id: int, index: int) -> None:
+        case = case_of(self._history, epoch_id, index)
+        if case is not None:
+            words = read_accusation(self._from.chain, case.opened).in_words(self._now_s)
+            self._found.add("case", "note", words)
+
+    def _tell_outcome(self, outcome: Outcome, row: Row) -> None:
+        found, bps = self._found, self._from.chain.deployment.constants.fee_bps
+        found.outcome, found.says, found.tx = outcome.code, outcome.says, outcome.tx
+        mark: Mark = "lie" if "error or lie" in outcome.says else "ok"
+        found.add("settlement", mark, outcome.says)
+        if outcome.code not in ("paid", "alone"):
+            return
+        credit, share = outcome.gross_units - outcome.fee_units, row.amount_units * bps // 10_000
+        found.credited_units = row.amount_units - share
+        says = (
+            f"operator {row.operator_id} grossed {outcome.gross_units} there, less floor(gross * {bps} / 10000) = "
+            f"{outcome.fee_units} of fee: {credit} credited, of which {found.credited_units} for this job"
+        )
+        found.add("credit", "ok", says)
+
+    # ------------------------------------------------------------ what the backend calls it
+
+    def _compare_state(self) -> None:
+        if self._view is None:
+            return
+        said, final = self._view.state, _FINAL.get(self._found.outcome)
+        on_chain = final is not None or self._found.outcome in ("posted", "revealed", "stranded")
+        contradicts = said != final if final else on_chain and said in ("paid", "void", "skipped")
+        lagging = final is not None and said == "rooted"  # it waits for confirmations
+        if on_chain and contradicts and not lagging:
+            says = f"the backend calls the order {said}, on chain it is {final or 'not settled'}"
+            self._found.add("state", "lie", says)

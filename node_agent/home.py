@@ -1,0 +1,102 @@
+"""A node's home: its two keys, its journal, and what `assay node init` found out, so that no command needs options.
+
+node.json       the hot key, encrypted
+owner.json      the owner's key, encrypted; may lie elsewhere, and need not be on this machine while it serves
+settings.json   where chain and backend are, and the deployment as it was found
+journal.sqlite  what was answered
+pulse.json      what a running node did last
+run.lock        held by a running node
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from contracts.onchain.deployment import Deployment
+from contracts.onchain.keystore import KeystoreError
+from contracts.protocol.records import Address, Record
+from node_agent.errors import BadSetting, PasswordMissing
+
+NODE_KEY, OWNER_KEY, SETTINGS, JOURNAL, PULSE, RUN_LOCK = (
+    "node.json", "owner.json", "settings.json", "journal.sqlite", "pulse.json", "run.lock",
+)  # fmt: skip
+
+
+class HomeSettings(Record):
+    """What was given to, or found out by, `assay node init`. `stake` in tokens; `workloads` empty: all offered."""
+
+    rpc: str
+    deployment: Deployment
+    backend: str | None = None
+    workloads: list[str] = Field(default_factory=list)
+    models: str | None = None
+    device: str | None = None
+    owner_key: str | None = None
+    payout: Address | None = None
+    stake: str | None = None
+
+    def save(self, home: Path) -> None:
+        """Writes the file whole or not at all."""
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = home / f"{SETTINGS}.tmp"
+        temporary.write_text(self.model_dump_json(indent=2))
+        temporary.replace(home / SETTINGS)
+
+
+def load_settings(home: Path) -> HomeSettings | None:
+    """What `save` wrote, or None where nothing was. Raises BadSetting for anything else."""
+    path = home / SETTINGS
+    try:
+        return HomeSettings.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise BadSetting(
+            f"{path} holds no settings of this release: {error}.",
+            way_out="Delete it and run `assay node init --backend URL --rpc URL` again; keys and journal stay.",
+            path=str(path),
+        ) from error
+
+
+def password() -> str:
+    """The key files' password, from the environment alone: an argument would show in the list of processes."""
+    found = os.environ.get("ASSAY_PASSWORD")
+    if not found:
+        raise PasswordMissing("ASSAY_PASSWORD is not set.", way_out="Set it to the key file's password.")
+    return found
+
+
+def address_in(path: Path) -> str:
+    """The address that a key file names, which needs no password. Raises KeystoreError."""
+    try:
+        return "0x" + str(json.loads(path.read_text())["address"]).lower().removeprefix("0x")
+    except FileNotFoundError as error:
+        raise KeystoreError(f"no key file at {path}; make one first with `assay node init`") from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise KeystoreError(f"{path} is no key file: {error!r}; make one with `assay keys new`") from error
+
+
+@contextmanager
+def running(home: Path) -> Iterator[None]:
+    """Marks this home as served while the block lasts; the mark goes with the process, however it ends."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (home / RUN_LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+def is_running(home: Path) -> bool:
+    """Whether a node serves from this home now."""
+    try:
+        with (home / RUN_LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,42 @@
+"""What transactions of an operator and its node cost at most now, wei: so that what must be funded can be named.
+
+Limits are what Sender sets: an estimate with its margin, measured on Anvil, rounded up.
+"""
+
+from eth_utils.address import to_checksum_address
+
+from contracts.onchain.chain import Chain
+from contracts.onchain.reverts import explain
+
+REGISTER_GAS, NODE_KEY_GAS, APPROVE_GAS, STAKE_GAS, PAY_GAS = 220_000, 220_000, 130_000, 220_000, 21_000
+APPEAL_GAS = 150_000
+APPEALS_FUNDED = 5
+"""How many appeals `assay node init` leaves gas for on the hot key."""
+
+
+def gas_price_wei(chain: Chain) -> int:
+    """The most that Sender pays for a unit of gas now."""
+    with explain():
+        base = chain.w3.eth.get_block("latest").get("baseFeePerGas", 0)
+    return int(2 * base + 10**9)
+
+
+def balance_wei(chain: Chain, address: str) -> int:
+    """The native coin that an address holds."""
+    with explain():
+        return int(chain.w3.eth.get_balance(to_checksum_address(address)))
+
+
+def appeal_wei(chain: Chain) -> int:
+    """What one appeal costs at most."""
+    return APPEAL_GAS * gas_price_wei(chain)
+
+
+def ether(wei: int) -> str:
+    """An amount in ether, rounded up to four digits that matter, so that whoever sends it sends enough."""
+    if wei <= 0:
+        return "0"
+    step = 10 ** max(0, len(str(wei)) - 4)
+    rounded = -(-wei // step) * step
+    whole, part = divmod(rounded, 10**18)
+    return f"{whole}.{part:018d}".rstrip("0").rstrip(".")

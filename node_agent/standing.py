@@ -1,0 +1,149 @@
+"""How an operator stands: its account on chain, its node at work, its cases, and what limits its earnings now."""
+
+import time
+from dataclasses import dataclass, field
+
+from contracts.onchain.chain import Chain
+from contracts.onchain.history import read_history
+from contracts.protocol.wire import NetworkInfo, NodeView
+from node_agent.errors import BackendError
+from node_agent.session.backend_api import BackendApi
+from node_agent.session.court import Accusation, read_accusation
+from node_agent.session.earnings import Account, read_account
+from node_agent.session.gas import appeal_wei, balance_wei, ether
+from node_agent.session.journal import Journal
+from node_agent.session.pulse import LastBeat
+
+_QUIET_STATES = ("working", "no_job", "delivered")
+_SILENT_AFTER_S = 60
+"""A node that runs beats every few seconds; a job's heartbeats come every twenty."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All of it. Units and Unix seconds. `network` and `view` are None when the backend is unknown or silent."""
+
+    account: Account
+    penalty_multiple: int
+    cases: list[Accusation]
+    network: NetworkInfo | None
+    view: NodeView | None
+    backend_error: str | None
+    beat: LastBeat | None
+    is_running: bool
+    hot_key: str
+    hot_key_wei: int
+    appeal_wei: int
+    undelivered: int
+    unrooted: int
+    rooted: int
+    refused: list[str] = field(default_factory=list)
+    read_at_s: int = 0
+
+    @property
+    def void_jobs(self) -> int:
+        """Jobs that the court ruled against."""
+        return sum(case.ruling == "node guilty" for case in self.cases)
+
+    @property
+    def open_cases(self) -> list[Accusation]:
+        """Cases that are not executed."""
+        return [case for case in self.cases if not case.executed]
+
+    @property
+    def free_units(self) -> int | None:
+        """How much more open value the stake covers; None: what is open is not known."""
+        if self.view is None:
+            return None
+        return max(0, self.account.stake_units // self.penalty_multiple - self.view.open_max)
+
+    @property
+    def cheapest_job_units(self) -> int | None:
+        """The least maximum price of a job that is offered."""
+        if self.network is None or not self.network.price_sheet:
+            return None
+        return min(entry.fixed_price + entry.unit_price for entry in self.network.price_sheet)
+
+
+def read_standing(
+    chain: Chain, journal: Journal, operator_id: int, node: str, api: BackendApi | None, beat: LastBeat | None,
+    is_running: bool,
+) -> Standing:  # fmt: skip
+    """Everything from chain and journal, and from the backend if it answers. Raises ChainError or JournalError."""
+    history = read_history(chain, chain.head().number)
+    cases = [case for case in history.cases.values() if case.operator_id == operator_id]
+    network, view, why = _ask(api, operator_id)
+    return Standing(
+        account=read_account(chain, operator_id),
+        penalty_multiple=chain.deployment.constants.penalty_multiple,
+        cases=[read_accusation(chain, case.opened) for case in cases],
+        network=network,
+        view=view,
+        backend_error=why,
+        beat=beat,
+        is_running=is_running,
+        hot_key=node,
+        hot_key_wei=balance_wei(chain, node),
+        appeal_wei=appeal_wei(chain),
+        undelivered=len(journal.pending()),
+        unrooted=len(journal.unrooted()),
+        rooted=len(journal.rooted()),
+        refused=[f"{answer.order_id}: {answer.refusal}" for answer in journal.refused()],
+        read_at_s=int(time.time()),
+    )
+
+
+def limits(found: Standing) -> list[str]:
+    """What keeps the operator from earning more now, the worst first; empty when nothing does."""
+    return [*_node_limits(found), *_stake_limits(found), *_demand_limits(found)]
+
+
+def _node_limits(found: Standing) -> list[str]:
+    told = []
+    if found.view is not None and found.view.suspended:
+        told.append("the court found this operator guilty: it is lent no jobs; `assay node explain` tells why")
+    if found.backend_error is not None:
+        told.append(f"the backend cannot be asked: {found.backend_error}")
+    if not found.is_running:
+        told.append("no node runs from this home: start `assay node run`")
+    elif found.beat is None or found.read_at_s - found.beat.at_s > _SILENT_AFTER_S:
+        told.append("the running node has been silent for over a minute: it loads a model, or hangs; see its log")
+    elif found.beat.state not in _QUIET_STATES:
+        told.append(f"the node says {found.beat.state}: {found.beat.detail}")
+    return told
+
+
+def _stake_limits(found: Standing) -> list[str]:
+    stake, free, cheapest = found.account.stake_units, found.free_units, found.cheapest_job_units
+    told = []
+    if stake == 0:
+        told.append("no stake: one job at a time, and every one is checked before it is paid; `assay node stake` adds")
+    elif free is not None and cheapest is not None and free < cheapest:
+        told.append(
+            f"the stake is full: {stake} units cover {stake // found.penalty_multiple} units of open jobs; wait until "
+            "they settle, or add with `assay node stake` or `assay node claim --to-stake`"
+        )
+    if found.open_cases:
+        told.append(f"{len(found.open_cases)} open cases lock {found.account.locked_units} units of the stake")
+        if found.hot_key_wei < found.appeal_wei:
+            short = ether(found.appeal_wei - found.hot_key_wei)
+            told.append(f"the hot key {found.hot_key} cannot pay for an appeal: send it {short} ether")
+    return told
+
+
+def _demand_limits(found: Standing) -> list[str]:
+    if found.network is not None and not found.network.price_sheet:
+        return ["the backend offers no workload"]
+    if found.is_running and found.beat is not None and found.beat.state == "no_job":
+        return ["no job waits that this node may take: demand is the limit"]
+    return []
+
+
+def _ask(api: BackendApi | None, operator_id: int) -> tuple[NetworkInfo | None, NodeView | None, str | None]:
+    if api is None:
+        return None, None, "no backend is known; run `assay node init --backend URL`"
+    try:
+        network = api.network()
+        return network, next((view for view in api.nodes() if view.operator_id == operator_id), None), None
+    except BackendError as error:
+        return None, None, str(error)

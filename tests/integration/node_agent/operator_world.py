@@ -1,0 +1,195 @@
+"""A whole network around one operator: the embedded chain, real contracts, the real backend and worker, canary lane."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+from eth_utils.address import to_checksum_address
+from typer.testing import CliRunner
+
+from backend.app import Settings
+from backend.chain.beacon_client import FakeBeacon
+from backend.chain.embedded import EmbeddedChain
+from backend.chain.rpc_server import mine_in_background, serve
+from backend.services.closing import ClosingRule
+from backend.services.offering import offer_workload
+from backend.store.home import open_database, open_tokenizers
+from backend.worker import Worker, WorkerSettings
+from contracts.onchain.chain import Chain, connect
+from contracts.onchain.deployment import Deployment, deploy
+from contracts.onchain.sender import Sender
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.signing import Signer
+from node_agent.app import NodeSettings, run_node
+from node_agent.cli import node_app
+from node_agent.testing import BYTE_TOKENIZER, EchoEngine, fake_manifest
+from tests.integration.backend.api.coordinator import serving
+from verifier.beacon.chain import BeaconChain
+
+PASSWORD, WAIT_S = "a password of this test", 90
+FOUNDER = Signer(from_hex("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
+"""The first account of the development mnemonic."""
+SETTLER, TREASURY, CANARY = (Signer(keccak(name)) for name in (b"settler", b"treasury", b"canary"))
+CONSTANTS = DEVELOPMENT.model_copy(update={"check_wait_s": 3})
+MANIFEST = fake_manifest()
+WORKLOAD = MANIFEST.workload_id()
+FIXED, UNIT, MAX_UNITS = 2_000_000, 1_000_000, 8
+LANE_UNITS = 10**9
+
+
+@dataclass
+class World:
+    """What surrounds the operator. Amounts: tokens whole, units as everywhere."""
+
+    rpc: str
+    url: str
+    chain: Chain
+    founder: Sender
+    folder: Path
+
+    @property
+    def deployment(self) -> Deployment:
+        return self.chain.deployment
+
+    def pay(self, address: str, *, wei: int = 0, token_wei: int = 0) -> None:
+        """Ether and tokens from the founder."""
+        if wei:
+            self.founder.pay([address], wei)
+        if token_wei:
+            self.founder.call(self.chain.token.functions.transfer(to_checksum_address(address), token_wei))
+
+    def earned(self, operator_id: int) -> int:
+        return int(self.chain.escrow.functions.operators(operator_id).call().earnedUnits)
+
+
+@contextmanager
+def embedded() -> Iterator[str]:
+    """The embedded chain with a block a second: faster ones would run ahead of the clock, which the doctor minds."""
+    chain = EmbeddedChain()
+    server = serve(chain, "127.0.0.1", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    stop = mine_in_background(chain, 1.0)
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        stop.set()
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def world(rpc: str, folder: Path) -> Iterator[World]:
+    """Contracts, backend and worker; the canary's lane is funded."""
+    w3, beacon = connect(rpc), BeaconChain(b"\7" * 32, 256)
+    founder = Sender(w3, FOUNDER)
+    deployment = deploy(
+        founder, CONSTANTS, settler=SETTLER.address, treasury=TREASURY.address, beacon_anchor=to_hex(beacon.anchor)
+    )
+    chain = Chain(w3, deployment)
+    founder.pay([SETTLER.address], 10**18)
+    escrow, lanes = chain.escrow.functions, [to_checksum_address(key.address) for key in (TREASURY, CANARY)]
+    calls = [chain.token.functions.approve(chain.escrow.address, 10**27), escrow.bondSettler(10 * LANE_UNITS)]
+    founder.call_all([*calls, *(escrow.deposit(lane, lane, LANE_UNITS) for lane in lanes)], gas=400_000)
+    home = folder / "backend"
+    database = open_database(home)
+    prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": MAX_UNITS}
+    offer_workload(database, open_tokenizers(home), MANIFEST, BYTE_TOKENIZER, **prices)
+    settings = Settings(
+        home, rpc, deployment, SETTLER, TREASURY.address, canary=CANARY, canary_daily_units=2 * (FIXED + UNIT)
+    )
+    rule = WorkerSettings(
+        home=home, rpc_url=rpc, deployment=deployment, beacon_url="", settler=SETTLER, treasury=TREASURY,
+        closing=ClosingRule(2), confirmations=1,
+    )  # fmt: skip
+    values = FakeBeacon([beacon.value(epoch_id) for epoch_id in range(1, 257)])
+    worker, stop = Worker(database, Chain.open(rpc, deployment), values, rule), threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    try:
+        with serving(settings) as url:
+            yield World(rpc, url, chain, founder, folder)
+    finally:
+        stop.set()
+        thread.join(WAIT_S)
+
+
+def command(*arguments: str, code: int = 0) -> str:
+    """Runs `assay node ...` and returns what it printed."""
+    result = CliRunner().invoke(node_app, list(arguments))
+    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+    return result.output
+
+
+def fund_what_it_says(found: World, printed: str) -> str:
+    """Sends the owner exactly what the command asked for, and returns the owner."""
+    owner, ether = re.search(r"The owner (0x\w{40}) on chain 31337 lacks ([\d.]+) ether", printed).groups()  # type: ignore[union-attr]
+    tokens = re.search(r"and ([\d.]+) tokens of", printed)
+    token_wei = int(Decimal(tokens[1]).scaleb(18)) if tokens else 0
+    found.pay(owner, wei=int(Decimal(ether).scaleb(18)), token_wei=token_wei)
+    return str(owner)
+
+
+@contextmanager
+def running_node(found: World, home: Path) -> Iterator[None]:
+    """A node that echoes, from a home that init prepared."""
+    stop = threading.Event()
+    settings = NodeSettings(home, found.rpc, found.deployment, found.url, (), PASSWORD, poll_s=0.2)
+    thread = threading.Thread(target=run_node, args=(settings, lambda manifest: EchoEngine(), stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+
+
+def wait(done: Callable[[], bool]) -> None:
+    """Polls until it is so."""
+    until = time.monotonic() + WAIT_S
+    while not done():
+        assert time.monotonic() < until, "it did not come to pass in time"
+        time.sleep(0.1)
+
+
+Bend = Callable[[str, httpx.Response], tuple[bytes, dict[str, str]]]
+"""From a path and the true answer to the body and headers that are told instead."""
+
+
+@contextmanager
+def bent(url: str, bend: Bend) -> Iterator[str]:
+    """A proxy before a backend that tells other things. Yields its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            headers = {"content-type": self.headers["content-type"]} if body else {}
+            answer = httpx.request(self.command, url + self.path, content=body, headers=headers, timeout=30.0)
+            content, more = bend(self.path, answer)
+            self.send_response_only(answer.status_code)
+            for name, value in {"date": answer.headers["date"], **more, "content-length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = _answer
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,290 @@
+"""`assay node doctor`: what is well, and every FAIL provoked for real."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from email.utils import formatdate
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+
+from backend.services.offering import offer_workload
+from backend.store.home import open_database, open_tokenizers
+from contracts.onchain.keystore import create_key, load_key
+from contracts.onchain.sender import Sender
+from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
+from deploy.localnet.anvil import answers, find_anvil
+from deploy.localnet.processes import free_port
+from node_agent.devices import numeric_class, self_test
+from node_agent.doctor import Finding, Limits, look_at_account, look_at_host, look_at_network, look_at_work
+from node_agent.execution import kinds
+from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
+from node_agent.models import ModelStore
+from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+from node_agent.where import Where
+from tests.integration.node_agent.operator_world import (
+    FOUNDER,
+    MANIFEST,
+    PASSWORD,
+    World,
+    bent,
+    command,
+    fund_what_it_says,
+)
+
+pytestmark = pytest.mark.chain
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, found: World) -> Path:
+    """A model store with a tiny real model, whose workload is on offer."""
+    root = tmp_path_factory.mktemp("models")
+    built = root / "built"
+    built.mkdir()
+    (built / "tokenizer.json").write_bytes(BYTE_TOKENIZER)
+    (built / "config.json").write_text(json.dumps(asdict(self_test.REFERENCE_CONFIG)))
+    state = {name: tensor.numpy() for name, tensor in self_test.reference_state(self_test.REFERENCE_CONFIG).items()}
+    weights, metadata = built / "model.safetensors", {CONFIG_KEY: sha256_file(built / "config.json")}
+    write_safetensors(weights, {name: array.shape for name, array in state.items()}, state.__getitem__, metadata)
+    engine = kinds.find("generation").engine
+    manifest = Manifest(
+        kind="generation", unit="completion token", meter="new_tokens", model="tiny",
+        weights_sha256=sha256_file(weights), tokenizer_sha256=BYTE_TOKENIZER_SHA256, engine=engine.name,
+        engine_version=engine.version, numeric_class=numeric_class.current("cpu").digest,
+        params={"max_new_tokens": IntegerRange(minimum=1, maximum=8)},
+        input=InputLimits(max_texts=1, max_bytes=100, max_tokens=200), check_price_units=1,
+        deterrence=MANIFEST.deterrence,
+    )  # fmt: skip
+    built.rename(root / manifest.weights_sha256)
+    backend = found.folder / "backend"
+    prices = {"fixed_price": 2_000_000, "unit_price": 1_000_000, "max_units": 8}
+    offer_workload(open_database(backend), open_tokenizers(backend), manifest, BYTE_TOKENIZER, **prices)
+    return root
+
+
+@pytest.fixture(scope="module")
+def joined(found: World, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that init prepared, to be copied."""
+    home = tmp_path_factory.mktemp("joined") / "node"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_PASSWORD", PASSWORD)
+        patch.setenv("ASSAY_HOME", str(home))
+        where = ("--backend", found.url, "--rpc", found.rpc, "--models", str(store), "--device", "cpu")
+        fund_what_it_says(found, command("init", *where, code=1))
+        command("init")
+    return home
+
+
+@pytest.fixture
+def node(joined: Path, home: Path) -> Path:
+    """A copy of that home, to spoil."""
+    shutil.copytree(joined, home)
+    return home
+
+
+def examined(*arguments: str, code: int = 0) -> dict[str, list[str]]:
+    """What the whole doctor says: name -> "LEVEL says -> mend" of each of its lines."""
+    told = json.loads(command("doctor", "--json", *arguments, code=code))
+    assert told["ok"] is (code == 0)
+    return by_name([Finding(**line) for line in told["findings"]])
+
+
+def by_name(findings: list[Finding]) -> dict[str, list[str]]:
+    """The same of some lines."""
+    found: dict[str, list[str]] = {}
+    for line in findings:
+        assert line.level == "OK" or line.mend, f"what is not OK has a mend: {line}"
+        found.setdefault(line.name, []).append(f"{line.level} {line.says} -> {line.mend}")
+    return found
+
+
+def network(node: Path, *, rpc: str | None = None, backend: str | None = None) -> dict[str, list[str]]:
+    """What the doctor says of chain, backend and clock."""
+    with Where(node, rpc, None, backend) as where:
+        return by_name(look_at_network(where, Limits()))
+
+
+def account(node: Path, backend: str | None = None) -> dict[str, list[str]]:
+    """What it says of keys and account."""
+    with Where(node, None, None, backend) as where:
+        return by_name(look_at_account(where))
+
+
+def failed(told: dict[str, list[str]]) -> str:
+    """All FAIL lines."""
+    return "\n".join(line for lines in told.values() for line in lines if line.startswith("FAIL"))
+
+
+def test_a_healthy_node(node: Path) -> None:
+    """Exit 0; without a GPU a warning says what that means; every file of the model is read and named."""
+    told = examined()
+    assert told["gpu"][0].startswith("WARN")
+    assert "Jobs run on the CPU" in told["gpu"][0]
+    names = ("memory", "disk of the home", "rpc", "contracts", "backend", "clock", "node key", "owner key", "stake")
+    assert all(told[name][0].startswith("OK") for name in (*names, "registration", "gas for appeals", "self-test"))
+    files = ("model.safetensors", "tokenizer.json", "config.json")
+    assert all(line.startswith(f"OK {name} is") for name, line in zip(files, told["model tiny"], strict=True))
+    assert told["workload echo"][0].startswith("WARN"), "a workload of another engine is no fault of this host"
+    for_people = command("doctor")
+    assert "OK   rpc" in for_people
+    assert "-> Jobs run on the CPU" in for_people
+
+
+def test_changed_and_missing_model_files(node: Path, store: Path, tmp_path: Path) -> None:
+    """One byte flipped in each file of a copy of the store: each is named, with both digests. Then no file at all.
+
+    Covers: A08
+    """
+    copy = tmp_path / "models"
+    shutil.copytree(store, copy)
+    for path in copy.glob("*/*"):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    told = failed(examined("--models", str(copy), code=1))
+    for file in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert f"model_digest_mismatch: {file} hashes to" in told
+    assert told.count("pull the model again") == 3
+    with Where(node) as where:
+        told = failed(by_name(look_at_work(where, ModelStore(tmp_path / "none"), "cpu")))
+    assert "is not in the store" in told
+    assert "none of the 2 that are offered can be served here" in told
+
+
+def test_a_full_disk_and_too_little_memory(node: Path) -> None:
+    """Less than is enough is a FAIL that says how much there is and how much is needed."""
+    limits = Limits(disk_bytes=10**15, memory_bytes=10**15)
+    told = failed(by_name(look_at_host(node, node, "cpu", limits)))
+    assert told.count("953674316 are needed") == 3
+    assert "MiB free under" in told
+
+
+def test_arithmetic_that_is_shortened(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose products lose bits fails its self-test before it can sign anything. Covers: A09"""
+    exact = torch.Tensor.__matmul__
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: exact(a.bfloat16(), b.bfloat16()).float())
+    told = failed(by_name(look_at_host(node, node, "cpu", Limits())))
+    assert "self_test_failed: Self-test 'integer products'" in told
+
+
+def test_a_gpu_that_cannot_be_used(node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is asked for and absent, and one that the driver sees and torch does not."""
+    if torch.cuda.is_available():
+        pytest.skip("this host has a GPU")
+    assert "Device 'cuda' is not there" in failed(by_name(look_at_host(node, node, "cuda", Limits())))
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'NVIDIA H100, 570.1'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+
+    assert "nvidia-smi sees NVIDIA H100, 570.1, torch" in failed(by_name(look_at_host(node, node, None, Limits())))
+
+
+@contextmanager
+def other_chain(chain_id: int) -> Iterator[str]:
+    """An empty chain. Yields its URL."""
+    port = free_port()
+    command_ = [find_anvil(), "--port", str(port), "--chain-id", str(chain_id), "--silent"]
+    with subprocess.Popen(command_) as process:
+        url, until = f"http://127.0.0.1:{port}", time.monotonic() + 20
+        while not answers(url):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        try:
+            yield url
+        finally:
+            process.terminate()
+
+
+def test_rpc_dead_wrong_or_stale(node: Path) -> None:
+    """No answer, another chain, a chain without the contracts, a chain that stands still: each in its own words."""
+    assert "chain_unavailable" in failed(network(node, rpc=NOWHERE))
+    with other_chain(4242) as url:
+        assert "wrong_chain" in (told := failed(network(node, rpc=url)))
+        assert "4242" in told
+    with other_chain(31337) as url:
+        assert "no_contract" in failed(network(node, rpc=url))
+    with Where(node) as where:
+        lines = look_at_network(where, Limits(head_age_s=-1))
+    assert next(line for line in lines if line.name == "rpc").level == "FAIL"
+
+
+def test_backend_dead_or_foreign(node: Path, found: World) -> None:
+    """No answer, and a backend on other contracts."""
+    assert "backend_unavailable" in failed(network(node, backend=NOWHERE))
+
+    def foreign(path: str, answer: httpx.Response) -> tuple[bytes, dict[str, str]]:
+        if path != "/v1/network":
+            return answer.content, {}
+        return json.dumps({**answer.json(), "escrow": "0x" + "11" * 20}).encode(), {}
+
+    with bent(found.url, foreign) as url:
+        assert "foreign_backend" in failed(network(node, backend=url))
+
+
+@pytest.mark.parametrize(("ahead_s", "level"), [(90, "FAIL"), (-90, "FAIL"), (20, "WARN"), (0, "OK")])
+def test_clock(node: Path, found: World, ahead_s: int, level: str) -> None:
+    """Told by the backend's Date header: beyond the tolerance every request would be refused."""
+
+    def shifted(path: str, answer: httpx.Response) -> tuple[bytes, dict[str, str]]:
+        return answer.content, {"date": formatdate(time.time() + ahead_s, usegmt=True)}
+
+    with bent(found.url, shifted) as url:
+        told = network(node, backend=url)
+    assert told["clock"][0].startswith(level)
+
+
+def test_keys(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that others may read, one that does not open, one that is missing. The owner's need not be there."""
+    (node / "owner.json").unlink()
+    assert "not needed to serve" in account(node)["owner key"][0]
+    (node / "node.json").chmod(0o644)
+    told = failed(account(node))
+    assert "has mode 0644" in told
+    assert f"chmod 600 {node / 'node.json'}" in told
+    (node / "node.json").chmod(0o600)
+    monkeypatch.setenv("ASSAY_PASSWORD", "another")
+    assert "does not open with this password" in failed(account(node))
+    monkeypatch.delenv("ASSAY_PASSWORD")
+    assert account(node)["node key"][0].startswith("WARN")
+    (node / "node.json").unlink()
+    assert "there is none at" in failed(account(node))
+
+
+def test_not_registered_and_a_foreign_journal(node: Path) -> None:
+    """A key that no operator added; then the journal of the old key beside it is refused."""
+    (node / "node.json").unlink()
+    create_key(node / "node.json", PASSWORD)
+    told = failed(account(node))
+    assert "not_registered" in told or "journal_error" in told
+    (node / "journal.sqlite").unlink(missing_ok=True)
+    assert "not_registered" in failed(account(node))
+
+
+def test_stake_suspension_and_gas(found: World, node: Path, home: Path) -> None:
+    """A stake below the cheapest job, a guilty operator, and a hot key that cannot pay for an appeal."""
+
+    def bend(path: str, answer: httpx.Response) -> tuple[bytes, dict[str, str]]:
+        if path == "/v1/nodes":
+            return json.dumps([{**view, "suspended": True} for view in answer.json()]).encode(), {}
+        if path != "/v1/network":
+            return answer.content, {}
+        sheet = [{**entry, "fixed_price": 10**12} for entry in answer.json()["price_sheet"]]
+        return json.dumps({**answer.json(), "price_sheet": sheet}).encode(), {}
+
+    with bent(found.url, bend) as url:
+        told = failed(account(node, url))
+    assert "cover not even the cheapest job" in told
+    assert "found this operator guilty" in told
+    hot = Sender(found.chain.w3, load_key(home / "node.json", PASSWORD))
+    left = found.chain.w3.eth.get_balance(hot.address) - 21_000 * (2 * 10**9 + 2 * 10**9)
+    hot.pay([FOUNDER.address], max(1, left))
+    assert account(node)["gas for appeals"][0].startswith("WARN")

@@ -1,0 +1,91 @@
+"""What limits an operator's earnings, and how much to fund, in words that are true."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.wire import NetworkInfo, NodeView, PriceSheetEntry
+from node_agent.session.court import Accusation
+from node_agent.session.earnings import Account
+from node_agent.session.gas import ether
+from node_agent.session.pulse import LastBeat, Pulse, last_beat
+from node_agent.session.registration import proposed_stake_units
+from node_agent.standing import Standing, limits
+
+ADDRESS, ID = "0x" + "11" * 20, "0x" + "22" * 32
+ENTRY = PriceSheetEntry(
+    workload_id=ID, kind="generation", model="m", fixed_price=100, unit_price=10, max_units=8, unit="token"
+)
+NETWORK = NetworkInfo(
+    chain_id=1, escrow=ADDRESS, stake_manager=ADDRESS, court=ADDRESS, contests=ADDRESS, token=ADDRESS, settler=ADDRESS,
+    treasury=ADDRESS, treasury_signer=ADDRESS, first_block=0, constants=DEVELOPMENT, price_sheet=[ENTRY],
+)  # fmt: skip
+VIEW = NodeView(
+    operator_id=1, nodes=[], stake=1000, locked=0, earned=0, claimed=0, open_max=0, delivered_jobs=3, checked_jobs=1,
+    slashed=0, suspended=False,
+)  # fmt: skip
+WELL = Standing(
+    account=Account(1, ADDRESS, ADDRESS, 1000, 0, 0, 0, 0), penalty_multiple=9, cases=[], network=NETWORK, view=VIEW,
+    backend_error=None, beat=LastBeat(990, 1, "working", ID, 3), is_running=True, hot_key=ADDRESS, hot_key_wei=10,
+    appeal_wei=10, undelivered=0, unrooted=0, rooted=3, read_at_s=1000,
+)  # fmt: skip
+CASE = Accusation(b"\1" * 32, 4, 2, b"\2" * 32, 500, 1100, 1200, False, False, "open")
+
+
+def test_nothing_limits_a_node_at_work() -> None:
+    """No cause is made up where there is none."""
+    assert limits(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"is_running": False}, "no node runs from this home"),
+        ({"beat": None}, "silent for over a minute"),
+        ({"beat": LastBeat(900, 1, "working", ID, 3)}, "silent for over a minute"),
+        ({"beat": LastBeat(999, 1, "stake_too_low", "add stake", 0)}, "the node says stake_too_low: add stake"),
+        ({"beat": LastBeat(999, 1, "no_job", "", 0)}, "demand is the limit"),
+        ({"view": VIEW.model_copy(update={"suspended": True})}, "found this operator guilty"),
+        ({"view": VIEW.model_copy(update={"open_max": 2})}, "the stake is full: 1000 units cover 111"),
+        ({"account": Account(1, ADDRESS, ADDRESS, 0, 0, 0, 0, 0)}, "no stake: one job at a time"),
+        ({"network": None, "view": None, "backend_error": "no answer"}, "the backend cannot be asked: no answer"),
+        ({"network": NETWORK.model_copy(update={"price_sheet": []})}, "the backend offers no workload"),
+        ({"cases": [CASE]}, "1 open cases lock"),
+        ({"cases": [CASE], "hot_key_wei": 9}, "cannot pay for an appeal"),
+    ],
+)
+def test_each_limit_is_named(changes: dict[str, object], told: str) -> None:
+    """Zero pay has a true cause, and the way out."""
+    assert any(told in limit for limit in limits(replace(WELL, **changes)))  # type: ignore[arg-type]
+
+
+def test_a_case_in_words() -> None:
+    """Deadlines as seconds that are left, and what an appeal changes."""
+    assert "answers are taken for 60 s more; NOT appealed" in CASE.in_words(1040)
+    assert "answers are opened for 50 s more" in CASE.in_words(1150)
+    assert "only a majority" in replace(CASE, appealed=True).in_words(1040)
+    assert "dismissed, closed" in replace(CASE, executed=True, ruling="dismissed").in_words(2000)
+
+
+def test_amounts_to_fund_are_never_too_small() -> None:
+    """Four digits, rounded up: who sends what is printed has sent enough."""
+    assert (ether(0), ether(1), ether(10**18)) == ("0", "0.000000000000000001", "1")
+    assert ether(1_234_567_890_123_456) == "0.001235"
+    assert proposed_stake_units([ENTRY], 9) == 10 * 9 * 180
+    assert proposed_stake_units([], 9) == 0
+
+
+def test_a_pulse_is_read_back(tmp_path: Path) -> None:
+    """What a running node did last; a file that is no pulse is none."""
+    path = tmp_path / "pulse.json"
+    assert last_beat(path) is None
+    pulse = Pulse(path)
+    pulse("delivered")
+    pulse("no_job", "")
+    found = last_beat(path)
+    assert found is not None
+    assert (found.state, found.served) == ("no_job", 1)
+    path.write_text("{")
+    assert last_beat(path) is None
