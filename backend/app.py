@@ -12,14 +12,17 @@ from backend.api.services import Services
 from backend.chain.views import ChainView, OnChainView
 from backend.domain.assignment import LeaseTimes, times_fit
 from backend.errors import Misconfigured
+from backend.services.books import Books
+from backend.services.canary import Canary
 from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
+from backend.services.offering import require_tokenizers
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
-from backend.store.home import open_blobs, open_database
+from backend.store.home import open_blobs, open_database, open_tokenizers
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.signing import Signer
@@ -27,7 +30,12 @@ from contracts.protocol.signing import Signer
 
 @dataclass(frozen=True)
 class Settings:
-    """What a backend is told. `treasury_signer`: the signer of the treasury's lane, out of which checks are paid."""
+    """What a backend is told.
+
+    `treasury_signer`: the signer of the treasury's lane, out of which checks are paid. `canary`: the key whose own lane
+    pays newcomers' first jobs, at most `canary_daily_units` a day; None: there are none. `public_rpc`: an RPC URL
+    that browser wallets may be given for the chain.
+    """
 
     home: Path
     rpc_url: str
@@ -35,6 +43,9 @@ class Settings:
     settler: Signer
     treasury_signer: str
     lease_times: LeaseTimes = field(default_factory=LeaseTimes)
+    canary: Signer | None = None
+    canary_daily_units: int = 10**9
+    public_rpc: str | None = None
 
 
 def unix_now() -> int:
@@ -44,18 +55,18 @@ def unix_now() -> int:
 
 def build_app(settings: Settings) -> FastAPI:
     """The backend's HTTP application on the deployed contracts. Raises Misconfigured and ChainError."""
-    deployment = settings.deployment
-    if settings.settler.address != deployment.settler:
+    deployment, view = settings.deployment, Chain.open(settings.rpc_url, settings.deployment)
+    if settings.settler.address != (settler := view.settler()):
         raise Misconfigured(
-            f"the key is {settings.settler.address}'s, the deployment's settler is {deployment.settler}; "
+            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}; "
             "leases signed by anyone else count for nothing"
         )
     if not times_fit(settings.lease_times, deployment.constants):
         raise Misconfigured(f"{settings.lease_times} lets a delivery settle after a notice matures; shorten the grace")
-    chain = OnChainView(Chain.open(settings.rpc_url, deployment))
-    return create_http(
-        build_services(settings, chain, open_database(settings.home), open_blobs(settings.home), unix_now)
-    )
+    chain = OnChainView(view)
+    database = open_database(settings.home)
+    require_tokenizers(database, open_tokenizers(settings.home))
+    return create_http(build_services(settings, chain, database, open_blobs(settings.home), unix_now))
 
 
 def build_services(
@@ -63,11 +74,17 @@ def build_services(
 ) -> Services:
     """The services over a store, a view of the chain and a clock."""
     deployment = settings.deployment
+    intake = Intake(database, blobs, open_tokenizers(settings.home), chain, deployment, clock)
+    present = deployment.model_copy(update={"settler": settings.settler.address})
+    views = Views(database, chain, present, settings.treasury_signer, clock, settings.public_rpc)
+    canary, daily_units = settings.canary, settings.canary_daily_units
     return Services(
         blobs=blobs,
-        intake=Intake(database, blobs, chain, deployment, clock),
+        intake=intake,
         leasing=Leasing(database, chain, deployment, settings.settler, settings.lease_times, clock),
         delivery=Delivery(database, blobs, deployment, clock),
         verdicts=Verdicts(database, chain, deployment, clock),
-        views=Views(database, chain, deployment, settings.treasury_signer, clock),
+        views=views,
+        books=Books(database, chain, deployment.constants.unit_wei),
+        canary=Canary(database, chain, deployment, intake, views, canary, daily_units, clock),
     )

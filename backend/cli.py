@@ -1,20 +1,25 @@
 """`assay serve` and `assay workloads`: runs the coordinator and says what it offers."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from backend.api.patience import ImpatientProtocol
 from backend.app import Settings, build_app
 from backend.domain.assignment import LeaseTimes
+from backend.errors import Misconfigured, PortTaken
 from backend.services.offering import all_offers, offer_workload
-from backend.store.home import open_database, settler_keystore, treasury_keystore
+from backend.store.home import canary_keystore, open_database, open_tokenizers, settler_keystore, treasury_keystore
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.keystore import load_key
+from contracts.protocol.errors import first_fault
 from contracts.protocol.manifest import Manifest
 
 serve_app = typer.Typer(help="Runs the coordinator.")
@@ -33,9 +38,17 @@ def serve(
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     lease: Annotated[int, typer.Option(help="seconds of a lease without heartbeat")] = _LEASES.length_s,
     grace: Annotated[int, typer.Option(help="seconds a lease may outlast an order's deadline")] = _LEASES.grace_s,
+    public_rpc: Annotated[
+        str | None, typer.Option(envvar="ASSAY_PUBLIC_RPC", help="RPC URL that browser wallets may be given")
+    ] = None,
+    canary_budget: Annotated[int, typer.Option(min=0, help="units a day for newcomers' first jobs")] = 10**9,
 ) -> None:
-    """Serves the HTTP API: takes orders, lends them, receives commitments and verdicts."""
+    """Serves the HTTP API: takes orders, lends them, receives commitments and verdicts.
+
+    With a key file canary.json in HOME, newcomers' first jobs are ordered and paid out of that key's own lane.
+    """
     password = os.environ.get("ASSAY_PASSWORD", "")
+    canary = canary_keystore(home)
     settings = Settings(
         home=home,
         rpc_url=rpc,
@@ -43,32 +56,59 @@ def serve(
         settler=load_key(settler_keystore(home), password),
         treasury_signer=load_key(treasury_keystore(home), password).address,
         lease_times=LeaseTimes(lease, grace),
+        canary=load_key(canary, password) if canary.exists() else None,
+        canary_daily_units=canary_budget,
+        public_rpc=public_rpc,
     )
-    uvicorn.run(build_app(settings), host=host, port=port, log_config=None, access_log=False)
+    app, listening = build_app(settings), _listening(host, port)
+    config = uvicorn.Config(app, log_config=None, access_log=False, http=ImpatientProtocol)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise PortTaken(host=host, port=port, why=error.strerror or str(error)) from error
 
 
 @workloads_app.command("offer")
 def offer(
     manifest: Annotated[Path, typer.Argument(help="the workload's manifest, JSON", exists=True, dir_okay=False)],
     home: Home,
+    tokenizer: Annotated[Path, typer.Option(help="the tokenizer.json that the manifest names", exists=True)],
     fixed_price: Annotated[int, typer.Option(min=0, help="units of the token a job")],
     unit_price: Annotated[int, typer.Option(min=0, help="units of the token a unit of metering")],
     max_units: Annotated[int, typer.Option(min=1, help="most units of metering a job")],
 ) -> None:
     """Offers a workload, or changes what is asked for it. Takes effect at once, for new orders."""
-    parsed = Manifest.model_validate_json(manifest.read_bytes())
+    parsed = _read_manifest(manifest)
     workload_id = offer_workload(
-        open_database(home), parsed, fixed_price=fixed_price, unit_price=unit_price, max_units=max_units
+        open_database(home),
+        open_tokenizers(home),
+        parsed,
+        tokenizer.read_bytes(),
+        fixed_price=fixed_price,
+        unit_price=unit_price,
+        max_units=max_units,
     )
     Console().print(f"offered {parsed.model} as {workload_id}: {fixed_price} + {unit_price} units a {parsed.unit}")
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise Misconfigured(f"{path} is no manifest: {first_fault(error)}; correct it and offer it again") from error
 
 
 @workloads_app.command("list")
 def list_offers(home: Home) -> None:
     """Shows the price sheet."""
-    table = Table("workload", "model", "fixed", "per unit", "most units", "unit")
+    table = Table("workload", "kind", "model", "fixed", "per unit", "most units", "unit")
     with open_database(home).read() as session:
         for o in all_offers(session):
             prices = (str(o.fixed_price), str(o.unit_price), str(o.max_units))
-            table.add_row(o.workload_id, o.manifest.model, *prices, o.manifest.unit)
+            table.add_row(o.workload_id, o.manifest.kind, o.manifest.model, *prices, o.manifest.unit)
     Console().print(table)

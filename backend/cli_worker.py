@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import tempfile
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from backend.chain.indexer import Indexer
 from backend.log_filter import OncePerMinute
 from backend.services import bookkeeping
 from backend.services.closing import ClosingRule
-from backend.store.home import open_database, settler_keystore, treasury_keystore
+from backend.services.rebuilding import rebuild_ledger
+from backend.services.recovery import recover_database
+from backend.store.home import log_folder, open_blobs, open_database, settler_keystore, treasury_keystore
 from backend.worker import Worker, WorkerSettings
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
@@ -62,7 +66,7 @@ def worker(
 
 @ledger_app.command("show")
 def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:8545") -> None:
-    """Shows every account's balance, and both contracts against the books. Exits 1 when a wei is unexplained."""
+    """Shows every account's balance, and the contracts against the books. Exits 1 when a wei is unexplained."""
     database = open_database(home)
     with database.read() as session:
         accounts = bookkeeping.balances(session)
@@ -81,12 +85,40 @@ def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:85
 
 
 @ledger_app.command("rebuild")
-def rebuild(home: Home, deployment: DeploymentFile) -> None:
-    """Replays all confirmed events into a second ledger and compares. Exits 1 when they differ."""
-    with open_database(home).read() as session:
-        differences = bookkeeping.rebuild(session, Deployment.load(deployment).constants.fee_bps)
-    for place, (kept, replayed) in differences.items():
+def rebuild(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:8545") -> None:
+    """Reads the chain's logs into a second, fresh ledger and compares entry by entry. Exits 1 when they differ."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found = rebuild_ledger(open_database(home), Chain.open(rpc, Deployment.load(deployment)), Path(scratch))
+    for place, (kept, replayed) in found.differences.items():
         _console.print(f"{place}: ledger {kept}, replayed {replayed}")
-    if differences:
+    if found.differences:
         raise typer.Exit(1)
-    _console.print("the replayed ledger is identical")
+    _console.print(f"the replayed ledger is identical: {found.entries} entries up to block {found.block_number}")
+
+
+@ledger_app.command("recover")
+def recover(
+    home: Home,
+    deployment: DeploymentFile,
+    rpc: Rpc = "http://127.0.0.1:8545",
+    log: Annotated[Path | None, typer.Option(help="the published log's folder; HOME/log if not given")] = None,
+    confirmations: Annotated[int, typer.Option(help="blocks behind the head that count as final")] = 1,
+) -> None:
+    """Makes a lost database again from the chain and the published log, so that posted epochs can be settled.
+
+    Stop `assay serve` and `assay worker` before. Orders that are in no epoch's file are lost; nobody is charged for
+    them.
+    """
+    described = Deployment.load(deployment)
+    database = open_database(home)
+    indexer = Indexer(database, Chain.open(rpc, described), confirmations=confirmations)
+    while indexer.step():
+        pass
+    found = recover_database(database, open_blobs(home), described, log or log_folder(home))
+    _console.print(f"recovered {found.epochs} epochs with {found.orders} orders; `assay worker` goes on from here")
+    if found.unposted is not None:
+        _console.print(f"epoch {found.unposted} was closed and not posted; the worker posts it")
+    if found.missing_blobs:
+        lost = len(found.missing_blobs)
+        _console.print(f"{lost} inputs and outputs are not in the log (restricted, or lost): {found.missing_blobs[0]} ...")
+    _console.print("check the price sheet (`assay workloads list`, `assay workloads offer`) before `assay serve`")

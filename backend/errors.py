@@ -11,18 +11,23 @@ BackendError
 │   ├── UnknownBlob, UnknownWorkload, UnknownOrder, UnknownEpoch, UnknownRow
 ├── Conflict                     409, the request is well-formed but does not fit the facts of now
 │   ├── LaneNotOpened, LaneExpiresFirst, LaneUnderNotice
-│   ├── CapTooLow, BalanceTooLow
+│   ├── CapTooLow, BalanceTooLow, LaneFull
 │   ├── OperatorSuspended, StakeTooLow, NodeBusy
+│   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
 │   ├── LeaseNotHeld, LeaseExpired
-│   └── ContradictingCommitment, ContradictingVerdict
+│   ├── NotRooted
+│   └── ContradictingCommitment, ContradictingVerdict, NotSampled
 ├── TooLarge                     413
 │   └── BlobTooLarge
 ├── Unacceptable                 422, never acceptable as it is
 │   ├── BadBlobName, BlobHashMismatch, BlobMissing, InputRefused
 │   ├── DeadlineRefused, PriceTooLow, PriceTooHigh, ParamsRefused, ParamsHashMismatch, TermNotOffered
-│   ├── UnitsRefused
+│   ├── TooManyUnits, UnitsRefused, OutputTooLong
 │   └── OpeningMismatch, OpeningDisagrees
+├── StorageFull                  507, a file system or quota has no room; nothing half-written was acknowledged
 └── Misconfigured                never over HTTP: the operator of the backend set something wrong
+    └── PortTaken
+    └── NotRecoverable           a database can not be made again from this chain and this log
 """
 
 
@@ -52,8 +57,29 @@ class Unacceptable(BackendError):
     code = "unacceptable"
 
 
+class StorageFull(BackendError):
+    code = "storage_full"
+
+    def __init__(self, *, path: str, why: str) -> None:
+        super().__init__(
+            f"{path} cannot be written: {why}; nothing was changed. Free space there, or move the folder to a larger "
+            "disk; then send the same request again"
+        )
+
+
 class Misconfigured(BackendError):
     code = "misconfigured"
+
+
+class NotRecoverable(Misconfigured):
+    code = "not_recoverable"
+
+
+class PortTaken(Misconfigured):
+    code = "port_taken"
+
+    def __init__(self, *, host: str, port: int, why: str) -> None:
+        super().__init__(f"{host}:{port} cannot be listened on: {why}; choose another --port, or stop what holds it")
 
 
 class WrongSigner(Unauthenticated):
@@ -184,6 +210,27 @@ class BalanceTooLow(Conflict):
         )
 
 
+class NotRooted(Conflict):
+    code = "not_rooted"
+
+    def __init__(self, *, order_id: str, state: str) -> None:
+        way_out = {
+            "delivered": "its epoch is posted within a minute or so; ask again then",
+            "expired": "nothing was delivered and nothing is charged, so there is no receipt",
+        }.get(state, "ask again when it was delivered and its epoch is posted")
+        super().__init__(f"order {order_id} is {state} and stands under no root on the chain: {way_out}")
+
+
+class LaneFull(Conflict):
+    code = "lane_full"
+
+    def __init__(self, *, open_orders: int, limit: int) -> None:
+        super().__init__(
+            f"the lane has {open_orders} open orders, at most {limit} are taken; wait until some settle, "
+            "or use another lane"
+        )
+
+
 class OperatorSuspended(Conflict):
     code = "operator_suspended"
 
@@ -210,6 +257,33 @@ class NodeBusy(Conflict):
     def __init__(self, *, node: str, order_id: str, expires: int) -> None:
         super().__init__(
             f"{node} holds the job {order_id} of another workload until {expires}; deliver it or let the lease lapse"
+        )
+
+
+class CanaryOff(Conflict):
+    code = "canary_off"
+
+    def __init__(self) -> None:
+        super().__init__("this backend orders no canary jobs; an ordinary job that is paid shows the same thing")
+
+
+class CanaryBudgetSpent(Conflict):
+    code = "canary_budget_spent"
+
+    def __init__(self, *, spent: int, price: int, budget: int) -> None:
+        super().__init__(
+            f"{spent} units went to canary jobs in the last day, {price} more would exceed the {budget} of a day; "
+            "ask again tomorrow, or serve an ordinary job meanwhile"
+        )
+
+
+class CanaryUnfunded(Conflict):
+    code = "canary_unfunded"
+
+    def __init__(self, *, lane: str, why: str) -> None:
+        super().__init__(
+            f"the lane of {lane}, which pays canary jobs, cannot pay one: {why}; tell the backend's operator, "
+            "and serve an ordinary job meanwhile"
         )
 
 
@@ -244,6 +318,16 @@ class ContradictingVerdict(Conflict):
 
     def __init__(self, *, kept: str, refused: str) -> None:
         super().__init__(f"this verifier already gave verdict {kept} on this commitment; {refused} is refused")
+
+
+class NotSampled(Conflict):
+    code = "not_sampled"
+
+    def __init__(self, *, epoch_id: int, index: int, digest: str) -> None:
+        super().__init__(
+            f"row {index} of epoch {epoch_id} ({digest}) was not sampled, so no check of it is asked for or paid; "
+            "recompute the sample from the epoch's seed (SPEC section 9) and check the rows that it picks"
+        )
 
 
 class BlobTooLarge(TooLarge):
@@ -323,6 +407,26 @@ class TermNotOffered(Unacceptable):
 
     def __init__(self, *, name: str, value: int, offered: int) -> None:
         super().__init__(f"terms.{name} = {value} is not offered for this workload, only {offered} is")
+
+
+class TooManyUnits(Unacceptable):
+    code = "too_many_units"
+
+    def __init__(self, *, most: int, unit: str, limit: int) -> None:
+        super().__init__(
+            f"the order may take {most} units ({unit}s), the workload is offered up to {limit} a job; "
+            "send fewer or shorter texts, or ask for less"
+        )
+
+
+class OutputTooLong(Unacceptable):
+    code = "output_too_long"
+
+    def __init__(self, *, length: int, limit: int) -> None:
+        super().__init__(
+            f"the output has {length} bytes, more than the {limit} that a contest can show on chain; the workload's "
+            "limits keep an honest engine's outputs below that"
+        )
 
 
 class UnitsRefused(Unacceptable):

@@ -1,4 +1,5 @@
-"""The composition root of `assay worker`: reads the chain, closes, posts and settles epochs, executes cases.
+"""The composition root of `assay worker`: reads the chain, closes, posts and settles epochs, executes cases, answers
+contests.
 
 One loop, no state but the tables: killed anywhere, it goes on where it stopped. A step that fails waits longer each
 time and keeps no other step waiting.
@@ -21,6 +22,7 @@ from backend.chain.indexer import Indexer
 from backend.chain.tx_manager import TxManager
 from backend.chain.tx_port import RpcPort
 from backend.errors import BackendError, Misconfigured
+from backend.services.answers import Answers
 from backend.services.bookkeeping import reconcile
 from backend.services.cases import execute_cases
 from backend.services.closing import ClosingRule, close_epoch
@@ -62,12 +64,30 @@ class WorkerSettings:
     confirmations: int
 
 
+class Troubles:
+    """What is wrong now, by step, so that the same words are said once: a chain that is gone fails every step."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, str] = {}
+
+    def begin(self, step: str, words: str) -> bool:
+        """A step fails with these words; whether to say so: no step failed with them until now."""
+        is_new = words not in self._words.values()
+        self._words[step] = words
+        return is_new
+
+    def end(self, step: str) -> None:
+        """A step ran."""
+        if self._words.pop(step, None) is not None and not self._words:
+            _log.info("every step runs again")
+
+
 class Step:
     """One thing the loop does. Skipped while it backs off, or until its time has come."""
 
-    def __init__(self, name: str, run: Callable[[int], object], *, every_s: float = 0.0) -> None:
-        self._name, self._run, self._every_s = name, run, every_s
-        self._failures, self._next_at, self._said = 0, 0.0, ""
+    def __init__(self, name: str, run: Callable[[int], object], troubles: Troubles, *, every_s: float = 0.0) -> None:
+        self._name, self._run, self._troubles, self._every_s = name, run, troubles, every_s
+        self._failures, self._next_at = 0, 0.0
 
     def __call__(self, now: int, monotonic: float) -> None:
         """Runs if it is time. Logs what is expected to go wrong, once for the same words, and waits longer."""
@@ -78,31 +98,34 @@ class Step:
         except _EXPECTED as error:
             wait = min(TICK_S * 2 ** min(self._failures, 8), _LONGEST_WAIT_S)
             self._failures, self._next_at = self._failures + 1, monotonic + wait
-            level = logging.DEBUG if str(error) == self._said else logging.ERROR
-            _log.log(level, "%s failed, again in %.1f s: %s: %s", self._name, wait, type(error).__name__, error)
-            self._said = str(error)
+            words = f"{type(error).__name__}: {error}"
+            level = logging.ERROR if self._troubles.begin(self._name, words) else logging.DEBUG
+            _log.log(level, "%s failed, again in %.1f s: %s", self._name, wait, words)
         else:
-            self._failures, self._next_at, self._said = 0, monotonic + self._every_s, ""
+            self._failures, self._next_at = 0, monotonic + self._every_s
+            self._troubles.end(self._name)
 
 
 class Worker:
     """The loop over its parts."""
 
     def __init__(self, database: Database, chain: Chain, beacon: Beacon, settings: WorkerSettings) -> None:
-        _check(settings)
+        _check(settings, chain.settler())
         manager = TxManager(database, RpcPort(chain.w3), settings.settler, confirmations=settings.confirmations)
         self.indexer = Indexer(database, chain, confirmations=settings.confirmations)
         blobs, log, treasury = open_blobs(settings.home), log_folder(settings.home), settings.treasury
-        rule = settings.closing
+        rule, answers = settings.closing, Answers(database, chain, blobs, log)
+        troubles = Troubles()
         self._steps = (
-            Step("indexing", lambda _: self._index()),
-            Step("closing", lambda now: close_epoch(database, chain, treasury.address, rule, now)),
-            Step("publishing", lambda _: publish_epochs(database, blobs, log)),
-            Step("posting", lambda now: post_epoch(database, chain, beacon, manager, now)),
-            Step("settling", lambda now: settle_epoch(database, chain, manager, treasury, now)),
-            Step("executing cases", lambda now: execute_cases(database, chain, manager, now)),
-            Step("sending", lambda now: _send(manager, now)),
-            Step("reconciling", lambda _: reconcile(database, chain), every_s=_RECONCILE_EVERY_S),
+            Step("indexing", lambda _: self._index(), troubles),
+            Step("closing", lambda now: close_epoch(database, chain, treasury.address, rule, now), troubles),
+            Step("publishing", lambda _: publish_epochs(database, blobs, log), troubles),
+            Step("posting", lambda now: post_epoch(database, chain, beacon, manager, now), troubles),
+            Step("settling", lambda now: settle_epoch(database, chain, manager, treasury, now), troubles),
+            Step("executing cases", lambda now: execute_cases(database, chain, manager, now), troubles),
+            Step("answering contests", lambda now: answers.step(manager, now), troubles),
+            Step("sending", lambda now: _send(manager, now), troubles),
+            Step("reconciling", lambda _: reconcile(database, chain), troubles, every_s=_RECONCILE_EVERY_S),
         )
 
     @staticmethod
@@ -135,12 +158,11 @@ def _send(manager: TxManager, now: int) -> None:
         _log.error("%s", error)
 
 
-def _check(settings: WorkerSettings) -> None:
+def _check(settings: WorkerSettings, settler: str) -> None:
     deployment, epoch_s = settings.deployment, settings.closing.epoch_s
-    if settings.settler.address != deployment.settler:
+    if settings.settler.address != settler:
         raise Misconfigured(
-            f"the key is {settings.settler.address}'s, the deployment's settler is {deployment.settler}; "
-            "use the settler's keystore"
+            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}; use the settler's keystore"
         )
     if not 0 < epoch_s <= deployment.constants.epoch_max_s:
         raise Misconfigured(f"an epoch of {epoch_s} s is outside 1..{deployment.constants.epoch_max_s}, EPOCH_MAX")

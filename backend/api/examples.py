@@ -6,10 +6,13 @@ from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
 from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Record, Terms, Verdict
 from contracts.protocol.signing import Signer
+from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain, answer_commit, trace_commit
 from contracts.protocol.wire import (
+    ACTION_CANARY,
     ACTION_HEARTBEAT,
     ACTION_LEASE,
+    CanaryRequest,
     Heartbeat,
     LeaseRequest,
     SubmitCommitment,
@@ -35,7 +38,7 @@ _ORDER = Order(
     spend_cap=1_700_000,
     terms=Terms(
         workload_id=_WORKLOAD,
-        input_hash=to_hex(keccak(b"Why is the sky blue?")),
+        input_hash=to_hex(keccak(encode_texts(["Why is the sky blue?"]))),
         params_hash=to_hex(hash_json(_PARAMS)),
         fixed_price=100_000,
         unit_price=100_000,
@@ -67,6 +70,7 @@ def _request(action: str, order_id: bytes) -> tuple[NodeRequest, str]:
 
 
 _LEASE, _LEASE_SIGNATURE = _request(ACTION_LEASE, ZERO32)
+_CANARY, _CANARY_SIGNATURE = _request(ACTION_CANARY, ZERO32)
 _BEAT, _BEAT_SIGNATURE = _request(ACTION_HEARTBEAT, _ORDER_ID)
 
 SUBMIT_ORDER = _shown(
@@ -76,6 +80,10 @@ SUBMIT_ORDER = _shown(
 LEASE_REQUEST = _shown(
     "A node asks for a job of one workload",
     LeaseRequest(request=_LEASE, signature=_LEASE_SIGNATURE, workload_id=_WORKLOAD),
+)
+CANARY_REQUEST = _shown(
+    "A new node asks for its canary job",
+    CanaryRequest(request=_CANARY, signature=_CANARY_SIGNATURE, workload_id=_WORKLOAD),
 )
 HEARTBEAT = _shown("A node still works on its job", Heartbeat(request=_BEAT, signature=_BEAT_SIGNATURE))
 SUBMIT_COMMITMENT = _shown(

@@ -6,8 +6,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from backend.api import problems
-from backend.api.limits import BodyLimit
+from backend.api.limits import RequestLimits
 from backend.api.operators import operators_router
+from backend.api.pages import pages_router
 from backend.api.public import content_router, public_router
 from backend.api.requesters import requesters_router
 from backend.api.services import Services
@@ -24,8 +25,9 @@ def create_http(services: Services) -> FastAPI:
     app = FastAPI(title="Assay", version=VERSION, description=_DESCRIPTION)
     for router in (public_router, content_router, requesters_router, operators_router, verifiers_router):
         app.include_router(router(services))
+    app.include_router(pages_router())
     problems.install(app)
-    app.add_middleware(BodyLimit, blob_limit=services.blobs.max_bytes)
+    app.add_middleware(RequestLimits, blob_limit=services.blobs.max_bytes)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
@@ -38,9 +40,23 @@ def _described(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas["Problem"] = Problem.model_json_schema()
-        content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
         for operation in (op for path in schema["paths"].values() for op in path.values()):
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = {"description": "A problem", "content": content}
+            answers = operation["responses"]
+            if "HTTPValidationError" in str(answers.get("422")):
+                del answers["422"]
+            for status, codes in _common_problems(operation).items():
+                answers.setdefault(status, problems.described(codes))
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _common_problems(operation: dict[str, Any]) -> dict[str, list[str]]:
+    """Codes by status of the problems that follow from the shape of an operation, not from what it does."""
+    found = {"503": ["chain_unavailable", "store_unavailable"]}
+    if "parameters" in operation or "requestBody" in operation:
+        found["422"] = ["invalid_field"]
+    if "requestBody" in operation:
+        found |= {"400": ["malformed_body"], "408": ["body_too_slow"], "413": ["body_too_large"]}
+        if "application/json" in operation["requestBody"]["content"]:
+            found["415"] = ["not_json"]
+    return found

@@ -1,13 +1,26 @@
-"""Bounds on request bodies, counted as they arrive, so that no body fills the memory (A52)."""
+"""Bounds on requests, applied as they arrive, so that no request fills the memory or holds a place for long (A52).
+
+Bodies are read by the event loop, not by a worker's thread, so a client that sends slowly keeps nobody else waiting.
+"""
+
+import asyncio
+import time
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.api.problems import problem
+
 JSON_LIMIT_BYTES = 64 * 1024
 """Far above the largest record of contracts.protocol.wire."""
+TARGET_LIMIT_BYTES = 2048
+"""Path and query; the longest of the agreement has 100."""
+HEADERS_LIMIT_BYTES = 16 * 1024
+BODY_SECONDS = 30.0
+"""How long a body may take to arrive: 35 KB/s for the largest blob."""
 
 
-class BodyLimit:
+class RequestLimits:
     """ASGI middleware: at most `blob_limit` bytes for PUT (blobs), JSON_LIMIT_BYTES for the rest."""
 
     def __init__(self, app: ASGIApp, *, blob_limit: int) -> None:
@@ -17,15 +30,56 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        refusal = _too_long(scope)
+        if refusal is not None:
+            response = problem(*refusal)
+            response.headers["connection"] = "close"
+            await response(scope, receive, send)
+            return
         limit = self._blob_limit if scope["method"] == "PUT" else JSON_LIMIT_BYTES
-        received = 0
+        await self._app(scope, _counted(receive, limit, time.monotonic() + BODY_SECONDS, _announced(scope)), send)
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise HTTPException(413, f"the body has more than {limit} bytes", headers={"connection": "close"})
-            return message
 
-        await self._app(scope, counted, send)
+def _counted(receive: Receive, limit: int, until: float, announced: int) -> Receive:
+    """`receive` that raises when more than `limit` bytes are announced or come, or when the body takes too long."""
+    received, complete = 0, False
+
+    async def counted() -> Message:
+        nonlocal received, complete
+        if complete:
+            return await receive()
+        if announced > limit:
+            raise _refused(413, f"the body has {announced} bytes, at most {limit} are taken; send less")
+        try:
+            message = await asyncio.wait_for(receive(), until - time.monotonic())
+        except TimeoutError as error:
+            why = f"only {received} bytes of the body came in time; send it again, {BODY_SECONDS:.0f} s are given"
+            raise _refused(408, why) from error
+        received += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        if received > limit:
+            raise _refused(413, f"the body has {received} bytes or more, at most {limit} are taken; send less")
+        return message
+
+    return counted
+
+
+def _refused(status: int, why: str) -> HTTPException:
+    return HTTPException(status, why, headers={"connection": "close"})
+
+
+def _announced(scope: Scope) -> int:
+    """The announced length of the body, or 0; the server refuses what is no number and ends the body there."""
+    return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+
+
+def _too_long(scope: Scope) -> tuple[int, str, str] | None:
+    target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    if target > TARGET_LIMIT_BYTES:
+        why = f"the path with its query has {target} bytes, at most {TARGET_LIMIT_BYTES} are read; GET /docs lists all"
+        return 414, "uri_too_long", why
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    if headers > HEADERS_LIMIT_BYTES:
+        why = f"the headers have {headers} bytes, at most {HEADERS_LIMIT_BYTES} are read; send fewer, none is needed"
+        return 431, "headers_too_long", why
+    return None

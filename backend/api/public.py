@@ -1,12 +1,14 @@
 """Routes for anyone: the network, workloads, blobs, operators, epochs, the published log."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from backend.api import problems
 from backend.api.services import Services
+from backend.errors import BlobHashMismatch, BlobTooLarge, UnknownBlob, UnknownEpoch, UnknownWorkload
 from contracts.protocol.records import Bytes32
-from contracts.protocol.wire import EpochView, NetworkInfo, NodeView
+from contracts.protocol.wire import BooksView, EpochView, NetworkInfo, NodeView
 
 _OCTETS = "application/octet-stream"
 _LINES = "application/jsonl"
@@ -15,11 +17,24 @@ _RAW_BODY = {
     "requestBody": {"required": True, "content": {_OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
 }
 _RAW_ANSWER = {"content": {_OCTETS: {}}, "description": "The bytes; their keccak256 is the name"}
+_MANIFEST_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"type": "object"}}}, "description": "Hash the bytes as they are"},
+    **problems.told(UnknownWorkload),
+}
+_BLOB_ANSWERS: dict[int | str, dict[str, Any]] = {200: _RAW_ANSWER, **problems.told(UnknownBlob)}
+_PUT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Known before"},
+    **problems.told(BlobHashMismatch, BlobTooLarge),
+}
+_LOG_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {_LINES: {}}, "description": "Lines of canonical JSON (SPEC section 11)"},
+    **problems.told(UnknownEpoch),
+}
 _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
 
 async def raw_body(request: Request) -> bytes:
-    """The body as it is, within BodyLimit."""
+    """The body as it is, within RequestLimits."""
     return await request.body()
 
 
@@ -32,7 +47,11 @@ def public_router(services: Services) -> APIRouter:
         """Where and on what terms this backend works, with the price sheet."""
         return services.views.network()
 
-    @router.get("/workloads/{workload_id}", responses={200: _RAW_ANSWER}, response_class=Response)
+    @router.get(
+        "/workloads/{workload_id}",
+        responses=_MANIFEST_ANSWERS,
+        response_class=Response,
+    )
     def workload(workload_id: Bytes32) -> Response:
         """The canonical manifest: its keccak256 is the id."""
         return Response(services.views.manifest(workload_id), media_type="application/json", headers=_IMMUTABLE)
@@ -47,6 +66,11 @@ def public_router(services: Services) -> APIRouter:
         """The newest epochs, newest first."""
         return services.views.epochs()
 
+    @router.get("/books")
+    def books() -> BooksView:
+        """All tokens that the contracts hold, as of a block: owed, donated, and unexplained, which is 0."""
+        return services.books.view()
+
     return router
 
 
@@ -54,26 +78,24 @@ def content_router(services: Services) -> APIRouter:
     """PUT and GET blobs, GET the published log."""
     router = APIRouter(prefix="/v1", tags=["public"])
 
-    @router.put("/blobs/{name}", status_code=201, openapi_extra=_RAW_BODY, response_class=Response)
+    @router.put(
+        "/blobs/{name}", status_code=201, responses=_PUT_ANSWERS, openapi_extra=_RAW_BODY, response_class=Response
+    )
     def put_blob(name: Bytes32, body: Annotated[bytes, Depends(raw_body)]) -> Response:
         """Keeps an input or output under its hash: 201, or 200 when it was there."""
         return Response(status_code=201 if services.intake.put_blob(name, body) else 200)
 
-    @router.get("/blobs/{name}", responses={200: _RAW_ANSWER}, response_class=Response)
+    @router.get("/blobs/{name}", responses=_BLOB_ANSWERS, response_class=Response)
     def blob(name: Bytes32) -> Response:
         """An input or output."""
         return _octets(services.blobs.get(name))
 
-    @router.get("/log/blobs/{name}", responses={200: _RAW_ANSWER}, response_class=Response)
+    @router.get("/log/blobs/{name}", responses=_BLOB_ANSWERS, response_class=Response)
     def log_blob(name: Bytes32) -> Response:
         """An input or output of an open order, as part of the published log."""
         return _octets(services.blobs.get(name))
 
-    @router.get(
-        "/log/epochs/{epoch_id}.jsonl",
-        responses={200: {"content": {_LINES: {}}, "description": "Lines of canonical JSON (SPEC section 11)"}},
-        response_class=Response,
-    )
+    @router.get("/log/epochs/{epoch_id}.jsonl", responses=_LOG_ANSWERS, response_class=Response)
     def log_file(epoch_id: _EPOCH) -> Response:
         """The published log of an epoch. It never changes."""
         return Response(services.views.log_file(epoch_id), media_type=_LINES, headers=_IMMUTABLE)

@@ -1,20 +1,51 @@
 """Routes for requesters: orders and lanes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 
-from backend.api import examples
+from backend.api import examples, problems
 from backend.api.services import Services
+from backend.api.strict_json import StrictJsonRoute
+from backend.errors import (
+    BalanceTooLow,
+    BlobMissing,
+    CapTooLow,
+    DeadlineRefused,
+    InputRefused,
+    LaneExpiresFirst,
+    LaneFull,
+    LaneNotOpened,
+    LaneUnderNotice,
+    NotRooted,
+    ParamsHashMismatch,
+    ParamsRefused,
+    PriceTooHigh,
+    PriceTooLow,
+    TermNotOffered,
+    TooManyUnits,
+    UnknownOrder,
+    UnknownWorkload,
+    WrongSigner,
+)
+from contracts.protocol.errors import BadSignature
+from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Address, Bytes32
 from contracts.protocol.wire import LaneView, OrderView, SubmitOrder
+
+_KNOWN: dict[int | str, dict[str, Any]] = {200: {"model": OrderView, "description": "Known before"}}
+_TOLD_ORDERS = problems.told(
+    BadSignature, WrongSigner, UnknownWorkload, BlobMissing, InputRefused, DeadlineRefused, TermNotOffered,
+    ParamsHashMismatch, ParamsRefused, TooManyUnits, PriceTooLow, PriceTooHigh, LaneNotOpened, LaneExpiresFirst,
+    LaneUnderNotice, LaneFull, BalanceTooLow, CapTooLow,
+)  # fmt: skip
 
 
 def requesters_router(services: Services) -> APIRouter:
     """POST and GET orders, GET lanes."""
-    router = APIRouter(prefix="/v1", tags=["requesters"])
+    router = APIRouter(prefix="/v1", tags=["requesters"], route_class=StrictJsonRoute)
 
-    @router.post("/orders", status_code=201, responses={200: {"model": OrderView, "description": "Known before"}})
+    @router.post("/orders", status_code=201, responses=_KNOWN | _TOLD_ORDERS)
     def submit(
         submitted: Annotated[SubmitOrder, Body(openapi_examples=examples.SUBMIT_ORDER)], response: Response
     ) -> OrderView:
@@ -23,10 +54,15 @@ def requesters_router(services: Services) -> APIRouter:
         response.status_code = 201 if is_new else 200
         return services.views.order(order_id)
 
-    @router.get("/orders/{order_id}")
+    @router.get("/orders/{order_id}", responses=problems.told(UnknownOrder))
     def order(order_id: Bytes32) -> OrderView:
         """An order as it stands. The same for every job, checked or not."""
         return services.views.order(order_id)
+
+    @router.get("/orders/{order_id}/receipt", responses=problems.told(UnknownOrder, NotRooted))
+    def receipt(order_id: Bytes32) -> PaymentReceipt:
+        """What proves the payment to anyone with an RPC endpoint: `assay verify`. Complete once the epoch settled."""
+        return services.views.receipt(order_id)
 
     @router.get("/orders")
     def orders(requester: Annotated[Address, Query()]) -> list[OrderView]:

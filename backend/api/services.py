@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from backend.services.books import Books
+from backend.services.canary import Canary
 from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
@@ -18,5 +20,7 @@ class Services:
     intake: Intake
     leasing: Leasing
     delivery: Delivery
+    canary: Canary
     verdicts: Verdicts
     views: Views
+    books: Books

@@ -94,3 +94,14 @@ class LaneNotCovered(DrivingError):
             f"lane ({requester}, {signer}) would have been charged {needed_units} units, its orders prove "
             f"{best_cap_units}; it will be skipped on chain"
         )
+
+
+class ContestsUnanswered(DrivingError):
+    code = "contests_unanswered"
+
+    def __init__(self, why: dict[tuple[int, int], str]) -> None:
+        told = "; ".join(f"row {index} of epoch {epoch_id}: {words}" for (epoch_id, index), words in why.items())
+        super().__init__(
+            f"contests without an answer: {told}; unless what is missing comes back in time, e.g. from a copy of the "
+            "log, the charges are refunded from the settler's bond"
+        )

@@ -1,6 +1,9 @@
 """What the epoch's services ask the chain before they act. The coordinator's questions are in views.py."""
 
+from dataclasses import dataclass
 from enum import IntEnum
+
+from eth_utils.address import to_checksum_address
 
 from backend.domain.epochs import Bond
 from contracts.onchain.chain import Chain
@@ -14,6 +17,29 @@ class Ruling(IntEnum):
     DISMISSED = 1
     NODE_UPHELD = 2
     NODE_GUILTY = 3
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A contract's tokens at a block, base units: those that it holds, and those that it says it owes."""
+
+    contract: str
+    address: str
+    held_wei: int
+    own_wei: int
+
+
+def holdings(chain: Chain, block_number: int) -> list[Holding]:
+    """What each contract of ours held at a block."""
+    found = []
+    holders = {"JobEscrow": chain.escrow, "StakeManager": chain.stakes, "Contests": chain.contests}
+    for name, contract in holders.items():
+        balance = chain.token.functions.balanceOf(to_checksum_address(contract.address))
+        with explain():
+            held_wei = int(balance.call(block_identifier=block_number))
+            own_wei = int(contract.functions.held().call(block_identifier=block_number))
+        found.append(Holding(name, contract.address.lower(), held_wei, own_wei))
+    return found
 
 
 def settler_bond(chain: Chain) -> Bond:

@@ -92,7 +92,7 @@ class Indexer:
                 if row.name == "EpochSettled":
                     session.add(_settlement_row(session, row, settled[from_hex(row.tx_hash)]))
             session.flush()
-            bookkeeping.post(session, rows, self._chain.deployment.constants.fee_bps)
+            bookkeeping.post(session, rows, self._chain.deployment.constants)
             _prune(session, last)
         for row in rows:
             _log.info("block %d: %s.%s %s", row.block_number, row.contract, row.name, _short(row))

@@ -41,15 +41,17 @@ class TxManager:
 
     def ensure(self, key: str, to: str, data: bytes, gas: int, *, now: int) -> bool:
         """Makes durable that this call has to happen; `step` sends it. False when `key` was there before: one
-        intent a key, whatever is asked for the second time.
+        intent a key, whatever is asked for the second time. What a signer before this one (the settler that was
+        rotated away) left open is taken over.
         """
         mined = self._port.nonce(self.address)
         with self._database.begin() as session:
-            if session.get(TxIntentRow, key) is not None:
+            row = session.get(TxIntentRow, key)
+            if row is not None and (row.sender == self.address or session.get(TxReceiptRow, key) is not None):
                 return False
             nonce = max(mined, self._next_nonce(session))
-            row = TxIntentRow(key=key, sender=self.address, nonce=nonce, to=to, data=data, gas=gas, created_at=now)
-            session.add(row)
+            new = TxIntentRow(key=key, sender=self.address, nonce=nonce, to=to, data=data, gas=gas, created_at=now)
+            session.merge(new)
         _log.info("transaction %s: intended with nonce %d, gas limit %d", key, nonce, gas)
         return True
 
@@ -91,7 +93,7 @@ class TxManager:
         attempts = [
             Attempt(row.tx_hash, row.raw, Fees(row.max_fee_wei, row.tip_wei), row.sent_at)
             for row in rows
-            if row.nonce == intent.nonce
+            if (row.sender, row.nonce) == (intent.sender, intent.nonce)
         ]
         sight = Sight(intent.nonce, attempts, None, False, mined_nonce, confirmed_nonce, confirmed_block)
         if mined_nonce > intent.nonce:
@@ -137,7 +139,7 @@ class TxManager:
         }
         raw = bytes(Account.sign_transaction(fields, self._signer.private_key()).raw_transaction)
         row = TxAttemptRow(
-            tx_hash=to_hex(keccak(raw)), key=intent.key, nonce=intent.nonce, raw=raw,
+            tx_hash=to_hex(keccak(raw)), key=intent.key, sender=self.address, nonce=intent.nonce, raw=raw,
             max_fee_wei=fees.max_fee_wei, tip_wei=fees.tip_wei, sent_at=now,
         )  # fmt: skip
         with self._database.begin() as session:

@@ -12,11 +12,12 @@ from typing import Any, Protocol, TypeVar, cast
 from eth_utils.address import to_checksum_address
 from web3.contract.contract import ContractFunction
 
+from backend.chain.escrow_reads import Holding, holdings
 from backend.domain.lanes import Lane
 from backend.domain.outcomes import NODE_GUILTY
 from contracts.onchain.chain import Chain
 from contracts.onchain.reverts import explain
-from contracts.protocol.hashing import from_hex
+from contracts.protocol.hashing import from_hex, keccak
 
 T = TypeVar("T")
 
@@ -29,6 +30,14 @@ class OperatorAccount:
     locked: int = 0
     earned: int = 0
     claimed: int = 0
+
+
+@dataclass(frozen=True)
+class Token:
+    """How the token counts and is called."""
+
+    decimals: int = 18
+    symbol: str = ""
 
 
 class ChainView(Protocol):
@@ -52,6 +61,18 @@ class ChainView(Protocol):
 
     def is_guilty(self, case_id: str) -> bool:
         """Whether the court's ruling on a case is known and against the node."""
+        ...
+
+    def block_hash(self, number: int) -> bytes:
+        """The hash of a block, 32 bytes."""
+        ...
+
+    def holdings(self, block_number: int) -> list[Holding]:
+        """What each contract held at a block, and what it says it owes."""
+        ...
+
+    def token(self) -> Token:
+        """The deployment's token."""
         ...
 
 
@@ -105,6 +126,16 @@ class OnChainView:
         function = self._chain.court.functions.ruling(from_hex(case_id))
         return self._kept.get(("ruling", case_id), lambda: int(_call(function)) == NODE_GUILTY)
 
+    def block_hash(self, number: int) -> bytes:
+        return self._chain.block(number).hash
+
+    def holdings(self, block_number: int) -> list[Holding]:
+        return holdings(self._chain, block_number)
+
+    def token(self) -> Token:
+        functions = self._chain.token.functions
+        return self._kept.get("token", lambda: Token(int(_call(functions.decimals())), str(_call(functions.symbol()))))
+
 
 @dataclass
 class FakeChainView:
@@ -115,6 +146,7 @@ class FakeChainView:
     operators: dict[int, OperatorAccount] = field(default_factory=dict)
     verifiers: dict[str, int] = field(default_factory=dict)
     guilty_cases: set[str] = field(default_factory=set)
+    held: list[Holding] = field(default_factory=list)
 
     def lane(self, requester: str, signer: str) -> Lane:
         return self.lanes.get((requester, signer), Lane())
@@ -130,6 +162,15 @@ class FakeChainView:
 
     def is_guilty(self, case_id: str) -> bool:
         return case_id in self.guilty_cases
+
+    def block_hash(self, number: int) -> bytes:
+        return keccak(number.to_bytes(32, "big"))
+
+    def holdings(self, block_number: int) -> list[Holding]:
+        return self.held
+
+    def token(self) -> Token:
+        return Token()
 
 
 class _Kept:

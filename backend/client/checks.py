@@ -5,6 +5,7 @@ from contracts.onchain.chain import Chain
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.merkle import Row, merkle_verify
 from contracts.protocol.pricing import amount_units
+from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Commitment
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import Domain
@@ -14,10 +15,12 @@ from contracts.protocol.wire import NetworkInfo, OrderView
 def check_network(network: NetworkInfo, chain: Chain) -> None:
     """The backend works on the deployment that the requester chose."""
     deployment = chain.deployment
-    for name in ("chain_id", "escrow", "stake_manager", "court", "token", "settler", "treasury", "constants"):
+    for name in ("chain_id", "escrow", "stake_manager", "court", "contests", "token", "treasury", "constants"):
         said, found = getattr(network, name), getattr(deployment, name)
         if said != found:
             raise Untrue(name, said=said, found=found)
+    if network.settler != (settler := chain.settler()):
+        raise Untrue("settler", said=network.settler, found=settler)
 
 
 def check_order(view: OrderView, domain: Domain) -> None:
@@ -60,3 +63,19 @@ def check_receipt(view: OrderView, domain: Domain, chain: Chain) -> None:
     siblings = [from_hex(sibling) for sibling in receipt.siblings]
     if not merkle_verify(row.leaf(), receipt.index, count, siblings, bytes(root)):
         raise Untrue("receipt", said=f"row {receipt.index} of epoch {receipt.epoch_id}", found="not under its root")
+
+
+def check_same(view: OrderView, receipt: PaymentReceipt) -> None:
+    """The receipt is of the order as it was shown."""
+    leaf, shown = receipt.leaf, view.receipt
+    pairs: dict[str, tuple[object, object]] = {
+        "order": (receipt.order, view.order),
+        "order's signature": (receipt.order_signature, view.signature),
+        "commitment": (receipt.commitment, view.commitment),
+        "commitment's signature": (receipt.commitment_signature, view.commitment_signature),
+        "charge": ((leaf.epoch_id, leaf.index, leaf.amount_units, leaf.siblings),
+                   shown and (shown.epoch_id, shown.index, shown.amount_units, shown.siblings)),
+    }  # fmt: skip
+    for name, (said, found) in pairs.items():
+        if said != found:
+            raise Untrue(f"receipt's {name}", said=said, found=found)

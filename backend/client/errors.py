@@ -7,7 +7,16 @@ ClientError
 ├── NotDelivered          the order has no output
 ├── Untrue                what the backend said does not check out
 ├── WaitedTooLong         the order is not there yet
-└── BadAmount             an amount that is no whole number of units
+├── BadAmount             an amount that is no whole number of units
+├── BadInput              nothing to order, or an order that cannot be told
+├── TooLittle             a wallet or lane holds less than is moved
+├── NotWithdrawable       a lane without a ripe notice
+├── LogUnavailable        no copy of a part of the published log
+├── NotContestable        a charge that cannot be contested, or a contest without the step that is asked for
+├── OutputHidden          an answer whose output does not stand in its transaction as it should
+├── NoSession             no session of that name
+├── GrantSpent            a grant that was brought before, or before its turn
+└── NotConfigured         a command was not told where something is
 """
 
 
@@ -63,3 +72,72 @@ class BadAmount(ClientError):
 
     def __init__(self, *, text: str, why: str) -> None:
         super().__init__(f"{text!r} {why}")
+
+
+class BadInput(ClientError):
+    code = "bad_input"
+
+
+class TooLittle(ClientError):
+    code = "too_little"
+
+    def __init__(self, *, what: str, has: str, asked: str) -> None:
+        super().__init__(f"{what} holds {has}, not {asked}; give less, or `all` of a lane")
+
+
+class NotWithdrawable(ClientError):
+    code = "not_withdrawable"
+
+
+class LogUnavailable(ClientError):
+    code = "log_unavailable"
+
+    def __init__(self, *, what: str, source: str, why: str) -> None:
+        super().__init__(
+            f"{what} is not in the log at {source}: {why}; give another copy with --log, or contest the row itself: "
+            "`assay contests open EPOCH ROW` needs the chain alone"
+        )
+
+
+class NotContestable(ClientError):
+    code = "not_contestable"
+
+
+class OutputHidden(ClientError):
+    code = "output_hidden"
+
+    def __init__(self, *, tx_hash: str) -> None:
+        super().__init__(
+            f"transaction {tx_hash} answered the contest through another contract; the output is in its trace "
+            "(debug_traceTransaction)"
+        )
+
+
+class NoSession(ClientError):
+    code = "no_session"
+
+    def __init__(self, *, name: str, folder: object, known: list[str]) -> None:
+        super().__init__(
+            f"there is no session {name!r} in {folder}; there are: {', '.join(known) or 'none'}; "
+            "`assay wallet session new` makes one"
+        )
+
+
+class GrantSpent(ClientError):
+    code = "grant_spent"
+
+    def __init__(self, *, nonce: int, next_nonce: int) -> None:
+        why = "it was brought before" if nonce < next_nonce else "an earlier grant of this wallet comes first"
+        super().__init__(
+            f"the grant has nonce {nonce}, the wallet's next is {next_nonce}: {why}; sign another, or bring that one"
+        )
+
+
+class NotConfigured(ClientError):
+    code = "not_configured"
+
+    def __init__(self, *, option: str, variable: str, what: str) -> None:
+        super().__init__(
+            f"{what} is not known: give {option} or set {variable}; or call the command in the folder where "
+            "`assay up` runs a network"
+        )

@@ -6,6 +6,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from backend.client.errors import BackendUnavailable, Refused
+from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Record
 from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Problem, SubmitOrder
 
@@ -45,6 +46,9 @@ class BackendHttp:
 
     def order(self, order_id: str) -> OrderView:
         return self._record(OrderView, self._send("GET", f"/v1/orders/{order_id}"))
+
+    def receipt(self, order_id: str) -> PaymentReceipt:
+        return self._record(PaymentReceipt, self._send("GET", f"/v1/orders/{order_id}/receipt"))
 
     def orders(self, requester: str) -> list[OrderView]:
         response = self._send("GET", f"/v1/orders?requester={requester}")

@@ -3,47 +3,57 @@
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from eth_utils.address import to_checksum_address
-from pydantic import ValidationError
+from pydantic_core import from_json
 
 from backend.client import checks
 from backend.client.errors import NotOffered, Refused, Untrue, WaitedTooLong
 from backend.client.http import BackendHttp
 from contracts.onchain.chain import Chain
 from contracts.onchain.reverts import explain
-from contracts.protocol.canonical import hash_json
+from contracts.protocol.canonical import canonical_json, hash_json
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.pricing import spend_cap_units
-from contracts.protocol.records import Order, Record, Terms
+from contracts.protocol.receipt import PaymentReceipt
+from contracts.protocol.records import Order, Terms
 from contracts.protocol.signing import Signer
+from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain
 from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Params, PriceSheetEntry, SubmitOrder
 
 _DELIVERED = ("delivered", "rooted", "paid", "void", "skipped", "expired")
 _SETTLED = ("paid", "void", "skipped", "expired")
-_CAP_TRIES = 5
-"""How often an order is signed anew when another client of the lane was faster."""
+_TRIES, _TRIED_AGAIN = 5, ("cap_too_low", "blob_missing")
+"""How often an order is signed anew when another client of the lane was faster, or the input had to make room."""
+_DEFAULT_NEW_TOKENS = 64
 _TTL_PART = (9, 10)
 """Part of the longest allowed deadline that is used, so that clocks may differ a little."""
 
 
-class _Output(Record):
-    """The canonical form of a generation's output."""
-
-    finish_reason: str
-    text: str
-    token_ids: list[int]
-
-
 @dataclass(frozen=True)
 class Answer:
-    """A checked output. `raw` hashes to the commitment's output hash."""
+    """A checked output. `raw` hashes to the commitment's output hash.
 
-    text: str
-    finish_reason: str
+    `items`: what the workload's kind puts out for each text, in their order: an object with `text` and
+    `finish_reason` for a generation, a list of integers for an embedding.
+    """
+
+    items: list[Any]
     raw: bytes
+
+    @property
+    def texts(self) -> list[str]:
+        """Each item for people: its text where it has one, else its JSON."""
+        return [str(item["text"]) if _has_text(item) else canonical_json(item).decode() for item in self.items]
+
+    @property
+    def text(self) -> str:
+        """All items for people, an empty line between them."""
+        return "\n\n".join(self.texts)
 
 
 class AssayClient:
@@ -81,30 +91,39 @@ class AssayClient:
         return Domain(network.chain_id, network.escrow)
 
     def quote(self, workload: str | None = None) -> PriceSheetEntry:
-        """What is asked for a workload, by id or by model; by neither when only one is offered."""
+        """What is asked for a workload, by id, model or kind; by none of them when only one is offered."""
         sheet = self.network().price_sheet
-        found = [entry for entry in sheet if workload in (None, entry.workload_id, entry.model)]
+        found = [entry for entry in sheet if workload in (None, entry.workload_id, entry.model, entry.kind)]
         if len(found) != 1:
             raise NotOffered(workload=workload or "", offered=[f"{e.model} = {e.workload_id}" for e in sheet])
         return found[0]
 
-    def submit(self, prompt: str, workload: str | None = None, max_new_tokens: int = 64) -> OrderView:
-        """Puts the prompt, signs an order at the prices asked now, and returns it accepted.
+    def submit(
+        self,
+        prompt: str | list[str],
+        workload: str | None = None,
+        max_new_tokens: int | None = None,
+        params: Params | None = None,
+    ) -> OrderView:
+        """Puts the prompt, or a batch of them, signs one order at the prices asked now, and returns it accepted.
 
         The cap is signed for what the lane was charged, what is open, and this order's maximum: never more.
+        `params` are all of the workload's parameters; if not given, `max_new_tokens` where the workload has it
+        (64, or the most that it allows). Raises BadTexts for an input that the workload does not take.
         """
         entry = self.quote(workload)
-        manifest = self._backend.manifest(entry.workload_id)
-        if to_hex(keccak(manifest)) != entry.workload_id:
-            raise Untrue("manifest of " + entry.workload_id, said=entry.workload_id, found=to_hex(keccak(manifest)))
-        data, params = prompt.encode(), {"max_new_tokens": max_new_tokens}
-        terms = self._terms(entry, data, params)
-        self._backend.put_blob(terms.input_hash, data)
-        for left in reversed(range(_CAP_TRIES)):
+        manifest = self._manifest(entry.workload_id)
+        data = encode_texts([prompt] if isinstance(prompt, str) else prompt)
+        texts = manifest.input.read(data)
+        if params is None:
+            params = _default_params(manifest, max_new_tokens)
+        terms = self._terms(entry, data, params, _most_units(manifest, texts, params))
+        for left in reversed(range(_TRIES)):
+            self._backend.put_blob(terms.input_hash, data)
             try:
                 return self._checked(self._backend.submit(self._signed(terms, params)))
             except Refused as refused:
-                if refused.code != "cap_too_low" or left == 0:
+                if refused.code not in _TRIED_AGAIN or left == 0:
                     raise
         raise AssertionError("the loop returns or raises")
 
@@ -142,11 +161,7 @@ class AssayClient:
         raw = self._backend.blob(commitment.output_hash)
         if to_hex(keccak(raw)) != commitment.output_hash:
             raise Untrue("output", said=commitment.output_hash, found=to_hex(keccak(raw)))
-        try:
-            content = _Output.model_validate_json(raw)
-        except ValidationError as error:
-            raise Untrue("output", said="a generation's answer", found=f"{raw[:60]!r}") from error
-        return Answer(text=content.text, finish_reason=content.finish_reason, raw=raw)
+        return read_answer(raw)
 
     def verify_price(self, view: OrderView) -> int:
         """What the order costs, units: recomputed from signed terms and units, and found under the chain's root.
@@ -158,6 +173,16 @@ class AssayClient:
             checks.check_receipt(view, self.domain, self._chain)
         assert view.amount_units is not None, "check_commitment compared it"
         return view.amount_units
+
+    def receipt(self, order_id: str) -> PaymentReceipt:
+        """The receipt of an order, once it stands under a root: of this very order, and found under the chain's root.
+
+        It proves the payment without this backend (`assay verify`). Raises Refused (`not_rooted`), Untrue.
+        """
+        view, receipt = self.order(order_id), self._backend.receipt(order_id)
+        checks.check_same(view, receipt)
+        self.verify_price(view)
+        return receipt
 
     def close(self) -> None:
         """Ends the connections; leaving a `with` block does it too."""
@@ -173,7 +198,13 @@ class AssayClient:
         checks.check_order(view, self.domain)
         return view
 
-    def _terms(self, entry: PriceSheetEntry, data: bytes, params: Params) -> Terms:
+    def _manifest(self, workload_id: str) -> Manifest:
+        raw = self._backend.manifest(workload_id)
+        if to_hex(keccak(raw)) != workload_id:
+            raise Untrue("manifest of " + workload_id, said=workload_id, found=to_hex(keccak(raw)))
+        return Manifest.model_validate_json(raw)
+
+    def _terms(self, entry: PriceSheetEntry, data: bytes, params: Params, most_units: int) -> Terms:
         assert self._network is not None, "quote reads the network"
         ttl_s = self._network.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
         return Terms(
@@ -182,7 +213,7 @@ class AssayClient:
             params_hash=to_hex(hash_json(params)),
             fixed_price=entry.fixed_price,
             unit_price=entry.unit_price,
-            max_price=entry.fixed_price + params["max_new_tokens"] * entry.unit_price,
+            max_price=entry.fixed_price + most_units * entry.unit_price,
             deadline=int(time.time()) + ttl_s,
             salt=secrets.randbits(64),
         )
@@ -193,3 +224,32 @@ class AssayClient:
         order = Order(requester=self.requester, spend_cap=cap, terms=terms)
         signature = self._signer.sign(self.domain.order_id(order))
         return SubmitOrder(order=order, signer=self._signer.address, signature=signature, params=params)
+
+
+def _default_params(manifest: Manifest, max_new_tokens: int | None) -> Params:
+    allowed = manifest.params.get(MAX_NEW_TOKENS)
+    if allowed is None:
+        return {}
+    return {MAX_NEW_TOKENS: min(_DEFAULT_NEW_TOKENS, allowed.maximum) if max_new_tokens is None else max_new_tokens}
+
+
+def _most_units(manifest: Manifest, texts: list[str], params: Params) -> int:
+    """What the maximum price must cover; 0 where parameters are missing, which the backend refuses by name."""
+    if set(params) != set(manifest.params):
+        return 0
+    return manifest.most_units(texts, params)
+
+
+def _has_text(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("text"), str)
+
+
+def read_answer(raw: bytes) -> Answer:
+    """An output as its items. Raises Untrue for what is no canonical JSON array."""
+    try:
+        value = from_json(raw)  # not `json`, whose recursion over nested input can end the process
+        if isinstance(value, list) and canonical_json(value) == raw:
+            return Answer(items=value, raw=raw)
+    except ValueError:
+        pass
+    raise Untrue("output", said="a canonical JSON array, one item a text", found=f"{raw[:60]!r}")

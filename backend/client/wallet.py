@@ -1,29 +1,20 @@
-"""A requester's money: into a lane, and out of it after notice. Every call is the requester's own transaction."""
+"""A requester's money: into a lane, and out of it after notice.
 
-import time
+Every call is the requester's own transaction; what it only signs, anybody may bring (authorizations.py).
+"""
+
 from dataclasses import dataclass
 
-from eth_account import Account
 from eth_utils.address import to_checksum_address
 from web3.exceptions import BadFunctionCallOutput
 
 from backend.client.amounts import TokenScale
+from backend.client.authorizations import SignedDeposit, SignedGrant, parts, sign_deposit, sign_grant, sign_permit
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import Reverted
 from contracts.onchain.reverts import explain
 from contracts.onchain.sender import Sender
 from contracts.protocol.signing import Signer
-
-_PERMIT_LIFE_S = 3600
-_PERMIT_TYPE = {
-    "Permit": [
-        {"name": "owner", "type": "address"},
-        {"name": "spender", "type": "address"},
-        {"name": "value", "type": "uint256"},
-        {"name": "nonce", "type": "uint256"},
-        {"name": "deadline", "type": "uint256"},
-    ]
-}
 
 
 @dataclass(frozen=True)
@@ -40,6 +31,42 @@ class LaneState:
     withdrawable_until: int | None
 
 
+@dataclass(frozen=True)
+class Holdings:
+    """What a wallet holds outside its lanes: whole units of the token, and wei of ether for gas."""
+
+    units: int
+    ether_wei: int
+
+
+def scale_of(chain: Chain) -> TokenScale:
+    """How a deployment's token counts."""
+    token = chain.token.functions
+    with explain():
+        decimals, symbol = token.decimals().call(), token.symbol().call()
+    return TokenScale(decimals, chain.deployment.constants.unit_wei, symbol)
+
+
+def lane_of(chain: Chain, requester: str, signer: str) -> LaneState:
+    """A lane as it stands."""
+    names = (to_checksum_address(requester), to_checksum_address(signer))
+    with explain():
+        found = chain.escrow.functions.lanes(*names).call()
+    balance, charged, cap_proven, notice_at, expiry = found
+    constants = chain.deployment.constants
+    ripe = notice_at + constants.notice_s if notice_at else None
+    return LaneState(
+        requester=requester.lower(),
+        signer=signer.lower(),
+        balance=balance,
+        charged=charged,
+        cap_proven=cap_proven,
+        expiry=expiry,
+        withdrawable_from=ripe,
+        withdrawable_until=None if ripe is None else ripe + constants.notice_life_s,
+    )
+
+
 class Wallet:
     """The requester's key on a chain. `signer` is the wallet itself, also of its own lane."""
 
@@ -51,29 +78,18 @@ class Wallet:
 
     def scale(self) -> TokenScale:
         """How the deployment's token counts."""
-        token = self._chain.token.functions
+        return scale_of(self._chain)
+
+    def holdings(self) -> Holdings:
+        """What the wallet holds beside its lanes."""
         with explain():
-            decimals, symbol = token.decimals().call(), token.symbol().call()
-        return TokenScale(decimals, self._chain.deployment.constants.unit_wei, symbol)
+            ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
+            tokens_wei = self._chain.balance_wei(self.address)
+        return Holdings(tokens_wei // self._chain.deployment.constants.unit_wei, ether_wei)
 
     def lane(self, lane_signer: str | None = None) -> LaneState:
         """A lane of this requester, its own by default."""
-        signer = (lane_signer or self.address).lower()
-        with explain():
-            found = self._escrow.lanes(self._sender.address, to_checksum_address(signer)).call()
-        balance, charged, cap_proven, notice_at, expiry = found
-        constants = self._chain.deployment.constants
-        ripe = notice_at + constants.notice_s if notice_at else None
-        return LaneState(
-            requester=self.address,
-            signer=signer,
-            balance=balance,
-            charged=charged,
-            cap_proven=cap_proven,
-            expiry=expiry,
-            withdrawable_from=ripe,
-            withdrawable_until=None if ripe is None else ripe + constants.notice_life_s,
-        )
+        return lane_of(self._chain, self.address, lane_signer or self.address)
 
     def lanes(self) -> list[LaneState]:
         """The own lane, and every session lane that this requester opened."""
@@ -93,15 +109,21 @@ class Wallet:
         """Moves tokens into a lane, in one transaction where the token knows permits (EIP-2612)."""
         signer = to_checksum_address(lane_signer or self.address)
         try:
-            with explain():
-                nonce = self._chain.token.functions.nonces(self._sender.address).call()
+            permit = sign_permit(self._chain, self._key, units)
         except (Reverted, BadFunctionCallOutput):  # an older token: two transactions
             self._sender.call(self._chain.token.functions.approve(self._chain.escrow.address, self._wei(units)))
             self._sender.call(self._escrow.deposit(self._sender.address, signer, units))
             return
-        deadline = int(time.time()) + _PERMIT_LIFE_S
-        v, r, s = self._permit(self._wei(units), nonce, deadline)
-        self._sender.call(self._escrow.depositWithPermit(self._sender.address, signer, units, deadline, v, r, s))
+        lane, signed = (self._sender.address, signer, units), parts(permit.signature)
+        self._sender.call(self._escrow.depositWithPermit(*lane, permit.deadline, *signed))
+
+    def grant_lane(self, lane_signer: str, units: int, expiry: int) -> SignedGrant:
+        """Signs a lane for a session key until a time, with `units` in it. `bring_grant` opens it, by whomever."""
+        return sign_grant(self._chain, self._key, lane_signer, units, expiry)
+
+    def deposit_with_authorization(self, units: int, lane_signer: str | None = None) -> SignedDeposit:
+        """Signs a deposit into a lane of this wallet (EIP-3009). `bring_deposit` makes it, by whomever."""
+        return sign_deposit(self._chain, self._key, units, self.address, lane_signer or self.address)
 
     def give_notice(self, lane_signer: str | None = None) -> LaneState:
         """Starts the wait for a withdrawal. Orders of the lane are refused from now on, until it lapses."""
@@ -119,21 +141,3 @@ class Wallet:
 
     def _wei(self, units: int) -> int:
         return units * self._chain.deployment.constants.unit_wei
-
-    def _permit(self, value_wei: int, nonce: int, deadline: int) -> tuple[int, bytes, bytes]:
-        """An EIP-2612 permit for the escrow, in the domain that the token names (EIP-5267)."""
-        with explain():
-            _, name, version, chain_id, contract, _, _ = self._chain.token.functions.eip712Domain().call()
-        signed = Account.sign_typed_data(
-            self._key.private_key(),
-            domain_data={"name": name, "version": version, "chainId": chain_id, "verifyingContract": contract},
-            message_types=_PERMIT_TYPE,
-            message_data={
-                "owner": self._sender.address,
-                "spender": self._chain.escrow.address,
-                "value": value_wei,
-                "nonce": nonce,
-                "deadline": deadline,
-            },
-        )
-        return signed.v, signed.r.to_bytes(32, "big"), signed.s.to_bytes(32, "big")

@@ -7,10 +7,13 @@ The two sums that hold after every acceptance, whatever completes and in whateve
 
 from dataclasses import dataclass
 
-from backend.errors import BalanceTooLow, CapTooLow, LaneExpiresFirst, LaneNotOpened, LaneUnderNotice
+from backend.errors import BalanceTooLow, CapTooLow, LaneExpiresFirst, LaneFull, LaneNotOpened, LaneUnderNotice
 from contracts.protocol.constants import Constants
 from contracts.protocol.pricing import spend_cap_units
 from contracts.protocol.records import Order
+
+MAX_OPEN_ORDERS = 1000
+"""Open orders of one lane: each is looked at whenever the next is accepted."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,10 @@ def notice_ends(lane: Lane, constants: Constants) -> int:
     return lane.notice_at + constants.notice_s + constants.notice_life_s
 
 
-def check_lane(order: Order, signer: str, lane: Lane, *, open_max: int, now_s: int, constants: Constants) -> None:
-    """Raises the Conflict that keeps this order out of its lane. `open_max`: the maxima of its open orders."""
+def check_lane(
+    order: Order, signer: str, lane: Lane, *, open_orders: int, open_max: int, now_s: int, constants: Constants
+) -> None:
+    """Raises the Conflict that keeps this order out of its lane. `open_max`: the maxima of its open orders together."""
     max_price = order.terms.max_price
     if signer != order.requester:
         if lane.expiry == 0:
@@ -44,6 +49,8 @@ def check_lane(order: Order, signer: str, lane: Lane, *, open_max: int, now_s: i
             raise LaneExpiresFirst(expiry=lane.expiry, deadline=order.terms.deadline)
     if is_under_notice(lane, now_s, constants):
         raise LaneUnderNotice(notice_at=lane.notice_at, until=notice_ends(lane, constants))
+    if open_orders >= MAX_OPEN_ORDERS:
+        raise LaneFull(open_orders=open_orders, limit=MAX_OPEN_ORDERS)
     if open_max + max_price > lane.balance:
         raise BalanceTooLow(balance=lane.balance, open_max=open_max, max_price=max_price)
     if order.spend_cap < spend_cap_units(lane.charged, open_max, max_price):

@@ -1,8 +1,9 @@
 """Double entry: what each event of the contracts does to the accounts. Pure; nothing but confirmed events comes in.
 
-Accounts hold what is owed to them, in units: `lane:<requester>:<signer>`, `operator:<id>`, `fees`, `bond` and
-`stake:<id>`. `outside` and `sink` are where tokens come from and go to; `slashed` is what a slash passes through
-within one transaction. Every posting sums to zero, so the contracts' money is minus (`outside` + `sink`) at any time.
+Accounts hold what is owed to them, in units: `lane:<requester>:<signer>`, `operator:<id>`, `fees`, `bond`,
+`stake:<id>` and `contest:<epoch>:<index>` (a contester's bond). `outside` and `sink` are where tokens come from and go
+to, also when one contract pays another; `slashed` is what a slash passes through within one transaction. Every posting
+sums to zero, so the contracts' money is minus (`outside` + `sink`) at any time.
 """
 
 from collections import defaultdict
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.protocol.constants import Constants
 from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import fee_units
 
@@ -53,17 +55,22 @@ def stake_account(operator_id: int) -> str:
     return f"stake:{operator_id}"
 
 
-def posting(name: str, args: Mapping[str, Any], settled: SettledRows | None, fee_bps: int) -> list[Entry]:
+def contest_account(epoch_id: int, index: int) -> str:
+    """What the contester of a leaf staked on it, while the contest runs."""
+    return f"contest:{epoch_id}:{index}"
+
+
+def posting(name: str, args: Mapping[str, Any], settled: SettledRows | None, constants: Constants) -> list[Entry]:
     """The entries of one event; none for an event that moves no money. `settled`: for EpochSettled, its rows.
 
     Entries that are zero are left out; those that remain sum to zero.
     """
     if name == "EpochSettled":
         assert settled is not None, "an EpochSettled without its rows"
-        entries = _settlement(settled, fee_bps)
+        entries = _settlement(settled, constants.fee_bps)
     else:
         rule = _RULES.get(name)
-        entries = rule(args) if rule else []
+        entries = rule(args, constants) if rule else []
     assert sum(entry.amount for entry in entries) == 0, f"posting of {name} does not sum to zero: {entries}"
     return [entry for entry in entries if entry.amount]
 
@@ -84,6 +91,11 @@ def escrow_owes(accounts: Mapping[str, int]) -> int:
 def stakes_owed(accounts: Mapping[str, int]) -> int:
     """Units that StakeManager owes: stake, unbonding included."""
     return sum(amount for name, amount in accounts.items() if name.startswith("stake:"))
+
+
+def contests_owe(accounts: Mapping[str, int]) -> int:
+    """Units that Contests owes: the bonds of contests that have not ended."""
+    return sum(amount for name, amount in accounts.items() if name.startswith("contest:"))
 
 
 def _settlement(settled: SettledRows, fee_bps: int) -> list[Entry]:
@@ -121,17 +133,30 @@ def _slashed(a: Mapping[str, Any]) -> list[Entry]:
     return [Entry(stake_account(a["id"]), -a["units"]), Entry(SLASHED, passed_on), Entry(SINK, a["sunkUnits"])]
 
 
-_RULES: dict[str, Callable[[Mapping[str, Any]], list[Entry]]] = {
-    "Deposited": lambda a: _move(OUTSIDE, _lane(a), a["units"]),
-    "Withdrawn": lambda a: _move(_lane(a), OUTSIDE, a["units"]),
-    "LeafSettled": _leaf_settled,
-    "Claimed": lambda a: _move(operator_account(a["operatorId"]), OUTSIDE, a["units"]),
-    "SettlerBonded": lambda a: _move(OUTSIDE, BOND, a["units"]),
-    "SettlerUnbonded": lambda a: _move(BOND, OUTSIDE, a["units"]),
-    "FeesWithdrawn": lambda a: _move(FEES, OUTSIDE, a["units"]),
-    "Refunded": lambda a: _move(SLASHED, _lane(a), a["units"]),
-    "Staked": lambda a: _move(OUTSIDE, stake_account(a["id"]), a["units"]),
-    "StakeWithdrawn": lambda a: _move(stake_account(a["id"]), OUTSIDE, a["units"]),
-    "Slashed": _slashed,
-    "Rewarded": lambda a: _move(SLASHED, stake_account(a["id"]), a["units"]),
+def _contest(a: Mapping[str, Any]) -> str:
+    return contest_account(a["epochId"], a["index"])
+
+
+_Rule = Callable[[Mapping[str, Any], Constants], list[Entry]]
+
+_RULES: dict[str, _Rule] = {
+    "Deposited": lambda a, _: _move(OUTSIDE, _lane(a), a["units"]),
+    "Withdrawn": lambda a, _: _move(_lane(a), OUTSIDE, a["units"]),
+    "LeafSettled": lambda a, _: _leaf_settled(a),
+    "Claimed": lambda a, _: _move(operator_account(a["operatorId"]), OUTSIDE, a["units"]),
+    "ClaimedToStake": lambda a, _: _move(operator_account(a["operatorId"]), OUTSIDE, a["units"]),  # a Staked follows
+    "SettlerBonded": lambda a, _: _move(OUTSIDE, BOND, a["units"]),
+    "SettlerUnbonded": lambda a, _: _move(BOND, OUTSIDE, a["units"]),
+    "FeesWithdrawn": lambda a, _: _move(FEES, OUTSIDE, a["units"]),
+    "Refunded": lambda a, _: _move(SLASHED, _lane(a), a["units"]),
+    "RefundedFromBond": lambda a, _: _move(BOND, _lane(a), a["units"]),
+    "Staked": lambda a, _: _move(OUTSIDE, stake_account(a["id"]), a["units"]),
+    "StakeWithdrawn": lambda a, _: _move(stake_account(a["id"]), OUTSIDE, a["units"]),
+    "Slashed": lambda a, _: _slashed(a),
+    "Rewarded": lambda a, _: _move(SLASHED, stake_account(a["id"]), a["units"]),
+    "Contested": lambda a, _: _move(OUTSIDE, _contest(a), a["bondUnits"]),
+    "Answered": lambda a, _: _move(_contest(a), OUTSIDE, a["bondUnits"]),
+    # Its event says 0 where the token refused to pay the contester: the bond stays in the contract, owed to nobody.
+    "ContestResolved": lambda a, constants: _move(_contest(a), OUTSIDE, constants.contest_bond_units),
+    "ContestLapsed": lambda a, _: _move(_contest(a), OUTSIDE, a["bondUnits"]),
 }

@@ -1,8 +1,8 @@
 """Which orders are acceptable, before any look at their lane: signature, terms, parameters, input."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from backend.domain.pricing import UNITS_PARAM, Offer, most_units
+from backend.domain.pricing import Offer
 from backend.errors import (
     DeadlineRefused,
     InputRefused,
@@ -11,10 +11,12 @@ from backend.errors import (
     PriceTooHigh,
     PriceTooLow,
     TermNotOffered,
+    TooManyUnits,
     WrongSigner,
 )
 from contracts.protocol.canonical import hash_json
 from contracts.protocol.constants import Constants
+from contracts.protocol.errors import BadTexts
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import COMPARATOR_EXACT, U48, VISIBILITY_OPEN, Order, Terms
@@ -23,6 +25,9 @@ from contracts.protocol.typed_data import Domain
 
 _COMPARATORS = {"exact": COMPARATOR_EXACT}
 _COPIES = 1
+
+CountTokens = Callable[[str], int]
+"""How many tokens a text alone has, by the workload's tokenizer."""
 
 
 def check_signature(order: Order, signer: str, signature: str, domain: Domain) -> str:
@@ -35,15 +40,23 @@ def check_signature(order: Order, signer: str, signature: str, domain: Domain) -
 
 
 def check_terms(
-    terms: Terms, params: Mapping[str, int], input_: bytes, offer: Offer, *, now_s: int, constants: Constants
+    terms: Terms,
+    params: Mapping[str, int],
+    input_: bytes,
+    offer: Offer,
+    *,
+    count_tokens: CountTokens,
+    now_s: int,
+    constants: Constants,
 ) -> None:
     """Raises the Unacceptable that names what is wrong with an order for this offer."""
     if not now_s < terms.deadline <= now_s + constants.order_ttl_s:
         raise DeadlineRefused(deadline=terms.deadline, now_s=now_s, ttl_s=constants.order_ttl_s)
     _check_offered(terms, offer.manifest)
     check_params(params, terms.params_hash, offer)
-    _check_prices(terms, params, offer)
-    check_input(input_, offer.manifest)
+    texts = _read_texts(input_, offer.manifest)
+    _check_prices(terms, texts, params, offer)
+    _check_tokens(texts, offer.manifest, count_tokens)
 
 
 def _check_offered(terms: Terms, manifest: Manifest) -> None:
@@ -69,18 +82,19 @@ def check_params(params: Mapping[str, int], params_hash: str, offer: Offer) -> N
         if name not in allowed:
             raise ParamsRefused(name=name, value=value, why="is not a parameter of the workload")
         low, high = allowed[name].minimum, allowed[name].maximum
-        if name == UNITS_PARAM:
-            high = min(high, offer.max_units)
         if value is None or not low <= value <= high:
             raise ParamsRefused(name=name, value=value, why=f"must be given, from {low} to {high}")
 
 
-def _check_prices(terms: Terms, params: Mapping[str, int], offer: Offer) -> None:
+def _check_prices(terms: Terms, texts: Sequence[str], params: Mapping[str, int], offer: Offer) -> None:
+    most = offer.manifest.most_units(texts, params)
+    if most > offer.max_units:
+        raise TooManyUnits(most=most, unit=offer.manifest.unit, limit=offer.max_units)
     least = {
         "fixed_price": offer.fixed_price,
         "unit_price": offer.unit_price,
         # at the order's own prices, so that a node is not asked for more work than the maximum pays
-        "max_price": terms.fixed_price + most_units(params) * terms.unit_price,
+        "max_price": terms.fixed_price + most * terms.unit_price,
     }
     for name, value in least.items():
         found: int = getattr(terms, name)
@@ -90,14 +104,17 @@ def _check_prices(terms: Terms, params: Mapping[str, int], offer: Offer) -> None
         raise PriceTooHigh(max_price=terms.max_price, limit=U48)
 
 
-def check_input(input_: bytes, manifest: Manifest) -> None:
-    """The input is text within the manifest's limit of bytes. Its tokens are counted by the node, not here."""
-    limit = manifest.input.max_bytes
-    if len(input_) > limit:
-        raise InputRefused(f"has {len(input_)} bytes, more than {limit}")
+def _read_texts(input_: bytes, manifest: Manifest) -> list[str]:
     try:
-        text = input_.decode(manifest.input.encoding)
-    except UnicodeDecodeError as error:
-        raise InputRefused(f"is not {manifest.input.encoding}: {error.reason} at byte {error.start}") from error
-    if not text.strip():
-        raise InputRefused("holds no visible character")
+        return manifest.input.read(input_)
+    except BadTexts as error:
+        raise InputRefused(error.why) from error
+
+
+def _check_tokens(texts: Sequence[str], manifest: Manifest, count_tokens: CountTokens) -> None:
+    """No text is longer than engines take: nothing is ever cut off, and no node is bothered with it."""
+    limits = manifest.input
+    try:
+        limits.require_tokens([limits.overhead_tokens + count_tokens(text) for text in texts])
+    except BadTexts as error:
+        raise InputRefused(error.why) from error

@@ -1,12 +1,8 @@
-"""What a job may cost at most under the price sheet. The amount itself is `contracts.protocol.pricing`'s formula."""
+"""What is offered at which price. The amount of a job is `contracts.protocol.pricing`'s formula."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.protocol.manifest import Manifest
-
-UNITS_PARAM = "max_new_tokens"
-"""The parameter of a generation workload that bounds the units of a job."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +14,3 @@ class Offer:
     fixed_price: int
     unit_price: int
     max_units: int
-
-
-def most_units(params: Mapping[str, int]) -> int:
-    """The most units of metering that a job with these parameters can use."""
-    return params[UNITS_PARAM]

@@ -2,18 +2,17 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from eth_utils.address import to_checksum_address
 from sqlmodel import Session, col, select
-from web3.contract import Contract
 
+from backend.chain.escrow_reads import Holding, holdings
 from backend.domain import ledger
 from backend.store.chain_tables import BlockRow, ChainEventRow, LedgerEntryRow, SettlementRow
 from backend.store.database import Database
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
+from contracts.protocol.constants import Constants
 from contracts.protocol.packing import from_bits, unpack
 
 _log = logging.getLogger(__name__)
@@ -30,6 +29,7 @@ class Reconciliation:
     """
 
     contract: str
+    address: str
     block_number: int
     held_wei: int
     owed_wei: int
@@ -41,10 +41,10 @@ class Reconciliation:
         return self.held_wei - self.owed_wei - self.donated_wei
 
 
-def post(session: Session, events: Sequence[ChainEventRow], fee_bps: int) -> None:
+def post(session: Session, events: Sequence[ChainEventRow], constants: Constants) -> None:
     """Posts events to the ledger, in the transaction that stores them. Their settlements are in the session."""
     for event in events:
-        session.add_all(_lines(session, event, fee_bps))
+        session.add_all(_lines(session, event, constants))
 
 
 def reverse(session: Session, ancestor: int) -> None:
@@ -65,14 +65,23 @@ def balances(session: Session) -> dict[str, int]:
     return ledger.balances(ledger.Entry(account, amount) for account, amount in rows)
 
 
-def rebuild(session: Session, fee_bps: int) -> dict[str, tuple[int, int]]:
+def rebuild(session: Session, constants: Constants) -> dict[str, tuple[int, int]]:
     """Replays every stored event into a ledger of its own and compares line by line.
 
     Returns what differs: a line's place -> (units in the ledger, units replayed). Empty when they are identical.
     """
-    kept = {key: amount for key, amount in _net(session.exec(select(LedgerEntryRow))).items() if amount}
     query = select(ChainEventRow).order_by(col(ChainEventRow.block_number), col(ChainEventRow.log_index))
-    replayed = _net(line for event in session.exec(query).all() for line in _lines(session, event, fee_bps))
+    replayed = _net(line for event in session.exec(query).all() for line in _lines(session, event, constants))
+    return _differences(_net(session.exec(select(LedgerEntryRow))), replayed)
+
+
+def differences(kept: Session, replayed: Session, until_block: int) -> dict[str, tuple[int, int]]:
+    """What differs between two databases' ledgers up to a block, as `rebuild` tells it."""
+    query = select(LedgerEntryRow).where(LedgerEntryRow.block_number <= until_block)
+    return _differences(_net(kept.exec(query)), _net(replayed.exec(query)))
+
+
+def _differences(kept: dict[_Key, int], replayed: dict[_Key, int]) -> dict[str, tuple[int, int]]:
     return {
         f"block {key[0]} ({key[1]}), log {key[2]}, line {key[3]}, {key[4]}": (kept.get(key, 0), replayed.get(key, 0))
         for key in sorted(kept.keys() | replayed.keys())
@@ -81,32 +90,45 @@ def rebuild(session: Session, fee_bps: int) -> dict[str, tuple[int, int]]:
 
 
 def reconcile(database: Database, chain: Chain) -> list[Reconciliation]:
-    """Both contracts against the ledger, at the newest block that the ledger knows. Logs a deficit as an error."""
+    """Each contract against the ledger, at the newest block that the ledger knows. Logs a deficit as an error."""
     with database.read() as session:
         number = session.exec(select(BlockRow.number).order_by(col(BlockRow.number).desc())).first()
         accounts = balances(session)
     if number is None:
         return []
-    unit = chain.deployment.constants.unit_wei
-    found = [
-        _reconcile(chain, "JobEscrow", chain.escrow, number, ledger.escrow_owes(accounts) * unit),
-        _reconcile(chain, "StakeManager", chain.stakes, number, ledger.stakes_owed(accounts) * unit),
-    ]
+    found = compare(accounts, holdings(chain, number), number, chain.deployment.constants.unit_wei)
     for one in found:
         if one.unexplained_wei or one.held_wei < one.owed_wei:
             _log.error("ledger: %s has %d unexplained wei at block %d", one.contract, one.unexplained_wei, number)
     return found
 
 
-def _reconcile(chain: Chain, name: str, contract: Contract, number: int, owed_wei: int) -> Reconciliation:
-    with explain():
-        balance = chain.token.functions.balanceOf(to_checksum_address(contract.address))
-        held_wei = int(balance.call(block_identifier=number))
-        own_wei = int(contract.functions.held().call(block_identifier=number))
-    return Reconciliation(name, number, held_wei, owed_wei, max(0, held_wei - own_wei))
+def compare(
+    accounts: dict[str, int], held: Iterable[Holding], block_number: int, unit_wei: int
+) -> list[Reconciliation]:
+    """What contracts hold at a block against what the ledger says that they owe."""
+    return [
+        Reconciliation(
+            contract=one.contract,
+            address=one.address,
+            block_number=block_number,
+            held_wei=one.held_wei,
+            owed_wei=_OWED[one.contract](accounts) * unit_wei,
+            donated_wei=max(0, one.held_wei - one.own_wei),
+        )
+        for one in held
+    ]
 
 
-def _lines(session: Session, event: ChainEventRow, fee_bps: int) -> list[LedgerEntryRow]:
+_OWED: dict[str, Callable[[dict[str, int]], int]] = {
+    "JobEscrow": ledger.escrow_owes,
+    "StakeManager": ledger.stakes_owed,
+    "Contests": ledger.contests_owe,
+}
+"""Contract -> units that the ledger says it owes."""
+
+
+def _lines(session: Session, event: ChainEventRow, constants: Constants) -> list[LedgerEntryRow]:
     settled = None
     if event.name == "EpochSettled":
         row = session.get_one(SettlementRow, event.args["id"])
@@ -116,7 +138,7 @@ def _lines(session: Session, event: ChainEventRow, fee_bps: int) -> list[LedgerE
             block_number=event.block_number, block_hash=event.block_hash, log_index=event.log_index, line=line,
             reversal=False, account=entry.account, amount=entry.amount, reason=event.name,
         )
-        for line, entry in enumerate(ledger.posting(event.name, event.args, settled, fee_bps))
+        for line, entry in enumerate(ledger.posting(event.name, event.args, settled, constants))
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 Recomputes seed, exposure and threshold as the auditor does, from confirmed events and the epochs' rows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
@@ -14,6 +15,7 @@ from backend.store.chain_tables import LoggedFactRow
 from backend.store.tables import CommitmentRow, LeafRow, OrderRow, VerdictRow, WorkloadRow
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import History
+from contracts.protocol.constants import Constants
 from contracts.protocol.exposure import exposure_units
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.manifest import Manifest
@@ -37,12 +39,12 @@ def new_verdicts(session: Session, chain: Chain, treasury_signer: str) -> NewVer
     sample: Sample | None = None
     for verdict in _unlogged(session):
         leaf = session.exec(select(LeafRow).where(LeafRow.digest == verdict.commitment_digest)).first()
-        if leaf is None or len(facts.posts(session, [leaf.epoch_id, leaf.epoch_id + 1])) < 2:
-            continue  # not revealed as far as is confirmed here
+        if leaf is None or not is_revealed(session, leaf.epoch_id):
+            continue
         found.verdicts.append(verdict)
         if verdict.opening_json is None or _is_paid(session, verdict) or _is_paid_now(found, verdict):
             continue
-        sample = sample or Sample(session, chain)
+        sample = sample or Sample(session, chain.deployment.constants, lambda number: chain.block(number).hash)
         price = sample.check_price(leaf)
         if price is not None:
             digest = from_hex(verdict.digest)
@@ -51,11 +53,16 @@ def new_verdicts(session: Session, chain: Chain, treasury_signer: str) -> NewVer
     return found
 
 
-class Sample:
-    """The sample of every revealed epoch."""
+def is_revealed(session: Session, epoch_id: int) -> bool:
+    """Whether an epoch's sample is known, as far as is confirmed here."""
+    return len(facts.posts(session, [epoch_id, epoch_id + 1])) == 2
 
-    def __init__(self, session: Session, chain: Chain) -> None:
-        self._session, self._chain = session, chain
+
+class Sample:
+    """The sample of every revealed epoch. `block_hash`: of a block by its number."""
+
+    def __init__(self, session: Session, constants: Constants, block_hash: Callable[[int], bytes]) -> None:
+        self._session, self._constants, self._block_hash = session, constants, block_hash
         self._history: History = load_history(session)
         self._posted_at = {epoch_id: epoch.timestamp for epoch_id, epoch in self._history.epochs.items()}
         self._seeds: dict[int, bytes] = {}
@@ -66,18 +73,18 @@ class Sample:
         if leaf.kind != "job":
             return None
         manifest = self._manifest(leaf.digest)
-        constants, epoch = self._chain.deployment.constants, self._history.epochs[leaf.epoch_id]
+        epoch = self._history.epochs[leaf.epoch_id]
         threshold = least_threshold(
             manifest.deterrence,
             stake_units=self._history.stake_at(leaf.operator_id, epoch.block_number),
             exposure_units=self._exposure(leaf.operator_id, leaf.epoch_id),
-            penalty_multiple=constants.penalty_multiple,
+            penalty_multiple=self._constants.penalty_multiple,
         )
         picked = is_sampled(self._seed(leaf.epoch_id), from_hex(leaf.digest), threshold)
         return manifest.check_price_units if picked else None
 
     def _exposure(self, operator_id: int, epoch_id: int) -> int:
-        wait = self._chain.deployment.constants.check_wait_s
+        wait = self._constants.check_wait_s
         start = self._posted_at[epoch_id] - wait
         near = [m for m in self._posted_at if m == epoch_id or (m < epoch_id and self._posted_at[m + 1] > start)]
         rows = {m: self._rows_of(m) for m in near}
@@ -97,8 +104,8 @@ class Sample:
     def _seed(self, epoch_id: int) -> bytes:
         if epoch_id not in self._seeds:
             epoch = self._history.epochs[epoch_id]
-            block = self._chain.block(epoch.block_number + self._chain.deployment.constants.seed_blocks)
-            self._seeds[epoch_id] = seed(block.hash, self._history.epochs[epoch_id + 1].beacon, epoch.root)
+            block_hash = self._block_hash(epoch.block_number + self._constants.seed_blocks)
+            self._seeds[epoch_id] = seed(block_hash, self._history.epochs[epoch_id + 1].beacon, epoch.root)
         return self._seeds[epoch_id]
 
     def _manifest(self, commitment_digest: str) -> Manifest:

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from sqlmodel import Session, select
 
 from backend.domain.assignment import check_held
-from backend.domain.pricing import most_units
-from backend.errors import BlobMissing, ContradictingCommitment, UnitsRefused, UnknownOrder, WrongSigner
-from backend.services.intake import Clock
+from backend.errors import BlobMissing, ContradictingCommitment, OutputTooLong, UnitsRefused, UnknownOrder, WrongSigner
+from backend.services.intake import Clock, keep_named
+from backend.services.offering import find_offer
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import last_lease
 from backend.store.tables import CommitmentRow, OrderRow
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.hashing import to_hex
+from contracts.protocol.manifest import MAX_OUTPUT_BYTES
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import Order
+from contracts.protocol.records import Commitment, Order
 from contracts.protocol.signing import recover
+from contracts.protocol.texts import decode_texts
 from contracts.protocol.wire import Acknowledgement, SubmitCommitment
 
 log = logging.getLogger(__name__)
@@ -35,8 +37,8 @@ class Delivery:
     def receive(self, submitted: SubmitCommitment) -> Acknowledgement:
         """Acknowledges once the commitment is durable; the same one again is acknowledged as not new.
 
-        Raises WrongSigner, UnknownOrder, LeaseNotHeld, LeaseExpired, BlobMissing, UnitsRefused or
-        ContradictingCommitment.
+        Raises WrongSigner, UnknownOrder, LeaseNotHeld, LeaseExpired, BlobMissing, OutputTooLong,
+        UnitsRefused or ContradictingCommitment.
         """
         commitment = submitted.commitment
         raw_digest = self.deployment.domain.commitment_digest(commitment)
@@ -57,9 +59,21 @@ class Delivery:
             assert lease is not None, "check_held refuses an order without a lease"
             if not has_output:
                 raise BlobMissing(field="commitment.output_hash", name=commitment.output_hash)
+            self._check_work(session, commitment, order)
             session.add(_row(submitted, digest, order, lease.operator_id, now_s))
+            keep_named(self.blobs, "commitment.output_hash", commitment.output_hash)
         log.info("delivered order=%s node=%s commitment=%s", commitment.order_id, commitment.node, digest)
         return Acknowledgement(digest=digest, new=True)
+
+    def _check_work(self, session: Session, commitment: Commitment, order: OrderRow) -> None:
+        """No more than was asked for, and an output that a contest can show: else the settler's bond would pay."""
+        length = len(self.blobs.get(commitment.output_hash))
+        if length > MAX_OUTPUT_BYTES:
+            raise OutputTooLong(length=length, limit=MAX_OUTPUT_BYTES)
+        manifest = find_offer(session, order.workload_id).manifest
+        most = manifest.most_units(decode_texts(self.blobs.get(order.input_hash)), order.params)
+        if commitment.units > most:
+            raise UnitsRefused(units=commitment.units, most=most)
 
 
 def _is_known(session: Session, order_id: str, digest: str) -> bool:
@@ -74,9 +88,6 @@ def _is_known(session: Session, order_id: str, digest: str) -> bool:
 
 def _row(submitted: SubmitCommitment, digest: str, order: OrderRow, operator_id: int, now_s: int) -> CommitmentRow:
     commitment = submitted.commitment
-    most = most_units(order.params)
-    if commitment.units > most:
-        raise UnitsRefused(units=commitment.units, most=most)
     terms = Order.model_validate_json(order.order_json).terms
     return CommitmentRow(
         digest=digest,

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from backend.chain.views import ChainView
 from backend.domain.lanes import check_lane
 from backend.domain.orders import check_signature, check_terms
-from backend.errors import BlobHashMismatch, BlobMissing
+from backend.errors import BlobHashMismatch, BlobMissing, UnknownBlob
 from backend.services.offering import find_offer
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import open_in_lane
 from backend.store.tables import OrderRow
+from backend.store.tokenizers import TokenizerStore
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.wire import SubmitOrder
@@ -26,17 +27,21 @@ class Intake:
 
     database: Database
     blobs: BlobStore
+    tokenizers: TokenizerStore
     chain: ChainView
     deployment: Deployment
     clock: Clock
 
     def put_blob(self, name: str, data: bytes) -> bool:
-        """Keeps bytes under their hash; whether they are new. Raises BadBlobName, BlobHashMismatch or BlobTooLarge."""
+        """Holds bytes under their hash until an order or a commitment names them; whether they are new.
+
+        Raises BadBlobName, BlobHashMismatch or BlobTooLarge.
+        """
         known = self.blobs.has(name)
         actual = to_hex(keccak(data))
         if actual != name:
             raise BlobHashMismatch(named=name, actual=actual)
-        self.blobs.put(data)
+        self.blobs.hold(data)
         return not known
 
     def accept(self, submitted: SubmitOrder) -> tuple[str, bool]:
@@ -52,21 +57,34 @@ class Intake:
                 return order_id, False
             offer = find_offer(session, order.terms.workload_id)
             open_before = open_in_lane(session, order.requester, signer, now_s)
-        if not self.blobs.has(order.terms.input_hash):
-            raise BlobMissing(field="terms.input_hash", name=order.terms.input_hash)
-        input_ = self.blobs.get(order.terms.input_hash)
-        constants = self.deployment.constants
-        check_terms(order.terms, submitted.params, input_, offer, now_s=now_s, constants=constants)
+        input_ = self._input(order.terms.input_hash)
+        constants, count = self.deployment.constants, self.tokenizers.get(offer.manifest.tokenizer_sha256).count
+        check_terms(order.terms, submitted.params, input_, offer, count_tokens=count, now_s=now_s, constants=constants)
         # Read after `open_before`: whatever settles in between is counted twice, never not at all.
         lane = self.chain.lane(order.requester, signer)
         with self.database.begin() as session:
             if session.get(OrderRow, order_id) is not None:
                 return order_id, False
             still_open = open_before | open_in_lane(session, order.requester, signer, now_s)
-            open_max = sum(still_open.values())
-            check_lane(order, signer, lane, open_max=open_max, now_s=now_s, constants=constants)
+            reserved = {"open_orders": len(still_open), "open_max": sum(still_open.values())}
+            check_lane(order, signer, lane, **reserved, now_s=now_s, constants=constants)
             session.add(_row(order_id, submitted, now_s))
+            keep_named(self.blobs, "terms.input_hash", order.terms.input_hash)
         return order_id, True
+
+    def _input(self, name: str) -> bytes:
+        try:
+            return self.blobs.get(name)
+        except UnknownBlob as error:
+            raise BlobMissing(field="terms.input_hash", name=name) from error
+
+
+def keep_named(blobs: BlobStore, field: str, name: str) -> None:
+    """Keeps bytes that a fact names for good, before the fact is committed. Raises BlobMissing when they are gone."""
+    try:
+        blobs.keep(name)
+    except UnknownBlob as error:
+        raise BlobMissing(field=field, name=name) from error
 
 
 def _row(order_id: str, submitted: SubmitOrder, now_s: int) -> OrderRow:

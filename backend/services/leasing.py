@@ -7,19 +7,19 @@ from sqlmodel import Session
 
 from backend.chain.views import ChainView
 from backend.domain.assignment import LeaseTimes, OperatorFacts, check_held, choose, lease_end
-from backend.errors import NodeBusy, StaleRequest, UnknownNode, UnknownOrder, WrongAction, WrongSigner
+from backend.errors import NodeBusy, UnknownOrder
 from backend.services.intake import Clock
+from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
 from backend.store.database import Database
 from backend.store.facts import exposed_of_operator, guilty_case, held_by, last_lease, waiting
 from backend.store.tables import LeaseRow, OrderRow
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.records import Lease, NodeRequest, Order
-from contracts.protocol.signing import Signer, recover
+from contracts.protocol.records import Lease, Order
+from contracts.protocol.signing import Signer
 from contracts.protocol.wire import (
     ACTION_HEARTBEAT,
     ACTION_LEASE,
-    REQUEST_TOLERANCE_S,
     Heartbeat,
     LeaseGrant,
     LeaseRequest,
@@ -41,7 +41,9 @@ class Leasing:
 
     def lend(self, asked: LeaseRequest) -> LeaseGrant | None:
         """The oldest job of the workload that the node may take, the one that it already holds, or None."""
-        operator_id = self._authenticate(asked.request, asked.signature, ACTION_LEASE)
+        operator_id = authenticate(
+            asked.request, asked.signature, ACTION_LEASE, self.chain, self.deployment.domain, self.clock()
+        )
         account = self.chain.operator(operator_id)
         node, now_s, constants = asked.request.node, self.clock(), self.deployment.constants
         with self.database.read() as session:
@@ -53,7 +55,8 @@ class Leasing:
                 return self._held_grant(session, held, asked.workload_id)
             exposed = exposed_of_operator(session, operator_id, now_s, constants.settle_wait_s)
             operator = OperatorFacts(operator_id, account.stake, sum(exposed.values()), len(exposed), case)
-            job = choose(waiting(session, asked.workload_id, operator_id, now_s), operator, constants.penalty_multiple)
+            jobs = waiting(session, asked.workload_id, operator_id, node, now_s)
+            job = choose(jobs, operator, constants.penalty_multiple)
             if job is None:
                 return None
             row = LeaseRow(
@@ -70,7 +73,7 @@ class Leasing:
 
     def extend(self, beat: Heartbeat) -> LeaseGrant:
         """The lease, running on from now. Raises LeaseNotHeld or LeaseExpired when the node has lost the job."""
-        self._authenticate(beat.request, beat.signature, ACTION_HEARTBEAT)
+        authenticate(beat.request, beat.signature, ACTION_HEARTBEAT, self.chain, self.deployment.domain, self.clock())
         node, order_id, now_s = beat.request.node, beat.request.order_id, self.clock()
         with self.database.begin() as session:
             order = session.get(OrderRow, order_id)
@@ -83,21 +86,6 @@ class Leasing:
             row.expires = max(row.expires, lease_end(order.deadline, now_s, self.times))
             grant = self._sign(session, row)
         return grant
-
-    def _authenticate(self, request: NodeRequest, signature: str, action: str) -> int:
-        """The operator whose node signed this request just now for this action."""
-        if request.action != action:
-            raise WrongAction(found=request.action, expected=action)
-        now_s = self.clock()
-        if abs(request.timestamp - now_s) > REQUEST_TOLERANCE_S:
-            raise StaleRequest(timestamp=request.timestamp, now_s=now_s, tolerance_s=REQUEST_TOLERANCE_S)
-        recovered = recover(self.deployment.domain.node_request_digest(request), signature)
-        if recovered != request.node:
-            raise WrongSigner(what="request", named=request.node, recovered=recovered)
-        operator_id = self.chain.operator_of(request.node)
-        if operator_id == 0:
-            raise UnknownNode(node=request.node)
-        return operator_id
 
     def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> LeaseGrant:
         """The grant again for a node that asks twice, e.g. after a restart or a lost answer."""

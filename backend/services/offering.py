@@ -2,30 +2,57 @@
 
 from sqlmodel import Session, col, select
 
-from backend.domain.pricing import UNITS_PARAM, Offer
+from backend.domain.pricing import Offer
 from backend.errors import Misconfigured, UnknownWorkload
 from backend.store.database import Database
+from backend.store.home import MAX_BLOB_BYTES
 from backend.store.tables import WorkloadRow
+from backend.store.tokenizers import TokenizerStore
 from contracts.protocol.manifest import Manifest
 
 
-def offer_workload(database: Database, manifest: Manifest, *, fixed_price: int, unit_price: int, max_units: int) -> str:
-    """Puts a workload on the price sheet, or changes its prices there, and returns its id. Prices in units."""
-    allowed = manifest.params.get(UNITS_PARAM)
-    if allowed is None or allowed.minimum < 0 or not allowed.minimum <= max_units:
-        raise Misconfigured(f"the manifest must bound {UNITS_PARAM}, and max_units = {max_units} must lie in its range")
-    if min(fixed_price, unit_price) < 0:
-        raise Misconfigured(f"prices are not negative: fixed {fixed_price}, per unit {unit_price}")
+def offer_workload(
+    database: Database,
+    tokenizers: TokenizerStore,
+    manifest: Manifest,
+    tokenizer_json: bytes,
+    *,
+    fixed_price: int,
+    unit_price: int,
+    max_units: int,
+) -> str:
+    """Puts a workload on the price sheet, or changes its prices there, and returns its id. Prices in units.
+
+    Raises Misconfigured for what cannot be offered, WrongTokenizer unless the tokenizer is the manifest's.
+    """
+    if max_units < 1 or min(fixed_price, unit_price) < 0:
+        raise Misconfigured(
+            f"prices are not negative and a job has at least one unit: fixed {fixed_price}, per unit {unit_price}, "
+            f"most units {max_units}"
+        )
+    if manifest.input.most_bytes > MAX_BLOB_BYTES:
+        raise Misconfigured(
+            f"the manifest allows inputs of {manifest.input.most_bytes} bytes, this backend keeps at most "
+            f"{MAX_BLOB_BYTES}; lower input.max_texts or input.max_bytes"
+        )
+    tokenizers.put(manifest.tokenizer_sha256, tokenizer_json)
     row = WorkloadRow(
         workload_id=manifest.workload_id(),
         manifest=manifest.canonical(),
         fixed_price=fixed_price,
         unit_price=unit_price,
-        max_units=min(max_units, allowed.maximum),
+        max_units=max_units,
     )
     with database.begin() as session:
         session.merge(row)
     return row.workload_id
+
+
+def require_tokenizers(database: Database, tokenizers: TokenizerStore) -> None:
+    """Loads the tokenizer of every workload on offer. Raises Misconfigured or WrongTokenizer."""
+    with database.read() as session:
+        for offer in all_offers(session):
+            tokenizers.get(offer.manifest.tokenizer_sha256)
 
 
 def find_offer(session: Session, workload_id: str) -> Offer:

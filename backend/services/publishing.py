@@ -10,13 +10,22 @@ from sqlmodel import col, select
 
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
+from backend.store.space import explained
 from backend.store.tables import EpochRow, LogLineRow
 from contracts.protocol.log import CommitmentEntry, OrderEntry, parse_line
 from contracts.protocol.records import VISIBILITY_OPEN
 
 
 def publish_epochs(database: Database, blobs: BlobStore, folder: Path) -> list[int]:
-    """Writes every closed epoch whose file is not there yet; returns their ids. Raises UnknownBlob for a lost blob."""
+    """Writes every closed epoch whose file is not there yet; returns their ids.
+
+    Raises UnknownBlob for a lost blob, StorageFull; then the epoch's file is not there, and it is written again.
+    """
+    with explained(folder):
+        return _publish(database, blobs, folder)
+
+
+def _publish(database: Database, blobs: BlobStore, folder: Path) -> list[int]:
     for part in ("epochs", "blobs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     with database.read() as session:

@@ -9,11 +9,13 @@ from backend.chain.views import ChainView
 from backend.errors import (
     ContradictingVerdict,
     InactiveVerifier,
+    NotSampled,
     OpeningDisagrees,
     OpeningMismatch,
     UnknownRow,
     WrongSigner,
 )
+from backend.services.checks import Sample, is_revealed
 from backend.services.intake import Clock
 from backend.store.database import Database
 from backend.store.facts import posts
@@ -40,7 +42,8 @@ class Verdicts:
     def receive(self, submitted: SubmitVerdict) -> Acknowledgement:
         """Acknowledges once the verdict is durable; the same one again is acknowledged as not new.
 
-        Raises WrongSigner, InactiveVerifier, UnknownRow, OpeningMismatch, OpeningDisagrees, ContradictingVerdict.
+        Raises WrongSigner, InactiveVerifier, UnknownRow, NotSampled, OpeningMismatch, OpeningDisagrees,
+        ContradictingVerdict.
         """
         verdict = submitted.verdict
         raw_digest = self.deployment.domain.verdict_digest(verdict)
@@ -50,6 +53,7 @@ class Verdicts:
         account_id = self.chain.active_verifier(verdict.verifier)
         if account_id == 0:
             raise InactiveVerifier(key=verdict.verifier)
+        self._require_sampled(submitted.epoch_id, verdict.commitment_digest)
         digest, now_s = to_hex(raw_digest), self.clock()
         with self.database.begin() as session:
             commitment = _posted_commitment(session, submitted.epoch_id, verdict.commitment_digest)
@@ -60,6 +64,17 @@ class Verdicts:
             session.add(_row(submitted, digest, account_id, now_s))
         log.info("verdict digest=%s epoch=%d verifier=%s", digest, submitted.epoch_id, verdict.verifier)
         return Acknowledgement(digest=digest, new=True)
+
+    def _require_sampled(self, epoch_id: int, digest: str) -> None:
+        """Raises NotSampled for a row that the sample left out. Before the reveal is confirmed here, nobody knows."""
+        with self.database.read() as session:
+            query = select(LeafRow).where(LeafRow.epoch_id == epoch_id, LeafRow.digest == digest, LeafRow.kind == "job")
+            leaf = session.exec(query).first()
+            if leaf is None or not is_revealed(session, epoch_id):
+                return
+            sample = Sample(session, self.deployment.constants, self.chain.block_hash)
+            if sample.check_price(leaf) is None:
+                raise NotSampled(epoch_id=epoch_id, index=leaf.index, digest=digest)
 
 
 def _posted_commitment(session: Session, epoch_id: int, digest: str) -> Commitment:

@@ -14,13 +14,15 @@ from backend.domain.outcomes import state_of
 from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
 from backend.services.intake import Clock
 from backend.services.offering import all_offers
+from backend.services.receipts import leaf_hashes, payment_receipt
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
 from backend.store.database import Database
 from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, OrderRow, VerdictRow, WorkloadRow
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.merkle import Row, merkle_proof
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.merkle import merkle_proof
+from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Commitment, Order
 from contracts.protocol.wire import (
     EpochState,
@@ -46,6 +48,7 @@ class Views:
     deployment: Deployment
     treasury_signer: str
     clock: Clock
+    public_rpc: str | None = None
 
     def network(self) -> NetworkInfo:
         """The deployment and the price sheet."""
@@ -54,6 +57,7 @@ class Views:
         sheet = [
             PriceSheetEntry(
                 workload_id=offer.workload_id,
+                kind=offer.manifest.kind,
                 model=offer.manifest.model,
                 fixed_price=offer.fixed_price,
                 unit_price=offer.unit_price,
@@ -68,6 +72,7 @@ class Views:
             escrow=d.escrow,
             stake_manager=d.stake_manager,
             court=d.court,
+            contests=d.contests,
             token=d.token,
             settler=d.settler,
             treasury=d.treasury,
@@ -75,6 +80,7 @@ class Views:
             first_block=d.first_block,
             constants=d.constants,
             price_sheet=sheet,
+            public_rpc=self.public_rpc,
         )
 
     def manifest(self, workload_id: str) -> bytes:
@@ -112,12 +118,17 @@ class Views:
         """The newest orders of a requester, oldest first."""
         return self._orders(col(OrderRow.requester) == requester)
 
+    def receipt(self, order_id: str) -> PaymentReceipt:
+        """What its requester shows to prove a payment, once the order stands under a root."""
+        with self.database.read() as session:
+            return payment_receipt(session, self.deployment, order_id, self.clock())
+
     def _orders(self, where: ColumnElement[bool]) -> list[OrderView]:
         now_s = self.clock()
         with self.database.read() as session:
             jobs = facts.jobs(session, where, newest=LIST_LIMIT)
             epochs = {job.leaf.epoch_id for job in jobs if job.leaf is not None and job.facts.is_posted}
-            leaves = {epoch_id: _leaf_hashes(session, epoch_id) for epoch_id in epochs}
+            leaves = {epoch_id: leaf_hashes(session, epoch_id) for epoch_id in epochs}
         return [_order_view(job, leaves, now_s) for job in jobs]
 
     def nodes(self) -> list[NodeView]:
@@ -194,6 +205,7 @@ def _order_view(job: facts.Job, leaves: dict[int, list[bytes]], now_s: int) -> O
         commitment=None if commitment is None else Commitment.model_validate_json(commitment.commitment_json),
         commitment_signature=None if commitment is None else commitment.signature,
         amount_units=None if commitment is None else commitment.amount,
+        refunded_units=job.refunded,
         receipt=_receipt(job.leaf, leaves),
     )
 
@@ -209,14 +221,6 @@ def _receipt(leaf: LeafRow | None, leaves: dict[int, list[bytes]]) -> Receipt | 
         commitment_digest=leaf.digest,
         siblings=[to_hex(sibling) for sibling in merkle_proof(leaves[leaf.epoch_id], leaf.index)],
     )
-
-
-def _leaf_hashes(session: Session, epoch_id: int) -> list[bytes]:
-    query = select(LeafRow).where(LeafRow.epoch_id == epoch_id).order_by(col(LeafRow.index))
-    return [
-        Row(leaf.requester, leaf.signer, leaf.operator_id, leaf.amount, from_hex(leaf.digest)).leaf()
-        for leaf in session.exec(query)
-    ]
 
 
 def _delivered_jobs(session: Session) -> dict[int, int]:

@@ -1,59 +1,160 @@
-"""Inputs and outputs as files named by the keccak256 of their bytes. No path ever comes from a user."""
+"""Inputs and outputs as files named by the keccak256 of their bytes. No path ever comes from a user.
 
+What anyone puts is *loose* until an accepted order or commitment names it: it lies in `loose/`, and when all loose
+bytes together exceed their limit the oldest go. So a flood can neither fill the disk nor shut others out: who puts
+and then names does so within a second, and to push it out meanwhile takes the whole limit in that second (A52).
+"""
+
+import errno
+import logging
 import os
 import re
 import secrets
+import threading
+import time
 from pathlib import Path
 
 from backend.errors import BadBlobName, BlobTooLarge, UnknownBlob
+from backend.store.space import explained
 from contracts.protocol.hashing import keccak, to_hex
 
 _NAME = re.compile(r"0x[0-9a-f]{64}")
+_LOOSE = "loose"
+_BLOCK_BYTES = 4096
+"""What the smallest file takes on a disk: so many bytes each counts at least."""
+_ABANDONED_S = 3600
+"""After it a half-written file is a crashed process's."""
+
+log = logging.getLogger(__name__)
 
 
 class BlobStore:
-    """A folder of immutable files. `max_bytes` bounds each; what is there is whole and durable."""
+    """A folder of immutable files. `max_bytes` bounds each, `max_loose_bytes` all that nothing names."""
 
-    def __init__(self, folder: Path, *, max_bytes: int) -> None:
-        self._folder, self.max_bytes = folder, max_bytes
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, *, max_bytes: int, max_loose_bytes: int) -> None:
+        self._folder, self.max_bytes, self._max_loose_bytes = folder, max_bytes, max_loose_bytes
+        self._loose_folder = folder / _LOOSE
+        self._loose_folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._loose = _found_loose(self._loose_folder)
 
     def put(self, data: bytes) -> str:
-        """Keeps `data` and returns its name, 0x keccak256. Durable when it returns; the same bytes are kept once."""
-        if len(data) > self.max_bytes:
-            raise BlobTooLarge(size=len(data), limit=self.max_bytes)
-        name = to_hex(keccak(data))
-        target = self._folder / name
-        if target.exists():
-            return name
-        temporary = self._folder / f".{name}.{secrets.token_hex(8)}"
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        self._sync_folder()
+        """Keeps `data` for good and returns its name, 0x keccak256. Durable when it returns; kept once."""
+        name = self._checked_name(data)
+        if _content(self._folder / name) != data:
+            self._write(self._folder, name, data)
         return name
 
+    def hold(self, data: bytes) -> str:
+        """Keeps `data` until newer loose bytes need its room, and returns its name. Durable when it returns."""
+        name = self._checked_name(data)
+        if _content(self._folder / name) == data:
+            return name
+        self._write(self._loose_folder, name, data)
+        with self._lock:
+            self._loose.pop(name, None)
+            self._loose[name] = _room(len(data))
+            self._make_room()
+        return name
+
+    def keep(self, name: str) -> None:
+        """Keeps for good what is held under a name. Raises BadBlobName, or UnknownBlob when it is gone."""
+        target = self._path(name)
+        with self._lock:
+            self._loose.pop(name, None)
+            try:
+                (self._loose_folder / name).replace(target)
+            except FileNotFoundError as error:
+                if not target.exists():
+                    raise UnknownBlob(name=name) from error
+                return
+        _sync(self._folder)
+
     def get(self, name: str) -> bytes:
-        """The bytes under a name. Raises BadBlobName or UnknownBlob."""
+        """The bytes under a name. Raises BadBlobName or UnknownBlob.
+
+        A file whose bytes are not the name's (a failing disk, a link to elsewhere) counts as lost: it is never shown.
+        """
         path = self._path(name)
-        if not path.exists():
-            raise UnknownBlob(name=name)
-        return path.read_bytes()
+        for candidate in (path, self._loose_folder / name):
+            data = _content(candidate)
+            if data is not None and to_hex(keccak(data)) == name:
+                return data
+            if data is not None:
+                log.error("blob file %s does not hold the bytes of its name; put them again", candidate)
+        raise UnknownBlob(name=name)
 
     def has(self, name: str) -> bool:
         """Whether there are bytes under a name."""
-        return self._path(name).exists()
+        return self._path(name).exists() or (self._loose_folder / name).exists()
+
+    def _checked_name(self, data: bytes) -> str:
+        if len(data) > self.max_bytes:
+            raise BlobTooLarge(size=len(data), limit=self.max_bytes)
+        return to_hex(keccak(data))
 
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:
             raise BadBlobName(name=name)
         return self._folder / name
 
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def _write(self, folder: Path, name: str, data: bytes) -> None:
+        """The whole file under its name, durable, or none. Raises StorageFull."""
+        temporary = folder / f".{name}.{secrets.token_hex(8)}"
+        with explained(folder):
+            try:
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(folder / name)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync(folder)
+
+    def _make_room(self) -> None:
+        """Drops the oldest loose files. Another process may have kept or dropped them already."""
+        total = sum(self._loose.values())
+        while total > self._max_loose_bytes:
+            oldest = next(iter(self._loose))
+            total -= self._loose.pop(oldest)
+            (self._loose_folder / oldest).unlink(missing_ok=True)
+
+
+def _found_loose(folder: Path) -> dict[str, int]:
+    """Name -> room of the loose files that are there, oldest first. What a crash left half-written is removed."""
+    found: list[tuple[float, str, int]] = []
+    for entry in os.scandir(folder):
+        about = entry.stat(follow_symlinks=False)
+        if _NAME.fullmatch(entry.name) is not None:
+            found.append((about.st_mtime, entry.name, _room(about.st_size)))
+        elif time.time() - about.st_mtime > _ABANDONED_S:
+            Path(entry.path).unlink(missing_ok=True)
+    return {name: room for _, name, room in sorted(found)}
+
+
+def _room(size: int) -> int:
+    return max(size, _BLOCK_BYTES)
+
+
+def _content(path: Path) -> bytes | None:
+    """What a file holds; None when there is none, or when it is a link: this store makes no links."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        log.error("blob file %s is a link and is not followed; put the bytes again", path)
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -69,6 +69,7 @@ class TxAttemptRow(SQLModel, table=True):
     __tablename__ = "tx_attempt"
     tx_hash: str = Field(primary_key=True)
     key: str = Field(index=True)
+    sender: str
     nonce: int
     raw: bytes
     max_fee_wei: int = units_column()
@@ -98,8 +99,7 @@ class LoggedFactRow(SQLModel, table=True):
 class LedgerEntryRow(SQLModel, table=True):
     """One side of a posting: entries of one (block, log, reversal) sum to zero. Units of the token.
 
-    Accounts: `outside`, `lane:<requester>:<signer>`, `operator:<id>`, `fees`, `bond`, `stake:<id>`, `sink`, and
-    `slashed`, which a slash passes through on its way to lanes and rewards: zero outside a transaction.
+    Accounts: see backend.domain.ledger. `slashed` is zero outside a transaction.
     """
 
     __tablename__ = "ledger_entry"

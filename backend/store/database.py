@@ -14,6 +14,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event
 from sqlmodel import Session
 
+from backend.store.space import explained
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 15_000
 """How long a process waits for another's write lock; the longest write here is one epoch's rows."""
@@ -49,9 +51,13 @@ class Database:
     def begin(self) -> Iterator[Session]:
         """A session that may write, in one transaction: committed at the end, rolled back when an error leaves it.
 
-        Rows stay readable after the end. Whatever acknowledges a write does so after this block.
+        Rows stay readable after the end. Whatever acknowledges a write does so after this block. Raises StorageFull.
         """
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with (
+            explained(self._engine.url.database),
+            Session(self._engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager

@@ -10,20 +10,21 @@ from sqlmodel import Session, col, select
 from backend.domain.assignment import Candidate
 from backend.domain.outcomes import NODE_GUILTY, JobFacts, Settlement, is_exposed, is_open
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
-from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LeaseRow, OrderRow
+from backend.store.tables import CanaryRow, CommitmentRow, EpochRow, LeafRow, LeaseRow, OrderRow
 
 Leaf = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Job:
-    """An order with what happened to it."""
+    """An order with what happened to it. `refunded`: units of its charge that came back into the lane."""
 
     order: OrderRow
     lease: LeaseRow | None
     commitment: CommitmentRow | None
     leaf: LeafRow | None
     facts: JobFacts
+    refunded: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = Non
     epochs = {leaf.epoch_id for _, _, leaf, _ in rows if leaf is not None}
     posted = posts(session, epochs)
     alone, guilty = _settled_alone(session, epochs), _guilty_leaves(session)
+    refunds = _refunds(session, epochs)
     found = []
     for order, commitment, leaf, settlement in rows:
         lease = leases.get(order.order_id)
@@ -68,7 +70,8 @@ def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = Non
             settled_alone=place in alone,
             closed_unpaid=place in guilty,
         )
-        found.append(Job(order, lease, commitment, leaf, facts))
+        refunded = 0 if place is None else refunds.get(place, 0)
+        found.append(Job(order, lease, commitment, leaf, facts, refunded))
     return found
 
 
@@ -156,6 +159,13 @@ def _settled_alone(session: Session, epoch_ids: Iterable[int]) -> set[Leaf]:
     return {(event.args["epochId"], event.args["index"]) for event in session.exec(query)}
 
 
+def _refunds(session: Session, epoch_ids: Iterable[int]) -> dict[Leaf, int]:
+    """Leaf -> units given back, by the court or out of the settler's bond. Once a leaf, ever."""
+    names = ("Refunded", "RefundedFromBond")
+    query = select(ChainEventRow).where(col(ChainEventRow.name).in_(names), _argument("epochId").in_(list(epoch_ids)))
+    return {(event.args["epochId"], event.args["index"]): event.args["units"] for event in session.exec(query)}
+
+
 def _guilty_leaves(session: Session) -> set[Leaf]:
     """The leaves of executed cases against their nodes: what was not paid by then never is (SPEC section 8)."""
     guilty = _executed_guilty(session)
@@ -186,14 +196,16 @@ def _argument(name: str) -> ColumnElement[int]:
     return value
 
 
-def waiting(session: Session, workload_id: str, operator_id: int, now_s: int) -> list[Candidate]:
-    """The jobs of a workload that nobody holds or delivered and whose deadline is ahead."""
+def waiting(session: Session, workload_id: str, operator_id: int, node: str, now_s: int) -> list[Candidate]:
+    """The jobs of a workload that nobody holds or delivered, whose deadline is ahead, and that `node` may have."""
     lapsed = set(session.exec(select(LeaseRow.order_id).where(LeaseRow.operator_id == operator_id)))
     query = (
         select(OrderRow)
         .outerjoin(CommitmentRow, col(CommitmentRow.order_id) == OrderRow.order_id)
+        .outerjoin(CanaryRow, col(CanaryRow.order_id) == OrderRow.order_id)
         .where(
             OrderRow.workload_id == workload_id,
+            or_(col(CanaryRow.node).is_(None), col(CanaryRow.node) == node),
             OrderRow.deadline > now_s,
             col(CommitmentRow.digest).is_(None),
             or_(_is_leased(now_s).is_(None), _is_leased(now_s).is_(False)),

@@ -79,6 +79,15 @@ class LeaseRow(SQLModel, table=True):
     signature: str
 
 
+class CanaryRow(SQLModel, table=True):
+    """An order of the network's own that is kept for one node: its canary job. One an operator."""
+
+    __tablename__ = "canary"
+    operator_id: int = Field(primary_key=True)
+    order_id: str = Field(unique=True)
+    node: str
+
+
 class CommitmentRow(SQLModel, table=True):
     """A node's commitment, accepted within its lease. One an order."""
 

@@ -15,6 +15,7 @@ from backend.store.blobs import BlobStore
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
 from backend.store.database import Database
 from backend.store.facts import jobs
+from backend.store.home import open_tokenizers
 from backend.store.tables import EpochRow, LeafRow
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.canonical import canonical_json, hash_json
@@ -25,6 +26,7 @@ from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Terms, Verdict
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
+from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, trace_commit
 from contracts.protocol.wire import (
     Heartbeat,
@@ -34,21 +36,25 @@ from contracts.protocol.wire import (
     SubmitOrder,
     SubmitVerdict,
 )
+from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 
 NOW = 1_800_000_000
-PROMPT = b"Why is the sky blue?"
+PROMPT = encode_texts(["Why is the sky blue?"])
 PARAMS = {"max_new_tokens": 8}
-OUTPUT = canonical_json({"finish_reason": "length", "text": "Scattering.", "token_ids": [1, 2, 3, 4, 5, 6, 7, 8]})
+OUTPUT = canonical_json([{"finish_reason": "length", "text": "Scattering.", "token_ids": [1, 2, 3, 4, 5, 6, 7, 8]}])
 TRACE = keccak(b"trace")
 FIXED, UNIT, MAX_UNITS = 100, 10, 64
 MANIFEST = Manifest(
+    kind="generation",
+    unit="completion token",
+    meter="new_tokens",
     model="smol-test",
     weights_sha256="11" * 32,
-    tokenizer_sha256="22" * 32,
+    tokenizer_sha256=BYTE_TOKENIZER_SHA256,
     engine_version="1",
     numeric_class="33" * 32,
     params={"max_new_tokens": IntegerRange(minimum=1, maximum=256)},
-    input=InputLimits(max_bytes=1000, max_tokens=200),
+    input=InputLimits(max_texts=4, max_bytes=1000, max_tokens=200),
     check_price_units=20,
     deterrence=Deterrence(
         honest_cost_ppm=500_000,
@@ -73,8 +79,10 @@ DEPLOYMENT = Deployment(
     escrow="0x" + "e5" * 20,
     stake_manager="0x" + "57" * 20,
     court="0x" + "c0" * 20,
+    contests="0x" + "c7" * 20,
     token="0x" + "70" * 20,
     governor="0x" + "60" * 20,
+    guardian="0x" + "6a" * 20,
     settler=SETTLER.address,
     treasury="0x" + "7e" * 20,
     beacon_anchor="0x" + "be" * 32,
@@ -137,7 +145,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.database = Database.at(self.folder / "assay.db")
-        self.blobs = BlobStore(self.folder / "blobs", max_bytes=10_000)
+        self.blobs = BlobStore(self.folder / "blobs", max_bytes=10_000, max_loose_bytes=100_000)
         self.settings = Settings(self.folder, "http://unused", DEPLOYMENT, SETTLER, DEPLOYMENT.treasury)
         self.services: Services = build_services(
             self.settings, self.chain, self.database, self.blobs, lambda: self.now_s
@@ -146,7 +154,8 @@ class World:
         self.chain.nodes |= {NODE.address: 1, OTHER_NODE.address: 2}
         self.chain.operators |= {1: OperatorAccount(stake=10_000), 2: OperatorAccount(stake=10_000)}
         self.chain.verifiers[VERIFIER.address] = 3
-        offer_workload(self.database, MANIFEST, fixed_price=FIXED, unit_price=UNIT, max_units=MAX_UNITS)
+        prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": MAX_UNITS}
+        offer_workload(self.database, open_tokenizers(self.folder), MANIFEST, BYTE_TOKENIZER, **prices)
         self.blobs.put(PROMPT)
         self.blobs.put(OUTPUT)
         self._salt = 100

@@ -222,6 +222,7 @@ def _tx_attempt() -> None:
         "tx_attempt",
         sa.Column("tx_hash", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
+        sa.Column("sender", sa.String(), nullable=False),
         sa.Column("nonce", sa.Integer(), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
         sa.Column("max_fee_wei", Units(), nullable=False),

@@ -14,15 +14,16 @@ import httpx
 import uvicorn
 from eth_utils.address import to_checksum_address
 
+from backend.api.patience import ImpatientProtocol
 from backend.app import Settings, build_app
 from backend.client import AssayClient, Wallet
 from backend.services.offering import offer_workload
-from backend.store.home import open_database
+from backend.store.home import open_database, open_tokenizers
 from contracts.onchain.chain import Chain, connect
 from contracts.onchain.deployment import deploy
 from contracts.onchain.sender import Sender
 from contracts.protocol.canonical import canonical_json
-from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
 from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from contracts.protocol.records import Commitment, NodeRequest
@@ -31,17 +32,21 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import trace_commit
 from contracts.protocol.wire import LeaseGrant, LeaseRequest, SubmitCommitment
 from deploy.localnet.anvil import answers, find_anvil
+from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 
 FIXED, UNIT = 100, 10
 KEYS = {name: Signer(keccak(b"api " + name.encode())) for name in ("deployer", "settler", "alice", "owner", "node")}
 MANIFEST = Manifest(
+    kind="generation",
+    unit="completion token",
+    meter="new_tokens",
     model="smol-test",
     weights_sha256="11" * 32,
-    tokenizer_sha256="22" * 32,
+    tokenizer_sha256=BYTE_TOKENIZER_SHA256,
     engine_version="1",
     numeric_class="33" * 32,
     params={"max_new_tokens": IntegerRange(minimum=1, maximum=64)},
-    input=InputLimits(max_bytes=1000, max_tokens=200),
+    input=InputLimits(max_texts=4, max_bytes=1000, max_tokens=200),
     check_price_units=20,
     deterrence=Deterrence(
         honest_cost_ppm=500_000,
@@ -51,7 +56,7 @@ MANIFEST = Manifest(
         false_alarm_ppm=0,
     ),
 )
-OUTPUT = canonical_json({"finish_reason": "stop", "text": "Scattering.", "token_ids": [5, 6]})
+OUTPUT = canonical_json([{"finish_reason": "stop", "text": "Scattering.", "token_ids": [5, 6]}])
 
 
 @contextmanager
@@ -114,6 +119,12 @@ class Coordinator:
             owner.call(self.chain.token.functions.approve(self.chain.stakes.address, wei))
             owner.call(stakes.stake(1, stake_units))
 
+    def bond_settler(self, units: int) -> None:
+        """What lets an epoch charge so much."""
+        deployer, wei = self.sender("deployer"), units * self.chain.deployment.constants.unit_wei
+        deployer.call(self.chain.token.functions.approve(self.chain.escrow.address, wei))
+        deployer.call(self.chain.escrow.functions.bondSettler(units))
+
     def lease(self) -> httpx.Response:
         """The node asks for a job."""
         domain, workload_id = self.chain.deployment.domain, MANIFEST.workload_id()
@@ -124,8 +135,8 @@ class Coordinator:
         asked = LeaseRequest(request=request, signature=signature, workload_id=workload_id)
         return self.post("/v1/operator/leases", asked)
 
-    def deliver(self, grant: LeaseGrant, output: bytes = OUTPUT) -> httpx.Response:
-        """The node hands over two tokens."""
+    def deliver(self, grant: LeaseGrant, output: bytes = OUTPUT, units: int = 2) -> httpx.Response:
+        """The node hands over what it computed, two tokens if nothing else is said."""
         name, order_id = to_hex(keccak(output)), grant.lease.order_id
         httpx.put(f"{self.url}/v1/blobs/{name}", content=output).raise_for_status()
         node = KEYS["node"]
@@ -134,7 +145,7 @@ class Coordinator:
             node=node.address,
             output_hash=name,
             trace_commit=to_hex(trace_commit(keccak(b"trace"), from_hex(order_id), node.address)),
-            units=2,
+            units=units,
         )
         signature = node.sign(self.chain.deployment.domain.commitment_digest(commitment))
         return self.post("/v1/operator/commitments", SubmitCommitment(commitment=commitment, signature=signature))
@@ -146,7 +157,9 @@ class Coordinator:
 
 
 @contextmanager
-def coordinator(folder: Path) -> Iterator[Coordinator]:
+def coordinator(
+    folder: Path, constants: Constants = DEVELOPMENT, beacon_anchor: str = "0x" + "11" * 32
+) -> Iterator[Coordinator]:
     """A fresh chain, fresh contracts, a fresh backend."""
     with anvil() as rpc_url:
         w3 = connect(rpc_url)
@@ -155,15 +168,16 @@ def coordinator(folder: Path) -> Iterator[Coordinator]:
         deployer = Sender(w3, KEYS["deployer"])
         deployment = deploy(
             deployer,
-            DEVELOPMENT,
+            constants,
             settler=KEYS["settler"].address,
             treasury=KEYS["deployer"].address,
-            beacon_anchor="0x" + "11" * 32,
+            beacon_anchor=beacon_anchor,
         )
         chain = Chain(w3, deployment)
         for name in ("alice", "owner"):
             deployer.call(chain.token.functions.transfer(to_checksum_address(KEYS[name].address), 10**24))
-        offer_workload(open_database(folder), MANIFEST, fixed_price=FIXED, unit_price=UNIT, max_units=64)
+        prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": 64}
+        offer_workload(open_database(folder), open_tokenizers(folder), MANIFEST, BYTE_TOKENIZER, **prices)
         with serving(Settings(folder, rpc_url, deployment, KEYS["settler"], deployment.treasury)) as url:
             running = Coordinator(url, chain, folder)
             yield running
@@ -174,8 +188,16 @@ def coordinator(folder: Path) -> Iterator[Coordinator]:
 @contextmanager
 def serving(settings: Settings) -> Iterator[str]:
     """The coordinator's HTTP server in a thread. Yields its URL."""
+    with listening(build_app(settings)) as url:
+        yield url
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """Any application behind the server that `assay serve` runs. Yields its URL."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(build_app(settings), port=port, log_config=None, lifespan="off"))
+    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", http=ImpatientProtocol)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     until = time.monotonic() + 20

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from backend.cli import workloads_app
 from backend.client.cli import jobs_app, wallet_app
+from contracts.protocol.errors import WrongTokenizer
 from contracts.protocol.wire import LeaseGrant
+from node_agent.testing import BYTE_TOKENIZER
 from tests.integration.backend.api.coordinator import KEYS, MANIFEST, Coordinator
 
 pytestmark = pytest.mark.chain
@@ -44,7 +46,7 @@ def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, 
 
     assert "0.00001 ADEV" in call(wallet_app, "deposit", "0.00001")
     running.register_node(stake_units=100_000)
-    submitted = call(jobs_app, "submit", "--prompt", "Why?", "--max-new-tokens", "4")
+    submitted = call(jobs_app, "submit", "--prompt", "Why?", "--max-new-tokens", "4", "--no-wait")
     assert "0.00000014 ADEV" in submitted
     order_id = submitted.split()[1]
     grant = LeaseGrant.model_validate_json(running.lease().content)
@@ -53,8 +55,16 @@ def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, 
     told = call(jobs_app, "show", order_id)
     assert "0.00000012 ADEV for 2 units" in told
     assert "Scattering." in told
-    assert order_id in call(jobs_app, "list")
+    assert order_id[:14] in call(jobs_app, "list")
+    assert call(jobs_app, "show", order_id[:14]) == told
+    refused = run.invoke(jobs_app, ["receipt", order_id[:14]])
+    assert getattr(refused.exception, "code", "") == "not_rooted"
+    early = run.invoke(wallet_app, ["withdraw", "all"])
+    assert "run `assay wallet notice` first" in str(early.exception)
     assert " to " in call(wallet_app, "notice")
+    assert "the notice is ripe at" in str(run.invoke(wallet_app, ["withdraw", "all"]).exception)
+    poor = run.invoke(wallet_app, ["deposit", "1000000000"])
+    assert getattr(poor.exception, "code", "") == "too_little"
     assert " to " not in call(wallet_app, "notice", "--cancel")
     assert KEYS["alice"].address in call(wallet_app, "lanes")
     secret = KEYS["alice"].private_key().hex()
@@ -64,11 +74,19 @@ def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, 
 def test_offering_a_workload(tmp_path: Path) -> None:
     """Protects operators of a backend: what they offer is what the list shows, and offering again changes prices."""
     (tmp_path / "manifest.json").write_text(MANIFEST.model_dump_json())
+    (tmp_path / "tokenizer.json").write_bytes(BYTE_TOKENIZER)
     run = CliRunner(env={"ASSAY_HOME": str(tmp_path / "home"), "COLUMNS": "200"})
     for price in ("100", "200"):
         prices = ["--fixed-price", price, "--unit-price", "10", "--max-units", "9"]
-        result = run.invoke(workloads_app, ["offer", str(tmp_path / "manifest.json"), *prices])
+        files = [str(tmp_path / "manifest.json"), "--tokenizer", str(tmp_path / "tokenizer.json")]
+        result = run.invoke(workloads_app, ["offer", *files, *prices])
         assert result.exit_code == 0, result.output
+    without = run.invoke(workloads_app, ["offer", files[0], *prices])
+    assert without.exit_code == 2
+    assert "--tokenizer" in without.output
+    (tmp_path / "tokenizer.json").write_bytes(BYTE_TOKENIZER + b" ")
+    other = run.invoke(workloads_app, ["offer", *files, *prices])
+    assert isinstance(other.exception, WrongTokenizer)
     listed = run.invoke(workloads_app, ["list"]).output
     assert MANIFEST.workload_id() in listed
     assert "200" in listed

@@ -3,12 +3,16 @@
 import threading
 import time
 
+import httpx
 import pytest
 
 from backend.client.errors import NotDelivered, Refused, Untrue
 from contracts.onchain.errors import Reverted
+from contracts.protocol.canonical import canonical_json
+from contracts.protocol.errors import BadTexts
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.signing import Signer
+from contracts.protocol.texts import decode_texts
 from contracts.protocol.wire import LeaseGrant, OrderView
 from tests.integration.backend.api.coordinator import FIXED, KEYS, UNIT, Coordinator
 
@@ -40,6 +44,42 @@ def test_from_deposit_to_answer(running: Coordinator) -> None:
     assert [order.order_id for order in client.orders()] == [view.order_id]
     node = running.chain.stakes.functions.operatorOf
     assert node(running.sender("node").address).call() == 1
+
+
+def test_a_batch_of_prompts_is_one_order(running: Coordinator) -> None:
+    """Protects whoever orders many at once: one order, one commitment, units of all texts, an answer a prompt."""
+    running.wallet().deposit(10_000)
+    running.register_node(stake_units=100_000)
+    client, prompts = running.client(), ["Why?", "What is 2 + 2?", "Où est la gare ?"]
+    view = client.submit(prompts, max_new_tokens=5)
+    assert view.order.terms.max_price == FIXED + 3 * 5 * UNIT
+    grant = granted(running)
+    assert decode_texts(httpx.get(f"{running.url}/v1/blobs/{grant.order.terms.input_hash}").content) == prompts
+    items = [{"finish_reason": "stop", "text": text, "token_ids": [5, 6]} for text in ("Because.", "4", "Là.")]
+    assert running.deliver(grant, canonical_json(items), units=16).json()["code"] == "units_refused"
+    assert running.deliver(grant, canonical_json(items), units=6).json()["new"] is True
+    view = client.wait(view.order_id, timeout_s=10)
+    answer = client.output(view)
+    assert answer.texts == ["Because.", "4", "Là."]
+    assert answer.items == items
+    assert client.verify_price(view) == FIXED + 6 * UNIT
+    assert running.lease().status_code == 204
+
+
+def test_over_long_input_never_reaches_a_node(running: Coordinator) -> None:
+    """Protects nodes and requesters: the exact count of tokens is told before anything is ordered. Covers: A58"""
+    running.wallet().deposit(10_000)
+    client = running.client()
+    with pytest.raises(Refused, match="201 tokens in text 1") as caught:
+        client.submit(["short", "x" * 201], max_new_tokens=1)
+    assert caught.value.code == "input_refused"
+    with pytest.raises(Refused, match=r"80 units .* up to 64"):
+        client.submit(["one", "two"], max_new_tokens=40)
+    for texts, why in ((["x"] * 5, "5 texts"), (["x" * 1001], "1001 bytes"), ([""], "no visible"), ([], "no text")):
+        with pytest.raises(BadTexts, match=why):
+            client.submit(texts)
+    assert client.orders() == []
+    assert client.submit("x" * 200, max_new_tokens=1).state == "queued"
 
 
 def test_many_orders_at_once_agree_on_caps(running: Coordinator) -> None:

@@ -32,9 +32,10 @@ from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import Commitment, Lease, Opening, Order, Terms, Verdict
+from contracts.protocol.records import VISIBILITY_OPEN, Commitment, Lease, Opening, Order, Terms, Verdict
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
+from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, trace_commit
 from deploy.localnet.anvil import answers, find_anvil
 from deploy.localnet.processes import free_port
@@ -47,8 +48,10 @@ KEYS = {
 PARAMS = {"max_new_tokens": 8}
 FIXED_PRICE, UNIT_PRICE, MAX_PRICE = 100, 10, 1_000
 MANIFEST = Manifest(
+    kind="generation", unit="completion token", meter="new_tokens",
     model="bench", weights_sha256="ab" * 32, tokenizer_sha256="cd" * 32, engine_version="1", numeric_class="ef" * 32,
-    params={"max_new_tokens": IntegerRange(minimum=1, maximum=8)}, input=InputLimits(max_bytes=100, max_tokens=100),
+    params={"max_new_tokens": IntegerRange(minimum=1, maximum=8)},
+    input=InputLimits(max_texts=1, max_bytes=100, max_tokens=100),
     check_price_units=50,
     deterrence=Deterrence(
         honest_cost_ppm=900_000, cheat_cost_ppm=0, detection_ppm=1_000_000, collusion_ppm=0, false_alarm_ppm=0
@@ -149,19 +152,27 @@ class Bench:
         self.call(owner, self.chain.stakes.functions.register(self.address(owner)))
         return int(self.chain.stakes.functions.operatorIdOf(self.address(owner)).call())
 
+    def add_node_key(self) -> None:
+        """The operator's node, as the contracts know it."""
+        owner, node = KEYS["owner"], KEYS["node"]
+        consent = node.sign(self.deployment.stake_domain.node_key_digest(owner.address, node.address))
+        self.call("owner", self.chain.stakes.functions.addNodeKey(self.address("node"), from_hex(consent)))
+
     def address(self, who: str) -> Any:
         return to_checksum_address(KEYS[who].address)
 
     # ------------------------------------------------------------ jobs
 
-    def deliver(self, requester: str = "alice", units: int = 5, *, cap: int | None = None) -> CommitmentRow:
+    def deliver(
+        self, requester: str = "alice", units: int = 5, *, cap: int | None = None, visibility: int = VISIBILITY_OPEN
+    ) -> CommitmentRow:
         """A job through to its accepted commitment. Its cap covers every job of its lane so far."""
         self.delivered += 1
-        key, text = KEYS[requester], b"job %d" % self.delivered
+        key, text = KEYS[requester], encode_texts([f"job {self.delivered}"])
         terms = Terms(
             workload_id=MANIFEST.workload_id(), input_hash=self.blobs.put(text), params_hash=to_hex(hash_json(PARAMS)),
             fixed_price=FIXED_PRICE, unit_price=UNIT_PRICE, max_price=MAX_PRICE, deadline=self.now + 60,
-            salt=self.delivered,
+            salt=self.delivered, visibility=visibility,
         )  # fmt: skip
         order = Order(requester=key.address, spend_cap=self.delivered * MAX_PRICE if cap is None else cap, terms=terms)
         domain, node = self.deployment.domain, KEYS["node"]
@@ -255,7 +266,7 @@ class Bench:
     def assert_books_are_right(self) -> dict[str, int]:
         """The ledger equals a replay and the contracts to the wei, at the newest block that was read. Its accounts."""
         with self.database.read() as session:
-            assert bookkeeping.rebuild(session, self.constants.fee_bps) == {}
+            assert bookkeeping.rebuild(session, self.constants) == {}
             accounts = bookkeeping.balances(session)
         assert sum(accounts.values()) == 0
         for one in bookkeeping.reconcile(self.database, self.chain):

@@ -23,9 +23,7 @@ class Court:
 
     def __init__(self, bench: Bench) -> None:
         self._bench, self._stakes, self._court = bench, bench.chain.stakes.functions, bench.chain.court.functions
-        owner, node = KEYS["owner"], KEYS["node"]
-        consent = node.sign(bench.deployment.stake_domain.node_key_digest(owner.address, node.address))
-        bench.call("owner", self._stakes.addNodeKey(bench.address("node"), from_hex(consent)))
+        bench.add_node_key()
         bench.call("deployer", self._stakes.stake(bench.operator_id, 10**6))
         for name in ("judge-1", "judge-2"):
             KEYS[name] = Signer(keccak(name.encode()))

@@ -23,6 +23,7 @@ def test_every_path_of_the_agreement_is_served(world: World) -> None:
     paths = create_http(world.services).openapi()["paths"]
     assert sorted((method.upper(), path) for path, methods in paths.items() for method in methods) == [
         ("GET", "/v1/blobs/{name}"),
+        ("GET", "/v1/books"),
         ("GET", "/v1/epochs"),
         ("GET", "/v1/lanes/{requester}/{signer}"),
         ("GET", "/v1/log/blobs/{name}"),
@@ -31,7 +32,9 @@ def test_every_path_of_the_agreement_is_served(world: World) -> None:
         ("GET", "/v1/nodes"),
         ("GET", "/v1/orders"),
         ("GET", "/v1/orders/{order_id}"),
+        ("GET", "/v1/orders/{order_id}/receipt"),
         ("GET", "/v1/workloads/{workload_id}"),
+        ("POST", "/v1/operator/canary"),
         ("POST", "/v1/operator/commitments"),
         ("POST", "/v1/operator/heartbeats"),
         ("POST", "/v1/operator/leases"),

@@ -66,6 +66,22 @@ def test_one_intent_a_key(database: Database) -> None:
     assert outcome.error is None
 
 
+def test_a_new_signer_takes_over_what_the_one_before_left_open(database: Database) -> None:
+    """After a rotation the new settler sends what the old one could not, under its own nonce. Covers: A27"""
+    node = FakeNode()
+    old = manager_of(database, node)
+    old.ensure("post:1", TO, b"a", 50_000, now=0)
+    drive(old, node, 0)
+    old.ensure("post:2", TO, b"b", 50_000, now=1)
+    new = TxManager(database, node, Signer(b"\x02" * 32), confirmations=CONFIRMATIONS, patience=Patience(30, 120))
+    assert not new.ensure("post:1", TO, b"a", 50_000, now=2), "what was done is done"
+    assert new.ensure("post:2", TO, b"b", 50_000, now=2)
+    drive(new, node, 2)
+    assert mined(node) == [b"a", b"b"]
+    with database.read() as session:
+        assert session.get_one(TxIntentRow, "post:2").sender == new.address
+
+
 def test_reply_lost_after_the_node_accepted(database: Database) -> None:
     """The hash is known before the broadcast, so a lost reply costs nothing and doubles nothing. Covers: A43"""
     node = FakeNode(lose_replies=1)

@@ -27,7 +27,7 @@ def check(
     lane: Lane, *, cap: int = PRICE, open_max: int = 0, signer: str = REQUESTER.address, now_s: int = NOW
 ) -> None:
     order = Order(requester=REQUESTER.address, spend_cap=cap, terms=terms(max_price=PRICE))
-    check_lane(order, signer, lane, open_max=open_max, now_s=NOW, constants=DEVELOPMENT)
+    check_lane(order, signer, lane, open_orders=0, open_max=open_max, now_s=NOW, constants=DEVELOPMENT)
 
 
 def test_covered_orders() -> None:
@@ -88,7 +88,15 @@ def test_accepted_orders_are_always_payable(deposit: int, steps: list[tuple[int,
         order = Order(requester=REQUESTER.address, spend_cap=cap, terms=terms(max_price=max_price))
         lane = Lane(balance=balance, charged=charged)
         try:
-            check_lane(order, REQUESTER.address, lane, open_max=sum(open_orders), now_s=NOW, constants=DEVELOPMENT)
+            check_lane(
+                order,
+                REQUESTER.address,
+                lane,
+                open_orders=len(open_orders),
+                open_max=sum(open_orders),
+                now_s=NOW,
+                constants=DEVELOPMENT,
+            )
         except (CapTooLow, BalanceTooLow):
             assert slip < 0 or sum(open_orders) + max_price > balance
             continue

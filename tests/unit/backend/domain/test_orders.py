@@ -8,7 +8,8 @@ given an order for an offered workload
 ├── when a price is below the sheet, or the maximum does not pay what is asked for: price_too_low
 ├── when the maximum does not fit a row: price_too_high
 ├── when parameters are not the signed ones, or not the manifest's: params_hash_mismatch, params_refused
-└── when the input is too long, not text, or empty: input_refused
+├── when the texts may take more units than are offered: too_many_units
+└── when the input is no list of texts, too long, or empty: input_refused
 """
 
 from typing import Any
@@ -23,7 +24,10 @@ from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.records import Order
+from contracts.protocol.texts import encode_texts
+from contracts.protocol.tokens import TextTokenizer
 from contracts.protocol.typed_data import Domain
+from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.unit.backend.world import (
     DOMAIN,
     FIXED,
@@ -39,13 +43,14 @@ from tests.unit.backend.world import (
     terms,
 )
 
+COUNT = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256)
 OFFER = Offer(WORKLOAD, MANIFEST, FIXED, UNIT, MAX_UNITS)
 TTL = DEVELOPMENT.order_ttl_s
 
 
 def check(params: dict[str, int] = PARAMS, input_: bytes = PROMPT, **changes: Any) -> None:
     changes = {"params_hash": to_hex(hash_json(params))} | changes
-    check_terms(terms(**changes), params, input_, OFFER, now_s=NOW, constants=DEVELOPMENT)
+    check_terms(terms(**changes), params, input_, OFFER, count_tokens=COUNT.count, now_s=NOW, constants=DEVELOPMENT)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def test_refused_terms(code: str, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"max_new_tokens": 0}, {"max_new_tokens": MAX_UNITS + 1}, {"max_new_tokens": 8, "top_k": 1}]
+    "params", [{}, {"max_new_tokens": 0}, {"max_new_tokens": 257}, {"max_new_tokens": 8, "top_k": 1}]
 )
 def test_refused_params(params: dict[str, int]) -> None:
     """Protects nodes from parameters that no engine takes. Covers: A58"""
@@ -93,12 +98,53 @@ def test_refused_params(params: dict[str, int]) -> None:
     assert caught.value.code == "params_refused"
 
 
-@pytest.mark.parametrize("input_", [b"", b" \n\t", b"\xff\xfe", b"x" * 1001])
-def test_refused_input(input_: bytes) -> None:
-    """Protects nodes from poison: nobody works on what no engine can read. Covers: A58"""
-    with pytest.raises(BackendError) as caught:
-        check(input_=input_)
+@pytest.mark.parametrize(
+    ("input_", "why"),
+    [
+        (b"", "not a JSON array"),
+        (b"Why?", "not a JSON array"),
+        (b'"Why?"', "not a JSON array"),
+        (b'["Why?", "not?"]', "not canonical"),
+        (b"[]", "no text"),
+        (encode_texts(["a"])[:-1] + b',"\\t"]', "no visible character in text 1"),
+        (b'["\xff\xfe"]', "not UTF-8"),
+        (encode_texts(["x" * 1001]), "1001 bytes in text 0, more than 1000"),
+        (encode_texts(["x"] * 5), "5 texts, more than 4"),
+        (encode_texts(["x", "y" * 201]), "201 tokens in text 1"),
+    ],
+)
+def test_refused_input(input_: bytes, why: str) -> None:
+    """Protects nodes from poison: nobody works on what no engine can read, and nothing is cut off. Covers: A58"""
+    changes = {"max_price": FIXED + 64 * UNIT}
+    with pytest.raises(BackendError, match=why) as caught:
+        check(input_=input_, **changes)
     assert caught.value.code == "input_refused"
+
+
+def test_a_batch_pays_for_each_of_its_texts() -> None:
+    """Protects nodes: the maximum must cover the units of all texts together, and the sheet's limit is for all."""
+    batch = encode_texts(["one", "two", "three"])
+    check(input_=batch, max_price=FIXED + 24 * UNIT)
+    with pytest.raises(BackendError, match=str(FIXED + 24 * UNIT)) as caught:
+        check(input_=batch, max_price=FIXED + 24 * UNIT - 1)
+    assert caught.value.code == "price_too_low"
+    with pytest.raises(BackendError, match=f"90 units .* up to {MAX_UNITS} a job") as caught:
+        check(params={"max_new_tokens": 30}, input_=batch, max_price=10_000)
+    assert caught.value.code == "too_many_units"
+
+
+def test_what_the_workload_puts_around_a_text_counts() -> None:
+    """Protects requesters: the exact count, the template included, is refused before any node is bothered."""
+    limits = MANIFEST.input.model_copy(update={"overhead_tokens": 30})
+    offer = Offer(WORKLOAD, MANIFEST.model_copy(update={"input": limits}), FIXED, UNIT, MAX_UNITS)
+    for length, fits in ((170, True), (171, False)):
+        arguments = (terms(), PARAMS, encode_texts(["x" * length]), offer)
+        counting = {"count_tokens": COUNT.count, "now_s": NOW, "constants": DEVELOPMENT}
+        if fits:
+            check_terms(*arguments, **counting)
+        else:
+            with pytest.raises(BackendError, match=r"201 tokens in text 0 \(30 of them .* more than 200"):
+                check_terms(*arguments, **counting)
 
 
 def test_signature_binds_signer_chain_and_contract() -> None:

@@ -15,11 +15,12 @@ from backend.domain import ledger
 from backend.services import bookkeeping
 from backend.store.chain_tables import ChainEventRow, LedgerEntryRow, SettlementRow
 from backend.store.database import Database
+from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.merkle import Row
 from contracts.protocol.packing import Epoch, LaneGroup, bits, pack
 from contracts.protocol.pricing import fee_units
 
-FEE_BPS = 1000
+FEE_BPS = DEVELOPMENT.fee_bps
 LANES = [("0x" + "aa" * 20, "0x" + "bb" * 20), ("0x" + "cc" * 20, "0x" + "cc" * 20)]
 UNITS = st.integers(0, 2**48 - 1)
 ROWS = st.lists(
@@ -36,7 +37,7 @@ def test_settlement_sums_to_zero(rows: list[Row], data: st.DataObject) -> None:
     """An epoch debits lanes by what is paid, credits operators their gross less the floored fee, the rest is fees."""
     index = st.sets(st.integers(0, len(rows) - 1))
     settled = ledger.SettledRows(tuple(rows), frozenset(data.draw(index)), frozenset(data.draw(index)))
-    accounts = ledger.balances(ledger.posting("EpochSettled", {}, settled, FEE_BPS))
+    accounts = ledger.balances(ledger.posting("EpochSettled", {}, settled, DEVELOPMENT))
     paid = settled.paid
     assert sum(accounts.values()) == 0
     for lane in LANES:
@@ -51,7 +52,7 @@ def test_void_and_skipped_rows_move_nothing() -> None:
     """What is VOID or skipped is in no account."""
     rows = tuple(Row(*LANES[0], 1, 100, bytes([i]) * 32) for i in range(3))
     settled = ledger.SettledRows(rows, frozenset({0}), frozenset({1}))
-    entries = ledger.posting("EpochSettled", {}, settled, FEE_BPS)
+    entries = ledger.posting("EpochSettled", {}, settled, DEVELOPMENT)
     assert ledger.balances(entries) == {"fees": 10, ledger.lane_account(*LANES[0]): -100, "operator:1": 90}
 
 
@@ -65,7 +66,7 @@ def test_slash_passes_through_to_nothing() -> None:
         ("Rewarded", {"id": 3, "units": 5}),
         ("Slashed", {"id": 1, "units": 80, "refundUnits": 30, "rewardUnits": 15, "sunkUnits": 35}),
     ]
-    entries = [entry for name, args in events for entry in ledger.posting(name, args, None, FEE_BPS)]
+    entries = [entry for name, args in events for entry in ledger.posting(name, args, None, DEVELOPMENT)]
     assert ledger.balances(entries) == {
         ledger.lane_account(**lane): 30, "outside": -100, "sink": 35, "stake:1": 20, "stake:2": 10, "stake:3": 5,
     }  # fmt: skip
@@ -84,15 +85,57 @@ def test_money_that_comes_goes() -> None:
         ("Withdrawn", {**lane, "units": 60}),
         ("SettlerUnbonded", {"units": 7}),
         ("StakeWithdrawn", {"id": 1, "units": 5}),
+        *contested("Answered"),
+        *contested("ContestResolved"),
+        *contested("ContestLapsed"),
     ]
-    entries = [entry for name, args in ways for entry in ledger.posting(name, args, None, FEE_BPS)]
+    entries = [entry for name, args in ways for entry in ledger.posting(name, args, None, DEVELOPMENT)]
     assert ledger.balances(entries) == {}
 
 
-@pytest.mark.parametrize("name", ["LaneOpened", "NoticeGiven", "Unbonding", "Locked", "EpochPosted", "CaseOpened"])
+def contested(ending: str) -> list[tuple[str, dict[str, Any]]]:
+    """A contest from the contester's bond to its end."""
+    bond = {"epochId": 3, "index": 7, "bondUnits": DEVELOPMENT.contest_bond_units}
+    return [("Contested", bond), (ending, {**bond, "refundUnits": 0})]
+
+
+def test_a_refund_from_the_bond_fills_the_lane() -> None:
+    """What a contest gives back leaves the settler's bond and stands in the lane again; the contester's own bond is
+    another account. Covers: A27
+    """
+    lane = {"requester": LANES[0][0], "signer": LANES[0][1]}
+    opened, ended = contested("ContestResolved")
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("SettlerBonded", {"units": 100}),
+        opened,
+        ("RefundedFromBond", {**lane, "units": 30, "bondUnits": 70}),
+    ]
+    entries = [entry for name, args in events for entry in ledger.posting(name, args, None, DEVELOPMENT)]
+    accounts = ledger.balances(entries)
+    assert (accounts["bond"], accounts[ledger.lane_account(**lane)]) == (70, 30)
+    assert ledger.contests_owe(accounts) == DEVELOPMENT.contest_bond_units
+    assert ledger.escrow_owes(accounts) == 100
+    ended[1]["bondUnits"] = 0  # the token refused to pay the contester: its bond is a donation from now on
+    accounts = ledger.balances([*entries, *ledger.posting(*ended, None, DEVELOPMENT)])
+    assert ledger.contests_owe(accounts) == 0
+
+
+def test_a_claim_to_stake_moves_between_the_contracts() -> None:
+    """What an operator earned leaves the escrow's books and stands in its stake; nothing is left outside."""
+    events = [
+        ("ClaimedToStake", {"operatorId": 1, "units": 36}),
+        ("Staked", {"id": 1, "units": 36}),
+    ]
+    entries = [entry for name, args in events for entry in ledger.posting(name, args, None, DEVELOPMENT)]
+    assert ledger.balances(entries) == {"operator:1": -36, "stake:1": 36}
+
+
+@pytest.mark.parametrize(
+    "name", ["LaneOpened", "NoticeGiven", "Unbonding", "Locked", "EpochPosted", "CaseOpened", "Paused"]
+)
 def test_events_without_money(name: str) -> None:
     """They leave no entry."""
-    assert ledger.posting(name, {}, None, FEE_BPS) == []
+    assert ledger.posting(name, {}, None, DEVELOPMENT) == []
 
 
 @dataclass
@@ -134,7 +177,7 @@ def store(session: Session, branch: Branch, rows: list[ChainEventRow]) -> None:
         if row.name == "EpochSettled":
             session.add(SettlementRow(**branch.settlements[row.block_number].model_dump()))
     session.flush()
-    bookkeeping.post(session, rows, FEE_BPS)
+    bookkeeping.post(session, rows, DEVELOPMENT)
 
 
 def rewind(session: Session, branch: Branch, depth: int) -> None:
@@ -170,7 +213,7 @@ def test_replay_is_identical_through_reorgs(
         with database.begin() as session:
             _apply(session, branch, kind, value)
         with database.read() as session:
-            assert bookkeeping.rebuild(session, FEE_BPS) == {}
+            assert bookkeeping.rebuild(session, DEVELOPMENT) == {}
             entries = list(session.exec(select(LedgerEntryRow).order_by(col(LedgerEntryRow.id))))
             assert sum(bookkeeping.balances(session).values()) == 0
         assert [row.model_dump() for row in entries[: len(before)]] == [row.model_dump() for row in before]
@@ -208,4 +251,4 @@ def test_rebuild_names_what_differs(tmp_path: Path) -> None:
             )
         )  # fmt: skip
     with database.read() as session:
-        assert bookkeeping.rebuild(session, FEE_BPS) == {"block 9 (0xbad), log 0, line 0, fees": (1, 0)}
+        assert bookkeeping.rebuild(session, DEVELOPMENT) == {"block 9 (0xbad), log 0, line 0, fees": (1, 0)}

@@ -6,7 +6,10 @@ import pytest
 from sqlmodel import select
 
 from backend.errors import BackendError
+from backend.store.home import open_blobs
 from backend.store.tables import CommitmentRow
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.manifest import MAX_OUTPUT_BYTES
 from contracts.protocol.wire import SubmitCommitment
 from tests.unit.backend.world import FIXED, NODE, OTHER_NODE, UNIT, World, commitment_for
 
@@ -46,6 +49,17 @@ def test_refused_commitments(world: World, code: str, changes: dict[str, Any]) -
     with pytest.raises(BackendError) as caught:
         world.services.delivery.receive(commitment_for(order_id, **changes))
     assert caught.value.code == code
+    assert world.services.views.order(order_id).state == "leased"
+
+
+def test_an_output_that_no_contest_could_show_is_refused(world: World) -> None:
+    """Protects the settler's bond: what is rooted can be shown on chain within one transaction. Covers: A54"""
+    order_id = lent(world)
+    output = b"[" + b"1" * MAX_OUTPUT_BYTES
+    open_blobs(world.folder).put(output)
+    with pytest.raises(BackendError, match=str(len(output))) as caught:
+        world.services.delivery.receive(commitment_for(order_id, output_hash=to_hex(keccak(output))))
+    assert caught.value.code == "output_too_long"
     assert world.services.views.order(order_id).state == "leased"
 
 

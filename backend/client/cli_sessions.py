@@ -1,0 +1,84 @@
+"""`assay wallet session`: keys for programs, each with a lane of its own."""
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from backend.client.authorizations import bring_grant
+from backend.client.options import DeploymentOption, HomeOption, RpcOption, Where, password_of
+from backend.client.sessions import create_session_key, keep_grant, key_file, read_grant, sessions
+from backend.client.wallet import lane_of, scale_of
+from contracts.onchain.sender import Sender
+
+session_app = typer.Typer(help="Session keys: what one can spend is what its lane holds.", no_args_is_help=True)
+
+_DAY_S = 86_400
+
+
+@session_app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="what to call it, e.g. after the program that gets the key")],
+    amount: Annotated[str, typer.Option(help="tokens that it may spend, e.g. 1.5")],
+    days: Annotated[float, typer.Option(min=0.01, help="how long the lane takes orders")] = 30.0,
+    send: Annotated[
+        bool, typer.Option("--send/--sign-only", help="open the lane, or leave that to who brings the grant")
+    ] = True,
+    home: HomeOption = None,
+    deployment: DeploymentOption = None,
+    rpc: RpcOption = None,
+) -> None:
+    """Makes a session key and a grant of a lane for it, and opens the lane with tokens of the wallet."""
+    where = Where(home, rpc, deployment)
+    wallet, chain = where.wallet(), where.chain()
+    scale, expiry = scale_of(chain), int(time.time() + days * _DAY_S)
+    units = scale.parse(amount)
+    session = create_session_key(where.folder(), name, password_of(key_file(where.folder(), name)))
+    signed = wallet.grant_lane(session.address, units, expiry)
+    path = keep_grant(where.folder(), name, signed)
+    if send:
+        bring_grant(chain, Sender(chain.w3, where.key()), signed)
+        _tell(f"session {name}: {session.address} may spend {scale.show(units)} until {_time(expiry)}")
+        _tell(f'try it: assay jobs submit --session {name} --prompt "..."')
+    else:
+        _tell(f"session {name}: {session.address}; its lane opens when somebody brings {path} within the hour:")
+        _tell(f"assay wallet session bring {path}")
+
+
+@session_app.command("bring")
+def bring(
+    grant: Annotated[Path, typer.Argument(help="the file of a signed grant")],
+    home: HomeOption = None,
+    deployment: DeploymentOption = None,
+    rpc: RpcOption = None,
+) -> None:
+    """Opens the lane of somebody's signed grant, with this wallet's gas and the grantor's tokens."""
+    where, signed = Where(home, rpc, deployment), read_grant(grant)
+    chain = where.chain()
+    bring_grant(chain, Sender(chain.w3, where.key()), signed)
+    _tell(f"the lane ({signed.grant.requester}, {signed.grant.signer}) is open until {_time(signed.grant.expiry)}")
+
+
+@session_app.command("list")
+def list_sessions(home: HomeOption = None, deployment: DeploymentOption = None, rpc: RpcOption = None) -> None:
+    """Lists the sessions of this folder, with what their lanes hold."""
+    where = Where(home, rpc, deployment)
+    chain, found = where.chain(), sessions(where.folder())
+    scale, table = scale_of(chain), Table("session", "signer", "balance", "charged so far", "expires", show_edge=False)
+    for one in found:
+        lane = lane_of(chain, one.requester, one.signed.grant.signer)
+        expires = _time(lane.expiry) if lane.expiry else "not opened"
+        table.add_row(one.name, lane.signer, scale.show(lane.balance), scale.show(lane.charged), expires)
+    Console().print(table if found else "No sessions; `assay wallet session new NAME --amount 1` makes one.")
+
+
+def _tell(text: str) -> None:
+    Console(soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds).isoformat(sep=" ")

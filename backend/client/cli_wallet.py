@@ -1,0 +1,133 @@
+"""`assay wallet`: a requester's money at the command line. Amounts in tokens."""
+
+import json
+import time
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from backend.client.amounts import TokenScale
+from backend.client.cli_sessions import session_app
+from backend.client.errors import NotWithdrawable, TooLittle
+from backend.client.options import DeploymentOption, HomeOption, JsonOption, RpcOption, Where
+from backend.client.wallet import LaneState, Wallet
+
+wallet_app = typer.Typer(help="Moves tokens into lanes and out of them.", no_args_is_help=True)
+wallet_app.add_typer(session_app, name="session")
+
+LaneSigner = Annotated[str | None, typer.Option(help="signer of a session lane; without: the wallet's own lane")]
+
+
+@wallet_app.command("deposit")
+def deposit(
+    amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5")],
+    signer: LaneSigner = None,
+    home: HomeOption = None,
+    deployment: DeploymentOption = None,
+    rpc: RpcOption = None,
+) -> None:
+    """Moves tokens from the wallet into a lane."""
+    wallet = Where(home, rpc, deployment).wallet()
+    scale = wallet.scale()
+    units, held = scale.parse(amount), wallet.holdings().units
+    if units > held:
+        raise TooLittle(what="the wallet", has=scale.show(held), asked=scale.show(units))
+    wallet.deposit(units, signer)
+    _print_lanes(wallet, [wallet.lane(signer)], scale)
+
+
+@wallet_app.command("lanes")
+def lanes(
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+    deployment: DeploymentOption = None,
+    rpc: RpcOption = None,
+) -> None:
+    """Shows the lanes of this wallet, and what lies beside them."""
+    wallet = Where(home, rpc, deployment).wallet()
+    found = wallet.lanes()
+    if as_json:
+        typer.echo(json.dumps({"wallet": asdict(wallet.holdings()), "lanes": [asdict(lane) for lane in found]}))
+    else:
+        _print_lanes(wallet, found, wallet.scale())
+
+
+@wallet_app.command("notice")
+def notice(
+    signer: LaneSigner = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="take the notice back")] = False,
+    home: HomeOption = None,
+    deployment: DeploymentOption = None,
+    rpc: RpcOption = None,
+) -> None:
+    """Gives notice of a withdrawal. No orders are taken in the lane until it lapses."""
+    wallet = Where(home, rpc, deployment).wallet()
+    if cancel:
+        wallet.cancel_notice(signer)
+    else:
+        wallet.give_notice(signer)
+    _print_lanes(wallet, [wallet.lane(signer)], wallet.scale())
+
+
+@wallet_app.command("withdraw")
+def withdraw(
+    amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5, or `all`")],
+    signer: LaneSigner = None,
+    to: Annotated[str | None, typer.Option(help="address that receives; without: the wallet")] = None,
+    home: HomeOption = None,
+    deployment: DeploymentOption = None,
+    rpc: RpcOption = None,
+) -> None:
+    """Moves tokens out of a lane whose notice is ripe."""
+    wallet = Where(home, rpc, deployment).wallet()
+    scale, lane = wallet.scale(), wallet.lane(signer)
+    units = lane.balance if amount == "all" else scale.parse(amount)
+    _require_ripe(lane, int(time.time()))
+    if units > lane.balance:
+        raise TooLittle(what="the lane", has=scale.show(lane.balance), asked=scale.show(units))
+    wallet.withdraw(units, to, signer)
+    _print_lanes(wallet, [wallet.lane(signer)], scale)
+
+
+@wallet_app.command("export-key")
+def export_key(home: HomeOption = None) -> None:
+    """Prints the wallet's private key, for import into a browser wallet. Whoever sees it can spend all."""
+    key = Where(home, None, None).key()
+    Console(stderr=True).print(f"The private key of {key.address}: whoever sees it owns the wallet.", soft_wrap=True)
+    typer.echo("0x" + key.private_key().hex())
+
+
+def _require_ripe(lane: LaneState, now_s: int) -> None:
+    """Raises NotWithdrawable, with what to do instead. The contract decides; this only says it in words."""
+    ripe, until = lane.withdrawable_from, lane.withdrawable_until
+    if ripe is None or until is None:
+        raise NotWithdrawable("no notice was given for this lane; run `assay wallet notice` first, then wait")
+    if now_s < ripe:
+        raise NotWithdrawable(f"the notice is ripe at {_time(ripe)}, in {ripe - now_s} s; run this again then")
+    if now_s >= until:
+        raise NotWithdrawable(f"the notice lapsed at {_time(until)}; run `assay wallet notice` again, then wait")
+
+
+def _print_lanes(wallet: Wallet, found: list[LaneState], scale: TokenScale) -> None:
+    table = Table("lane's signer", "balance", "charged so far", "expires", "withdrawable", show_edge=False)
+    for lane in found:
+        ripe, until = lane.withdrawable_from, lane.withdrawable_until
+        window = "after `assay wallet notice`" if ripe is None or until is None else f"{_time(ripe)} to {_time(until)}"
+        expires = _time(lane.expiry) if lane.expiry else "never"
+        table.add_row(lane.signer, scale.show(lane.balance), scale.show(lane.charged), expires, window)
+    table.columns[0].overflow = "fold"
+    Console().print(table)
+    holdings = wallet.holdings()
+    ether = TokenScale(18, 1, "ether").show(holdings.ether_wei)
+    Console(soft_wrap=True).print(
+        f"beside the lanes, wallet {wallet.address} holds {scale.show(holdings.units)} and {ether} for gas",
+        highlight=False,
+    )
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds).isoformat(sep=" ")

@@ -1,0 +1,95 @@
+"""Options that a requester's commands share, and the one place that turns them into a session.
+
+Each is read from its ASSAY_* variable too; `assay` fills those in from the network of the folder it is called in
+(deploy/settings.py), so that nothing needs to be given there.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.client.amounts import TokenScale
+from backend.client.errors import NotConfigured
+from backend.client.jobs import AssayClient
+from backend.client.sessions import find_session, key_file
+from backend.client.wallet import Wallet, scale_of
+from contracts.onchain.chain import Chain
+from contracts.onchain.deployment import Deployment
+from contracts.onchain.keystore import load_key
+from contracts.protocol.signing import Signer
+
+KEY_FILE, RECEIPTS = "requester.json", "receipts"
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", envvar="ASSAY_HOME", help="folder with the key file requester.json")
+]
+BackendOption = Annotated[str | None, typer.Option("--backend", envvar="ASSAY_BACKEND", help="URL of the coordinator")]
+RpcOption = Annotated[str | None, typer.Option("--rpc", envvar="ASSAY_RPC", help="URL of the chain")]
+DeploymentOption = Annotated[
+    Path | None, typer.Option("--deployment", envvar="ASSAY_DEPLOYMENT", help="the deployment file")
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option("--session", envvar="ASSAY_SESSION", help="order in the lane of this session, with its key"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
+
+
+def password_of(file: Path) -> str:
+    """The password that opens a key file, or is to open it. Raises NotConfigured."""
+    password = os.environ.get("ASSAY_PASSWORD")
+    if password is None:
+        raise NotConfigured(
+            option="--password-file (before the command)",
+            variable="ASSAY_PASSWORD or ASSAY_PASSWORD_FILE",
+            what=f"the password of {file}",
+        )
+    return password
+
+
+@dataclass(frozen=True)
+class Where:
+    """What was given or found out. Each `require` raises NotConfigured for what is missing, with the way out."""
+
+    home: Path | None
+    rpc: str | None
+    deployment: Path | None
+    backend: str | None = None
+    session: str | None = None
+
+    def folder(self) -> Path:
+        """The requester's folder."""
+        if self.home is None:
+            raise NotConfigured(option="--home", variable="ASSAY_HOME", what="the folder of your key file")
+        return self.home
+
+    def key(self, file: Path | None = None) -> Signer:
+        """The requester's key, opened; or the one in `file`."""
+        file = file or self.folder() / KEY_FILE
+        return load_key(file, password_of(file))
+
+    def chain(self) -> Chain:
+        """The deployment, through the endpoint."""
+        if self.rpc is None:
+            raise NotConfigured(option="--rpc", variable="ASSAY_RPC", what="the URL of the chain")
+        if self.deployment is None:
+            raise NotConfigured(option="--deployment", variable="ASSAY_DEPLOYMENT", what="the deployment file")
+        return Chain.open(self.rpc, Deployment.load(self.deployment))
+
+    def wallet(self) -> Wallet:
+        """The requester's money."""
+        return Wallet(self.chain(), self.key())
+
+    def client(self) -> tuple[AssayClient, TokenScale]:
+        """The requester's orders, or a session's of it, and how amounts are shown."""
+        if self.backend is None:
+            raise NotConfigured(option="--backend", variable="ASSAY_BACKEND", what="the URL of the coordinator")
+        chain = self.chain()
+        if self.session is None:
+            return AssayClient(self.backend, self.key(), chain=chain), scale_of(chain)
+        session = find_session(self.folder(), self.session)
+        key = self.key(key_file(self.folder(), session.name))
+        return AssayClient(self.backend, key, session.requester, chain), scale_of(chain)

@@ -1,0 +1,139 @@
+"""A newcomer's first job: the network orders a small one from itself, kept for the node that asks, and pays for it.
+
+An ordinary order out of a lane of its own key, so that it is leased, rooted, sampled and settled like any other. One
+an operator. Registering many operators drains at most the daily budget: the lane holds no more than it was funded
+with, and a day's canary orders together stay below `daily_units`.
+"""
+
+import logging
+import secrets
+from dataclasses import dataclass
+
+from sqlmodel import Session, col
+
+from backend.chain.views import ChainView
+from backend.domain.outcomes import state_of
+from backend.domain.pricing import Offer
+from backend.errors import (
+    BalanceTooLow,
+    CanaryBudgetSpent,
+    CanaryOff,
+    CanaryUnfunded,
+    CapTooLow,
+    LaneUnderNotice,
+    OperatorSuspended,
+)
+from backend.services.intake import Clock, Intake
+from backend.services.node_requests import authenticate
+from backend.services.offering import find_offer
+from backend.services.views import Views
+from backend.store import facts
+from backend.store.database import Database
+from backend.store.tables import CanaryRow, OrderRow
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.canonical import hash_json
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.pricing import spend_cap_units
+from contracts.protocol.records import Order, Terms
+from contracts.protocol.signing import Signer
+from contracts.protocol.texts import encode_texts
+from contracts.protocol.wire import ACTION_CANARY, CanaryRequest, Params, SubmitOrder
+
+DAY_S = 86_400
+TEXT = "A canary sings: is anybody there?"
+_TTL_PART = (9, 10)
+_CAP_TRIES = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Canary:
+    """Places canary orders. Without a `signer` there are none. `daily_units`: the most that a day's may cost."""
+
+    database: Database
+    chain: ChainView
+    deployment: Deployment
+    intake: Intake
+    views: Views
+    signer: Signer | None
+    daily_units: int
+    clock: Clock
+
+    def place(self, asked: CanaryRequest) -> str:
+        """The id of the operator's canary order: the one that it has, or a new one if that expired undelivered.
+
+        Raises an Unauthenticated, UnknownWorkload, OperatorSuspended, CanaryOff, CanaryBudgetSpent or CanaryUnfunded.
+        """
+        domain, now_s, node = self.deployment.domain, self.clock(), asked.request.node
+        operator_id = authenticate(asked.request, asked.signature, ACTION_CANARY, self.chain, domain, now_s)
+        if self.signer is None:
+            raise CanaryOff
+        with self.database.read() as session:
+            offer = find_offer(session, asked.workload_id)
+            case = facts.guilty_case(session, operator_id, self.chain.is_guilty)
+            placed = _placed(session, operator_id, now_s)
+            spent = _spent(session, self.signer.address, now_s)
+        if case is not None:
+            raise OperatorSuspended(operator_id=operator_id, case_id=case)
+        if placed is not None:
+            return placed
+        params = {name: allowed.minimum for name, allowed in offer.manifest.params.items()}
+        price = offer.fixed_price + offer.manifest.most_units([TEXT], params) * offer.unit_price
+        if spent + price > self.daily_units:
+            raise CanaryBudgetSpent(spent=spent, price=price, budget=self.daily_units)
+        return self._order(
+            self.signer, offer, params, price, CanaryRow(operator_id=operator_id, order_id="", node=node)
+        )
+
+    def _order(self, signer: Signer, offer: Offer, params: Params, price: int, kept: CanaryRow) -> str:
+        """Keeps the order for the node before it is accepted, so that nobody else is lent it in between."""
+        data = encode_texts([TEXT])
+        self.intake.put_blob(to_hex(keccak(data)), data)
+        for left in reversed(range(_CAP_TRIES)):
+            submitted = self._signed(signer, offer, params, price, data)
+            kept.order_id = to_hex(self.deployment.domain.order_id(submitted.order))
+            with self.database.begin() as session:
+                session.merge(kept)
+            try:
+                self.intake.accept(submitted)
+            except CapTooLow:
+                if left == 0:
+                    raise
+            except (BalanceTooLow, LaneUnderNotice) as error:
+                raise CanaryUnfunded(lane=signer.address, why=str(error)) from error
+            else:
+                log.info("canary order=%s operator=%d node=%s", kept.order_id, kept.operator_id, kept.node)
+                return kept.order_id
+        raise AssertionError("the loop returns or raises")
+
+    def _signed(self, signer: Signer, offer: Offer, params: Params, price: int, data: bytes) -> SubmitOrder:
+        ttl_s = self.deployment.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
+        terms = Terms(
+            workload_id=offer.workload_id,
+            input_hash=to_hex(keccak(data)),
+            params_hash=to_hex(hash_json(params)),
+            fixed_price=offer.fixed_price,
+            unit_price=offer.unit_price,
+            max_price=price,
+            deadline=self.clock() + ttl_s,
+            salt=secrets.randbits(64),
+        )
+        lane = self.views.lane(signer.address, signer.address)
+        cap = spend_cap_units(lane.charged, lane.open_max, price)
+        order = Order(requester=signer.address, spend_cap=cap, terms=terms)
+        signature = signer.sign(self.deployment.domain.order_id(order))
+        return SubmitOrder(order=order, signer=signer.address, signature=signature, params=params)
+
+
+def _placed(session: Session, operator_id: int, now_s: int) -> str | None:
+    """The operator's canary order, unless it expired undelivered, or a crash came before it was accepted."""
+    row = session.get(CanaryRow, operator_id)
+    jobs = [] if row is None else facts.jobs(session, col(OrderRow.order_id) == row.order_id)
+    return next((job.order.order_id for job in jobs if state_of(job.facts, now_s) != "expired"), None)
+
+
+def _spent(session: Session, requester: str, now_s: int) -> int:
+    """The maxima of the last day's orders, without those that expired and so cost nothing. Units."""
+    recent = facts.jobs(session, col(OrderRow.requester) == requester, col(OrderRow.accepted_at) > now_s - DAY_S)
+    return sum(job.facts.max_price for job in recent if state_of(job.facts, now_s) != "expired")

@@ -1,0 +1,75 @@
+"""One payment's receipt: copies of what was signed and of what stands on chain. It needs no trust in this backend."""
+
+from sqlmodel import Session, col, select
+
+from backend.domain.outcomes import state_of
+from backend.errors import NotRooted, UnknownOrder
+from backend.store import facts
+from backend.store.chain_tables import SettlementRow
+from backend.store.tables import CommitmentRow, EpochRow, LeafRow, OrderRow
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.merkle import Row, merkle_proof
+from contracts.protocol.receipt import PaymentReceipt, ReceiptContracts, ReceiptLeaf, ReceiptSettlement
+from contracts.protocol.records import Commitment, Order
+
+
+def payment_receipt(session: Session, deployment: Deployment, order_id: str, now_s: int) -> PaymentReceipt:
+    """The receipt of an order as far as the chain has it. Raises UnknownOrder, NotRooted."""
+    found = facts.jobs(session, col(OrderRow.order_id) == order_id)
+    if not found:
+        raise UnknownOrder(order_id=order_id)
+    job = found[0]
+    if job.commitment is None or job.leaf is None or not job.facts.is_posted:
+        raise NotRooted(order_id=order_id, state=state_of(job.facts, now_s))
+    return PaymentReceipt(
+        chain_id=deployment.chain_id,
+        contracts=ReceiptContracts(
+            escrow=deployment.escrow,
+            stake_manager=deployment.stake_manager,
+            court=deployment.court,
+            token=deployment.token,
+        ),
+        order_id=order_id,
+        order=Order.model_validate_json(job.order.order_json),
+        signer=job.order.signer,
+        order_signature=job.order.signature,
+        params=job.order.params,
+        commitment_digest=job.commitment.digest,
+        commitment=Commitment.model_validate_json(job.commitment.commitment_json),
+        commitment_signature=job.commitment.signature,
+        leaf=_leaf(session, job.leaf, job.commitment),
+        settlement=_settlement(session, job.leaf.epoch_id),
+    )
+
+
+def leaf_hashes(session: Session, epoch_id: int) -> list[bytes]:
+    """The leaves of an epoch in order."""
+    query = select(LeafRow).where(LeafRow.epoch_id == epoch_id).order_by(col(LeafRow.index))
+    return [
+        Row(leaf.requester, leaf.signer, leaf.operator_id, leaf.amount, from_hex(leaf.digest)).leaf()
+        for leaf in session.exec(query)
+    ]
+
+
+def _leaf(session: Session, leaf: LeafRow, commitment: CommitmentRow) -> ReceiptLeaf:
+    assert leaf.digest == commitment.digest
+    siblings = merkle_proof(leaf_hashes(session, leaf.epoch_id), leaf.index)
+    return ReceiptLeaf(
+        epoch_id=leaf.epoch_id,
+        index=leaf.index,
+        operator_id=leaf.operator_id,
+        amount_units=leaf.amount,
+        siblings=[to_hex(sibling) for sibling in siblings],
+        root=session.get_one(EpochRow, leaf.epoch_id).root,
+        post_tx=facts.posts(session, {leaf.epoch_id})[leaf.epoch_id].tx_hash,
+    )
+
+
+def _settlement(session: Session, epoch_id: int) -> ReceiptSettlement | None:
+    row = session.get(SettlementRow, epoch_id)
+    if row is None:
+        return None
+    return ReceiptSettlement(
+        settle_tx=row.tx_hash, void_bits=to_hex(row.void_bits), skipped_bits=to_hex(row.skipped_bits)
+    )

@@ -1,0 +1,143 @@
+// One order as it runs, its answer and what was checked of it; and the list of all.
+
+import { urlOf } from "../shared/api.js";
+import { $, clock, h, hash, refresh as refreshRows, setText, short, show, sleep } from "../shared/page.js";
+import { FINAL, chargedOf, checks, list, read, receiptOf, receiptPath, texts } from "./orders.js";
+
+const STEPS = ["Ordered", "Running", "Answered", "Rooted", "Settled"];
+const REACHED = { queued: 1, leased: 2, delivered: 3, rooted: 4, skipped: 4, paid: 5, void: 5, expired: 5 };
+const WORDS = {
+  queued: () => "Waits for a node.",
+  leased: (view) => `Node ${short(view.node)} works on it.`,
+  delivered: () => "Answered. Waits for the next epoch's root on chain.",
+  rooted: () => "Its epoch's root is on chain. Settles after the check period.",
+  paid: () => "Settled on chain: the node was paid.",
+  void: () => "Proven wrong: you were charged nothing.",
+  skipped: () =>
+    "Your lane could not pay when its epoch settled, so this row was passed over. The node may still collect it; " +
+    "deposit what is missing.",
+  expired: () => "No node delivered before the deadline. You were charged nothing.",
+};
+const POLL_MS = 1000;
+
+export function jobPanel(desk) {
+  const { chain, scale } = desk;
+  let open = null;
+  let shown = "";
+
+  async function draw(view) {
+    const state = JSON.stringify([view.order_id, view.state]);
+    if (state === shown) return;
+    const [{ asked, answered, output }, receipt] = await Promise.all([texts(view), receiptOf(view)]);
+    const found = await checks(chain, view, output, receipt);
+    if (open !== view.order_id) return;
+    // What does not hold is looked at again: the wallet's view of the chain may lag behind the backend's.
+    shown = found.every(({ holds }) => holds) ? state : "";
+    show($("job"), true);
+    drawProgress(view);
+    drawTexts(asked, answered);
+    drawChecks(found);
+    drawReceipt(view, receipt);
+  }
+
+  function drawProgress(view) {
+    const reached = REACHED[view.state];
+    $("job-hash").replaceChildren(hash(view.order_id));
+    $("steps").replaceChildren(
+      ...STEPS.map((name, i) => {
+        const step = h("li", { className: i < reached ? "reached" : "" }, name);
+        if (i === reached - 1) step.setAttribute("aria-current", "step");
+        return step;
+      }),
+    );
+    setText($("job-state"), WORDS[view.state](view));
+    setText($("job-signed"), scale.show(view.order.terms.max_price));
+    const charged = chargedOf(view);
+    const due = view.amount_units === null ? "nothing yet" : `${scale.show(view.amount_units)} when it settles`;
+    setText($("job-charged"), charged === null ? due : scale.show(charged));
+  }
+
+  function drawTexts(asked, answered) {
+    const pairs = (asked ?? []).flatMap((text, i) => [
+      h("p", { className: "asked" }, text),
+      ...(answered?.[i] === undefined ? [] : [h("p", { className: "answered" }, answered[i])]),
+    ]);
+    $("job-texts").replaceChildren(...pairs);
+  }
+
+  function drawChecks(found) {
+    show($("checks-title"), true);
+    $("checks").replaceChildren(
+      ...found.map(({ text, holds }) =>
+        h("li", { className: String(holds) }, holds ? text : `Does not hold: ${text}`),
+      ),
+    );
+    show($("job-distrust"), found.some(({ holds }) => !holds));
+  }
+
+  function drawReceipt(view, receipt) {
+    const link = $("receipt-link");
+    link.href = urlOf(receiptPath(view));
+    link.download = `receipt-${short(view.order_id).replace("…", "-")}.json`;
+    show(link, receipt !== null);
+  }
+
+  async function watch(orderId) {
+    while (open === orderId) {
+      const view = await read(orderId);
+      if (open !== orderId) return;
+      await draw(view);
+      if (FINAL.includes(view.state)) return desk.refresh();
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Shows an order and follows it. A failed look is told by the desk's refresh, which looks again. */
+  async function openJob(orderId, { focus = false } = {}) {
+    open = orderId;
+    shown = "";
+    await draw(await read(orderId));
+    if (focus) $("job").focus();
+    watch(orderId).catch(() => desk.refresh());
+  }
+
+  show($("job"), false);
+  return {
+    open: openJob,
+    close() {
+      open = null;
+    },
+    async refresh() {
+      if (open) await draw(await read(open));
+    },
+  };
+}
+
+export function historyPanel(desk) {
+  const { scale, wallet } = desk;
+
+  const make = (view) => {
+    const parts = [h("span", {}), h("span", { className: "chip" }), h("small"), h("small")];
+    const button = h("button", { type: "button" }, ...parts);
+    button.onclick = () => desk.openJob(view.order_id, { focus: true });
+    return h("li", {}, button);
+  };
+  const fill = (item, view) => {
+    const [what, state, when, cost] = item.firstChild.children;
+    const charged = chargedOf(view);
+    setText(what, short(view.order_id));
+    setText(state, view.state);
+    state.className = `chip ${view.state}`;
+    setText(when, `by ${clock(view.order.terms.deadline)}`);
+    setText(cost, charged === null ? `at most ${scale.show(view.order.terms.max_price)}` : `charged ${scale.show(charged)}`);
+  };
+
+  $("history").replaceChildren();
+  return {
+    async refresh() {
+      const views = await list(wallet.account);
+      show($("history-none"), views.length === 0);
+      refreshRows($("history"), views, (view) => view.order_id, make, fill);
+    },
+  };
+}

@@ -1,0 +1,86 @@
+// The wallet page: connects, and gives each panel what it needs. The panels are connect, order, job, money and withdraw.
+
+import { Unreachable, getJson } from "../shared/api.js";
+import { $, repeatedly, setText, short, show, sleep } from "../shared/page.js";
+import { Chain } from "./chain.js";
+import { connectPanel } from "./connect.js";
+import { historyPanel, jobPanel } from "./job.js";
+import { moneyPanel } from "./money.js";
+import { orderPanel } from "./order_form.js";
+import { withdrawPanel } from "./withdraw.js";
+
+const REFRESH_MS = 4000;
+
+/** What the panels share. `chain` reads through the wallet; `refresh` reads everything anew. */
+const desk = { network: null, wallet: null, chain: null, scale: null, refresh, openJob: () => {} };
+let panels = [];
+let refreshing = null;
+let turns = 0;
+
+async function start() {
+  desk.network = await patiently(() => getJson("v1/network"));
+  await connectPanel(desk.network, onWallet);
+}
+
+/** A wallet was connected, or changed its account or chain: the desk is laid anew, or cleared. */
+async function onWallet(wallet) {
+  const turn = ++turns;
+  for (const panel of panels) panel.close?.();
+  panels = [];
+  const connected = Boolean(wallet?.account);
+  const right = connected && wallet.chainId === desk.network.chain_id;
+  show($("connect"), !connected);
+  show($("desk"), right);
+  show($("wrong-chain"), connected && !right);
+  show($("who"), connected);
+  if (!connected) return;
+  setText($("account"), `${short(wallet.account)} on chain ${wallet.chainId}`);
+  if (!right) {
+    setText(
+      $("wrong-text"),
+      `Your wallet is on chain ${wallet.chainId}. This backend works on chain ${desk.network.chain_id}; nothing can be ` +
+        "read or signed until your wallet is there too.",
+    );
+    return;
+  }
+  desk.wallet = wallet;
+  desk.chain = new Chain(wallet, desk.network);
+  desk.scale = await desk.chain.scale();
+  const orders = await orderPanel(desk);
+  if (turn !== turns) return;
+  const job = jobPanel(desk);
+  desk.openJob = job.open;
+  panels = [moneyPanel(desk), withdrawPanel(desk), orders, historyPanel(desk), job];
+  await refresh();
+}
+
+/** Every panel reads again. Calls that come while one runs share it. */
+function refresh() {
+  refreshing ??= Promise.all(panels.map((panel) => panel.refresh()))
+    .then(() => show($("backend-alert"), false), tell)
+    .finally(() => (refreshing = null));
+  return refreshing;
+}
+
+function tell(error) {
+  setText($("backend-alert"), error.message);
+  show($("backend-alert"), true);
+  if (!(error instanceof Unreachable)) console.error(error);
+}
+
+/** Tries until the backend answers; says so meanwhile. */
+async function patiently(ask) {
+  for (;;) {
+    try {
+      const answer = await ask();
+      show($("backend-alert"), false);
+      return answer;
+    } catch (error) {
+      tell(error);
+      await sleep(REFRESH_MS);
+    }
+  }
+}
+
+repeatedly(refresh, REFRESH_MS);
+start().catch(tell);

@@ -1,0 +1,221 @@
+// Orders: priced, signed, submitted, and what comes back checked. Nothing the backend says is shown as true unchecked.
+
+import { Refusal, getBytes, getJson, postJson, putBytes } from "../shared/api.js";
+import {
+  amountOf,
+  canonical,
+  commitmentData,
+  digestOf,
+  fromHex,
+  hashJson,
+  isUnderRoot,
+  keccak,
+  keccakHex,
+  leafOf,
+  mostUnits,
+  orderData,
+  signerOf,
+  toHex,
+  utf8,
+} from "../shared/protocol.js";
+import { Plain } from "./wallet.js";
+
+const TTL_PART = 0.9; // of the longest deadline allowed, so that clocks may differ a little
+const COMPARATOR_EXACT = 1;
+const OPEN = 0;
+
+export const FINAL = ["paid", "void", "expired"];
+const isFinal = (view) => FINAL.includes(view.state);
+const isDelivered = (view) => view.commitment !== null;
+
+/** The price sheet, each entry with its manifest, whose hash is its name. */
+export async function offers(network) {
+  return Promise.all(
+    network.price_sheet.map(async (entry) => {
+      const bytes = await getBytes(`v1/workloads/${entry.workload_id}`);
+      if (keccakHex(bytes) !== entry.workload_id) throw new Plain("The backend shows a manifest under a wrong name.");
+      return { ...entry, manifest: JSON.parse(new TextDecoder().decode(bytes)) };
+    }),
+  );
+}
+
+/** What an order of these texts would be signed for at most. Units of metering and of the token. */
+export function quote(offer, texts, params) {
+  const units = mostUnits(offer.manifest, texts, params);
+  return { units, max: BigInt(offer.fixed_price) + BigInt(units) * BigInt(offer.unit_price) };
+}
+
+/** What keeps texts from being ordered, in words, or null. */
+export function faultOf(offer, texts) {
+  const { max_bytes, max_texts } = offer.manifest.input;
+  if (texts.some((text) => !text.trim())) return "Write what you want to ask; no text may be empty.";
+  const longest = Math.max(...texts.map((text) => utf8(text).length));
+  if (longest > max_bytes) return `A text has ${longest} bytes; at most ${max_bytes} are taken. Shorten it.`;
+  if (texts.length > max_texts) return `${texts.length} texts are too many; at most ${max_texts} fit in one order.`;
+  return null;
+}
+
+/** The lane as the backend counts it; `max` is what this order may cost. Throws when the lane does not cover it. */
+export async function room(chain, max, scale) {
+  const { account } = chain.wallet;
+  const lane = await getJson(`v1/lanes/${account}/${account}`);
+  const onChain = await chain.lane(); // read later, so it is no older
+  if (BigInt(lane.charged) > onChain.charged) {
+    throw new Plain("The backend says that your lane was charged more than the chain says. Do not sign for it.");
+  }
+  if (lane.under_notice) {
+    throw new Plain("You gave notice of a withdrawal, so no orders are taken. Cancel the notice, then order.");
+  }
+  const free = BigInt(lane.balance) - BigInt(lane.open_max);
+  if (free < max) {
+    throw new Plain(
+      `This may cost ${scale.show(max)}, and your lane has ${scale.show(free > 0n ? free : 0n)} free. ` +
+        `Deposit at least ${scale.show(max - free)} more, then order.`,
+    );
+  }
+  return { charged: BigInt(lane.charged), openMax: BigInt(lane.open_max) };
+}
+
+/** Puts the input, signs the order and submits it. Returns its view. */
+export async function submit(chain, offer, texts, params, scale, say) {
+  const { wallet, network } = chain;
+  const { max } = quote(offer, texts, params);
+  const { charged, openMax } = await room(chain, max, scale);
+  const input = utf8(canonical(texts));
+  const terms = {
+    workload_id: offer.workload_id,
+    input_hash: keccakHex(input),
+    params_hash: hashJson(params),
+    comparator: COMPARATOR_EXACT,
+    copies: 1,
+    visibility: OPEN,
+    fixed_price: offer.fixed_price,
+    unit_price: offer.unit_price,
+    max_price: max,
+    deadline: Math.floor(Date.now() / 1000 + network.constants.order_ttl_s * TTL_PART),
+    salt: crypto.getRandomValues(new BigUint64Array(1))[0],
+  };
+  const order = { requester: wallet.account, spend_cap: charged + openMax + max, terms };
+  say("Sign the order in your wallet.");
+  const signature = await wallet.sign(orderData(network, order));
+  say("Sending the order…");
+  await putBytes(`v1/blobs/${terms.input_hash}`, input);
+  return postJson("v1/orders", { order, signer: wallet.account, signature, params });
+}
+
+/** An order as it stands. */
+export const read = (orderId) => getJson(`v1/orders/${orderId}`);
+
+/** The newest orders of an account, newest first. */
+export const list = async (account) => (await getJson(`v1/orders?requester=${account}`)).reverse();
+
+/** The texts of an order and of its answer: null where there is none, or it is not to be had. */
+export async function texts(view) {
+  const [input, output] = await Promise.all([
+    blob(view.order.terms.input_hash),
+    isDelivered(view) ? blob(view.commitment.output_hash) : null,
+  ]);
+  return { asked: input && readable(input), answered: output && readable(output), output };
+}
+
+async function blob(name) {
+  try {
+    const bytes = await getBytes(`v1/blobs/${name}`);
+    return keccakHex(bytes) === name ? bytes : null;
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
+/** Inputs and outputs are canonical JSON lists, an entry a text; entries of other kinds are shown as JSON. */
+function readable(bytes) {
+  const entries = JSON.parse(new TextDecoder().decode(bytes));
+  return entries.map((entry) => (typeof entry === "string" ? entry : (entry.text ?? JSON.stringify(entry))));
+}
+
+/** What was charged for an order so far, units; null while it is not settled. */
+export function chargedOf(view) {
+  if (view.state === "paid") return BigInt(view.amount_units);
+  return isFinal(view) ? 0n : null;
+}
+
+/** The receipt of a rooted order, or null while there is none. */
+export async function receiptOf(view) {
+  if (!view.receipt) return null;
+  try {
+    return await getJson(receiptPath(view));
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
+export const receiptPath = (view) => `v1/orders/${view.order_id}/receipt`;
+
+/** What this page found out by itself about an order: a list of {text, holds}. */
+export async function checks(chain, view, output, receipt) {
+  const { network } = chain;
+  const orderDigest = digestOf(orderData(network, view.order));
+  const found = [
+    {
+      text: "The order is the one your wallet signed",
+      holds: toHex(orderDigest) === view.order_id && signed(orderDigest, view.signature, view.signer),
+    },
+  ];
+  if (!isDelivered(view)) return found;
+  const { commitment } = view;
+  const digest = digestOf(commitmentData(network, commitment));
+  const amount = amountOf(view.order.terms, commitment.units);
+  found.push(
+    { text: "The answer is the one the node committed to", holds: output !== null },
+    {
+      text: "The commitment is for this order, signed by the node",
+      holds:
+        commitment.order_id === view.order_id && signed(digest, view.commitment_signature, commitment.node),
+    },
+    {
+      text: "The amount follows from the prices you signed and is within what you signed",
+      holds: amount === BigInt(view.amount_units) && amount <= BigInt(view.order.terms.max_price),
+    },
+  );
+  if (!view.receipt) return found;
+  const epoch = await chain.epoch(view.receipt.epoch_id);
+  found.push(checkLeaf(epoch, view, toHex(digest)));
+  if (isFinal(view) && receipt?.settlement) found.push(...checkOutcome(epoch, view, receipt.settlement));
+  return found;
+}
+
+/** What the settlement did with the row; nothing for a row that it passed over, which is paid by itself if at all. */
+function checkOutcome(epoch, view, { void_bits, skipped_bits }) {
+  const { index } = view.receipt;
+  const has = (bits) => ((fromHex(bits)[index >> 3] >> (index & 7)) & 1) === 1;
+  if (has(skipped_bits)) return [];
+  const said = toHex(keccak(fromHex(void_bits), fromHex(skipped_bits)).subarray(12));
+  const outcome = has(void_bits) ? "void" : "paid";
+  const text = outcome === "void" ? "voided this row: nothing was charged for it" : "charged this row";
+  return [{ text: `The settlement on chain ${text}`, holds: said === epoch.outcomes && view.state === outcome }];
+}
+
+function checkLeaf({ root, count }, view, digest) {
+  const { receipt } = view;
+  const leaf = leafOf({
+    requester: view.order.requester,
+    signer: view.signer,
+    operatorId: receipt.operator_id,
+    amountUnits: view.amount_units,
+    digest,
+  });
+  return {
+    text: `Row ${receipt.index} of epoch ${receipt.epoch_id} stands under the root that the chain has`,
+    holds: isUnderRoot(leaf, receipt.index, count, receipt.siblings, root),
+  };
+}
+
+function signed(digest, signature, signer) {
+  try {
+    return signerOf(digest, signature) === signer;
+  } catch {
+    return false;
+  }
+}
