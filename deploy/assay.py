@@ -9,13 +9,18 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from deploy.settings import fill_in
+
+_NOT_RUNNING = ("backend_unavailable", "chain_unavailable")
 _NOISY = ("httpx", "httpcore", "urllib3", "web3")
 
 
@@ -45,10 +50,20 @@ app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
-def assay() -> None:
+def assay(
+    context: typer.Context,
+    password_file: Annotated[
+        Path | None, typer.Option(envvar="ASSAY_PASSWORD_FILE", help="File with the key files' password.")
+    ] = None,
+) -> None:
     """Assay pays GPU nodes only for work that checks out."""
+    if password_file is not None:
+        os.environ["ASSAY_PASSWORD_FILE"] = str(password_file)
+    network = fill_in(context.invoked_subcommand or "", sys.argv[1:], os.environ, Path.cwd())
+    if network is not None:
+        os.environ["ASSAY_NET"] = str(network)
     logging.basicConfig(
-        level=os.environ.get("ASSAY_LOG", "INFO"),
+        level=os.environ.get("ASSAY_LOG_LEVEL", "INFO"),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
@@ -57,15 +72,29 @@ def assay() -> None:
 
 
 def main() -> None:
-    """Entry point. An error of ours prints as one line with its code and exits with 1; any other shows its trace."""
+    """Entry point. An error of ours prints as one line with its code and exits with 1; any other shows its trace.
+
+    A file that cannot be read or written is the user's to mend as well.
+    """
     try:
         app()
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end("file_unusable", f"{error.filename}: {error.strerror}; check the path, its permissions and the disk")
     except Exception as error:
         code = getattr(error, "code", None)
         if not isinstance(code, str):
             raise
-        Console(stderr=True).print(f"[red]{code}[/red] {error}", highlight=False)
-        sys.exit(1)
+        _end(code, str(error))
+
+
+def _end(code: str, words: str) -> None:
+    network = os.environ.get("ASSAY_NET")
+    if network and code in _NOT_RUNNING:
+        words += f" The network of {network} was meant: does `assay up` run there?"
+    Console(stderr=True, soft_wrap=True).print(Text.assemble((code, "red"), f" {words}"))
+    sys.exit(1)
 
 
 if __name__ == "__main__":

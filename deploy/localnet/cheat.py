@@ -15,7 +15,8 @@ from contracts.onchain.deployment import Deployment
 from contracts.protocol.manifest import Manifest
 from node_agent.app import EngineFactory, NodeSettings, default_engines, run_node
 from node_agent.execution.engine import Engine
-from node_agent.execution.float_engine import FloatEngine
+from node_agent.execution.kinds.embedding import Embedding
+from node_agent.execution.kinds.generation import Generation
 
 DROP_EVERY = 5
 
@@ -25,9 +26,8 @@ def lazy(honest: EngineFactory) -> EngineFactory:
 
     def build(manifest: Manifest) -> Engine:
         engine = honest(manifest)
-        assert isinstance(engine, FloatEngine)
-        kept = [layer for position, layer in enumerate(engine.model.layers, start=1) if position % DROP_EVERY]
-        engine.model.layers[:] = kept
+        assert isinstance(engine, Generation | Embedding)
+        del engine.model.layers[DROP_EVERY - 1 :: DROP_EVERY]
         return engine
 
     return build

@@ -44,8 +44,9 @@ def demo(
         raise typer.BadParameter(f"{chain!r} is neither embedded nor anvil")
     console = Console()
     console.print(
-        f"[bold]Assay demo[/bold]: {jobs} jobs of SmolLM2-135M-Instruct, {len(HONEST_NODES)} honest nodes and one that "
-        f"leaves out every fifth layer, {len(VERIFIERS)} verifiers of different owners, on the {chain} chain"
+        f"[bold]Assay demo[/bold]: {jobs} jobs (SmolLM2-135M-Instruct answers, MiniLM embeds), "
+        f"{len(HONEST_NODES)} honest nodes and one that leaves out every fifth layer, "
+        f"{len(VERIFIERS)} verifiers of different owners, on the {chain} chain"
     )
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as scratch:
         root = keep or Path(scratch)

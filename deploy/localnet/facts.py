@@ -1,15 +1,16 @@
 """What happened, read back from the chain and the published log: the numbers of the demo's report."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hexbytes import HexBytes
 
+from backend.client.jobs import read_answer
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.history import CaseFile, History, read_history
 from contracts.protocol.sampling import CERTAIN
+from contracts.protocol.texts import decode_texts
 from deploy.localnet.scenario import CHEAT, NODES, VERIFIERS, Story
 from verifier.sampling.epoch_log import LogBook, read_epoch
 from verifier.sampling.sample import DrawnRow, draw_epoch, read_seed
@@ -179,7 +180,7 @@ def cheat_case(story: Story, facts: Facts) -> CaseFile | None:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What a case is about: the prompt, and what the node committed to."""
+    """What a case is about: the texts, and what the node committed to."""
 
     prompt: str
     answer: str
@@ -192,9 +193,9 @@ def exhibit(facts: Facts, source: LogSource, case: CaseFile) -> Exhibit:
     place = (case.epoch_id, case.index)
     job = next(row.job for row in facts.rows if (row.job.epoch_id, row.job.row.index) == place)
     commitment = job.commitment.commitment
-    output = json.loads(source.blob(commitment.output_hash))
-    prompt = source.blob(job.order.order.terms.input_hash).decode()
-    return Exhibit(prompt, output["text"], commitment.units, commitment.node)
+    answer = read_answer(source.blob(commitment.output_hash))
+    texts = decode_texts(source.blob(job.order.order.terms.input_hash))
+    return Exhibit(" | ".join(texts), " | ".join(answer.texts), commitment.units, commitment.node)
 
 
 def is_guilty(case: CaseFile) -> bool:

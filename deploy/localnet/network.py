@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from eth_account import Account
@@ -29,9 +30,20 @@ _DEV_MNEMONIC = "test test test test test test test test test test test junk"
 _CALL_GAS = 400_000
 
 
+@dataclass(frozen=True)
+class Offered:
+    """A workload with its tokenizer and its line of the price sheet. Prices in units; `max_units` a job."""
+
+    manifest: Manifest
+    tokenizer: Path
+    fixed_price: int
+    unit_price: int
+    max_units: int
+
+
 @dataclass
 class Network:
-    """The running network and what is needed to reach it."""
+    """The running network and what is needed to reach it. A URL that is given is where its program will listen."""
 
     root: Path
     processes: Processes
@@ -56,9 +68,9 @@ class Network:
         return Chain.open(self.rpc_url, self.deployment)
 
     def party(self, name: str) -> Party:
-        """A party by name, made when first asked for."""
+        """A party by name, made when first asked for; one of before if the folder is used again."""
         if name not in self.parties:
-            self.parties[name] = Party.make(self.root, name)
+            self.parties[name] = Party.open(self.root, name)
         return self.parties[name]
 
     def common(self) -> list[str]:
@@ -67,12 +79,11 @@ class Network:
 
     # -- chain and contracts
 
-    def start_chain(self, kind: str) -> None:
-        """Starts the embedded chain, or Anvil; blocks come every second."""
-        port = free_port()
-        self.rpc_url = f"http://127.0.0.1:{port}"
+    def start_chain(self, kind: str, options: Sequence[str] = ()) -> None:
+        """Starts the embedded chain, or Anvil with further options; blocks come every second."""
+        self.rpc_url, port = _place(self.rpc_url)
         if kind == "anvil":
-            self.processes.start_program("chain", [find_anvil(), *anvil_options(port)])
+            self.processes.start_program("chain", [find_anvil(), *anvil_options(port), *options])
         else:
             self.processes.start("chain", ["chain", "serve", "--port", str(port)])
         self.processes.wait_for("chain", lambda: answers(self.rpc_url))
@@ -151,20 +162,34 @@ class Network:
 
     def start_beacon(self) -> None:
         """Starts the beacon."""
-        beacon, port = self.party("beacon"), free_port()
-        self.beacon_url = f"http://127.0.0.1:{port}"
+        beacon, (self.beacon_url, port) = self.party("beacon"), _place(self.beacon_url)
         arguments = ["beacon", "serve", "--home", str(beacon.home), *self.common(), "--port", str(port)]
         self.processes.start("beacon", arguments, party=beacon)
 
-    def start_backend(self, manifest: Manifest, *, fixed_price: int, unit_price: int, max_units: int) -> None:
-        """Offers the workload and starts the API."""
-        backend, port = self.party("backend"), free_port()
-        self.backend_url = f"http://127.0.0.1:{port}"
-        file = self.root / "manifest.json"
-        file.write_bytes(manifest.canonical())
-        prices = ["--fixed-price", str(fixed_price), "--unit-price", str(unit_price), "--max-units", str(max_units)]
-        offer = ["workloads", "offer", str(file), *prices, "--home", str(backend.home)]
-        self.processes.run("workloads-offer", offer, party=backend)
+    def start_backend(self, offers: Sequence[Offered]) -> None:
+        """Offers the workloads and starts the API."""
+        for offered in offers:
+            self.offer(offered)
+        self.serve_backend()
+
+    def offer(self, offered: Offered) -> None:
+        """Puts a workload on the price sheet; its manifest is kept for nodes, in `manifests`."""
+        backend, kind = self.party("backend"), offered.manifest.kind
+        file = self.root / f"{kind}.manifest.json"
+        file.write_bytes(offered.manifest.canonical())
+        prices = ["--fixed-price", str(offered.fixed_price), "--unit-price", str(offered.unit_price)]
+        limits = ["--max-units", str(offered.max_units), "--tokenizer", str(offered.tokenizer)]
+        arguments = ["workloads", "offer", str(file), *prices, *limits, "--home", str(backend.home)]
+        self.processes.run(f"offer-{kind}", arguments, party=backend)
+
+    @property
+    def manifests(self) -> list[Path]:
+        """The manifests of what is offered."""
+        return sorted(self.root.glob("*.manifest.json"))
+
+    def serve_backend(self) -> None:
+        """Starts the API over what is on offer."""
+        backend, (self.backend_url, port) = self.party("backend"), _place(self.backend_url)
         serve = ["serve", "--home", str(backend.home), *self.common(), "--port", str(port)]
         self.processes.start("backend", serve, party=backend)
         self.processes.wait_for("backend", lambda: _is_up(f"{self.backend_url}/v1/network"))
@@ -182,14 +207,19 @@ class Network:
         where = [*self.common(), "--backend", self.backend_url, "--model-dir", str(model_dir)]
         self.processes.start(name, ["verifier", "run", "--home", str(party.home), *where], party=party)
 
-    def start_node(
-        self, name: str, models: Path, manifest_file: Path, *, program: Sequence[str] = ("node", "run")
-    ) -> None:
-        """Starts a node that `assay node init` prepared; `program` lets another program play the node."""
+    def start_node(self, name: str, models: Path, *, program: Sequence[str] = ("node", "run")) -> None:
+        """Starts a node that `assay node init` prepared, for all that is offered; `program` lets another play it."""
         party = self.party(name)
         where = [*self.common(), "--backend", self.backend_url, "--models", str(models)]
-        arguments = [*program, "--home", str(party.home), *where, "--workload", str(manifest_file)]
+        workloads = [option for file in self.manifests for option in ("--workload", str(file))]
+        arguments = [*program, "--home", str(party.home), *where, *workloads]
         self.processes.start(name, arguments, party=party)
+
+
+def _place(url: str) -> tuple[str, int]:
+    """A program's URL and port: the given ones, else ones that nobody has."""
+    port = urlsplit(url).port or free_port()
+    return f"http://127.0.0.1:{port}", port
 
 
 def _is_up(url: str) -> bool:

@@ -1,7 +1,9 @@
 """Starts the network's programs as separate processes, each with its own key folder and password, and ends them."""
 
+import ctypes
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -10,8 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PASSWORD_FILE = "password"
+"""In a party's folder: the password of its key files."""
 _END_WAIT_S = 10.0
 _LOG_TAIL_LINES = 25
+_PR_SET_PDEATHSIG = 1
+"""prctl(2)."""
 
 
 class ProcessFailed(Exception):
@@ -33,11 +39,18 @@ class Party:
     password: str
 
     @staticmethod
-    def make(root: Path, name: str) -> "Party":
-        """A new party with an empty folder."""
+    def open(root: Path, name: str) -> "Party":
+        """A party of before, or a new one with an empty folder. The password lies beside the keys, in a file that only
+        its owner may read: right for a network of development, so that its folder can be used again.
+        """
         home = root / name
-        home.mkdir(mode=0o700, parents=True)
-        return Party(name, home, secrets.token_hex(16))
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = home / PASSWORD_FILE
+        if not file.exists():
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as written:
+                written.write(secrets.token_hex(16))
+        return Party(name, home, file.read_text().strip())
 
     def key(self, name: str) -> Path:
         """The path of one of its key files."""
@@ -46,9 +59,13 @@ class Party:
 
 @dataclass
 class Processes:
-    """The running programs, by name, with their logs."""
+    """The running programs, by name, with their logs.
+
+    `end_with_us`: the programs are told to end when the thread that started them is gone, however it went (Linux).
+    """
 
     logs: Path
+    end_with_us: bool = False
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, arguments: Sequence[str], *, party: Party | None = None) -> None:
@@ -60,7 +77,14 @@ class Processes:
         """Starts any program, output to its log."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment(party))
+            self.running[name] = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                env=environment(party),
+                start_new_session=True,  # Ctrl-C is ours; we end the programs in order
+                preexec_fn=_end_with_parent if self.end_with_us else None,
+            )
 
     def run(self, name: str, arguments: Sequence[str], *, party: Party | None = None, cwd: Path | None = None) -> str:
         """Runs `assay ARGUMENTS` to its end and returns what it printed. Raises ProcessFailed when it fails."""
@@ -80,26 +104,32 @@ class Processes:
         """Waits until a program answers. Raises ProcessFailed when it ends or takes too long."""
         until = time.monotonic() + timeout_s
         while not ready():
-            self.check()
+            if (code := self.ended().get(name)) is not None:
+                raise ProcessFailed(name, f"ended with {code}", self.logs / f"{name}.log")
             if time.monotonic() > until:
                 raise ProcessFailed(name, f"was not ready within {timeout_s:.0f} s", self.logs / f"{name}.log")
             time.sleep(0.2)
 
     def check(self) -> None:
         """Raises ProcessFailed if any program has ended."""
-        for name, process in self.running.items():
-            if process.poll() is not None:
-                raise ProcessFailed(name, f"ended with {process.returncode}", self.logs / f"{name}.log")
+        for name, code in self.ended().items():
+            raise ProcessFailed(name, f"ended with {code}", self.logs / f"{name}.log")
 
-    def stop(self, name: str) -> None:
-        """Ends one program, gently at first."""
+    def ended(self) -> dict[str, int]:
+        """The programs that are no longer running, with their exit codes."""
+        return {name: code for name, process in self.running.items() if (code := process.poll()) is not None}
+
+    def stop(self, name: str, *, wait_s: float = _END_WAIT_S) -> bool:
+        """Ends one program, gently at first. False if it had to be killed."""
         process = self.running.pop(name)
         process.terminate()
         try:
-            process.wait(_END_WAIT_S)
+            process.wait(wait_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+            return False
+        return True
 
     def stop_all(self) -> None:
         """Ends all programs, the last started first."""
@@ -107,6 +137,12 @@ class Processes:
             process.terminate()
         for name in reversed(list(self.running)):
             self.stop(name)
+
+
+def _end_with_parent() -> None:
+    """In the child, before it becomes the program: asks the kernel for SIGTERM when the parent is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def assay_command() -> str:

@@ -11,7 +11,8 @@ from contracts.onchain.history import CaseFile
 from contracts.protocol.constants import PRODUCTION, Constants
 from contracts.protocol.hashing import to_hex
 from deploy.localnet.facts import Exhibit, Facts, NodeFacts, is_guilty
-from deploy.localnet.scenario import CHEAT, TOKEN_UNITS, Story
+from deploy.localnet.founding import TOKEN_UNITS
+from deploy.localnet.scenario import CHEAT, Story
 
 CaseShown = tuple[CaseFile, Exhibit]
 
@@ -25,6 +26,8 @@ def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: st
         "chain": chain_kind,
         "epochs": facts.epochs_with_jobs,
         "jobs": outcomes(story),
+        "kinds": paid_by_kind(story),
+        "epochs_with_both_kinds": epochs_with_both_kinds(story),
         "unexplained_wei": audit["unexplained_wei"],
         "audit": {"ok": audit["ok"], "payments_recomputed": audit["payments_recomputed"]},
         "slashed_nodes": [node.name for node in facts.nodes if node.slashed_units],
@@ -48,6 +51,21 @@ def outcomes(story: Story) -> dict[str, int]:
     for view in story.orders:
         counts[view.state] = counts.get(view.state, 0) + 1
     return dict(sorted(counts.items()))
+
+
+def paid_by_kind(story: Story) -> dict[str, int]:
+    """Paid jobs by kind of work."""
+    paid = [story.kinds[view.order.terms.workload_id] for view in story.orders if view.state == "paid"]
+    return {kind: paid.count(kind) for kind in sorted(story.kinds.values())}
+
+
+def epochs_with_both_kinds(story: Story) -> int:
+    """Epochs that paid jobs of every kind on offer."""
+    kinds: dict[int, set[str]] = {}
+    for view in story.orders:
+        if view.receipt is not None and view.state == "paid":
+            kinds.setdefault(view.receipt.epoch_id, set()).add(story.kinds[view.order.terms.workload_id])
+    return sum(found == set(story.kinds.values()) for found in kinds.values())
 
 
 def show(console: Console, story: Story, facts: Facts, report: dict[str, Any], shown: CaseShown | None) -> None:
@@ -204,6 +222,8 @@ def _last_lines(console: Console, report: dict[str, Any]) -> None:
         f"gas: {report['gas_per_job']:,} a settled row (post {gas['post']:,}, settle {gas['settle']:,}, "
         f"claim {gas['claim']:,}; small epochs, see `make bench-gas` for large ones)"
     )
+    kinds = ", ".join(f"{count} of {kind}" for kind, count in report["kinds"].items())
+    console.print(f"paid by kind: {kinds}; both in one settlement: {report['epochs_with_both_kinds']} epochs")
     console.print(f"slashed: {', '.join(report['slashed_nodes']) or 'nobody'}")
     console.print(f"unexplained wei: {report['unexplained_wei']}")
     audit = report["audit"]

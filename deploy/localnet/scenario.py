@@ -10,18 +10,17 @@ from functools import cached_property
 from pathlib import Path
 
 import httpx
-from eth_utils.address import to_checksum_address
 
 from backend.client.jobs import AssayClient
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import read_history
-from contracts.onchain.keystore import create_key, load_key
 from contracts.protocol.constants import Constants
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import OrderView
 from deploy.localnet import workload
+from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
 from deploy.localnet.network import Network
-from deploy.localnet.processes import Party, ProcessFailed
+from deploy.localnet.processes import ProcessFailed
 from deploy.localnet.prompts import PROMPTS
 from node_agent.models import ModelStore
 
@@ -31,17 +30,23 @@ NODES = (CHEAT, *HONEST_NODES)
 VERIFIERS = ("verifier-eva", "verifier-finn")
 REQUESTERS = ("requester-gil", "requester-hana")
 
-TOKEN_UNITS = 10**9
-NODE_STAKE_UNITS = 3 * TOKEN_UNITS
-VERIFIER_STAKE_UNITS = 5 * TOKEN_UNITS
-LANE_UNITS = 3 * TOKEN_UNITS
-TREASURY_LANE_UNITS = TOKEN_UNITS
-SETTLER_BOND_UNITS = 20 * TOKEN_UNITS
+CAST = Cast(
+    nodes=NODES,
+    verifiers=VERIFIERS,
+    requesters=REQUESTERS,
+    node_stake_units=3 * TOKEN_UNITS,
+    verifier_stake_units=5 * TOKEN_UNITS,
+    lane_units=3 * TOKEN_UNITS,
+    treasury_lane_units=TOKEN_UNITS,
+    settler_bond_units=20 * TOKEN_UNITS,
+)
 EPOCH_S = 14
 JOB_EPOCHS = 3
 """The jobs are spread over at least so many epochs: a further part is ordered only once the last part has a root."""
 CONFIRMATIONS = 1
 OPEN_ORDERS = 10
+EMBEDDING_EVERY, BATCH = 7, 3
+"""Every seventh job embeds a batch of three texts; the others generate."""
 CHEAT_JOBS = 14
 """The cheat must have this many jobs: at p = 0.5 a run misses it once in 16,000 times."""
 MOST_EXTRA_JOBS = 20
@@ -59,7 +64,8 @@ class Progress:
 
 @dataclass
 class Story:
-    """The demo as it runs. `node_accounts` and `verifier_accounts`: party name -> account id in StakeManager."""
+    """The demo as it runs. `node_accounts` and `verifier_accounts`: party name -> account id in StakeManager; `kinds`:
+    workload id -> kind of work."""
 
     network: Network
     constants: Constants
@@ -70,86 +76,44 @@ class Story:
     verifier_accounts: dict[str, int] = field(default_factory=dict)
     requesters: dict[str, Signer] = field(default_factory=dict)
     orders: list[OrderView] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
 
     # -- set-up
 
     def set_up(self, chain_kind: str) -> None:
         """Brings the network up: everybody has keys, stake or a funded lane, and every program runs."""
-        network = self.network
+        network, founding = self.network, Founding(self.network, CAST, self.progress.step)
         self.progress.step(f"starting the chain ({chain_kind})")
         network.start_chain(chain_kind)
         self.progress.step("deploying the contracts")
         network.deploy()
         self.progress.step("making keys and funding everybody")
-        owners = self._make_keys()
-        self._fund(owners)
+        founding.make_keys()
+        founding.fund()
+        self.requesters = founding.requesters
         network.start_beacon()
         self.progress.step("starting the backend")
-        manifest = workload.manifest(self.store)
-        network.start_backend(
-            manifest,
-            fixed_price=workload.FIXED_PRICE_UNITS,
-            unit_price=workload.UNIT_PRICE_UNITS,
-            max_units=workload.MAX_NEW_TOKENS,
-        )
+        offers = [workload.generation(self.store), workload.embedding(self.store)]
+        self.kinds = {offered.manifest.workload_id(): offered.manifest.kind for offered in offers}
+        network.start_backend(offers)
         network.start_worker(epoch_s=EPOCH_S, confirmations=CONFIRMATIONS)
         self.progress.step("verifiers and nodes register, stake, and start (each loads the model)")
         with ThreadPoolExecutor(3) as pool:
-            verifiers = pool.submit(self._join_verifiers, owners)
-            list(pool.map(self._join_node, NODES))
+            verifiers = pool.submit(self._join_verifiers, founding)
+            list(pool.map(lambda name: self._join_node(founding, name), NODES))
             verifiers.result()
+        self.node_accounts = {name: founding.accounts[name] for name in NODES}
+        self.verifier_accounts = {name: founding.accounts[name] for name in VERIFIERS}
 
-    def _make_keys(self) -> dict[str, Signer]:
-        """Owner keys of operators and verifiers, requesters' wallets, by party. Encrypting takes a second each."""
-        with ThreadPoolExecutor(2) as pool:
-            names = [*NODES, *VERIFIERS, *REQUESTERS]
-            made = list(pool.map(lambda name: _owner_key(self.network.party(name)), names))
-        owners = dict(zip(names, made, strict=True))
-        self.requesters = {name: owners[name] for name in REQUESTERS}
-        return owners
-
-    def _fund(self, owners: dict[str, Signer]) -> None:
-        network, unit = self.network, self.constants.unit_wei
-        backend = network.party("backend")
-        treasury = load_key(backend.key("treasury"), backend.password)
-        settler = load_key(backend.key("settler"), backend.password)
-        tokens = {owners[name].address: NODE_STAKE_UNITS * unit for name in NODES}
-        tokens |= {owners[name].address: VERIFIER_STAKE_UNITS * unit for name in VERIFIERS}
-        tokens |= {owners[name].address: LANE_UNITS * unit for name in REQUESTERS}
-        tokens |= {treasury.address: TREASURY_LANE_UNITS * unit}
-        network.fund(tokens, ether_only=[settler.address])
-        network.bond_settler(SETTLER_BOND_UNITS)
-        network.fund_lane(treasury, TREASURY_LANE_UNITS)
-        for requester in self.requesters.values():
-            network.fund_lane(requester, LANE_UNITS)
-
-    def _join_verifiers(self, owners: dict[str, Signer]) -> None:
-        keys = {}
-        for name in VERIFIERS:
-            party = self.network.party(name)
-            printed = self.network.processes.run(
-                f"{name}-init", ["verifier", "init", "--home", str(party.home)], party=party
-            )
-            key = printed.split()[-1]
-            account = self.network.register_verifier(owners[name], VERIFIER_STAKE_UNITS)
-            self.verifier_accounts[name], keys[account] = account, key
-        self.network.founder().pay(list(keys.values()), 10**18)
-        self.network.admit_verifiers(keys)
+    def _join_verifiers(self, founding: Founding) -> None:
+        founding.join_verifiers()
         for name in VERIFIERS:
             self.network.start_verifier(name, self.store.root)
 
-    def _join_node(self, name: str) -> None:
-        party = self.network.party(name)
-        payout = create_key(party.key("payout"), party.password).address
-        stake = ["--payout", to_checksum_address(payout), "--stake", str(NODE_STAKE_UNITS // TOKEN_UNITS)]
-        arguments = ["node", "init", "--home", str(party.home), *self.network.common(), *stake]
-        self.network.processes.run(f"{name}-init", arguments, party=party)
-        owner = load_key(party.key("owner"), party.password)
-        chain = self.network.chain()
-        account = chain.stakes.functions.operatorIdOf(to_checksum_address(owner.address)).call()
-        self.node_accounts[name] = int(account)
+    def _join_node(self, founding: Founding, name: str) -> None:
+        founding.join_node(name)
         program = ("-m", "deploy.localnet.cheat") if name == CHEAT else ("node", "run")
-        self.network.start_node(name, self.store.root, self.network.root / "manifest.json", program=program)
+        self.network.start_node(name, self.store.root, program=program)
 
     # -- jobs
 
@@ -157,21 +121,27 @@ class Story:
         """Submits all jobs, a few open at a time, and waits until each is final on chain."""
         self.progress.step("jobs are ordered, run, rooted, checked and settled")
         clients = [AssayClient(self.network.backend_url, signer) for signer in self.requesters.values()]
-        workload_id = clients[0].network().price_sheet[0].workload_id
         asked = 0
         while True:
             self.network.processes.check()
             self._look()
             more = self._more(asked)
             for _ in range(more):
-                prompt, tokens = PROMPTS[asked % len(PROMPTS)], 20 + asked * 5 % 13
-                clients[asked % len(clients)].submit(prompt, workload_id, max_new_tokens=tokens)
+                self._order(clients[asked % len(clients)], asked)
                 asked += 1
             if not more and len(self.orders) == asked and all(view.state in FINAL_STATES for view in self.orders):
                 break
             time.sleep(_POLL_S)
         for client in clients:
             client.close()
+
+    def _order(self, client: AssayClient, number: int) -> None:
+        """Mostly an answer to one question; now and then the vectors of three."""
+        first = number % len(PROMPTS)
+        if (number + 1) % EMBEDDING_EVERY:
+            client.submit(PROMPTS[first], workload.GENERATION, max_new_tokens=20 + number * 5 % 13)
+        else:
+            client.submit([*PROMPTS, *PROMPTS][first : first + BATCH], workload.EMBEDDING)
 
     def _more(self, asked: int) -> int:
         """How many orders to submit now: a few stay open, and some are added while the cheat has had too few."""
@@ -223,10 +193,6 @@ class Story:
         party = self.network.party(name)
         arguments = ["node", "claim", "--home", str(party.home), *self.network.common()]
         self.network.processes.run(f"{name}-claim", arguments, party=party)
-
-
-def _owner_key(party: Party) -> Signer:
-    return create_key(party.key("owner"), party.password)
 
 
 def _open_cases(chain: Chain) -> list[bytes]:

@@ -1,0 +1,1 @@
+"""`assay up`: a network to play with, kept in a folder."""

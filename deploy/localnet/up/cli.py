@@ -1,0 +1,142 @@
+"""`assay up`: a network to play with, in the foreground, kept in a folder from one start to the next."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from deploy.localnet.founding import TOKEN_UNITS
+from deploy.localnet.up.errors import NoState
+from deploy.localnet.up.folder import Folder
+from deploy.localnet.up.town import CAST, REQUESTER, Town
+from deploy.settings import NETWORK_FOLDER
+from node_agent.models import ModelStore, default_root
+
+up_app = typer.Typer()
+_console = Console(highlight=False, soft_wrap=True)
+_LOOP_S = 0.5
+_SETTLE_AFTER_S = 20.0
+"""After a start: the node has told its journal by then what was rooted meanwhile."""
+_TRY = (
+    'assay jobs submit --prompt "Why is the sky blue?"',
+    "assay jobs list        assay wallet lanes        assay node earnings        assay audit",
+)
+
+
+@up_app.command()
+def up(
+    home: Annotated[Path, typer.Option("--home", help="The network's folder.")] = Path(NETWORK_FOLDER),
+    chain: Annotated[str, typer.Option(help="anvil; the embedded chain keeps no state.")] = "anvil",
+    reset: Annotated[bool, typer.Option("--reset", help="Delete the folder's network and found a new one.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
+    models: Annotated[Path | None, typer.Option(help="Folder that `assay models pull` fills.")] = None,
+) -> None:
+    """Run a network to play with until Ctrl-C. Started again, it goes on where it stopped."""
+    if chain != "anvil":
+        raise NoState(chain)
+    folder = Folder.take(home)
+    try:
+        _make_room(folder, reset, yes)
+        _keep_up(Town(folder, ModelStore(models or default_root()), _say), folder)
+    finally:
+        folder.release()
+
+
+def _make_room(folder: Folder, reset: bool, yes: bool) -> None:
+    """Deletes what was asked to be deleted, and what was never finished."""
+    if reset and not folder.is_empty:
+        if not yes:
+            typer.confirm(f"Delete the network in {folder.path}, with its chain, keys and wallets?", abort=True)
+        folder.clear()
+    if not folder.is_founded and not folder.is_empty:
+        _say(f"the network in {folder.path} was never finished; founding it anew")
+        folder.clear()
+
+
+def _keep_up(town: Town, folder: Folder) -> None:
+    """Runs the network, and stops it however that ends."""
+    try:
+        _run(town, folder)
+    except KeyboardInterrupt:
+        _say("interrupted while it was starting")
+    finally:
+        _on_signals(signal.SIG_IGN)
+        _say("stopping; the job under way is finished")
+        town.stop()
+        _say("stopped; `assay up` goes on from here")
+
+
+def _run(town: Town, folder: Folder) -> None:
+    """Founds the network if it is new, starts it, and looks after it until told to stop."""
+    _on_signals(_interrupt)
+    if not folder.is_founded:
+        town.found()
+    _say("starting backend, worker, verifier and node")
+    town.supervisor.start_all()
+    stop = threading.Event()
+    _on_signals(lambda number, frame: stop.set())
+    show(town, _console)
+    settle_at = time.monotonic() + _SETTLE_AFTER_S
+    while not stop.wait(_LOOP_S):
+        now = time.monotonic()
+        town.supervisor.tick(now)
+        town.keeper.tick(now)
+        if now >= settle_at:
+            settle_at = float("inf")
+            town.settle_stranded()
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def show(town: Town, console: Console) -> None:
+    """Where everything is, and what to try first."""
+    network, folder = town.network, town.folder_path
+    key = network.party(REQUESTER).key(REQUESTER)
+    lane, wallet = (units // TOKEN_UNITS for units in (CAST.lane_units, CAST.wallet_units))
+    table = Table(show_header=False, box=None, pad_edge=False)
+    rows = (
+        ("wallet page", network.backend_url),
+        ("API", f"{network.backend_url}/v1/network, described at /docs"),
+        ("published log", f"{network.backend_url}/v1/log"),
+        ("chain (RPC)", f"{network.rpc_url}, chain id {network.deployment.chain_id}"),
+        ("escrow", network.deployment.escrow),
+        ("requester", f"{address_in(key)}, founded with {lane} tokens in its lane and {wallet} beside it"),
+        ("its key", f"{key}, opened by the file `password` beside it; `assay wallet export-key` shows it"),
+        ("logs", str(folder / "logs")),
+    )
+    for name, text in rows:
+        table.add_row(name, text)
+    console.print(Panel(table, title="Assay is up", title_align="left", expand=False))
+    console.print(f"In another terminal, in {folder.parent} (elsewhere with ASSAY_NET={folder}):")
+    for line in _TRY:
+        console.print(f"  {line}", markup=False)
+    console.print(
+        "One verifier checks the samples; to convict a node takes two that agree, so here no case can. "
+        "Windows are short, as for development. Ctrl-C stops; nothing is lost."
+    )
+
+
+def address_in(key: Path) -> str:
+    """The address that a key file names."""
+    return "0x" + str(json.loads(key.read_text())["address"]).removeprefix("0x")
+
+
+def _say(text: str) -> None:
+    _console.print(Text.assemble((time.strftime("%H:%M:%S"), "dim"), f" {text}"))

@@ -1,0 +1,64 @@
+"""What can keep a network from coming up.
+
+UpError
+├── NotOurs            the folder holds other things than a network
+├── AlreadyRunning     another process runs the network of this folder
+├── OtherRelease       the folder's contracts are those of another release
+├── NoState            this kind of chain keeps no state
+└── PortTaken          something else listens where the network's programs listen
+"""
+
+from pathlib import Path
+
+
+class UpError(Exception):
+    """Base. `code` is for machines; the message names the value and the way out."""
+
+    code = "up_error"
+
+
+class NotOurs(UpError):
+    code = "not_a_network"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} holds other things than a network; give an empty folder with --home")
+
+
+class AlreadyRunning(UpError):
+    code = "already_running"
+
+    def __init__(self, folder: Path, pid: str) -> None:
+        super().__init__(
+            f"process {pid} runs the network in {folder}; use it, stop it (Ctrl-C there, or `kill {pid}`), or give "
+            "another folder with --home"
+        )
+
+
+class OtherRelease(UpError):
+    code = "other_release"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"the network in {folder} was founded with the contracts of another release, which this one cannot drive; "
+            "go on with that release, or start over with `assay up --reset`"
+        )
+
+
+class NoState(UpError):
+    code = "no_state"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"the chain {kind!r} keeps no state, so nothing would be left after a stop; use --chain anvil "
+            "(`make up` installs it), or `assay demo --chain embedded` for a run that need not last"
+        )
+
+
+class PortTaken(UpError):
+    code = "port_taken"
+
+    def __init__(self, program: str, url: str) -> None:
+        super().__init__(
+            f"something else listens at {url}, where this network's {program} belongs; end it, or start a network in "
+            "another folder (--home), which takes free ports"
+        )

@@ -1,0 +1,113 @@
+"""Where commands find a running network when they are not told: `client.json` in the folder of `assay up`.
+
+One place resolves it, for every command: it fills in the ASSAY_* variables that the command's options read anyway. So
+an option beats the environment, and the environment beats the file. The password of a key folder may lie beside its
+keys in a file `password`, or in the file that ASSAY_PASSWORD_FILE names.
+"""
+
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from contracts.protocol.records import Address, Bytes32, Record
+
+CLIENT_FILE, NETWORK_FOLDER = "client.json", ".assay-net"
+_HOMES = {
+    "jobs": "requester",
+    "wallet": "requester",
+    "node": "node",
+    "verifier": "verifier",
+    "beacon": "beacon",
+    "serve": "backend",
+    "worker": "backend",
+    "workloads": "backend",
+    "ledger": "backend",
+}
+_WITHOUT = ("up", "demo", "chain", "models")
+"""Commands that make networks, or need none."""
+
+
+class SettingsError(Exception):
+    """A file with settings that cannot be used."""
+
+    code = "bad_settings"
+
+
+class ClientFile(Record):
+    """Where the network of a folder is reached. The deployment and the key folders lie beside the file.
+
+    `build`: names the contracts that it was founded with.
+    """
+
+    rpc: str
+    backend: str
+    beacon: str
+    escrow: Address
+    build: Bytes32
+
+    @staticmethod
+    def load(network: Path) -> "ClientFile":
+        """Reads the file of a network's folder."""
+        path = network / CLIENT_FILE
+        try:
+            return ClientFile.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise SettingsError(
+                f"{path} is no client file: {error}; start `assay up` anew, or give the options yourself"
+            ) from error
+
+
+def fill_in(command: str, arguments: Sequence[str], environ: MutableMapping[str, str], folder: Path) -> Path | None:
+    """Sets what is not set yet, for one command called in `folder`. Returns the network's folder that was found."""
+    network = None if command in _WITHOUT else _find(arguments, environ, folder)
+    if network is not None:
+        for name, value in _defaults(network, command).items():
+            environ.setdefault(name, value)
+    home = _option(arguments, "--home") or environ.get("ASSAY_HOME")
+    if "ASSAY_PASSWORD" not in environ:
+        _read_password(environ, home)
+    return network
+
+
+def _find(arguments: Sequence[str], environ: MutableMapping[str, str], folder: Path) -> Path | None:
+    home = _option(arguments, "--home") or environ.get("ASSAY_HOME")
+    places = [folder / home, (folder / home).parent] if home else []
+    places += [folder / environ["ASSAY_NET"]] if environ.get("ASSAY_NET") else [folder, folder / NETWORK_FOLDER]
+    return next((place.resolve() for place in places if (place / CLIENT_FILE).is_file()), None)
+
+
+def _defaults(network: Path, command: str) -> dict[str, str]:
+    file = ClientFile.load(network)
+    found = {
+        "ASSAY_RPC": file.rpc,
+        "ASSAY_BACKEND": file.backend,
+        "ASSAY_BEACON": file.beacon,
+        "ASSAY_ESCROW": file.escrow,
+        "ASSAY_LOG": f"{file.backend}/v1/log",
+        "ASSAY_DEPLOYMENT": str(network / "deployment.json"),
+    }
+    return found | ({"ASSAY_HOME": str(network / _HOMES[command])} if command in _HOMES else {})
+
+
+def _read_password(environ: MutableMapping[str, str], home: str | None) -> None:
+    named = environ.get("ASSAY_PASSWORD_FILE")
+    file = Path(named) if named else Path(home) / "password" if home else None
+    if file is None or not (named or file.is_file()):
+        return
+    if not file.is_file():
+        raise SettingsError(f"ASSAY_PASSWORD_FILE {file} is no file; give the file that holds the password")
+    mode = file.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise SettingsError(f"{file} has mode {mode:o}: others may read the password; run `chmod 600 {file}`")
+    environ["ASSAY_PASSWORD"] = file.read_text().strip()
+
+
+def _option(arguments: Sequence[str], name: str) -> str | None:
+    """The value of an option, wherever it stands."""
+    for place, argument in enumerate(arguments):
+        if argument.startswith(f"{name}="):
+            return argument.removeprefix(f"{name}=")
+        if argument == name and place + 1 < len(arguments):
+            return arguments[place + 1]
+    return None

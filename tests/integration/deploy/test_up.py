@@ -1,0 +1,222 @@
+"""`assay up` as somebody lives with it: founded, used from another terminal, stopped, started, and nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from contracts.onchain.chain import Chain, as_dict
+from contracts.onchain.deployment import Deployment
+from contracts.onchain.errors import ChainUnavailable
+from contracts.protocol.receipt import PaymentReceipt
+from deploy.localnet.anvil import anvil_options, find_anvil
+from deploy.localnet.processes import Processes, assay_command, free_port
+from deploy.localnet.up.keeper import BUSY_FOR_S, ChainKeeper
+from deploy.settings import ClientFile
+
+pytestmark = pytest.mark.chain
+
+
+def environment() -> dict[str, str]:
+    """A terminal in which nothing of Assay is set, but where the models are."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("ASSAY_") or name == "ASSAY_MODELS"
+    }
+    return kept | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+
+
+class Terminal:
+    """A folder in which commands are called, and `assay up` in another window of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.network = folder / ".assay-net"
+        self._up: subprocess.Popen[bytes] | None = None
+
+    def call(self, *arguments: str, code: int = 0) -> str:
+        """Runs `assay ARGUMENTS` and returns what it printed to stdout, or to stderr where it should fail."""
+        done = subprocess.run(
+            [assay_command(), *arguments],
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == code, (arguments, done.stdout[-2000:], done.stderr[-2000:])
+        return done.stdout if code == 0 else done.stderr
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.call(*arguments, "--json"))
+
+    def start(self) -> None:
+        """`assay up`, until it says that it is."""
+        printed = self.folder / "up.log"
+        with printed.open("ab") as log:
+            self._up = subprocess.Popen(
+                [assay_command(), "up"], cwd=self.folder, env=environment(), stdout=log, stderr=log
+            )
+        before, until = printed.read_text().count("Assay is up"), time.monotonic() + 240
+        while printed.read_text().count("Assay is up") == before:
+            assert self._up.poll() is None, printed.read_text()[-3000:]
+            assert time.monotonic() < until, printed.read_text()[-3000:]
+            time.sleep(0.2)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._up is not None:
+            self._up.send_signal(number)
+            assert self._up.wait(90) == 0
+            self._up = None
+
+    def chain(self) -> Chain:
+        return Chain.open(ClientFile.load(self.network).rpc, Deployment.load(self.network / "deployment.json"))
+
+    def until_paid(self, order_id: str) -> None:
+        url, until = f"{ClientFile.load(self.network).backend}/v1/orders/{order_id}", time.monotonic() + 200
+        while (state := httpx.get(url).json()["state"]) != "paid":
+            assert time.monotonic() < until, state
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    found = Terminal(tmp_path)
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.mark.model
+@pytest.mark.timeout(600)
+def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
+    """Orders, lanes, blocks and receipts are the same after a stop; a job ordered before it is delivered after it.
+
+    Covers: A41, A45
+    """
+    terminal.start()
+    first = terminal.json("jobs", "submit", "--prompt", "Why is the sky blue?", "--max-new-tokens", "8")
+    assert first["texts"][0]
+    assert first["price"] == "0.01 ADEV"
+    receipt = Path(first["receipt"])
+    assert PaymentReceipt.model_validate_json(receipt.read_text()).order_id == first["order_id"]
+    assert "process" in terminal.call("up", code=1)
+    lanes, head = terminal.json("wallet", "lanes"), terminal.chain().head()
+    second = terminal.json("jobs", "submit", "--no-wait", "--prompt", "Name a river.")
+    terminal.stop(signal.SIGINT)
+    assert (terminal.folder / "up.log").read_text().count(" ended (") == 0, "nothing crashed"
+
+    terminal.start()
+    chain = terminal.chain()
+    assert chain.block(head.number).hash == head.hash
+    assert terminal.json("wallet", "lanes") == lanes
+    terminal.until_paid(second["order_id"])
+    listed = {view["order_id"]: view for view in terminal.json("jobs", "list")}
+    assert {listed[order]["state"] for order in (first["order_id"], second["order_id"])} == {"paid"}
+    charged = sum(view["price_units"] for view in listed.values())
+    assert terminal.json("wallet", "lanes")["lanes"][0]["charged"] == charged
+    earned = as_dict(chain.escrow.functions.operators(2).call())["earnedUnits"]
+    assert earned == charged * 9 // 10
+    assert "claimed" in terminal.call("node", "claim")
+    terminal.call("jobs", "receipt", first["order_id"][:12])
+    verified = terminal.json("verify", str(receipt))
+    assert verified["verified"]
+    assert verified["outcome"] == "paid"
+    audit = json.loads(terminal.call("audit", "--json", "-"))
+    assert audit["ok"]
+    assert audit["unexplained_wei"] == 0
+    assert "no notice was given" in terminal.call("wallet", "withdraw", "1", code=1)
+    assert terminal.call("wallet", "export-key").startswith("0x")
+    _no_secret_is_told(terminal)
+
+
+def _no_secret_is_told(terminal: Terminal) -> None:
+    """Neither a password nor the wallet's key is in any log. Covers: A51"""
+    key = terminal.call("wallet", "export-key").strip().removeprefix("0x")
+    secrets = [key, *(file.read_text() for file in terminal.network.glob("*/password"))]
+    logs = [terminal.folder / "up.log", *terminal.network.glob("logs/*.log")]
+    assert len(logs) > 5
+    for log in logs:
+        text = log.read_text(errors="replace")
+        assert not any(secret in text for secret in secrets), log
+
+
+def test_a_killed_chain_goes_on_from_what_was_saved(tmp_path: Path) -> None:
+    """kill -9 of Anvil: blocks and receipts up to the save are there, and time goes on with the clock."""
+    processes, port = Processes(tmp_path), free_port()
+    url, file, said = f"http://127.0.0.1:{port}", tmp_path / "chain.json", list[str]()
+    keeper = ChainKeeper(url, file, said.append)
+
+    def start(*options: str) -> None:
+        processes.start_program("chain", [find_anvil(), *anvil_options(port), *options])
+        processes.wait_for("chain", lambda: _answers(keeper))
+        keeper.started(0.0)
+
+    try:
+        start()
+        account = keeper.call("eth_accounts")[0]
+        tx_hash = keeper.call("eth_sendTransaction", {"from": account, "to": "0x" + "11" * 20, "value": "0x5"})
+        _mined(keeper, tx_hash)
+        keeper.tick(3.0)
+        block = keeper.call("eth_getTransactionReceipt", tx_hash)["blockHash"]
+        keeper.tick(3.0 + BUSY_FOR_S)
+        processes.running["chain"].kill()
+        processes.running["chain"].wait()
+        time.sleep(2.5)
+        start("--load-state", str(file))
+        assert keeper.call("eth_getTransactionReceipt", tx_hash)["blockHash"] == block
+        assert keeper.call("eth_getBalance", "0x" + "11" * 20, "latest") == "0x5"
+        head = int(keeper.call("eth_blockNumber"), 16)
+        while int(keeper.call("eth_blockNumber"), 16) == head:
+            time.sleep(0.1)
+        newest = int(keeper.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        assert abs(newest - time.time()) <= 3
+        assert said == []
+    finally:
+        processes.stop_all()
+
+
+def test_a_state_that_cannot_be_written_is_said_and_leaves_the_last_one(tmp_path: Path) -> None:
+    """A full or shut disk: the old state stays whole, people are told, and it is tried again."""
+    processes, port, said = Processes(tmp_path), free_port(), list[str]()
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    keeper = ChainKeeper(f"http://127.0.0.1:{port}", folder / "chain.json", said.append)
+    try:
+        processes.start_program("chain", [find_anvil(), *anvil_options(port)])
+        processes.wait_for("chain", lambda: _answers(keeper))
+        keeper.save()
+        before, written = (folder / "chain.json").read_bytes(), (folder / "chain.json").stat().st_mtime_ns
+        (folder / "chain.tmp").mkdir()  # where the next state would be written
+        keeper.tick(1e6)
+        assert "can not be kept" in said[-1]
+        assert str(folder / "chain.json") in said[-1]
+        assert (folder / "chain.json").read_bytes() == before
+        (folder / "chain.tmp").rmdir()
+        keeper.tick(2e6)
+        assert len(said) == 1
+        assert (folder / "chain.json").stat().st_mtime_ns > written
+    finally:
+        processes.stop_all()
+
+
+def _answers(keeper: ChainKeeper) -> bool:
+    try:
+        keeper.call("eth_blockNumber")
+    except ChainUnavailable:
+        return False
+    return True
+
+
+def _mined(keeper: ChainKeeper, tx_hash: str) -> None:
+    until = time.monotonic() + 20
+    while keeper.call("eth_getTransactionReceipt", tx_hash) is None:
+        assert time.monotonic() < until
+        time.sleep(0.1)
