@@ -32,6 +32,9 @@ def run_demo(chain: str, folder: Path) -> dict[str, Any]:
 def test_the_main_job_end_to_end(chain: str, tmp_path: Path) -> None:
     """Everybody honest is paid, the cheat is slashed, every payment is recomputed, no wei is unexplained.
 
+    On Anvil blocks come by interval mining (`--block-time 1`, deploy.localnet.anvil): a transaction waits in the pool
+    until the next second's block, several share one, and blocks come when nothing happened.
+
     Covers: A02, A08, A46
     """
     report = run_demo(chain, tmp_path)
@@ -43,6 +46,8 @@ def test_the_main_job_end_to_end(chain: str, tmp_path: Path) -> None:
     assert 0 < report["miss_chance"] <= 0.5 ** report["cheat_jobs"], "p is never below 0.5 at k = 1"
     assert report["jobs"].get("expired", 0) == report["jobs"].get("skipped", 0) == 0
     assert report["epochs"] >= 3
+    assert report["kinds"]["generation"] > report["kinds"]["embedding"] > 0
+    assert report["epochs_with_both_kinds"] >= 1, "one settlement pays both kinds of work"
     assert report["unexplained_wei"] == 0
     assert report["audit"]["ok"] is True
     assert report["audit"]["payments_recomputed"] >= report["jobs"]["paid"]

@@ -13,7 +13,7 @@ from contracts.onchain.deployment import deploy
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import from_hex
-from contracts.protocol.records import Commitment, Order, Terms, Verdict
+from contracts.protocol.records import Commitment, LaneGrant, Order, Terms, Verdict
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import terms_hash
 from contracts.vectors.make import Maker
@@ -71,6 +71,13 @@ def test_digests_are_what_the_contract_computes(w3: Web3) -> None:
                 from_hex(verdict.answer_commit),
             )
         ).call() == domain.verdict_digest(verdict)
+    grant = LaneGrant(
+        requester=maker.address(), signer=maker.address(), amount=maker.uint(2**64 - 1), expiry=maker.uint(2**32 - 1),
+        nonce=maker.uint(2**256 - 1),
+    )  # fmt: skip
+    assert call.hashLaneGrant(
+        to_checksum_address(grant.requester), to_checksum_address(grant.signer), grant.amount, grant.expiry, grant.nonce
+    ).call() == domain.lane_grant_digest(grant)
     owner, node = to_checksum_address(maker.address()), to_checksum_address(maker.address())
     assert chain.stakes.functions.hashNodeKey(owner, node).call() == chain.deployment.stake_domain.node_key_digest(
         owner, node

@@ -1,0 +1,177 @@
+"""Schemathesis over the description of the API, against a running backend on a real chain and database.
+
+Three ways: requests that the schema allows, requests that it forbids, and requests about things that are there with
+real signatures over values at their bounds, so that what lies behind the signature's check is reached too. Every answer
+must have a documented status, the declared content type and shape, and never be a 5xx.
+"""
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks as openapi_checks
+
+from contracts.protocol.hashing import ZERO32, keccak, to_hex
+from tests.bad_input.place import ALWAYS, INPUT, NEVER, OUTPUT, STRANGER, Place
+from tests.integration.backend.worker.bench import KEYS
+
+pytestmark = pytest.mark.chain
+SEED = int(os.environ.get("ASSAY_SEED", "20261121"))
+LEAST_CASES = 2000
+EXAMPLES = {"allowed": 45, "forbidden": 45, "real": 120}
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    openapi_checks.status_code_conformance,
+    openapi_checks.content_type_conformance,
+    openapi_checks.response_headers_conformance,
+    openapi_checks.response_schema_conformance,
+]
+NUMBERS = [0, 1, 7, 8, 9, 100, 180, 10**6, 2**32 - 1, 2**40 - 1, 2**48 - 1, 2**48, 2**63 - 1, 2**63, 2**64 - 1]
+NOT_HERE = {"POST /v1/operator/canary"}
+"""Operations that nothing here can make succeed: this backend pays for no canaries."""
+
+
+class Things:
+    """What is there: orders in several states, blobs, an epoch."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.orders = [place.accepted(), place.lent(), place.lent(expires_in_s=-5)]
+        sampled, spared = place.delivered(), place.delivered(workload_id=NEVER.workload_id())
+        self.digests = [sampled, spared, "0x" + "ab" * 32]
+        self.epoch = place.revealed(sampled)
+        mine = place.http.get(f"{place.url}/v1/orders", params={"requester": KEYS["alice"].address}).json()
+        self.orders += [view["order_id"] for view in mine if view["receipt"] is not None]
+        self.hashes = [place.put(), place.put(OUTPUT), "0x" + "cd" * 32, to_hex(ZERO32)]
+        self.workloads = [ALWAYS.workload_id(), NEVER.workload_id(), "0x" + "ef" * 32]
+        self.keys = [KEYS["alice"], KEYS["bob"], KEYS["node"], KEYS["judge-1"], STRANGER]
+
+    def path(self, name: str) -> st.SearchStrategy[Any]:
+        """Values of a path's parameter that lead somewhere."""
+        addresses = st.sampled_from([key.address for key in self.keys])
+        epochs = st.sampled_from([self.epoch, self.epoch + 1, 1, 2**63 - 1])
+        pools = {
+            "order_id": st.sampled_from(self.orders), "name": st.sampled_from(self.hashes), "epoch_id": epochs,
+            "workload_id": st.sampled_from(self.workloads), "requester": addresses, "signer": addresses,
+        }  # fmt: skip
+        return pools[name]
+
+    def bodies(self) -> dict[str, Callable[[st.DataObject], Any]]:
+        """A really signed body by path, its values drawn."""
+        return {
+            "/v1/orders": self._order, "/v1/operator/commitments": self._commitment,
+            "/v1/operator/leases": self._lease, "/v1/operator/heartbeats": self._heartbeat,
+            "/v1/operator/canary": self._canary, "/v1/verifier/verdicts": self._verdict,
+        }  # fmt: skip
+
+    def _order(self, data: st.DataObject) -> Any:
+        pick: dict[str, list[Any]] = {
+            "workload_id": self.workloads, "input_hash": [to_hex(keccak(INPUT)), *self.hashes], "comparator": [1, 2],
+            "copies": [1, 2, 255], "visibility": [0, 1], "deadline": [int(time.time()) + 60, 0, 2**40 - 1],
+            "fixed_price": NUMBERS, "unit_price": NUMBERS, "max_price": NUMBERS, "salt": NUMBERS, "cap": NUMBERS,
+            "params": [{"max_new_tokens": 2**256}, {}, {"max_new_tokens": -1}, {"\u202e\0": 0, "max_new_tokens": 8}],
+        }  # fmt: skip
+        names = data.draw(st.sets(st.sampled_from(sorted(pick)), max_size=3))
+        changes = {name: data.draw(st.sampled_from(pick[name])) for name in sorted(names)}
+        return self.place.order(data.draw(st.sampled_from(["alice", "bob"])), **changes)
+
+    def _commitment(self, data: st.DataObject) -> Any:
+        key = data.draw(st.sampled_from([KEYS["node"], STRANGER]))
+        order_id = data.draw(st.sampled_from([*self.orders, self.digests[0]]))
+        units = data.draw(st.sampled_from([n for n in NUMBERS if n < 2**32]))
+        return self.place.commitment(order_id, key, units=units, output_hash=data.draw(st.sampled_from(self.hashes)))
+
+    def _lease(self, data: st.DataObject) -> Any:
+        return self._request(data, "lease") | {"workload_id": data.draw(st.sampled_from(self.workloads))}
+
+    def _heartbeat(self, data: st.DataObject) -> Any:
+        return self._request(data, "heartbeat")
+
+    def _canary(self, data: st.DataObject) -> Any:
+        return self._request(data, "canary") | {"workload_id": data.draw(st.sampled_from(self.workloads))}
+
+    def _request(self, data: st.DataObject, action: str) -> Any:
+        said = data.draw(st.sampled_from([action, action, "else"]))
+        at = data.draw(st.sampled_from([None, None, 0, 2**40 - 1]))
+        key = data.draw(st.sampled_from([KEYS["node"], KEYS["node"], STRANGER]))
+        return self.place.request(said, data.draw(st.sampled_from([*self.orders, to_hex(ZERO32)])), key, at)
+
+    def _verdict(self, data: st.DataObject) -> Any:
+        key = data.draw(st.sampled_from([KEYS["judge-1"], KEYS["judge-2"], STRANGER]))
+        epoch_id = data.draw(st.sampled_from([self.epoch, self.epoch, 1, 2**63 - 1]))
+        units = data.draw(st.sampled_from([8, 8, 7, 2**32 - 1]))
+        body = self.place.verdict(data.draw(st.sampled_from(self.digests)), key, epoch_id=epoch_id, units=units)
+        return body | data.draw(st.sampled_from([{}, {}, {"opening": None}]))
+
+
+def test_every_operation(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects every caller: no 5xx, documented statuses, declared shapes. Covers: A49, A52, A58"""
+    things, counted, seen = Things(place), Counter[str](), Counter[tuple[str, int]]()
+    schema = schemathesis.openapi.from_url(f"{place.url}/openapi.json")
+    operations = [result.ok() for result in schema.get_all_operations()]
+    with requests.Session() as session:
+
+        def check(operation: Any, way: str, case: Any) -> None:
+            response = case.call_and_validate(session=session, checks=CHECKS)
+            counted[way] += 1
+            seen[operation.label, response.status_code] += 1
+
+        for operation in operations:
+            for way, mode in _ways(operation):
+                strategy = operation.as_strategy(generation_mode=mode)
+                _run(way, strategy, lambda case, _, o=operation, w=way: check(o, w, case))
+            _run("real", st.just(None), lambda _, data, o=operation: check(o, "real", _real(things, o, data)))
+    with capsys.disabled():
+        lines = [f"schemathesis: {counted.total()} cases {dict(counted)} of {len(operations)} operations, seed {SEED}"]
+        lines += [f"  {label} {status}: {count}" for (label, status), count in sorted(seen.items())]
+        sys.stdout.write("\n".join(["", *lines, ""]))
+    assert counted.total() >= LEAST_CASES
+    succeeded = {label for label, status in seen if status < 300}
+    assert succeeded == {operation.label for operation in operations} - NOT_HERE
+
+
+def _ways(operation: Any) -> list[tuple[str, GenerationMode]]:
+    """What takes no input can not be given a wrong one."""
+    found = [("allowed", GenerationMode.POSITIVE)]
+    if operation.path_parameters or operation.query or operation.body:
+        found.append(("forbidden", GenerationMode.NEGATIVE))
+    return found
+
+
+def _run(way: str, strategy: st.SearchStrategy[Any], call: Callable[[Any, st.DataObject], None]) -> None:
+    """So many cases of one operation, the same ones for the same seed."""
+
+    @seed(SEED)
+    @settings(
+        max_examples=EXAMPLES[way], deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck), print_blob=False,
+    )  # fmt: skip
+    @given(strategy, st.data())
+    def run(case: Any, data: st.DataObject) -> None:
+        call(case, data)
+
+    run()
+
+
+def _real(things: Things, operation: Any, data: st.DataObject) -> Any:
+    """A case about things that are there."""
+    path = {p.name: data.draw(things.path(p.name)) for p in operation.path_parameters}
+    query = {p.name: data.draw(things.path(p.name)) for p in operation.query}
+    bodies = things.bodies()
+    if operation.path in bodies and operation.method == "post":
+        body, media_type = bodies[operation.path](data), "application/json"
+        return operation.Case(path_parameters=path, query=query, body=body, media_type=media_type)
+    if operation.method == "put":
+        content = data.draw(st.binary(max_size=300))
+        path = {"name": data.draw(st.sampled_from([to_hex(keccak(content)), *things.hashes]))}
+        return operation.Case(path_parameters=path, body=content, media_type="application/octet-stream")
+    return operation.Case(path_parameters=path, query=query)

@@ -1,0 +1,110 @@
+"""Every program of the network killed with SIGKILL, again and again, while it works: nothing lost, nothing doubled."""
+
+import os
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.survival.doom import POINTS
+from tests.survival.town import NODES, VERIFIERS, Customers, Town, town
+
+pytestmark = pytest.mark.chain
+
+KILLS = int(os.environ.get("ASSAY_KILLS", "48"))
+LEAST_KILLS_A_KIND = 6
+LEAST_ORDERS = 15
+DRAIN_S = 150.0
+KINDS = {"api": "api", "worker": "worker"} | dict.fromkeys(NODES, "node") | dict.fromkeys(VERIFIERS, "verifier")
+
+
+@dataclass
+class _Life:
+    """Of one program: when it is killed if it did not die at its chosen place before, or when it starts again."""
+
+    dies_at: float
+    starts_at: float | None = None
+    is_doomed: bool = False
+
+
+class Reaper:
+    """Kills programs at moments and places that a seed decides, and starts each again a little later."""
+
+    def __init__(self, place: Town, seed: int) -> None:
+        self._place, self._dice = place, random.Random(seed)
+        self._lives = {name: _Life(time.monotonic() + self._dice.uniform(0.5, 4.0)) for name in KINDS}
+        self.kills: Counter[str] = Counter()
+        self.at_points = 0
+
+    def reap(self) -> None:
+        """Lets time pass until enough have died, of every kind, then leaves everybody alive and well."""
+        while not self._has_enough():
+            for name, life in self._lives.items():
+                self._look(name, life, time.monotonic())
+            time.sleep(0.02)
+        for name, life in self._lives.items():
+            if life.is_doomed or life.starts_at is not None:
+                self._place.children[name].kill()
+                self._place.start(name)
+
+    def _has_enough(self) -> bool:
+        deaths = self.kills.total() >= KILLS and min(self.kills[kind] for kind in POINTS) >= LEAST_KILLS_A_KIND
+        return deaths and len(self._place.accepted) >= LEAST_ORDERS
+
+    def _look(self, name: str, life: _Life, now: float) -> None:
+        if life.starts_at is not None:
+            if now >= life.starts_at:
+                self._lives[name] = self._begin(name, now)
+            return
+        child = self._place.children[name]
+        if not child.alive:
+            assert "doom: dies at" in child.log_text(), f"{name} ended by itself\n{child.log_text()[-3000:]}"
+            assert life.is_doomed, f"{name} ended by itself\n{child.log_text()[-3000:]}"
+            self.at_points += 1
+        elif now >= life.dies_at:
+            child.kill()
+        else:
+            return
+        self.kills[KINDS[name]] += 1
+        life.starts_at = now + self._dice.uniform(0.0, 0.6)
+
+    def _begin(self, name: str, now: float) -> _Life:
+        """Half of the lives end at a place, the others at a moment."""
+        if self._dice.random() < 0.5:
+            self._place.start(name)
+            return _Life(now + self._dice.uniform(0.5, 5.0))
+        self._place.start(name, ASSAY_DOOM=f"{self._dice.choice(POINTS[KINDS[name]])}:{self._dice.randint(1, 2)}")
+        return _Life(now + self._dice.uniform(4.0, 8.0), is_doomed=True)
+
+
+@pytest.mark.timeout(400)
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    """Node, verifier, backend and worker die by SIGKILL at random moments and at the worst places (between journal and
+    send, blob and commit, intent and broadcast): each order ends once, books and chain agree to the wei.
+
+    The seed is printed; ASSAY_SEED repeats its plan, ASSAY_KILLS changes the number of deaths.
+
+    Covers: A16, A43, A45, A56
+    """
+    seed = int(os.environ.get("ASSAY_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
+    print(f"ASSAY_SEED={seed}")  # noqa: T201  (shown when the test fails)
+    with town(tmp_path) as place:
+        place.start_all()
+        customers = Customers(place, 0.1)
+        customers.start()
+        reaper = Reaper(place, seed)
+        reaper.reap()
+        customers.enough.set()
+        customers.join(60)
+        place.wait_for(place.is_up)
+        place.wait_for(place.at_rest, DRAIN_S)
+        ends = place.check()
+    print(  # noqa: T201
+        f"{dict(reaper.kills)}, {reaper.at_points} at chosen places; paid {len(ends.paid)}, void {len(ends.void)}, "
+        f"expired {len(ends.expired)}; orders that found it dead: {len(customers.failed)}"
+    )
+    assert reaper.kills.total() >= 30
+    assert len(ends.paid) >= LEAST_ORDERS // 2
