@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check forge-test attacks bench-gas vectors artifacts clean
+.PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,14 +28,34 @@ contracts/node_modules/.installed: contracts/package.json contracts/package-lock
 	@cd contracts && npm ci --silent --no-audit --no-fund
 	@touch $@
 
+tests/browser/node_modules/.installed: tests/browser/package.json tests/browser/package-lock.json
+	@echo "installing what the browser tests compare with into tests/browser/node_modules ..."
+	@cd tests/browser && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+chromium:  ## the browser of the page tests: the one on the PATH, else Debian's if this is root
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing chromium ..."; apt-get update -qq >/dev/null; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else echo "the page tests need chromium on the PATH; as root: apt-get install chromium" >&2; exit 1; fi; }
+
 demo: $(VENV)/run  ## the main job end to end on embedded parts: jobs, checks, a cheat slashed, payments audited
-	@$(BIN)/assay models pull smollm2-135m
+	@$(BIN)/assay models pull smollm2-135m && $(BIN)/assay models pull minilm-l6-v2
 	@$(BIN)/assay demo $(DEMO)
 
-test: check forge-test  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
+up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, kept in .assay-net until `assay up --reset`
 	@$(BIN)/assay models pull smollm2-135m
+	@$(BIN)/assay models pull minilm-l6-v2
+	@$(BIN)/assay up $(UP)
+
+test: check forge-test chromium tests/browser/node_modules/.installed  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
+	@$(BIN)/assay models pull smollm2-135m && $(BIN)/assay models pull minilm-l6-v2
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
 	@$(BIN)/python -m pytest -q -n 2 tests/integration tests/attacks tests/gpu
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/bad_input
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/survival
+	@$(BIN)/python -m pytest -q tests/browser
 	@$(BIN)/python -m pytest -q tests/e2e
 
 check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under a minute)
@@ -75,4 +95,4 @@ artifacts: contracts/node_modules/.installed  ## build the contracts and write A
 	@$(BIN)/python contracts/tools/export_artifacts.py
 
 clean:  ## remove what was installed and built
-	@rm -rf $(VENV) contracts/node_modules contracts/out contracts/cache
+	@rm -rf $(VENV) contracts/node_modules contracts/out contracts/cache tests/browser/node_modules
