@@ -14,7 +14,7 @@ from rich.table import Table
 from backend.api.patience import ImpatientProtocol
 from backend.app import Settings, build_app
 from backend.domain.assignment import LeaseTimes
-from backend.errors import Misconfigured, PortTaken
+from backend.errors import Misconfigured
 from backend.services.offering import all_offers, offer_workload
 from backend.store.home import canary_keystore, open_database, open_tokenizers, settler_keystore, treasury_keystore
 from contracts.onchain.deployment import Deployment
@@ -70,7 +70,8 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise PortTaken(host=host, port=port, why=error.strerror or str(error)) from error
+        why = f"{host}:{port} cannot be listened on: {error.strerror or error}"
+        raise Misconfigured(f"{why}; choose another --port, or stop what holds it") from error
 
 
 @workloads_app.command("offer")

@@ -120,5 +120,7 @@ def recover(
         _console.print(f"epoch {found.unposted} was closed and not posted; the worker posts it")
     if found.missing_blobs:
         lost = len(found.missing_blobs)
-        _console.print(f"{lost} inputs and outputs are not in the log (restricted, or lost): {found.missing_blobs[0]} ...")
+        _console.print(
+            f"{lost} inputs and outputs are not in the log (restricted, or lost): {found.missing_blobs[0]} ..."
+        )
     _console.print("check the price sheet (`assay workloads list`, `assay workloads offer`) before `assay serve`")

@@ -26,7 +26,6 @@ BackendError
 │   └── OpeningMismatch, OpeningDisagrees
 ├── StorageFull                  507, a file system or quota has no room; nothing half-written was acknowledged
 └── Misconfigured                never over HTTP: the operator of the backend set something wrong
-    └── PortTaken
     └── NotRecoverable           a database can not be made again from this chain and this log
 """
 
@@ -73,13 +72,6 @@ class Misconfigured(BackendError):
 
 class NotRecoverable(Misconfigured):
     code = "not_recoverable"
-
-
-class PortTaken(Misconfigured):
-    code = "port_taken"
-
-    def __init__(self, *, host: str, port: int, why: str) -> None:
-        super().__init__(f"{host}:{port} cannot be listened on: {why}; choose another --port, or stop what holds it")
 
 
 class WrongSigner(Unauthenticated):

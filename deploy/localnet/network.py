@@ -190,7 +190,16 @@ class Network:
     def serve_backend(self) -> None:
         """Starts the API over what is on offer."""
         backend, (self.backend_url, port) = self.party("backend"), _place(self.backend_url)
-        serve = ["serve", "--home", str(backend.home), *self.common(), "--port", str(port)]
+        serve = [
+            "serve",
+            "--home",
+            str(backend.home),
+            *self.common(),
+            "--port",
+            str(port),
+            "--public-rpc",
+            self.rpc_url,
+        ]
         self.processes.start("backend", serve, party=backend)
         self.processes.wait_for("backend", lambda: _is_up(f"{self.backend_url}/v1/network"))
 

@@ -28,7 +28,9 @@ _DIGITS = 66
 
 @node_app.command()
 def explain(
-    job: Annotated[str, typer.Argument(help="An order's id, or the start of one that this node knows.")],
+    job: Annotated[
+        str | None, typer.Argument(help="An order's id, or the start of one that this node knows; the newest if none.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
     rpc: RpcOption = None,
     deployment: DeploymentOption = None,
@@ -52,16 +54,16 @@ def sources_of(where: Where) -> Sources:
     return Sources(where.chain, where.journal, where.operator_id, where.node, api)
 
 
-def _whole_id(where: Where, job: str) -> str:
-    given = job.lower()
+def _whole_id(where: Where, job: str | None) -> str:
+    given = (job or where.journal.newest() or "").lower()
     if len(given) == _DIGITS:
         return given
     known = [order_id for order_id in where.journal.known() if order_id.startswith(given)]
     if len(known) != 1:
         raise BadSetting(
-            f"{job} is the start of {len(known)} orders that this node knows.",
+            f"{given or 'Nothing'} is the start of {len(known)} orders that this node knows.",
             way_out="Give the whole id, 0x and 64 hex digits; `assay node status --json` and the log name them.",
-            job=job,
+            job=given,
         )
     return known[0]
 

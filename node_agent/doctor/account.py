@@ -76,9 +76,7 @@ def _stake(where: Where, found: Standing) -> Finding:
 def _gas(found: Standing) -> Finding:
     says = f"the hot key {found.hot_key} holds {ether(found.hot_key_wei)} ether"
     if found.hot_key_wei < found.appeal_wei:
-        mend = (
-            f"Send it {ether(found.appeal_wei - found.hot_key_wei)} ether, so that a false accusation is appealed."
-        )
+        mend = f"Send it {ether(found.appeal_wei - found.hot_key_wei)} ether, so that a false accusation is appealed."
         return warn("gas for appeals", f"{says}, an appeal costs {ether(found.appeal_wei)}.", mend)
     return ok("gas for appeals", f"{says}, enough for {found.hot_key_wei // found.appeal_wei} appeals")
 

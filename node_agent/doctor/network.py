@@ -23,9 +23,7 @@ def _rpc(where: Where, limits: Limits) -> list[Finding]:
     head = chain.head()
     age_s = int(time.time()) - head.timestamp
     if age_s > limits.head_age_s:
-        mend = (
-            "The endpoint is out of step, or the chain stands still: give another --rpc; check the clock too."
-        )
+        mend = "The endpoint is out of step, or the chain stands still: give another --rpc; check the clock too."
         return [fail("rpc", f"its newest block {head.number} is {age_s} s old, {limits.head_age_s} is the most.", mend)]
     return [
         ok("rpc", f"chain {chain.deployment.chain_id}, block {head.number}, {max(0, age_s)} s old"),

@@ -80,19 +80,19 @@ class Explainer:
 
     def __init__(self, sources: Sources, order_id: str) -> None:
         self._from, self._domain = sources, sources.chain.deployment.domain
+        self._found = Explanation(order_id)
+        self._view: OrderView | None = None
+        self._ask()  # before the chain is read, so that the backend cannot know more than is read then
         head = sources.chain.head()
         self._now_s, self._history = head.timestamp, read_history(sources.chain, head.number)
         read = sources.api.log_lines if sources.api is not None else None
         self._log = PublishedLog(read, self._history, self._domain)
-        self._found = Explanation(order_id)
         self._answer: Answer | None = sources.journal.find(order_id)
         self._lent: LentJob | None = sources.journal.lent(order_id)
-        self._view: OrderView | None = None
 
     def explain(self) -> Explanation:
         """The whole of it. Raises ChainError or JournalError."""
         found = self._found
-        self._ask()
         place = self._place()
         order, signer = self._order(place)
         if order is not None:
@@ -162,13 +162,18 @@ class Explainer:
         found = self._log.find_commitment(self._found.order_id) if place else None
         return found[1].commitment if found else said
 
-    def _check_signature(self, what: str, digest: bytes, signature: str, signer: str) -> None:
+    def _settlers(self) -> list[str]:
+        """All that the escrow ever had."""
+        changes = self._history.of("SettlerChanged")
+        return [self._from.chain.deployment.settler, *(c.args[n] for c in changes for n in ("previous", "settler"))]
+
+    def _check_signature(self, what: str, digest: bytes, signature: str, *signers: str) -> None:
         try:
             found = recover(digest, signature)
         except BadSignature as error:
             found = str(error)
-        if found != signer:
-            self._found.add(what, "lie", f"the {what}'s signature is {found}'s, not {signer}'s")
+        if found not in signers:
+            self._found.add(what, "lie", f"the {what}'s signature is {found}'s, not {signers[0]}'s")
 
     # ------------------------------------------------------------ the steps in words
 
@@ -296,8 +301,7 @@ class Explainer:
         log = self._log.epoch(epoch_id)
         leases: list[LeaseEntry] = [e for e in log.leases if e.lease.order_id == self._found.order_id] if log else []
         for entry in leases:
-            settler = self._from.chain.deployment.settler
-            self._check_signature("lease", self._domain.lease_digest(entry.lease), entry.signature, settler)
+            self._check_signature("lease", self._domain.lease_digest(entry.lease), entry.signature, *self._settlers())
         others = sorted({entry.lease.node for entry in leases} - {node})
         if others:
             self._found.add("lease", "note", f"it was lent to {', '.join(others)} before, who did not deliver")
@@ -362,7 +366,7 @@ class Explainer:
         said, final = self._view.state, _FINAL.get(self._found.outcome)
         on_chain = final is not None or self._found.outcome in ("posted", "revealed", "stranded")
         contradicts = said != final if final else on_chain and said in ("paid", "void", "skipped")
-        lagging = final is not None and said == "rooted"  # it waits for confirmations
+        lagging = final is not None and said in ("delivered", "rooted")  # it waits for confirmations
         if on_chain and contradicts and not lagging:
             says = f"the backend calls the order {said}, on chain it is {final or 'not settled'}"
             self._found.add("state", "lie", says)

@@ -155,6 +155,12 @@ class Journal:
             ).fetchall()
         return [row[0] for row in rows]
 
+    def newest(self) -> str | None:
+        """The id of the order that was lent to this node last, or None."""
+        with self._explained():
+            row = self._db.execute("SELECT order_id FROM leases ORDER BY rowid DESC LIMIT 1").fetchone()
+        return None if row is None else str(row[0])
+
     def record(self, answer: Answer) -> Answer:
         """Writes an unsigned answer down, unless its order has one. Returns the one that stands: sign only that."""
         values = (

@@ -86,11 +86,6 @@ def add_stake(chain: Chain, owner: Sender, operator_id: int, units: int, on_step
     _stake(chain, owner, operator_id, units, on_step)
 
 
-def require_gas(chain: Chain, owner: str, gas: int) -> None:
-    """Raises NotFunded unless `owner` can pay so much gas."""
-    _require(chain, owner, gas * gas_price_wei(chain), 0)
-
-
 def _account_of(chain: Chain, owner: str) -> Account | None:
     operator_id = int(call(chain.stakes.functions.operatorIdOf(to_checksum_address(owner))))
     return read_account(chain, operator_id) if operator_id else None

@@ -42,7 +42,7 @@ def test_without_a_lease(place: Place) -> None:
 
 
 def test_late(place: Place) -> None:
-    """Protects the next node to get the job: late work is refused, with the times. Covers: A03"""
+    """Protects the next node to get the job: late work is refused, with the times."""
     order_id = place.lent(expires_in_s=-5)
     place.put(OUTPUT)
     refuses(
@@ -66,7 +66,7 @@ def test_twice_and_at_once(place: Place) -> None:
 
 
 def test_contradicting(place: Place) -> None:
-    """Protects the requester: the first answer stands, the other is refused with both digests. Covers: A56"""
+    """Protects the requester: the first answer stands, the other is refused with both digests."""
     order_id = place.lent()
     place.put(OUTPUT)
     kept = place.post(COMMITMENTS, place.commitment(order_id)).json()["digest"]
@@ -76,7 +76,7 @@ def test_contradicting(place: Place) -> None:
 
 
 def test_output_that_was_not_put(place: Place) -> None:
-    """Protects the requester: nothing is paid for an answer that nobody has. Covers: A54"""
+    """Protects the requester: nothing is paid for an answer that nobody has."""
     name = to_hex(keccak(b"withheld"))
     body = place.commitment(place.lent(), output_hash=name)
     refuses(
@@ -92,7 +92,7 @@ def test_output_that_was_not_put(place: Place) -> None:
 
 @pytest.mark.parametrize("units", [9, 2**32 - 1])
 def test_more_units_than_were_ordered(place: Place, units: int) -> None:
-    """Protects the requester from an inflated meter. Covers: A55"""
+    """Protects the requester from an inflated meter."""
     place.put(OUTPUT)
     body = place.commitment(place.lent(), units=units)
     refuses(

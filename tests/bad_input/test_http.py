@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -12,15 +11,16 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import uvicorn
 
 from backend.api import limits
 from backend.api.http import create_http
 from backend.api.patience import ImpatientProtocol
 from contracts.protocol.wire import Problem
 from tests.bad_input.place import JSON, OUTPUT, Place, unchanged
-from tests.integration.backend.api.coordinator import free_port
+from tests.integration.backend.api.coordinator import listening
 from tests.unit.backend.world import World
+from verifier.beacon.chain import BeaconChain
+from verifier.beacon.service import create_app
 
 pytestmark = pytest.mark.chain
 POSTS = ("/v1/orders", "/v1/operator/leases", "/v1/operator/heartbeats", "/v1/operator/commitments")
@@ -158,6 +158,30 @@ def test_paths_and_methods_that_are_not_there(place: Place) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/beacon/abc", 422, "not_an_epoch"),
+        ("/v1/beacon/1.5", 422, "not_an_epoch"),
+        ("/v1/beacon/..%2f..%2fkey", 404, "not_an_epoch"),
+        ("/v1/secret", 404, "not_an_epoch"),
+        ("/v1/beacon/0", 404, "beacon_exhausted"),
+        ("/v1/beacon/-1", 404, "beacon_exhausted"),
+        ("/v1/beacon/" + str(2**256), 404, "beacon_exhausted"),
+        ("/v1/beacon/64", 425, "beacon_too_early"),
+    ],
+)
+def test_beacon_asked_wrongly(place: Place, path: str, status: int, code: str) -> None:
+    """Protects coming values: whatever is asked, the beacon shows none before its time."""
+    values = BeaconChain(b"\7" * 32, 64)
+    with listening(create_app(place.bench.chain, values)) as url, unchanged(place.bench):
+        answer = httpx.get(url + path)
+    problem = Problem.model_validate({k: v for k, v in answer.json().items() if k != "wait_for_block"})
+    assert (answer.status_code, problem.code) == (status, code), problem
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert all(values.value(n).hex() not in answer.text for n in range(1, 65))
+
+
 # ------------------------------------------------------------ slow and silent clients
 
 
@@ -166,19 +190,9 @@ def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with little patience. Yields its URL."""
     monkeypatch.setattr(limits, "BODY_SECONDS", 1.0)
     monkeypatch.setattr(ImpatientProtocol, "head_seconds", 1.0)
-    port = free_port()
     world = World(tmp_path)
-    config = uvicorn.Config(
-        create_http(world.services), port=port, log_config=None, lifespan="off", http=ImpatientProtocol
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=20)
+    with listening(create_http(world.services)) as url:
+        yield url
     world.database.close()
 
 

@@ -1,4 +1,4 @@
-"""Inputs that no node should be bothered with, and blobs that are not what they are called. Covers in each: A58"""
+"""Inputs that no node should be bothered with, and blobs that are not what they are called."""
 
 import os
 

@@ -64,7 +64,7 @@ def pull(store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def test_wrong_digest(store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Protects requesters from other weights: the file, what it hashes to and what it must be are told. Covers: A08"""
+    """Protects requesters from other weights: the file, what it hashes to and what it must be are told."""
     said = pull(store, monkeypatch, capsys)
     assert "model_digest_mismatch" in said
     assert "model.safetensors" in said

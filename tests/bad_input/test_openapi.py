@@ -45,7 +45,7 @@ class Things:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.orders = [place.accepted(), place.lent(), place.lent(expires_in_s=-5)]
+        self.orders = [place.accepted(), place.lent(expires_in_s=1000), place.lent(expires_in_s=-5)]
         sampled, spared = place.delivered(), place.delivered(workload_id=NEVER.workload_id())
         self.digests = [sampled, spared, "0x" + "ab" * 32]
         self.epoch = place.revealed(sampled)

@@ -81,6 +81,19 @@ def test_replayed(place: Place) -> None:
     assert table_rows(place.bench.home) == rows
 
 
+def test_sent_by_somebody_else(place: Place) -> None:
+    """Protects the requester: whoever sends its order first, it is the requester's. Covers: A39"""
+    place.put()
+    body, alice = place.order(), KEYS["alice"].address
+    stolen = body | {"order": body["order"] | {"requester": STRANGER.address}, "signer": STRANGER.address}
+    refuses(place, stolen, 401, "wrong_signer", STRANGER.address, way_out=SIGN)
+    ahead = place.post("/v1/orders", body).json()
+    mine = place.post("/v1/orders", body)
+    assert mine.status_code == 200
+    assert mine.json()["order_id"] == ahead["order_id"]
+    assert mine.json()["order"]["requester"] == alice
+
+
 def test_a_hundred_retries_are_one_order(place: Place) -> None:
     """Protects the requester's money when its connection is bad: one order, one reservation. Covers: A45, A59"""
     place.put()
@@ -155,7 +168,7 @@ def test_price_below_the_sheet(place: Place, changes: dict[str, int], named: str
 
 
 def test_price_that_no_row_carries(place: Place) -> None:
-    """Protects settlement: a row's amount has six bytes. Covers: A14"""
+    """Protects settlement: a row's amount has six bytes."""
     refuses(place, place.order(cap=2**64 - 1, max_price=2**48), 422, "price_too_high", 2**48, way_out="most that")
 
 

@@ -142,7 +142,7 @@ def desk(
 
 @pytest.mark.parametrize("command", ALL)
 def test_wrong_chain_id(desk: Desk, command: str) -> None:
-    """Protects every party from signing for, or paying on, another chain. Covers: A17, A44"""
+    """Protects every party from signing for, or paying on, another chain."""
     wrong = desk.wrong_deployment(chain_id=1)
     arguments = desk.arguments(command, deployment=wrong)
     desk.run(arguments, "31337", "chain 1", way_out="check the RPC URL", code="wrong_chain")
@@ -159,7 +159,7 @@ def test_address_without_a_contract(desk: Desk, command: str, contract: str) -> 
 
 @pytest.mark.parametrize("command", ALL)
 def test_address_of_another_contract(desk: Desk, command: str) -> None:
-    """Protects every party's money: another contract at the address is found out. Covers: A18"""
+    """Protects every party's money: another contract at the address is found out."""
     token = desk.place.bench.deployment.token
     arguments = desk.arguments(command, deployment=desk.wrong_deployment(escrow=token))
     desk.run(arguments, token, way_out="deployment file that the network publishes", code="wrong_contract")
@@ -291,7 +291,7 @@ def test_port_that_is_taken(desk: Desk, caplog: pytest.LogCaptureFixture) -> Non
     """Protects operators: the port is named."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        desk.run(desk.arguments("serve", port=port), port, way_out="choose another --port", code="port_taken")
+        desk.run(desk.arguments("serve", port=port), port, way_out="choose another --port", code="misconfigured")
 
 
 def test_manifests_that_are_none(desk: Desk, tmp_path: Path) -> None:

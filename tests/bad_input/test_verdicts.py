@@ -36,7 +36,7 @@ def refuses(place: Place, body: Any, status: int, code: str, *named: object, way
 
 
 def test_by_a_stranger(place: Place, rows: Rows) -> None:
-    """Protects the fees: only admitted, staked verifiers are heard, each with its own signature. Covers: A60"""
+    """Protects the fees: only admitted, staked verifiers are heard, each with its own signature."""
     body = place.verdict(rows.sampled, STRANGER, epoch_id=rows.epoch_id)
     refuses(place, body, 401, "inactive_verifier", STRANGER.address, way_out="admitted and staked")
     node = place.verdict(rows.sampled, KEYS["node"], epoch_id=rows.epoch_id)
@@ -46,7 +46,7 @@ def test_by_a_stranger(place: Place, rows: Rows) -> None:
 
 
 def test_for_an_unsampled_job(place: Place, rows: Rows) -> None:
-    """Protects the treasury and the log: what the seed did not pick is not checked for pay. Covers: A07"""
+    """Protects the treasury and the log: what the seed did not pick is not checked for pay."""
     body = place.verdict(rows.spared, epoch_id=rows.epoch_id)
     refuses(
         place, body, 409, "not_sampled", rows.spared, f"epoch {rows.epoch_id}", way_out="check the rows that it picks"
@@ -54,7 +54,7 @@ def test_for_an_unsampled_job(place: Place, rows: Rows) -> None:
 
 
 def test_for_rows_that_are_not_there(place: Place, rows: Rows) -> None:
-    """Protects the log: a verdict is on a job under a posted root, or on nothing. Covers: A07"""
+    """Protects the log: a verdict is on a job under a posted root, or on nothing."""
     for body in (place.verdict(OTHER, epoch_id=1), place.verdict(rows.sampled, epoch_id=rows.epoch_id + 1)):
         digest = body["verdict"]["commitment_digest"]
         refuses(place, body, 404, "unknown_row", digest, way_out="has its rows")
@@ -66,7 +66,7 @@ def test_for_rows_that_are_not_there(place: Place, rows: Rows) -> None:
 
 
 def test_openings_that_do_not_fit(place: Place, rows: Rows) -> None:
-    """Protects the verifier: an answer that differs is for the court, and is not shown here. Covers: A12, A13"""
+    """Protects the verifier: an answer that differs is for the court, and is not shown here. Covers: A13"""
     good = place.verdict(rows.sampled, epoch_id=rows.epoch_id)
     for changes in ({"trace_hash": OTHER}, {"output_hash": OTHER}, {"units": 7}):
         differing = place.verdict(rows.sampled, epoch_id=rows.epoch_id, **changes)

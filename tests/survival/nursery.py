@@ -25,8 +25,9 @@ _PR_SET_PDEATHSIG = 1
 class Child:
     """A process that was born in a nursery. Watched by its pidfd, so that no pid is ever mistaken for another's."""
 
-    def __init__(self, name: str, pid: int, log: Path) -> None:
+    def __init__(self, name: str, pid: int, log: Path, log_start: int) -> None:
         self.name, self.pid, self.log = name, pid, log
+        self._log_start = log_start
         self._fd = os.pidfd_open(pid)
 
     @property
@@ -47,6 +48,12 @@ class Child:
         """SIGKILL, and until it is gone."""
         self.send(signal.SIGKILL)
         self.wait()
+
+    def says(self, words: str) -> bool:
+        """Whether it wrote these words, in this life."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return words.encode() in log.read()
 
     def log_text(self) -> str:
         """What it and its forerunners of the same name wrote."""
@@ -73,6 +80,8 @@ class Nursery:
     def start(self, name: str, program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Child:
         """A new process. `program`: a function of tests.survival.programs."""
         log = self._logs / f"{name}.log"
+        log.touch()
+        log_start = log.stat().st_size
         asked = {"program": program, "arguments": list(arguments), "environment": dict(environment), "log": str(log)}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -80,7 +89,7 @@ class Nursery:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, (self._logs / "nursery.log").read_text()
-        child = Child(name, int(answer), log)
+        child = Child(name, int(answer), log, log_start)
         self._children.append(child)
         return child
 

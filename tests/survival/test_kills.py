@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -17,17 +18,27 @@ pytestmark = pytest.mark.chain
 KILLS = int(os.environ.get("ASSAY_KILLS", "48"))
 LEAST_KILLS_A_KIND = 6
 LEAST_ORDERS = 15
+READY = {
+    "api": "Application startup complete",
+    "worker": "worker started",
+    "node": " serves ",
+    "verifier": "watches escrow",
+}
 DRAIN_S = 150.0
 KINDS = {"api": "api", "worker": "worker"} | dict.fromkeys(NODES, "node") | dict.fromkeys(VERIFIERS, "verifier")
 
 
 @dataclass
 class _Life:
-    """Of one program: when it is killed if it did not die at its chosen place before, or when it starts again."""
+    """Of one program. It is killed `lasts_s` after it was ready, if it did not die at its chosen place before; and
+    `starts_at` is when the next life begins, once it is dead. `dies_young`: it is not waited for.
+    """
 
-    dies_at: float
-    starts_at: float | None = None
+    lasts_s: float
+    dies_young: bool = False
     is_doomed: bool = False
+    dies_at: float | None = None
+    starts_at: float | None = None
 
 
 class Reaper:
@@ -35,9 +46,10 @@ class Reaper:
 
     def __init__(self, place: Town, seed: int) -> None:
         self._place, self._dice = place, random.Random(seed)
-        self._lives = {name: _Life(time.monotonic() + self._dice.uniform(0.5, 4.0)) for name in KINDS}
+        self._lives = {name: _Life(self._dice.uniform(0.5, 3.0)) for name in KINDS}
         self.kills: Counter[str] = Counter()
         self.at_points = 0
+        self._points = {kind: cycle(self._dice.sample(points, len(points))) for kind, points in POINTS.items()}
 
     def reap(self) -> None:
         """Lets time pass until enough have died, of every kind, then leaves everybody alive and well."""
@@ -55,29 +67,34 @@ class Reaper:
         return deaths and len(self._place.accepted) >= LEAST_ORDERS
 
     def _look(self, name: str, life: _Life, now: float) -> None:
+        child = self._place.children[name]
         if life.starts_at is not None:
             if now >= life.starts_at:
-                self._lives[name] = self._begin(name, now)
-            return
-        child = self._place.children[name]
-        if not child.alive:
-            assert "doom: dies at" in child.log_text(), f"{name} ended by itself\n{child.log_text()[-3000:]}"
+                self._lives[name] = self._begin(name)
+        elif not child.alive:
             assert life.is_doomed, f"{name} ended by itself\n{child.log_text()[-3000:]}"
+            assert child.says("doom: dies at"), f"{name} ended by itself\n{child.log_text()[-3000:]}"
             self.at_points += 1
+            self._bury(name, life, now)
+        elif life.dies_at is None:
+            if life.dies_young or child.says(READY[KINDS[name]]):
+                life.dies_at = now + life.lasts_s
         elif now >= life.dies_at:
             child.kill()
-        else:
-            return
+            self._bury(name, life, now)
+
+    def _bury(self, name: str, life: _Life, now: float) -> None:
         self.kills[KINDS[name]] += 1
         life.starts_at = now + self._dice.uniform(0.0, 0.6)
 
-    def _begin(self, name: str, now: float) -> _Life:
-        """Half of the lives end at a place, the others at a moment."""
-        if self._dice.random() < 0.5:
-            self._place.start(name)
-            return _Life(now + self._dice.uniform(0.5, 5.0))
-        self._place.start(name, ASSAY_DOOM=f"{self._dice.choice(POINTS[KINDS[name]])}:{self._dice.randint(1, 2)}")
-        return _Life(now + self._dice.uniform(4.0, 8.0), is_doomed=True)
+    def _begin(self, name: str) -> _Life:
+        """Six of ten lives end at a place, each of them in turn, three at a moment of work, one while it starts."""
+        choice = self._dice.random()
+        if choice < 0.6:
+            self._place.start(name, ASSAY_DOOM=f"{next(self._points[KINDS[name]])}:{self._dice.randint(1, 2)}")
+            return _Life(self._dice.uniform(4.0, 9.0), is_doomed=True)
+        self._place.start(name)
+        return _Life(self._dice.uniform(0.1, 4.0)) if choice < 0.9 else _Life(self._dice.uniform(0.1, 1.0), True)
 
 
 @pytest.mark.timeout(400)

@@ -150,7 +150,7 @@ class Town:
         owner = Sender(self.w3, key(f"owner of {name}"))
         owner.call(self.chain.stakes.functions.register(owner.address))
         account = int(self.chain.stakes.functions.operatorIdOf(owner.address).call())
-        stake = CONSTANTS.min_verifier_stake_units if name in VERIFIERS else STAKE_UNITS
+        stake = 2 * CONSTANTS.min_verifier_stake_units if name in VERIFIERS else STAKE_UNITS
         founder.call(self.chain.stakes.functions.stake(account, stake))
         return account
 

@@ -26,7 +26,7 @@ _KEY, _CHAIN = "beacon.key.json", "beacon.json"
 @beacon_app.command()
 def init(
     home: HomeOption,
-    length: Annotated[int, typer.Option(help="Epochs that the chain lasts.")] = DEFAULT_LENGTH,
+    length: Annotated[int, typer.Option(min=1, help="Epochs that the chain lasts.")] = DEFAULT_LENGTH,
 ) -> None:
     """Make a secret, and print the anchor that the escrow is deployed with."""
     secret = create_key(home / _KEY, password()).private_key()

@@ -11,7 +11,9 @@ import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.errors import ChainError
@@ -75,6 +77,14 @@ def create_app(chain: Chain, values: BeaconChain) -> FastAPI:
     def refused(_: Request, error: VerifierError) -> JSONResponse:
         wait = error.wait_for_block if isinstance(error, BeaconTooEarly) else None
         return _problem(_STATUS.get(error.code, 500), error.code, str(error), wait_for_block=wait)
+
+    @app.exception_handler(RequestValidationError)
+    @app.exception_handler(HTTPException)
+    def not_asked_rightly(request: Request, error: Exception) -> JSONResponse:
+        status = error.status_code if isinstance(error, HTTPException) else 422
+        asked = f"{request.method} {(request.scope.get('raw_path') or b'').decode('ascii', 'replace')[:120]}"
+        why = f"{asked} is nothing that a beacon answers; ask GET /v1/beacon/N with an epoch's whole number N from 1"
+        return _problem(status, "not_an_epoch", why)
 
     @app.exception_handler(ChainError)
     def no_chain(_: Request, error: ChainError) -> JSONResponse:

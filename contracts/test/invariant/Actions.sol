@@ -30,6 +30,9 @@ contract Actions is Ghost {
             stakes.admitVerifier(verifiers[i], verifierKey(i));
         }
         pay(addressOf("operator"), 1e15);
+        for (uint256 i = 0; i < 2 * REQUESTERS; ++i) {
+            fund(addressOf(requesterName(i)), addressOf(signerName(i)), 1e7);
+        }
         pass(12);
     }
 
@@ -87,6 +90,9 @@ contract Actions is Ghost {
         }
         remember(postRoot(draft.root(), draft.count()), draft);
         ++done["postRows"];
+        if (seed % 3 != 0) return;
+        postRoot(bytes32(0), 0);
+        settleNext(seed);
     }
 
     function postNothing() external turn {
@@ -96,6 +102,10 @@ contract Actions is Ghost {
 
     /// @notice Settles the oldest epoch that can be, some of its rows void; waits for its check period if it must.
     function settleOldest(uint256 seed) external turn {
+        settleNext(seed);
+    }
+
+    function settleNext(uint256 seed) private {
         for (uint64 id = 1; id < escrow.lastEpoch(); ++id) {
             if (escrow.epochStatus(id) != EpochStatus.REVEALED || drafts[id].length == 0) continue;
             uint256 checkedAt = escrow.epochs(id + 1).postedAt + CHECK_WAIT;
@@ -147,7 +157,7 @@ contract Actions is Ghost {
     function bond(uint256 seed) external turn {
         vm.startPrank(settler);
         uint256 unbondAt = escrow.settlerBond().unbondAt;
-        if (unbondAt == 0 && seed % 8 == 0) {
+        if (unbondAt == 0 && seed % 16 == 0) {
             escrow.unbondSettler();
         } else if (unbondAt != 0 && seed % 2 == 0) {
             pass(UNBOND);
@@ -183,7 +193,7 @@ contract Actions is Ghost {
 
     function settleOne(uint256 seed) external turn {
         if (leaves.length == 0) return;
-        for (uint256 k = 0; k < 8; ++k) {
+        for (uint256 k = 0; k < 24; ++k) {
             Leaf storage leaf = leaves[uint256(keccak256(abi.encode(seed, k))) % leaves.length];
             EpochStatus status = escrow.epochStatus(leaf.epochId);
             if (status != EpochStatus.STRANDED && status != EpochStatus.SETTLED) continue;
@@ -234,16 +244,18 @@ contract Actions is Ghost {
     // ---------------------------------------------------------------- contests
 
     function contest(uint256 seed) external turn {
-        for (uint256 k = 0; k < 16 && leaves.length > 0; ++k) {
-            uint256 i = leaves.length - 1 - uint256(keccak256(abi.encode(seed, k))) % leaves.length;
+        for (uint256 k = 0; k < 32; ++k) {
+            if (k + seed % 4 >= leaves.length) return;
+            uint256 i = leaves.length - 1 - (k + seed % 4);
             if (leaves[i].charged == 0 || leaves[i].chargedAt + CONTEST_WINDOW < time()) continue;
             LeafProof memory proof = proofAt(leaves[i]);
             bytes memory data = abi.encodeCall(contests.contest, (proof, outcomesAt(leaves[i].epochId)));
             vm.prank(alice);
             (bool success,) = address(contests).call(data);
             if (!success) continue; // too late, or contested before
-            contested.push(i);
             ++done["contest"];
+            if (seed % 2 == 0 && tryAnswer(leaves[i], proof)) ++done["answer"];
+            else contested.push(i);
             return;
         }
     }
@@ -251,7 +263,7 @@ contract Actions is Ghost {
     /// @notice Ends a contest: by an answer where there is one to give, else by a refund, else by letting it lapse.
     function endContest(uint256 seed) external turn {
         if (contested.length == 0) return;
-        uint256 slot = seed % contested.length;
+        uint256 slot = seed % 3 == 0 ? seed % contested.length : contested.length - 1;
         Leaf storage leaf = leaves[contested[slot]];
         contested[slot] = contested[contested.length - 1];
         contested.pop();
@@ -389,7 +401,7 @@ contract Actions is Ghost {
     // ---------------------------------------------------------------- time
 
     function wait(uint256 seed) external turn {
-        pass(seed % 8 == 0 ? NOTICE : 1 + seed % 60);
+        pass(seed % 16 == 0 ? NOTICE : 1 + seed % 40);
         ++done["wait"];
     }
 

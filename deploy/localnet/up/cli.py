@@ -112,7 +112,8 @@ def show(town: Town, console: Console) -> None:
     lane, wallet = (units // TOKEN_UNITS for units in (CAST.lane_units, CAST.wallet_units))
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = (
-        ("wallet page", network.backend_url),
+        ("network page", network.backend_url),
+        ("wallet page", f"{network.backend_url}/wallet"),
         ("API", f"{network.backend_url}/v1/network, described at /docs"),
         ("published log", f"{network.backend_url}/v1/log"),
         ("chain (RPC)", f"{network.rpc_url}, chain id {network.deployment.chain_id}"),

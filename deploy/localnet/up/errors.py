@@ -5,6 +5,7 @@ UpError
 ├── AlreadyRunning     another process runs the network of this folder
 ├── OtherRelease       the folder's contracts are those of another release
 ├── NoState            this kind of chain keeps no state
+├── NoFaucet           nobody gives money away on this chain
 └── PortTaken          something else listens where the network's programs listen
 """
 
@@ -15,6 +16,13 @@ class UpError(Exception):
     """Base. `code` is for machines; the message names the value and the way out."""
 
     code = "up_error"
+
+
+class NoFaucet(UpError):
+    code = "no_faucet"
+
+    def __init__(self, chain_id: int) -> None:
+        super().__init__(f"chain {chain_id} is no network to play with; get its ether and tokens as there is usual")
 
 
 class NotOurs(UpError):

@@ -20,7 +20,13 @@ def main(home: Path, backend_url: str, settler: str, password: str) -> None:
     engines = {workload_id: EchoEngine(fickle=True)}
     run_until_told(
         lambda stop: build_session(
-            settings, signer, FakeFacts(settings.deployment.settler), BackendApi(backend_url, pause=stop.wait), 7, {workload_id: manifest}, engines
+            settings,
+            signer,
+            FakeFacts(settings.deployment.settler),
+            BackendApi(backend_url, pause=stop.wait),
+            7,
+            {workload_id: manifest},
+            engines,
         ).run(stop)
     )
 

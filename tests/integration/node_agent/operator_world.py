@@ -1,6 +1,7 @@
-"""A whole network around one operator: the embedded chain, real contracts, the real backend and worker, canary lane."""
+"""A whole network around one operator: a chain, real contracts, the real backend and worker, canary lane."""
 
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,6 @@ from typer.testing import CliRunner
 
 from backend.app import Settings
 from backend.chain.beacon_client import FakeBeacon
-from backend.chain.embedded import EmbeddedChain
-from backend.chain.rpc_server import mine_in_background, serve
 from backend.services.closing import ClosingRule
 from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
@@ -28,6 +27,8 @@ from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.signing import Signer
+from deploy.localnet.anvil import answers, anvil_options, find_anvil
+from deploy.localnet.processes import free_port
 from node_agent.app import NodeSettings, run_node
 from node_agent.cli import node_app
 from node_agent.testing import BYTE_TOKENIZER, EchoEngine, fake_manifest
@@ -71,18 +72,16 @@ class World:
 
 
 @contextmanager
-def embedded() -> Iterator[str]:
-    """The embedded chain with a block a second: faster ones would run ahead of the clock, which the doctor minds."""
-    chain = EmbeddedChain()
-    server = serve(chain, "127.0.0.1", 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    stop = mine_in_background(chain, 1.0)
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        stop.set()
-        server.shutdown()
-        server.server_close()
+def anvil() -> Iterator[str]:
+    """A chain with a block a second: faster ones would run ahead of the clock, which the doctor minds."""
+    port = free_port()
+    with subprocess.Popen([find_anvil(), *anvil_options(port)]) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait(lambda: answers(url))
+        try:
+            yield url
+        finally:
+            process.terminate()
 
 
 @contextmanager

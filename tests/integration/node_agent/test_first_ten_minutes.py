@@ -68,17 +68,21 @@ def test_first_ten_minutes(found: World, home: Path) -> None:
     assert (explained["outcome"], explained["credited_units"], explained["lies"]) == ("paid", CREDIT, [])
     assert explained["sampled"] is ("not sampled" not in followed)
     assert f"min({GROSS}, {FIXED} + 1 * {UNIT}) = {GROSS} units" in command("explain", order_id[:12])
-    with httpx.Client() as client:
-        source = HttpLog(f"{found.url}/v1/log")
-        source._client = client  # so that it is closed
-        report = audit(found.chain, source)
-    assert report.faults == [], "to an auditor it is an order like any other"
+    _an_auditor_sees_nothing_special(found)
 
     before = found.chain.stakes.functions.operators(operator_id).call().stakeUnits
     assert "claimed 0.0027 tokens to the stake" in command("claim", "--to-stake")
     assert found.chain.stakes.functions.operators(operator_id).call().stakeUnits == before + CREDIT
     assert json.loads(command("earnings", "--json"))["claimable_units"] == 0
     _lies_are_named(found, order_id)
+
+
+def _an_auditor_sees_nothing_special(found: World) -> None:
+    with httpx.Client() as client:
+        source = HttpLog(f"{found.url}/v1/log")
+        source._client = client  # so that it is closed
+        report = audit(found.chain, source)
+    assert report.faults == [], "to an auditor it is an order like any other"
 
 
 def _lies_are_named(found: World, order_id: str) -> None:

@@ -17,9 +17,9 @@ PARAMS = {"max_new_tokens": 4}
 MANIFEST = Manifest.model_validate(
     {
         "kind": "generation",
-            "unit": "completion token",
-            "meter": "new_tokens",
-            "model": "fake",
+        "unit": "completion token",
+        "meter": "new_tokens",
+        "model": "fake",
         "weights_sha256": "11" * 32,
         "tokenizer_sha256": "22" * 32,
         "engine_version": "1",

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,13 +30,29 @@ from tests.integration.backend.worker.bench import KEYS, Bench
 PASSWORD = "a password of tests"
 
 
-def settle(bench: Bench, worker: Worker) -> None:
+def worker_of(bench: Bench, home: Path) -> Worker:
+    """A worker with short epochs, on a folder of its own."""
+    beacon = FakeBeacon([bench.beacon.value(epoch_id) for epoch_id in range(1, 60)])
+    settings = replace(bench.settings(epoch_s=2), home=home)
+    return Worker(open_database(home), Chain(connect(bench.url), bench.deployment), beacon, settings)
+
+
+def settle(bench: Bench) -> Worker:
     """Epoch 1 through to its settlement. Its jobs' node is registered, as an answer needs it to be."""
     bench.add_node_key()
-    bench.drive(worker, 40)
+    worker = worker_of(bench, bench.home)
+    drive_until(bench, worker, lambda: bench.posted() == {1, 2})
     bench.wait(bench.constants.check_wait_s)
-    bench.drive(worker, 8)
-    assert bench.settlement(1) is not None
+    drive_until(bench, worker, lambda: bench.settlement(1) is not None)
+    return worker
+
+
+def drive_until(bench: Bench, worker: Worker, done: Callable[[], bool]) -> None:
+    for _ in range(60):
+        if done():
+            return
+        bench.drive(worker)
+    raise AssertionError("not there after 60 ticks")
 
 
 def place_of(bench: Bench, row: CommitmentRow) -> tuple[int, int]:
@@ -80,8 +97,7 @@ def test_the_worker_answers_and_the_output_is_on_chain(bench: Bench) -> None:
     restricted order a stranger gets to see nothing, and pays for its curiosity. Covers: A54, A31
     """
     job, secret = bench.deliver("alice"), bench.deliver("bob", visibility=VISIBILITY_RESTRICTED)
-    worker, contests = bench.worker(), Contests(bench.chain)
-    settle(bench, worker)
+    worker, contests = settle(bench), Contests(bench.chain)
     alice = contester(bench, "alice")
     contester(bench, "bob")
     told = run(bench, jobs_app, "alice", "contest", job.order_id)
@@ -110,7 +126,7 @@ def test_answers_need_the_published_log_alone(bench: Bench, tmp_path: Path) -> N
     the contester's bond for it. Covers: A54
     """
     jobs = [bench.deliver("alice"), bench.deliver("alice", units=7)]
-    settle(bench, bench.worker())
+    settle(bench)
     alice, contests = contester(bench, "alice"), Contests(bench.chain)
     contester(bench, "bob")
     wei = bench.constants.contest_bond_units * bench.constants.unit_wei
@@ -124,10 +140,7 @@ def test_answers_need_the_published_log_alone(bench: Bench, tmp_path: Path) -> N
     contests.open(alice, *second)
     fresh = tmp_path / "fresh"
     shutil.copytree(bench.home / "log", fresh / "log")
-    beacon = FakeBeacon([bench.beacon.value(epoch_id) for epoch_id in range(1, 60)])
-    settings = replace(bench.settings(), home=fresh)
-    worker = Worker(open_database(fresh), Chain(connect(bench.url), bench.deployment), beacon, settings)
-    bench.drive(worker, 6)
+    bench.drive(worker_of(bench, fresh), 6)
     assert contests.view(*second).status is ContestStatus.ANSWERED
 
 
@@ -136,8 +149,7 @@ def test_nobody_answers_and_the_lane_gets_its_money_back(bench: Bench, caplog: p
     the ledger, the contracts and the log agree on it. Covers: A54, A27
     """
     job, other = bench.deliver("alice"), bench.deliver("bob")
-    worker, contests = bench.worker(), Contests(bench.chain)
-    settle(bench, worker)
+    worker, contests = settle(bench), Contests(bench.chain)
     contester(bench, "alice")
     bob = contester(bench, "bob")
     for folder in ("blobs", "log/blobs"):
@@ -160,5 +172,6 @@ def test_nobody_answers_and_the_lane_gets_its_money_back(bench: Bench, caplog: p
     assert accounts["bond"] == bench.chain.escrow.functions.settlerBond().call()[0] == 10**7 - 150
     assert ledger.contests_owe(accounts) == 0
     with bench.database.read() as session:
-        assert [found.refunded for found in facts.jobs(session)] == [150, 0]
+        refunded = {found.order.order_id: found.refunded for found in facts.jobs(session)}
+    assert refunded == {job.order_id: 150, other.order_id: 0}
     assert balance_units(bench, "alice") == balance_units(bench, "bob") == bench.constants.contest_bond_units

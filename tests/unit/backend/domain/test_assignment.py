@@ -12,9 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.assignment import Candidate, LeaseTimes, OperatorFacts, check_held, choose, lease_end, times_fit
+from backend.domain.assignment import (
+    Candidate,
+    LeaseTimes,
+    OperatorFacts,
+    check_held,
+    choose,
+    covers,
+    lease_end,
+    times_fit,
+)
 from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION
+from contracts.protocol.sampling import CERTAIN, Deterrence, least_threshold
 
 
 def job(name: str, price: int = 10, age: int = 0, lapsed: bool = False) -> Candidate:
@@ -103,3 +113,34 @@ def test_grace_must_fit_the_notice() -> None:
     assert not times_fit(LeaseTimes(60, slack), DEVELOPMENT)
     assert times_fit(LeaseTimes(), DEVELOPMENT)
     assert times_fit(LeaseTimes(), PRODUCTION)
+
+
+@given(
+    stakes=st.lists(st.integers(1, 1000), min_size=2, max_size=6),
+    multiple=st.integers(1, 9),
+    prices=st.lists(st.integers(1, 200), max_size=40),
+)
+def test_splitting_stake_gains_nothing(stakes: list[int], multiple: int, prices: list[int]) -> None:
+    """Protects the network from Sybils: however an operator splits its stake, its parts together have no more open at
+    once than the whole could, and are checked no less for the same open value. Covers: A05"""
+    whole, opened = sum(stakes), [0] * len(stakes)
+    for price in prices:
+        for part, stake in enumerate(stakes):
+            if covers(operator(stake, opened[part], int(opened[part] > 0)), price, multiple):
+                opened[part] += price
+                break
+    assert multiple * sum(opened) <= whole
+    assert covers(operator(whole, 0), max(1, sum(opened)), multiple) or sum(opened) == 0
+    thresholds = [_threshold(stake, value, multiple) for stake, value in zip(stakes, opened, strict=True) if value]
+    assert all(
+        threshold >= _threshold(stake=multiple * 10**6, exposure=10**6, multiple=multiple) for threshold in thresholds
+    )
+    assert _threshold(0, 10, multiple) == CERTAIN, "a part without stake is checked every time"
+
+
+def _threshold(stake: int, exposure: int, multiple: int) -> int:
+    costs = Deterrence(
+        honest_cost_ppm=800_000, cheat_cost_ppm=100_000, detection_ppm=1_000_000, collusion_ppm=300_000,
+        false_alarm_ppm=0,
+    )  # fmt: skip
+    return least_threshold(costs, stake_units=stake, exposure_units=exposure, penalty_multiple=multiple)

@@ -48,12 +48,17 @@ def test_lease_is_signed_and_exclusive(world: World) -> None:
 
 
 def test_lapsed_lease_is_lent_again(world: World) -> None:
-    """Protects requesters from nodes that take jobs and never deliver. Covers: A03"""
+    """Protects requesters from nodes that take jobs and never deliver: another node has it before the deadline and is
+    paid, the first is owed nothing, and is lent it again only behind other jobs. Covers: A03"""
     order_id = world.order()
+    deadline = world.services.views.order(order_id).order.terms.deadline
     world.lend()
     world.now_s += 60
     assert world.services.leasing.lend(world.ask(OTHER_NODE)) is None, "a lease holds to its last second"
     world.now_s += 1
+    assert world.now_s < deadline
+    newer = world.order()
+    assert world.lend().lease.order_id == newer, "the one that it let lapse comes last for this node"
     assert world.lend(OTHER_NODE).lease.order_id == order_id
     for call in (
         lambda: world.services.leasing.extend(world.beat(order_id)),
@@ -62,6 +67,9 @@ def test_lapsed_lease_is_lent_again(world: World) -> None:
         with pytest.raises(BackendError) as caught:
             call()
         assert caught.value.code == "lease_not_held"
+    world.services.delivery.receive(commitment_for(order_id, OTHER_NODE))
+    view = world.services.views.order(order_id)
+    assert (view.state, view.node) == ("delivered", OTHER_NODE.address), "what is owed is owed to who delivered"
 
 
 def test_heartbeats_extend_up_to_the_deadline(world: World) -> None:

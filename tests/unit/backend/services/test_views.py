@@ -14,9 +14,10 @@ def test_no_answer_tells_what_will_be_checked(world: World) -> None:
     for _ in range(2):
         world.deliver()
     leaves = world.close_epoch()
-    world.event("EpochPosted", id=1)
+    posted = {"root": leaves[0].digest, "count": 2, "beacon": leaves[0].digest, "logRoot": leaves[0].digest}
+    world.event("EpochPosted", id=1, **posted)
     before = world.services.views.orders_of(REQUESTER.address)
-    world.event("EpochPosted", id=2)
+    world.event("EpochPosted", id=2, **posted)
     world.services.verdicts.receive(verdict_on(leaves[0].digest))
     after = world.services.views.orders_of(REQUESTER.address)
     assert before == after

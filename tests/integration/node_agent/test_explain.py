@@ -1,0 +1,149 @@
+"""`assay node explain`: every way in which a job ends, recomputed from chain, published log and journal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contracts.onchain.history import read_history
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.records import Lease
+from contracts.protocol.wire import LeaseGrant
+from node_agent.explanation import Explainer, Explanation, Sources
+from node_agent.explanation.sample import seed_of
+from node_agent.session.backend_api import BackendApi
+from node_agent.session.journal import Answer, Journal
+from tests.integration.verifier.network import PARAMS, Network, Ordered, anvil
+from verifier.sampling.epoch_log import LogBook, read_epoch
+from verifier.sampling.sample import draw_epoch
+
+pytestmark = pytest.mark.chain
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """Contracts, a log in a folder, and no backend."""
+    with anvil() as url:
+        yield Network(url, tmp_path_factory.mktemp("net") / "log", stakes=(10**9,))
+
+
+class Told:
+    """A mirror of the log over HTTP, and the node's explanations with it."""
+
+    def __init__(self, network: Network, journal: Journal) -> None:
+        self.network, self.journal = network, journal
+
+    def explain(self, order_id: str, *, operator_id: int | None = None) -> Explanation:
+        """What the node says of an order; the mirror knows no orders, as after the backend's end."""
+        node, chain = self.network.keys["node"].address, self.network.chain
+        api = BackendApi("http://mirror", attempts=1, transport=httpx.MockTransport(self._answer))
+        sources = Sources(chain, self.journal, operator_id or self.network.operator_id, node, api)
+        try:
+            return Explainer(sources, order_id).explain()
+        finally:
+            api.close()
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        name = request.url.path.rpartition("/")[2]
+        if request.url.path.startswith("/v1/log/epochs/"):
+            return httpx.Response(200, stream=httpx.ByteStream((self.network.folder / "epochs" / name).read_bytes()))
+        if name == self.network.manifest.workload_id():
+            return httpx.Response(200, stream=httpx.ByteStream(self.network.manifest.canonical()))
+        return httpx.Response(404, stream=httpx.ByteStream(b"{}"))
+
+
+@pytest.fixture
+def told(network: Network, tmp_path: Path) -> Iterator[Told]:
+    journal = Journal(tmp_path / "journal.sqlite", node=network.keys["node"].address, domain=network.domain)
+    yield Told(network, journal)
+    journal.close()
+
+
+def grant_of(network: Network, job: Ordered) -> LeaseGrant:
+    """The grant under which a job was done."""
+    lease = Lease(order_id=job.lease.lease.order_id, node=network.keys["node"].address, expires=job.lease.lease.expires)
+    return LeaseGrant(
+        lease=lease, lease_signature=job.lease.signature, order=job.order.order, signer=job.order.signer,
+        order_signature=job.order.signature, params=PARAMS,
+    )  # fmt: skip
+
+
+def id_of(job: Ordered) -> str:
+    return job.commitment.commitment.order_id
+
+
+def says(found: Explanation, step: str) -> str:
+    return " | ".join(each.says for each in found.steps if each.name == step)
+
+
+def test_paid_skipped_stranded_and_void_without_a_case(network: Network, told: Told) -> None:
+    """The chain decides the outcome, the log the sample; what the settler did wrong is its, and is said."""
+    paid, wronged = network.job("paid"), network.job("wronged")
+    first = network.post([paid, wronged])
+    assert told.explain(id_of(paid)).outcome == "posted"
+    second_job = network.job("skipped")
+    second = network.post([second_job])
+    assert told.explain(id_of(paid)).outcome == "revealed"
+    third = network.post([stranded := network.job("stranded")])
+    network.post([])
+    network.wait(41)
+    (group,) = second.groups
+    network.closed[second.epoch_id].groups = (type(group)(group.requester, group.signer, None, group.rows),)
+    network.settle(second.epoch_id)  # before the first one has proven a cap
+    network.settle(first.epoch_id, frozenset({1}))
+
+    found = told.explain(id_of(paid))
+    amount = paid.row.amount_units
+    assert (found.outcome, found.lies, found.amount_units) == ("paid", [], amount)
+    assert found.credited_units == amount - amount // 10
+    _same_sample_as_the_verifier(network, found, paid)
+    assert f"grossed {amount} there" in says(found, "credit")
+    found = told.explain(id_of(wronged))
+    assert found.outcome == "void"
+    assert "void although there is no case on it: the settler's error or lie" in found.lies[0]
+    found = told.explain(id_of(second_job))
+    assert (found.outcome, found.credited_units) == ("skipped", None)
+    assert "no signed cap covered the charge" in found.says
+    assert "`assay node settle`" in found.says
+    assert told.explain(id_of(stranded)).outcome == "revealed"
+    network.wait(300)
+    found = told.explain(id_of(stranded))
+    assert (found.outcome, found.epoch_id) == ("stranded", third.epoch_id)
+    assert "`assay node settle` pays the leaf now" in found.says
+    assert told.explain(id_of(paid), operator_id=99).outcome == "elsewhere"
+
+
+def _same_sample_as_the_verifier(network: Network, found: Explanation, job: Ordered) -> None:
+    history = read_history(network.chain, network.chain.head().number)
+    book = LogBook(network.domain)
+    assert found.epoch_id is not None
+    read_epoch(book, history.epochs[found.epoch_id], network.closed[found.epoch_id].lines)
+    seed = seed_of(network.chain, history, found.epoch_id)
+    assert seed is not None
+    drawn = draw_epoch(history, book, network.deployment.constants, found.epoch_id, seed)
+    assert next(row.sampled for row in drawn if row.job.digest == job.row.digest) is found.sampled
+
+
+def test_work_that_nothing_is_owed_for(network: Network, told: Told) -> None:
+    """A lease that was lost, an order that expired, an answer that waits or was refused, an id that nobody knows."""
+    lost, expired, waiting, refused = (network.job(text) for text in ("lost", "expired", "waiting", "refused"))
+    told.journal.lend(grant_of(network, lost), 100)
+    told.journal.abandon(id_of(lost), "The lease ended at 160, the answer was there at 170.")
+    found = told.explain(id_of(lost))
+    assert found.outcome == "abandoned"
+    assert "the answer was there at 170" in found.says
+    told.journal.lend(grant_of(network, expired), 100)
+    assert told.explain(id_of(expired)).outcome == "queued"
+    network.wait(200)
+    found = told.explain(id_of(expired))
+    assert found.outcome == "expired"
+    assert "this node was lent it until" in found.says
+    for job in (waiting, refused):
+        told.journal.record(Answer(job.commitment.commitment, b"\1" * 32, b"out", grant_of(network, job)))
+    assert told.explain(id_of(waiting)).outcome == "answered"
+    told.journal.refuse(id_of(refused), "409 lease_expired: too late")
+    assert "409 lease_expired" in told.explain(id_of(refused)).says
+    told.journal.acknowledge(id_of(waiting), network.chain.head().timestamp - 9)
+    assert told.explain(id_of(waiting)).says.startswith("delivered 9 s ago")
+    assert told.explain(to_hex(b"\7" * 32)).outcome == "unknown"
