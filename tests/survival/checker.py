@@ -1,7 +1,7 @@
 """What must be true of a network at rest, whatever was done to it: from the chain, the log, databases and journals.
 
 Reads SQLite files and calldata itself and shares nothing with the services but the protocol. After `Checker.check`:
-every accepted order ended paid, void with an upheld case, or expired uncharged after its deadline; one commitment an
+every accepted order ended paid, void (or refunded) with an upheld case, or expired uncharged after its deadline; one commitment an
 order, each in one row; no node sent two signatures for one order; each intent of the settler is one mined transaction,
 and no other is; ledger = contracts = log to the unit; and every wei of the contracts is owed to somebody.
 """
@@ -29,7 +29,7 @@ GUILTY = 3
 
 @dataclass
 class Ends:
-    """How the orders ended."""
+    """How the orders ended. `void`: with an upheld case, which voided the row or, opened later, refunded it."""
 
     paid: set[str] = field(default_factory=set)
     void: set[str] = field(default_factory=set)
@@ -131,6 +131,7 @@ class Checker:
             leases = list(db.execute("SELECT * FROM lease"))
         assert acknowledged <= orders.keys(), "an acknowledged order was forgotten"
         upheld, ends = self._upheld(), Ends()
+        refunded = {(event.args["epochId"], event.args["index"]) for event in self._of("Refunded")}
         for order_id, order in orders.items():
             commitment = commitments.get(order_id)
             if commitment is None:
@@ -145,8 +146,9 @@ class Checker:
             )  # fmt: skip
             settled = self._settled[bytes.fromhex(commitment["digest"][2:])]
             assert settled.row.amount_units == int(commitment["amount"])
-            assert settled.is_void == (settled.place in upheld), f"{order_id}: void and case differ"
-            (ends.void if settled.is_void else ends.paid).add(order_id)
+            assert settled.place in upheld or not settled.is_void, f"{order_id}: void, and no case upheld it"
+            assert (settled.place in refunded) == (settled.place in upheld and not settled.is_void), order_id
+            (ends.void if settled.place in upheld else ends.paid).add(order_id)
         assert self._logged.keys() == commitments.keys(), "delivered and rooted differ"
         assert len({row["digest"] for row in commitments.values()}) == len(commitments)
         return ends

@@ -254,7 +254,8 @@ contract Actions is Ghost {
             (bool success,) = address(contests).call(data);
             if (!success) continue; // too late, or contested before
             ++done["contest"];
-            if (seed % 2 == 0 && tryAnswer(leaves[i], proof)) ++done["answer"];
+            if (seed % 3 == 0 && tryAnswer(leaves[i], proof)) return;
+            if (seed % 3 == 1) resolveLater(leaves[i], proof);
             else contested.push(i);
             return;
         }
@@ -268,19 +269,17 @@ contract Actions is Ghost {
         contested[slot] = contested[contested.length - 1];
         contested.pop();
         LeafProof memory proof = proofAt(leaf);
-        if (seed % 2 == 0 && tryAnswer(leaf, proof)) {
-            ++done["answer"];
+        if (seed % 2 == 0 && tryAnswer(leaf, proof)) return;
+        if (contests.contestStatus(proof.epochId, proof.index) != IContests.ContestStatus.OVERDUE) {
+            resolveLater(leaf, proof);
             return;
         }
-        if (contests.contestStatus(proof.epochId, proof.index) == IContests.ContestStatus.OPEN) {
-            pass(ANSWER_WINDOW);
-        }
-        if (contests.contestStatus(proof.epochId, proof.index) == IContests.ContestStatus.OVERDUE || seed % 4 == 0) {
-            pass(RESOLVE_WINDOW);
-            contests.lapse(proof.epochId, proof.index);
-            ++done["lapse"];
-            return;
-        }
+        contests.lapse(proof.epochId, proof.index);
+        ++done["lapse"];
+    }
+
+    function resolveLater(Leaf storage leaf, LeafProof memory proof) private {
+        if (contests.contestStatus(proof.epochId, proof.index) == IContests.ContestStatus.OPEN) pass(ANSWER_WINDOW);
         bool before = statusOf(leaf) == LeafStatus.REFUNDED;
         contests.resolve(proof, outcomesAt(leaf.epochId));
         if (!before) ++leaf.refunded;
@@ -295,6 +294,7 @@ contract Actions is Ghost {
         (success,) = address(contests)
             .call(abi.encodeCall(contests.answer, (proof, work.order, r, vs, work.commitment, nodeSignature, output)));
         vm.assertTrue(leaf.honest || !success, "an over-priced charge was answered");
+        if (success) ++done["answer"];
     }
 
     /// @notice Two charges of one order: the later comes back.

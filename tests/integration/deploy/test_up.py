@@ -16,7 +16,7 @@ from deploy.localnet.processes import Processes, free_port
 from deploy.localnet.up.keeper import BUSY_FOR_S, ChainKeeper
 from tests.integration.deploy.terminal import Terminal
 
-pytestmark = pytest.mark.chain
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("up")]
 
 
 @pytest.fixture
