@@ -91,8 +91,8 @@ class Reaper:
         """Six of ten lives end at a place, each of them in turn, three at a moment of work, one while it starts."""
         choice = self._dice.random()
         if choice < 0.6:
-            self._place.start(name, ASSAY_DOOM=f"{next(self._points[KINDS[name]])}:{self._dice.randint(1, 2)}")
-            return _Life(self._dice.uniform(4.0, 9.0), is_doomed=True)
+            self._place.start(name, ASSAY_DOOM=f"{next(self._points[KINDS[name]])}:1")
+            return _Life(self._dice.uniform(5.0, 10.0), is_doomed=True)
         self._place.start(name)
         return _Life(self._dice.uniform(0.1, 4.0)) if choice < 0.9 else _Life(self._dice.uniform(0.1, 1.0), True)
 

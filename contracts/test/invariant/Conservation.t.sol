@@ -31,7 +31,7 @@ contract ConservationTest {
         "equivocate",
         "wait"
     ];
-    uint256 private constant FULL_RUN = 300;
+    uint256 private constant FULL_RUN = 500;
 
     Actions private actions;
 
@@ -41,7 +41,7 @@ contract ConservationTest {
     }
 
     function targetSelectors() external view returns (Selectors[] memory targets) {
-        bytes4[23] memory moves = [
+        bytes4[24] memory moves = [
             Actions.fundLane.selector,
             Actions.withdraw.selector,
             Actions.donate.selector,
@@ -52,6 +52,7 @@ contract ConservationTest {
             Actions.settleOldest.selector,
             Actions.bond.selector,
             Actions.pauseAndRotate.selector,
+            Actions.settleOne.selector,
             Actions.settleOne.selector,
             Actions.claim.selector,
             Actions.moveStake.selector,
