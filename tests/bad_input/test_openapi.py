@@ -118,6 +118,7 @@ def test_every_operation(place: Place, capsys: pytest.CaptureFixture[str]) -> No
     things, counted, seen = Things(place), Counter[str](), Counter[tuple[str, int]]()
     schema = schemathesis.openapi.from_url(f"{place.url}/openapi.json")
     operations = [result.ok() for result in schema.get_all_operations()]
+    operations.sort(key=lambda operation: "/operator/" not in operation.path)  # before the orders' deadlines pass
     with requests.Session() as session:
 
         def check(operation: Any, way: str, case: Any) -> None:

@@ -11,7 +11,7 @@ from deploy.settings import ClientFile
 from tests.integration.deploy.terminal import Terminal, environment
 from tests.readme.transcript import assert_printed, follow, section, steps
 
-pytestmark = [pytest.mark.chain, pytest.mark.model, pytest.mark.timeout(900), pytest.mark.xdist_group("up")]
+pytestmark = [pytest.mark.chain, pytest.mark.model, pytest.mark.timeout(900)]
 
 README = Path(__file__).parents[2] / "README.md"
 WALKS = ("A requester's", "An operator's", "An auditor's")

@@ -2,8 +2,8 @@
 
 Reads SQLite files and calldata itself and shares nothing with the services but the protocol. After `Checker.check`:
 every accepted order ended paid, void (or refunded) with an upheld case, or expired uncharged after its deadline; one
-commitment an order, each in one row; no node sent two signatures for one order; each intent of the settler is one mined transaction,
-and no other is; ledger = contracts = log to the unit; and every wei of the contracts is owed to somebody.
+commitment an order, each in one row; no node sent two signatures for one order; each intent of the settler is one
+mined transaction, and no other is; ledger = contracts = log to the unit; every wei held is owed to somebody.
 """
 
 import json

@@ -37,7 +37,7 @@ from tests.survival.proxy import Proxy
 
 CONSTANTS = DEVELOPMENT.model_copy(
     update={
-        "order_ttl_s": 60, "epoch_max_s": 20, "check_wait_s": 6, "settle_wait_s": 180, "commit_window_s": 8,
+        "epoch_max_s": 20, "check_wait_s": 6, "settle_wait_s": 180, "commit_window_s": 8,
         "reveal_window_s": 6, "case_window_s": 300,
     }
 )  # fmt: skip

@@ -244,6 +244,7 @@ contract Actions is Ghost {
     // ---------------------------------------------------------------- contests
 
     function contest(uint256 seed) external turn {
+        seed = uint256(keccak256(abi.encode(seed, turns))); // else three ways to go on are not equally likely
         for (uint256 k = 0; k < 32; ++k) {
             if (k + seed % 4 >= leaves.length) return;
             uint256 i = leaves.length - 1 - (k + seed % 4);

@@ -16,7 +16,7 @@ from deploy.localnet.processes import Processes, free_port
 from deploy.localnet.up.keeper import BUSY_FOR_S, ChainKeeper
 from tests.integration.deploy.terminal import Terminal
 
-pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("up")]
+pytestmark = pytest.mark.chain
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
     receipt = Path(first["receipt"])
     assert PaymentReceipt.model_validate_json(receipt.read_text()).order_id == first["order_id"]
     assert "process" in terminal.call("up", code=1)
+    terminal.until_paid(first["order_id"])
     lanes, head = terminal.json("wallet", "lanes"), terminal.chain().head()
     second = terminal.json("jobs", "submit", "--no-wait", "--prompt", "Name a river.")
     terminal.stop(signal.SIGINT)
