@@ -10,5 +10,5 @@ from tests.bad_input.place import Place, open_place
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A backend that gets bad input."""
-    with open_place(tmp_path_factory.mktemp("place")) as found:
+    with open_place(tmp_path_factory.mktemp("place") / "home") as found:
         yield found

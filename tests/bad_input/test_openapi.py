@@ -27,7 +27,7 @@ from tests.integration.backend.worker.bench import KEYS
 pytestmark = pytest.mark.chain
 SEED = int(os.environ.get("ASSAY_SEED", "20261121"))
 LEAST_CASES = 2000
-EXAMPLES = {"allowed": 45, "forbidden": 45, "real": 120}
+EXAMPLES = {"allowed": 55, "forbidden": 55, "real": 120}
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     openapi_checks.status_code_conformance,
@@ -45,7 +45,8 @@ class Things:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.orders = [place.accepted(), place.lent(expires_in_s=1000), place.lent(expires_in_s=-5)]
+        self.open_order = place.lent(expires_in_s=1000)
+        self.orders = [place.accepted(), self.open_order, place.lent(expires_in_s=-5)]
         sampled, spared = place.delivered(), place.delivered(workload_id=NEVER.workload_id())
         self.digests = [sampled, spared, "0x" + "ab" * 32]
         self.epoch = place.revealed(sampled)
@@ -85,32 +86,49 @@ class Things:
         return self.place.order(data.draw(st.sampled_from(["alice", "bob"])), **changes)
 
     def _commitment(self, data: st.DataObject) -> Any:
-        key = data.draw(st.sampled_from([KEYS["node"], STRANGER]))
-        order_id = data.draw(st.sampled_from([*self.orders, self.digests[0]]))
-        units = data.draw(st.sampled_from([n for n in NUMBERS if n < 2**32]))
-        return self.place.commitment(order_id, key, units=units, output_hash=data.draw(st.sampled_from(self.hashes)))
+        good = {"order_id": self.open_order, "key": KEYS["node"], "units": 8, "output_hash": to_hex(keccak(OUTPUT))}
+        wrong = {
+            "order_id": [*self.orders, self.digests[0]], "key": [STRANGER, KEYS["judge-1"]],
+            "units": [n for n in NUMBERS if n < 2**32], "output_hash": self.hashes,
+        }  # fmt: skip
+        drawn = _partly(data, good, wrong)
+        return self.place.commitment(drawn.pop("order_id"), drawn.pop("key"), **drawn)
 
     def _lease(self, data: st.DataObject) -> Any:
-        return self._request(data, "lease") | {"workload_id": data.draw(st.sampled_from(self.workloads))}
+        return self._request(data, "lease", to_hex(ZERO32)) | self._workload(data)
 
     def _heartbeat(self, data: st.DataObject) -> Any:
-        return self._request(data, "heartbeat")
+        return self._request(data, "heartbeat", self.open_order)
 
     def _canary(self, data: st.DataObject) -> Any:
-        return self._request(data, "canary") | {"workload_id": data.draw(st.sampled_from(self.workloads))}
+        return self._request(data, "canary", to_hex(ZERO32)) | self._workload(data)
 
-    def _request(self, data: st.DataObject, action: str) -> Any:
-        said = data.draw(st.sampled_from([action, action, "else"]))
-        at = data.draw(st.sampled_from([None, None, 0, 2**40 - 1]))
-        key = data.draw(st.sampled_from([KEYS["node"], KEYS["node"], STRANGER]))
-        return self.place.request(said, data.draw(st.sampled_from([*self.orders, to_hex(ZERO32)])), key, at)
+    def _workload(self, data: st.DataObject) -> dict[str, Any]:
+        return {"workload_id": data.draw(st.sampled_from(self.workloads))}
+
+    def _request(self, data: st.DataObject, action: str, order_id: str) -> Any:
+        good = {"action": action, "order_id": order_id, "key": KEYS["node"], "timestamp": None}
+        wrong = {
+            "action": ["else"], "order_id": [*self.orders, to_hex(ZERO32)], "key": [STRANGER],
+            "timestamp": [0, 2**40 - 1],
+        }  # fmt: skip
+        return self.place.request(**_partly(data, good, wrong))
 
     def _verdict(self, data: st.DataObject) -> Any:
-        key = data.draw(st.sampled_from([KEYS["judge-1"], KEYS["judge-2"], STRANGER]))
-        epoch_id = data.draw(st.sampled_from([self.epoch, self.epoch, 1, 2**63 - 1]))
-        units = data.draw(st.sampled_from([8, 8, 7, 2**32 - 1]))
-        body = self.place.verdict(data.draw(st.sampled_from(self.digests)), key, epoch_id=epoch_id, units=units)
-        return body | data.draw(st.sampled_from([{}, {}, {"opening": None}]))
+        good = {"digest": self.digests[0], "key": KEYS["judge-1"], "epoch_id": self.epoch, "units": 8, "more": {}}
+        wrong = {
+            "digest": self.digests, "key": [KEYS["judge-2"], STRANGER], "epoch_id": [1, 2**63 - 1],
+            "units": [7, 2**32 - 1], "more": [{"opening": None}],
+        }  # fmt: skip
+        drawn = _partly(data, good, wrong)
+        more = drawn.pop("more")
+        return self.place.verdict(**drawn) | more
+
+
+def _partly(data: st.DataObject, good: dict[str, Any], wrong: dict[str, list[Any]]) -> dict[str, Any]:
+    """What is right, with at most two values exchanged: often nothing, so that the good case is among the drawn."""
+    names = data.draw(st.sets(st.sampled_from(sorted(wrong)), max_size=2))
+    return good | {name: data.draw(st.sampled_from(wrong[name])) for name in sorted(names)}
 
 
 def test_every_operation(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

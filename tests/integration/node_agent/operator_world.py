@@ -31,6 +31,7 @@ from deploy.localnet.anvil import answers, anvil_options, find_anvil
 from deploy.localnet.processes import free_port
 from node_agent.app import NodeSettings, run_node
 from node_agent.cli import node_app
+from node_agent.home import is_running
 from node_agent.testing import BYTE_TOKENIZER, EchoEngine, fake_manifest
 from tests.integration.backend.api.coordinator import serving
 from verifier.beacon.chain import BeaconChain
@@ -144,6 +145,7 @@ def running_node(found: World, home: Path) -> Iterator[None]:
     thread = threading.Thread(target=run_node, args=(settings, lambda manifest: EchoEngine(), stop))
     thread.start()
     try:
+        wait(lambda: is_running(home))
         yield
     finally:
         stop.set()
