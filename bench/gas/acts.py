@@ -53,9 +53,9 @@ class Acts:
         people = ["requester", "crowd", "owner", "contester", "judge 0", "judge 1"]
         network.fund(people)
         token, escrow, stakes = self._chain.token.functions, self._chain.escrow.functions, self._chain.stakes.functions
-        self.gas = {"first_deposit_permit": self._deposit_with_permit()}
         crowd = account_of("crowd")
         network.send("deployer", escrow.deposit(crowd, crowd, 10**12))
+        self.gas = {"first_deposit_permit": self._deposit_with_permit()}
         network.send("deployer", token.transfer(account_of("contester"), 10**24))
         network.send("contester", token.approve(self._chain.contests.address, 2**256 - 1))
         self._operator = self._register("owner")
