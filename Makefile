@@ -79,12 +79,12 @@ unit:
 FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forge-*/bin/forge)))
 
 forge-test: contracts/node_modules/.installed  ## the Solidity tests
-	@cd contracts && $(FORGE) test
+	@cd contracts && FORGE_SNAPSHOT_CHECK=true $(FORGE) test
 
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table
 
-bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas a job at several sizes, in isolated transactions
+bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and of every single act, from receipts on Anvil
 	@$(BIN)/python -m bench.gas
 
 vectors: $(VENV)/run  ## write the golden vectors anew
