@@ -119,7 +119,6 @@ def deploy(
     beacon_anchor: str,
     guardian: str | None = None,
     token: str | None = None,
-    token_supply_wei: int = 10**27,
 ) -> Deployment:
     """Founds a network whose governor takes the deployer's proposals, with a DevToken unless `token` is given.
 
@@ -127,7 +126,7 @@ def deploy(
     """
     deployer = sender.address.lower()
     charter = Charter(
-        token=(token or _dev_token(sender, token_supply_wei)).lower(),
+        token=(token or make_dev_token(sender)).lower(),
         settler=settler.lower(),
         treasury=treasury.lower(),
         guardian=(guardian or deployer).lower(),
@@ -141,7 +140,8 @@ def deploy(
     return Deployment.of(plan, sender.w3.eth.chain_id, first_block)
 
 
-def _dev_token(sender: Sender, supply_wei: int) -> str:
+def make_dev_token(sender: Sender, supply_wei: int = 10**27) -> str:
+    """A token to play with; `sender` gets the supply and may mint more. Returns its address."""
     address = sender.create("DevToken", [])
     token = sender.w3.eth.contract(address=to_checksum_address(address), abi=artifact("DevToken").abi)
     sender.call(token.functions.mint(sender.address, supply_wei))

@@ -33,7 +33,7 @@ def deployment_of(w3: Web3, escrow: str) -> Deployment:
         named = (at_stakes, at_escrow, at_court, at_contests)
         return Deployment(
             chain_id=w3.eth.chain_id,
-            first_block=min(_created_at(w3, contract.address) for contract in named),
+            first_block=min(created_at(w3, contract.address) for contract in named),
             escrow=escrow.lower(),
             stake_manager=at_stakes.address.lower(),
             court=at_court.address.lower(),
@@ -103,7 +103,7 @@ def _address(contract: Contract, getter: str) -> str:
     return str(contract.functions[getter]().call()).lower()
 
 
-def _created_at(w3: Web3, contract: str) -> int:
+def created_at(w3: Web3, contract: str) -> int:
     """The block of a contract's creation, by bisection.
 
     0 where the endpoint keeps no old state: slower to read, and nothing is missed.

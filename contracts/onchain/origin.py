@@ -1,10 +1,10 @@
 """Where the contracts of a network will be, and what must be there: all of it follows from a charter and this build.
 
 The four contracts and their governor name each other immutably, so none of them can be created with plain CREATE2: its
-address would follow from code that holds the others' addresses. `Origin.sol` cuts the circle: its own address is CREATE2's,
-over a hash of every part with the siblings' addresses left out; the parts' addresses follow from Origin's and their
-number alone (CREATE3). So the same charter has the same addresses on every chain, whoever pays, and code at an address
-of the plan can only be the planned one (deploy/docs/adr/0004-addresses-before-contracts.md). No chain is asked here.
+address would follow from code that holds the others' addresses. `Origin.sol` cuts the circle: its own address is
+CREATE2's, over a hash of every part with the siblings' addresses left out; the parts' addresses follow from Origin's
+and their number alone (CREATE3). So the same charter has the same addresses on every chain, whoever pays, and what is
+at an address of the plan is what was planned (deploy/docs/adr/0004-addresses-before-contracts.md). No chain is asked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class Charter(Record):
 
 @dataclass(frozen=True)
 class Part:
-    """A contract to be: creation code, the words of its arguments, and which of them are siblings' addresses (0: none)."""
+    """A contract to be: creation code, its arguments' words, and which of them are siblings' addresses (0: none)."""
 
     name: str
     code: bytes
@@ -158,7 +158,9 @@ def _part(name: str, values: Mapping[str, object]) -> Part:
         return Part(name, code, words, (0,) * len(words))
     fields = [field["name"] for field in _constructor_struct(name)]
     siblings = tuple(_SIBLINGS.get(field, 0) for field in fields)
-    return Part(name, code, tuple(bytes(32) if field in _SIBLINGS else word(values[field]) for field in fields), siblings)
+    return Part(
+        name, code, tuple(bytes(32) if field in _SIBLINGS else word(values[field]) for field in fields), siblings
+    )
 
 
 def _constructor_struct(name: str) -> list[dict[str, Any]]:

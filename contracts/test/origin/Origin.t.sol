@@ -133,9 +133,7 @@ contract OriginTest is Network {
 
     function expectOtherPart(uint256 number, Origin.Part memory part) private {
         bytes32 found = keccak256(abi.encode(part));
-        vm.expectRevert(
-            abi.encodeWithSelector(Origin.Origin_OtherPart.selector, number, hashes[number - 1], found)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Origin.Origin_OtherPart.selector, number, hashes[number - 1], found));
         origin.create(hashes, number, part);
     }
 }
