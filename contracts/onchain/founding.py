@@ -83,35 +83,30 @@ def missing(w3: Web3, plan: Plan, chain_id: int) -> list[Step]:
     return [step for step in steps(plan, chain_id) if not stands(w3, step)]
 
 
-def found(sender: Sender, plan: Plan, say: Callable[[str], None] = lambda _: None) -> int | None:
-    """Takes the steps that are missing. Returns the block of the first, None if nothing was missing.
-
-    Raises NoFactory, Reverted, ForeignCode.
-    """
-    w3, first_block = sender.w3, None
+def found(sender: Sender, plan: Plan, say: Callable[[str], None] = lambda _: None) -> None:
+    """Takes the steps that are missing. Raises NoFactory, Reverted, ForeignCode."""
+    w3 = sender.w3
     with explain():
         chain_id = w3.eth.chain_id
     todo = missing(w3, plan, chain_id)
     if todo:
         ensure_factory(sender)
     for step in todo:
-        block = _take(sender, step)
-        first_block = first_block or block
+        _take(sender, step)
         say(f"{step.name} at {step.address}")
-    return first_block
 
 
-def _take(sender: Sender, step: Step) -> int | None:
-    """Sends one step. Somebody else may have been faster, which is as good."""
+def _take(sender: Sender, step: Step) -> None:
+    """Sends one step, if it would succeed. Somebody else may be faster, which is as good."""
     try:
-        receipt = sender.transact(step.to, step.data, gas=step.gas, describe=f"create {step.name}")
+        with explain():
+            sender.w3.eth.call({"from": sender.address, "to": to_checksum_address(step.to), "data": step.data})
+        sender.transact(step.to, step.data, gas=step.gas, describe=f"create {step.name}")
     except Reverted:
-        if stands(sender.w3, step):
-            return None
-        raise
+        if not stands(sender.w3, step):
+            raise
     if not stands(sender.w3, step):
         raise ForeignCode(name=step.name, address=step.address, differs="there is none, though its creation was mined")
-    return receipt["blockNumber"]
 
 
 def stands(w3: Web3, step: Step) -> bool:

@@ -33,14 +33,15 @@ def deploy(sender: Sender, config: Config, file: Path, say: Say, *, wait_s: floa
     kept = _kept(file, wanted)
     check_token(w3, config.token, plan.charter.constants.unit_wei, sender.address)
     check_queue(sender, wait_s)
-    todo = missing(w3, plan, config.chain_id)
+    head, todo = w3.eth.block_number, missing(w3, plan, config.chain_id)
     _tell(plan, todo, say)
     if todo:
         fee_wei = sender.fee_per_gas_wei()
         check_balance(sender, cost_wei(w3, todo, fee_wei) + len(config.governor.cancellers) * PROPOSAL_GAS * fee_wei)
-    first_block = found(sender, plan, lambda done: say(f"created {done}"))
+    found(sender, plan, lambda done: say(f"created {done}"))
     if kept is None:
-        first_block = first_block if len(todo) > len(plan.parts) else created_at(w3, plan.addresses[ORIGIN])
+        is_new = any(step.name == ORIGIN for step in todo)
+        first_block = created_at(w3, plan.addresses[ORIGIN], head if is_new else 0)
         kept = wanted.model_copy(update={"first_block": first_block})
         kept.save(file)
         say(f"wrote {file}")
