@@ -92,21 +92,23 @@ def found(sender: Sender, plan: Plan, say: Callable[[str], None] = lambda _: Non
     if todo:
         ensure_factory(sender)
     for step in todo:
-        _take(sender, step)
-        say(f"{step.name} at {step.address}")
+        gas = _take(sender, step)
+        say(f"{step.name} {step.address}, " + ("by another account" if gas is None else f"{gas:,} gas"))
 
 
-def _take(sender: Sender, step: Step) -> None:
-    """Sends one step, if it would succeed. Somebody else may be faster, which is as good."""
+def _take(sender: Sender, step: Step) -> int | None:
+    """Sends one step, if it would succeed, and returns its gas. Somebody else may be faster, which is as good: None."""
+    gas = None
     try:
         with explain():
             sender.w3.eth.call({"from": sender.address, "to": to_checksum_address(step.to), "data": step.data})
-        sender.transact(step.to, step.data, gas=step.gas, describe=f"create {step.name}")
+        gas = sender.transact(step.to, step.data, gas=step.gas, describe=f"create {step.name}")["gasUsed"]
     except Reverted:
         if not stands(sender.w3, step):
             raise
     if not stands(sender.w3, step):
         raise ForeignCode(name=step.name, address=step.address, differs="there is none, though its creation was mined")
+    return gas
 
 
 def stands(w3: Web3, step: Step) -> bool:

@@ -15,27 +15,13 @@ from deploy.deploying.run import deploy, verify
 from deploy.settings import DEPLOYMENT_FILE
 
 KEY_FILE = "deployer.json"
-_HELP = f"""Deploy the contracts that a configuration describes, at addresses that follow from what they are, and write
-the address file.
-
-What is there already is checked, never done again: a run that was killed, or stopped for want of ether, goes on where
-it stopped when the same is run again, and a run with nothing left to do sends nothing. The account that pays gets no
-role by it.
-
-With --check ADDRESSFILE nothing is sent and no key is needed: it shows whether a network is the one that an address
-file describes, every byte of it made of this build.
-
-\b
-A configuration, TOML or JSON:
-{EXAMPLE}"""
-
 deploy_app = typer.Typer()
 
 
-@deploy_app.command(help=_HELP)
+@deploy_app.command()
 def deploy_network(
-    rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="URL of the chain.")],
-    config: Annotated[Path | None, typer.Option(help="What to deploy.")] = None,
+    rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="URL of the chain.")] = "http://127.0.0.1:8545",
+    config: Annotated[Path | None, typer.Option(help="Configuration to deploy, TOML or JSON.")] = None,
     key: Annotated[
         Path | None, typer.Option(help=f"Key file of who pays; default: {KEY_FILE} by the configuration.")
     ] = None,
@@ -43,9 +29,21 @@ def deploy_network(
         DEPLOYMENT_FILE
     ),
     check: Annotated[Path | None, typer.Option(help="Address file to check instead.")] = None,
+    example: Annotated[bool, typer.Option("--example", help="Print a configuration with every key.")] = False,
 ) -> None:
-    """See _HELP."""
-    console = Console(soft_wrap=True, highlight=False)
+    """Deploy the contracts that a configuration describes, and write the address file that every command reads.
+
+    The addresses follow from the configuration and the code. What is there already is checked, never done again: a run
+    that was killed, or stopped for want of ether, goes on where it stopped when the same is run again, and a run with
+    nothing left to do sends nothing. The account that pays gets no role by it.
+
+    With --check nothing is sent and no key is needed: it shows whether a network is the one that an address file
+    describes, every byte of it made of this build.
+    """
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if example:
+        console.print(EXAMPLE, end="")
+        return
     if (config is None) == (check is None):
         raise typer.BadParameter("give --config FILE to deploy it, or --check ADDRESSFILE to check a network")
     if config is None:

@@ -19,27 +19,27 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.records import Address, Bytes32, Record
 from deploy.deploying.errors import BadConfig
 
-EXAMPLE = """
-  chain_id      = 1
-  token         = "0x…"            # an ERC-20
-  settler       = "0x…"            # posts and settles epochs
-  treasury      = "0x…"            # fees go there
-  guardian      = "0x…"            # may pause what comes in
-  beacon_anchor = "0x…"            # what `assay beacon init` printed
-  constants     = "production"     # or "development"
-  salt          = "main"           # optional: tells networks with the same numbers apart
+EXAMPLE = """\
+chain_id      = 1
+token         = "0x…"           # an ERC-20
+settler       = "0x…"           # posts and settles epochs
+treasury      = "0x…"           # fees go there
+guardian      = "0x…"           # may pause what comes in
+beacon_anchor = "0x…"           # what `assay beacon init` printed
+constants     = "production"    # or "development"
+salt          = "main"          # optional: tells networks with the same numbers apart
 
-  [overrides]                      # optional: constants by name
-  unit_wei = 1
+[overrides]                     # optional: constants by name
+unit_wei = 1_000_000_000        # base units of the token in a unit: 1 for a token of 6 decimals
 
-  [governor]                       # its delay is the constant timelock_s
-  proposers  = ["0x…"]             # may propose, and cancel
-  executors  = []                  # optional: who may execute what waited; anyone if empty
-  cancellers = []                  # optional: who may cancel besides, once proposed and executed
+[governor]                      # its delay is the constant timelock_s
+proposers  = ["0x…"]            # may propose, and cancel
+executors  = []                 # optional: who may execute what waited; anyone if empty
+cancellers = []                 # optional: who else may cancel, when that was proposed and executed
 
-  [[verifiers]]                    # optional, any number: proposed to the governor when registered
-  owner = "0x…"
-  key   = "0x…"
+[[verifiers]]                   # optional, any number: each is proposed to the governor when it is registered
+owner = "0x…"
+key   = "0x…"
 """
 _SETS = {"production": PRODUCTION, "development": DEVELOPMENT}
 

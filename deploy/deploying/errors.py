@@ -24,7 +24,7 @@ class BadConfig(DeployError):
     code = "bad_config"
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}; `assay deploy --help` shows a configuration with every key")
+        super().__init__(f"{path}: {why}; `assay deploy --example` prints one with every key")
 
 
 class OtherDeployment(DeployError):

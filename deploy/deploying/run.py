@@ -88,7 +88,10 @@ def _tell(plan: Plan, todo: list[Any], say: Say) -> None:
 
 def _tell_roles(chain: Chain, say: Say, others: tuple[str, ...] = ()) -> None:
     changed = check_roles(chain, others)
-    say(f"the governor {chain.deployment.governor} has no admin but itself; read from the chain")
+    founding, delay_s = chain.deployment.founding, chain.governor.functions.getMinDelay().call()
+    assert founding is not None
+    say(f"the governor {chain.deployment.governor} has no admin but itself and waits {delay_s} s, read from the chain")
+    say(f"proposers {', '.join(founding.proposers)}; executors {', '.join(founding.executors) or 'anyone'}")
     for line in changed:
         say(f"changed since by the governor: {line}")
 
@@ -127,7 +130,7 @@ def verify(w3: Web3, file: Path, say: Say) -> Deployment:
     _tell_roles(chain, say)
     settler = chain.settler()
     say(f"settler {settler}" + ("" if settler == deployment.settler else f", at first {deployment.settler}"))
-    say(f"constants {deployment.constants.model_dump()}")
+    say(f"constants {', '.join(f'{name} {value}' for name, value in deployment.constants.model_dump().items())}")
     return deployment
 
 

@@ -18,7 +18,7 @@ from backend.chain.embedded import MNEMONIC
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment, deploy, make_dev_token
-from contracts.onchain.errors import BadDeployment, ForeignCode, NoContract, Reverted, WrongChain
+from contracts.onchain.errors import BadDeployment, ForeignCode, NoContract, NoFactory, Reverted, WrongChain
 from contracts.onchain.founding import cost_wei, ensure_factory, found, steps
 from contracts.onchain.keystore import create_key
 from contracts.onchain.origin import ANYONE, FACTORY, FACTORY_RUNTIME, Plan, create2
@@ -28,7 +28,7 @@ from contracts.protocol.hashing import ZERO32, keccak, to_hex
 from contracts.protocol.signing import Signer
 from deploy.deploying import run
 from deploy.deploying.cli import deploy_app
-from deploy.deploying.config import Config
+from deploy.deploying.config import EXAMPLE, Config
 from deploy.deploying.errors import (
     AdminLeft,
     EmptyAccount,
@@ -246,7 +246,8 @@ def test_two_accounts_at_once_deploy_one_network(place: Place) -> None:
     ensure_factory(place.sender())
     plan = Plan(place.config().charter())
     sender = Overtaken(place.w3, key(0), place.sender(2))
-    found(sender, plan)
+    found(sender, plan, place.said.append)
+    assert [line.split(", ")[1] for line in place.said] == ["by another account"] * 6
     assert place.nonce(2) == len(steps(plan, 31337))
     place.deploy()
     place.verify()
@@ -303,6 +304,18 @@ def test_waiting_transactions_are_waited_for_or_named(place: Place) -> None:
     place.rpc("evm_setAutomine", True)
     place.rpc("evm_mine")
     place.deploy()
+
+
+@on_anvil
+def test_a_chain_without_the_factory_gets_it_or_says_why_not(place: Place) -> None:
+    """Its well-known transaction is paid for and sent; where its sender is spent, nobody can put it there."""
+    place.rpc("anvil_setCode", FACTORY, "0x")
+    ensure_factory(place.sender())
+    assert bytes(place.w3.eth.get_code(to_checksum_address(FACTORY))) == FACTORY_RUNTIME
+    place.rpc("anvil_setCode", FACTORY, "0x")
+    with pytest.raises(NoFactory, match=r"refuses the transaction that makes it: .*nonce too low"):
+        place.deploy()
+    assert not place.file.exists()
 
 
 # ---------------------------------------------------------------- tokens
@@ -573,7 +586,7 @@ def test_the_command_deploys_checks_and_explains_itself(place: Place, monkeypatc
     for arguments in ([], ["--config", "network.toml", "--check", "deployment.json"]):
         refused = CliRunner().invoke(deploy_app, ["--rpc", rpc, *arguments])
         assert refused.exit_code == 2
-    assert "chain_id" in CliRunner().invoke(deploy_app, ["--help"]).output
+    assert CliRunner().invoke(deploy_app, ["--example"]).output == EXAMPLE
 
 
 @on_anvil
