@@ -1,4 +1,4 @@
-"""`assay chain`: the embedded chain, and deploying the contracts on any chain."""
+"""`assay chain`: the embedded chain, and a token to play with on any chain. The contracts come by `assay deploy`."""
 
 import os
 from pathlib import Path
@@ -10,13 +10,11 @@ from rich.console import Console
 from backend.chain.embedded import CHAIN_ID, EmbeddedChain
 from backend.chain.rpc_server import mine_in_background, serve
 from contracts.onchain.chain import connect
-from contracts.onchain.deployment import deploy
+from contracts.onchain.deployment import make_dev_token
 from contracts.onchain.keystore import load_key
 from contracts.onchain.sender import Sender
-from contracts.protocol.constants import DEVELOPMENT, PRODUCTION
 
-chain_app = typer.Typer(help="The embedded chain, and deploying the contracts.", no_args_is_help=True)
-_SETS = {"production": PRODUCTION, "development": DEVELOPMENT}
+chain_app = typer.Typer(help="The embedded chain, and a token to play with.", no_args_is_help=True)
 
 
 @chain_app.command("serve")
@@ -36,23 +34,11 @@ def serve_chain(
         server.shutdown()
 
 
-@chain_app.command("deploy")
-def deploy_contracts(
-    key: Annotated[Path, typer.Option(help="key file of the deployer, which needs ether")],
-    settler: Annotated[str, typer.Option(help="address that posts and settles epochs")],
-    treasury: Annotated[str, typer.Option(help="address that fees go to")],
-    beacon_anchor: Annotated[str, typer.Option(help="what `assay beacon init` printed")],
-    out: Annotated[Path, typer.Option(help="where to write the deployment file")],
+@chain_app.command("token")
+def make_token(
+    key: Annotated[Path, typer.Option(help="key file of the account that makes it and may make more; needs ether")],
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC")] = "http://127.0.0.1:8545",
-    constants: Annotated[str, typer.Option(help="production or development")] = "production",
-    token: Annotated[str | None, typer.Option(help="an ERC-20 with 18 decimals; a DevToken is made without")] = None,
 ) -> None:
-    """Deploys the contracts and writes the deployment file that every party reads."""
-    if constants not in _SETS:
-        raise typer.BadParameter(f"{constants!r} is neither production nor development")
+    """Makes a token of 18 decimals to play with, a thousand million of it for the key's account. Prints its address."""
     sender = Sender(connect(rpc), load_key(key, os.environ.get("ASSAY_PASSWORD", "")))
-    deployment = deploy(
-        sender, _SETS[constants], settler=settler, treasury=treasury, beacon_anchor=beacon_anchor, token=token
-    )
-    deployment.save(out)
-    Console().print(f"deployed in blocks from {deployment.first_block}; wrote {out}")
+    Console(soft_wrap=True).print(make_dev_token(sender), highlight=False)

@@ -1,10 +1,12 @@
-"""Where commands find a running network when they are not told: `client.json` in the folder of `assay up`.
+"""Where commands find a network when they are not told: `client.json` in the folder of `assay up`, which tells all, or
+`deployment.json`, the address file that `assay deploy` writes, which tells the contracts.
 
 One place resolves it, for every command: it fills in the ASSAY_* variables that the command's options read anyway. So
 an option beats the environment, and the environment beats the file. The password of a key folder may lie beside its
 keys in a file `password`, or in the file that ASSAY_PASSWORD_FILE names.
 """
 
+import json
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 
 from contracts.protocol.records import Address, Bytes32, Record
 
-CLIENT_FILE, NETWORK_FOLDER = "client.json", ".assay-net"
+CLIENT_FILE, DEPLOYMENT_FILE, NETWORK_FOLDER = "client.json", "deployment.json", ".assay-net"
 _HOMES = {
     "jobs": "requester",
     "wallet": "requester",
@@ -24,7 +26,7 @@ _HOMES = {
     "workloads": "backend",
     "ledger": "backend",
 }
-_WITHOUT = ("up", "demo", "chain", "models")
+_WITHOUT = ("up", "demo", "chain", "models", "deploy")
 """Commands that make networks, or need none."""
 
 
@@ -59,22 +61,29 @@ class ClientFile(Record):
 
 
 def fill_in(command: str, arguments: Sequence[str], environ: MutableMapping[str, str], folder: Path) -> Path | None:
-    """Sets what is not set yet, for one command called in `folder`. Returns the network's folder that was found."""
-    network = None if command in _WITHOUT else _find(arguments, environ, folder)
+    """Sets what is not set yet, for one command called in `folder`. Returns the folder of `assay up` that was found."""
+    network = addresses = None
+    if command not in _WITHOUT:
+        network = _find(CLIENT_FILE, arguments, environ, folder)
+        addresses = _find(DEPLOYMENT_FILE, arguments, environ, folder)
+    defaults: dict[str, str] = {}
     if network is not None:
-        for name, value in _defaults(network, command).items():
-            environ.setdefault(name, value)
+        defaults = _defaults(network, command)
+    elif addresses is not None:
+        defaults = _contracts(addresses / DEPLOYMENT_FILE)
+    for name, value in defaults.items():
+        environ.setdefault(name, value)
     home = _option(arguments, "--home") or environ.get("ASSAY_HOME")
     if "ASSAY_PASSWORD" not in environ:
         _read_password(environ, home)
     return network
 
 
-def _find(arguments: Sequence[str], environ: MutableMapping[str, str], folder: Path) -> Path | None:
+def _find(file: str, arguments: Sequence[str], environ: MutableMapping[str, str], folder: Path) -> Path | None:
     home = _option(arguments, "--home") or environ.get("ASSAY_HOME")
     places = [folder / home, (folder / home).parent] if home else []
     places += [folder / environ["ASSAY_NET"]] if environ.get("ASSAY_NET") else [folder, folder / NETWORK_FOLDER]
-    return next((place.resolve() for place in places if (place / CLIENT_FILE).is_file()), None)
+    return next((place.resolve() for place in places if (place / file).is_file()), None)
 
 
 def _defaults(network: Path, command: str) -> dict[str, str]:
@@ -85,9 +94,20 @@ def _defaults(network: Path, command: str) -> dict[str, str]:
         "ASSAY_BEACON": file.beacon,
         "ASSAY_ESCROW": file.escrow,
         "ASSAY_LOG": f"{file.backend}/v1/log",
-        "ASSAY_DEPLOYMENT": str(network / "deployment.json"),
+        "ASSAY_DEPLOYMENT": str(network / DEPLOYMENT_FILE),
     }
     return found | ({"ASSAY_HOME": str(network / _HOMES[command])} if command in _HOMES else {})
+
+
+def _contracts(file: Path) -> dict[str, str]:
+    """What an address file tells. Commands that take the file itself look at the rest of it."""
+    try:
+        escrow = str(json.loads(file.read_bytes())["escrow"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"{file} is no address file: {error!r}; write it anew with `assay deploy`, or call the command elsewhere"
+        ) from error
+    return {"ASSAY_DEPLOYMENT": str(file), "ASSAY_ESCROW": escrow}
 
 
 def _read_password(environ: MutableMapping[str, str], home: str | None) -> None:

@@ -96,7 +96,13 @@ def fake_deployment(settler: str) -> Deployment:
     addresses = {name: to_hex(keccak(name.encode())[12:]) for name in names}
     anchor = to_hex(keccak(b"beacon"))
     return Deployment(
-        chain_id=31337, first_block=0, settler=settler, beacon_anchor=anchor, constants=DEVELOPMENT, **addresses
+        chain_id=31337,
+        first_block=0,
+        settler=settler,
+        beacon_anchor=anchor,
+        constants=DEVELOPMENT,
+        founding=None,
+        **addresses,
     )
 
 

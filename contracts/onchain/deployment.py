@@ -1,25 +1,35 @@
-"""Deploys the contracts and describes a deployment in one file that every party reads."""
+"""Describes a deployment in one file that every party reads, and makes one for a network to play with."""
 
+import os
 from pathlib import Path
-from typing import Any
 
 from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
-from web3.types import Nonce
-from web3.utils.address import get_create_address
 
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.errors import BadDeployment
+from contracts.onchain.founding import found
+from contracts.onchain.origin import GOVERNOR, ORIGIN, Charter, Plan
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import first_fault
+from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.records import Address, Bytes32, Record
 from contracts.protocol.typed_data import Domain
 
-ANYONE = "0x0000000000000000000000000000000000000000"
-"""The governor's executor and admin: anyone may execute what waited, nobody may skip the wait."""
-SINK = "0x000000000000000000000000000000000000dEaD"
-"""Where the part of a slash goes that belongs to nobody who decides."""
+
+class Founding(Record):
+    """What else anybody needs to compute the addresses anew, and to see that the code there is that of a build.
+
+    `code_hashes`: keccak-256 of the code on chain by contract; `config_hash`: of the configuration that was deployed.
+    """
+
+    origin: Address
+    salt: Bytes32
+    proposers: tuple[Address, ...]
+    executors: tuple[Address, ...]
+    code_hashes: dict[str, Bytes32]
+    config_hash: Bytes32 | None = None
 
 
 class Deployment(Record):
@@ -39,6 +49,36 @@ class Deployment(Record):
     treasury: Address
     beacon_anchor: Bytes32
     constants: Constants
+    founding: Founding | None = None
+    """None where it is not known: the deployment was read from the chain, given the escrow alone."""
+
+    @staticmethod
+    def of(plan: Plan, chain_id: int, first_block: int, config_hash: str | None = None) -> "Deployment":
+        """What a plan is once it stands on a chain."""
+        charter, at = plan.charter, plan.addresses
+        return Deployment(
+            chain_id=chain_id,
+            first_block=first_block,
+            escrow=at["JobEscrow"],
+            stake_manager=at["StakeManager"],
+            court=at["SlashingCourt"],
+            contests=at["Contests"],
+            token=charter.token,
+            governor=at[GOVERNOR],
+            guardian=charter.guardian,
+            settler=charter.settler,
+            treasury=charter.treasury,
+            beacon_anchor=charter.beacon_anchor,
+            constants=charter.constants,
+            founding=Founding(
+                origin=at[ORIGIN],
+                salt=charter.salt,
+                proposers=charter.proposers,
+                executors=charter.executors,
+                code_hashes={name: to_hex(keccak(plan.runtime(name, chain_id))) for name in at},
+                config_hash=config_hash,
+            ),
+        )
 
     @property
     def domain(self) -> Domain:
@@ -52,8 +92,11 @@ class Deployment(Record):
 
     def save(self, path: Path) -> None:
         """Writes the file whole or not at all."""
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(self.model_dump_json(indent=2))
+        temporary = path.with_name(f"{path.name}.tmp")
+        with temporary.open("w") as file:
+            file.write(self.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
 
     @staticmethod
@@ -76,89 +119,30 @@ def deploy(
     beacon_anchor: str,
     guardian: str | None = None,
     token: str | None = None,
-    token_supply_wei: int = 10**27,
 ) -> Deployment:
-    """Deploys StakeManager, JobEscrow, SlashingCourt, Contests, the governor, and DevToken unless `token` is given.
+    """Founds a network whose governor takes the deployer's proposals, with a DevToken unless `token` is given.
 
-    The contracts know each other immutably, so their addresses are computed from the deployer's nonce before the
-    first is sent. The deployer proposes to the governor; whoever waits out its delay may execute. `guardian` may pause
-    what comes in; by default it is the deployer.
+    `guardian` may pause what comes in; by default it is the deployer.
     """
-    w3, deployer = sender.w3, to_checksum_address(sender.address)
-    first_block = w3.eth.block_number
-    token = token or _dev_token(sender, token_supply_wei)
-    governor = sender.create("TimelockController", [constants.timelock_s, [deployer], [ANYONE], ANYONE])
-    nonce = w3.eth.get_transaction_count(deployer)
-    stake, escrow, court, contests = addresses = [get_create_address(deployer, Nonce(nonce + i)) for i in range(4)]
-    guardian = to_checksum_address(guardian or deployer)
-    values = _constructor_values(constants) | {
-        "token": to_checksum_address(token),
-        "governor": to_checksum_address(governor),
-        "escrow": escrow,
-        "stakeManager": stake,
-        "court": court,
-        "contests": contests,
-        "guardian": guardian,
-        "settler": to_checksum_address(settler),
-        "treasury": to_checksum_address(treasury),
-        "tip": beacon_anchor,
-        "sink": SINK,
-    }
-    names = ("StakeManager", "JobEscrow", "SlashingCourt", "Contests")
-    found = [sender.create(name, [_params(name, values)]) for name in names]
-    assert [a.lower() for a in found] == [a.lower() for a in addresses], "deployer's nonce moved"
-    return Deployment(
-        chain_id=w3.eth.chain_id,
-        first_block=first_block,
-        escrow=escrow.lower(),
-        stake_manager=stake.lower(),
-        court=court.lower(),
-        contests=contests.lower(),
-        token=token.lower(),
-        governor=governor.lower(),
-        guardian=guardian.lower(),
+    deployer = sender.address.lower()
+    charter = Charter(
+        token=(token or make_dev_token(sender)).lower(),
         settler=settler.lower(),
         treasury=treasury.lower(),
+        guardian=(guardian or deployer).lower(),
         beacon_anchor=beacon_anchor,
+        proposers=(deployer,),
         constants=constants,
     )
+    plan = Plan(charter)
+    first_block = sender.w3.eth.block_number
+    found(sender, plan)
+    return Deployment.of(plan, sender.w3.eth.chain_id, first_block)
 
 
-def _dev_token(sender: Sender, supply_wei: int) -> str:
+def make_dev_token(sender: Sender, supply_wei: int = 10**27) -> str:
+    """A token to play with; `sender` gets the supply and may mint more. Returns its address."""
     address = sender.create("DevToken", [])
     token = sender.w3.eth.contract(address=to_checksum_address(address), abi=artifact("DevToken").abi)
     sender.call(token.functions.mint(sender.address, supply_wei))
     return address
-
-
-def _params(name: str, values: dict[str, Any]) -> tuple[Any, ...]:
-    """The constructor's one struct, its fields by name in the ABI's order."""
-    constructor = next(item for item in artifact(name).abi if item["type"] == "constructor")
-    return tuple(values[field["name"]] for field in constructor["inputs"][0]["components"])
-
-
-def _constructor_values(constants: Constants) -> dict[str, int]:
-    return {
-        "unit": constants.unit_wei,
-        "feeBps": constants.fee_bps,
-        "orderTtl": constants.order_ttl_s,
-        "epochMax": constants.epoch_max_s,
-        "seedBlocks": constants.seed_blocks,
-        "checkWait": constants.check_wait_s,
-        "settleWait": constants.settle_wait_s,
-        "chargeWindow": constants.charge_window_s,
-        "notice": constants.notice_s,
-        "noticeLife": constants.notice_life_s,
-        "unbond": constants.unbond_s,
-        "payoutDelay": constants.payout_delay_s,
-        "minVerifierStake": constants.min_verifier_stake_units,
-        "caseWindow": constants.case_window_s,
-        "commitWindow": constants.commit_window_s,
-        "revealWindow": constants.reveal_window_s,
-        "penaltyMultiple": constants.penalty_multiple,
-        "caseReward": constants.case_reward_units,
-        "contestWindow": constants.contest_window_s,
-        "answerWindow": constants.answer_window_s,
-        "resolveWindow": constants.resolve_window_s,
-        "contestBond": constants.contest_bond_units,
-    }

@@ -33,7 +33,7 @@ def deployment_of(w3: Web3, escrow: str) -> Deployment:
         named = (at_stakes, at_escrow, at_court, at_contests)
         return Deployment(
             chain_id=w3.eth.chain_id,
-            first_block=min(_created_at(w3, contract.address) for contract in named),
+            first_block=min(created_at(w3, contract.address) for contract in named),
             escrow=escrow.lower(),
             stake_manager=at_stakes.address.lower(),
             court=at_court.address.lower(),
@@ -103,17 +103,17 @@ def _address(contract: Contract, getter: str) -> str:
     return str(contract.functions[getter]().call()).lower()
 
 
-def _created_at(w3: Web3, contract: str) -> int:
-    """The block of a contract's creation, by bisection.
+def created_at(w3: Web3, contract: str, since: int = 0) -> int:
+    """The block of a contract's creation, by bisection; it is known not to have been there before `since`.
 
-    0 where the endpoint keeps no old state: slower to read, and nothing is missed.
+    `since` where the endpoint keeps no old state: slower to read, and nothing is missed.
     """
     address = to_checksum_address(contract)
-    low, high = 0, int(w3.eth.block_number)
+    low, high = since, int(w3.eth.block_number)
     try:
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if w3.eth.get_code(address, middle) else (middle + 1, high)
     except (Web3RPCError, Web3Exception, ValueError):
-        return 0
+        return since
     return low

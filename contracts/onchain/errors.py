@@ -9,6 +9,8 @@ ChainError
 ├── BadRpcUrl           an endpoint's URL that leads nowhere
 ├── BadAddress          what should be an address is none
 ├── BadDeployment       a deployment file that is missing or says something else
+├── ForeignCode         the code at an address is not what this build puts there
+├── NoFactory           the chain does not take the contract that deploys at addresses known before
 ├── LogUnusable         an epoch's published lines are not the chain's, or lack what is asked for
 └── RowUnknown          no such row of an epoch was charged, as far as the chain shows
 """
@@ -94,6 +96,26 @@ class BadDeployment(ChainError):
         super().__init__(
             f"{path} is no deployment file: {why}; give the deployment.json of the network with --deployment or "
             "ASSAY_DEPLOYMENT"
+        )
+
+
+class ForeignCode(ChainError):
+    code = "foreign_code"
+
+    def __init__(self, *, name: str, address: str, differs: str) -> None:
+        super().__init__(
+            f"the code at {address} is not this build's {name}: {differs}; do not use this network. If you founded it "
+            "just now, the endpoint lies or another program changed the chain: ask another endpoint"
+        )
+
+
+class NoFactory(ChainError):
+    code = "no_factory"
+
+    def __init__(self, factory: str, why: str) -> None:
+        super().__init__(
+            f"the chain has no deterministic deployment proxy at {factory} and {why}; ask the chain's operators to put "
+            "it there (github.com/Arachnid/deterministic-deployment-proxy)"
         )
 
 

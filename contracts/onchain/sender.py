@@ -62,6 +62,19 @@ class Sender:
         receipt = self._send({"data": transaction["data"], "gas": 15_000_000}, describe=f"create {name}")
         return str(receipt["contractAddress"])
 
+    def transact(self, to: str, data: bytes, *, gas: int, describe: str) -> TxReceipt:
+        """Sends bytes to a contract and waits until it is mined. Raises Reverted."""
+        return self._send({"to": to_checksum_address(to), "data": data, "gas": gas}, describe=describe)
+
+    def broadcast_foreign(self, raw: bytes, *, describe: str) -> TxReceipt:
+        """Sends a transaction that somebody else signed and waits until it is mined. Raises Reverted."""
+        with explain():
+            return self._mined(self.w3.eth.send_raw_transaction(raw), describe)
+
+    def fee_per_gas_wei(self) -> int:
+        """The most that the next transaction offers to pay a gas."""
+        return self._fees()["maxFeePerGas"]
+
     def _fees(self) -> dict[str, int]:
         base = self.w3.eth.get_block("latest").get("baseFeePerGas", 0)
         return {"maxFeePerGas": 2 * base + 10**9, "maxPriorityFeePerGas": 10**9}

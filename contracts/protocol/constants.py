@@ -39,6 +39,27 @@ class Constants(Record):
     contest_bond_units: _Positive
     timelock_s: Annotated[int, Field(strict=True, ge=0)]
 
+    def misfits(self) -> list[str]:
+        """The rules of the contracts' constructors that these numbers break: with them no contract can be created."""
+        case_s = 2 * self.commit_window_s + self.reveal_window_s
+        above = (
+            ("settle_wait_s", ("epoch_max_s", "check_wait_s"), case_s, " + 2 commit_window_s + reveal_window_s"),
+            ("notice_s", ("order_ttl_s", "epoch_max_s", "settle_wait_s"), 0, ""),
+            ("unbond_s", ("case_window_s", "settle_wait_s"), case_s, " + 2 commit_window_s + reveal_window_s"),
+            ("contest_window_s", ("settle_wait_s",), 0, ""),
+            ("case_window_s", ("settle_wait_s",), -1, " - 1"),
+            ("charge_window_s", ("contest_window_s", "answer_window_s", "resolve_window_s"), -1, " - 1"),
+        )
+        found = []
+        for name, parts, more, words in above:
+            bound = sum(getattr(self, part) for part in parts) + more
+            if getattr(self, name) <= bound:
+                rule = f"{' + '.join(parts)}{words} = {bound}"
+                found.append(f"{name} = {getattr(self, name)} must be more than {rule}")
+        if self.contest_bond_units >= 2**64:
+            found.append(f"contest_bond_units = {self.contest_bond_units} must be below 2^64")
+        return found
+
 
 PRODUCTION = Constants(
     unit_wei=10**9, fee_bps=1000, order_ttl_s=3600, epoch_max_s=3600, seed_blocks=4, check_wait_s=3600,

@@ -1,5 +1,7 @@
 """Writes artifacts/<Name>.json, what deployers and clients need of each contract, out of a forge build.
 
+`runtime` is the code on chain with zeros where immutables go; `immutables` says where that is, in bytes: 32 each.
+
 With --check it writes nothing and fails, naming the files, if the committed ones differ. The bytecode carries no
 metadata, so the same sources give the same bytes in any folder.
 """
@@ -7,20 +9,29 @@ metadata, so the same sources give the same bytes in any folder.
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-CONTRACTS = ("JobEscrow", "StakeManager", "SlashingCourt", "Contests", "DevToken", "DevWallet", "TimelockController")
+CONTRACTS = (
+    "JobEscrow", "StakeManager", "SlashingCourt", "Contests", "DevToken", "DevWallet", "TimelockController", "Origin",
+)  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
     """Build, then write or compare. Returns 1 if a committed artifact is stale."""
     build()
+    try:
+        artifacts = {name: artifact(name) for name in CONTRACTS}
+    except UnknownImmutable:  # a build of some files counts syntax nodes differently than that of all
+        build("--force")
+        declared_immutables.cache_clear()
+        artifacts = {name: artifact(name) for name in CONTRACTS}
     stale = []
-    for name in CONTRACTS:
+    for name, content in artifacts.items():
         file = ROOT / "artifacts" / f"{name}.json"
-        text = json.dumps(artifact(name), indent=1) + "\n"
+        text = json.dumps(content, indent=1) + "\n"
         if file.exists() and file.read_text() == text:
             continue
         if "--check" in arguments:
@@ -33,23 +44,29 @@ def main(arguments: list[str]) -> int:
     return 1 if stale else 0
 
 
-def build() -> None:
+class UnknownImmutable(Exception):
+    """A reference to an immutable that no syntax tree declares."""
+
+
+def build(*options: str) -> None:
     """Compile everything but the tests. Raises CalledProcessError where forge fails, which says why itself."""
     # The platform's own package: npm may be told to run no install scripts, which the wrapper needs.
     forge = next((ROOT / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"), None)
     if forge is None:
         raise SystemExit("forge is not installed; run `npm ci` in contracts/")
-    subprocess.run([forge, "build", "--skip", "test"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([forge, "build", "--skip", "test", *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def artifact(name: str) -> dict[str, Any]:
-    """A contract's ABI, creation bytecode, and what compiled it."""
+    """A contract's ABI, creation bytecode, code on chain, and what compiled it. Raises UnknownImmutable."""
     built = json.loads((ROOT / "out" / f"{name}.sol" / f"{name}.json").read_text())
     settings = built["metadata"]["settings"]
     return {
         "contractName": name,
         "abi": built["abi"],
         "bytecode": built["bytecode"]["object"],
+        "runtime": built["deployedBytecode"]["object"],
+        "immutables": immutables(name, built["deployedBytecode"].get("immutableReferences") or {}),
         "compiler": {
             "version": built["metadata"]["compiler"]["version"],
             "evmVersion": settings["evmVersion"],
@@ -57,6 +74,33 @@ def artifact(name: str) -> dict[str, Any]:
             "viaIR": settings.get("viaIR", False),
         },
     }
+
+
+def immutables(name: str, references: dict[str, list[dict[str, int]]]) -> dict[str, list[int]]:
+    """Name of each immutable -> where its value stands in the code on chain. Raises UnknownImmutable."""
+    names = declared_immutables()
+    unknown = references.keys() - names.keys()
+    if unknown:
+        raise UnknownImmutable(f"{name}: {', '.join(sorted(unknown))}")
+    found = {names[node]: [place["start"] for place in places] for node, places in references.items()}
+    return dict(sorted(found.items()))
+
+
+@cache
+def declared_immutables() -> dict[str, str]:
+    """Syntax node -> name of each immutable that the contracts and OpenZeppelin's declare.
+
+    The profile for tests compiles by itself and counts for itself.
+    """
+    found: dict[str, str] = {}
+    for file in (ROOT / "out").glob("*.sol/*.json"):
+        tree = json.loads(file.read_text()).get("ast") or {}
+        is_code = tree.get("absolutePath", "").startswith(("src/", "node_modules/@openzeppelin/"))
+        if is_code and not file.name.endswith(".tests.json"):
+            for contract in tree["nodes"]:
+                nodes = [node for node in contract.get("nodes", ()) if node.get("mutability") == "immutable"]
+                found |= {str(node["id"]): node["name"] for node in nodes}
+    return found
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ interface Vm {
     function expectPartialRevert(bytes4 selector) external;
     function expectEmit(address emitter) external;
     function deployCode(string calldata artifact, bytes calldata arguments) external returns (address deployed);
+    function getCode(string calldata artifact) external view returns (bytes memory creationCode);
     function etch(address target, bytes calldata code) external;
     function mockCallRevert(address callee, bytes calldata data, bytes calldata revertData) external;
     function clearMockedCalls() external;

@@ -95,3 +95,30 @@ def test_a_damaged_client_file_is_named(network: Path) -> None:
     (network / "client.json").write_text('{"rpc": 1}')
     with pytest.raises(SettingsError, match=r"client\.json is no client file"):
         fill_in("jobs", [], {}, network.parent)
+
+
+def test_an_address_file_is_enough_to_find_the_contracts(tmp_path: Path) -> None:
+    """`assay deploy` leaves one; commands called in its folder take it, and nothing else is guessed."""
+    (tmp_path / "deployment.json").write_text(f'{{"escrow": "{ESCROW}"}}')
+    environ: dict[str, str] = {}
+    assert fill_in("wallet", ["wallet", "lanes"], environ, tmp_path) is None
+    assert environ == {"ASSAY_DEPLOYMENT": str(tmp_path / "deployment.json"), "ASSAY_ESCROW": ESCROW}
+    environ = {}
+    fill_in("deploy", ["deploy"], environ, tmp_path)
+    assert environ == {}, "what deploys takes nothing that lies about"
+
+
+def test_the_network_of_a_client_file_comes_first(network: Path) -> None:
+    """An address file in the same folder does not hide the network that runs there."""
+    (network.parent / "deployment.json").write_text('{"escrow": "0x"}')
+    environ: dict[str, str] = {}
+    fill_in("jobs", ["jobs", "list"], environ, network.parent)
+    assert environ["ASSAY_ESCROW"] == ESCROW
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_a_damaged_address_file_is_named(tmp_path: Path, text: str) -> None:
+    """Neither ignored nor a trace."""
+    (tmp_path / "deployment.json").write_text(text)
+    with pytest.raises(SettingsError, match=r"deployment\.json is no address file"):
+        fill_in("jobs", [], {}, tmp_path)

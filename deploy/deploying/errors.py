@@ -1,0 +1,90 @@
+"""What can keep a network from being deployed, or from being the one that a file describes.
+
+DeployError
+├── BadConfig            a configuration that is missing, or says what cannot be
+├── OtherDeployment      the address file to be written describes another network
+├── UnusableToken        the token is none, or not one that the contracts can count
+├── EmptyAccount         the account cannot pay for what is to be sent
+├── StuckTransactions    transactions of the account wait to be mined
+├── OtherBuild           the file's network is not made of this build, or its file was changed
+└── AdminLeft            somebody could skip the governor's delay
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class DeployError(Exception):
+    """Base. `code` is for machines; the message names the value and the way out."""
+
+    code = "deploy_error"
+
+
+class BadConfig(DeployError):
+    code = "bad_config"
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}; `assay deploy --example` prints one with every key")
+
+
+class OtherDeployment(DeployError):
+    code = "other_deployment"
+
+    def __init__(self, path: Path, differing: Sequence[str]) -> None:
+        super().__init__(
+            f"{path} describes another network: {'; '.join(differing)}. Nothing was sent; give another file with "
+            "--out, or the configuration that this file came from"
+        )
+
+
+class UnusableToken(DeployError):
+    code = "unusable_token"
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"token {address} {why}")
+
+
+class EmptyAccount(DeployError):
+    code = "empty_account"
+
+    def __init__(self, *, address: str, has_wei: int, needs_wei: int) -> None:
+        super().__init__(
+            f"{address} has {_ether(has_wei)} ether and needs up to {_ether(needs_wei)} for what is still to be sent, "
+            "at twice the present base fee. Nothing was sent; send it ether and run the same again"
+        )
+
+
+class StuckTransactions(DeployError):
+    code = "stuck_transactions"
+
+    def __init__(self, address: str, count: int) -> None:
+        super().__init__(
+            f"{count} transactions of {address} wait to be mined, of an earlier run or another program; nothing was "
+            "sent. Run the same again when they are mined, or replace them from a wallet with a higher fee"
+        )
+
+
+class OtherBuild(DeployError):
+    code = "other_build"
+
+    def __init__(self, path: Path, differing: Sequence[str]) -> None:
+        super().__init__(
+            f"{path} does not describe what this build makes of its numbers: {'; '.join(differing)}. Check it with the "
+            "release that deployed it, and take the file from the network's own pages"
+        )
+
+
+class AdminLeft(DeployError):
+    code = "admin_left"
+
+    def __init__(self, account: str, governor: str) -> None:
+        super().__init__(
+            f"{account} is an admin of the governor {governor}: it can give itself any role without a delay; do not "
+            "use this network until it has renounced DEFAULT_ADMIN_ROLE"
+        )
+
+
+def _ether(wei: int) -> str:
+    """Rounded up, so that what is asked for is enough."""
+    micro = -(-wei // 10**12)
+    return f"{micro // 10**6}.{micro % 10**6:06}"

@@ -1,0 +1,151 @@
+"""Deploying a configuration, and checking what an address file says: the two things that `assay deploy` does."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from web3 import Web3
+
+from contracts.onchain.chain import Chain
+from contracts.onchain.deployment import Deployment
+from contracts.onchain.discovery import created_at
+from contracts.onchain.errors import BadDeployment, NoContract
+from contracts.onchain.founding import cost_wei, factory_stands, found, missing, stands, steps
+from contracts.onchain.origin import ORIGIN, Charter, Plan
+from contracts.onchain.sender import Sender
+from deploy.deploying.checks import check_balance, check_chain, check_queue, check_token
+from deploy.deploying.config import Config
+from deploy.deploying.errors import OtherBuild, OtherDeployment
+from deploy.deploying.governance import PROPOSAL_GAS, Proposal, check_roles, proposals, propose
+
+Say = Callable[[str], None]
+_QUEUE_WAIT_S = 60.0
+
+
+def deploy(sender: Sender, config: Config, file: Path, say: Say, *, wait_s: float = _QUEUE_WAIT_S) -> Deployment:
+    """Deploys what is not there yet, checks all of it and writes `file`. Where nothing is left to do nothing changes.
+
+    Raises DeployError or ChainError; until `say` tells of a step, nothing was sent.
+    """
+    w3, plan = sender.w3, Plan(config.charter())
+    check_chain(w3, config.chain_id)
+    wanted = Deployment.of(plan, config.chain_id, 0, config.digest())
+    kept = _kept(file, wanted)
+    check_token(w3, config.token, plan.charter.constants.unit_wei, sender.address)
+    check_queue(sender, wait_s)
+    head, todo = w3.eth.block_number, missing(w3, plan, config.chain_id)
+    _tell(plan, todo, say)
+    if todo:
+        fee_wei = sender.fee_per_gas_wei()
+        check_balance(sender, cost_wei(w3, todo, fee_wei) + len(config.governor.cancellers) * PROPOSAL_GAS * fee_wei)
+    found(sender, plan, lambda done: say(f"created {done}"))
+    if kept is None:
+        is_new = any(step.name == ORIGIN for step in todo)
+        first_block = created_at(w3, plan.addresses[ORIGIN], head if is_new else 0)
+        kept = wanted.model_copy(update={"first_block": first_block})
+        kept.save(file)
+        say(f"wrote {file}")
+    chain = Chain(w3, kept)
+    _tell_roles(chain, say, (sender.address.lower(),))
+    _propose(chain, sender, config, say)
+    return kept
+
+
+def _kept(file: Path, wanted: Deployment) -> Deployment | None:
+    """The address file, if there is one. Raises OtherDeployment unless it is the one that would be written."""
+    if not file.exists():
+        return None
+    kept = Deployment.load(file)
+    differing = _differences(kept, wanted.model_copy(update={"first_block": kept.first_block}))
+    if differing:
+        raise OtherDeployment(file, differing)
+    return kept
+
+
+def _differences(found_file: Deployment, wanted: Deployment) -> list[str]:
+    """What differs, decisions before what follows from them."""
+    pairs = _flat(found_file.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    return [f"{key} is {left}, not {right}" for key, left, right in pairs]
+
+
+def _flat(left: Any, right: Any, key: str = "") -> list[tuple[str, object, object]]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        keys = list(dict.fromkeys((*right, *left)))
+        return [
+            pair for name in keys for pair in _flat(left.get(name), right.get(name), f"{key}.{name}" if key else name)
+        ]
+    return [] if left == right else [(key, left, right)]
+
+
+def _tell(plan: Plan, todo: list[Any], say: Say) -> None:
+    lacking = {step.name for step in todo}
+    there = [name for name in plan.addresses if name not in lacking]
+    if not todo:
+        say("every contract is there already, and is this build's")
+    elif there:
+        say(f"an earlier run got as far as {', '.join(there)}; going on with {todo[0].name}")
+
+
+def _tell_roles(chain: Chain, say: Say, others: tuple[str, ...] = ()) -> None:
+    changed = check_roles(chain, others)
+    founding, delay_s = chain.deployment.founding, chain.governor.functions.getMinDelay().call()
+    assert founding is not None
+    say(f"the governor {chain.deployment.governor} has no admin but itself and waits {delay_s} s, read from the chain")
+    say(f"proposers {', '.join(founding.proposers)}; executors {', '.join(founding.executors) or 'anyone'}")
+    for line in changed:
+        say(f"changed since by the governor: {line}")
+
+
+def _propose(chain: Chain, sender: Sender, config: Config, say: Say) -> None:
+    waiting: list[str] = []
+    wanted: list[Proposal] = list(proposals(chain, config, waiting))
+    if wanted:
+        check_balance(sender, len(wanted) * PROPOSAL_GAS * sender.fee_per_gas_wei())
+    for line in [*waiting, *(propose(chain, sender, proposal) for proposal in wanted)]:
+        say(line)
+
+
+def verify(w3: Web3, file: Path, say: Say) -> Deployment:
+    """Whether a network is the one that an address file describes, made of this build. Needs no key and sends nothing.
+
+    Raises BadDeployment, WrongChain, OtherBuild, NoContract, ForeignCode, AdminLeft.
+    """
+    deployment = Deployment.load(file)
+    if deployment.founding is None:
+        raise BadDeployment(file, "founding is missing, so it was not written by `assay deploy`")
+    plan = Plan(charter_of(deployment))
+    first_block, config_hash = deployment.first_block, deployment.founding.config_hash
+    differing = _differences(deployment, Deployment.of(plan, deployment.chain_id, first_block, config_hash))
+    if differing:
+        raise OtherBuild(file, differing)
+    say("the file's addresses follow from its numbers and this build's code")
+    check_chain(w3, deployment.chain_id)
+    if not factory_stands(w3):
+        raise NoContract(name="the deterministic deployment proxy", address="its well-known address")
+    for step in steps(plan, deployment.chain_id):
+        if not stands(w3, step):
+            raise NoContract(name=step.name, address=step.address)
+        say(f"{step.name:<18} {step.address}: {len(step.runtime)} bytes, each as built")
+    chain = Chain(w3, deployment)
+    _tell_roles(chain, say)
+    settler = chain.settler()
+    say(f"settler {settler}" + ("" if settler == deployment.settler else f", at first {deployment.settler}"))
+    say(f"constants {', '.join(f'{name} {value}' for name, value in deployment.constants.model_dump().items())}")
+    return deployment
+
+
+def charter_of(deployment: Deployment) -> Charter:
+    """What a deployment was founded with. Its `founding` must be known."""
+    founding = deployment.founding
+    assert founding is not None
+    return Charter(
+        token=deployment.token,
+        settler=deployment.settler,
+        treasury=deployment.treasury,
+        guardian=deployment.guardian,
+        beacon_anchor=deployment.beacon_anchor,
+        proposers=founding.proposers,
+        executors=founding.executors,
+        constants=deployment.constants,
+        salt=founding.salt,
+    )
