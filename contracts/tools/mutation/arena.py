@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +18,20 @@ TIMEOUT_S = 180
 
 @dataclass(frozen=True)
 class Suite:
-    """Which tests run, and how long. Gas is left out: mutants are compiled without the optimizer."""
+    """Which tests run, as forge's own options, and how long. Gas is left out: mutants are compiled unoptimized."""
 
-    without: str
+    choice: tuple[str, ...]
     fuzz_runs: int
 
 
-QUICK = Suite(without="test/{gas,invariant}/*", fuzz_runs=16)
-FULL = Suite(without="test/gas/*", fuzz_runs=256)
+QUICK = Suite(("--no-match-path", "test/{gas,invariant}/*", "--fail-fast"), fuzz_runs=16)
+FULL = Suite(("--no-match-path", "test/gas/*"), fuzz_runs=256)
+
+
+def only(tests: Sequence[str]) -> Suite:
+    """These tests, given as `Contract.test`, each to its end."""
+    contracts, names = ("|".join(sorted(part)) for part in map(set, zip(*(t.split(".") for t in tests), strict=True)))
+    return Suite(("--match-contract", f"^({contracts})$", "--match-test", f"^({names})(\\(|$)"), fuzz_runs=64)
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,10 @@ class Arena:
             for host, text in before.items():
                 (self._out / host.artifact).write_text(text)
 
-    def test(self, suite: Suite, *, until_first: bool) -> Outcome:
+    def test(self, suite: Suite) -> Outcome:
         """Runs the tests on what the artifacts hold. Raises ForgeError."""
         command = [self._forge, "test", "--json", "--threads", "1", "--code-size-limit", "1000000"]
-        command += ["--no-match-path", suite.without, *(["--fail-fast"] if until_first else [])]
+        command += suite.choice
         environment = self._environment | {"FOUNDRY_FUZZ_RUNS": str(suite.fuzz_runs)}
         try:
             done = subprocess.run(

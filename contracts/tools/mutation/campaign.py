@@ -1,5 +1,6 @@
 """A campaign over mutants, what it found, and whether each survivor is explained."""
 
+import json
 import sys
 import time
 import tomllib
@@ -51,7 +52,7 @@ def ready(arena: Arena) -> compiler.Codes:
     arena.build()
     baseline = compiler.compile_baseline()
     with arena.holding(baseline):
-        outcome = arena.test(FULL, until_first=False)
+        outcome = arena.test(FULL)
     if outcome.killed:
         raise BaselineError(f"red without any change: {', '.join(outcome.failed) or 'timed out'}")
     return baseline
@@ -71,17 +72,24 @@ def run(wanted: int, seed: int) -> dict[str, Any]:
             mine = codes[mutant]
             if mine is None:
                 continue
-            tested.append((mutant, _meet(arena, mine)))
+            tested.append((mutant, _meet(arena, mutant, mine)))
             verdict = "killed" if tested[-1][1].killed else "SURVIVED"
             _say(f"{len(tested)} {verdict} {mutant.file}:{mutant.line} {mutant.operator}: {mutant.after}")
     return report(everything, chosen, tested, seed) | {"seconds": round(time.monotonic() - started)}
 
 
-def _meet(arena: Arena, codes: compiler.Codes) -> Outcome:
-    """The quick suite first; who survives it meets the full one."""
+def _meet(arena: Arena, mutant: Mutant, codes: compiler.Codes) -> Outcome:
+    """The quick suite first; who survives it meets the full one. What is known of the same code and the same tests is
+    not asked again, so a campaign that was broken off goes on."""
+    known = FOLDER / "outcomes" / compiler.key(mutant, sources.tests_fingerprint())
+    if known.exists():
+        return Outcome(**json.loads(known.read_text()))
     with arena.holding(codes):
-        outcome = arena.test(QUICK, until_first=True)
-        return outcome if outcome.killed else arena.test(FULL, until_first=True)
+        outcome = arena.test(QUICK)
+        outcome = outcome if outcome.killed else arena.test(FULL)
+    known.parent.mkdir(parents=True, exist_ok=True)
+    known.write_text(json.dumps(asdict(outcome)))
+    return outcome
 
 
 def report(

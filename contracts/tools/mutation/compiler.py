@@ -63,16 +63,16 @@ def compile_mutants(
     found: dict[Mutant, Codes | None] = {}
     by_file: dict[str, list[Mutant]] = defaultdict(list)
     for mutant in mutants:
-        file = cache / _key(mutant)
-        if file.exists():
-            found[mutant] = _from_json(mutant, json.loads(file.read_text()))
+        known = cache / key(mutant)
+        if known.exists():
+            found[mutant] = _from_json(mutant, json.loads(known.read_text()))
         else:
             by_file[mutant.file].append(mutant)
     for file, members in by_file.items():
         for codes in _compile_file(file, members):
             found |= codes
             for mutant, code in codes.items():
-                (cache / _key(mutant)).write_text(json.dumps(_to_json(code)))
+                (cache / key(mutant)).write_text(json.dumps(_to_json(code)))
             progress(len(found))
     return found
 
@@ -179,13 +179,10 @@ def _code(answer: Any, file: str, host: Host) -> str:
     return "0x" + str(answer["contracts"][file][host.contract]["evm"]["bytecode"]["object"])
 
 
-def _key(mutant: Mutant) -> str:
-    parts = (
-        json.dumps(SETTINGS),
-        sources.fingerprint(mutant.file),
-        mutant.file,
-        mutant.apply(sources.text_of(mutant.file)),
-    )
+def key(mutant: Mutant, *more: str) -> str:
+    """File name for what is known of a mutant: of its code, and of whatever else is named."""
+    changed = mutant.apply(sources.text_of(mutant.file))
+    parts = (json.dumps(SETTINGS), sources.fingerprint(mutant.file), mutant.file, changed, *more)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".json"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.tools.mutation import compiler, sources
-from contracts.tools.mutation.arena import FOLDER, QUICK, Arena
+from contracts.tools.mutation.arena import FOLDER, Arena, only
 from contracts.tools.mutation.campaign import ready
 from contracts.tools.mutation.operators import Mutant
 
@@ -71,9 +71,9 @@ def run() -> dict[str, Any]:
             if mine is None:
                 raise DefencesError(f"{defence.id} {defence.what}: {defence.file} does not compile without it")
             with arena.holding(mine):
-                failed = arena.test(QUICK, until_first=False).failed
+                failed = arena.test(only(defence.red)).failed
             green = sorted(set(defence.red) - set(failed))
-            sys.stderr.write(f"{defence.id} {defence.what}: {len(failed)} red{f'; GREEN {green}' if green else ''}\n")
+            sys.stderr.write(f"{defence.id} {defence.what}: red {len(failed)}{f'; GREEN {green}' if green else ''}\n")
             rows.append({
                 "id": defence.id, "what": defence.what, "file": defence.file, "line": defence.removed().line,
                 "expected_red": list(defence.red), "stayed_green": green, "red": failed,

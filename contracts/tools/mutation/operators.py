@@ -146,13 +146,9 @@ class _Finder:
     def _IfStatement(self, node: Node) -> Iterator[tuple[int, int, str, str]]:
         start, end = self._span(node["condition"])
         yield start, end, "boolean", f"!({self._text(node['condition'])})"
-        yield start, end, "drop check" if self._reverts(node["trueBody"]) else "boolean", "false"
-        if not self._reverts(node["trueBody"]):
+        yield start, end, "drop check" if reverts(node["trueBody"]) else "boolean", "false"
+        if not reverts(node["trueBody"]):
             yield start, end, "boolean", "true"
-
-    def _reverts(self, body: Node) -> bool:
-        statements = body.get("statements", [body])
-        return any(statement["nodeType"] == "RevertStatement" for statement in statements)
 
     def _Conditional(self, node: Node) -> Iterator[tuple[int, int, str, str]]:
         start, end = self._span(node["condition"])
@@ -236,6 +232,12 @@ class _Finder:
 
     def _YulIf(self, node: Node) -> Iterator[tuple[int, int, str, str]]:
         yield *self._span(node["condition"]), "assembly", f"iszero({self._text(node['condition'])})"
+
+
+def reverts(body: Node) -> bool:
+    """Whether a branch does nothing but refuse."""
+    statements = body.get("statements", [body])
+    return [statement["nodeType"] for statement in statements] == ["RevertStatement"]
 
 
 def _bits(type_name: str) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import posixpath
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,8 +105,17 @@ def copy_under(prefix: str, file: str, text: str) -> dict[str, str]:
 @cache
 def fingerprint(file: str) -> str:
     """Hash of all that goes into the codes of the hosts of `file`, the change left out."""
-    together = set().union(*(closure(host.file) for host in hosts_of(file)))
+    return _hash(set().union(*(closure(host.file) for host in hosts_of(file))))
+
+
+@cache
+def tests_fingerprint() -> str:
+    """Hash of every test."""
+    return _hash({path.relative_to(ROOT).as_posix() for path in (ROOT / "test").rglob("*.sol")})
+
+
+def _hash(files: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for name in sorted(together):
-        digest.update(f"{name}\0{text_of(name)}\0".encode())
+    for file in sorted(files):
+        digest.update(f"{file}\0{text_of(file)}\0".encode())
     return digest.hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.tools.mutation.operators import Mutant, Node
+from contracts.tools.mutation.operators import Mutant, Node, reverts
 
 _MAGIC = "6d757461" * 8
 _FUNCTION = f"function mutant() pure returns (uint256 which) {{ assembly {{ which := 0x{_MAGIC} }} }}\n"
@@ -92,6 +92,9 @@ def _places(data: bytes, node: Any) -> Iterator[Place]:
             yield Place(start, end + 1, True)
         else:
             yield Place(start, end, False)
+        return
+    if kind == "IfStatement" and reverts(node["trueBody"]):
+        yield Place(*_span(node), True)
         return
     if kind in ("IfStatement", "WhileStatement", "ForStatement") and node.get("condition"):
         yield Place(*_span(node["condition"]), False)
