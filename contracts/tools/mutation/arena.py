@@ -50,11 +50,16 @@ class ForgeError(Exception):
     """Forge did not get as far as running tests; the message is its own."""
 
 
+class BaselineError(Exception):
+    """Tests are red without any change, so a red test would say nothing of a mutant."""
+
+
 class Arena:
     """One at a time a folder: the artifacts are its state."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._out = folder / "out"
+        self._proven: list[Codes] = []
         memo = folder / "solc"
         memo.mkdir(parents=True, exist_ok=True)
         self._environment = os.environ | {
@@ -85,6 +90,16 @@ class Arena:
         finally:
             for host, text in before.items():
                 (self._out / host.artifact).write_text(text)
+
+    def require_green(self, codes: Codes, suite: Suite) -> None:
+        """Sees once that these codes pass. Raises BaselineError."""
+        if codes in self._proven:
+            return
+        with self.holding(codes):
+            outcome = self.test(suite)
+        if outcome.killed:
+            raise BaselineError(f"red without any change: {', '.join(outcome.failed) or 'timed out'}")
+        self._proven.append(codes)
 
     def test(self, suite: Suite) -> Outcome:
         """Runs the tests on what the artifacts hold. Raises ForgeError."""

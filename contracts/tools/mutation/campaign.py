@@ -16,10 +16,6 @@ from contracts.tools.mutation.operators import Mutant
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 
 
-class BaselineError(Exception):
-    """Tests are red without any change, so a red test would say nothing of a mutant."""
-
-
 @dataclass(frozen=True)
 class Explanation:
     """Why a mutant that no test kills does no harm. Names it by its text, so that lines may move."""
@@ -51,10 +47,7 @@ def ready(arena: Arena) -> compiler.Codes:
     """Builds, and runs all tests on what is compiled as mutants are. Raises BaselineError."""
     arena.build()
     baseline = compiler.compile_baseline()
-    with arena.holding(baseline):
-        outcome = arena.test(FULL)
-    if outcome.killed:
-        raise BaselineError(f"red without any change: {', '.join(outcome.failed) or 'timed out'}")
+    arena.require_green(baseline, FULL)
     return baseline
 
 
@@ -78,13 +71,15 @@ def run(wanted: int, seed: int) -> dict[str, Any]:
     return report(everything, chosen, tested, seed) | {"seconds": round(time.monotonic() - started)}
 
 
-def _meet(arena: Arena, mutant: Mutant, codes: compiler.Codes) -> Outcome:
+def _meet(arena: Arena, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
     """The quick suite first; who survives it meets the full one. What is known of the same code and the same tests is
     not asked again, so a campaign that was broken off goes on."""
     known = FOLDER / "outcomes" / compiler.key(mutant, sources.tests_fingerprint())
     if known.exists():
         return Outcome(**json.loads(known.read_text()))
-    with arena.holding(codes):
+    if compiled.control is not None:
+        arena.require_green(compiled.control, QUICK)
+    with arena.holding(compiled.codes):
         outcome = arena.test(QUICK)
         outcome = outcome if outcome.killed else arena.test(FULL)
     known.parent.mkdir(parents=True, exist_ok=True)

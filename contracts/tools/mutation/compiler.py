@@ -10,6 +10,7 @@ import json
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ SETTINGS = {
     },
 }
 Codes = dict[Host, str]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A mutant's codes. `control`: those of the same compilation with its switches at no mutant; None without switches.
+    The control has to pass every test, else it is the switches that the tests see and not the mutant."""
+
+    codes: Codes
+    control: Codes | None
 
 
 class DoesNotCompileError(Exception):
@@ -57,10 +67,10 @@ def compile_baseline() -> Codes:
 
 def compile_mutants(
     mutants: Sequence[Mutant], cache: Path, progress: Callable[[int], None]
-) -> dict[Mutant, Codes | None]:
+) -> dict[Mutant, Compiled | None]:
     """The codes of each mutant's hosts; None for one that does not compile. Kept in `cache` by content."""
     cache.mkdir(parents=True, exist_ok=True)
-    found: dict[Mutant, Codes | None] = {}
+    found: dict[Mutant, Compiled | None] = {}
     by_file: dict[str, list[Mutant]] = defaultdict(list)
     for mutant in mutants:
         known = cache / key(mutant)
@@ -77,7 +87,7 @@ def compile_mutants(
     return found
 
 
-def _compile_file(file: str, mutants: list[Mutant]) -> Iterator[dict[Mutant, Codes | None]]:
+def _compile_file(file: str, mutants: list[Mutant]) -> Iterator[dict[Mutant, Compiled | None]]:
     places = switches.places(sources.text_of(file).encode(), trees([file])[file])
     alone = [mutant for mutant in mutants if switches.place_of(mutant, places) is None]
     together = [mutant for mutant in mutants if switches.place_of(mutant, places) is not None]
@@ -91,7 +101,7 @@ def _compile_file(file: str, mutants: list[Mutant]) -> Iterator[dict[Mutant, Cod
 
 def _compile_switched(
     file: str, mutants: list[Mutant], places: Sequence[Place]
-) -> tuple[dict[Mutant, Codes | None], list[Mutant]]:
+) -> tuple[dict[Mutant, Compiled | None], list[Mutant]]:
     """Codes of the mutants that compile behind a switch, and the mutants that do not."""
     if not mutants:
         return {}, []
@@ -101,10 +111,8 @@ def _compile_switched(
     errors = _errors(answer)
     if not errors:
         common = {host: _code(answer, f"m/{host.file}", host) for host in sources.hosts_of(file)}
-        return {
-            mutant: {host: switches.select(code, number) for host, code in common.items()}
-            for number, mutant in numbered
-        }, []
+        by_number = [{host: switches.select(code, n) for host, code in common.items()} for n in range(len(mutants) + 1)]
+        return {mutant: Compiled(by_number[number], by_number[0]) for number, mutant in numbered}, []
     broken = {switched.at(error["sourceLocation"]["start"]) for error in errors if _names(error, f"m/{file}")} - {None}
     if broken:
         codes, rejected = _compile_switched(file, [mutant for mutant in mutants if mutant not in broken], places)
@@ -116,7 +124,7 @@ def _compile_switched(
     return first[0] | second[0], first[1] + second[1]
 
 
-def _compile_alone(mutants: list[Mutant]) -> dict[Mutant, Codes | None]:
+def _compile_alone(mutants: list[Mutant]) -> dict[Mutant, Compiled | None]:
     """Each mutant under a path of its own."""
     if not mutants:
         return {}
@@ -125,7 +133,9 @@ def _compile_alone(mutants: list[Mutant]) -> dict[Mutant, Codes | None]:
     errors = _errors(answer)
     if not errors:
         return {
-            mutant: {host: _code(answer, f"m{number}/{host.file}", host) for host in sources.hosts_of(mutant.file)}
+            mutant: Compiled(
+                {host: _code(answer, f"m{number}/{host.file}", host) for host in sources.hosts_of(mutant.file)}, None
+            )
             for number, mutant in enumerate(mutants)
         }
     broken = {number for number in range(len(mutants)) if any(_names(error, f"m{number}/") for error in errors)}
@@ -186,9 +196,20 @@ def key(mutant: Mutant, *more: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".json"
 
 
-def _to_json(codes: Codes | None) -> dict[str, str] | None:
+def _to_json(compiled: Compiled | None) -> list[dict[str, str] | None] | None:
+    return None if compiled is None else [_named(compiled.codes), _named(compiled.control)]
+
+
+def _named(codes: Codes | None) -> dict[str, str] | None:
     return None if codes is None else {host.contract: code for host, code in codes.items()}
 
 
-def _from_json(mutant: Mutant, value: dict[str, str] | None) -> Codes | None:
-    return None if value is None else {host: value[host.contract] for host in sources.hosts_of(mutant.file)}
+def _from_json(mutant: Mutant, value: list[dict[str, str] | None] | None) -> Compiled | None:
+    if value is None:
+        return None
+    codes, control = ({} if part is None else _of_hosts(mutant, part) for part in value)
+    return Compiled(codes, control or None)
+
+
+def _of_hosts(mutant: Mutant, named: dict[str, str]) -> Codes:
+    return {host: named[host.contract] for host in sources.hosts_of(mutant.file)}

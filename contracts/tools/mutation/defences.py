@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.tools.mutation import compiler, sources
-from contracts.tools.mutation.arena import FOLDER, Arena, only
+from contracts.tools.mutation.arena import FOLDER, QUICK, Arena, only
 from contracts.tools.mutation.campaign import ready
 from contracts.tools.mutation.operators import Mutant
 
@@ -70,7 +70,9 @@ def run() -> dict[str, Any]:
             mine = codes[defence.removed()]
             if mine is None:
                 raise DefencesError(f"{defence.id} {defence.what}: {defence.file} does not compile without it")
-            with arena.holding(mine):
+            if mine.control is not None:
+                arena.require_green(mine.control, QUICK)
+            with arena.holding(mine.codes):
                 failed = arena.test(only(defence.red)).failed
             green = sorted(set(defence.red) - set(failed))
             sys.stderr.write(f"{defence.id} {defence.what}: red {len(failed)}{f'; GREEN {green}' if green else ''}\n")
