@@ -81,6 +81,11 @@ FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forg
 forge-test: contracts/node_modules/.installed  ## the Solidity tests
 	@cd contracts && FORGE_SNAPSHOT_CHECK=true $(FORGE) test
 
+.PHONY: soak-contracts
+soak-contracts: $(VENV)/dev contracts/node_modules/.installed  ## the long form of the contracts' tests (hours)
+	@$(BIN)/python -m contracts.tools.mutation defences
+	@$(BIN)/python -m contracts.tools.mutation mutants
+
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table
 

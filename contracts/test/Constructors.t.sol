@@ -14,6 +14,7 @@ import {vm} from "./utils/Vm.sol";
 
 /// @notice The windows fit into each other, strictly, or nothing is deployed. Covers: A10.
 contract ConstructorsTest is Network {
+    /// @notice Covers: A30.
     function test_escrow_refusesWindowsThatDoNotFit() public {
         IJobEscrow.Params memory params = escrowParams(address(1), address(2), address(3));
         params.settleWait = params.epochMax + params.checkWait;

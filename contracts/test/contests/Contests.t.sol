@@ -25,6 +25,7 @@ contract ContestsTest is Job {
 
     // ---------------------------------------------------------------- contest
 
+    /// @notice Covers: A31.
     function test_contest_takesTheBondAndIsOpen() public {
         settleJob(AMOUNT);
         contestBy(anybody);
@@ -160,6 +161,7 @@ contract ContestsTest is Job {
         contests.answer(leaf, order, 0, 0, commitment, nodeSignature, output);
     }
 
+    /// @notice Covers: A54.
     function test_answer_refusesACommitmentThatTheNodeDidNotSign() public {
         settleJob(AMOUNT);
         contestBy(anybody);
@@ -208,6 +210,7 @@ contract ContestsTest is Job {
         );
     }
 
+    /// @notice Covers: A54.
     function test_answer_refusesAnotherOutput() public {
         settleJob(AMOUNT);
         contestBy(anybody);

@@ -40,6 +40,7 @@ contract DuplicatesTest is Job {
         vm.assertEq(lane(alice, alice).balanceUnits, FUNDS - AMOUNT);
     }
 
+    /// @notice Covers: A37.
     function test_contestDuplicate_allowsTheOrdersCopies() public {
         order.terms.copies = 2;
         chargeAgain("first");

@@ -75,7 +75,8 @@ contract EquivocationTest is Job {
         refuse(finder, abi.encodePacked(Evidence.Evidence_WrongOrder.selector));
     }
 
-    /// @notice Nobody is framed: both commitments carry the node's own signature, and the node is an operator's.
+    /// @notice Covers: A54. Nobody is framed: both commitments carry the node's own signature, and the node is an
+    /// operator's.
     function test_equivocation_refusesWhatTheNodeDidNotSign() public {
         bytes memory good = sign("node", escrow.hashCommitment(commitment));
         bytes memory forged = sign("settler", escrow.hashCommitment(second));

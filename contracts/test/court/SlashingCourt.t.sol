@@ -137,7 +137,7 @@ contract SlashingCourtTest is Network {
         }
     }
 
-    /// @notice Two that agree suffice while nobody appeals or opens another answer; one alone never.
+    /// @notice Covers: A12. Two that agree suffice while nobody appeals or opens another answer; one alone never.
     function test_unappealed_twoThatAgreeConvict() public {
         nodeAnswered(wrong);
         bytes32 caseId = openCase(0, right);
@@ -152,7 +152,7 @@ contract SlashingCourtTest is Network {
         expectRuling(caseId, ISlashingCourt.Ruling.DISMISSED);
     }
 
-    /// @notice Covers: A04. After an appeal two of four convict nobody; a majority does.
+    /// @notice Covers: A04, A12. After an appeal two of four convict nobody; a majority does.
     function test_appealed_onlyAMajorityConvicts() public {
         nodeAnswered(wrong);
         bytes32 caseId = openCase(0, right);
@@ -173,7 +173,8 @@ contract SlashingCourtTest is Network {
         expectRuling(caseId, ISlashingCourt.Ruling.NODE_GUILTY);
     }
 
-    /// @notice Half is not more than half, whatever was opened; only a node's own answer or another by more is upheld.
+    /// @notice Covers: A12. Half is not more than half, whatever was opened; only a node's own answer or another by more
+    /// is upheld.
     function testFuzz_ruling_followsTheStake(uint256 seed, bool appealed) public {
         nodeAnswered(right);
         bytes32 caseId = openCase(0, wrong);
@@ -277,6 +278,7 @@ contract SlashingCourtTest is Network {
         expectRefusal(0, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotActiveVerifier.selector, key(0)));
     }
 
+    /// @notice Covers: A40.
     function test_openCase_refusesALeafTooOld() public {
         pass(400);
         expectPartialRefusal(ISlashingCourt.SlashingCourt_CaseWindowClosed.selector);
@@ -331,7 +333,7 @@ contract SlashingCourtTest is Network {
 
     // ---------------------------------------------------------------- windows
 
-    /// @notice Covers: A40.
+    /// @notice Covers: A13, A40.
     function testFuzz_windows_areKept(uint256 waited) public {
         waited %= 2 * (COMMIT_WINDOW + REVEAL_WINDOW);
         bytes32 caseId = openCase(0, wrong);

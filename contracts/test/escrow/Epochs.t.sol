@@ -91,6 +91,7 @@ contract EpochsTest is Network {
 
     // ---------------------------------------------------------------- settleEpoch: when
 
+    /// @notice Covers: A35.
     function test_settleEpoch_chargesCreditsAndKeepsTheFee() public {
         EpochBuilder.Draft memory draft = draftOf("alice", operator, 105);
         postAndSettle(draft);
@@ -149,6 +150,7 @@ contract EpochsTest is Network {
         vm.assertEq(lane(alice, alice).chargedUnits, 10);
     }
 
+    /// @notice Covers: A16.
     function testFuzz_settleEpoch_refusesAnotherRecordThanPosted(uint256 position) public {
         EpochBuilder.Draft memory draft = draftOf("alice", operator, 10);
         post(draft);
@@ -171,6 +173,7 @@ contract EpochsTest is Network {
         vm.assertEq(escrow.operators(operator).earnedUnits, 0);
     }
 
+    /// @notice Covers: A14.
     function test_settleEpoch_skipsALaneBelowItsSum() public {
         assertAliceSkipped(twoGroups(groupOf("alice", 1001)), SkipReason.BALANCE);
     }
@@ -188,6 +191,7 @@ contract EpochsTest is Network {
         assertAliceSkipped(twoGroups(group), SkipReason.CAP);
     }
 
+    /// @notice Covers: A25.
     function test_settleEpoch_skipsALaneWhoseCapAnotherSigned() public {
         EpochBuilder.Group memory group = groupOf("alice", 10);
         group.capProof = signCap(keyOf("bob"), alice, 10);

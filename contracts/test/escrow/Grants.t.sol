@@ -130,6 +130,16 @@ contract GrantsTest is Network {
         grant(alice, 0, 0, garbage);
     }
 
+    /// @notice Covers: A20. The same signature with s and v flipped is no second one.
+    function test_openLaneWithGrant_refusesTheOtherFormOfASignature() public {
+        uint256 n = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf("alice"), escrow.hashLaneGrant(alice, session, 50, expiry, 0));
+        vm.expectPartialRevert(IJobEscrow.JobEscrow_GrantNotSigned.selector);
+        grant(alice, 50, 0, abi.encodePacked(r, bytes32(n - uint256(s)), v ^ 7));
+        grant(alice, 50, 0, abi.encodePacked(r, s, v));
+        vm.assertEq(lane(alice, session).balanceUnits, 50);
+    }
+
     // ---------------------------------------------------------------- contract wallets
 
     /// @notice Covers: A22. A wallet is asked once, when it opens its lane; from then on a key signs, and whatever the

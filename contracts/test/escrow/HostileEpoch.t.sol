@@ -31,8 +31,9 @@ contract HostileEpochTest is Network {
         vm.warp(lane(addressOf("lane0"), addressOf("session")).expiry + NOTICE + 1);
     }
 
-    /// @notice Each lane that fails is skipped and untouched; each other pays exactly its rows; every unit charged is
-    /// either credited or a fee; the skipped rows are payable later, each once, as far as the lane covers them.
+    /// @notice Covers: A14, A25, A35. Each lane that fails is skipped and untouched; each other pays exactly its rows;
+    /// every unit charged is either credited or a fee; the skipped rows are payable later, each once, as far as the lane
+    /// covers them.
     function testFuzz_epoch_settlesTheRest(uint256 seed) public {
         EpochBuilder.Draft memory draft = hostileDraft(seed);
         Expected[] memory expected = new Expected[](LANES);

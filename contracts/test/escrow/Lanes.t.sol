@@ -53,6 +53,7 @@ contract LanesTest is Network {
         escrow.deposit(alice, session, 7);
     }
 
+    /// @notice Covers: A14.
     function test_deposit_refusesMoreThanIsCounted() public {
         fund(alice, alice, type(uint64).max);
         vm.prank(alice);
@@ -166,7 +167,7 @@ contract LanesTest is Network {
         assertConserved();
     }
 
-    /// @notice Nobody but the requester moves a lane's money out, whatever role it has.
+    /// @notice Covers: A28. Nobody but the requester moves a lane's money out, whatever role it has.
     function test_withdraw_isTheRequestersOnly() public {
         fund(alice, alice, 100);
         vm.prank(alice);

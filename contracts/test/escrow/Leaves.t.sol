@@ -194,6 +194,7 @@ contract LeavesTest is Network {
         escrow.requireLeaf(proof);
     }
 
+    /// @notice Covers: A24.
     function test_requireLeaf_refusesAPositionOutsideAndAProofTooLong() public {
         EpochBuilder.Draft memory draft = randomRows(7, 5);
         uint64 id = post(draft);
@@ -240,6 +241,7 @@ contract LeavesTest is Network {
 
     // ---------------------------------------------------------------- refund
 
+    /// @notice Covers: A28.
     function test_refund_isTheCourtsOnly() public {
         EpochBuilder.Draft memory draft = mixedDraft();
         uint64 id = postAndSettle(draft);

@@ -99,6 +99,7 @@ contract PackedEpochTest {
         }
     }
 
+    /// @notice Covers: A37.
     function test_next_refusesAGroupOfNoneOrTooMany() public {
         EpochBuilder.Draft memory draft = randomDraft(1, 1, 1);
         draft.groups[0].capProof.cap = 0;
@@ -113,6 +114,7 @@ contract PackedEpochTest {
         this.readFast(packed, count);
     }
 
+    /// @notice Covers: A14.
     function test_next_refusesAnOperatorBeyondTheList() public {
         EpochBuilder.Draft memory draft = randomDraft(1, 1, 2);
         uint256 count = draft.count();

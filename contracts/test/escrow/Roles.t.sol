@@ -100,6 +100,7 @@ contract RolesTest is Job {
         postAndSettle(jobDraft());
     }
 
+    /// @notice Covers: A28.
     function test_setSettler_isTheGovernorsAndNeverNobody() public {
         expectNotGovernor(abi.encodeCall(escrow.setSettler, (thief)));
         vm.prank(governor);
@@ -109,7 +110,7 @@ contract RolesTest is Job {
 
     // ---------------------------------------------------------------- beacon
 
-    /// @notice Covers: A06. Nobody chooses the seed of rows that can still be settled.
+    /// @notice Covers: A06, A28. Nobody chooses the seed of rows that can still be settled.
     function test_resetBeacon_notWhileRowsWaitForTheirSeed() public {
         expectNotGovernor(abi.encodeCall(escrow.resetBeacon, (keccak256("tip"))));
         resetBeacon();
@@ -274,6 +275,7 @@ contract RolesTest is Job {
         escrow.claimToStake(operator);
     }
 
+    /// @notice Covers: A28.
     function test_refundFromBond_isForContestsOnly() public {
         (LeafProof memory leaf, Outcomes memory settled) = charge(jobDraft());
         vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_NotContests.selector, address(this)));

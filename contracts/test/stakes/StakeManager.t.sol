@@ -97,6 +97,7 @@ contract StakeManagerTest is Network {
         assertConserved();
     }
 
+    /// @notice Covers: A10.
     function test_unbond_restartsTheClockForAll() public {
         vm.startPrank(owner);
         stakes.unbond(STAKE / 2);
@@ -109,6 +110,7 @@ contract StakeManagerTest is Network {
         stakes.unbond(STAKE);
     }
 
+    /// @notice Covers: A11.
     function test_withdrawStake_leavesWhatIsLocked() public {
         vm.prank(owner);
         stakes.unbond(STAKE - 10);
@@ -124,6 +126,7 @@ contract StakeManagerTest is Network {
 
     // ---------------------------------------------------------------- the court's
 
+    /// @notice Covers: A28.
     function test_court_aloneLocksAndSlashes() public {
         bytes memory refusal = abi.encodeWithSelector(IStakeManager.StakeManager_NotCourt.selector, governor);
         vm.startPrank(governor);

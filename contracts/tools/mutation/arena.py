@@ -1,0 +1,127 @@
+"""Where a mutant meets the tests: forge's artifacts in a folder of their own, with the mutant's code put in."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contracts.tools.mutation.compiler import Codes
+from contracts.tools.mutation.sources import ROOT
+
+FOLDER = ROOT / "cache" / "mutation"
+TIMEOUT_S = 180
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Which tests run, as forge's own options, and how long. Gas is left out: mutants are compiled unoptimized."""
+
+    choice: tuple[str, ...]
+    fuzz_runs: int
+
+
+QUICK = Suite(("--no-match-path", "test/{gas,invariant}/*", "--fail-fast"), fuzz_runs=16)
+FULL = Suite(("--no-match-path", "test/gas/*"), fuzz_runs=256)
+
+
+def only(tests: Sequence[str]) -> Suite:
+    """These tests, given as `Contract.test`, each to its end."""
+    contracts, names = ("|".join(sorted(part)) for part in map(set, zip(*(t.split(".") for t in tests), strict=True)))
+    return Suite(("--match-contract", f"^({contracts})$", "--match-test", f"^({names})(\\(|$)"), fuzz_runs=64)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The tests that went red, as `Contract.test`; or that the run was cut off."""
+
+    failed: list[str] = field(default_factory=list)
+    timed_out: bool = False
+
+    @property
+    def killed(self) -> bool:
+        return bool(self.failed) or self.timed_out
+
+
+class ForgeError(Exception):
+    """Forge did not get as far as running tests; the message is its own."""
+
+
+class BaselineError(Exception):
+    """Tests are red without any change, so a red test would say nothing of a mutant."""
+
+
+class Arena:
+    """One at a time a folder: the artifacts are its state."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._out = folder / "out"
+        self._proven: list[Codes] = []
+        memo = folder / "solc"
+        memo.mkdir(parents=True, exist_ok=True)
+        self._environment = os.environ | {
+            "FOUNDRY_OUT": str(self._out.relative_to(ROOT)),
+            "FOUNDRY_CACHE_PATH": str(folder.relative_to(ROOT)),
+            "FOUNDRY_SOLC": str(Path(__file__).with_name("solc_memo.sh")),
+            "SOLC_MEMO": str(memo),
+        }
+        forge = next((ROOT / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"), None)
+        if forge is None:
+            raise SystemExit("forge is not installed; run `npm ci` in contracts/")
+        self._forge = str(forge)
+
+    def build(self) -> None:
+        """Artifacts of the contracts and tests as they are. Raises CalledProcessError where forge fails."""
+        subprocess.run([self._forge, "build"], cwd=ROOT, env=self._environment, check=True, stdout=subprocess.DEVNULL)
+
+    @contextmanager
+    def holding(self, codes: Codes) -> Iterator[None]:
+        """The artifacts carry these codes meanwhile."""
+        before = {host: (self._out / host.artifact).read_text() for host in codes}
+        try:
+            for host, code in codes.items():
+                artifact = json.loads(before[host])
+                artifact["bytecode"]["object"] = code
+                (self._out / host.artifact).write_text(json.dumps(artifact))
+            yield
+        finally:
+            for host, text in before.items():
+                (self._out / host.artifact).write_text(text)
+
+    def require_green(self, codes: Codes, suite: Suite) -> None:
+        """Sees once that these codes pass. Raises BaselineError."""
+        if codes in self._proven:
+            return
+        with self.holding(codes):
+            outcome = self.test(suite)
+        if outcome.killed:
+            raise BaselineError(f"red without any change: {', '.join(outcome.failed) or 'timed out'}")
+        self._proven.append(codes)
+
+    def test(self, suite: Suite) -> Outcome:
+        """Runs the tests on what the artifacts hold. Raises ForgeError."""
+        command = [self._forge, "test", "--json", "--threads", "1", "--code-size-limit", "1000000"]
+        command += suite.choice
+        environment = self._environment | {"FOUNDRY_FUZZ_RUNS": str(suite.fuzz_runs)}
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Outcome(timed_out=True)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        if not lines:
+            raise ForgeError(done.stderr[-2000:] or done.stdout[-2000:])
+        return Outcome(failed=_failed(json.loads(lines[-1])))
+
+
+def _failed(results: Any) -> list[str]:
+    return [
+        f"{suite.rsplit(':', 1)[1]}.{test.split('(')[0]}"
+        for suite, result in results.items()
+        for test, outcome in result["test_results"].items()
+        if outcome["status"] == "Failure"
+    ]

@@ -1,0 +1,120 @@
+"""A campaign over mutants, what it found, and whether each survivor is explained."""
+
+import json
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from contracts.tools.mutation import compiler, operators, sources
+from contracts.tools.mutation.arena import FOLDER, FULL, QUICK, Arena, Outcome
+from contracts.tools.mutation.operators import Mutant
+
+SURVIVORS = Path(__file__).with_name("survivors.toml")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a mutant that no test kills does no harm. Names it by its text, so that lines may move."""
+
+    file: str
+    function: str
+    operator: str
+    before: str
+    after: str
+    why: str
+
+    def explains(self, mutant: Mutant) -> bool:
+        mine = (self.file, self.function, self.operator, self.before, self.after)
+        return mine == (mutant.file, mutant.function, mutant.operator, mutant.before, mutant.after)
+
+
+def explanations() -> list[Explanation]:
+    return [Explanation(**entry) for entry in tomllib.loads(SURVIVORS.read_text()).get("survivor", ())]
+
+
+def all_mutants() -> list[Mutant]:
+    """Every change that the operators know, of every file."""
+    files = [file for file in sources.mutated_files() if sources.hosts_of(file)]
+    found = compiler.trees(files)
+    return [mutant for file in files for mutant in operators.find(file, sources.text_of(file), found[file])]
+
+
+def ready(arena: Arena) -> compiler.Codes:
+    """Builds, and runs all tests on what is compiled as mutants are. Raises BaselineError."""
+    arena.build()
+    baseline = compiler.compile_baseline()
+    arena.require_green(baseline, FULL)
+    return baseline
+
+
+def run(wanted: int, seed: int) -> dict[str, Any]:
+    """Tests a sample of the mutants. What is returned is the raw result, figures first."""
+    started = time.monotonic()
+    arena = Arena()
+    baseline = ready(arena)
+    everything = all_mutants()
+    chosen = operators.sample(everything, wanted, seed)
+    codes = compiler.compile_mutants(chosen, FOLDER / "codes", lambda done: _say(f"compiled {done} of {len(chosen)}"))
+    tested: list[tuple[Mutant, Outcome]] = []
+    with arena.holding(baseline):
+        for mutant in chosen:
+            mine = codes[mutant]
+            if mine is None:
+                continue
+            tested.append((mutant, _meet(arena, mutant, mine)))
+            verdict = "killed" if tested[-1][1].killed else "SURVIVED"
+            _say(f"{len(tested)} {verdict} {mutant.file}:{mutant.line} {mutant.operator}: {mutant.after}")
+    return report(everything, chosen, tested, seed) | {"seconds": round(time.monotonic() - started)}
+
+
+def _meet(arena: Arena, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
+    """The quick suite first; who survives it meets the full one. What is known of the same code and the same tests is
+    not asked again, so a campaign that was broken off goes on."""
+    known = FOLDER / "outcomes" / compiler.key(mutant, sources.tests_fingerprint())
+    if known.exists():
+        return Outcome(**json.loads(known.read_text()))
+    if compiled.control is not None:
+        arena.require_green(compiled.control, QUICK)
+    with arena.holding(compiled.codes):
+        outcome = arena.test(QUICK)
+        outcome = outcome if outcome.killed else arena.test(FULL)
+    known.parent.mkdir(parents=True, exist_ok=True)
+    known.write_text(json.dumps(asdict(outcome)))
+    return outcome
+
+
+def report(
+    everything: Sequence[Mutant], chosen: Sequence[Mutant], tested: Sequence[tuple[Mutant, Outcome]], seed: int
+) -> dict[str, Any]:
+    """Figures and every mutant."""
+    known = explanations()
+    rows = [_row(mutant, outcome, known) for mutant, outcome in tested]
+    killed = sum(outcome.killed for _, outcome in tested)
+    return {
+        "command": f"python -m contracts.tools.mutation mutants --count {len(chosen)} --seed {seed}",
+        "mutants": len(tested),
+        "mutants_killed": killed,
+        "mutants_killed_pct": round(100 * killed / len(tested), 2),
+        "killed_by_timeout": sum(outcome.timed_out for _, outcome in tested),
+        "survivors_unexplained": sum(row["status"] == "survived" and row["why"] is None for row in rows),
+        "did_not_compile": len(chosen) - len(tested),
+        "possible": len(everything),
+        "functions": len({(mutant.file, mutant.function) for mutant in chosen}),
+        "rows": rows,
+    }
+
+
+def _row(mutant: Mutant, outcome: Outcome, known: Sequence[Explanation]) -> dict[str, Any]:
+    why = next((entry.why for entry in known if entry.explains(mutant)), None)
+    row = {name: value for name, value in asdict(mutant).items() if name not in ("start", "end")}
+    status = "timed out" if outcome.timed_out else "killed" if outcome.failed else "survived"
+    return row | {"status": status, "killed_by": outcome.failed[:1], "why": None if outcome.killed else why}
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text.splitlines()[0]}\n")
+    sys.stderr.flush()

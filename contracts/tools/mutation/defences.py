@@ -1,0 +1,89 @@
+"""Every defence of ATTACKS that lives in the contracts, taken out once: the tests that show it have to go red."""
+
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contracts.tools.mutation import compiler, sources
+from contracts.tools.mutation.arena import FOLDER, QUICK, Arena, only
+from contracts.tools.mutation.campaign import ready
+from contracts.tools.mutation.operators import Mutant
+
+LIST = Path(__file__).with_name("defences.toml")
+
+
+class DefencesError(Exception):
+    """The list does not fit the sources: a text to take out is not there exactly once."""
+
+
+@dataclass(frozen=True)
+class Defence:
+    """What holds an attack off: the text `before` of `file`; with `after` in its place every test of `red` fails."""
+
+    id: str
+    what: str
+    file: str
+    before: str
+    after: str
+    red: tuple[str, ...]
+
+    def removed(self) -> Mutant:
+        """The contract without it. Raises DefencesError."""
+        text = sources.text_of(self.file)
+        if text.count(self.before) != 1:
+            raise DefencesError(f"{self.id} {self.what}: found {text.count(self.before)} times in {self.file}")
+        start = len(text[: text.index(self.before)].encode())
+        end = start + len(self.before.encode())
+        line = text[: text.index(self.before)].count("\n") + 1
+        return Mutant(self.file, line, self.id, "defence removed", start, end, self.before, self.after)
+
+
+def defences() -> list[Defence]:
+    """The checked-in list."""
+    entries = tomllib.loads(LIST.read_text())["defence"]
+    return [Defence(**(entry | {"red": tuple(entry["red"])})) for entry in entries]
+
+
+def solidity_tests() -> dict[str, str]:
+    """Every Solidity test, `Contract.test`, and the comments above it and above its contract."""
+    found: dict[str, str] = {}
+    for path in sorted((sources.ROOT / "test").rglob("*.t.sol")):
+        text = path.read_text()
+        contract, said = re.findall(r"((?:^///[^\n]*\n)*)^contract (\w+Test) ", text, re.MULTILINE)[-1][::-1]
+        for comment, test in re.findall(r"((?:^ +///[^\n]*\n)*)^ +function ((?:test|invariant)\w*)\(", text, re.M):
+            found[f"{contract}.{test}"] = said + comment
+    return found
+
+
+def run() -> dict[str, Any]:
+    """Takes each out. The raw result, figures first."""
+    arena = Arena()
+    baseline = ready(arena)
+    listed = defences()
+    codes = compiler.compile_mutants([defence.removed() for defence in listed], FOLDER / "codes", lambda done: None)
+    rows = []
+    with arena.holding(baseline):
+        for defence in listed:
+            mine = codes[defence.removed()]
+            if mine is None:
+                raise DefencesError(f"{defence.id} {defence.what}: {defence.file} does not compile without it")
+            if mine.control is not None:
+                arena.require_green(mine.control, QUICK)
+            with arena.holding(mine.codes):
+                failed = arena.test(only(defence.red)).failed
+            green = sorted(set(defence.red) - set(failed))
+            sys.stderr.write(f"{defence.id} {defence.what}: red {len(failed)}{f'; GREEN {green}' if green else ''}\n")
+            rows.append({
+                "id": defence.id, "what": defence.what, "file": defence.file, "line": defence.removed().line,
+                "expected_red": list(defence.red), "stayed_green": green, "red": failed,
+            })  # fmt: skip
+    return {
+        "command": "python -m contracts.tools.mutation defences",
+        "defences": len(rows),
+        "defences_red": sum(not row["stayed_green"] for row in rows),
+        "attacks": sorted({row["id"] for row in rows}),
+        "rows": rows,
+    }
