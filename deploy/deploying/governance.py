@@ -59,19 +59,26 @@ class Proposal:
     data: str
 
 
-def proposals(chain: Chain, config: Config, say_waiting: list[str]) -> Iterator[Proposal]:
-    """What the configuration wants of the governor and is not so yet. What cannot be proposed yet is told why."""
+def unregistered(chain: Chain, config: Config) -> list[str]:
+    """Owners of verifiers to be who have no account that could be proposed."""
+    return [verifier.owner for verifier in config.verifiers if _account(chain, verifier.owner) == 0]
+
+
+def proposals(chain: Chain, config: Config) -> Iterator[Proposal]:
+    """What the configuration wants of the governor, can be proposed, and is not so yet."""
     for account in config.governor.cancellers:
         if not _has(chain, _CANCELLER, account):
             data = chain.governor.encode_abi("grantRole", [_CANCELLER, to_checksum_address(account)])
             yield Proposal(f"let {account} cancel", chain.governor.address, data)
     for verifier in config.verifiers:
-        account_id = chain.stakes.functions.operatorIdOf(to_checksum_address(verifier.owner)).call()
-        if account_id == 0:
-            say_waiting.append(f"verifier {verifier.owner} has no account yet; when it has one, run the same again")
-        elif int(chain.stakes.functions.verifierOf(to_checksum_address(verifier.key)).call()) != account_id:
-            data = chain.stakes.encode_abi("admitVerifier", [account_id, to_checksum_address(verifier.key)])
+        account_id, key = _account(chain, verifier.owner), to_checksum_address(verifier.key)
+        if account_id and int(chain.stakes.functions.verifierOf(key).call()) != account_id:
+            data = chain.stakes.encode_abi("admitVerifier", [account_id, key])
             yield Proposal(f"admit {verifier.owner} as verifier", chain.stakes.address, data)
+
+
+def _account(chain: Chain, owner: str) -> int:
+    return int(chain.stakes.functions.operatorIdOf(to_checksum_address(owner)).call())
 
 
 def propose(chain: Chain, sender: Sender, proposal: Proposal) -> str:

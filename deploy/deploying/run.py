@@ -10,13 +10,13 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.discovery import created_at
 from contracts.onchain.errors import BadDeployment, NoContract
-from contracts.onchain.founding import cost_wei, factory_stands, found, missing, stands, steps
+from contracts.onchain.founding import Step, cost_wei, factory_stands, found, missing, stands, steps
 from contracts.onchain.origin import ORIGIN, Charter, Plan
 from contracts.onchain.sender import Sender
 from deploy.deploying.checks import check_balance, check_chain, check_queue, check_token
 from deploy.deploying.config import Config
 from deploy.deploying.errors import OtherBuild, OtherDeployment
-from deploy.deploying.governance import PROPOSAL_GAS, Proposal, check_roles, proposals, propose
+from deploy.deploying.governance import PROPOSAL_GAS, check_roles, proposals, propose, unregistered
 
 Say = Callable[[str], None]
 _QUEUE_WAIT_S = 60.0
@@ -40,23 +40,32 @@ def deploy(sender: Sender, config: Config, file: Path, say: Say, *, wait_s: floa
         check_balance(sender, cost_wei(w3, todo, fee_wei) + len(config.governor.cancellers) * PROPOSAL_GAS * fee_wei)
     found(sender, plan, lambda done: say(f"created {done}"))
     if kept is None:
-        is_new = any(step.name == ORIGIN for step in todo)
-        first_block = created_at(w3, plan.addresses[ORIGIN], head if is_new else 0)
-        kept = wanted.model_copy(update={"first_block": first_block})
-        kept.save(file)
+        since = head if any(step.name == ORIGIN for step in todo) else 0
+        first_block = created_at(w3, plan.addresses[ORIGIN], since)
+    else:
+        first_block = kept.first_block
+    deployment = wanted.model_copy(update={"first_block": first_block})
+    if deployment != kept:
+        deployment.save(file)
         say(f"wrote {file}")
-    chain = Chain(w3, kept)
+    chain = Chain(w3, deployment)
     _tell_roles(chain, say, (sender.address.lower(),))
     _propose(chain, sender, config, say)
-    return kept
+    return deployment
 
 
 def _kept(file: Path, wanted: Deployment) -> Deployment | None:
-    """The address file, if there is one. Raises OtherDeployment unless it is the one that would be written."""
+    """The address file, if there is one. Raises OtherDeployment unless it describes the network that is wanted.
+
+    A configuration may have grown since, by a verifier say, and be the same network.
+    """
     if not file.exists():
         return None
     kept = Deployment.load(file)
-    differing = _differences(kept, wanted.model_copy(update={"first_block": kept.first_block}))
+    founding = wanted.founding and wanted.founding.model_copy(
+        update={"config_hash": kept.founding and kept.founding.config_hash}
+    )
+    differing = _differences(kept, wanted.model_copy(update={"first_block": kept.first_block, "founding": founding}))
     if differing:
         raise OtherDeployment(file, differing)
     return kept
@@ -77,7 +86,7 @@ def _flat(left: Any, right: Any, key: str = "") -> list[tuple[str, object, objec
     return [] if left == right else [(key, left, right)]
 
 
-def _tell(plan: Plan, todo: list[Any], say: Say) -> None:
+def _tell(plan: Plan, todo: list[Step], say: Say) -> None:
     lacking = {step.name for step in todo}
     there = [name for name in plan.addresses if name not in lacking]
     if not todo:
@@ -97,12 +106,13 @@ def _tell_roles(chain: Chain, say: Say, others: tuple[str, ...] = ()) -> None:
 
 
 def _propose(chain: Chain, sender: Sender, config: Config, say: Say) -> None:
-    waiting: list[str] = []
-    wanted: list[Proposal] = list(proposals(chain, config, waiting))
+    for owner in unregistered(chain, config):
+        say(f"verifier {owner} has no account yet; when it has one, run the same again")
+    wanted = list(proposals(chain, config))
     if wanted:
         check_balance(sender, len(wanted) * PROPOSAL_GAS * sender.fee_per_gas_wei())
-    for line in [*waiting, *(propose(chain, sender, proposal) for proposal in wanted)]:
-        say(line)
+    for proposal in wanted:
+        say(propose(chain, sender, proposal))
 
 
 def verify(w3: Web3, file: Path, say: Say) -> Deployment:

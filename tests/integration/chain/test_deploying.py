@@ -15,6 +15,7 @@ from web3 import Web3
 from web3.types import TxReceipt
 
 from backend.chain.embedded import MNEMONIC
+from backend.cli_chain import chain_app
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment, deploy, make_dev_token
@@ -378,6 +379,18 @@ def test_the_file_of_another_network_is_left_alone(place: Place) -> None:
 
 
 @on_anvil
+def test_a_configuration_that_grows_is_the_same_network(place: Place) -> None:
+    """Another verifier to propose changes which configuration the file names, and nothing else."""
+    first, nonce = place.deploy(), place.nonce()
+    grown = place.config(verifiers=[{"owner": SETTLER, "key": TREASURY}])
+    second = place.deploy(grown)
+    assert place.nonce() == nonce
+    assert first.founding is not None
+    founding = first.founding.model_copy(update={"config_hash": grown.digest()})
+    assert second == Deployment.load(place.file) == first.model_copy(update={"founding": founding})
+
+
+@on_anvil
 def test_a_check_refuses_files_that_say_something_else(place: Place) -> None:
     """Missing, changed, or of a deployment that nobody can recompute: each has its reason. Covers: A44"""
     with pytest.raises(BadDeployment, match="No such file"):
@@ -563,9 +576,11 @@ def test_the_command_deploys_checks_and_explains_itself(place: Place, monkeypatc
     rpc = str(place.w3.provider.endpoint_uri)  # type: ignore[attr-defined]
     account = create_key(place.folder / "deployer.json", "secret", iterations=2)
     place.sender(1).pay([account.address], 10**18)
+    made = CliRunner().invoke(chain_app, ["token", "--key", "deployer.json", "--rpc", rpc], catch_exceptions=False)
+    token = made.output.strip()
     Path("network.toml").write_text(f"""
         chain_id = 31337
-        token = "{to_checksum_address(place.token)}"
+        token = "{token}"
         settler = "{SETTLER}"
         treasury = "{TREASURY}"
         guardian = "{GUARDIAN}"
@@ -579,7 +594,7 @@ def test_the_command_deploys_checks_and_explains_itself(place: Place, monkeypatc
         assert done.exit_code == 0, done.output
     assert "secret" not in done.output
     deployment = Deployment.load(Path("deployment.json"))
-    assert deployment.escrow == Plan(place.config().charter()).addresses["JobEscrow"]
+    assert deployment.escrow == Plan(place.config(token=token.lower()).charter()).addresses["JobEscrow"]
     checked = CliRunner().invoke(deploy_app, ["--rpc", rpc, "--check", "deployment.json"], catch_exceptions=False)
     assert "each as built" in checked.output
     assert "has no admin but itself" in checked.output
