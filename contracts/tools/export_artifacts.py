@@ -1,36 +1,48 @@
-"""Writes artifacts/<Name>.json, what deployers and clients need of each contract, out of a forge build.
+"""Writes artifacts/<Name>.json, what deployers and clients need of each contract, out of a forge build, and
+snapshots/<Name>.storage.json, where our own contracts keep their state.
 
-With --check it writes nothing and fails, naming the files, if the committed ones differ. The bytecode carries no
+With --check it writes nothing and fails, naming the files, if the committed ones differ. So nobody changes an ABI or
+moves a slot without seeing it. The bytecode carries no
 metadata, so the same sources give the same bytes in any folder.
 """
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = ("JobEscrow", "StakeManager", "SlashingCourt", "Contests", "DevToken", "DevWallet", "TimelockController")
+IMPORTED = ("TimelockController",)
 
 
 def main(arguments: list[str]) -> int:
     """Build, then write or compare. Returns 1 if a committed artifact is stale."""
     build()
     stale = []
-    for name in CONTRACTS:
-        file = ROOT / "artifacts" / f"{name}.json"
-        text = json.dumps(artifact(name), indent=1) + "\n"
+    for file, content in files():
+        text = json.dumps(content, indent=1) + "\n"
         if file.exists() and file.read_text() == text:
             continue
         if "--check" in arguments:
-            stale.append(file.name)
+            stale.append(str(file.relative_to(ROOT)))
         else:
             file.parent.mkdir(exist_ok=True)
             file.write_text(text)
     if stale:
-        sys.stderr.write(f"contracts/artifacts differs from the sources: {', '.join(stale)}; run: make artifacts\n")
+        sys.stderr.write(f"in contracts, these differ from the sources: {', '.join(stale)}; run: make artifacts\n")
     return 1 if stale else 0
+
+
+def files() -> Iterator[tuple[Path, Any]]:
+    """What belongs into each file."""
+    for name in CONTRACTS:
+        built = json.loads((ROOT / "out" / f"{name}.sol" / f"{name}.json").read_text())
+        yield ROOT / "artifacts" / f"{name}.json", artifact(name, built)
+        if name not in IMPORTED:
+            yield ROOT / "snapshots" / f"{name}.storage.json", storage(built)
 
 
 def build() -> None:
@@ -42,9 +54,28 @@ def build() -> None:
     subprocess.run([forge, "build", "--skip", "test"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def artifact(name: str) -> dict[str, Any]:
+def storage(built: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each variable's slot, its offset in bytes, and its type; of structs, their members'."""
+    layout = built["storageLayout"]
+    return [place(variable, layout["types"]) for variable in layout["storage"]]
+
+
+def place(variable: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
+    """One variable, and what its type holds further in. The compiler's ids, which move with any edit, are left out."""
+    of = types[variable["type"]]
+    found = {
+        "label": variable["label"],
+        "slot": int(variable["slot"]),
+        "offset": variable["offset"],
+        "type": of["label"],
+    }
+    while "value" in of:
+        of = types[of["value"]]
+    return found | ({"members": [place(member, types) for member in of["members"]]} if "members" in of else {})
+
+
+def artifact(name: str, built: dict[str, Any]) -> dict[str, Any]:
     """A contract's ABI, creation bytecode, and what compiled it."""
-    built = json.loads((ROOT / "out" / f"{name}.sol" / f"{name}.json").read_text())
     settings = built["metadata"]["settings"]
     return {
         "contractName": name,

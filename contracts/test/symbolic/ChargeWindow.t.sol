@@ -23,7 +23,10 @@ contract ChargeWindowProof {
         uint64[3] memory sums
     ) public {
         vm.assume(window > 0 && window <= 1 << 30);
-        vm.assume(start.bucketStart <= times[0] && times[0] <= times[1] && times[1] <= times[2] && times[2] < times[0] + window);
+        vm.assume(
+            start.bucketStart <= times[0] && times[0] <= times[1] && times[1] <= times[2]
+                && times[2] < times[0] + window
+        );
         vm.assume(times[2] < 1 << 31);
         bond = start;
         for (uint256 i = 0; i < 3; ++i) {

@@ -40,7 +40,11 @@ contract MerkleProof {
             bytes32 root = Merkle.root(firstOf(hashes, count));
             for (uint256 index = 0; index < count; ++index) {
                 bytes32[] memory siblings = EpochBuilder.siblings(firstOf(hashes, count), index);
-                assert(this.rootFromProof(hashes[index], index, count, siblings) == root);
+                try this.rootFromProof(hashes[index], index, count, siblings) returns (bytes32 shown) {
+                    assert(shown == root);
+                } catch {
+                    assert(false);
+                }
             }
         }
     }

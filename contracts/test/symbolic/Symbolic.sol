@@ -12,8 +12,6 @@ import {vm} from "../utils/Vm.sol";
 interface Svm {
     function enableSymbolicStorage(address target) external;
     function createAddress(string calldata name) external returns (address);
-    function createBytes(uint256 size, string calldata name) external returns (bytes memory);
-    function createBytes32(string calldata name) external returns (bytes32);
     function createUint(uint256 bits, string calldata name) external returns (uint256);
 }
 

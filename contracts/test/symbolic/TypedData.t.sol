@@ -13,8 +13,7 @@ contract TypedDataProof is Symbolic {
         "Terms(bytes32 workloadId,bytes32 inputHash,bytes32 paramsHash,uint8 comparator,uint8 copies,uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)";
 
     function check_order_isEip712(Order memory order) public view {
-        bytes32 typeHash =
-            keccak256(abi.encodePacked("Order(address requester,uint64 spendCap,Terms terms)", TERMS));
+        bytes32 typeHash = keccak256(abi.encodePacked("Order(address requester,uint64 spendCap,Terms terms)", TERMS));
         bytes32 structHash = keccak256(
             abi.encode(typeHash, uint256(uint160(order.requester)), uint256(order.spendCap), plainTerms(order.terms))
         );
@@ -77,8 +76,9 @@ contract TypedDataProof is Symbolic {
     function digest(address verifyingContract, bytes32 structHash) private view returns (bytes32) {
         bytes32 typeHash =
             keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-        bytes memory domain =
-            abi.encode(typeHash, keccak256("Assay"), keccak256("1"), block.chainid, uint256(uint160(verifyingContract)));
+        bytes memory domain = abi.encode(
+            typeHash, keccak256("Assay"), keccak256("1"), block.chainid, uint256(uint160(verifyingContract))
+        );
         return MessageHashUtils.toTypedDataHash(keccak256(domain), structHash);
     }
 }
