@@ -34,6 +34,7 @@ class Blind(NamedTuple):
     test: str
 
 
+WORD = "value := calldataload(add(packed.offset, offset))"
 READER = "test/escrow/PackedEpoch.t.sol"
 BLIND = (
     Blind("src/libraries/Merkle.sol", "let base := add(nodes", "parent := add(parent, 0x20)",
@@ -45,8 +46,7 @@ BLIND = (
     Blind("src/libraries/PackedEpoch.sol", "inRange := 0", "break", "inRange := 0", "invalid()", READER),
     Blind("src/libraries/PackedEpoch.sol", "let units := and(head", "leafAt := add(leafAt, 0x20)",
           "mstore(tallyAt, add(tally, units))", "revert(0, 0)", READER),
-    Blind("src/libraries/PackedEpoch.sol", "value := calldataload(add(packed.offset", "value := calldataload(add(packed.offset",
-          "value := calldataload(add(packed.offset, offset))", "revert(0, 0)", READER),
+    Blind("src/libraries/PackedEpoch.sol", WORD, WORD, WORD, "revert(0, 0)", READER),
     Blind("src/Lanes.sol", "return SkipReason.NONE;", "return SkipReason.NONE;",
           "return SkipReason.NONE;", "revert JobEscrow_IsPaused();", "test/escrow/Leaves.t.sol"),
 )  # fmt: skip

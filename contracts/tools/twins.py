@@ -122,7 +122,7 @@ BATCHES = (
             "check_withdrawStake_isAlwaysThereAfterUnbond",
         )),
         Twin("JobEscrow.sol", "uint64(chargedUnits - feeUnits)", "uint64(chargedUnits)", (
-            "check_settleEpoch_conserves", "check_settleOne_onceAndConserves",
+            "check_settleEpoch_conserves",
         )),
     ),
     (
@@ -133,8 +133,8 @@ BATCHES = (
             "check_settleEpoch_staysBelowTheCap",
         )),
         Twin("JobEscrow.sol", "if (status != LeafStatus.UNCHARGED) revert",
-             "if (paused || status != LeafStatus.UNCHARGED) revert", (
-            "check_settleOne_isAlwaysThereForAStrandedLeaf",
+             "if (proof.amountUnits == 7 || status != LeafStatus.UNCHARGED) revert", (
+            "check_settleOne_isAlwaysThereAndOnlyOnce",
         )),
         Twin("StakeManager.sol", "uint64 left = units - refunded;", "uint64 left = units;", (
             "check_slash_takesWhatWasLockedAndConserves",

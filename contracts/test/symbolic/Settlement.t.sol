@@ -1,240 +1,142 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {CapProof, Lane, LeafProof, Outcomes, SettlerBond, Totals} from "src/libraries/Types.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Merkle} from "src/libraries/Merkle.sol";
-import {Symbolic, svm} from "./Symbolic.sol";
+import {TypedData} from "src/libraries/TypedData.sol";
+import {CapProof, LeafProof, Outcomes, Totals} from "src/libraries/Types.sol";
+import {Symbolic} from "./Symbolic.sol";
 import {vm} from "../utils/Vm.sol";
 
-/// @notice What a settlement does to everybody's money. An epoch of two rows: one of a lane that proves its cap, one of
-/// a lane that does not, of an operator each.
-/// Bounds: this shape of epoch, with these names; no bucket of the charge window ends just then (ChargeWindowProof has
-/// that). Amounts, caps, signatures and the rest of the escrow's state are unknown, but for the assumptions that a
-/// property names; time below 2^32 seconds.
+/// @notice What a settlement does to everybody's money: an epoch of two rows, one of alice's lane to operator 3 and one
+/// of bob's to operator 5, each with a cap.
+/// Bounds: this shape of epoch, the first of a fresh network; deposits, bond, amounts, caps and signatures are any.
 contract SettlementProof is Symbolic {
-    struct Row {
-        address requester;
-        address signer;
-        uint32 operatorId;
-        uint48 amountUnits;
-        bytes32 digest;
+    struct Money {
+        uint64[2] deposits;
+        uint64 bond;
+        uint48[2] amounts;
     }
 
-    struct Books {
-        Lane[2] lanes;
-        uint64[2] earnedUnits;
-        Totals totals;
-        uint256 heldWei;
-    }
-
-    uint64 private constant ID = 7;
     address private constant ALICE = address(0xA11CE);
     address private constant BOB = address(0xB0B);
-    uint256 private time;
+    uint256 private constant HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
+    bytes32 private constant FIRST_BEACON = keccak256("first");
 
-    function setUp() public override {
-        super.setUp();
-        svm.enableSymbolicStorage(address(escrow));
-        time = svm.createUint(32, "time");
-        vm.warp(time);
+    function tipOf() internal pure override returns (bytes32) {
+        return keccak256(abi.encode(keccak256(abi.encode(FIRST_BEACON))));
     }
 
-    // ---------------------------------------------------------------- settleEpoch
-
-    /// @notice Covers: A35. What lanes lose is what operators and the fees gain, to the unit, and nothing of it leaves
-    /// the escrow.
-    function check_settleEpoch_conserves(uint48[2] memory amounts, CapProof memory cap) public {
-        (Row memory a, Row memory b) = rows(amounts);
-        Books memory before = settled(a, b, cap);
-        Books memory after_ = books(a, b);
-
-        uint256 charged = before.lanes[0].balanceUnits - after_.lanes[0].balanceUnits;
-        charged += before.lanes[1].balanceUnits - after_.lanes[1].balanceUnits;
-        assert(before.totals.balancesUnits - after_.totals.balancesUnits == charged);
-        uint256 credits = after_.totals.creditsUnits - before.totals.creditsUnits;
-        uint256 fees = after_.totals.feesUnits - before.totals.feesUnits;
-        assert(credits + fees == charged);
-        unchecked {
-            uint64 first = after_.earnedUnits[0] - before.earnedUnits[0];
-            uint64 second = after_.earnedUnits[1] - before.earnedUnits[1];
-            assert(uint256(first) + second == credits);
-        }
-        assert(after_.heldWei == before.heldWei);
+    /// @notice Covers: A35. What lanes lose is what operators and the fees gain, to the unit; nothing leaves the escrow.
+    function check_settleEpoch_conserves(Money memory money, CapProof[2] memory caps) public {
+        posted(money);
+        vm.assume(settle(money, caps));
+        uint256 paid = paidBy(ALICE, money.deposits[0]) + paidBy(BOB, money.deposits[1]);
+        Totals memory totals = escrow.totals();
+        assert(totals.balancesUnits == uint256(money.deposits[0]) + money.deposits[1] - paid);
+        assert(uint256(totals.creditsUnits) + totals.feesUnits == paid);
+        uint256 earned = uint256(escrow.operators(3).earnedUnits) + escrow.operators(5).earnedUnits;
+        assert(earned == totals.creditsUnits);
+        assert(escrow.held() == token.balanceOf(address(escrow)));
     }
 
-    /// @notice Covers: A19, A25. A lane is charged its row or nothing; what it was charged in its life is at most the
-    /// highest cap proven, which only its signer's signature raises.
-    function check_settleEpoch_staysBelowTheCap(uint48[2] memory amounts, CapProof memory cap) public {
-        (Row memory a, Row memory b) = rows(amounts);
-        Books memory before = settled(a, b, cap);
-        Books memory after_ = books(a, b);
-        requireBelowCap(before.lanes[0], after_.lanes[0], a, cap.cap);
-        requireBelowCap(before.lanes[1], after_.lanes[1], b, 0);
+    /// @notice Covers: A19, A25. A lane pays its row or nothing, and never more than a cap that its signer signed.
+    function check_settleEpoch_staysBelowTheCap(Money memory money, CapProof[2] memory caps) public {
+        posted(money);
+        vm.assume(settle(money, caps));
+        uint256 paid = paidBy(ALICE, money.deposits[0]);
+        assert(paid == 0 || (paid == money.amounts[0] && paid <= caps[0].cap && isSigned(ALICE, caps[0])));
+        assert(escrow.lanes(ALICE, ALICE).chargedUnits == paid);
     }
 
-    /// @notice Covers: A14. A lane in any state, with any cap and any signature, takes nothing from the lane after it:
-    /// that one pays its row. Assumes that the good lane covers its row and has proved so, that the epoch may be
-    /// settled, and that the bond covers it.
-    function check_hostileLane_neverBlocksTheRest(uint48[2] memory amounts, CapProof memory cap) public {
-        (Row memory a, Row memory b) = rows(amounts);
-        assumePosted(a, b);
-        assumeCovered(a, b);
-        Lane memory good = escrow.lanes(b.requester, b.signer);
-        vm.prank(escrow.settler(), escrow.settler());
-        (bool done,) = address(escrow).call(abi.encodeCall(escrow.settleEpoch, (ID, pack(a, b, cap))));
-        assert(done);
-        assert(escrow.lanes(b.requester, b.signer).balanceUnits == good.balanceUnits - b.amountUnits);
-        assert(escrow.lanes(b.requester, b.signer).chargedUnits == good.chargedUnits + b.amountUnits);
+    /// @notice Covers: A14. Whatever alice's balance, cap and signature, bob's row is paid: he signed a cap that covers
+    /// it and has the money, and the settler bonded as much as the epoch.
+    function check_hostileLane_neverBlocksTheRest(Money memory money, CapProof[2] memory caps) public {
+        vm.assume(money.amounts[1] <= money.deposits[1] && money.amounts[1] <= caps[1].cap);
+        vm.assume(isSigned(BOB, caps[1]));
+        vm.assume(uint256(money.amounts[0]) + money.amounts[1] <= money.bond);
+        posted(money);
+        assert(settle(money, caps));
+        assert(paidBy(BOB, money.deposits[1]) == money.amounts[1]);
     }
 
     /// @notice Covers: A16. An epoch is settled once. Assumes that the hash of its outcomes is not zero.
-    function check_settleEpoch_once(uint48[2] memory amounts, CapProof memory cap) public {
-        (Row memory a, Row memory b) = rows(amounts);
-        settled(a, b, cap);
-        vm.assume(escrow.epochs(ID).outcomes != 0);
-        vm.prank(escrow.settler(), escrow.settler());
-        (bool done,) = address(escrow).call(abi.encodeCall(escrow.settleEpoch, (ID, pack(a, b, cap))));
-        assert(!done);
+    function check_settleEpoch_once(Money memory money, CapProof[2] memory caps) public {
+        posted(money);
+        vm.assume(settle(money, caps));
+        vm.assume(escrow.epochs(1).outcomes != 0);
+        assert(!settle(money, caps));
     }
 
-    // ---------------------------------------------------------------- settleOne
-
-    /// @notice Covers: A29. A leaf of a stranded epoch is paid by anyone's call, the settler dead, with a proof and
-    /// nothing else. Assumes that its lane covers it and has proved so, and that the bond does.
-    function check_settleOne_isAlwaysThereForAStrandedLeaf(address anyone, uint48[2] memory amounts) public {
-        (Row memory a, Row memory b) = rows(amounts);
-        vm.assume(escrow.epochs(ID).root == rootOf(a, b) && escrow.epochs(ID).count == 2);
-        vm.assume(escrow.epochs(ID).postedAt != 0 && escrow.epochs(ID).outcomes == 0);
-        vm.assume(time > escrow.epochs(ID).postedAt + SETTLE_WAIT);
-        vm.assume(escrow.leaves(ID, 1).paidAt == 0 && !escrow.leaves(ID, 1).closed);
-        assumeGood(b);
-        assumeBooks(escrow.lanes(b.requester, b.signer).balanceUnits, b.amountUnits);
-        Lane memory lane = escrow.lanes(b.requester, b.signer);
-
-        vm.prank(anyone);
-        (bool done,) = address(escrow).call(settleOneOf(a, b));
-        assert(done);
-        assert(escrow.lanes(b.requester, b.signer).balanceUnits == lane.balanceUnits - b.amountUnits);
-    }
-
-    /// @notice Covers: A16. A leaf is paid once, and what it costs goes to its operator and the fees.
-    function check_settleOne_onceAndConserves(uint48[2] memory amounts) public {
-        (Row memory a, Row memory b) = rows(amounts);
-        vm.assume(escrow.epochs(ID).root == rootOf(a, b) && escrow.epochs(ID).count == 2);
-        vm.assume(time != 0);
-        Books memory before = books(a, b);
-        (bool done,) = address(escrow).call(settleOneOf(a, b));
-        vm.assume(done);
-
-        Totals memory totals = escrow.totals();
-        assert(before.totals.balancesUnits - totals.balancesUnits == b.amountUnits);
-        uint256 credits = totals.creditsUnits - before.totals.creditsUnits;
-        assert(credits + totals.feesUnits - before.totals.feesUnits == b.amountUnits);
-        unchecked {
-            assert(escrow.operators(b.operatorId).earnedUnits - before.earnedUnits[1] == credits);
-        }
-        (done,) = address(escrow).call(settleOneOf(a, b));
-        assert(!done);
-    }
-
-    // ---------------------------------------------------------------- assumptions
-
-    /// @dev Settles it in whatever state the escrow is, as far as that succeeds. Assumes two lanes, two operators, and
-    /// that both lanes' balances are in the totals.
-    function settled(Row memory a, Row memory b, CapProof memory cap) private returns (Books memory before) {
-        assumePosted(a, b);
-        before = books(a, b);
-        vm.prank(escrow.settler(), escrow.settler());
-        (bool done,) = address(escrow).call(abi.encodeCall(escrow.settleEpoch, (ID, pack(a, b, cap))));
-        vm.assume(done);
-    }
-
-    function assumePosted(Row memory a, Row memory b) private view {
-        uint256 bucketStart = escrow.settlerBond().bucketStart;
-        vm.assume(time >= bucketStart && time < bucketStart + CHARGE_WINDOW);
-        vm.assume(escrow.epochs(ID).root == rootOf(a, b) && escrow.epochs(ID).count == 2);
-    }
-
-    function assumeCovered(Row memory a, Row memory b) private view {
-        uint256 postedAt = escrow.epochs(ID).postedAt;
-        uint256 revealedAt = escrow.epochs(ID + 1).postedAt;
-        vm.assume(escrow.epochs(ID).outcomes == 0 && time <= postedAt + SETTLE_WAIT);
-        vm.assume(revealedAt != 0 && time >= revealedAt + CHECK_WAIT);
-        assumeGood(b);
-        Lane memory hostile = escrow.lanes(a.requester, a.signer);
-        vm.assume(hostile.chargedUnits <= hostile.capProvenUnits);
-        uint256 balances = uint256(hostile.balanceUnits) + escrow.lanes(b.requester, b.signer).balanceUnits;
-        assumeBooks(balances, uint256(a.amountUnits) + b.amountUnits);
-    }
-
-    /// @dev A lane that covers its row by balance and by the cap proven already, and has not expired.
-    function assumeGood(Row memory row) private view {
-        Lane memory lane = escrow.lanes(row.requester, row.signer);
-        vm.assume(row.amountUnits <= lane.balanceUnits);
-        vm.assume(uint256(lane.chargedUnits) + row.amountUnits <= lane.capProvenUnits);
-        vm.assume(lane.expiry == 0 || time <= lane.expiry + NOTICE);
-    }
-
-    /// @dev The books' invariants: these balances are in the totals, all that is held is below 2^64. And the bond
-    /// covers this sum in the present bucket; how buckets move on is proved by ChargeWindowProof.
-    function assumeBooks(uint256 balancesUnits, uint256 sumUnits) private view {
-        Totals memory totals = escrow.totals();
-        vm.assume(balancesUnits <= totals.balancesUnits);
-        vm.assume(uint256(totals.balancesUnits) + totals.creditsUnits + totals.feesUnits <= type(uint64).max);
-        SettlerBond memory bond = escrow.settlerBond();
-        vm.assume(uint256(bond.spentPreviousUnits) + bond.spentCurrentUnits + sumUnits <= bond.bondUnits);
-        vm.assume(time >= bond.bucketStart && time < uint256(bond.bucketStart) + CHARGE_WINDOW);
-    }
-
-    // ---------------------------------------------------------------- reading and writing
-
-    function requireBelowCap(Lane memory before, Lane memory after_, Row memory row, uint64 cap) private pure {
-        uint256 paid = before.balanceUnits - after_.balanceUnits;
-        assert(paid == 0 || paid == row.amountUnits);
-        assert(after_.chargedUnits == before.chargedUnits + paid);
-        assert(paid == 0 || after_.chargedUnits <= after_.capProvenUnits);
-        bool raised = after_.capProvenUnits != before.capProvenUnits;
-        assert(!raised || after_.capProvenUnits == cap);
-    }
-
-    function books(Row memory a, Row memory b) private view returns (Books memory now_) {
-        now_.lanes[0] = escrow.lanes(a.requester, a.signer);
-        now_.lanes[1] = escrow.lanes(b.requester, b.signer);
-        now_.earnedUnits[0] = escrow.operators(a.operatorId).earnedUnits;
-        now_.earnedUnits[1] = escrow.operators(b.operatorId).earnedUnits;
-        now_.totals = escrow.totals();
-        now_.heldWei = escrow.held();
-    }
-
-    function settleOneOf(Row memory a, Row memory b) private view returns (bytes memory) {
+    /// @notice Covers: A29. A stranded leaf is paid on anyone's call, the settler dead, if its lane's signer signed a cap
+    /// that covers it, the money is there and the bond reaches; and it is paid once.
+    function check_settleOne_isAlwaysThereAndOnlyOnce(address anyone, Money memory money, CapProof memory cap) public {
+        vm.assume(money.amounts[1] <= money.deposits[1] && money.amounts[1] <= cap.cap && isSigned(BOB, cap));
+        vm.assume(money.amounts[1] <= money.bond);
+        posted(money);
+        vm.warp(vm.getBlockTimestamp() + SETTLE_WAIT + 1);
         bytes32[] memory siblings = new bytes32[](1);
-        siblings[0] = leafOf(a);
-        LeafProof memory proof =
-            LeafProof(ID, 1, b.requester, b.signer, b.operatorId, b.amountUnits, b.digest, siblings);
-        return abi.encodeCall(escrow.settleOne, (proof, Outcomes("", ""), CapProof(0, 0, 0, 0)));
+        siblings[0] = leafOf(ALICE, 3, money.amounts[0]);
+        LeafProof memory proof = LeafProof(1, 1, BOB, BOB, 5, money.amounts[1], keccak256("digest"), siblings);
+        bytes memory data = abi.encodeCall(escrow.settleOne, (proof, Outcomes("", ""), cap));
+
+        vm.startPrank(anyone);
+        (bool done,) = address(escrow).call(data);
+        assert(done);
+        assert(paidBy(BOB, money.deposits[1]) == money.amounts[1] && paidBy(ALICE, money.deposits[0]) == 0);
+        Totals memory totals = escrow.totals();
+        assert(uint256(totals.creditsUnits) + totals.feesUnits == money.amounts[1]);
+        (done,) = address(escrow).call(data);
+        assert(!done);
     }
 
-    function rows(uint48[2] memory amounts) private pure returns (Row memory a, Row memory b) {
-        a = Row(ALICE, ALICE, 3, amounts[0], keccak256("first"));
-        b = Row(BOB, BOB, 5, amounts[1], keccak256("second"));
+    // ---------------------------------------------------------------- given
+
+    /// @dev Both funded, the settler bonded, the epoch posted and its check period over.
+    function posted(Money memory money) private {
+        token.mint(address(this), type(uint128).max);
+        token.approve(address(escrow), type(uint256).max);
+        vm.assume(uint256(money.deposits[0]) + money.deposits[1] <= type(uint64).max);
+        escrow.deposit(ALICE, ALICE, money.deposits[0]);
+        escrow.deposit(BOB, BOB, money.deposits[1]);
+        escrow.bondSettler(money.bond);
+        bytes32 left = leafOf(ALICE, 3, money.amounts[0]);
+        bytes32 right = leafOf(BOB, 5, money.amounts[1]);
+        vm.startPrank(SETTLER);
+        escrow.postEpoch(1, keccak256(abi.encode(left, right)), 2, keccak256(abi.encode(FIRST_BEACON)), 0);
+        vm.roll(vm.getBlockNumber() + 10);
+        escrow.postEpoch(2, 0, 0, FIRST_BEACON, 0);
+        vm.stopPrank();
+        vm.warp(vm.getBlockTimestamp() + CHECK_WAIT);
     }
 
-    function rootOf(Row memory a, Row memory b) private pure returns (bytes32) {
-        return keccak256(abi.encode(leafOf(a), leafOf(b)));
+    function settle(Money memory money, CapProof[2] memory caps) private returns (bool done) {
+        vm.assume(caps[0].cap != 0 && caps[1].cap != 0);
+        bytes memory head = abi.encodePacked(uint16(2), uint32(3), uint32(5), uint8(0));
+        bytes memory first = abi.encodePacked(group(ALICE, caps[0]), uint16(0), money.amounts[0], keccak256("digest"));
+        bytes memory second = abi.encodePacked(group(BOB, caps[1]), uint16(1), money.amounts[1], keccak256("digest"));
+        bytes memory data = abi.encodeCall(escrow.settleEpoch, (1, abi.encodePacked(head, first, second)));
+        vm.prank(SETTLER, SETTLER);
+        (done,) = address(escrow).call(data);
     }
 
-    function leafOf(Row memory row) private pure returns (bytes32) {
-        bytes32 laneKey = Merkle.laneKey(row.requester, row.signer);
-        return Merkle.leaf(laneKey, row.operatorId, row.amountUnits, row.digest);
+    function group(address who, CapProof memory cap) private pure returns (bytes memory) {
+        return abi.encodePacked(who, who, cap.cap, cap.termsHash, cap.r, cap.vs, uint16(1));
     }
 
-    function pack(Row memory a, Row memory b, CapProof memory cap) private pure returns (bytes memory) {
-        vm.assume(cap.cap != 0);
-        bytes memory head = abi.encodePacked(uint16(2), a.operatorId, b.operatorId, uint8(0));
-        bytes memory first = abi.encodePacked(a.requester, a.signer, cap.cap, cap.termsHash, cap.r, cap.vs, uint16(1));
-        bytes memory second = abi.encodePacked(b.requester, b.signer, uint64(0), uint16(1));
-        bytes memory rowA = abi.encodePacked(uint16(0), a.amountUnits, a.digest);
-        bytes memory rowB = abi.encodePacked(uint16(1), b.amountUnits, b.digest);
-        return abi.encodePacked(head, first, rowA, second, rowB);
+    function leafOf(address who, uint32 operatorId, uint48 amount) private pure returns (bytes32) {
+        return Merkle.leaf(Merkle.laneKey(who, who), operatorId, amount, keccak256("digest"));
+    }
+
+    /// @dev As EIP-2098 has it, with a low s.
+    function isSigned(address who, CapProof memory cap) private view returns (bool) {
+        bytes32 structHash = TypedData.hashOrder(who, cap.cap, cap.termsHash);
+        bytes32 digest = MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), structHash);
+        uint256 s = uint256(cap.vs) & (type(uint256).max >> 1);
+        return s <= HALF_ORDER && ecrecover(digest, uint8(uint256(cap.vs) >> 255) + 27, cap.r, bytes32(s)) == who;
+    }
+
+    function paidBy(address who, uint64 deposit) private view returns (uint256) {
+        return deposit - escrow.lanes(who, who).balanceUnits;
     }
 }

@@ -82,6 +82,11 @@ abstract contract Symbolic {
         if (created == address(0)) revert NotCreated(name);
     }
 
+    /// @notice The end of the beacon's hash chain.
+    function tipOf() internal pure virtual returns (bytes32) {
+        return keccak256("tip");
+    }
+
     function after_(address created, uint160 n) private pure returns (address) {
         return address(uint160(created) + n);
     }
@@ -100,7 +105,7 @@ abstract contract Symbolic {
             contests: contestsAt,
             governor: GOVERNOR,
             guardian: GUARDIAN,
-            tip: keccak256("tip"),
+            tip: tipOf(),
             unit: UNIT,
             feeBps: FEE_BPS,
             orderTtl: 3600,
