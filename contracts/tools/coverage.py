@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT.parent / "bench" / "results" / "raw" / "coverage.json"
@@ -70,7 +70,7 @@ def main() -> int:
         else:
             unnoticed.append(f"{blind.file}: {blind.point}")
     lines_left = sum(map(len, missed_lines.values()))
-    summary = {
+    summary: dict[str, Any] = {
         "lines": lines, "lines_missed": lines_left, "lines_shown_by_faults": shown,
         "branches": branches, "branches_missed": sum(map(len, missed_branches.values())),
         "line_coverage_pct": round(100 * (lines - lines_left) / lines, 2),

@@ -65,8 +65,8 @@ def find() -> list[dict[str, Any]]:
         command += ["--filter-paths", "node_modules", "--json", str(report)]
         # Its exit status says that it found something; whether it ran is in the report.
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        result = json.loads(report.read_text()) if report.exists() else {"success": False}
-    if not result["success"]:
+        result: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
+    if not result.get("success"):
         raise SystemExit(done.stdout + done.stderr)
     findings: list[dict[str, Any]] = result["results"].get("detectors", [])
     return findings
