@@ -8,9 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
+.PHONY: halmos slither coverage-contracts soak-contracts
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 $(VENV)/run: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -86,6 +87,26 @@ soak-contracts: $(VENV)/dev contracts/node_modules/.installed  ## the long form 
 	@$(BIN)/python -m contracts.tools.mutation defences
 	@$(BIN)/python -m contracts.tools.mutation mutants
 
+PROOFS := .venv-proofs
+$(PROOFS)/.installed: contracts/requirements-proofs.txt
+	@test -x $(PROOFS)/bin/python || $(PYTHON) -m venv $(PROOFS)
+	@echo "installing halmos and Slither into $(PROOFS) ..."
+	@$(PROOFS)/bin/pip install -q --no-deps -r contracts/requirements-proofs.txt 2> >(grep -v '^WARNING: Location' >&2)
+	@touch $@
+
+halmos: $(PROOFS)/.installed contracts/node_modules/.installed  ## properties of the contracts, proved for all inputs
+	@$(PROOFS)/bin/python contracts/tools/prove.py
+
+slither: $(PROOFS)/.installed contracts/node_modules/.installed  ## static analysis of the contracts, against what is explained
+	@$(PROOFS)/bin/python contracts/tools/static_analysis.py
+
+coverage-contracts: contracts/node_modules/.installed  ## lines and branches of the contracts that the tests reach
+	@$(PYTHON) contracts/tools/coverage.py
+
+soak-contracts: $(PROOFS)/.installed contracts/node_modules/.installed  ## the long form of the contracts' assurance
+	@$(PROOFS)/bin/python contracts/tools/prove.py --twins
+	@$(MAKE) --no-print-directory slither coverage-contracts
+
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table
 
@@ -99,4 +120,4 @@ artifacts: contracts/node_modules/.installed  ## build the contracts and write A
 	@$(BIN)/python contracts/tools/export_artifacts.py
 
 clean:  ## remove what was installed and built
-	@rm -rf $(VENV) contracts/node_modules contracts/out contracts/cache tests/browser/node_modules
+	@rm -rf $(VENV) $(PROOFS) contracts/node_modules contracts/out contracts/out-* contracts/cache tests/browser/node_modules

@@ -1,9 +1,10 @@
-"""Writes artifacts/<Name>.json, what deployers and clients need of each contract, out of a forge build.
+"""Writes artifacts/<Name>.json, what deployers and clients need of each contract, out of a forge build, and
+snapshots/<Name>.storage.json, where our own contracts keep their state.
 
 `runtime` is the code on chain with zeros where immutables go; `immutables` says where that is, in bytes: 32 each.
 
-With --check it writes nothing and fails, naming the files, if the committed ones differ. The bytecode carries no
-metadata, so the same sources give the same bytes in any folder.
+With --check it writes nothing and fails, naming the files, if the committed ones differ. So nobody changes an ABI or
+moves a slot without seeing it. The bytecode carries no metadata, so the same sources give the same bytes in any folder.
 """
 
 import json
@@ -17,20 +18,20 @@ ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = (
     "JobEscrow", "StakeManager", "SlashingCourt", "Contests", "DevToken", "DevWallet", "TimelockController", "Origin",
 )  # fmt: skip
+IMPORTED = ("TimelockController",)
 
 
 def main(arguments: list[str]) -> int:
     """Build, then write or compare. Returns 1 if a committed artifact is stale."""
     build()
     try:
-        artifacts = {name: artifact(name) for name in CONTRACTS}
+        found = files()
     except UnknownImmutable:  # a build of some files counts syntax nodes differently than that of all
         build("--force")
         declared_immutables.cache_clear()
-        artifacts = {name: artifact(name) for name in CONTRACTS}
+        found = files()
     stale = []
-    for name, content in artifacts.items():
-        file = ROOT / "artifacts" / f"{name}.json"
+    for file, content in found.items():
         text = json.dumps(content, indent=1) + "\n"
         if file.exists() and file.read_text() == text:
             continue
@@ -40,8 +41,19 @@ def main(arguments: list[str]) -> int:
             file.parent.mkdir(exist_ok=True)
             file.write_text(text)
     if stale:
-        sys.stderr.write(f"contracts/artifacts differs from the sources: {', '.join(stale)}; run: make artifacts\n")
+        sys.stderr.write(f"in contracts, these differ from the sources: {', '.join(stale)}; run: make artifacts\n")
     return 1 if stale else 0
+
+
+def files() -> dict[Path, Any]:
+    """What belongs into each file. Raises UnknownImmutable."""
+    found: dict[Path, Any] = {}
+    for name in CONTRACTS:
+        built = json.loads((ROOT / "out" / f"{name}.sol" / f"{name}.json").read_text())
+        found[ROOT / "artifacts" / f"{name}.json"] = artifact(name, built)
+        if name not in IMPORTED:
+            found[ROOT / "snapshots" / f"{name}.storage.json"] = storage(built)
+    return found
 
 
 class UnknownImmutable(Exception):
@@ -57,9 +69,28 @@ def build(*options: str) -> None:
     subprocess.run([forge, "build", "--skip", "test", *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def artifact(name: str) -> dict[str, Any]:
+def storage(built: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each variable's slot, its offset in bytes, and its type; of structs, their members'."""
+    layout = built["storageLayout"]
+    return [place(variable, layout["types"]) for variable in layout["storage"]]
+
+
+def place(variable: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
+    """One variable, and what its type holds further in. The compiler's ids, which move with any edit, are left out."""
+    of = types[variable["type"]]
+    found = {
+        "label": variable["label"],
+        "slot": int(variable["slot"]),
+        "offset": variable["offset"],
+        "type": of["label"],
+    }
+    while "value" in of:
+        of = types[of["value"]]
+    return found | ({"members": [place(member, types) for member in of["members"]]} if "members" in of else {})
+
+
+def artifact(name: str, built: dict[str, Any]) -> dict[str, Any]:
     """A contract's ABI, creation bytecode, code on chain, and what compiled it. Raises UnknownImmutable."""
-    built = json.loads((ROOT / "out" / f"{name}.sol" / f"{name}.json").read_text())
     settings = built["metadata"]["settings"]
     return {
         "contractName": name,

@@ -382,6 +382,32 @@ contract SlashingCourtTest is Network {
         court.commitVerdict(caseId, 0);
     }
 
+    /// @notice What was committed and opened is in the file, for anyone to read.
+    function test_votesAndAnswers_areInTheFile() public {
+        bytes32 caseId = openCase(0, wrong);
+        vm.assertEq(court.votes(caseId, verifiers[0]).verifier, key(0));
+        vm.assertEq(court.votes(caseId, verifiers[0]).lockedUnits, PENALTY);
+        vm.assertEq(court.votes(caseId, verifiers[0]).answerKey, bytes32(0));
+        toReveal(caseId);
+        open(caseId, 0, wrong);
+        bytes32 answerKey = TypedData.answerKey(wrong.traceHash, wrong.outputHash, wrong.units);
+        vm.assertEq(court.votes(caseId, verifiers[0]).answerKey, answerKey);
+        vm.assertEq(court.answers(caseId, answerKey).openers, 1);
+        vm.assertEq(court.answers(caseId, answerKey).stakeUnits, STAKE);
+        vm.assertFalse(court.answers(caseId, answerKey).agreesWithNode);
+    }
+
+    function test_appeal_refusesAfterTheCommitWindow() public {
+        bytes32 caseId = openCase(0, wrong);
+        uint256 commitEnds = court.cases(caseId).commitEnds;
+        vm.warp(commitEnds);
+        vm.prank(node);
+        vm.expectRevert(
+            abi.encodeWithSelector(ISlashingCourt.SlashingCourt_OutsideWindow.selector, commitEnds, 0, commitEnds)
+        );
+        court.appeal(caseId);
+    }
+
     function test_appeal_isTheAccuseds() public {
         bytes32 caseId = openCase(0, wrong);
         vm.prank(key(1));

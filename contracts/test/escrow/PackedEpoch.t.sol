@@ -74,6 +74,10 @@ contract PackedEpochTest {
         vm.assertTrue(count % 8 != 0);
         vm.expectPartialRevert(PackedEpoch.PackedEpoch_SpareBitsSet.selector);
         this.readFast(packed, count);
+        vm.expectRevert(
+            abi.encodeWithSelector(PackedEpochReference.PackedEpochReference_Malformed.selector, "spare bits")
+        );
+        this.rootPlain(packed, count);
     }
 
     function test_close_refusesTrailingBytes() public {
@@ -124,6 +128,10 @@ contract PackedEpochTest {
         bytes memory two = abi.encodePacked(head(packed, 10), tail(packed, 14));
         vm.expectRevert(abi.encodeWithSelector(PackedEpoch.PackedEpoch_OperatorIndexOutOfRange.selector, 2, 2));
         this.readFast(two, count);
+        vm.expectRevert(
+            abi.encodeWithSelector(PackedEpochReference.PackedEpochReference_Malformed.selector, "operator index")
+        );
+        this.rootPlain(two, count);
     }
 
     function test_read_noRows() public view {

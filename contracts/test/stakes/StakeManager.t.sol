@@ -29,6 +29,20 @@ contract StakeManagerTest is Network {
         stakes.register(address(0));
     }
 
+    function test_setPayout_refusesNobody() public {
+        vm.prank(owner);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_ZeroPayout.selector));
+        stakes.setPayout(address(0));
+    }
+
+    function test_stakeAndAdmission_refuseAnUnknownAccount() public {
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_UnknownId.selector, id + 1));
+        stakes.stake(id + 1, 1);
+        vm.prank(governor);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_UnknownId.selector, id + 1));
+        stakes.admitVerifier(id + 1, verifierKey);
+    }
+
     function test_addNodeKey_takesTheNodesOwnSignature() public {
         addNode();
         vm.assertEq(stakes.operatorOf(node), id);

@@ -1,0 +1,147 @@
+"""For each proof of test/symbolic, a line of the contracts and a wrong one in its place, under which it must fail.
+
+Twins of one batch are made in one copy, since compiling takes longer than proving: no two of them meet in one function.
+"""
+
+from typing import NamedTuple
+
+
+class Twin(NamedTuple):
+    """A line as it is, what is wrong in the copy, and the proofs that must notice."""
+
+    file: str
+    right: str
+    wrong: str
+    proofs: tuple[str, ...]
+
+
+BATCHES = (
+    (
+        Twin("JobEscrow.sol", "if (msg.sender != settler) revert", "if (msg.sender == address(0)) revert", (
+            "check_postEpoch_onlyBySettler", "check_settleEpoch_onlyBySettlerItself",
+            "check_unbondSettler_onlyBySettler", "check_withdrawBond_onlyBySettler",
+        )),
+        Twin("JobEscrow.sol", "if (msg.sender != GUARDIAN) revert", "if (msg.sender == address(0)) revert", (
+            "check_pause_onlyByGuardian",
+        )),
+        Twin("JobEscrow.sol", "!= GUARDIAN && msg.sender != GOVERNOR)", "== address(0))", (
+            "check_unpause_onlyByGuardianOrGovernor",
+        )),
+        Twin("JobEscrow.sol", "if (msg.sender != GOVERNOR) revert", "if (msg.sender == address(0)) revert", (
+            "check_setSettler_onlyByGovernor", "check_resetBeacon_onlyByGovernor",
+        )),
+        Twin("StakeManager.sol", "if (msg.sender != GOVERNOR) revert", "if (msg.sender == address(0)) revert", (
+            "check_admitVerifier_onlyByGovernor", "check_retireVerifier_onlyByGovernor",
+        )),
+        Twin("JobEscrow.sol", "if (msg.sender != COURT) revert", "if (msg.sender == address(0)) revert", (
+            "check_refund_onlyByCourt",
+        )),
+        Twin("JobEscrow.sol", "if (msg.sender != CONTESTS) revert", "if (msg.sender == address(0)) revert", (
+            "check_refundFromBond_onlyByContests",
+        )),
+        Twin("StakeManager.sol", "if (msg.sender != COURT) revert", "if (msg.sender == address(0)) revert", (
+            "check_lock_onlyByCourt", "check_unlock_onlyByCourt", "check_slash_onlyByCourt",
+        )),
+        Twin("SlashingCourt.sol", "verifierId != 0 &&", "verifierId == 0 ||", (
+            "check_commitVerdict_onlyByVerifierKey",
+        )),
+        Twin("SlashingCourt.sol", "if (!accused) revert", "if (file.executed) revert", (
+            "check_appeal_onlyByTheAccused",
+        )),
+        Twin("JobEscrow.sol", "if (msg.sender != stakes.ownerOf(operatorId))", "if (msg.sender == address(0))", (
+            "check_claimToStake_onlyByOwner",
+        )),
+        Twin("Lanes.sol", "_lane(msg.sender, signer).noticeAt = 0;", "_lane(signer, signer).noticeAt = 0;", (
+            "check_lane_untouchedByOthers",
+        )),
+        Twin("StakeManager.sol", "operator.payout = payoutOf(id);", "_operators[1].payout = payoutOf(id);", (
+            "check_account_untouchedByOthers",
+        )),
+        Twin("libraries/TypedData.sol", "hashOrder(order.requester, order.spendCap, hash",
+             "hashOrder(order.requester, order.spendCap / 2, hash", (
+            "check_order_isEip712", "check_order_byItsTermsHashIsTheSame", "check_orderId_isOfOneOrderOnly",
+        )),
+        Twin("libraries/TypedData.sol", "abi.encode(COMMITMENT_TYPEHASH, commitment)",
+             "abi.encode(VERDICT_TYPEHASH, commitment)", ("check_commitment_isEip712",)),
+        Twin("libraries/TypedData.sol", "abi.encode(VERDICT_TYPEHASH, verdict)",
+             "abi.encode(COMMITMENT_TYPEHASH, verdict)", ("check_verdict_isEip712",)),
+        Twin("libraries/TypedData.sol", "abi.encode(LANE_GRANT_TYPEHASH, requester, signer,",
+             "abi.encode(LANE_GRANT_TYPEHASH, signer, requester,", ("check_laneGrant_isEip712",)),
+        Twin("libraries/TypedData.sol", "abi.encode(NODE_KEY_TYPEHASH, owner, node)",
+             "abi.encode(NODE_KEY_TYPEHASH, node, owner)", ("check_nodeKey_isEip712",)),
+        Twin("libraries/Merkle.sol", "if (index >= count) revert", "if (index > count) revert", (
+            "check_proof_isOfTheLeafAtItsPlace",
+        )),
+        Twin("libraries/Merkle.sol", "uint256(operatorId) << 64 |", "uint256(operatorId) << 32 |", (
+            "check_leaf_isOfOneRowOnly",
+        )),
+        Twin("libraries/Merkle.sol", "abi.encodePacked(requester, signer)",
+             "abi.encodePacked(requester, uint96(uint160(signer)))", ("check_laneKey_isOfOneLaneOnly",)),
+        Twin("libraries/Merkle.sol", "if and(width, 1) {", "if iszero(and(width, 1)) {", (
+            "check_root_isThePlainOne", "check_everyLeaf_hasItsProof",
+        )),
+    ),
+    (
+        Twin("Lanes.sol", "block.timestamp >= maturesAt &&", "block.timestamp >= noticeAt &&", (
+            "check_withdraw_onlyWhileTheNoticeIsRipe",
+        )),
+        Twin("Lanes.sol", "lane.balanceUnits += units;", "lane.balanceUnits += units / 2;", (
+            "check_deposit_booksWhatCameIn",
+        )),
+        Twin("libraries/ChargeWindow.sol", "bond.spentPreviousUnits = bond.spentCurrentUnits;",
+             "bond.spentPreviousUnits = 0;", ("check_anySpanOfAWindow_isAtMostTheBond",)),
+        Twin("libraries/ChargeWindow.sol", "uint64(bond.spentCurrentUnits + sumUnits)",
+             "uint32(bond.spentCurrentUnits + sumUnits)", ("check_spend_isExact",)),
+        Twin("StakeManager.sol", "= units < free ? units : free;", "= units < free ? free : units;", (
+            "check_lock_isAtMostWhatIsThere",
+        )),
+        Twin("JobEscrow.sol", "credit.claimedUnits = credit.earnedUnits;",
+             "credit.claimedUnits = credit.earnedUnits / 2;", ("check_claim_isAlwaysThereAndOnlyOnce",)),
+        Twin("Contests.sol", "contest_.closedAs = closedAs;",
+             "if (closedAs != ContestStatus.LAPSED) contest_.closedAs = closedAs;", (
+            "check_lapse_isAlwaysThereForAnOverdueContest",
+        )),
+        Twin("Contests.sol", "uint256(units) * terms.unitPrice", "uint256(uint16(units)) * terms.unitPrice", (
+            "check_answer_onlyForTheFormulasAmount",
+        )),
+        Twin("JobEscrow.sol", "if (status != LeafStatus.PAID) return 0;",
+             "if (status != LeafStatus.PAID || paused) return 0;", (
+            "check_resolve_isAlwaysThereForAnUnansweredContest",
+        )),
+        Twin("JobEscrow.sol", "if (epoch.outcomes != 0) revert JobEscrow_AlreadySettled(id);",
+             "if (epoch.outcomes == 1) revert JobEscrow_AlreadySettled(id);", ("check_settleEpoch_once",)),
+    ),
+    (
+        Twin("Lanes.sol", "if (noticeAt == 0 || !mature)", "if (paused || noticeAt == 0 || !mature)", (
+            "check_withdraw_isAlwaysThereAfterNotice",
+        )),
+        Twin("StakeManager.sol", "operator.lockedUnits -= units;", "operator.lockedUnits -= units / 2;", (
+            "check_unlock_isExact",
+        )),
+        Twin("StakeManager.sol", "if (block.timestamp < endsAt)", "if (block.timestamp <= endsAt)", (
+            "check_withdrawStake_isAlwaysThereAfterUnbond",
+        )),
+        Twin("JobEscrow.sol", "uint64(chargedUnits - feeUnits)", "uint64(chargedUnits)", (
+            "check_settleEpoch_conserves",
+        )),
+    ),
+    (
+        Twin("Lanes.sol", "if (sumUnits > balanceUnits) return SkipReason.BALANCE;",
+             "if (sumUnits > balanceUnits) revert JobEscrow_IsPaused();", ("check_hostileLane_neverBlocksTheRest",)),
+        Twin("Lanes.sol", "if (chargedUnits > capProvenUnits) return SkipReason.CAP;",
+             "if (chargedUnits > uint256(capProvenUnits) + 1) return SkipReason.CAP;", (
+            "check_settleEpoch_staysBelowTheCap",
+        )),
+        Twin("JobEscrow.sol", "if (status != LeafStatus.UNCHARGED) revert",
+             "if (proof.amountUnits == 7 || status != LeafStatus.UNCHARGED) revert", (
+            "check_settleOne_isAlwaysThereAndOnlyOnce",
+        )),
+        Twin("StakeManager.sol", "uint64 left = units - refunded;", "uint64 left = units;", (
+            "check_slash_takesWhatWasLockedAndConserves",
+        )),
+        Twin("StakeManager.sol", "? operator.lockedUnits - operator.stakeUnits : 0",
+             "? (operator.lockedUnits - operator.stakeUnits) / 2 : 0", (
+            "check_withdrawStake_neverEarlyAndNeverWhatIsLocked",
+        )),
+    ),
+)  # fmt: skip
