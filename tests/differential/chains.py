@@ -95,6 +95,9 @@ class PyEvm:
         self._state.revert(self._marked)
         self._marked = self._state.snapshot()
 
+    def close(self) -> None:
+        """Nothing runs beside this process."""
+
     def _call(self, to: str, data: bytes) -> bytes:
         known = self._views.get((to, data))
         if known and all(self._state.get_storage(*slot) == value for slot, value in known[0].items()):

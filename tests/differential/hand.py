@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -32,20 +33,22 @@ AMOUNTS = (1, 7, 1000, 10**6, 0, 2**48 - 1, 2**48, 2**64 - 1)
 class Draw:
     """Choices of one step; the first option is the plain one, to which Hypothesis shrinks."""
 
-    def __init__(self, data: st.DataObject) -> None:
-        self._data = data
-
-    def pick(self, *options: T) -> T:
-        """One of these."""
-        return options[self._data.draw(st.integers(0, len(options) - 1))]
-
-    def one_in(self, n: int) -> bool:
-        """Rarely."""
-        return self._data.draw(st.integers(0, n - 1)) == n - 1
+    def __init__(self, source: st.DataObject | Random) -> None:
+        self._source = source
 
     def below(self, n: int) -> int:
         """0 to n - 1."""
-        return self._data.draw(st.integers(0, n - 1))
+        if isinstance(self._source, Random):
+            return self._source.randrange(n)
+        return self._source.draw(st.integers(0, n - 1))
+
+    def pick(self, *options: T) -> T:
+        """One of these."""
+        return options[self.below(len(options))]
+
+    def one_in(self, n: int) -> bool:
+        """Rarely."""
+        return self.below(n) == n - 1
 
 
 @dataclass(frozen=True)

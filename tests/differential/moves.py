@@ -80,7 +80,7 @@ class Moves(RuleBasedStateMachine):
 
     def by(self, draw: Draw, right: str) -> str:
         """Who should call, or somebody else."""
-        return draw.pick(*self.everybody) if draw.one_in(8) else right
+        return draw.pick(*self.everybody) if draw.one_in(16) else right
 
     def when(self, draw: Draw, *edges: int) -> int:
         """Seconds until an edge, one before or one after; mostly at once."""
@@ -99,11 +99,12 @@ class Moves(RuleBasedStateMachine):
         """Small, or at the edge of a field."""
         return draw.pick(*AMOUNTS) if draw.one_in(4) else draw.pick(*AMOUNTS[:4])
 
-    def leaf(self, draw: Draw) -> tuple[LeafProof, Outcomes, Job | None] | None:
-        """A posted leaf with what proves it; now and then something about it is wrong."""
+    def leaf(self, draw: Draw, settled: bool = False) -> tuple[LeafProof, Outcomes, Job | None] | None:
+        """A posted leaf, perhaps of a settled epoch, with what proves it; now and then something about it is wrong."""
         posted = [epoch_id for epoch_id, draft in self.drafts.items() if draft.rows]
         if not posted:
             return None
+        posted = [epoch_id for epoch_id in posted if settled and epoch_id in self.outcomes][-2:] or posted
         epoch_id = draw.pick(*reversed(posted))
         draft = self.drafts[epoch_id]
         proof = draft.proof(epoch_id, draw.below(len(draft.rows)))
@@ -115,7 +116,7 @@ class Moves(RuleBasedStateMachine):
             outcomes = hand.wrong_outcomes(draw, outcomes)
         return proof, outcomes, job
 
-    def job(self, draw: Draw, requester: str, signer: str) -> Job:
+    def job(self, draw: Draw, requester: str) -> Job:
         """A new one, or another commitment to an order that was delivered before."""
         node = draw.pick(PEOPLE["node1"], PEOPLE["node1"], PEOPLE["node2"], PEOPLE["node3"])
         self.made += 1
@@ -147,7 +148,7 @@ class Moves(RuleBasedStateMachine):
             requester, signer = self.lane(draw)
             rows = []
             for _ in range(1 + draw.below(3)):
-                job = self.job(draw, requester, signer)
+                job = self.job(draw, BOB if draw.one_in(24) else requester)
                 operator = {PEOPLE["node1"]: 1, PEOPLE["node2"]: 2}.get(job.commitment.node, 0)
                 if draw.one_in(8):
                     operator = draw.pick(0, 3, 99, U32)
@@ -233,6 +234,12 @@ class Moves(RuleBasedStateMachine):
             self.act(requester, "escrow", draw.pick("giveNotice", "giveNotice", "cancelNotice"), signer)
 
     @rule(data=DATA)
+    def whole_withdrawal(self, data: Any) -> None:
+        """Noticed and withdrawn, around both edges of the notice's life."""
+        self.notice(data)
+        self.withdraw(data)
+
+    @rule(data=DATA)
     def withdraw(self, data: Any) -> None:
         """Around both edges of the notice's life."""
         draw = Draw(data)
@@ -252,13 +259,13 @@ class Moves(RuleBasedStateMachine):
         epoch_id = self.escrow.last_epoch + 1
         root, count = draft.root, len(draft.rows)
         beacon = self.next_beacon()
-        if draw.one_in(6):
+        if draw.one_in(14):
             root, count = draw.pick((root, 0), (ZERO32, count), (root, count + 1), (keccak(root), count), (root, 1))
         given_id, given_beacon = epoch_id, beacon
         if draw.one_in(16):
             given_id, given_beacon = draw.pick((epoch_id + 1, beacon), (epoch_id, ZERO32), (U64, beacon), (0, beacon))
         caller = self.by(draw, self.escrow.settler)
-        blocks = draw.pick(3, 3, 3, 2, 1)
+        blocks = draw.pick(3, 3, 3, 3, 4, 3, 2, 1)
         arguments = given_id, root, count, given_beacon, keccak(root)
         self.act(caller, "escrow", "postEpoch", *arguments, blocks=blocks)
         if self.escrow.last_epoch != epoch_id:
@@ -287,7 +294,7 @@ class Moves(RuleBasedStateMachine):
             proofs.append(hand.cap_proof(draw, self.escrow, *key, needed))
         operators = sorted({row.operator_id for row in rows})
         packed = hand.pack(draw, draft, void, proofs, operators * 2 if draw.one_in(5) else operators)
-        if draw.one_in(6):
+        if draw.one_in(8):
             packed = hand.broken(draw, packed)
         self.act(self.by(draw, self.escrow.settler), "escrow", "settleEpoch", epoch_id, packed, seconds=seconds)
         for event in self.twin.net.chain.events:
@@ -388,7 +395,7 @@ class Moves(RuleBasedStateMachine):
             settler = draw.pick(at.settler, at.settler, self.twin.wallet, ZERO_ADDRESS, BOB)
             self.act(self.by(draw, at.governor), "escrow", move, settler)
         elif move == "resetBeacon":
-            tip = draw.pick(self.twin.beacons[0], keccak(b"beacon"))
+            tip = draw.pick(self.twin.beacons[0], self.twin.beacons[200])
             seconds = self.when(draw, self.escrow.epoch(self.escrow.last_epoch).posted_at + C.settle_wait_s)
             self.act(self.by(draw, at.governor), "escrow", move, tip, seconds=seconds)
         elif move == "withdrawFees":
@@ -457,6 +464,16 @@ class Moves(RuleBasedStateMachine):
             self.act(caller, "stakes", move, draw.pick(caller, caller, ZERO_ADDRESS), seconds=seconds)
 
     @rule(data=DATA)
+    def whole_unbonding(self, data: Any) -> None:
+        """All the way out, around the end of the wait, locked or not."""
+        draw = Draw(data)
+        number = 1 + draw.below(len(self.twin.net.stakes.accounts))
+        owner, account = self.twin.net.stakes.owner_of(number), self.twin.net.stakes.accounts[number]
+        self.act(owner, "stakes", "unbond", draw.pick(account.stake // 2, account.stake, 0))
+        seconds = C.unbond_s + draw.pick(0, -1, 1)
+        self.act(owner, "stakes", "withdrawStake", draw.pick(owner, owner, ZERO_ADDRESS), seconds=seconds)
+
+    @rule(data=DATA)
     def admit_or_retire(self, data: Any) -> None:
         """By the governor."""
         draw = Draw(data)
@@ -488,7 +505,7 @@ class Moves(RuleBasedStateMachine):
     def contest(self, data: Any) -> None:
         """A charge, around the end of its window."""
         draw = Draw(data)
-        found = self.leaf(draw)
+        found = self.leaf(draw, settled=not draw.one_in(6))
         if found is None:
             return
         proof, outcomes, _ = found
@@ -496,6 +513,13 @@ class Moves(RuleBasedStateMachine):
         charged = self.escrow.epoch(proof.epoch_id).posted_at
         seconds = self.when(draw, charged + C.contest_window_s) if draw.one_in(4) else 1
         self.act(caller, "contests", "contest", proof, outcomes, seconds=seconds)
+
+    @rule(data=DATA)
+    def whole_contest(self, data: Any) -> None:
+        """A settled epoch, a contest of one of its charges, and how it ends."""
+        self.whole_epoch(data)
+        self.contest(data)
+        self.contest_ends(data)
 
     @rule(data=DATA)
     def contest_ends(self, data: Any) -> None:
@@ -543,6 +567,24 @@ class Moves(RuleBasedStateMachine):
         self.act(caller, "contests", "answer", *arguments, seconds=seconds)
 
     @rule(data=DATA)
+    def whole_duplicate(self, data: Any) -> None:
+        """An order charged once more than it has copies, and what the chain makes of it."""
+        draw = Draw(data)
+        first = self.job(draw, ALICE)
+        jobs = [first]
+        for _ in range(first.order.terms.copies):
+            self.made += 1
+            trace = keccak(b"copy" + self.made.to_bytes(4, "big"))
+            jobs.append(hand.job_of(self.escrow, first.order, PEOPLE["node1"], 5, trace))
+        self.jobs |= {job.digest: job for job in jobs}
+        rows = tuple(Row(ALICE, ALICE, 1, draw.pick(job.amount, 1), job.digest) for job in jobs)
+        if self.post(draw, Draft((rows,))):
+            epoch_id = self.escrow.last_epoch
+            self.post(draw, Draft(()))
+            self.settle(draw, epoch_id, C.check_wait_s)
+            self.contest_duplicate(data)
+
+    @rule(data=DATA)
     def contest_duplicate(self, data: Any) -> None:
         """Leaves of one order, more than its copies; or not."""
         draw = Draw(data)
@@ -554,7 +596,7 @@ class Moves(RuleBasedStateMachine):
         known = [leaves for leaves in by_order.values() if len(leaves) > 1] or list(by_order.values())
         if not known:
             return
-        leaves = draw.pick(*known)
+        leaves = draw.pick(*known[::-1])
         jobs = [self.jobs[self.drafts[epoch_id].rows[index].digest] for epoch_id, index in leaves]
         needed = jobs[0].order.terms.copies + 1
         if not draw.one_in(8):
@@ -704,3 +746,14 @@ class Moves(RuleBasedStateMachine):
         rewarded = draw.pick(0, 3, 4, 1, 99)
         caller = draw.pick(*self.everybody)
         self.act(caller, "court", "equivocation", first.order, first.commitment, one, second.commitment, two, rewarded)
+
+
+WEIGHTS = {
+    "whole_epoch": 6, "whole_contest": 4, "whole_case": 4, "contest_ends": 4, "settle_one": 3, "whole_withdrawal": 2,
+    "whole_duplicate": 2, "whole_unbonding": 1,
+    "post_epoch": 2, "settle_epoch": 3, "contest": 2, "contest_duplicate": 3, "vote": 4, "execute": 3,
+    "equivocation": 2, "claim": 2, "stake": 3, "deposit": 2, "deposit_with_permit": 1, "deposit_with_authorization": 2,
+    "open_lane": 1, "open_lane_with_grant": 1, "notice": 1, "withdraw": 1, "bond": 2, "bond_leaves": 1, "roles": 1,
+    "donate": 1, "look": 1, "account": 1, "admit_or_retire": 1, "not_the_court": 1, "open_case": 1,
+}  # fmt: skip
+"""How often a long walk takes each rule: whole stories more often than single calls, which mostly come too early."""
