@@ -133,8 +133,8 @@ class Moves(RuleBasedStateMachine):
                 comparator=2 if draw.one_in(8) else 1,
                 copies=draw.pick(1, 1, 2),
                 visibility=draw.pick(0, 0, 1),
-                max_price=draw.pick(1000, 1000, 120, 2**48 - 1, U64),
-                unit_price=draw.pick(10, 10, U64),
+                max_price=draw.pick(1000, 1000, 1000, 1000, 120, 2**48 - 1, U64),
+                unit_price=draw.pick(10, 10, 10, U64),
                 deadline=max(0, self.twin.now + draw.pick(300, 300, -C.epoch_max_s, 1 - C.epoch_max_s)),
             )
         job = hand.job_of(self.escrow, order, node, units, trace)
@@ -273,6 +273,12 @@ class Moves(RuleBasedStateMachine):
         self.drafts[epoch_id] = draft if count else Draft(())
         return True
 
+    def reveal_seed(self) -> None:
+        """An empty epoch, which nothing is wrong with."""
+        epoch_id, settler = self.escrow.last_epoch + 1, self.escrow.settler
+        self.act(settler, "escrow", "postEpoch", epoch_id, ZERO32, 0, self.next_beacon(), ZERO32, blocks=3)
+        self.drafts[epoch_id] = Draft(())
+
     def next_beacon(self) -> bytes:
         """What hashes to the tip."""
         beacons = self.twin.beacons
@@ -326,7 +332,7 @@ class Moves(RuleBasedStateMachine):
         draw = Draw(data)
         if self.post(draw, self.draft(draw)):
             epoch_id = self.escrow.last_epoch
-            self.post(draw, Draft(()))
+            self.reveal_seed()
             self.settle(draw, epoch_id, C.check_wait_s + draw.pick(0, 0, 5, -1))
 
     @rule(data=DATA)
@@ -530,7 +536,7 @@ class Moves(RuleBasedStateMachine):
         known = still_open or list(contests)
         if not known:
             found = self.leaf(draw)
-            if found is not None:
+            if found is not None and draw.one_in(8):
                 self.act(ALICE, "contests", "resolve", *found[:2])
             return
         epoch_id, index = draw.pick(*known)
@@ -540,6 +546,9 @@ class Moves(RuleBasedStateMachine):
         outcomes = self.outcomes.get(epoch_id, Outcomes(b"", b""))
         answers_end = contests[epoch_id, index].contested_at + C.answer_window_s
         move = draw.pick("answer", "answer", "resolve", "lapse")
+        if not draw.one_in(4):
+            by_status = {2: "resolve", 3: "lapse"}
+            move = by_status.get(int(self.twin.net.contests.status(epoch_id, index)), move)
         caller = draw.pick(*self.everybody)
         if move == "answer":
             self.answer(draw, caller, proof, self.when(draw, answers_end) if draw.one_in(6) else 1)
@@ -580,7 +589,7 @@ class Moves(RuleBasedStateMachine):
         rows = tuple(Row(ALICE, ALICE, 1, draw.pick(job.amount, 1), job.digest) for job in jobs)
         if self.post(draw, Draft((rows,))):
             epoch_id = self.escrow.last_epoch
-            self.post(draw, Draft(()))
+            self.reveal_seed()
             self.settle(draw, epoch_id, C.check_wait_s)
             self.contest_duplicate(data)
 
