@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
+.PHONY: help demo up chromium test check forge-test soak-contracts attacks bench-gas vectors artifacts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,7 +52,7 @@ up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, ke
 test: check forge-test chromium tests/browser/node_modules/.installed  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
 	@$(BIN)/assay models pull smollm2-135m && $(BIN)/assay models pull minilm-l6-v2
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/gpu
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(BIN)/python -m pytest -q tests/e2e
 
 check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under a minute)
@@ -80,6 +80,10 @@ FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forg
 
 forge-test: contracts/node_modules/.installed  ## the Solidity tests
 	@cd contracts && $(FORGE) test
+
+soak-contracts: $(VENV)/dev contracts/node_modules/.installed  ## the long form of the contracts' tests; figures in contracts/AUDIT.md
+	@$(BIN)/python contracts/tools/fuzz_long.py
+	@$(BIN)/python -m tests.differential.soak
 
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table

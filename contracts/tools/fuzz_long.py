@@ -69,7 +69,7 @@ def forge(*arguments: str) -> dict[str, Any]:
     if binary is None:
         raise SystemExit("forge is not installed; run `npm ci` in contracts/")
     threads = os.environ.get("FORGE_THREADS", "1")
-    command = [binary, "test", "--json", "--threads", threads, *arguments]
+    command = [str(binary), "test", "--json", "--threads", threads, *arguments]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     try:
         report: dict[str, Any] = json.loads(run.stdout)

@@ -94,7 +94,7 @@ def answer(contract: str, name: str, values: tuple[Any, ...]) -> bytes:
 @cache
 def errors() -> dict[str, tuple[bytes, tuple[str, ...]]]:
     """Selector and types of every error of every contract, by name."""
-    found = {"Panic": (keccak(b"Panic(uint256)")[:4], ("uint256",))}
+    found: dict[str, tuple[bytes, tuple[str, ...]]] = {"Panic": (keccak(b"Panic(uint256)")[:4], ("uint256",))}
     for name in CONTRACTS.values():
         for item in artifact(name).abi:
             if item["type"] == "error":

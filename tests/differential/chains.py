@@ -138,7 +138,8 @@ class PyEvm:
         return self._state.apply_transaction(SpoofTransaction(transaction, from_=account))
 
     def _set_block(self, now: int, block: int) -> None:
-        self._state.execution_context = ExecutionContext(
+        context: Any = ExecutionContext  # its types tell block numbers from integers
+        self._state.execution_context = context(
             _MINER, now, block, 0, bytes(32), 10 * GAS, [], CHAIN_ID, base_fee_per_gas=0, excess_blob_gas=0
         )
 

@@ -144,7 +144,7 @@ def grant_of(requester: str, signer: str, units: int, expiry: int, nonce: int) -
 
 def order_of(requester: str, cap: int, **terms: Any) -> Order:
     """An order; what is not given is plain."""
-    plain = {
+    plain: dict[str, Any] = {
         "workload_id": "0x" + "11" * 32, "input_hash": "0x" + "22" * 32, "params_hash": "0x" + "33" * 32,
         "comparator": 1, "copies": 1, "visibility": 0, "fixed_price": 100, "unit_price": 10, "max_price": 1000,
         "deadline": 2**40 - 1, "salt": 0,

@@ -5,7 +5,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.differential.chains import Both, PyEvm
 from tests.differential.moves import Moves, prepare
-from tests.differential.twin import Twin
+from tests.differential.soak import shorten, take
+from tests.differential.twin import CONSTANTS, Disagreement, Twin
 
 
 def test_modelAndContracts_agreeOnPyEvm() -> None:
@@ -26,6 +27,22 @@ def test_modelAndContracts_agreeOnPyEvmAndAnvil() -> None:
     finally:
         both.close()
     assert twin.steps > 400
+
+
+def test_aModelThatIsOff_disagreesAndTheWalkIsShortened() -> None:
+    """The comparison can fail: a fee of one basis point more is noticed, and what leads to it is all that is left."""
+    twin = Twin(PyEvm())
+    prepare(twin)
+    dearer = CONSTANTS.model_copy(update={"fee_bps": CONSTANTS.fee_bps + 1})
+    twin.net.escrow.constants = dearer
+    twin.mark()
+    for seed_ in range(50):
+        walk = [(name, seed_) for name in ("donate", "whole_epoch", "account")]
+        failure = take(twin, walk)
+        if failure is not None:
+            break
+    assert isinstance(failure, Disagreement)
+    assert shorten(twin, walk) == [("whole_epoch", seed_)]
 
 
 def drive(twin: Twin, examples: int, steps: int, seed_: int = 1) -> None:

@@ -30,6 +30,11 @@ _PARAMETERS = {
 }  # fmt: skip
 
 
+Values = tuple[Any, ...]
+View = tuple[str, str, Values, Values]
+"""Contract, function, its arguments, and what the model says it answers."""
+
+
 class Disagreement(AssertionError):
     """Model and contract say different things of one call."""
 
@@ -124,10 +129,10 @@ class Twin:
             if abi.answer(contract, name, values) != found:
                 raise Disagreement(f"{call}\nthen {contract}.{name}{arguments}\nmodel: {values}\nchain: {found.hex()}")
 
-    def _escrow_state(self) -> list[tuple[str, str, tuple[Any, ...], tuple[Any, ...]]]:
+    def _escrow_state(self) -> list[View]:
         e = self.net.escrow
         b = e.bond
-        state: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = [
+        state: list[tuple[str, Values, Values]] = [
             ("totals", (), (e.balances_units, e.credits_units, e.fees_units)),
             ("settlerBond", (), (b.bond, b.bucket_start, b.spent_previous, b.spent_current, b.unbond_at)),
             ("paused", (), (e.paused,)),
@@ -150,9 +155,9 @@ class Twin:
             state.append(("nonces", (requester,), (nonce,)))
         return [("escrow", *item) for item in state]
 
-    def _stakes_state(self) -> list[tuple[str, str, tuple[Any, ...], tuple[Any, ...]]]:
+    def _stakes_state(self) -> list[View]:
         s = self.net.stakes
-        state: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = [
+        state: list[tuple[str, Values, Values]] = [
             ("totalUnits", (), (s.total,)),
             ("lastId", (), (len(s.accounts),)),
             ("held", (), (s.held(),)),
@@ -171,9 +176,9 @@ class Twin:
         state += [("verifierOf", (key,), (s.verifier_of(key),)) for key in s.account_of_key]
         return [("stakes", *item) for item in state]
 
-    def _disputes_state(self) -> list[tuple[str, str, tuple[Any, ...], tuple[Any, ...]]]:
+    def _disputes_state(self) -> list[View]:
         contests, court = self.net.contests, self.net.court
-        state: list[tuple[str, str, tuple[Any, ...], tuple[Any, ...]]] = [
+        state: list[View] = [
             ("contests", "openContests", (), (contests.open_contests,)),
             ("contests", "held", (), (contests.held(),)),
             ("contests", "donated", (), (contests.donated(),)),
@@ -195,9 +200,9 @@ class Twin:
         state += [("court", "equivocated", key, (True,)) for key in court.equivocated]
         return state
 
-    def _token_state(self) -> list[tuple[str, str, tuple[Any, ...], tuple[Any, ...]]]:
+    def _token_state(self) -> list[View]:
         token = self.net.token
-        state = [("token", "balanceOf", (who,), (units,)) for who, units in token.balances.items()]
+        state: list[View] = [("token", "balanceOf", (who,), (units,)) for who, units in token.balances.items()]
         state += [("token", "allowance", pair, (units,)) for pair, units in token.allowances.items() if units != U256]
         state += [("token", "nonces", (who,), (nonce,)) for who, nonce in token.permit_nonces.items()]
         state += [("token", "authorizationState", key, (True,)) for key in token.used]
