@@ -79,7 +79,7 @@ unit:
 FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forge-*/bin/forge)))
 
 forge-test: contracts/node_modules/.installed  ## the Solidity tests
-	@cd contracts && $(FORGE) test
+	@cd contracts && FORGE_SNAPSHOT_CHECK=true $(FORGE) test
 
 soak-contracts: $(VENV)/dev contracts/node_modules/.installed  ## the long form of the contracts' tests; figures in contracts/AUDIT.md
 	@$(BIN)/python contracts/tools/fuzz_long.py
@@ -88,7 +88,7 @@ soak-contracts: $(VENV)/dev contracts/node_modules/.installed  ## the long form 
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table
 
-bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas a job at several sizes, in isolated transactions
+bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and of every single act, from receipts on Anvil
 	@$(BIN)/python -m bench.gas
 
 vectors: $(VENV)/run  ## write the golden vectors anew

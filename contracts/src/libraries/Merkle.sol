@@ -28,8 +28,18 @@ library Merkle {
             let base := add(nodes, 0x20)
             for { let width := mload(nodes) } gt(width, 1) {} {
                 let pairsEnd := add(base, shl(6, shr(1, width)))
+                let foursEnd := add(base, shl(8, shr(3, width)))
                 let parent := base
-                for { let pair := base } lt(pair, pairsEnd) { pair := add(pair, 0x40) } {
+                let pair := base
+                // Four pairs at a time: what a loop costs beside the hash is then small.
+                for {} lt(pair, foursEnd) { pair := add(pair, 0x100) } {
+                    mstore(parent, keccak256(pair, 0x40))
+                    mstore(add(parent, 0x20), keccak256(add(pair, 0x40), 0x40))
+                    mstore(add(parent, 0x40), keccak256(add(pair, 0x80), 0x40))
+                    mstore(add(parent, 0x60), keccak256(add(pair, 0xc0), 0x40))
+                    parent := add(parent, 0x80)
+                }
+                for {} lt(pair, pairsEnd) { pair := add(pair, 0x40) } {
                     mstore(parent, keccak256(pair, 0x40))
                     parent := add(parent, 0x20)
                 }

@@ -34,6 +34,7 @@ library PackedEpoch {
         uint256 voidAt; // position of the void bits
         uint256 offset; // position of the next byte to read
         uint256 row; // rows read so far
+        bool hasVoids;
         bytes32[] leaves;
         uint256[] tallies; // per listed operator: its id << 64 | the units of its rows that are paid
         bytes skippedBits;
@@ -62,6 +63,7 @@ library PackedEpoch {
             uint8 lastByte = uint8(packed[reader.offset - 1]);
             if (lastByte >> (count % 8) != 0) revert PackedEpoch_SpareBitsSet(lastByte, count);
         }
+        reader.hasVoids = hasSetBit(packed, reader.voidAt, reader.offset);
         reader.leaves = new bytes32[](count);
         reader.skippedBits = new bytes(bitmapBytes);
         reader.tallies = new uint256[](reader.nOps);
@@ -94,6 +96,7 @@ library PackedEpoch {
         reader.offset = group.rowsAt + ROW_BYTES * group.rows;
         requireBytes(packed, reader.offset);
         readRows(packed, reader, group);
+        if (reader.hasVoids) dropVoids(packed, reader, group);
         reader.row += group.rows;
     }
 
@@ -131,53 +134,73 @@ library PackedEpoch {
         return uint8(bits[row >> 3]) & (1 << (row & 7)) != 0;
     }
 
-    /// @dev The one loop whose cost counts: per row, a leaf, the group's sum and its operator's tally.
+    /// @dev The one loop whose cost counts: per row, a leaf, the group's sum and its operator's tally, as if none were VOID.
     /// Positions were checked by `next`; an operator index is checked before it is used.
     function readRows(bytes calldata packed, Reader memory reader, Group memory group) private pure {
         uint256 nOps = reader.nOps;
-        uint256 voidAt = reader.voidAt;
-        uint256 row = reader.row;
-        uint256 rowsAt = group.rowsAt;
-        uint256 end = row + group.rows;
+        uint256 offset = group.rowsAt;
+        uint256 leafAt = reader.row;
+        uint256 leavesEnd = leafAt + group.rows;
         bytes32 laneKey = group.laneKey;
         bytes32[] memory leaves = reader.leaves;
         uint256[] memory tallies = reader.tallies;
-        uint256 opIndex;
         uint256 sumUnits;
-        bool inRange;
+        uint256 opIndex;
         assembly ("memory-safe") {
-            let leafData := mload(0x40) // laneKey | operatorId << 64 | amountUnits | digest
-            mstore(leafData, laneKey)
-            voidAt := add(packed.offset, voidAt)
-            let offset := add(packed.offset, rowsAt)
-            let leafAt := add(add(leaves, 0x20), shl(5, row))
+            // A leaf's 96 bytes, laneKey | operatorId << 64 | amountUnits | digest, lie in scratch space from 0; its last
+            // word is the free memory pointer's, which is put back.
+            let free := mload(0x40)
+            mstore(0, laneKey)
+            offset := add(packed.offset, offset)
+            leaves := add(leaves, 0x20)
+            leafAt := add(leaves, shl(5, leafAt))
+            leavesEnd := add(leaves, shl(5, leavesEnd))
             tallies := add(tallies, 0x20)
-            inRange := 1
-            for {} lt(row, end) { row := add(row, 1) } {
-                let head := shr(192, calldataload(offset)) // opIndex u16 | amountUnits u48
-                opIndex := shr(48, head)
-                if iszero(lt(opIndex, nOps)) {
-                    inRange := 0
-                    break
-                }
-                let units := and(head, 0xffffffffffff)
-                let tallyAt := add(tallies, shl(5, opIndex))
-                let tally := mload(tallyAt)
-                mstore(add(leafData, 0x20), or(shl(64, shr(64, tally)), units))
-                mstore(add(leafData, 0x40), calldataload(add(offset, 8)))
-                mstore(leafAt, keccak256(leafData, 0x60))
-
-                let voidByte := byte(0, calldataload(add(voidAt, shr(3, row))))
-                if iszero(and(shr(and(row, 7), voidByte), 1)) {
-                    sumUnits := add(sumUnits, units)
+            for {} 1 {} {
+                opIndex := shr(240, calldataload(offset))
+                if iszero(lt(opIndex, nOps)) { break }
+                let units := shr(208, calldataload(add(offset, 2)))
+                sumUnits := add(sumUnits, units)
+                {
+                    let tallyAt := add(tallies, shl(5, opIndex))
+                    let tally := mload(tallyAt)
+                    mstore(0x20, or(shl(64, shr(64, tally)), units))
                     mstore(tallyAt, add(tally, units))
                 }
+                mstore(0x40, calldataload(add(offset, 8)))
+                mstore(leafAt, keccak256(0, 0x60))
                 offset := add(offset, ROW_BYTES)
                 leafAt := add(leafAt, 0x20)
+                if eq(leafAt, leavesEnd) { break }
+            }
+            mstore(0x40, free)
+        }
+        if (opIndex >= nOps) revert PackedEpoch_OperatorIndexOutOfRange(opIndex, nOps);
+        group.sumUnits = sumUnits;
+    }
+
+    /// @dev Takes the group's VOID rows out of its sum and its operators' tallies. They are few, so bytes without one are
+    /// passed over.
+    function dropVoids(bytes calldata packed, Reader memory reader, Group memory group) private pure {
+        bytes calldata bits = voidBits(packed, reader);
+        uint256 end = group.firstRow + group.rows;
+        for (uint256 row = group.firstRow; row < end; ++row) {
+            if (bits[row >> 3] == 0) {
+                row |= 7;
+            } else if (isSet(bits, row)) {
+                uint256 offset = group.rowsAt + ROW_BYTES * (row - group.firstRow);
+                uint256 units = uint48(bytes6(word(packed, offset + 2)));
+                group.sumUnits -= units;
+                reader.tallies[uint16(bytes2(word(packed, offset)))] -= units;
             }
         }
-        if (!inRange) revert PackedEpoch_OperatorIndexOutOfRange(opIndex, nOps);
-        group.sumUnits = sumUnits;
+    }
+
+    function hasSetBit(bytes calldata packed, uint256 offset, uint256 end) private pure returns (bool) {
+        for (; offset + 32 <= end; offset += 32) {
+            if (word(packed, offset) != 0) return true;
+        }
+        return offset < end && uint256(word(packed, offset)) >> 8 * (32 + offset - end) != 0;
     }
 
     /// @dev 32 bytes from a position that was checked; what lies beyond the end is cut off by the caller.

@@ -34,6 +34,23 @@ contract PackedEpochTest {
         vm.assertEq(keccak256(abi.encode(fast.grossUnits)), keccak256(abi.encode(plain.grossUnits)));
     }
 
+    /// @notice None, one or two VOID rows among hundreds, which the reader looks for a word and a byte at a time.
+    function testFuzz_reader_findsTheFewVoidsOfALargeEpoch(uint256 seed, uint256 first, uint256 second) public view {
+        EpochBuilder.Draft memory draft = randomDraft(seed, 3, 5);
+        for (uint256 g = 0; g < 3; ++g) {
+            draft.groups[g].rows = manyRows(uint256(keccak256(abi.encode(seed, g))));
+        }
+        uint256 count = draft.count();
+        if (seed % 3 > 0) rowAt(draft, first % count).isVoid = true;
+        if (seed % 3 > 1) rowAt(draft, second % count).isVoid = true;
+        bytes memory packed = draft.pack();
+        Reading memory fast = this.readFast(packed, count);
+        Reading memory plain = readPlain(packed, count, draft.operatorIds);
+        vm.assertEq(fast.root, plain.root);
+        vm.assertEq(keccak256(abi.encode(fast.groupSums)), keccak256(abi.encode(plain.groupSums)));
+        vm.assertEq(keccak256(abi.encode(fast.grossUnits)), keccak256(abi.encode(plain.grossUnits)));
+    }
+
     /// @notice Covers: A14. Whatever is done to the bytes, and whatever count stands beside them: both readers refuse,
     /// or both take them and read the same root, groups, caps, sums and credits.
     function testFuzz_reader_agreesOnHostileBytes(uint256 seed, uint256[4] memory positions, uint256[4] memory changes)
@@ -210,6 +227,22 @@ contract PackedEpochTest {
                 group.rows[i] = EpochBuilder.Row(opIndex, uint48(uint256(digest)), digest, isVoid);
             }
         }
+    }
+
+    function manyRows(uint256 seed) private pure returns (EpochBuilder.Row[] memory rows) {
+        rows = new EpochBuilder.Row[](1 + seed % 250);
+        for (uint256 i = 0; i < rows.length; ++i) {
+            bytes32 digest = keccak256(abi.encode(seed, i));
+            rows[i] = EpochBuilder.Row(uint16(uint8(digest[0]) % 5), uint48(uint256(digest)), digest, false);
+        }
+    }
+
+    function rowAt(EpochBuilder.Draft memory draft, uint256 row) private pure returns (EpochBuilder.Row memory) {
+        uint256 g = 0;
+        while (row >= draft.groups[g].rows.length) {
+            row -= draft.groups[g++].rows.length;
+        }
+        return draft.groups[g].rows[row];
     }
 
     function draftWithThree(EpochBuilder.Draft memory draft) private pure returns (EpochBuilder.Draft memory) {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {PackedEpoch} from "src/libraries/PackedEpoch.sol";
+import {PackedEpochReference} from "src/libraries/PackedEpochReference.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Network} from "../utils/Network.sol";
 import {vm} from "../utils/Vm.sol";
 
-/// @notice What a job costs on chain: each call as a transaction of its own, calldata floor (EIP-7623) and all.
-/// Run with `forge test --isolate --match-contract GasTest -vv`; writes cache/gas.json.
+/// @notice What a job may cost at most, each call as a transaction of its own, calldata floor (EIP-7623) and all; and what
+/// the assembly of the row loop is worth (snapshots/rows.json). The figures themselves come from `make bench-gas`.
 ///
 /// As in a running network, every lane was charged and every operator credited and paid before. Digests are random, amounts random below 2^32 units, caps really signed.
 contract GasTest is Network {
@@ -22,7 +24,7 @@ contract GasTest is Network {
         uint256 claimGas;
     }
 
-    string private json;
+    uint256 private constant ROWS = 1000;
 
     function setUp() public override {
         super.setUp();
@@ -31,37 +33,41 @@ contract GasTest is Network {
     }
 
     function test_gasPerJob() public {
-        uint256 first = report("epoch_1000x50x50", measure(1000, 50, 50));
-        uint256 largest = report("epoch_2900x50x50", measure(2900, 50, 50));
-        report("epoch_100x10x10", measure(100, 10, 10));
-        report("epoch_1000x1x1", measure(1000, 1, 1));
-        report("epoch_1000x1000x1000", measure(1000, 1000, 1000));
-        vm.writeFile("cache/gas.json", string.concat("{", json, "}\n"));
+        vm.assertLe(perJob(measure(1000, 50, 50)), 2200, "gas a job, 1000 jobs x 50 lanes x 50 operators");
+        vm.assertLe(perJob(measure(3000, 50, 50)), 1750, "gas a job, nearly the largest transaction of 128 KiB");
+    }
 
-        vm.assertLe(first, 2200, "gas a job, 1000 jobs x 50 lanes x 50 operators");
-        vm.assertLe(largest, 1750, "gas a job, largest epoch in a transaction of 128 KiB");
+    /// @notice Reading 1,000 rows into leaves, sums, tallies and a root: the reader's assembly, and the plain reference.
+    function test_rowLoop() public {
+        Figure memory f = Figure(ROWS, 1, 1, 0, 0, 0, 0);
+        prepareOperators(1);
+        bytes memory packed = randomDraft(ROWS, f, 1).pack();
+        uint256 assembled = this.gasOfReader(packed);
+        uint256 plain = this.gasOfReference(packed);
+        vm.snapshotValue("rows", "reader_gas_a_row", assembled / ROWS);
+        vm.snapshotValue("rows", "reference_gas_a_row", plain / ROWS);
+        vm.assertLe(10 * assembled, plain, "assembly that is worth less than a tenth is not worth its risk");
+    }
+
+    function gasOfReader(bytes calldata packed) external view returns (uint256) {
+        uint256 before = gasleft();
+        PackedEpoch.Reader memory reader = PackedEpoch.open(packed, ROWS);
+        PackedEpoch.Group memory group;
+        PackedEpoch.next(packed, reader, group);
+        PackedEpoch.close(packed, reader);
+        return before - gasleft();
+    }
+
+    function gasOfReference(bytes calldata packed) external view returns (uint256) {
+        uint256 before = gasleft();
+        (PackedEpochReference.Group[] memory groups, uint256 groupCount) = PackedEpochReference.read(packed, ROWS);
+        PackedEpochReference.root(groups, groupCount, ROWS);
+        return before - gasleft();
     }
 
     /// @notice Post and settlement by the job, and one claim per 1,000 of an operator's own jobs.
     function perJob(Figure memory f) private pure returns (uint256) {
         return (f.postGas + f.settleGas) / f.jobs + f.claimGas / 1000;
-    }
-
-    function report(string memory name, Figure memory f) private returns (uint256 gasPerJob) {
-        gasPerJob = perJob(f);
-        string memory figure = string.concat('"jobs":', vm.toString(f.jobs));
-        figure = field(figure, "lanes", f.lanes);
-        figure = field(figure, "operators", f.operators);
-        figure = field(figure, "calldata_bytes", f.calldataBytes);
-        figure = field(figure, "post_gas", f.postGas);
-        figure = field(figure, "settle_gas", f.settleGas);
-        figure = field(figure, "claim_gas", f.claimGas);
-        figure = field(figure, "gas_per_job", gasPerJob);
-        json = string.concat(json, bytes(json).length > 0 ? ',"' : '"', name, '":{', figure, "}");
-    }
-
-    function field(string memory object, string memory name, uint256 value) private pure returns (string memory) {
-        return string.concat(object, ',"', name, '":', vm.toString(value));
     }
 
     function measure(uint256 jobs, uint256 laneCount, uint256 operatorCount) private returns (Figure memory f) {

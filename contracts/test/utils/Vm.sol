@@ -28,6 +28,7 @@ interface Vm {
     function clearMockedCalls() external;
     function assume(bool condition) external pure;
 
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function snapshotState() external returns (uint256);
     function revertToState(uint256 id) external returns (bool);
 
