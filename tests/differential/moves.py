@@ -384,12 +384,19 @@ class Moves(RuleBasedStateMachine):
     def bond_leaves(self, data: Any) -> None:
         """The settler gives up: no rows any more; the bond goes once its time is over."""
         draw = Draw(data)
-        if not draw.one_in(6):
+        if not draw.one_in(3):
             return
         settler = self.escrow.settler
+        if draw.one_in(2):
+            self.post(draw, self.draft(draw))
         self.act(settler, "escrow", "unbondSettler")
         self.post(draw, self.draft(draw))
-        self.act(settler, "escrow", "withdrawBond", seconds=C.unbond_s + draw.pick(0, -2, -1))
+        wait = C.unbond_s + draw.pick(0, -2, -1)
+        if draw.one_in(2):
+            self.act(settler, "escrow", "withdrawFees", seconds=wait - 100)
+            self.settle_one(data)
+            wait = 100
+        self.act(settler, "escrow", "withdrawBond", seconds=wait)
 
     @rule(data=DATA)
     def roles(self, data: Any) -> None:
@@ -568,7 +575,7 @@ class Moves(RuleBasedStateMachine):
         order_signature = hand.sign(proof.signer, self.escrow.domain.order_id(order))
         signature = hand.sign(job.commitment.node, job.digest)
         if draw.one_in(8):
-            order_signature = hand.tampered(draw, order_signature, job.digest)
+            order_signature = hand.sign(PEOPLE["mallory"], self.escrow.domain.order_id(order))
         r, vs = compact("0x" + order_signature.hex()) if order_signature[64] in (27, 28) else (ZERO32, ZERO32)
         output = draw.pick(hand.OUTPUT, hand.OUTPUT, hand.OUTPUT, b"")
         node_signature = hand.tampered(draw, signature, job.digest) if draw.one_in(4) else signature

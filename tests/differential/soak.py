@@ -47,64 +47,63 @@ def main(arguments: list[str]) -> int:
     chosen = options.parse_args(arguments)
     legs = {"both": chosen.steps // 10, "anvil": chosen.steps - chosen.steps // 10}
     for leg in [chosen.leg] if chosen.leg else legs:
-        twin, seconds, failed = run(leg, legs[leg], chosen.seed)
+        failed = run(leg, legs[leg], chosen.seed, chosen.out)
         if failed is not None:
             sys.stderr.write(f"{leg}, seed {chosen.seed}: {failed}\n")
             return 1
-        sys.stdout.write(f"{twin.steps} calls agree on {leg}, seed {chosen.seed}\n")
-        missing = write(chosen.out, leg, twin, seconds, chosen.seed)
+    missing = json.loads(chosen.out.read_text())["errors_never_seen"]
     if missing:
         sys.stderr.write(f"errors that no call raised: {', '.join(missing)}\n")
     return 1 if missing else 0
 
 
-def run(leg: str, steps: int, seed: int) -> tuple[Twin, int, str | None]:
-    """One part: what was compared, in how many seconds, and what failed if something did."""
+def run(leg: str, steps: int, seed: int, out: Path) -> str | None:
+    """One part; the raw file grows with it. What failed, if something did."""
     machine = Both() if leg == "both" else Anvil()
-    started = time.monotonic()
+    started = told = time.monotonic()
+    random = Random(f"{leg} {seed}")
     try:
         twin = Twin(machine)
         prepare(twin)
-        failed = walk_until(twin, steps, Random(f"{leg} {seed}"))
+        while twin.steps < steps:
+            failed = one_walk(twin, random)
+            if failed is not None:
+                return failed
+            if time.monotonic() - told > 60 or twin.steps >= steps:
+                told = time.monotonic()
+                write(out, leg, twin, round(told - started), seed)
+                sys.stdout.write(f"{twin.steps} calls agree on {leg}, seed {seed}\n")
+                sys.stdout.flush()
     finally:
         machine.close()
-    return twin, round(time.monotonic() - started), failed
+    return None
 
 
-def write(out: Path, leg: str, twin: Twin, seconds: int, seed: int) -> list[str]:
-    """The raw file with this part anew. Returns which errors no part has seen."""
+def write(out: Path, leg: str, twin: Twin, seconds: int, seed: int) -> None:
+    """The raw file with this part anew."""
     legs = json.loads(out.read_text())["legs"] if out.exists() else {}
     legs[leg] = {"steps": twin.steps, "seed": seed, "seconds": seconds, "seen": dict(sorted(twin.seen.items()))}
     seen = {name for part in legs.values() for name in part["seen"]}
-    missing = sorted(interface_errors() - seen - UNREACHED.keys())
     raw = {
         "command": "python -m tests.differential.soak",
         "differential_steps": sum(part["steps"] for part in legs.values()),
         "errors_seen": sorted(interface_errors() & seen),
-        "errors_never_seen": missing,
+        "errors_never_seen": sorted(interface_errors() - seen - UNREACHED.keys()),
         "errors_out_of_reach": UNREACHED,
         "legs": legs,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(raw, indent=1) + "\n")
-    return missing
 
 
-def walk_until(twin: Twin, steps: int, random: Random) -> str | None:
-    """Walks until so many calls were compared. What failed, if something did."""
+def one_walk(twin: Twin, random: Random) -> str | None:
+    """A walk of random moves. If it fails: how, and the shortest walk that does."""
     names, weights = list(WEIGHTS), list(WEIGHTS.values())
-    told = time.monotonic()
-    while twin.steps < steps:
-        walk = [(name, random.getrandbits(64)) for name in random.choices(names, weights, k=MOVES_A_WALK)]
-        failure = take(twin, walk)
-        if failure is not None:
-            shortest = shorten(twin, walk)
-            return f"{take(twin, shortest)}\nwalk: {shortest}"
-        if time.monotonic() - told > 60:
-            told = time.monotonic()
-            sys.stdout.write(f"{twin.steps} calls agree\n")
-            sys.stdout.flush()
-    return None
+    walk = [(name, random.getrandbits(64)) for name in random.choices(names, weights, k=MOVES_A_WALK)]
+    if take(twin, walk) is None:
+        return None
+    shortest = shorten(twin, walk)
+    return f"{take(twin, shortest)}\nwalk: {shortest}"
 
 
 def take(twin: Twin, walk: Walk) -> AssertionError | None:
