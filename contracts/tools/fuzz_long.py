@@ -42,13 +42,15 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--inputs", type=int, default=100_000, help="inputs a property")
     options.add_argument("--out", type=Path, default=RAW, help="raw results, continued where they still hold")
     options.add_argument("--afresh", action="store_true", help="forget earlier results")
+    options.add_argument("--match", default="", help="only properties whose name contains this")
     chosen = options.parse_args(arguments)
     found = sorted(properties(), key=lambda one: one.seconds)
     done = {} if chosen.afresh or not chosen.out.exists() else json.loads(chosen.out.read_text())["properties"]
     hashes = {one.name: sources_hash(one.file) for one in found}
     done = {name: held for name, held in done.items() if held["sources_sha256"] == hashes.get(name)}
     for one in found:
-        if one.name in done and done[one.name]["inputs"] >= chosen.inputs:
+        known = one.name in done and done[one.name]["inputs"] >= chosen.inputs
+        if known or chosen.match not in one.name:
             continue
         result = fuzz(one, chosen.inputs)
         inputs, seconds_ = result["kind"]["Fuzz"]["runs"], round(seconds(result["duration"]), 1)
