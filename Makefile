@@ -53,7 +53,7 @@ up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, ke
 test: check forge-test chromium tests/browser/node_modules/.installed  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
 	@$(BIN)/assay models pull smollm2-135m && $(BIN)/assay models pull minilm-l6-v2
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/gpu
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(BIN)/python -m pytest -q tests/e2e
 
 check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under a minute)
@@ -82,11 +82,6 @@ FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forg
 forge-test: contracts/node_modules/.installed  ## the Solidity tests
 	@cd contracts && FORGE_SNAPSHOT_CHECK=true $(FORGE) test
 
-.PHONY: soak-contracts
-soak-contracts: $(VENV)/dev contracts/node_modules/.installed  ## the long form of the contracts' tests (hours)
-	@$(BIN)/python -m contracts.tools.mutation defences
-	@$(BIN)/python -m contracts.tools.mutation mutants
-
 PROOFS := .venv-proofs
 $(PROOFS)/.installed: contracts/requirements-proofs.txt
 	@test -x $(PROOFS)/bin/python || $(PYTHON) -m venv $(PROOFS)
@@ -103,9 +98,13 @@ slither: $(PROOFS)/.installed contracts/node_modules/.installed  ## static analy
 coverage-contracts: contracts/node_modules/.installed  ## lines and branches of the contracts that the tests reach
 	@$(PYTHON) contracts/tools/coverage.py
 
-soak-contracts: $(PROOFS)/.installed contracts/node_modules/.installed  ## the long form of the contracts' assurance
+soak-contracts: $(VENV)/dev $(PROOFS)/.installed contracts/node_modules/.installed  ## the long form of the contracts' tests: hours
 	@$(PROOFS)/bin/python contracts/tools/prove.py --twins
 	@$(MAKE) --no-print-directory slither coverage-contracts
+	@$(BIN)/python -m contracts.tools.mutation defences
+	@$(BIN)/python -m contracts.tools.mutation mutants
+	@$(BIN)/python contracts/tools/fuzz_long.py
+	@$(BIN)/python -m tests.differential.soak
 
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table

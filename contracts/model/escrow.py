@@ -1,0 +1,545 @@
+"""JobEscrow (SPEC section 6): lanes, epochs, what they pay, and the settler's bond."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from contracts.model.base import (
+    U64,
+    ZERO_ADDRESS,
+    Chain,
+    Value,
+    add64,
+    compact_signer_of,
+    hash_words,
+    refuse_if,
+    signer_of,
+)
+from contracts.model.epochs import Group, read_epoch
+from contracts.model.proofs import LeafProof, Outcomes, is_set, leaf_hash, root_from_proof
+from contracts.model.token import Token, UnitToken
+from contracts.protocol.constants import Constants
+from contracts.protocol.hashing import ZERO32, keccak
+from contracts.protocol.merkle import merkle_root
+from contracts.protocol.packing import CapProof, SkipReason, bits, outcomes_hash
+from contracts.protocol.records import LaneGrant
+from contracts.protocol.typed_data import Domain, order_struct_hash
+
+if TYPE_CHECKING:
+    from contracts.model.stakes import Stakes
+
+ONE_BPS = 10_000
+
+
+class EpochStatus(IntEnum):
+    """Derived from facts and time."""
+
+    OPEN = 0
+    POSTED = 1
+    REVEALED = 2
+    SETTLED = 3
+    STRANDED = 4
+
+
+class LeafStatus(IntEnum):
+    """Of a leaf in a settled or stranded epoch."""
+
+    UNCHARGED = 0
+    PAID = 1
+    VOID = 2
+    CLOSED = 3
+    REFUNDED = 4
+
+
+@dataclass
+class Lane:
+    """Money of one (requester, signer)."""
+
+    balance: int = 0
+    charged: int = 0
+    cap_proven: int = 0
+    notice_at: int = 0
+    expiry: int = 0
+
+
+@dataclass
+class Epoch:
+    """What was posted, and how it came out; `outcomes` is 0 until it is settled."""
+
+    root: bytes = ZERO32
+    count: int = 0
+    posted_at: int = 0
+    posted_block: int = 0
+    outcomes: int = 0
+
+
+@dataclass
+class Leaf:
+    """What happened to a leaf by itself."""
+
+    paid_at: int = 0
+    closed: bool = False
+
+
+@dataclass
+class Credit:
+    """What an operator earned and drew, modulo 2^64."""
+
+    earned: int = 0
+    claimed: int = 0
+
+
+@dataclass
+class SettlerBond:
+    """The bond and the two buckets of the charge window."""
+
+    bond: int = 0
+    bucket_start: int = 0
+    spent_previous: int = 0
+    spent_current: int = 0
+    unbond_at: int = 0
+
+    def roll(self, now: int, window: int) -> None:
+        """Moves the buckets on to the present."""
+        if now >= self.bucket_start + 2 * window:
+            self.spent_previous, self.spent_current, self.bucket_start = 0, 0, now
+        elif now >= self.bucket_start + window:
+            self.spent_previous, self.spent_current = self.spent_current, 0
+            self.bucket_start += window
+
+
+@dataclass
+class Escrow:
+    """The contract's state and its functions."""
+
+    chain: Chain
+    address: str
+    token: Token
+    constants: Constants
+    stakes: "Stakes"
+    settler: str
+    treasury: str
+    governor: str
+    guardian: str
+    court: str
+    contests: str
+    tip: bytes
+    wallets: dict[str, str]
+    """Contract wallets that answer ERC-1271 for their owner's key."""
+    lanes: dict[tuple[str, str], Lane] = field(default_factory=dict)
+    epochs: dict[int, Epoch] = field(default_factory=dict)
+    leaves: dict[tuple[int, int], Leaf] = field(default_factory=dict)
+    credits: dict[int, Credit] = field(default_factory=dict)
+    nonces: dict[str, int] = field(default_factory=dict)
+    bond: SettlerBond = field(default_factory=SettlerBond)
+    balances_units: int = 0
+    credits_units: int = 0
+    fees_units: int = 0
+    paused: bool = False
+    last_epoch: int = 0
+
+    # ---- requesters
+
+    def open_lane(self, caller: str, signer: str, expiry: int, units: int) -> None:
+        """A session lane gets an expiry, and money if any is given."""
+        self._open_lane(caller, signer, expiry, units)
+
+    def open_lane_with_grant(
+        self, caller: str, requester: str, signer: str, units: int, expiry: int, nonce: int, signature: bytes
+    ) -> None:
+        """The same, by the requester's signature, each nonce once."""
+        expected = self.nonces.get(requester, 0)
+        refuse_if(nonce != expected, "InvalidAccountNonce", requester, expected)
+        self.nonces[requester] = nonce + 1
+        grant = LaneGrant(requester=requester, signer=signer, amount=units, expiry=expiry, nonce=nonce)
+        digest = self.domain.lane_grant_digest(grant)
+        found = signer_of(digest, signature)
+        signed = found != ZERO_ADDRESS and found in (requester, self.wallets.get(requester))
+        refuse_if(not signed, "JobEscrow_GrantNotSigned", requester, digest)
+        self._open_lane(requester, signer, expiry, units)
+
+    def deposit(self, caller: str, requester: str, signer: str, units: int) -> None:
+        """Anyone's money into anyone's lane."""
+        self._book_deposit(caller, requester, signer, units)
+        self._unit_token.pull(caller, units)
+
+    def deposit_with_permit(
+        self, caller: str, requester: str, signer: str, units: int, deadline: int, signature: bytes
+    ) -> None:
+        """A permit that fails is no matter as long as the allowance suffices."""
+        self.token.try_permit(caller, self.address, units * self.constants.unit_wei, deadline, signature)
+        self.deposit(caller, requester, signer, units)
+
+    def deposit_with_authorization(
+        self, caller: str, payer: str, requester: str, signer: str, units: int,
+        after: int, before: int, salt: bytes, signature: bytes,
+    ) -> None:  # fmt: skip
+        """The payer's authorization names the lane by its nonce."""
+        self._book_deposit(payer, requester, signer, units)
+        nonce = hash_words(requester, signer, salt)
+        amount = units * self.constants.unit_wei
+        self.token.receive_with_authorization(self.address, payer, amount, after, before, nonce, signature)
+
+    def give_notice(self, caller: str, signer: str) -> None:
+        """Starts the wait before a withdrawal."""
+        self.lane(caller, signer).notice_at = self.chain.now
+        self._emit("NoticeGiven", caller, signer, self.chain.now)
+
+    def cancel_notice(self, caller: str, signer: str) -> None:
+        """Ends it."""
+        self.lane(caller, signer).notice_at = 0
+        self._emit("NoticeCancelled", caller, signer)
+
+    def withdraw(self, caller: str, signer: str, units: int, to: str) -> None:
+        """While the notice is mature, once a notice."""
+        lane, now = self.lane(caller, signer), self.chain.now
+        matures_at = lane.notice_at + self.constants.notice_s
+        mature = lane.notice_at != 0 and matures_at <= now < matures_at + self.constants.notice_life_s
+        refuse_if(not mature, "JobEscrow_NoticeNotMature", lane.notice_at, now)
+        refuse_if(units > lane.balance, "JobEscrow_BalanceTooLow", lane.balance, units)
+        lane.balance -= units
+        lane.notice_at = 0
+        self.balances_units -= units
+        self._emit("Withdrawn", caller, signer, to, units)
+        self._unit_token.push(to, units)
+
+    # ---- settler
+
+    def post_epoch(self, caller: str, epoch_id: int, root: bytes, count: int, beacon: bytes, log_root: bytes) -> None:
+        """The next epoch's root; its beacon reveals the seed of the one before."""
+        self._require_settler(caller)
+        refuse_if(epoch_id != self.last_epoch + 1, "JobEscrow_WrongEpochId", epoch_id, self.last_epoch + 1)
+        refuse_if(keccak(beacon) != self.tip, "JobEscrow_WrongBeacon", beacon, self.tip)
+        previous = self.epoch(self.last_epoch)
+        seed_block = previous.posted_block + self.constants.seed_blocks
+        ahead = previous.count != 0 and self.chain.block <= seed_block
+        refuse_if(ahead, "JobEscrow_SeedBlockAhead", self.chain.block, seed_block)
+        refuse_if((root == ZERO32) != (count == 0), "JobEscrow_RootAndCountDiffer", root, count)
+        if count != 0:
+            refuse_if(self.paused, "JobEscrow_IsPaused")
+            refuse_if(self.bond.unbond_at != 0, "JobEscrow_SettlerIsUnbonding", self.bond.unbond_at)
+        self.tip = beacon
+        self.last_epoch = epoch_id
+        self.epochs[epoch_id] = Epoch(root, count, self.chain.now, self.chain.block)
+        self._emit("EpochPosted", epoch_id, root, count, beacon, log_root)
+
+    def settle_epoch(self, caller: str, epoch_id: int, packed: bytes) -> None:
+        """Pays a whole epoch, but for the lanes that fail."""
+        self._require_settler(caller)
+        refuse_if(caller != self.chain.origin, "JobEscrow_NotSettler", caller)
+        epoch = self.epoch(epoch_id)
+        self._require_settleable(epoch_id, epoch)
+        record = read_epoch(packed, epoch.count)
+        gross = dict.fromkeys(range(len(record.operator_ids)), 0)
+        skipped: set[int] = set()
+        charged = 0
+        for group in record.groups:
+            reason = self._charge(group.requester, group.signer, group.sum_units, group.proof)
+            if reason is None:
+                charged += group.sum_units
+                for row in group.paid_rows:
+                    gross[row.op_index] += row.amount_units
+            else:
+                skipped |= set(group.indices)
+                self._emit("LaneSkipped", epoch_id, group.requester, group.signer, int(reason), group.sum_units)
+        root = merkle_root(_leaves_of(record.groups, record.operator_ids))
+        refuse_if(root != epoch.root, "JobEscrow_WrongRoot", root, epoch.root)
+        fees = sum(self._credit(record.operator_ids[index], units) for index, units in gross.items())
+        self._book(charged, fees)
+        skipped_bits = bits(skipped, epoch.count)
+        epoch.outcomes = outcomes_hash(record.void_bits, skipped_bits)
+        self._emit("EpochSettled", epoch_id, charged, fees, skipped_bits)
+
+    def bond_settler(self, caller: str, units: int) -> None:
+        """Adds to the bond; by the settler itself it ends an unbonding."""
+        self.bond.bond = add64(self.bond.bond, units)
+        if caller == self.settler:
+            self.bond.unbond_at = 0
+        self._emit("SettlerBonded", caller, units, self.bond.bond)
+        self._unit_token.pull(caller, units)
+
+    def unbond_settler(self, caller: str) -> None:
+        """Starts the bond's way to the treasury."""
+        self._require_settler(caller)
+        self.bond.unbond_at = self.chain.now
+        self._emit("SettlerUnbonding", self.chain.now)
+
+    def withdraw_bond(self, caller: str) -> None:
+        """Ends it, once nothing was charged lately."""
+        self._require_settler(caller)
+        ends_at = self.bond.unbond_at + self.constants.unbond_s
+        locked = self.bond.unbond_at == 0 or self.chain.now < ends_at
+        refuse_if(locked, "JobEscrow_BondLocked", self.bond.unbond_at, self.chain.now)
+        rolled = SettlerBond(**vars(self.bond))
+        rolled.roll(self.chain.now, self.constants.charge_window_s)
+        spent = rolled.spent_previous + rolled.spent_current
+        refuse_if(spent != 0, "JobEscrow_ChargedLately", spent)
+        units, self.bond.bond = self.bond.bond, 0
+        self._emit("SettlerUnbonded", units)
+        self._unit_token.push(self.treasury, units)
+
+    # ---- guardian, governor
+
+    def pause(self, caller: str) -> None:
+        """Stops what comes in."""
+        refuse_if(caller != self.guardian, "JobEscrow_NotGuardian", caller)
+        self.paused = True
+        self._emit("Paused")
+
+    def unpause(self, caller: str) -> None:
+        """Lets it in again."""
+        refuse_if(caller not in (self.guardian, self.governor), "JobEscrow_NotGuardian", caller)
+        self.paused = False
+        self._emit("Unpaused", caller)
+
+    def set_settler(self, caller: str, settler: str) -> None:
+        """Another key from now on; the bond stays."""
+        refuse_if(caller != self.governor, "JobEscrow_NotGovernor", caller)
+        refuse_if(settler == ZERO_ADDRESS, "JobEscrow_MissingParam")
+        self._emit("SettlerChanged", self.settler, settler)
+        self.settler = settler
+        self.bond.unbond_at = 0
+
+    def reset_beacon(self, caller: str, tip: bytes) -> None:
+        """Another hash chain, while no row waits for a seed."""
+        refuse_if(caller != self.governor, "JobEscrow_NotGovernor", caller)
+        last = self.epoch(self.last_epoch)
+        pending = last.count != 0 and self.epoch_status(self.last_epoch) != EpochStatus.STRANDED
+        refuse_if(pending, "JobEscrow_SeedIsPending", self.last_epoch)
+        self.tip = tip
+        self._emit("BeaconReset", tip)
+
+    # ---- anyone
+
+    def settle_one(self, caller: str, proof: LeafProof, outcomes: Outcomes, cap: CapProof) -> None:
+        """Pays a leaf that its epoch did not."""
+        status, _ = self.leaf_status(proof, outcomes)
+        payable = status == LeafStatus.UNCHARGED
+        refuse_if(not payable, "JobEscrow_LeafNotPayable", proof.epoch_id, proof.index, int(status))
+        self.leaves.setdefault((proof.epoch_id, proof.index), Leaf()).paid_at = self.chain.now
+        reason = self._charge(proof.requester, proof.signer, proof.amount_units, cap)
+        if reason is not None:
+            refuse_if(True, "JobEscrow_LaneDoesNotCover", proof.requester, proof.signer, int(reason))
+        fees = self._credit(proof.operator_id, proof.amount_units)
+        self._book(proof.amount_units, fees)
+        self._emit(
+            "LeafSettled", proof.epoch_id, proof.index, proof.requester, proof.signer,
+            proof.operator_id, proof.amount_units, fees,
+        )  # fmt: skip
+
+    def claim(self, caller: str, operator_id: int) -> None:
+        """Pays what an operator earned to its payout address."""
+        payout = self.stakes.payout_of(operator_id)
+        units = self._take_credit(operator_id)
+        self._emit("Claimed", operator_id, payout, units)
+        self._unit_token.push(payout, units)
+
+    def claim_to_stake(self, caller: str, operator_id: int) -> None:
+        """Moves it into the account's stake."""
+        owner = self.stakes.owner_of(operator_id)
+        refuse_if(caller != owner, "JobEscrow_NotOwner", caller, operator_id)
+        units = self._take_credit(operator_id)
+        self._emit("ClaimedToStake", operator_id, units)
+        self.token.approve(self.address, self.stakes.address, units * self.constants.unit_wei)
+        self.stakes.stake(self.address, operator_id, units)
+
+    def withdraw_fees(self, caller: str) -> None:
+        """To the treasury."""
+        units, self.fees_units = self.fees_units, 0
+        self._emit("FeesWithdrawn", units)
+        self._unit_token.push(self.treasury, units)
+
+    # ---- court, contests
+
+    def refund(self, caller: str, proof: LeafProof, outcomes: Outcomes, limit: int) -> int:
+        """What a leaf was charged, at most `limit`, once; an uncharged leaf is closed."""
+        refuse_if(caller != self.court, "JobEscrow_NotCourt", caller)
+        status, _ = self.leaf_status(proof, outcomes)
+        units = min(proof.amount_units, limit) if status == LeafStatus.PAID else 0
+        if status == LeafStatus.UNCHARGED or units > 0:
+            self.leaves.setdefault((proof.epoch_id, proof.index), Leaf()).closed = True
+        if units > 0:
+            self._add_balance(proof.requester, proof.signer, units)
+            self._emit("Refunded", proof.epoch_id, proof.index, proof.requester, proof.signer, units)
+        return units
+
+    def refund_from_bond(self, caller: str, proof: LeafProof, outcomes: Outcomes) -> int:
+        """What a leaf was charged, as far as the bond reaches, once."""
+        refuse_if(caller != self.contests, "JobEscrow_NotContests", caller)
+        status, _ = self.leaf_status(proof, outcomes)
+        if status != LeafStatus.PAID:
+            return 0
+        units = min(proof.amount_units, self.bond.bond)
+        self.bond.bond -= units
+        self.leaves.setdefault((proof.epoch_id, proof.index), Leaf()).closed = True
+        self._add_balance(proof.requester, proof.signer, units)
+        self._emit(
+            "RefundedFromBond", proof.epoch_id, proof.index, proof.requester, proof.signer, units, self.bond.bond
+        )
+        return units
+
+    # ---- views
+
+    @property
+    def domain(self) -> Domain:
+        """Where its signatures count."""
+        return Domain(self.token.chain_id, self.address)
+
+    def lane(self, requester: str, signer: str) -> Lane:
+        """A lane; nobody's is empty."""
+        return self.lanes.setdefault((requester, signer), Lane())
+
+    def epoch(self, epoch_id: int) -> Epoch:
+        """An epoch; one that was not posted is all zero."""
+        return self.epochs.get(epoch_id, Epoch())
+
+    def epoch_status(self, epoch_id: int) -> EpochStatus:
+        """Open, posted, revealed, settled or stranded."""
+        epoch = self.epoch(epoch_id)
+        if epoch.posted_at == 0:
+            return EpochStatus.OPEN
+        if epoch.outcomes != 0:
+            return EpochStatus.SETTLED
+        if self.chain.now > epoch.posted_at + self.constants.settle_wait_s:
+            return EpochStatus.STRANDED
+        return EpochStatus.REVEALED if epoch_id < self.last_epoch else EpochStatus.POSTED
+
+    def require_leaf(self, proof: LeafProof) -> None:
+        """The leaf is under its epoch's root."""
+        epoch = self.epoch(proof.epoch_id)
+        leaf = leaf_hash(proof.requester, proof.signer, proof.operator_id, proof.amount_units, proof.digest)
+        root = root_from_proof(leaf, proof.index, epoch.count, proof.siblings)
+        refuse_if(root != epoch.root, "JobEscrow_LeafNotInEpoch", proof.epoch_id, proof.index)
+
+    def leaf_status(self, proof: LeafProof, outcomes: Outcomes) -> tuple[LeafStatus, int]:
+        """What became of a leaf, and when its lane was charged for it (0: never)."""
+        self.require_leaf(proof)
+        epoch, status = self.epoch(proof.epoch_id), self.epoch_status(proof.epoch_id)
+        final = status in (EpochStatus.SETTLED, EpochStatus.STRANDED)
+        refuse_if(not final, "JobEscrow_LeafNotFinal", proof.epoch_id, proof.index)
+        own = self.leaves.get((proof.epoch_id, proof.index), Leaf())
+        charged_at = own.paid_at
+        if status == EpochStatus.SETTLED:
+            size = (epoch.count + 7) // 8
+            whole = len(outcomes.void_bits) == len(outcomes.skipped_bits) == size
+            same = whole and outcomes_hash(outcomes.void_bits, outcomes.skipped_bits) == epoch.outcomes
+            refuse_if(not same, "JobEscrow_WrongOutcomes", proof.epoch_id)
+            if is_set(outcomes.void_bits, proof.index):
+                return LeafStatus.VOID, 0
+            if not is_set(outcomes.skipped_bits, proof.index):
+                charged_at = epoch.posted_at
+        if own.closed:
+            return (LeafStatus.REFUNDED if charged_at else LeafStatus.CLOSED), charged_at
+        return (LeafStatus.PAID if charged_at else LeafStatus.UNCHARGED), charged_at
+
+    def held(self) -> int:
+        """Base units owed: balances, credits, fees, bond."""
+        return (self._held_units() + self.bond.bond) * self.constants.unit_wei
+
+    def donated(self) -> int:
+        """Base units beyond that."""
+        return max(0, self.token.balance_of(self.address) - self.held())
+
+    # ---- inside
+
+    @property
+    def _unit_token(self) -> UnitToken:
+        return UnitToken(self.token, self.address, self.constants.unit_wei)
+
+    def _emit(self, name: str, *values: Value) -> None:
+        self.chain.emit(self.address, name, *values)
+
+    def _require_settler(self, caller: str) -> None:
+        refuse_if(caller != self.settler, "JobEscrow_NotSettler", caller)
+
+    def _held_units(self) -> int:
+        return self.balances_units + self.credits_units + self.fees_units
+
+    def _open_lane(self, requester: str, signer: str, expiry: int, units: int) -> None:
+        nobody = signer in (ZERO_ADDRESS, requester)
+        refuse_if(nobody, "JobEscrow_NotASessionSigner", requester, signer)
+        refuse_if(expiry <= self.chain.now, "JobEscrow_ExpiryNotAhead", expiry, self.chain.now)
+        self.lane(requester, signer).expiry = expiry
+        self._emit("LaneOpened", requester, signer, expiry)
+        if units > 0:
+            self._book_deposit(requester, requester, signer, units)
+            self._unit_token.pull(requester, units)
+
+    def _book_deposit(self, payer: str, requester: str, signer: str, units: int) -> None:
+        refuse_if(self.paused, "JobEscrow_IsPaused")
+        unopened = requester != signer and self.lane(requester, signer).expiry == 0
+        refuse_if(unopened, "JobEscrow_LaneNotOpened", requester, signer)
+        self._add_balance(requester, signer, units)
+        self._emit("Deposited", requester, signer, payer, units)
+
+    def _add_balance(self, requester: str, signer: str, units: int) -> None:
+        held = self._held_units()
+        refuse_if(held + units > U64, "JobEscrow_TooMuchHeld", held, units)
+        self.lane(requester, signer).balance += units
+        self.balances_units += units
+
+    def _require_settleable(self, epoch_id: int, epoch: Epoch) -> None:
+        now = self.chain.now
+        refuse_if(epoch.outcomes != 0, "JobEscrow_AlreadySettled", epoch_id)
+        stranded_at = epoch.posted_at + self.constants.settle_wait_s
+        refuse_if(now > stranded_at, "JobEscrow_EpochStranded", epoch_id, now, stranded_at)
+        revealed_at = self.epoch(epoch_id + 1).posted_at
+        checked_at = revealed_at + self.constants.check_wait_s
+        runs = revealed_at == 0 or now < checked_at
+        refuse_if(runs, "JobEscrow_CheckPeriodRuns", epoch_id, now, checked_at)
+
+    def _charge(self, requester: str, signer: str, units: int, proof: CapProof | None) -> SkipReason | None:
+        """Charges a lane, or says why not: the first reason that holds, in the order of the codes."""
+        lane = self.lane(requester, signer)
+        proven = lane.cap_proven
+        if units > lane.balance:
+            return SkipReason.BALANCE
+        if lane.charged + units > proven:
+            if proof is None or lane.charged + units > proof.cap:
+                return SkipReason.CAP
+            digest = self.domain.digest(order_struct_hash(requester, proof.cap, proof.terms_hash))
+            found = compact_signer_of(digest, proof.r, proof.vs)
+            if found == ZERO_ADDRESS or found != signer:
+                return SkipReason.SIGNATURE
+            proven = proof.cap
+        if lane.expiry != 0 and self.chain.now > lane.expiry + self.constants.notice_s:
+            return SkipReason.EXPIRED
+        lane.balance -= units
+        lane.charged += units
+        lane.cap_proven = proven
+        return None
+
+    def _credit(self, operator_id: int, gross: int) -> int:
+        """Credits an operator less the fee, which it returns."""
+        fee = gross * self.constants.fee_bps // ONE_BPS
+        credit = self.credits.setdefault(operator_id, Credit())
+        credit.earned = (credit.earned + gross - fee) & U64
+        return fee
+
+    def _take_credit(self, operator_id: int) -> int:
+        credit = self.credits.setdefault(operator_id, Credit())
+        units = (credit.earned - credit.claimed) & U64
+        refuse_if(units == 0, "JobEscrow_NothingToClaim", operator_id)
+        credit.claimed = credit.earned
+        self.credits_units -= units
+        return units
+
+    def _book(self, charged: int, fees: int) -> None:
+        """Within the charge window, from balances to credits and fees."""
+        bond = SettlerBond(**vars(self.bond))
+        bond.roll(self.chain.now, self.constants.charge_window_s)
+        spent = bond.spent_previous + bond.spent_current
+        refuse_if(spent + charged > bond.bond, "ChargeWindow_AboveBond", spent, charged, bond.bond)
+        bond.spent_current += charged
+        self.bond = bond
+        self.balances_units -= charged
+        self.credits_units += charged - fees
+        self.fees_units += fees
+
+
+def _leaves_of(groups: list[Group], operator_ids: list[int]) -> list[bytes]:
+    return [
+        leaf_hash(group.requester, group.signer, operator_ids[row.op_index], row.amount_units, row.digest)
+        for group in groups
+        for row in group.rows
+    ]

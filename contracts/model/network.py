@@ -1,0 +1,54 @@
+"""The four contracts and the token as one state, which a refused call leaves as it was."""
+
+from dataclasses import dataclass
+
+from contracts.model.base import Chain
+from contracts.model.contests import Contests
+from contracts.model.court import Court
+from contracts.model.escrow import Escrow
+from contracts.model.stakes import Stakes
+from contracts.model.token import Token
+from contracts.protocol.constants import Constants
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Of the contracts and of the roles, lower-case hex."""
+
+    token: str
+    stakes: str
+    escrow: str
+    court: str
+    contests: str
+    minter: str
+    settler: str
+    treasury: str
+    governor: str
+    guardian: str
+    sink: str
+
+
+@dataclass
+class Network:
+    """Everything that the chain knows. Picklable, so that it can be put aside and taken up again."""
+
+    chain: Chain
+    token: Token
+    stakes: Stakes
+    escrow: Escrow
+    court: Court
+    contests: Contests
+
+
+def deploy(at: Addresses, constants: Constants, chain_id: int, tip: bytes, wallets: dict[str, str]) -> Network:
+    """The network as it is after its constructors. `wallets`: contract wallets and whose key signs for them."""
+    chain = Chain()
+    token = Token(chain, at.token, chain_id, at.minter)
+    stakes = Stakes(chain, at.stakes, token, constants, at.governor, at.escrow, at.court, at.sink)
+    escrow = Escrow(
+        chain, at.escrow, token, constants, stakes, at.settler, at.treasury, at.governor, at.guardian,
+        at.court, at.contests, tip, wallets,
+    )  # fmt: skip
+    court = Court(chain, at.court, constants, escrow, stakes)
+    contests = Contests(chain, at.contests, token, constants, escrow, stakes, at.treasury)
+    return Network(chain, token, stakes, escrow, court, contests)
