@@ -13,14 +13,19 @@ abstract contract Contesting is Rows {
 
     // ---------------------------------------------------------------- contest, answer, resolve, lapse
 
-    /// @notice Contests a charge, by its requester or by a stranger; where none is found, a leaf that may not be.
+    /// @notice Contests two charges, by the requester or by a stranger; where none is found, a leaf that may not be.
     function contest(uint256 seed) external turn {
         seed = mixed(seed);
         if (leafBooks.length == 0) return;
+        contestOne(seed);
+        contestOne(seed >> 64);
+    }
+
+    function contestOne(uint256 seed) private {
         uint256 i = pickContestable(seed);
         LeafBook storage leaf = leafBooks[i];
         bool stranger = (seed >> 128) % 2 == 0 || lanes[leaf.lane].requester.code.length > 0;
-        address contester = stranger ? addressOf("contester") : lanes[leaf.lane].requester;
+        address contester = stranger ? doubter : lanes[leaf.lane].requester;
         bytes4 refusal = firstOf(contestRefusal(i), tokenRefusal(contester, address(contests)));
         bytes memory data = abi.encodeCall(contests.contest, (proofOf(i), outcomesOf(leaf.epochId)));
         if (!attempt(contester, address(contests), data, refusal)) return;
@@ -29,12 +34,13 @@ abstract contract Contesting is Rows {
         move(contester, address(contests), CONTEST_BOND);
         touch(i);
         hit("contest");
+        if ((seed >> 144) % 2 == 0) answerAt(openContests.length - 1);
         if (paused) hit("contest.paused");
     }
 
     function pickContestable(uint256 seed) private view returns (uint256 i) {
         uint256 among = leafBooks.length < 48 ? leafBooks.length : 48;
-        for (uint256 k = 0; k < 12; ++k) {
+        for (uint256 k = 0; k < 24; ++k) {
             i = leafBooks.length - 1 - (seed % among + k) % among;
             LeafBook storage leaf = leafBooks[i];
             bool contestable = isPaid(leaf) && leaf.kind & CHECK == 0 && contestBooks[i].contestedAt == 0
@@ -70,11 +76,14 @@ abstract contract Contesting is Rows {
         return IContests.Contests_TreasuryLane.selector;
     }
 
-    /// @notice The node's owner answers; what cannot be shown is refused.
+    /// @notice The node's owner answers, often at once; what cannot be shown is refused.
     function answer(uint256 seed) external turn {
         seed = mixed(seed);
         (bool found, uint256 slot) = pickContest(seed, IContests.ContestStatus.OPEN);
-        if (!found) return;
+        if (found) answerAt(slot);
+    }
+
+    function answerAt(uint256 slot) private {
         uint256 i = openContests[slot];
         LeafBook storage leaf = leafBooks[i];
         address answerer = accounts[leaf.account].owner;
@@ -91,7 +100,7 @@ abstract contract Contesting is Rows {
     function answerData(uint256 i, LeafBook storage leaf) private view returns (bytes memory) {
         Order memory ordered = orderOf(leaf);
         Commitment memory delivered = commitmentOf(leaf);
-        uint256 signer = leaf.kind & INVENTED == 0 ? lanes[leaf.lane].key : keyOf("thief");
+        uint256 signer = leaf.kind & INVENTED == 0 ? lanes[leaf.lane].key : thief;
         (bytes32 r, bytes32 vs) = signCompact(signer, delivered.orderId);
         bytes memory nodeSignature = signNode(leaf.account, leaf.digest);
         bytes memory output = leaf.kind & WITHHELD == 0 ? OUTPUT : bytes("");
@@ -140,7 +149,7 @@ abstract contract Contesting is Rows {
         LeafBook storage leaf = leafBooks[i];
         bytes4 refusal = statusRefusal(i, IContests.ContestStatus.UNANSWERED);
         bytes memory data = abi.encodeCall(contests.resolve, (proofOf(i), outcomesOf(leaf.epochId)));
-        if (!attempt(addressOf("anyone"), address(contests), data, refusal)) return;
+        if (!attempt(anyone, address(contests), data, refusal)) return;
         if (isPaid(leaf)) refundFromBond(i);
         else hit("resolve.refundedBefore");
         bool forgone = tokenRefusal(address(contests), contestBooks[i].contester) != 0;
@@ -171,7 +180,7 @@ abstract contract Contesting is Rows {
         (bool found, uint256 slot) = pickContest(seed, IContests.ContestStatus.OVERDUE);
         if (!found) return;
         uint256 overdueAt = contestBooks[openContests[slot]].contestedAt + ANSWER_WINDOW + RESOLVE_WINDOW;
-        if (time() < overdueAt && (seed >> 128) % 4 == 0) vm.warp(overdueAt);
+        if (time() < overdueAt && (seed >> 128) % 2 == 0) vm.warp(overdueAt);
         lapseAt(slot);
     }
 
@@ -181,7 +190,7 @@ abstract contract Contesting is Rows {
         bytes4 refusal = statusRefusal(i, IContests.ContestStatus.OVERDUE);
         if (refusal == 0) refusal = tokenRefusal(address(contests), contestBooks[i].contester);
         bytes memory data = abi.encodeCall(contests.lapse, (leaf.epochId, uint32(leaf.index)));
-        if (!attempt(addressOf("anyone"), address(contests), data, refusal)) return;
+        if (!attempt(anyone, address(contests), data, refusal)) return;
         close(slot, IContests.ContestStatus.LAPSED, contestBooks[i].contester);
         hit("lapse");
     }
@@ -221,7 +230,7 @@ abstract contract Contesting is Rows {
         uint256[2] memory pair = (seed >> 128) % 16 == 0 ? [j, i] : [i, j];
         uint256 latest = leafBooks[j].chargedAt >= leafBooks[i].chargedAt ? j : i;
         bytes4 refusal = duplicateRefusal(pair, leafBooks[latest].chargedAt + CONTEST_WINDOW);
-        if (!attempt(addressOf("anyone"), address(contests), duplicateData(pair), refusal)) return;
+        if (!attempt(anyone, address(contests), duplicateData(pair), refusal)) return;
         refundFromBond(latest);
         hit("refundDuplicate");
         if (latest == i) hit("duplicate.earlierLeafPaidLater");
@@ -241,7 +250,7 @@ abstract contract Contesting is Rows {
         return IContests.Contests_TooLate.selector;
     }
 
-    /// @dev Two rows of one lane's repeated order, charged if such are found; `i` before `j`.
+    /// @dev Two rows of a requester's repeated order, charged if such are found; `i` before `j`.
     function pickDuplicates(uint256 seed) private view returns (bool found, uint256 i, uint256 j) {
         uint256 known = repeated.length;
         for (uint256 k = 0; k < 24 && k < known; ++k) {
@@ -249,12 +258,16 @@ abstract contract Contesting is Rows {
             if (!isPaid(leafBooks[b]) && (seed >> k) % 64 != 0) continue;
             for (uint256 m = k + 1; m < k + 24 && m < known; ++m) {
                 uint256 a = repeated[known - 1 - m];
-                bool same = leafBooks[a].lane == leafBooks[b].lane && leafBooks[a].kind == leafBooks[b].kind;
-                if (!same) continue;
+                if (!sameOrder(leafBooks[a], leafBooks[b])) continue;
                 (found, i, j) = (true, a, b);
                 if (isPaid(leafBooks[a])) return (found, i, j);
             }
         }
+    }
+
+    function sameOrder(LeafBook storage a, LeafBook storage b) private view returns (bool) {
+        uint16 ordered = RESTRICTED | NATIVE | HUGE;
+        return lanes[a.lane].requester == lanes[b.lane].requester && (a.kind ^ b.kind) & ordered == 0;
     }
 
     function duplicateData(uint256[2] memory pair) private view returns (bytes memory) {

@@ -13,12 +13,8 @@ import {Settling} from "./Settling.sol";
 /// the network is, and everybody else gets out what is theirs. Whom the token blocks has it paid to another address.
 abstract contract Exits is Contesting, Invariants, Judging, Settling {
     function exitEverybody() external {
-        settlerIsDead = true;
-        if (blocked == addressOf("contester")) {
-            // A contest's bond goes back to nobody else: this one waits for the issuer.
-            blockable.setBlocked(blocked, false);
-            blocked = address(0);
-        }
+        (ended, settlerIsDead) = (true, true);
+        unblockContesters();
         endContests();
         vm.warp(time() + SETTLE_WAIT + 1);
         while (openCases.length > 0) {
@@ -30,6 +26,15 @@ abstract contract Exits is Contesting, Invariants, Judging, Settling {
         withdrawStakes();
         I28_everybodyIsOut();
         checkEverything();
+    }
+
+    /// @dev A contest's bond goes back to nobody else: it waits for the issuer.
+    function unblockContesters() private {
+        for (uint256 slot = 0; slot < openContests.length; ++slot) {
+            if (contestBooks[openContests[slot]].contester != blocked) continue;
+            blockable.setBlocked(blocked, false);
+            blocked = address(0);
+        }
     }
 
     function endContests() private {
@@ -49,7 +54,7 @@ abstract contract Exits is Contesting, Invariants, Judging, Settling {
             LeafBook storage leaf = leafBooks[i];
             if (leafStatus(leaf) != LeafStatus.UNCHARGED) continue;
             if (spentLately() + leaf.amount > bond) vm.warp(time() + 2 * CHARGE_WINDOW);
-            if (payOne(i, 2)) hit("exit.leafPaid");
+            if (payOne(i, 2)) count("exit.leafPaid");
         }
     }
 
@@ -61,21 +66,19 @@ abstract contract Exits is Contesting, Invariants, Judging, Settling {
         vm.warp(time() + NOTICE);
         for (uint256 l = 0; l < TREASURY_LANE; ++l) {
             LaneBook storage lane_ = lanes[l];
-            address to = addressOf("elsewhere");
-            bytes memory data = abi.encodeCall(escrow.withdraw, (lane_.signer, lane_.balance, to));
+            bytes memory data = abi.encodeCall(escrow.withdraw, (lane_.signer, lane_.balance, elsewhere));
             attempt(lane_.requester, address(escrow), data, 0);
-            move(address(escrow), to, lane_.balance);
-            if (lane_.balance > 0) hit("exit.laneEmptied");
+            move(address(escrow), elsewhere, lane_.balance);
+            if (lane_.balance > 0) count("exit.laneEmptied");
             (lane_.balance, lane_.noticeAt) = (0, 0);
         }
     }
 
     function claimCredits() private {
-        address to = addressOf("elsewhere");
         for (uint256 a = 0; a < ACCOUNTS; ++a) {
             Account storage account = accounts[a];
-            attempt(account.owner, address(stakes), abi.encodeCall(stakes.setPayout, (to)), 0);
-            (account.payout, account.nextPayout) = (payoutOf(account), to);
+            attempt(account.owner, address(stakes), abi.encodeCall(stakes.setPayout, (elsewhere)), 0);
+            (account.payout, account.nextPayout) = (payoutOf(account), elsewhere);
             account.payoutAt = uint40(time() + PAYOUT_DELAY);
         }
         vm.warp(time() + PAYOUT_DELAY);
@@ -83,12 +86,12 @@ abstract contract Exits is Contesting, Invariants, Judging, Settling {
             Account storage account = accounts[a];
             uint64 units = account.earned - account.claimed;
             if (units == 0) continue;
-            attempt(addressOf("anyone"), address(escrow), abi.encodeCall(escrow.claim, (account.id)), 0);
+            attempt(anyone, address(escrow), abi.encodeCall(escrow.claim, (account.id)), 0);
             account.claimed += units;
-            move(address(escrow), to, units);
-            hit("exit.claimed");
+            move(address(escrow), elsewhere, units);
+            count("exit.claimed");
         }
-        attempt(addressOf("anyone"), address(escrow), abi.encodeCall(escrow.withdrawFees, ()), 0);
+        attempt(anyone, address(escrow), abi.encodeCall(escrow.withdrawFees, ()), 0);
         move(address(escrow), treasury, fees);
         fees = 0;
     }
@@ -101,14 +104,13 @@ abstract contract Exits is Contesting, Invariants, Judging, Settling {
             account.unbondAt = uint40(time());
         }
         vm.warp(time() + UNBOND);
-        address to = addressOf("elsewhere");
         for (uint256 a = 0; a < ACCOUNTS; ++a) {
             Account storage account = accounts[a];
             if (account.unbonding == 0) continue;
-            attempt(account.owner, address(stakes), abi.encodeCall(stakes.withdrawStake, (to)), 0);
-            move(address(stakes), to, account.unbonding);
+            attempt(account.owner, address(stakes), abi.encodeCall(stakes.withdrawStake, (elsewhere)), 0);
+            move(address(stakes), elsewhere, account.unbonding);
             account.unbonding = 0;
-            hit("exit.stakeWithdrawn");
+            count("exit.stakeWithdrawn");
         }
     }
 
@@ -118,6 +120,8 @@ abstract contract Exits is Contesting, Invariants, Judging, Settling {
         uint256 left = token.balanceOf(address(escrow)) - donatedWei[address(escrow)];
         vm.assertEq(left, backends * UNIT, "I28: the escrow keeps the backend's money and donations, nobody else's");
         vm.assertEq(token.balanceOf(address(stakes)), donatedWei[address(stakes)], "I28: stakes keep donations only");
-        vm.assertEq(token.balanceOf(address(contests)), donatedWei[address(contests)], "I28: contests keep donations only");
+        vm.assertEq(
+            token.balanceOf(address(contests)), donatedWei[address(contests)], "I28: contests keep donations only"
+        );
     }
 }

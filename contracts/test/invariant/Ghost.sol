@@ -49,6 +49,7 @@ abstract contract Ghost is Network {
         uint16 voidSet;
         uint16 skippedSet;
         bool settled;
+        uint8 timesSettled;
         EpochStatus seen;
         uint32 firstLeaf;
         bytes32[] nodes;
@@ -129,11 +130,18 @@ abstract contract Ghost is Network {
     uint8 internal constant LIE = 1;
     uint48 internal constant AMOUNT = 500_000; // fixed 100,000 and 40 units of 10,000
     uint64 internal constant MAX_PRICE = 1e6;
-    uint64 internal constant SMALL_BOND = 5e6; // ten charges
+    uint64 internal constant SMALL_BOND = 2e7; // forty charges
     uint256 internal constant CASE_WINDOW = 400;
     uint256 internal constant PAYOUT_DELAY = 60;
     uint256 private constant BEACONS_LEFT = 1500;
-    uint64[ACCOUNTS] private STAKES = [1e8, 2e7, 4e9, 4e9, 3e9, 2e9];
+    uint64[ACCOUNTS] private STAKES = [1e8, 2e7, 2e9, 2e9, 3e9, 1.1e9];
+
+    address internal anyone = addressOf("anyone");
+    address internal relayer = addressOf("relayer");
+    address internal elsewhere = addressOf("elsewhere");
+    address internal coldWallet = addressOf("payout");
+    address internal doubter = addressOf("contester");
+    uint256 internal thief = keyOf("thief");
 
     BlockingToken internal blockable;
     LaneBook[LANES] internal lanes;
@@ -163,6 +171,7 @@ abstract contract Ghost is Network {
     uint64 internal spentNow;
     bool internal paused;
     bool internal settlerIsDead;
+    bool internal ended;
     address internal blocked;
     mapping(address contract_ => uint256) internal donatedWei;
     address[] internal holders; // everybody who may hold tokens
@@ -193,8 +202,7 @@ abstract contract Ghost is Network {
 
     function _setUpPurses() private {
         holders = [address(escrow), address(stakes), address(contests), sink, treasury, settler, guardian, governor];
-        string[7] memory others =
-            ["settler0", "settler1", "contester", "payout", "elsewhere", "anyone", "relayer"];
+        string[7] memory others = ["settler0", "settler1", "contester", "payout", "elsewhere", "anyone", "relayer"];
         for (uint256 i = 0; i < others.length; ++i) {
             holders.push(addressOf(others[i]));
         }
@@ -248,6 +256,12 @@ abstract contract Ghost is Network {
             pay(requesters[i], 1e13);
         }
         pay(treasury, 1e13);
+        for (uint256 i = 0; i < LANES; ++i) {
+            if (lanes[i].requester != lanes[i].signer) continue;
+            vm.prank(lanes[i].requester);
+            escrow.deposit(lanes[i].requester, lanes[i].signer, SMALL_BOND);
+            lanes[i].balance = SMALL_BOND;
+        }
     }
 
     function _setUpAccounts() private {
@@ -273,11 +287,11 @@ abstract contract Ghost is Network {
 
     // ---------------------------------------------------------------- moves and what comes of them
 
-    /// @dev Every move begins in a block of its own, and is looked at when it is over.
+    /// @dev Every move begins in a block of its own, every fourth a second later, and is looked at when it is over.
     modifier turn() {
         ++turns;
         vm.roll(vm.getBlockNumber() + 1);
-        vm.warp(time() + 1);
+        if (turns % 4 == 0) vm.warp(time() + 1);
         _;
         checkAfterMove();
     }
@@ -304,7 +318,12 @@ abstract contract Ghost is Network {
         purse[to] += units;
     }
 
+    /// @dev What is done after a run's end is counted apart from its moves.
     function hit(bytes32 name) internal {
+        if (!ended) count(name);
+    }
+
+    function count(bytes32 name) internal {
         if (hits[name]++ == 0) names.push(name);
     }
 
@@ -374,9 +393,8 @@ abstract contract Ghost is Network {
         if (book.contestedAt == 0) return IContests.ContestStatus.NONE;
         uint256 age = time() - book.contestedAt;
         if (age < ANSWER_WINDOW) return IContests.ContestStatus.OPEN;
-        return age < ANSWER_WINDOW + RESOLVE_WINDOW
-            ? IContests.ContestStatus.UNANSWERED
-            : IContests.ContestStatus.OVERDUE;
+        return
+            age < ANSWER_WINDOW + RESOLVE_WINDOW ? IContests.ContestStatus.UNANSWERED : IContests.ContestStatus.OVERDUE;
     }
 
     function caseStatus(CaseBook storage book) internal view returns (CaseStatus) {

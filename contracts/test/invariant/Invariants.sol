@@ -84,7 +84,9 @@ abstract contract Invariants is Rows {
             owed += accounts[a].earned - accounts[a].claimed;
         }
         uint256 expected = owed * UNIT + donatedWei[address(escrow)];
-        vm.assertEq(token.balanceOf(address(escrow)), expected, "I01: escrow = balances + credits + fees + bond + donations");
+        vm.assertEq(
+            token.balanceOf(address(escrow)), expected, "I01: escrow = balances + credits + fees + bond + donations"
+        );
         vm.assertEq(escrow.held(), owed * UNIT, "I01: held = what is owed");
         vm.assertEq(escrow.donated(), donatedWei[address(escrow)], "I01: donated = donations");
     }

@@ -15,6 +15,7 @@ abstract contract Judging is Rows {
 
     // ---------------------------------------------------------------- opening, answering
 
+    /// @notice Opens a case; in half of them the others answer, appeal and open their answers at once.
     function openCase(uint256 seed) external turn {
         seed = mixed(seed);
         if (leafBooks.length == 0) return;
@@ -22,6 +23,7 @@ abstract contract Judging is Rows {
         LeafBook storage leaf = leafBooks[i];
         if (leaf.kind & CHECK != 0) return;
         uint256 v = (seed >> 128) % VERIFIERS;
+        if (!accounts[v + 2].admitted && (seed >> 120) % 8 != 0) v = 0;
         uint8 said = answerBy(v);
         bytes4 refusal = openRefusal(i, leaf, v);
         bytes memory data = abi.encodeCall(
@@ -32,6 +34,15 @@ abstract contract Judging is Rows {
         noteOpened(i, leaf);
         noteCommitted(caseBooks[i], v, said);
         hit("openCase");
+        for (uint256 k = 1; k < VERIFIERS; ++k) {
+            if ((seed >> 136 + k) & 1 == 1) commitIn(i, (v + k) % VERIFIERS);
+        }
+        if ((seed >> 144) % 2 == 0) appealIn(i, (seed >> 152) % 4);
+        if ((seed >> 168) % 2 == 0) return;
+        vm.warp(caseBooks[i].commitEnds);
+        for (uint256 k = 0; k < VERIFIERS; ++k) {
+            if (caseBooks[i].committed[k] != 0 && (seed >> 176 + k) & 1 == 1) openAnswer(i, k);
+        }
         if (!isFinal(leaf.epochId)) hit("case.beforeSettlement");
         if (settlerIsDead) hit("case.settlerIsDead");
     }
@@ -41,7 +52,8 @@ abstract contract Judging is Rows {
         for (uint256 k = 0; k < 8; ++k) {
             i = leafBooks.length - 1 - (seed % among + k) % among;
             bool wrong = leafBooks[i].kind & WRONG != 0 || (seed >> 8) % 2 == 0;
-            if (wrong && leafBooks[i].kind & (CHECK | NATIVE) == 0 && caseBooks[i].commitEnds == 0) return i;
+            uint16 unsuited = seed % 16 == 0 ? CHECK : CHECK | NATIVE;
+            if (wrong && leafBooks[i].kind & unsuited == 0 && caseBooks[i].commitEnds == 0) return i;
         }
     }
 
@@ -106,7 +118,7 @@ abstract contract Judging is Rows {
         return TypedData.answerCommit(traceOf(leaf, said), keccak256(OUTPUT), 40, leaf.digest, verifierKeys[v]);
     }
 
-    /// @notice One of the verifiers answers in an open case, hidden.
+    /// @notice One of the verifiers answers in an open case, hidden; half of them do as soon as it is opened.
     function commitVerdict(uint256 seed) external turn {
         seed = mixed(seed);
         if (openCases.length == 0) return;
@@ -116,6 +128,11 @@ abstract contract Judging is Rows {
         for (uint256 k = 0; k < 3 && book.committed[v] != 0; ++k) {
             v = (v + 1) % VERIFIERS;
         }
+        commitIn(i, v);
+    }
+
+    function commitIn(uint256 i, uint256 v) private {
+        CaseBook storage book = caseBooks[i];
         bytes32 answerCommit = hidden(leafBooks[i], v, answerBy(v));
         bytes memory data = abi.encodeCall(court.commitVerdict, (caseIdOf(i), answerCommit));
         if (!attempt(verifierKeys[v], address(court), data, verdictRefusal(book, v))) return;
@@ -137,18 +154,26 @@ abstract contract Judging is Rows {
         return commitRefusal(book.active[v], v);
     }
 
-    /// @notice A verifier opens its answer; the silent one rarely does.
+    /// @notice One to four verifiers open their answers; the silent one rarely does.
     function reveal(uint256 seed) external turn {
         seed = mixed(seed);
         if (openCases.length == 0) return;
         uint256 i = pickCase(seed, CaseStatus.REVEALING);
+        if (caseStatus(caseBooks[i]) != CaseStatus.REVEALING) i = pickCase(seed, CaseStatus.COMMITTING);
         CaseBook storage book = caseBooks[i];
-        if (caseStatus(book) == CaseStatus.COMMITTING && (seed >> 128) % 3 == 0) vm.warp(book.commitEnds);
+        if (caseStatus(book) == CaseStatus.COMMITTING && (seed >> 128) % 2 == 0) vm.warp(book.commitEnds);
         uint256 v = (seed >> 144) % VERIFIERS;
         for (uint256 k = 0; k < 3 && (book.committed[v] == 0 || book.opened[v] != 0); ++k) {
             v = (v + 1) % VERIFIERS;
         }
-        if (v == 3 && (seed >> 160) % 3 != 0) return;
+        for (uint256 k = 0; k < 1 + (seed >> 160) % 4; ++k) {
+            bool silent = (v + k) % VERIFIERS == VERIFIERS - 1 && (seed >> 168) % 3 != 0;
+            if (!silent) openAnswer(i, (v + k) % VERIFIERS);
+        }
+    }
+
+    function openAnswer(uint256 i, uint256 v) private {
+        CaseBook storage book = caseBooks[i];
         uint8 said = answerBy(v);
         bytes memory data = abi.encodeCall(
             court.reveal, (caseIdOf(i), commitmentOf(leafBooks[i]), traceOf(leafBooks[i], said), keccak256(OUTPUT), 40)
@@ -181,11 +206,15 @@ abstract contract Judging is Rows {
         seed = mixed(seed);
         if (openCases.length == 0) return;
         uint256 i = pickCase(seed, CaseStatus.COMMITTING);
+        appealIn(i, (seed >> 128) % 4);
+    }
+
+    function appealIn(uint256 i, uint256 who) private {
         CaseBook storage book = caseBooks[i];
         uint256 account = leafBooks[i].account;
-        address[3] memory callers = [nodes[account], accounts[account].owner, addressOf("anyone")];
-        uint256 who = (seed >> 128) % 3;
-        bytes4 refusal = appealRefusal(book, who == 2);
+        address owner = accounts[account].owner;
+        address[4] memory callers = [nodes[account], nodes[account], owner, anyone];
+        bytes4 refusal = appealRefusal(book, who == 3);
         if (!attempt(callers[who], address(court), abi.encodeCall(court.appeal, (caseIdOf(i))), refusal)) return;
         book.appealed = true;
         book.commitEnds = uint40(time() + COMMIT_WINDOW);
@@ -216,7 +245,7 @@ abstract contract Judging is Rows {
         uint256 i = pickCase(seed, CaseStatus.RULED);
         uint256 ruledAt = caseBooks[i].commitEnds + REVEAL_WINDOW;
         if (time() < ruledAt && (seed >> 128) % 4 == 0) vm.warp(ruledAt);
-        if ((seed >> 144) % 16 == 0) retryExecuted(seed >> 160);
+        if ((seed >> 144) % 4 == 0) retryExecuted(seed >> 160);
         executeCase(i);
     }
 
@@ -224,7 +253,7 @@ abstract contract Judging is Rows {
         LeafBook storage leaf = leafBooks[i];
         uint256 before = stakeOf(leaf.account);
         bytes memory data = abi.encodeCall(court.execute, (caseIdOf(i), proofOf(i), outcomesOf(leaf.epochId)));
-        if (!attempt(addressOf("anyone"), address(court), data, executeRefusal(i))) return false;
+        if (!attempt(anyone, address(court), data, executeRefusal(i))) return false;
         noteExecuted(i, rulingOf(i));
         I19_slashIsWithinItsBound(i, before);
         caseBooks[i].executed = true;
@@ -261,7 +290,7 @@ abstract contract Judging is Rows {
         if (!caseBooks[i].executed) return;
         hit("execute.again");
         bytes memory data = abi.encodeCall(court.execute, (caseIdOf(i), proofOf(i), outcomesOf(leafBooks[i].epochId)));
-        attempt(addressOf("anyone"), address(court), data, ISlashingCourt.SlashingCourt_AlreadyExecuted.selector);
+        attempt(anyone, address(court), data, ISlashingCourt.SlashingCourt_AlreadyExecuted.selector);
     }
 
     function executeRefusal(uint256 i) private returns (bytes4) {
@@ -366,7 +395,7 @@ abstract contract Judging is Rows {
         uint32 rewardedId = rewarded == 0 ? accounts[1].id : rewarded < 4 ? 0 : accounts[rewarded - 2].id;
         (bytes memory data, bytes32 orderId) = twoAnswers(salt, rewardedId);
         bytes4 refusal = equivocationRefusal(orderId, rewarded == 0);
-        if (!attempt(addressOf("anyone"), address(court), data, refusal)) return;
+        if (!attempt(anyone, address(court), data, refusal)) return;
         equivocations[orderId] = true;
         uint64 slashed = lockStake(accounts[1], PENALTY_MULTIPLE * MAX_PRICE);
         accounts[1].locked -= slashed;

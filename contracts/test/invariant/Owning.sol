@@ -17,7 +17,7 @@ abstract contract Owning is Rows {
         bytes4 refusal = firstOf(nothingToClaim(units), tokenRefusal(address(escrow), payoutOf(account)));
         if (units != 0 && refusal != 0) hit("claim.payoutBlocked");
         bytes memory data = abi.encodeCall(escrow.claim, (account.id));
-        if (!attempt(addressOf("anyone"), address(escrow), data, refusal)) return;
+        if (!attempt(anyone, address(escrow), data, refusal)) return;
         account.claimed += units;
         move(address(escrow), payoutOf(account), units);
         hit("claim");
@@ -32,7 +32,7 @@ abstract contract Owning is Rows {
         bytes4 refusal = stranger ? IJobEscrow.JobEscrow_NotOwner.selector : nothingToClaim(units);
         bytes memory data = abi.encodeCall(escrow.claimToStake, (account.id));
         if (stranger) hit("claimToStake.notOwner");
-        if (!attempt(stranger ? addressOf("anyone") : account.owner, address(escrow), data, refusal)) return;
+        if (!attempt(stranger ? anyone : account.owner, address(escrow), data, refusal)) return;
         account.claimed += units;
         account.stake += units;
         move(address(escrow), address(stakes), units);
@@ -40,7 +40,7 @@ abstract contract Owning is Rows {
     }
 
     function withdrawFees(uint256) external turn {
-        attempt(addressOf("anyone"), address(escrow), abi.encodeCall(escrow.withdrawFees, ()), 0);
+        attempt(anyone, address(escrow), abi.encodeCall(escrow.withdrawFees, ()), 0);
         if (fees == 0) return;
         move(address(escrow), treasury, fees);
         fees = 0;
@@ -64,7 +64,7 @@ abstract contract Owning is Rows {
     function setPayout(uint256 seed) external turn {
         seed = mixed(seed);
         Account storage account = accounts[seed % ACCOUNTS];
-        address[3] memory choices = [account.owner, addressOf("payout"), address(0)];
+        address[3] memory choices = [account.owner, coldWallet, address(0)];
         address payout = choices[(seed >> 8) % 16 == 0 ? 2 : (seed >> 8) % 2];
         bytes4 refusal = payout == address(0) ? IStakeManager.StakeManager_ZeroPayout.selector : bytes4(0);
         if (refusal != 0) hit("payout.zero");
@@ -81,10 +81,10 @@ abstract contract Owning is Rows {
         seed = mixed(seed);
         Account storage account = accounts[(seed >> 8) % 2 == 0 ? seed % 2 : seed % ACCOUNTS];
         uint64 units = uint64(1 + (seed >> 16) % 1e7);
+        if (account.keys > 0 && account.stake < 1e9) units = 2e9;
         bool unknown = (seed >> 8) % 16 == 0;
-        bytes4 refusal = unknown
-            ? IStakeManager.StakeManager_UnknownId.selector
-            : tokenRefusal(account.owner, address(stakes));
+        bytes4 refusal =
+            unknown ? IStakeManager.StakeManager_UnknownId.selector : tokenRefusal(account.owner, address(stakes));
         bytes memory data = abi.encodeCall(stakes.stake, (unknown ? 0 : account.id, units));
         if (unknown) hit("stake.unknownId");
         if (!attempt(account.owner, address(stakes), data, refusal)) return;
@@ -93,12 +93,16 @@ abstract contract Owning is Rows {
         hit("addStake");
     }
 
-    /// @notice A small part of the stake; one in eight tries more than there is.
+    /// @notice A part of two stakes, mostly small; one in eight tries more than there is.
     function unbond(uint256 seed) external turn {
         seed = mixed(seed);
-        Account storage account = accounts[seed % ACCOUNTS];
+        unbondFrom(accounts[seed % ACCOUNTS], seed);
+        unbondFrom(accounts[(seed + 1) % ACCOUNTS], seed >> 32);
+    }
+
+    function unbondFrom(Account storage account, uint256 seed) private {
         bool tooMuch = (seed >> 8) % 8 == 0;
-        uint64 units = tooMuch ? account.stake + 1 : account.stake / uint64(4 + (seed >> 16) % 60);
+        uint64 units = tooMuch ? account.stake + 1 : account.stake / uint64(1 + (seed >> 16) % 60);
         bytes4 refusal = tooMuch ? IStakeManager.StakeManager_StakeTooLow.selector : bytes4(0);
         if (tooMuch) hit("unbond.tooMuch");
         if (!attempt(account.owner, address(stakes), abi.encodeCall(stakes.unbond, (units)), refusal)) return;
@@ -108,7 +112,7 @@ abstract contract Owning is Rows {
         hit("unbond");
     }
 
-    /// @notice Takes out what was unbonded, if it may; one in four waits until the time is over.
+    /// @notice Whose time is over takes out what was unbonded; one in ten waits for that, the others try all the same.
     function withdrawStake(uint256 seed) external turn {
         seed = mixed(seed);
         Account storage account = accounts[seed % ACCOUNTS];
@@ -116,7 +120,16 @@ abstract contract Owning is Rows {
             account = accounts[(seed + i) % ACCOUNTS];
         }
         uint256 endsAt = account.unbondAt + UNBOND;
-        if (time() < endsAt && account.unbonding > 0 && (seed >> 8) % 4 == 0) vm.warp(endsAt);
+        if (time() < endsAt && account.unbonding > 0 && (seed >> 8) % 10 == 0) vm.warp(endsAt);
+        withdrawFor(account);
+        for (uint256 i = 0; i < ACCOUNTS; ++i) {
+            bool over = accounts[i].unbonding > 0 && time() >= accounts[i].unbondAt + UNBOND;
+            if (over && accounts[i].id != account.id) withdrawFor(accounts[i]);
+        }
+    }
+
+    function withdrawFor(Account storage account) private {
+        uint256 endsAt = account.unbondAt + UNBOND;
         uint64 stays = account.locked > account.stake ? account.locked - account.stake : 0;
         bytes4 refusal = stakeRefusal(account, endsAt, stays);
         bytes memory data = abi.encodeCall(stakes.withdrawStake, (account.owner));
@@ -145,7 +158,8 @@ abstract contract Owning is Rows {
         vm.assertTrue(time() > lastCaseEnds, "I20: stake left while a case on its work could still run");
         for (uint256 k = 0; k < openCases.length; ++k) {
             LeafBook storage leaf = leafBooks[openCases[k]];
-            bool older = accounts[leaf.account].id == account.id && epochBooks[leaf.epochId].postedAt <= account.unbondAt;
+            bool older =
+                accounts[leaf.account].id == account.id && epochBooks[leaf.epochId].postedAt <= account.unbondAt;
             bool ruled = caseStatus(caseBooks[openCases[k]]) == CaseStatus.RULED;
             vm.assertTrue(!older || ruled, "I20: stake left before a case on its work was ruled");
         }

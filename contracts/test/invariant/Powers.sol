@@ -15,10 +15,11 @@ abstract contract Powers is Rows {
     function pause(uint256 seed) external turn {
         seed = mixed(seed);
         if (paused) return unpause(seed);
-        if (seed % 2 == 0) return refusePause();
+        if (seed % 4 != 0) return refusePause();
         attempt(guardian, address(escrow), abi.encodeCall(escrow.pause, ()), 0);
         paused = true;
         hit("pause");
+        hit("pause.begins");
     }
 
     function refusePause() private {
@@ -31,19 +32,20 @@ abstract contract Powers is Rows {
         bytes4 refusal = seed % 3 == 2 ? IJobEscrow.JobEscrow_NotGuardian.selector : bytes4(0);
         if (!attempt(callers[seed % 3], address(escrow), abi.encodeCall(escrow.unpause, ()), refusal)) return;
         paused = false;
+        hit("pause");
         hit(seed % 3 == 0 ? bytes32("unpause.byTheGuardian") : bytes32("unpause.byTheGovernor"));
     }
 
-    /// @notice The settler dies; while it is dead, the governor may name another one.
+    /// @notice The settler dies, or the governor names another one, dead or alive.
     function rotateSettler(uint256 seed) external turn {
         seed = mixed(seed);
-        if (!settlerIsDead) {
-            if (seed % 3 == 0) hit("settler.dies");
-            settlerIsDead = seed % 3 == 0;
+        if (!settlerIsDead && seed % 4 == 0) {
+            hit("settler.dies");
+            settlerIsDead = true;
             return;
         }
-        address next = addressOf(string.concat("settler", vm.toString(seed % 2)));
-        bool isBeacons = (seed >> 8) % 8 == 0;
+        address next = addressOf(string.concat("settler", vm.toString((seed >> 8) % 2)));
+        bool isBeacons = (seed >> 16) % 8 == 0;
         bytes4 refusal = isBeacons ? IJobEscrow.JobEscrow_NotGovernor.selector : bytes4(0);
         address caller = isBeacons ? guardian : governor;
         if (!attempt(caller, address(escrow), abi.encodeCall(escrow.setSettler, (next)), refusal)) return;
@@ -54,9 +56,7 @@ abstract contract Powers is Rows {
     }
 
     /// @notice The beacon's owner lost a value; the governor goes on with the next, unless a seed waits for it.
-    function resetBeacon(uint256 seed) external turn {
-        seed = mixed(seed);
-        if (seed % 2 == 0) return;
+    function resetBeacon(uint256) external turn {
         bool pending = epochBooks[lastEpoch].count != 0 && epochStatus(lastEpoch) != EpochStatus.STRANDED;
         bytes4 refusal = pending ? IJobEscrow.JobEscrow_SeedIsPending.selector : bytes4(0);
         if (pending) hit("beacon.seedIsPending");
@@ -74,7 +74,7 @@ abstract contract Powers is Rows {
         if (seed % 8 == 0) {
             bytes4 refusal = IStakeManager.StakeManager_WrongVerifierState.selector;
             bytes memory again = account.admitted
-                ? abi.encodeCall(stakes.admitVerifier, (account.id, addressOf("anyone")))
+                ? abi.encodeCall(stakes.admitVerifier, (account.id, anyone))
                 : abi.encodeCall(stakes.retireVerifier, (account.id));
             attempt(governor, address(stakes), again, refusal);
             hit("verifier.wrongState");
@@ -94,14 +94,8 @@ abstract contract Powers is Rows {
     /// @notice The token's issuer blocks one account at a time.
     function blockAccount(uint256 seed) external turn {
         seed = mixed(seed);
-        address[6] memory people = [
-            lanes[0].requester,
-            lanes[4].requester,
-            accounts[0].owner,
-            addressOf("payout"),
-            addressOf("contester"),
-            accounts[3].owner
-        ];
+        address[6] memory people =
+            [lanes[0].requester, lanes[4].requester, accounts[0].owner, coldWallet, doubter, accounts[3].owner];
         address next = blocked == address(0) ? people[seed % 6] : address(0);
         blockable.setBlocked(next == address(0) ? blocked : next, next != address(0));
         blocked = next;
@@ -122,7 +116,7 @@ abstract contract Powers is Rows {
     /// @notice Seconds, minutes, and now and then long enough for epochs to strand.
     function wait(uint256 seed) external turn {
         seed = mixed(seed);
-        pass(seed % 16 == 0 ? (seed >> 8) % 900 : 1 + (seed >> 8) % 45);
+        pass(seed % 16 == 0 ? (seed >> 8) % 600 : 1 + (seed >> 8) % 20);
         hit("wait");
     }
 

@@ -23,7 +23,7 @@ abstract contract Requesters is Rows {
     function fundLane(uint256 seed) external turn {
         seed = mixed(seed);
         uint256 l = seed % LANES;
-        uint64 units = uint64(1 + (seed >> 8) % 5e6);
+        uint64 units = uint64(1 + (seed >> 8) % 3e7);
         if (lanes[l].requester != lanes[l].signer && (seed >> 40) % 4 != 0) openLane(l, units, seed >> 48);
         else if ((seed >> 40) % 3 == 0 && l < 4) permitDeposit(l, units, (seed >> 48) % 2 == 0);
         else if ((seed >> 40) % 3 == 1 && l < 4) authorizedDeposit(l, units, (seed >> 48) % 4 == 0);
@@ -65,7 +65,7 @@ abstract contract Requesters is Rows {
             hit("fund.redirected");
         }
         bytes memory data = authorizationData(l, units, redirected);
-        if (attempt(addressOf("relayer"), address(escrow), data, refusal)) noteDeposit(l, units, "fund.authorization");
+        if (attempt(relayer, address(escrow), data, refusal)) noteDeposit(l, units, "fund.authorization");
     }
 
     function authorizationData(uint256 l, uint64 units, bool redirected) private view returns (bytes memory) {
@@ -74,29 +74,29 @@ abstract contract Requesters is Rows {
         bytes32 salt = bytes32(redirected ? turns + 1 : turns);
         address owner = lanes[l].requester;
         return abi.encodeCall(
-            escrow.depositWithAuthorization,
-            (owner, owner, lanes[l].signer, units, 0, type(uint256).max, salt, v, r, s)
+            escrow.depositWithAuthorization, (owner, owner, lanes[l].signer, units, 0, type(uint256).max, salt, v, r, s)
         );
     }
 
     function authorizationDigest(LaneBook storage lane_, uint64 units, bytes32 salt) private view returns (bytes32) {
         bytes32 nonce = keccak256(abi.encode(lane_.requester, lane_.signer, salt));
         (address from, uint256 value) = (lane_.requester, units * UNIT);
-        return tokenDigest(
-            keccak256(abi.encode(RECEIVE_TYPEHASH, from, address(escrow), value, 0, type(uint256).max, nonce))
-        );
+        return
+            tokenDigest(
+                keccak256(abi.encode(RECEIVE_TYPEHASH, from, address(escrow), value, 0, type(uint256).max, nonce))
+            );
     }
 
     /// @dev By the requester's own call, or by the grant that it signed and somebody brings.
     function openLane(uint256 l, uint64 units, uint256 seed) private {
         LaneBook storage lane_ = lanes[l];
-        uint32 expiry = uint32(time() + 1 + (seed >> 8) % 1200);
+        uint32 expiry = uint32(time() + 1 + (seed >> 8) % ((seed >> 40) % 4 == 0 ? 300 : 1 days));
         bool granted = seed % 2 == 0;
         uint256 flaw = granted ? (seed >> 1) % 8 : NO_FLAW; // of eight grants one has a wrong nonce, one is a thief's
         bytes memory data = granted
             ? grantData(l, units, expiry, flaw)
             : abi.encodeCall(escrow.openLane, (lane_.signer, expiry, units));
-        address caller = granted ? addressOf("relayer") : lane_.requester;
+        address caller = granted ? relayer : lane_.requester;
         if (!attempt(caller, address(escrow), data, openRefusal(lane_.requester, flaw))) return;
         lane_.expiry = expiry;
         bytes32 byGrant = l == 4 ? bytes32("fund.walletGrant") : bytes32("fund.grant");
@@ -107,7 +107,7 @@ abstract contract Requesters is Rows {
         (address requester, address signer) = (lanes[l].requester, lanes[l].signer);
         uint256 nonce = escrow.nonces(requester) + (flaw == WRONG_NONCE ? 1 : 0);
         bytes32 digest = escrow.hashLaneGrant(requester, signer, units, expiry, nonce);
-        bytes memory signature = signedBy(flaw == NOT_SIGNED ? keyOf("thief") : grantKey(l), digest);
+        bytes memory signature = signedBy(flaw == NOT_SIGNED ? thief : grantKey(l), digest);
         return abi.encodeCall(escrow.openLaneWithGrant, (requester, signer, units, expiry, nonce, signature));
     }
 
@@ -163,10 +163,14 @@ abstract contract Requesters is Rows {
 
     // ---------------------------------------------------------------- money out
 
-    /// @notice Gives notice; one notice in eight is called off.
+    /// @notice Gives notice on two lanes; one notice in eight is called off.
     function giveNotice(uint256 seed) external turn {
         seed = mixed(seed);
-        LaneBook storage lane_ = lanes[seed % LANES];
+        giveNoticeOn(lanes[seed % LANES], seed);
+        giveNoticeOn(lanes[(seed + 1) % LANES], seed >> 32);
+    }
+
+    function giveNoticeOn(LaneBook storage lane_, uint256 seed) private {
         bool cancels = lane_.noticeAt != 0 && (seed >> 8) % 8 == 0;
         if (lane_.noticeAt != 0 && !cancels && time() < lane_.noticeAt + NOTICE + NOTICE_LIFE) return;
         bytes memory data = cancels
@@ -177,7 +181,7 @@ abstract contract Requesters is Rows {
         hit(cancels ? bytes32("notice.cancelled") : bytes32("giveNotice"));
     }
 
-    /// @notice Withdraws when the notice is mature, waits for that, or tries all the same. Who is blocked by the token has
+    /// @notice Withdraws from lanes whose notice is mature, waits for that, or tries all the same. Who is blocked by the token has
     /// the money sent elsewhere.
     function withdraw(uint256 seed) external turn {
         seed = mixed(seed);
@@ -185,16 +189,24 @@ abstract contract Requesters is Rows {
         for (uint256 i = 0; i < LANES && lanes[l].noticeAt == 0; ++i) {
             l = (l + 1) % LANES;
         }
-        LaneBook storage lane_ = lanes[l];
-        uint256 maturesAt = lane_.noticeAt + NOTICE;
-        if (lane_.noticeAt != 0 && time() < maturesAt && (seed >> 8) % 3 == 0) vm.warp(maturesAt);
-        bool mature = lane_.noticeAt != 0 && time() >= maturesAt && time() < maturesAt + NOTICE_LIFE;
-        uint64 units = (seed >> 16) % 8 == 0 ? lane_.balance + 1 : lane_.balance / 2;
-        address to = (seed >> 24) % 4 == 0 ? addressOf("elsewhere") : lane_.requester;
-        bytes4 refusal = firstOf(withdrawRefusal(lane_, mature, units), tokenRefusal(address(escrow), to));
-        if (!attempt(lane_.requester, address(escrow), abi.encodeCall(escrow.withdraw, (lane_.signer, units, to)), refusal)) {
-            return;
+        uint256 maturesAt = lanes[l].noticeAt + NOTICE;
+        if (lanes[l].noticeAt != 0 && time() < maturesAt && (seed >> 8) % 6 == 0) vm.warp(maturesAt);
+        for (uint256 i = 0; i < LANES; ++i) {
+            if (i == l || isMature(lanes[i])) withdrawFrom(lanes[i], seed >> (16 + 16 * i));
         }
+    }
+
+    function isMature(LaneBook storage lane_) private view returns (bool) {
+        uint256 maturesAt = lane_.noticeAt + NOTICE;
+        return lane_.noticeAt != 0 && time() >= maturesAt && time() < maturesAt + NOTICE_LIFE;
+    }
+
+    function withdrawFrom(LaneBook storage lane_, uint256 seed) private {
+        uint64 units = seed % 8 == 0 ? lane_.balance + 1 : lane_.balance / 2;
+        address to = (seed >> 8) % 4 == 0 ? elsewhere : lane_.requester;
+        bytes4 refusal = firstOf(withdrawRefusal(lane_, units), tokenRefusal(address(escrow), to));
+        bytes memory data = abi.encodeCall(escrow.withdraw, (lane_.signer, units, to));
+        if (!attempt(lane_.requester, address(escrow), data, refusal)) return;
         lane_.balance -= units;
         lane_.noticeAt = 0;
         move(address(escrow), to, units);
@@ -202,9 +214,10 @@ abstract contract Requesters is Rows {
         if (paused) hit("withdraw.paused");
     }
 
-    function withdrawRefusal(LaneBook storage lane_, bool mature, uint64 units) private returns (bytes4) {
-        if (!mature) {
-            hit(lane_.noticeAt != 0 && time() > lane_.noticeAt + NOTICE ? bytes32("withdraw.expired") : bytes32("withdraw.early"));
+    function withdrawRefusal(LaneBook storage lane_, uint64 units) private returns (bytes4) {
+        if (!isMature(lane_)) {
+            bool expired = lane_.noticeAt != 0 && time() > lane_.noticeAt + NOTICE;
+            hit(expired ? bytes32("withdraw.expired") : bytes32("withdraw.early"));
             return IJobEscrow.JobEscrow_NoticeNotMature.selector;
         }
         if (units <= lane_.balance) return 0;

@@ -83,12 +83,12 @@ abstract contract Rows is Ghost {
 
     // ---------------------------------------------------------------- making rows
 
-    /// @notice One to three lane groups of one to three rows.
+    /// @notice Two to four lane groups of one to three rows.
     function makeEpoch(uint256 seed) internal returns (EpochBook storage epoch, uint64 id) {
         id = lastEpoch + 1;
         epoch = epochBooks[id];
         epoch.firstLeaf = uint32(leafBooks.length);
-        uint256 groups = 1 + seed % 3;
+        uint256 groups = 2 + seed % 3;
         for (uint256 g = 0; g < groups; ++g) {
             uint256 groupSeed = uint256(keccak256(abi.encode(seed, g)));
             uint8 paying = uint8(groupSeed % LANES);
@@ -117,12 +117,12 @@ abstract contract Rows is Ghost {
         epoch.nodes.push(Merkle.leaf(laneKey, accounts[leaf.account].id, leaf.amount, leaf.digest));
     }
 
-    /// @dev Half of the rows are honest work; the lying node's trace is wrong in one of two.
+    /// @dev A third of the rows are ordinary work, a third repeat an order, a third are odd; the lying node's trace is wrong in one of two.
     function kindOf(uint256 seed, uint256 account) private pure returns (uint16 kind) {
         if (account == 1 && seed % 2 == 0) kind |= WRONG;
-        uint16[12] memory odd =
-            [OVERPRICED, INVENTED, LATE, WITHHELD, WITHHELD, RESTRICTED, NATIVE, HUGE, REPEATED, REPEATED, REPEATED, 0];
-        if ((seed >> 8) % 2 == 0) kind |= odd[(seed >> 16) % 12];
+        uint16[8] memory odd = [OVERPRICED, INVENTED, LATE, WITHHELD, RESTRICTED, NATIVE, HUGE, REPEATED];
+        if ((seed >> 8) % 3 == 0) kind |= odd[(seed >> 16) % 8];
+        if ((seed >> 8) % 3 == 1) kind |= REPEATED;
         if ((seed >> 24) % 16 == 0) kind |= RESTRICTED | WITHHELD;
     }
 
@@ -201,17 +201,18 @@ abstract contract Rows is Ghost {
         return SkipReason.NONE;
     }
 
-    /// @notice The newest order among the rows, as its signer signed it; one in sixteen none, one in sixteen a thief's.
+    /// @notice The newest order among the rows, as its signer signed it, or an older one of the lane's; one in sixteen times none,
+    /// one in sixteen a thief's.
     function capFor(uint256 first, uint256 rows, uint256 seed) internal view returns (CapProof memory, bool genuine) {
         if (seed % 16 == 0) return (noCap(), false);
         LaneBook storage paying = lanes[leafBooks[first].lane];
-        if (seed % 16 == 1) return (signCap(keyOf("thief"), paying.requester, type(uint64).max), false);
+        if (seed % 16 == 1) return (signCap(thief, paying.requester, type(uint64).max), false);
         for (uint256 i = first + rows; i > first; --i) {
             LeafBook storage leaf = leafBooks[i - 1];
-            if (leaf.kind & CHECK != 0) return (signCap(paying.key, paying.requester, leaf.cap), true);
-            if (leaf.kind & INVENTED == 0) return (voucherOf(leaf), true);
+            if (leaf.kind & (CHECK | INVENTED | REPEATED) == 0) return (voucherOf(leaf), true);
         }
-        return (noCap(), false);
+        if (paying.capSigned == 0) return (noCap(), false);
+        return (signCap(paying.key, paying.requester, paying.capSigned), true);
     }
 
     function voucherOf(LeafBook storage leaf) private view returns (CapProof memory) {

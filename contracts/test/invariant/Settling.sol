@@ -32,7 +32,11 @@ abstract contract Settling is Rows {
     function postNothing(uint256 seed) external turn {
         seed = mixed(seed);
         if (settlerIsDead) return;
-        if (seed % 8 != 0) vm.roll(vm.getBlockNumber() + 3);
+        postEmpty(seed % 8 == 0 ? 0 : 3);
+    }
+
+    function postEmpty(uint256 blocks) private {
+        vm.roll(vm.getBlockNumber() + blocks);
         if (post(lastEpoch + 1, 0, 0)) hit("postNothing");
     }
 
@@ -63,12 +67,14 @@ abstract contract Settling is Rows {
         return IJobEscrow.JobEscrow_SettlerIsUnbonding.selector;
     }
 
-    /// @notice Settles the oldest epoch that can be, or waits for its check period; one call in eight tries any epoch.
+    /// @notice Settles the oldest epoch that can be, having revealed its seed and waited for its checks, mostly; one call
+    /// in eight tries any epoch.
     function settle(uint256 seed) external turn {
         seed = mixed(seed);
         if (settlerIsDead || lastEpoch == 0) return;
         while (oldest < lastEpoch && (epochBooks[oldest].count == 0 || isFinal(oldest))) ++oldest;
         uint64 id = seed % 8 == 0 ? uint64(1 + (seed >> 8) % lastEpoch) : oldest;
+        if (id == lastEpoch && seed % 4 != 1) postEmpty(3);
         uint256 checkedAt = epochBooks[id + 1].postedAt + CHECK_WAIT;
         bool waits = id < lastEpoch && !isFinal(id) && time() < checkedAt && (seed >> 16) % 4 != 0;
         if (waits) vm.warp(checkedAt);
@@ -93,13 +99,15 @@ abstract contract Settling is Rows {
 
     function noteSettled(uint64 id, Plan memory plan) private {
         EpochBook storage epoch = epochBooks[id];
+        ++epoch.timesSettled;
+        I12_epochIsSettledAtMostOnce(epoch);
         for (uint256 i = epoch.firstLeaf; i < epoch.firstLeaf + epoch.count; ++i) {
             bool charged = ((plan.voidSet | plan.skippedSet) >> leafBooks[i].index) & 1 == 0;
             if (charged) notePaid(i, epoch.postedAt);
         }
         for (uint256 l = 0; l < LANES; ++l) {
             (lanes[l].balance, lanes[l].charged, lanes[l].capProven) =
-                (plan.lanes[l][0], plan.lanes[l][1], plan.lanes[l][2]);
+            (plan.lanes[l][0], plan.lanes[l][1], plan.lanes[l][2]);
         }
         for (uint256 a = 0; a < ACCOUNTS; ++a) {
             if (plan.gross[a] > 0) noteCredit(a, plan.gross[a]);
@@ -144,6 +152,10 @@ abstract contract Settling is Rows {
         return ChargeWindow.ChargeWindow_AboveBond.selector;
     }
 
+    function I12_epochIsSettledAtMostOnce(EpochBook storage epoch) private view {
+        vm.assertEq(epoch.timesSettled, 1, "I12: settled twice");
+    }
+
     /// @dev The contract's outcomes are a hash of the bits that the model expects, and of nothing else.
     function I11_skipsOnlyForTheFourReasons(uint64 id) private view {
         Outcomes memory expected = outcomesOf(id);
@@ -167,13 +179,17 @@ abstract contract Settling is Rows {
         uint64[3] memory books = [paying.balance, paying.charged, paying.capProven];
         bytes4 refusal = settleOneRefusal(leaf, books, proof.cap, genuine);
         bytes memory data = abi.encodeCall(escrow.settleOne, (proofOf(i), outcomesOf(leaf.epochId), proof));
-        if (!attempt(addressOf("anyone"), address(escrow), data, refusal)) return false;
+        if (!attempt(anyone, address(escrow), data, refusal)) return false;
         (paying.balance, paying.charged, paying.capProven) = (books[0], books[1], books[2]);
         notePaid(i, uint40(time()));
         noteCredit(leaf.account, leaf.amount);
         spend(leaf.amount);
         hit("settleOne");
-        hit(epochStatus(leaf.epochId) == EpochStatus.STRANDED ? bytes32("settleOne.stranded") : bytes32("settleOne.skipped"));
+        hit(
+            epochStatus(leaf.epochId) == EpochStatus.STRANDED
+                ? bytes32("settleOne.stranded")
+                : bytes32("settleOne.skipped")
+        );
         if (settlerIsDead) hit("settleOne.settlerIsDead");
         if (paused) hit("settleOne.paused");
         return true;
@@ -198,9 +214,8 @@ abstract contract Settling is Rows {
         }
         LeafStatus status = leafStatus(leaf);
         if (status != LeafStatus.UNCHARGED) {
-            bytes32[5] memory branches = [
-                bytes32(""), "settleOne.wasPaid", "settleOne.wasVoid", "settleOne.wasClosed", "settleOne.wasRefunded"
-            ];
+            bytes32[5] memory branches =
+                [bytes32(""), "settleOne.wasPaid", "settleOne.wasVoid", "settleOne.wasClosed", "settleOne.wasRefunded"];
             hit(branches[uint256(status)]);
             return IJobEscrow.JobEscrow_LeafNotPayable.selector;
         }
@@ -216,9 +231,9 @@ abstract contract Settling is Rows {
     /// @notice Adds to the bond, starts to take it out, takes it out; by the settler, or adds to it by a stranger.
     function moveBond(uint256 seed) external turn {
         seed = mixed(seed);
-        if (seed % 4 == 0) addBond(accounts[0].owner, 1 + uint64((seed >> 8) % 1e5));
+        if (seed % 2 == 0) addBond(accounts[0].owner, 1 + uint64((seed >> 8) % 1e5));
         else if (settlerIsDead) return;
-        else if (unbondAt == 0 && seed % 16 == 1) startUnbonding();
+        else if (unbondAt == 0 && seed % 16 < 4) startUnbonding();
         else if (unbondAt != 0) takeBond(seed >> 8);
         else if (bond < SMALL_BOND) addBond(settler, SMALL_BOND - bond);
     }
@@ -241,7 +256,7 @@ abstract contract Settling is Rows {
 
     function takeBond(uint256 seed) private {
         if (seed % 8 == 0) return addBond(settler, SMALL_BOND);
-        if (seed % 2 == 0) vm.warp(time() + UNBOND);
+        if (seed % 2 == 0 && time() < unbondAt + UNBOND) vm.warp(unbondAt + UNBOND);
         bytes4 refusal = bondRefusal();
         if (!attempt(settler, address(escrow), abi.encodeCall(escrow.withdrawBond, ()), refusal)) return;
         I16_bondLeavesOnlyWhenNothingIsRefundable();
