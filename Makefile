@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
+.PHONY: help demo up chromium test check forge-test soak-contracts attacks bench-gas vectors artifacts clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forg
 
 forge-test: contracts/node_modules/.installed  ## the Solidity tests
 	@cd contracts && $(FORGE) test
+
+soak-contracts: $(VENV)/dev contracts/node_modules/.installed  ## the long form of the contracts' tests
+	@$(BIN)/python contracts/tools/campaign.py --out bench/results/invariant-campaign.json
 
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table

@@ -165,11 +165,11 @@ abstract contract Settling is Rows {
 
     // ---------------------------------------------------------------- leaves one by one
 
-    /// @notice A node brings a leaf that waits to be paid; where none is found, one that does not.
+    /// @notice A node brings a leaf that waits to be paid; where none is found, and one time in eight, any.
     function settleOne(uint256 seed) external turn {
         seed = mixed(seed);
         if (leafBooks.length == 0) return;
-        payOne(pickUncharged(seed), seed >> 16);
+        payOne(seed % 8 == 0 ? (seed >> 8) % leafBooks.length : pickUncharged(seed >> 8), seed >> 16);
     }
 
     function payOne(uint256 i, uint256 seed) internal returns (bool done) {
@@ -257,6 +257,7 @@ abstract contract Settling is Rows {
     function takeBond(uint256 seed) private {
         if (seed % 8 == 0) return addBond(settler, SMALL_BOND);
         if (seed % 2 == 0 && time() < unbondAt + UNBOND) vm.warp(unbondAt + UNBOND);
+        if ((seed >> 8) % 2 == 0) return;
         bytes4 refusal = bondRefusal();
         if (!attempt(settler, address(escrow), abi.encodeCall(escrow.withdrawBond, ()), refusal)) return;
         I16_bondLeavesOnlyWhenNothingIsRefundable();
