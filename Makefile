@@ -105,6 +105,7 @@ soak-contracts: $(VENV)/dev $(PROOFS)/.installed contracts/node_modules/.install
 	@$(BIN)/python -m contracts.tools.mutation mutants
 	@$(BIN)/python contracts/tools/fuzz_long.py
 	@$(BIN)/python -m tests.differential.soak
+	@$(BIN)/python contracts/tools/campaign.py --out bench/results/raw/invariant-campaign.json
 
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table

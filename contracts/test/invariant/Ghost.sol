@@ -1,52 +1,225 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {TypedData} from "src/libraries/TypedData.sol";
-import {Commitment, Lane, LeafProof, LeafStatus, Order, Outcomes} from "src/libraries/Types.sol";
-import {EpochBuilder} from "../utils/EpochBuilder.sol";
-import {Job} from "../utils/Job.sol";
+import {IContests} from "src/interfaces/IContests.sol";
+import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
+import {DevWallet} from "src/dev/DevWallet.sol";
+import {EpochStatus, LeafStatus} from "src/libraries/Types.sol";
+import {BlockingToken} from "../utils/BlockingToken.sol";
+import {Network} from "../utils/Network.sol";
 import {vm} from "../utils/Vm.sol";
 
-/// @notice What the handler does and remembers apart from the contracts: people, epochs, leaves and what became of them.
-/// Every action either does something or finds nothing to do; `done` counts the first.
-abstract contract Ghost is Job {
-    using EpochBuilder for EpochBuilder.Draft;
+/// @notice What the campaign knows apart from the contracts: people, and a model of every lane, account, epoch, leaf,
+/// contest and case, moved by what SPEC says of each call. It never reads a block hash, so neither may the contracts.
+abstract contract Ghost is Network {
+    // ---------------------------------------------------------------- what is kept
 
-    /// @dev A row that was posted, in one slot. `charged` and `refunded` count how often, `chargedAt` when.
-    struct Leaf {
+    struct LaneBook {
+        address requester;
+        address signer;
+        uint64 balance;
+        uint64 charged;
+        uint64 capProven;
+        uint64 capSigned; // the highest that its signer signed
+        uint32 noticeAt;
+        uint32 expiry;
+        uint256 key;
+    }
+
+    struct Account {
+        address owner;
+        uint32 id;
+        uint40 payoutAt;
+        uint40 unbondAt;
+        address payout;
+        address nextPayout;
+        uint64 stake;
+        uint64 unbonding;
+        uint64 locked;
+        uint64 earned;
+        uint64 claimed;
+        bool admitted;
+        uint8 keys; // how many verifier keys it had
+    }
+
+    struct EpochBook {
+        uint40 postedAt;
+        uint40 postedBlock;
+        uint16 count;
+        uint16 voidSet;
+        uint16 skippedSet;
+        bool settled;
+        uint8 timesSettled;
+        EpochStatus seen;
+        uint32 firstLeaf;
+        bytes32[] nodes;
+    }
+
+    struct LeafBook {
         uint64 epochId;
-        uint32 index;
-        uint16 group;
-        uint16 row;
-        uint64 amountUnits;
+        uint8 index;
+        uint8 lane;
+        uint8 account;
+        uint16 kind;
+        uint48 amount;
+        uint64 cap; // its order's
+        uint64 salt;
+        uint40 deadline;
         uint40 chargedAt;
-        uint8 charged;
-        uint8 refunded;
-        bool honest;
+        uint40 paidAt; // when the lane paid
+        bool closed;
+        uint8 timesPaid;
+        uint8 timesRefunded;
+        uint8 seen; // 0: not final, else the status + 1
+        bytes32 digest;
     }
 
-    struct Work {
-        Order order;
-        Commitment commitment;
+    struct ContestBook {
+        uint40 contestedAt;
+        address contester;
+        IContests.ContestStatus closedAs;
+        IContests.ContestStatus seen;
     }
 
-    uint256 internal constant REQUESTERS = 3;
-    uint256 internal constant TIP = 4000; // length of the handler's own beacon chain
-    uint64 internal constant SMALL_BOND = 5e6; // about ten charges a window
+    enum CaseStatus {
+        NONE,
+        COMMITTING,
+        REVEALING,
+        RULED,
+        EXECUTED
+    }
 
-    Leaf[] internal leaves;
-    uint256[] internal again; // leaves of orders that were ordered more than once
-    mapping(bytes32 digest => Work) internal works;
-    mapping(uint64 epochId => bytes) internal drafts;
-    mapping(uint64 epochId => bytes) internal skippedBits;
-    mapping(uint64 epochId => uint256) internal firstLeaf;
-    mapping(bytes32 laneKey => uint64) internal promised;
-    mapping(address contract_ => uint256) public donatedWei;
-    mapping(string action => uint256) public done;
-    uint256 public chargedUnits;
+    struct CaseBook {
+        uint40 commitEnds;
+        bool appealed;
+        bool executed;
+        uint64 penalty;
+        uint64 bound; // k * maxPrice
+        uint64 exposure;
+        uint64 total; // active stake at opening
+        CaseStatus seen;
+        ISlashingCourt.Ruling ruled;
+        uint8 leading; // index of the answer with the most stake, the first of equals
+        uint64[4] active; // of each verifier at opening
+        uint64[4] locked;
+        uint8[4] committed; // 0 nothing, else the answer + 1
+        uint8[4] opened;
+        uint8[4] keyAt; // the how manieth key committed
+        uint64[2] weight; // stake behind each answer
+        uint8[2] openers;
+    }
+
+    // What a row is besides honest work, honestly charged.
+    uint16 internal constant OVERPRICED = 1;
+    uint16 internal constant INVENTED = 2; // no order was signed
+    uint16 internal constant LATE = 4; // posted after the order's deadline
+    uint16 internal constant WITHHELD = 8; // nobody has the output
+    uint16 internal constant WRONG = 16; // the node's trace is not the true one
+    uint16 internal constant RESTRICTED = 32;
+    uint16 internal constant NATIVE = 64;
+    uint16 internal constant HUGE = 128; // a maxPrice that locks all stake there is
+    uint16 internal constant REPEATED = 256; // one order in many rows
+    uint16 internal constant CHECK = 512; // a verdict, in the treasury's lane
+
+    uint256 internal constant LANES = 6;
+    uint256 internal constant TREASURY_LANE = 5;
+    uint256 internal constant ACCOUNTS = 6; // an honest operator, a lying one, then verifiers
+    uint256 internal constant VERIFIERS = 4; // two honest, a liar, and one that is mostly silent
+    uint256 internal constant LIAR = 2;
+    uint8 internal constant TRUTH = 0;
+    uint8 internal constant LIE = 1;
+    uint48 internal constant AMOUNT = 500_000; // fixed 100,000 and 40 units of 10,000
+    uint64 internal constant MAX_PRICE = 1e6;
+    uint64 internal constant SMALL_BOND = 2e7; // forty charges
+    uint256 internal constant CASE_WINDOW = 400;
+    uint256 internal constant PAYOUT_DELAY = 60;
+    uint256 private constant BEACONS_LEFT = 1500;
+    uint64[ACCOUNTS] private STAKES = [1e8, 2e7, 2e9, 2e9, 3e9, 1.1e9];
+
+    address internal anyone = addressOf("anyone");
+    address internal relayer = addressOf("relayer");
+    address internal elsewhere = addressOf("elsewhere");
+    address internal coldWallet = addressOf("payout");
+    address internal doubter = addressOf("contester");
+    uint256 internal thief = keyOf("thief");
+
+    BlockingToken internal blockable;
+    LaneBook[LANES] internal lanes;
+    Account[ACCOUNTS] internal accounts;
+    address[2] internal nodes;
+    uint256[2] internal nodeKeys;
+    address[VERIFIERS] internal verifierKeys;
+    bytes32[] internal beaconChain;
+    uint256 internal beaconAt;
+
+    mapping(uint64 id => EpochBook) internal epochBooks;
+    LeafBook[] internal leafBooks;
+    mapping(uint256 leaf => ContestBook) internal contestBooks;
+    mapping(uint256 leaf => CaseBook) internal caseBooks;
+    uint256[] internal openContests;
+    uint256[] internal openCases;
+    mapping(bytes32 orderId => bool) internal equivocations;
+    uint256[] internal repeated; // leaves of orders that were charged again and again
+    uint256[] internal touched; // leaves that this move changed
+    uint64 internal lastEpoch;
+
+    uint64 internal fees;
+    uint64 internal bond;
+    uint40 internal unbondAt;
+    uint40 internal bucketStart;
+    uint64 internal spentBefore;
+    uint64 internal spentNow;
+    bool internal paused;
+    bool internal settlerIsDead;
+    bool internal ended;
+    address internal blocked;
+    mapping(address contract_ => uint256) internal donatedWei;
+    address[] internal holders; // everybody who may hold tokens
+    mapping(address holder => uint256 units) internal purse;
+
+    uint256[] internal paidLeaves; // in the order of their payment
+    uint256 internal windowFrom; // the first of them in the last charge window
+    uint256 internal windowUnits; // what they were charged and may still have refunded
+
+    uint256 public turns;
+    mapping(bytes32 name => uint256) public hits;
+    bytes32[] public names;
+
+    // ---------------------------------------------------------------- the beginning
 
     function setUp() public virtual override {
         super.setUp();
+        vm.etch(address(token), address(new BlockingToken()).code);
+        blockable = BlockingToken(address(token));
+        _setUpBond();
+        _setUpBeacon();
+        _setUpLanes();
+        _setUpAccounts();
+        pay(addressOf("contester"), 1e12);
+        pass(12);
+        _setUpPurses();
+    }
+
+    function _setUpPurses() private {
+        holders = [address(escrow), address(stakes), address(contests), sink, treasury, settler, guardian, governor];
+        string[7] memory others = ["settler0", "settler1", "contester", "payout", "elsewhere", "anyone", "relayer"];
+        for (uint256 i = 0; i < others.length; ++i) {
+            holders.push(addressOf(others[i]));
+        }
+        for (uint256 i = 0; i < 3; ++i) {
+            holders.push(lanes[2 * i].requester);
+        }
+        for (uint256 i = 0; i < ACCOUNTS; ++i) {
+            holders.push(accounts[i].owner);
+        }
+        pay(addressOf("settler0"), 1e13);
+        pay(addressOf("settler1"), 1e13);
+        for (uint256 i = 0; i < holders.length; ++i) {
+            purse[holders[i]] = token.balanceOf(holders[i]) / UNIT;
+        }
+    }
+
+    function _setUpBond() private {
         vm.prank(settler);
         escrow.unbondSettler();
         pass(UNBOND);
@@ -55,134 +228,266 @@ abstract contract Ghost is Job {
         pay(settler, 1e15);
         vm.prank(settler);
         escrow.bondSettler(SMALL_BOND);
-        bytes32 tip = beaconOf(0);
-        vm.prank(governor);
-        escrow.resetBeacon(tip);
-        for (uint256 i = 0; i < REQUESTERS; ++i) {
-            pay(addressOf(requesterName(i)), 1e15);
-        }
-        pay(alice, 1e15);
+        bond = SMALL_BOND;
     }
 
-    // ---------------------------------------------------------------- people
-
-    function requesterName(uint256 i) internal pure returns (string memory) {
-        return string.concat("requester", vm.toString(i % REQUESTERS));
-    }
-
-    /// @dev Even: the requester's own lane, odd: its session's.
-    function signerName(uint256 i) internal pure returns (string memory) {
-        return (i / REQUESTERS) % 2 == 0 ? requesterName(i) : string.concat("session", vm.toString(i % REQUESTERS));
-    }
-
-    function laneOf(uint256 i) internal view returns (Lane memory) {
-        return lane(addressOf(requesterName(i)), addressOf(signerName(i)));
-    }
-
-    // ---------------------------------------------------------------- beacon
-
-    function beaconOf(uint256 id) internal pure returns (bytes32 value) {
-        value = keccak256("handler");
-        for (uint256 i = id; i < TIP; ++i) {
+    function _setUpBeacon() private {
+        bytes32 value = keccak256("campaign");
+        for (uint256 i = 0; i < BEACONS_LEFT; ++i) {
+            beaconChain.push(value);
             value = keccak256(abi.encode(value));
         }
+        beaconAt = BEACONS_LEFT;
+        vm.prank(governor);
+        escrow.resetBeacon(value);
     }
 
-    function postRoot(bytes32 root, uint16 count) internal returns (uint64 id) {
-        vm.roll(vm.getBlockNumber() + 3);
-        id = escrow.lastEpoch() + 1;
-        bytes32 beacon = beaconOf(id);
-        vm.prank(settler);
-        escrow.postEpoch(id, root, count, beacon, 0);
-    }
-
-    // ---------------------------------------------------------------- epochs
-
-    function draftAt(uint64 id) internal view returns (EpochBuilder.Draft memory) {
-        return abi.decode(drafts[id], (EpochBuilder.Draft));
-    }
-
-    function proofAt(Leaf memory leaf) internal view returns (LeafProof memory) {
-        return draftAt(leaf.epochId).proofOf(leaf.epochId, leaf.group, leaf.row);
-    }
-
-    function outcomesAt(uint64 id) internal view returns (Outcomes memory) {
-        return Outcomes(draftAt(id).voidBits(), skippedBits[id]);
-    }
-
-    function workOf(Leaf memory leaf) internal view returns (Work memory) {
-        return works[draftAt(leaf.epochId).groups[leaf.group].rows[leaf.row].digest];
-    }
-
-    function statusOf(Leaf memory leaf) internal view returns (LeafStatus status) {
-        (status,) = escrow.leafStatus(proofAt(leaf), outcomesAt(leaf.epochId));
-    }
-
-    /// @dev A lane group of one or two rows. One in four is not what was ordered, or charges an order again.
-    function makeGroup(uint256 seed, uint256 who) internal returns (EpochBuilder.Group memory group) {
-        group.requester = addressOf(requesterName(who));
-        group.signer = addressOf(signerName(who));
-        group.rows = new EpochBuilder.Row[](1 + seed % 2);
-        for (uint256 i = 0; i < group.rows.length; ++i) {
-            group.rows[i] = makeRow(uint256(keccak256(abi.encode(seed, i))), who);
+    /// @dev Two wallets with a session each, a contract wallet with one, and the treasury.
+    function _setUpLanes() private {
+        address wallet = address(new DevWallet(addressOf("wallet")));
+        address[3] memory requesters = [addressOf("requester0"), addressOf("requester1"), wallet];
+        string[LANES] memory signers = ["requester0", "session0", "requester1", "session1", "session2", "treasury"];
+        for (uint256 i = 0; i < LANES; ++i) {
+            lanes[i].requester = i == TREASURY_LANE ? treasury : requesters[i / 2];
+            lanes[i].signer = addressOf(signers[i]);
+            lanes[i].key = keyOf(signers[i]);
         }
-        bytes32 laneKey = keccak256(abi.encodePacked(group.requester, group.signer));
-        uint64 cap = seed % 16 == 0 ? 1 : promised[laneKey];
-        group.capProof = signCap(keyOf(signerName(who)), group.requester, cap);
+        for (uint256 i = 0; i < 3; ++i) {
+            pay(requesters[i], 1e13);
+        }
+        pay(treasury, 1e13);
+        for (uint256 i = 0; i < LANES; ++i) {
+            if (lanes[i].requester != lanes[i].signer) continue;
+            vm.prank(lanes[i].requester);
+            escrow.deposit(lanes[i].requester, lanes[i].signer, SMALL_BOND);
+            lanes[i].balance = SMALL_BOND;
+        }
     }
 
-    function makeRow(uint256 seed, uint256 who) private returns (EpochBuilder.Row memory row) {
-        Order memory made = order;
-        made.requester = addressOf(requesterName(who));
-        made.terms.salt = seed % 2 == 1 ? 0 : uint64(seed);
-        made.terms.deadline = seed % 2 == 1 ? type(uint40).max : uint40(time() + 60);
-        bytes32 orderId = escrow.hashOrder(made);
-        bytes32 trace = TypedData.traceCommit(keccak256(abi.encode(seed)), orderId, node);
-        Commitment memory delivered = Commitment(orderId, node, keccak256(output), trace, 40);
-        row.digest = escrow.hashCommitment(delivered);
-        row.amountUnits = AMOUNT + (seed % 4 == 2 ? uint48(1 + seed % 1000) : 0);
-        promised[keccak256(abi.encodePacked(made.requester, addressOf(signerName(who))))] += row.amountUnits;
-        works[row.digest] = Work(made, delivered);
-    }
-
-    function remember(uint64 id, EpochBuilder.Draft memory draft) internal {
-        drafts[id] = abi.encode(draft);
-        firstLeaf[id] = leaves.length;
-        uint32 index = 0;
-        for (uint16 g = 0; g < draft.groups.length; ++g) {
-            for (uint16 i = 0; i < draft.groups[g].rows.length; ++i) {
-                EpochBuilder.Row memory row = draft.groups[g].rows[i];
-                if (works[row.digest].order.terms.salt == 0) again.push(leaves.length);
-                leaves.push(Leaf(id, index++, g, i, row.amountUnits, 0, 0, 0, row.amountUnits == AMOUNT));
+    function _setUpAccounts() private {
+        for (uint256 i = 0; i < ACCOUNTS; ++i) {
+            string memory name = string.concat("owner", vm.toString(i));
+            Account storage account = accounts[i];
+            account.owner = addressOf(name);
+            account.payout = account.owner;
+            account.id = registerOperator(name, STAKES[i]);
+            account.stake = STAKES[i];
+            pay(account.owner, 1e13);
+            if (i >= 2) {
+                admit(i - 2);
+                continue;
             }
+            string memory node = string.concat("node", vm.toString(i));
+            (nodes[i], nodeKeys[i]) = (addressOf(node), keyOf(node));
+            bytes memory signature = sign(node, stakes.hashNodeKey(account.owner, nodes[i]));
+            vm.prank(account.owner);
+            stakes.addNodeKey(nodes[i], signature);
         }
     }
 
-    function noteCharge(Leaf storage leaf) internal {
-        ++leaf.charged;
-        leaf.chargedAt = uint40(time());
-        chargedUnits += leaf.amountUnits;
+    // ---------------------------------------------------------------- moves and what comes of them
+
+    /// @dev Every move begins in a block of its own, every fourth a second later, and is looked at when it is over.
+    modifier turn() {
+        ++turns;
+        vm.roll(vm.getBlockNumber() + 1);
+        if (turns % 4 == 0) vm.warp(time() + 1);
+        _;
+        checkAfterMove();
     }
 
-    // ---------------------------------------------------------------- what is asked of them
+    function checkAfterMove() internal virtual;
 
-    function leafCount() external view returns (uint256) {
-        return leaves.length;
+    /// @dev The fuzzer likes small numbers and old ones; each of a seed's bits decides something.
+    function mixed(uint256 seed) internal view returns (uint256) {
+        return uint256(keccak256(abi.encode(seed, turns))) >> 8;
     }
 
-    function assertEachLeafOnce() external view {
-        for (uint256 i = 0; i < leaves.length; ++i) {
-            vm.assertTrue(leaves[i].charged <= 1, "charged twice");
-            vm.assertTrue(leaves[i].refunded <= leaves[i].charged, "refunded twice, or uncharged");
+    /// @notice Calls a contract, which does what it is asked or refuses for exactly this reason (0: it must not refuse).
+    function attempt(address who, address target, bytes memory data, bytes4 refusal) internal returns (bool done) {
+        bytes memory answer;
+        vm.prank(who, who);
+        (done, answer) = target.call(data);
+        vm.assertEq(uint32(done ? bytes4(0) : bytes4(answer)), uint32(refusal), "refused, but not for what it should");
+        if (!done) hit("refusals");
+    }
+
+    /// @dev What an accepted move should have done to the tokens.
+    function move(address from, address to, uint256 units) internal {
+        purse[from] -= units;
+        purse[to] += units;
+    }
+
+    /// @dev What is done after a run's end is counted apart from its moves.
+    function hit(bytes32 name) internal {
+        if (!ended) count(name);
+    }
+
+    function count(bytes32 name) internal {
+        if (hits[name]++ == 0) names.push(name);
+    }
+
+    function touch(uint256 leaf) internal {
+        touched.push(leaf);
+    }
+
+    function nameCount() external view returns (uint256) {
+        return names.length;
+    }
+
+    function firstOf(bytes4 a, bytes4 b) internal pure returns (bytes4) {
+        return a != 0 ? a : b;
+    }
+
+    /// @dev What the token says to a transfer between these two.
+    function tokenRefusal(address from, address to) internal view returns (bytes4) {
+        bool isBlocked = blocked != address(0) && (blocked == from || blocked == to);
+        return isBlocked ? BlockingToken.BlockingToken_Blocked.selector : bytes4(0);
+    }
+
+    /// @dev Admits a verifier with a key that was never used.
+    function admit(uint256 v) internal {
+        Account storage account = accounts[v + 2];
+        string memory name = string.concat("verifier", vm.toString(v), "/", vm.toString(++account.keys));
+        verifierKeys[v] = addressOf(name);
+        vm.prank(governor);
+        stakes.admitVerifier(account.id, verifierKeys[v]);
+        account.admitted = true;
+    }
+
+    function signNode(uint256 account, bytes32 digest) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(nodeKeys[account], digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    // ---------------------------------------------------------------- derived from the model
+
+    function epochStatus(uint64 id) internal view returns (EpochStatus) {
+        EpochBook storage epoch = epochBooks[id];
+        if (epoch.postedAt == 0) return EpochStatus.OPEN;
+        if (epoch.settled) return EpochStatus.SETTLED;
+        if (time() > epoch.postedAt + SETTLE_WAIT) return EpochStatus.STRANDED;
+        return id < lastEpoch ? EpochStatus.REVEALED : EpochStatus.POSTED;
+    }
+
+    function isFinal(uint64 id) internal view returns (bool) {
+        EpochStatus status = epochStatus(id);
+        return status == EpochStatus.SETTLED || status == EpochStatus.STRANDED;
+    }
+
+    /// @dev Of a leaf in a final epoch.
+    function leafStatus(LeafBook storage leaf) internal view returns (LeafStatus) {
+        if ((epochBooks[leaf.epochId].voidSet >> leaf.index) & 1 == 1) return LeafStatus.VOID;
+        bool paid = leaf.timesPaid > 0;
+        if (leaf.closed) return paid ? LeafStatus.REFUNDED : LeafStatus.CLOSED;
+        return paid ? LeafStatus.PAID : LeafStatus.UNCHARGED;
+    }
+
+    function isPaid(LeafBook storage leaf) internal view returns (bool) {
+        return isFinal(leaf.epochId) && leafStatus(leaf) == LeafStatus.PAID;
+    }
+
+    function contestStatus(uint256 i) internal view returns (IContests.ContestStatus) {
+        ContestBook storage book = contestBooks[i];
+        if (book.closedAs != IContests.ContestStatus.NONE) return book.closedAs;
+        if (book.contestedAt == 0) return IContests.ContestStatus.NONE;
+        uint256 age = time() - book.contestedAt;
+        if (age < ANSWER_WINDOW) return IContests.ContestStatus.OPEN;
+        return
+            age < ANSWER_WINDOW + RESOLVE_WINDOW ? IContests.ContestStatus.UNANSWERED : IContests.ContestStatus.OVERDUE;
+    }
+
+    function caseStatus(CaseBook storage book) internal view returns (CaseStatus) {
+        if (book.commitEnds == 0) return CaseStatus.NONE;
+        if (book.executed) return CaseStatus.EXECUTED;
+        if (time() < book.commitEnds) return CaseStatus.COMMITTING;
+        return time() < book.commitEnds + REVEAL_WINDOW ? CaseStatus.REVEALING : CaseStatus.RULED;
+    }
+
+    /// @dev SPEC section 8, step 4, once the reveal window is over. The node's answer is the truth unless it is wrong.
+    function rulingOf(uint256 i) internal view returns (ISlashingCourt.Ruling) {
+        CaseBook storage book = caseBooks[i];
+        CaseStatus status = caseStatus(book);
+        if (status != CaseStatus.RULED && status != CaseStatus.EXECUTED) return ISlashingCourt.Ruling.OPEN;
+        uint8 nodes_ = leafBooks[i].kind & WRONG == 0 ? TRUTH : LIE;
+        uint8 lead = book.leading;
+        if (2 * uint256(book.weight[lead]) > book.total) {
+            return lead == nodes_ ? ISlashingCourt.Ruling.NODE_UPHELD : ISlashingCourt.Ruling.NODE_GUILTY;
+        }
+        bool convicts = !book.appealed && book.openers[1 - lead] == 0 && book.openers[lead] >= 2 && lead != nodes_;
+        return convicts ? ISlashingCourt.Ruling.NODE_GUILTY : ISlashingCourt.Ruling.DISMISSED;
+    }
+
+    function payoutOf(Account storage account) internal view returns (address) {
+        return account.payoutAt != 0 && time() >= account.payoutAt ? account.nextPayout : account.payout;
+    }
+
+    function activeStake(uint256 v) internal view returns (uint64) {
+        Account storage account = accounts[v + 2];
+        return account.admitted && account.stake >= 1e9 ? account.stake : 0;
+    }
+
+    // ---------------------------------------------------------------- money of the model
+
+    function spentLately() internal view returns (uint256) {
+        if (time() >= bucketStart + 2 * CHARGE_WINDOW) return 0;
+        return time() >= bucketStart + CHARGE_WINDOW ? spentNow : uint256(spentBefore) + spentNow;
+    }
+
+    function spend(uint64 units) internal {
+        if (time() >= bucketStart + 2 * CHARGE_WINDOW) {
+            (bucketStart, spentBefore, spentNow) = (uint40(time()), 0, 0);
+        } else if (time() >= bucketStart + CHARGE_WINDOW) {
+            (bucketStart, spentBefore, spentNow) = (bucketStart + uint40(CHARGE_WINDOW), spentNow, 0);
+        }
+        spentNow += units;
+    }
+
+    function noteCredit(uint256 account, uint64 gross) internal {
+        uint64 fee = gross / 10;
+        fees += fee;
+        accounts[account].earned += gross - fee;
+    }
+
+    function notePaid(uint256 i, uint40 chargedAt) internal {
+        LeafBook storage leaf = leafBooks[i];
+        ++leaf.timesPaid;
+        leaf.chargedAt = chargedAt;
+        leaf.paidAt = uint40(time());
+        touch(i);
+        paidLeaves.push(i);
+        windowUnits += leaf.amount;
+    }
+
+    function noteRefund(uint256 i, uint64 units) internal {
+        rollWindow();
+        LeafBook storage leaf = leafBooks[i];
+        leaf.closed = true;
+        ++leaf.timesRefunded;
+        touch(i);
+        lanes[leaf.lane].balance += units;
+        if (time() < leaf.paidAt + CHARGE_WINDOW) windowUnits -= leaf.amount;
+    }
+
+    /// @dev Forgets the charges that left the window.
+    function rollWindow() internal {
+        while (windowFrom < paidLeaves.length) {
+            LeafBook storage leaf = leafBooks[paidLeaves[windowFrom]];
+            if (time() < leaf.paidAt + CHARGE_WINDOW) return;
+            ++windowFrom;
+            if (leaf.timesRefunded == 0) windowUnits -= leaf.amount;
         }
     }
 
-    /// @notice All that was charged in the last window and not refunded, which is all that may be contested.
-    function refundableUnits() external view returns (uint256 units) {
-        for (uint256 i = 0; i < leaves.length; ++i) {
-            Leaf memory leaf = leaves[i];
-            bool recent = leaf.charged > 0 && leaf.chargedAt + CHARGE_WINDOW >= time();
-            if (recent && leaf.refunded == 0) units += leaf.amountUnits;
-        }
+    function takeStake(Account storage account, uint64 units) internal {
+        uint64 fromStake = units < account.stake ? units : account.stake;
+        account.stake -= fromStake;
+        account.unbonding -= units - fromStake;
+    }
+
+    function lockStake(Account storage account, uint64 units) internal returns (uint64 locked) {
+        uint64 free = account.stake + account.unbonding - account.locked;
+        locked = units < free ? units : free;
+        account.locked += locked;
     }
 }

@@ -1,0 +1,148 @@
+"""The invariant campaign: runs forge's long form and sums what its runs counted.
+
+A forge run writes one line of counts (`contracts/test/invariant/Campaign.t.sol`). This adds them up, and fails if a
+call reverted, if a move did something in less than one call in a hundred, or if a branch that
+`test/invariant/branches.txt` lists was never reached, or one that it does not list was. Python's standard library is all that it imports.
+
+    python contracts/tools/campaign.py --runs 2000 --depth 500 --out bench/results/campaign.json
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+CONTRACTS = Path(__file__).resolve().parent.parent
+INVARIANTS = CONTRACTS / "test" / "invariant"
+COUNTS = CONTRACTS / "cache" / "campaign.jsonl"
+LEAST_SHARE = 0.01
+"""Of all calls, the part in which each move must have done something."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a campaign did. `calls_counted` are those of all runs that wrote their counts, forge's warm-up run included;
+    `refusals` those calls into the contracts that were refused as predicted."""
+
+    command: str
+    seed: str
+    runs: int
+    depth: int
+    calls: int
+    reverts: int
+    seconds: int
+    invariants: int
+    calls_counted: int
+    refusals: int
+    moves: dict[str, int]
+    branches: dict[str, int]
+
+
+def main() -> int:
+    """Runs the campaign, writes its summary, names what is missing. 0: all holds."""
+    arguments = parse()
+    COUNTS.parent.mkdir(exist_ok=True)
+    COUNTS.unlink(missing_ok=True)
+    started = time.monotonic()
+    forge = run_forge(arguments)
+    seconds = round(time.monotonic() - started)
+    sys.stdout.write(forge.stdout)
+    if forge.returncode != 0:
+        return forge.returncode
+    summary = summarise(forge.stdout, seconds, arguments)
+    missing = complaints(summary)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(asdict(summary), indent=2) + "\n")
+    for line in missing:
+        sys.stderr.write(f"campaign: {line}\n")
+    return 1 if missing else 0
+
+
+def parse() -> argparse.Namespace:
+    """--runs, --depth, --seed, --out."""
+    parser = argparse.ArgumentParser(description="the invariant campaign and its counts")
+    parser.add_argument("--runs", type=int, default=2_000)
+    parser.add_argument("--depth", type=int, default=500)
+    parser.add_argument("--seconds", type=int, help="stop after so long, with the runs that are done by then")
+    parser.add_argument("--seed", default="0x61737361795f7631", help="of forge's fuzzer; another one, another campaign")
+    parser.add_argument("--out", type=Path, help="where the summary goes as JSON")
+    return parser.parse_args()
+
+
+def run_forge(arguments: argparse.Namespace) -> subprocess.CompletedProcess[str]:
+    """One forge process on one thread; its summary is what it prints."""
+    settings = {
+        "FOUNDRY_INVARIANT_RUNS": str(arguments.runs),
+        "FOUNDRY_INVARIANT_DEPTH": str(arguments.depth),
+        "ASSAY_CAMPAIGN": str(COUNTS.relative_to(CONTRACTS)),
+    }
+    if arguments.seconds:
+        settings["FOUNDRY_INVARIANT_TIMEOUT"] = str(arguments.seconds)
+    binary = next((CONTRACTS / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"))
+    command = [str(binary), "test", "--match-contract", "CampaignTest", "--fuzz-seed", arguments.seed, "-j", "1"]
+    return subprocess.run(
+        command, cwd=CONTRACTS, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True, check=False
+    )
+
+
+def summarise(printed: str, seconds: int, arguments: argparse.Namespace) -> Summary:
+    """Forge's own figures, and the counts of all runs that reached their end."""
+    figures = re.search(r"\(runs: (\d+), calls: (\d+), reverts: (\d+)\)", printed)
+    if figures is None:
+        raise SystemExit("campaign: forge printed no figures")
+    counts: Counter[str] = Counter()
+    for line in COUNTS.read_text().splitlines():
+        counts.update(json.loads(line))
+    return Summary(
+        command=" ".join(["python", "contracts/tools/campaign.py", *sys.argv[1:]]),
+        seed=arguments.seed,
+        runs=int(figures[1]),
+        depth=arguments.depth,
+        calls=int(figures[2]),
+        reverts=int(figures[3]),
+        seconds=seconds,
+        invariants=len(invariants()),
+        calls_counted=counts["calls"],
+        refusals=counts["refusals"],
+        moves={name: counts[name] for name in moves()},
+        branches={name: counts[name] for name in sorted(counts) if "." in name},
+    )
+
+
+def complaints(summary: Summary) -> list[str]:
+    """What the campaign did not show, a line each."""
+    calls = summary.calls_counted
+    expected = set((INVARIANTS / "branches.txt").read_text().split())
+    rare = {name: count for name, count in summary.moves.items() if count < LEAST_SHARE * calls}
+    found = [f"{name} did something in {count} of {calls} calls" for name, count in rare.items()]
+    found += [f"the branch {name} was never reached" for name in sorted(expected - set(summary.branches))]
+    found += [f"the branch {name} is not listed in branches.txt" for name in sorted(set(summary.branches) - expected)]
+    if summary.reverts != 0:
+        found.append(f"{summary.reverts} calls reverted")
+    return found
+
+
+def moves() -> list[str]:
+    """The moves that the campaign chooses from; each is counted under its own name."""
+    return sorted(re.findall(r"everybody\.(\w+)\.selector", (INVARIANTS / "Campaign.t.sol").read_text()))
+
+
+def invariants() -> set[str]:
+    """Numbers that README.md explains; each has a function of its name."""
+    explained = set(re.findall(r"^\| (I\d\d) \|", (INVARIANTS / "README.md").read_text(), re.MULTILINE))
+    asserted = {
+        name for path in INVARIANTS.glob("*.sol") for name in re.findall(r"function (I\d\d)_", path.read_text())
+    }
+    if explained != asserted:
+        raise SystemExit(f"campaign: README.md and code differ in {sorted(explained ^ asserted)}")
+    return explained
+
+
+if __name__ == "__main__":
+    sys.exit(main())
