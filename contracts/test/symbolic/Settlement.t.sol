@@ -74,7 +74,7 @@ contract SettlementProof is Symbolic {
         vm.assume(money.amounts[1] <= money.deposits[1] && money.amounts[1] <= cap.cap && isSigned(BOB, cap));
         vm.assume(money.amounts[1] <= money.bond);
         posted(money);
-        vm.warp(vm.getBlockTimestamp() + SETTLE_WAIT + 1);
+        vm.warp(START + SETTLE_WAIT + 1);
         bytes32[] memory siblings = new bytes32[](1);
         siblings[0] = leafOf(ALICE, 3, money.amounts[0]);
         LeafProof memory proof = LeafProof(1, 1, BOB, BOB, 5, money.amounts[1], keccak256("digest"), siblings);
@@ -104,10 +104,10 @@ contract SettlementProof is Symbolic {
         bytes32 right = leafOf(BOB, 5, money.amounts[1]);
         vm.startPrank(SETTLER);
         escrow.postEpoch(1, keccak256(abi.encode(left, right)), 2, keccak256(abi.encode(FIRST_BEACON)), 0);
-        vm.roll(vm.getBlockNumber() + 10);
+        vm.roll(START_BLOCK + 10);
         escrow.postEpoch(2, 0, 0, FIRST_BEACON, 0);
         vm.stopPrank();
-        vm.warp(vm.getBlockTimestamp() + CHECK_WAIT);
+        vm.warp(START + CHECK_WAIT);
     }
 
     function settle(Money memory money, CapProof[2] memory caps) private returns (bool done) {
