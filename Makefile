@@ -90,7 +90,7 @@ $(PROOFS)/.installed: contracts/requirements-proofs.txt
 	@touch $@
 
 halmos: $(PROOFS)/.installed contracts/node_modules/.installed  ## properties of the contracts, proved for all inputs
-	@$(PROOFS)/bin/python contracts/tools/prove.py
+	@$(PROOFS)/bin/python -m contracts.tools.prove
 
 slither: $(PROOFS)/.installed contracts/node_modules/.installed  ## static analysis of the contracts, against what is explained
 	@$(PROOFS)/bin/python contracts/tools/static_analysis.py
@@ -99,7 +99,7 @@ coverage-contracts: contracts/node_modules/.installed  ## lines and branches of 
 	@$(PYTHON) contracts/tools/coverage.py
 
 soak-contracts: $(VENV)/dev $(PROOFS)/.installed contracts/node_modules/.installed  ## the long form of the contracts' tests: hours
-	@$(PROOFS)/bin/python contracts/tools/prove.py --twins
+	@$(PROOFS)/bin/python -m contracts.tools.prove --twins
 	@$(MAKE) --no-print-directory slither coverage-contracts
 	@$(BIN)/python -m contracts.tools.mutation defences
 	@$(BIN)/python -m contracts.tools.mutation mutants

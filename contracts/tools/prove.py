@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from twins import BATCHES, Twin
+from contracts.tools.twins import BATCHES, Twin
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT.parent / "bench" / "results" / "raw" / "halmos.json"

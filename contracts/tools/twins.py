@@ -92,9 +92,6 @@ BATCHES = (
              "bond.spentPreviousUnits = 0;", ("check_anySpanOfAWindow_isAtMostTheBond",)),
         Twin("libraries/ChargeWindow.sol", "uint64(bond.spentCurrentUnits + sumUnits)",
              "uint32(bond.spentCurrentUnits + sumUnits)", ("check_spend_isExact",)),
-        Twin("StakeManager.sol", "= units < free ? units : free;", "= units < free ? free : units;", (
-            "check_lock_isAtMostWhatIsThere",
-        )),
         Twin("JobEscrow.sol", "credit.claimedUnits = credit.earnedUnits;",
              "credit.claimedUnits = credit.earnedUnits / 2;", ("check_claim_isAlwaysThereAndOnlyOnce",)),
         Twin("Contests.sol", "contest_.closedAs = closedAs;",
@@ -104,44 +101,10 @@ BATCHES = (
         Twin("Contests.sol", "uint256(units) * terms.unitPrice", "uint256(uint16(units)) * terms.unitPrice", (
             "check_answer_onlyForTheFormulasAmount",
         )),
-        Twin("JobEscrow.sol", "if (status != LeafStatus.PAID) return 0;",
-             "if (status != LeafStatus.PAID || paused) return 0;", (
-            "check_resolve_isAlwaysThereForAnUnansweredContest",
-        )),
-        Twin("JobEscrow.sol", "if (epoch.outcomes != 0) revert JobEscrow_AlreadySettled(id);",
-             "if (epoch.outcomes == 1) revert JobEscrow_AlreadySettled(id);", ("check_settleEpoch_once",)),
     ),
     (
         Twin("Lanes.sol", "if (noticeAt == 0 || !mature)", "if (paused || noticeAt == 0 || !mature)", (
             "check_withdraw_isAlwaysThereAfterNotice",
-        )),
-        Twin("StakeManager.sol", "operator.lockedUnits -= units;", "operator.lockedUnits -= units / 2;", (
-            "check_unlock_isExact",
-        )),
-        Twin("StakeManager.sol", "if (block.timestamp < endsAt)", "if (block.timestamp <= endsAt)", (
-            "check_withdrawStake_isAlwaysThereAfterUnbond",
-        )),
-        Twin("JobEscrow.sol", "uint64(chargedUnits - feeUnits)", "uint64(chargedUnits)", (
-            "check_settleEpoch_conserves",
-        )),
-    ),
-    (
-        Twin("Lanes.sol", "if (sumUnits > balanceUnits) return SkipReason.BALANCE;",
-             "if (sumUnits > balanceUnits) revert JobEscrow_IsPaused();", ("check_hostileLane_neverBlocksTheRest",)),
-        Twin("Lanes.sol", "if (chargedUnits > capProvenUnits) return SkipReason.CAP;",
-             "if (chargedUnits > uint256(capProvenUnits) + 1) return SkipReason.CAP;", (
-            "check_settleEpoch_staysBelowTheCap",
-        )),
-        Twin("JobEscrow.sol", "if (status != LeafStatus.UNCHARGED) revert",
-             "if (proof.amountUnits == 7 || status != LeafStatus.UNCHARGED) revert", (
-            "check_settleOne_isAlwaysThereAndOnlyOnce",
-        )),
-        Twin("StakeManager.sol", "uint64 left = units - refunded;", "uint64 left = units;", (
-            "check_slash_takesWhatWasLockedAndConserves",
-        )),
-        Twin("StakeManager.sol", "? operator.lockedUnits - operator.stakeUnits : 0",
-             "? (operator.lockedUnits - operator.stakeUnits) / 2 : 0", (
-            "check_withdrawStake_neverEarlyAndNeverWhatIsLocked",
         )),
     ),
 )  # fmt: skip

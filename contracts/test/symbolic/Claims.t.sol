@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {LeafProof, LeafStatus, OperatorCredit, Order, Commitment, Outcomes} from "src/libraries/Types.sol";
+import {Commitment, LeafProof, OperatorCredit, Order} from "src/libraries/Types.sol";
 import {IContests} from "src/interfaces/IContests.sol";
 import {Symbolic, svm} from "./Symbolic.sol";
 import {vm} from "../utils/Vm.sol";
 
 /// @notice Credits and contests come to their end, for everybody, without anybody.
 /// Bounds: none on the contracts' state, but for the assumptions that a property names. Time below 2^32 seconds. A
-/// leaf is one of up to two, so that a proof has one sibling or none; bitmaps are of one byte.
+/// leaf is one of up to two, so that a proof has one sibling or none; signature and output are of one byte.
 contract ClaimsProof is Symbolic {
     uint256 private time;
 
@@ -40,34 +40,6 @@ contract ClaimsProof is Symbolic {
         assert(token.balanceOf(payout) == owed * UNIT && escrow.totals().creditsUnits == credits - owed);
         (done,) = address(escrow).call(abi.encodeCall(escrow.claim, (operatorId)));
         assert(!done);
-    }
-
-    /// @notice Covers: A29, A54. A contest that nobody answered is resolved on anyone's call: bond and charge come back.
-    /// Assumes that the leaf still is what it was when it was contested, and the books' invariants.
-    function check_resolve_isAlwaysThereForAnUnansweredContest(
-        address anyone,
-        LeafProof memory proof,
-        Outcomes memory outcomes
-    ) public {
-        vm.assume(contests.contestStatus(proof.epochId, proof.index) == IContests.ContestStatus.UNANSWERED);
-        address contester = contests.contests(proof.epochId, proof.index).contester;
-        vm.assume(contester != address(0) && contester != address(contests) && contests.openContests() > 0);
-        vm.assume(escrow.epochs(proof.epochId).count == 1 && proof.siblings.length == 0);
-        (LeafStatus status,) = escrow.leafStatus(proof, outcomes);
-        vm.assume(status == LeafStatus.PAID);
-        uint64 bond = escrow.settlerBond().bondUnits;
-        vm.assume(escrow.held() + proof.amountUnits * UNIT <= type(uint64).max * UNIT);
-        uint64 balance = escrow.lanes(proof.requester, proof.signer).balanceUnits;
-        vm.assume(balance <= escrow.totals().balancesUnits);
-        token.mint(address(contests), CONTEST_BOND * UNIT);
-
-        vm.prank(anyone);
-        (bool done,) = address(contests).call(abi.encodeCall(contests.resolve, (proof, outcomes)));
-        assert(done);
-        uint64 refund = proof.amountUnits < bond ? proof.amountUnits : bond;
-        assert(escrow.lanes(proof.requester, proof.signer).balanceUnits == balance + refund);
-        assert(escrow.settlerBond().bondUnits == bond - refund);
-        assert(token.balanceOf(contester) == CONTEST_BOND * UNIT);
     }
 
     /// @notice Covers: A31. A contest that nobody resolved in time gives its bond back, on anyone's call.

@@ -25,6 +25,8 @@ interface Artifacts {
 /// @notice A deployed network with the production constants, for halmos. A `check_` function holds for every value of
 /// its arguments that its assumptions leave. What is deployed is compiled as in production.
 abstract contract Symbolic {
+    uint256 internal constant START = 1_700_000_000;
+    uint256 internal constant START_BLOCK = 100;
     uint256 internal constant UNIT = 1e9;
     uint256 internal constant FEE_BPS = 1000;
     uint256 internal constant CHECK_WAIT = 3600;
@@ -58,8 +60,8 @@ abstract contract Symbolic {
     IContests internal contests;
 
     function setUp() public virtual {
-        vm.warp(1_700_000_000);
-        vm.roll(100);
+        vm.warp(START);
+        vm.roll(START_BLOCK);
         token = new DevToken();
         // halmos numbers what is created, so each contract can be told where those after it will be.
         address escrowAt = after_(address(token), 1);
