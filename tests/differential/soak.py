@@ -15,7 +15,8 @@ from random import Random
 
 from contracts.onchain.artifacts import artifact
 from tests.differential.chains import Anvil, Both
-from tests.differential.moves import WEIGHTS, Moves, prepare
+from tests.differential.moves import WEIGHTS, Moves
+from tests.differential.scene import prepare
 from tests.differential.twin import Twin
 
 RAW = Path(__file__).parents[2] / "bench" / "results" / "raw" / "contracts-differential.json"
