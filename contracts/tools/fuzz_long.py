@@ -91,7 +91,8 @@ def forge(*arguments: str) -> dict[str, Any]:
     try:
         report: dict[str, Any] = json.loads(run.stdout)
     except json.JSONDecodeError:
-        raise SystemExit(f"forge gives no report: {run.stdout[-2000:]} {run.stderr[-2000:]}") from None
+        said = f"{run.stdout[-2000:]} {run.stderr[-2000:]}"
+        raise SystemExit(f"forge ends with {run.returncode} and gives no report: {said}") from None
     return report
 
 

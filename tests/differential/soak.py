@@ -7,6 +7,7 @@ with the shortest walk found, or if an error of the interfaces was never seen th
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -14,8 +15,10 @@ from pathlib import Path
 from random import Random
 
 from contracts.onchain.artifacts import artifact
+from tests.differential.abi import CONTRACTS
 from tests.differential.chains import Anvil, Both
-from tests.differential.moves import WEIGHTS, Moves, prepare
+from tests.differential.moves import WEIGHTS, Moves
+from tests.differential.scene import prepare
 from tests.differential.twin import Twin
 
 RAW = Path(__file__).parents[2] / "bench" / "results" / "raw" / "contracts-differential.json"
@@ -80,12 +83,15 @@ def run(leg: str, steps: int, seed: int, out: Path) -> str | None:
 
 
 def write(out: Path, leg: str, twin: Twin, seconds: int, seed: int) -> None:
-    """The raw file with this part anew."""
-    legs = json.loads(out.read_text())["legs"] if out.exists() else {}
-    legs[leg] = {"steps": twin.steps, "seed": seed, "seconds": seconds, "seen": dict(sorted(twin.seen.items()))}
+    """The raw file with this part anew, beside what other seeds have shown of the same bytecode."""
+    code = bytecode_hash()
+    earlier = json.loads(out.read_text()) if out.exists() else {}
+    legs = earlier["legs"] if earlier.get("bytecode_sha256") == code else {}
+    legs[f"{leg}, seed {seed}"] = {"steps": twin.steps, "seconds": seconds, "seen": dict(sorted(twin.seen.items()))}
     seen = {name for part in legs.values() for name in part["seen"]}
     raw = {
         "command": "python -m tests.differential.soak",
+        "bytecode_sha256": code,
         "differential_steps": sum(part["steps"] for part in legs.values()),
         "errors_seen": sorted(interface_errors() & seen),
         "errors_never_seen": sorted(interface_errors() - seen - UNREACHED.keys()),
@@ -127,6 +133,11 @@ def shorten(twin: Twin, walk: Walk) -> Walk:
         else:
             walk = rest
     return walk
+
+
+def bytecode_hash() -> str:
+    """Of what is compared with the model."""
+    return hashlib.sha256("".join(artifact(name).bytecode for name in CONTRACTS.values()).encode()).hexdigest()
 
 
 def interface_errors() -> set[str]:

@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.differential.chains import Both, PyEvm
-from tests.differential.moves import Moves, prepare
+from tests.differential.moves import Moves
+from tests.differential.scene import prepare
 from tests.differential.soak import shorten, take
 from tests.differential.twin import CONSTANTS, Disagreement, Twin
 
