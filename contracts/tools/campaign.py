@@ -2,7 +2,9 @@
 
 A forge run writes one line of counts (`contracts/test/invariant/Campaign.t.sol`). This adds them up, and fails if a
 call reverted, if a move did something in less than one call in a hundred, or if a branch that
-`test/invariant/branches.txt` lists was never reached, or one that it does not list was. Python's standard library is all that it imports.
+`test/invariant/branches.txt` lists was never reached, or one that it does not list was.
+
+Python's standard library is all that it imports.
 
     python contracts/tools/campaign.py --runs 2000 --depth 500 --out bench/results/campaign.json
 """
@@ -100,7 +102,7 @@ def summarise(printed: str, seconds: int, arguments: argparse.Namespace) -> Summ
     for line in COUNTS.read_text().splitlines():
         counts.update(json.loads(line))
     return Summary(
-        command=" ".join(["python", "contracts/tools/campaign.py", *sys.argv[1:]]),
+        command=" ".join(["python contracts/tools/campaign.py", *sys.argv[1:]]),
         seed=arguments.seed,
         runs=int(figures[1]),
         depth=arguments.depth,

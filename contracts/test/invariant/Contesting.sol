@@ -13,12 +13,13 @@ abstract contract Contesting is Rows {
 
     // ---------------------------------------------------------------- contest, answer, resolve, lapse
 
-    /// @notice Contests two charges, by the requester or by a stranger; where none is found, a leaf that may not be.
+    /// @notice Contests up to three charges, by the requester or by a stranger; where none is found, a leaf that may not be.
     function contest(uint256 seed) external turn {
         seed = mixed(seed);
         if (leafBooks.length == 0) return;
         contestOne(seed);
-        contestOne(seed >> 64);
+        contestOne(seed >> 8);
+        contestOne(seed >> 16);
     }
 
     function contestOne(uint256 seed) private {
@@ -34,7 +35,7 @@ abstract contract Contesting is Rows {
         move(contester, address(contests), CONTEST_BOND);
         touch(i);
         hit("contest");
-        if ((seed >> 144) % 2 == 0) answerAt(openContests.length - 1);
+        if ((seed >> 144) % 3 == 0) answerAt(openContests.length - 1);
         if (paused) hit("contest.paused");
     }
 
@@ -225,6 +226,11 @@ abstract contract Contesting is Rows {
     /// @notice Two charges of one order: the later comes back. Where no two are found, two that do not do.
     function refundDuplicate(uint256 seed) external turn {
         seed = mixed(seed);
+        refundLater(seed);
+        refundLater(seed >> 32);
+    }
+
+    function refundLater(uint256 seed) private {
         (bool found, uint256 i, uint256 j) = pickDuplicates(seed);
         if (!found) return;
         uint256[2] memory pair = (seed >> 128) % 16 == 0 ? [j, i] : [i, j];

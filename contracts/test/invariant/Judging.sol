@@ -37,7 +37,7 @@ abstract contract Judging is Rows {
         for (uint256 k = 1; k < VERIFIERS; ++k) {
             if ((seed >> 136 + k) & 1 == 1) commitIn(i, (v + k) % VERIFIERS);
         }
-        if ((seed >> 144) % 2 == 0) appealIn(i, (seed >> 152) % 4);
+        if ((seed >> 144) % 4 != 0) appealIn(i, (seed >> 152) % 4);
         if ((seed >> 168) % 2 == 0) return;
         vm.warp(caseBooks[i].commitEnds);
         for (uint256 k = 0; k < VERIFIERS; ++k) {
@@ -48,11 +48,12 @@ abstract contract Judging is Rows {
     }
 
     function pickAccusable(uint256 seed) private view returns (uint256 i) {
-        uint256 among = leafBooks.length < 24 ? leafBooks.length : 24;
-        for (uint256 k = 0; k < 8; ++k) {
+        uint256 among = leafBooks.length < 32 ? leafBooks.length : 32;
+        for (uint256 k = 0; k < 16; ++k) {
             i = leafBooks.length - 1 - (seed % among + k) % among;
             bool wrong = leafBooks[i].kind & WRONG != 0 || (seed >> 8) % 2 == 0;
             uint16 unsuited = seed % 16 == 0 ? CHECK : CHECK | NATIVE;
+            if ((seed >> 16) % 2 == 0 && !isPaid(leafBooks[i])) continue;
             if (wrong && leafBooks[i].kind & unsuited == 0 && caseBooks[i].commitEnds == 0) return i;
         }
     }

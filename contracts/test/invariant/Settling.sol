@@ -200,7 +200,9 @@ abstract contract Settling is Rows {
         for (uint256 k = 0; k < 16; ++k) {
             i = leafBooks.length - 1 - (seed % among + k) % among;
             LeafBook storage leaf = leafBooks[i];
-            if (isFinal(leaf.epochId) && leafStatus(leaf) == LeafStatus.UNCHARGED) return i;
+            if (!isFinal(leaf.epochId)) continue;
+            LeafStatus status = leafStatus(leaf);
+            if (status == LeafStatus.UNCHARGED || (seed % 8 == 1 && status == LeafStatus.CLOSED)) return i;
         }
     }
 
