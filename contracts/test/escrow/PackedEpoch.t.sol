@@ -82,7 +82,7 @@ contract PackedEpochTest {
         vm.expectRevert(
             abi.encodeWithSelector(PackedEpochReference.PackedEpochReference_Malformed.selector, "spare bits")
         );
-        this.rootPlain(packed, count);
+        this.readHostile(packed, count);
     }
 
     function test_close_refusesTrailingBytes() public {
@@ -136,7 +136,7 @@ contract PackedEpochTest {
         vm.expectRevert(
             abi.encodeWithSelector(PackedEpochReference.PackedEpochReference_Malformed.selector, "operator index")
         );
-        this.rootPlain(two, count);
+        this.readHostile(two, count);
     }
 
     function test_read_noRows() public view {
