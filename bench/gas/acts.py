@@ -11,7 +11,7 @@ from bench.gas.network import CONSTANTS, Network, account_of, key_of
 from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row, merkle_root
-from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
+from contracts.protocol.packing import CapProof, Epoch, LaneGroup, bits, pack
 from contracts.protocol.records import Commitment, Opening, Order, Terms
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import answer_commit, terms_hash, trace_commit
@@ -20,7 +20,6 @@ JOBS, INDEX = 1000, 500
 OUTPUT = b"0123456789abcdef" * 128
 UNITS, AMOUNT = 256, 10_000_000
 WRONG = Opening(trace_hash=to_hex(keccak(b"another trace")), output_hash=to_hex(keccak(b"another output")), units=255)
-TWO_BITMAPS = (bytes(JOBS // 8), bytes(JOBS // 8))
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,11 @@ class Job:
     def proof(self) -> tuple[Any, ...]:
         """Its LeafProof."""
         return leaf_proof(self.epoch_id, INDEX, self.epoch.rows)
+
+    @property
+    def outcomes(self) -> tuple[bytes, bytes]:
+        """The two bitmaps of its settled epoch, of which no lane was skipped."""
+        return bits(self.epoch.void, JOBS), bytes(JOBS // 8)
 
     @property
     def cap(self) -> CapProof:
@@ -64,19 +68,23 @@ class Acts:
         )
         network.send("owner", stakes.addNodeKey(account_of("node"), from_hex(consent)))
         network.send("deployer", stakes.stake(self._operator, 10**9))
-        for judge in ("judge 0", "judge 1"):
-            self._admit(judge)
+        self._judges = [self._admit(judge) for judge in ("judge 0", "judge 1")]
 
     def measure(self) -> dict[str, int]:
         """Gas by act, each in the state that an earlier act left."""
-        settled, stranded = self._post(), self._post()
+        voided, settled, stranded = self._post(void=True), self._post(), self._post()
         self._post_nothing()
         self._network.wait(CONSTANTS.check_wait_s + 1)
-        self._network.send("settler", self._chain.escrow.functions.settleEpoch(settled.epoch_id, pack(settled.epoch)))
+        for job in (voided, settled):
+            self._network.send("settler", self._chain.escrow.functions.settleEpoch(job.epoch_id, pack(job.epoch)))
         with self._network.put_back():
             self._contest(settled)
         with self._network.put_back():
-            self._slash(settled)
+            self._slash(voided)
+        with self._network.put_back():
+            self.gas["execute_paid"] = self._execute(settled)
+        self.gas["slash_one_job"] = self.gas["open_case"] + self.gas["execute"]
+        self.gas["slash_paid_job"] = self.gas["open_case"] + self.gas["execute_paid"]
         self._settle_one(stranded)
         self._withdraw()
         return self.gas
@@ -93,31 +101,38 @@ class Acts:
 
     def _contest(self, job: Job) -> None:
         contests, send = self._chain.contests.functions, self._network.send
-        self.gas["contest"] = send("contester", contests.contest(job.proof, TWO_BITMAPS))
+        self.gas["contest"] = send("contester", contests.contest(job.proof, job.outcomes))
         signature = compact(job.order_signature)
         delivered = (commitment_tuple(job.commitment), job.node_signature, OUTPUT)
         self.gas["answer"] = send("owner", contests.answer(job.proof, order_tuple(job.order), *signature, *delivered))
         self.gas["contest_answered"] = self.gas["contest"] + self.gas["answer"]
 
     def _slash(self, job: Job) -> None:
+        """A case as it usually goes: ruled on in its row's check period, so that the row is VOID and nothing refunded."""
+        self.gas["execute"] = self._execute(job)
+        case_id = bytes(self._chain.court.functions.caseIdOf(job.proof).call())
+        settle = self._chain.court.functions.settleVotes(case_id, self._judges)
+        self.gas["settle_two_votes"] = self._network.send("contester", settle)
+        steps = ("open_case", "commit_verdict", "first_reveal", "second_reveal", "execute", "settle_two_votes")
+        self.gas["case_without_appeal"] = sum(self.gas[step] for step in steps)
+
+    def _execute(self, job: Job) -> int:
         court, send, digest = self._chain.court.functions, self._network.send, job.epoch.rows[INDEX].digest
         commits = [answer_commit(WRONG, digest, key_of(judge).address) for judge in ("judge 0", "judge 1")]
         accused = (order_tuple(job.order), commitment_tuple(job.commitment), job.node_signature)
         self.gas["open_case"] = send("judge 0", court.openCase(job.proof, *accused, commits[0]))
-        case_id = bytes(court.caseIdOf(job.epoch_id, INDEX).call())
+        leaf, case_id = (*job.proof[:-1], []), bytes(court.caseIdOf(job.proof).call())
         self.gas["commit_verdict"] = send("judge 1", court.commitVerdict(case_id, commits[1]))
         self._network.wait(CONSTANTS.commit_window_s + 1)
         opened = (from_hex(WRONG.trace_hash), from_hex(WRONG.output_hash), WRONG.units)
         for judge, name in (("judge 0", "first_reveal"), ("judge 1", "second_reveal")):
-            self.gas[name] = send(judge, court.reveal(case_id, accused[1], *opened))
+            self.gas[name] = send(judge, court.reveal(leaf, accused[1], *opened))
         self._network.wait(CONSTANTS.reveal_window_s + 1)
         stake = self._chain.stakes.functions.operators(self._operator).call().stakeUnits
-        self.gas["execute"] = send("contester", court.execute(case_id, job.proof, TWO_BITMAPS))
+        gas = send("contester", court.execute(leaf, job.outcomes, []))
         if self._chain.stakes.functions.operators(self._operator).call().stakeUnits >= stake:
             raise RuntimeError("the node was not slashed: this measures nothing")
-        self.gas["slash_one_job"] = self.gas["open_case"] + self.gas["execute"]
-        steps = ("open_case", "commit_verdict", "first_reveal", "second_reveal", "execute")
-        self.gas["case_without_appeal"] = sum(self.gas[step] for step in steps)
+        return gas
 
     def _settle_one(self, job: Job) -> None:
         self._network.wait(CONSTANTS.settle_wait_s + 1)
@@ -139,7 +154,7 @@ class Acts:
         self._network.send(owner, stakes.register(account_of(owner)))
         return int(stakes.operatorIdOf(account_of(owner)).call())
 
-    def _admit(self, judge: str) -> None:
+    def _admit(self, judge: str) -> int:
         stakes, governor = self._chain.stakes, self._chain.governor.functions
         account = self._register(judge)
         self._network.send("deployer", stakes.functions.stake(account, CONSTANTS.min_verifier_stake_units))
@@ -148,8 +163,9 @@ class Acts:
         self._network.send("deployer", governor.schedule(*call, CONSTANTS.timelock_s))
         self._network.wait(CONSTANTS.timelock_s + 1)
         self._network.send("deployer", governor.execute(*call))
+        return account
 
-    def _post(self) -> Job:
+    def _post(self, *, void: bool = False) -> Job:
         """Posts an epoch of 1,000 jobs, one of them real to the last signature."""
         epoch_id, network = self._epoch + 1, self._network
         terms = Terms(
@@ -169,7 +185,8 @@ class Acts:
         mine = LaneGroup(order.requester, order.requester, cap, (self._row("requester", digest),))
         groups = (self._crowd(epoch_id, 0, INDEX), mine, self._crowd(epoch_id, INDEX + 1, JOBS))
         node_signature = from_hex(key_of("node").sign(digest))
-        job = Job(order, signature, commitment, node_signature, Epoch(groups, frozenset()), epoch_id)
+        epoch = Epoch(groups, frozenset({INDEX} if void else ()))
+        job = Job(order, signature, commitment, node_signature, epoch, epoch_id)
         self._post_root(merkle_root([row.leaf() for row in job.epoch.rows]), JOBS)
         return job
 

@@ -12,7 +12,7 @@ from eth_utils.address import to_checksum_address
 from web3.contract.contract import ContractFunction
 
 from contracts.onchain.chain import Chain, connect
-from contracts.onchain.deployment import deploy
+from contracts.onchain.deployment import deploy, make_dev_token
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import keccak, to_hex
@@ -47,9 +47,10 @@ class Network:
         self.rpc("anvil_autoImpersonateAccount", True)
         self.rpc("anvil_setBalance", account_of("deployer"), hex(10**24))
         w3 = connect(url)
+        deployer = Sender(w3, key_of("deployer"))
         deployment = deploy(
-            Sender(w3, key_of("deployer")), CONSTANTS, settler=account_of("settler"),
-            treasury=account_of("treasury"), beacon_anchor=to_hex(self.beacon.anchor), token_supply_wei=10**36,
+            deployer, CONSTANTS, settler=account_of("settler"), treasury=account_of("treasury"),
+            beacon_anchor=to_hex(self.beacon.anchor), token=make_dev_token(deployer, 10**36),
         )  # fmt: skip
         self.chain = Chain(w3, deployment)
         self.domain = deployment.domain

@@ -105,7 +105,7 @@ class Plan:
     def immutables(self, name: str, chain_id: int) -> dict[str, bytes]:
         """The value of each immutable of a contract, 32 bytes."""
         domain = Domain(chain_id, self.addresses[name])
-        eip712 = {
+        signing = {
             "_cachedDomainSeparator": domain.separator,
             "_cachedChainId": chain_id,
             "_cachedThis": self.addresses[name],
@@ -113,9 +113,11 @@ class Plan:
             "_hashedVersion": keccak(VERSION.encode()),
             "_name": _short_string(NAME),
             "_version": _short_string(VERSION),
+            "SEPARATOR": Domain(chain_id, self.addresses["JobEscrow"]).separator,
+            "CHAIN_ID": chain_id,
         }
         return {
-            immutable: word(eip712[immutable] if immutable in eip712 else self._values[_camel(immutable)])
+            immutable: word(signing[immutable] if immutable in signing else self._values[_camel(immutable)])
             for immutable in artifact(name).immutables
         }
 

@@ -6,6 +6,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
+import {EscrowDomain} from "./EscrowDomain.sol";
 import {IContests} from "./interfaces/IContests.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {IStakeManager} from "./interfaces/IStakeManager.sol";
@@ -14,14 +15,13 @@ import {Commitment, LeafProof, LeafStatus, Order, Outcomes, Terms} from "./libra
 import {UnitToken} from "./libraries/UnitToken.sol";
 
 /// @notice Documented in IContests.
-contract Contests is IContests, ReentrancyGuardTransient {
+contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using UnitToken for IERC20;
 
     uint8 private constant RESTRICTED = 1;
 
     address public immutable TOKEN;
-    address public immutable ESCROW;
     address public immutable STAKE_MANAGER;
     address private immutable TREASURY;
     uint256 public immutable UNIT;
@@ -33,7 +33,7 @@ contract Contests is IContests, ReentrancyGuardTransient {
     uint64 public openContests;
     mapping(uint64 epochId => mapping(uint32 index => Contest)) private _contests;
 
-    constructor(Params memory params) {
+    constructor(Params memory params) EscrowDomain(params.escrow) {
         IJobEscrow escrow = IJobEscrow(params.escrow);
         _requireWired(escrow, params);
         if (params.contestWindow <= escrow.SETTLE_WAIT()) {
@@ -46,7 +46,6 @@ contract Contests is IContests, ReentrancyGuardTransient {
         }
 
         TOKEN = params.token;
-        ESCROW = params.escrow;
         STAKE_MANAGER = params.stakeManager;
         TREASURY = escrow.TREASURY();
         UNIT = params.unit;
@@ -86,12 +85,12 @@ contract Contests is IContests, ReentrancyGuardTransient {
         bytes calldata output
     ) external nonReentrant {
         // Check:
-        IJobEscrow escrow = IJobEscrow(ESCROW);
         _requireStatus(proof.epochId, proof.index, ContestStatus.OPEN);
-        escrow.requireLeaf(proof);
+        uint256 postedAt = Evidence.requirePosted(IJobEscrow(ESCROW), proof);
         bytes32 orderId =
-            Evidence.requireLeafOf(escrow, IStakeManager(STAKE_MANAGER), proof, order, commitment, nodeSignature);
-        _requireOrdered(proof, order.terms, orderId, orderR, orderVs, commitment.units);
+            Evidence.requireLeafOf(_domain(), IStakeManager(STAKE_MANAGER), proof, order, commitment, nodeSignature);
+        _requireSigned(proof.signer, orderId, orderR, orderVs);
+        _requireCharged(proof.amountUnits, order.terms, commitment.units, postedAt);
         if (_mustShowOutput(proof, order.terms.visibility)) {
             bytes32 outputHash = keccak256(output);
             if (outputHash != commitment.outputHash) revert Contests_WrongOutput(outputHash, commitment.outputHash);
@@ -100,6 +99,8 @@ contract Contests is IContests, ReentrancyGuardTransient {
         // Effect:
         _close(proof.epochId, proof.index, ContestStatus.ANSWERED);
         emit Answered(proof.epochId, proof.index, msg.sender, commitment.outputHash, CONTEST_BOND);
+        // Called directly, the transaction shows it; behind another contract nothing else would.
+        if (msg.sender != tx.origin) emit Delivered(proof.epochId, proof.index, output);
 
         // Interaction:
         IERC20(TOKEN).push(UNIT, msg.sender, CONTEST_BOND);
@@ -140,12 +141,13 @@ contract Contests is IContests, ReentrancyGuardTransient {
         uint256 needed = uint256(order.terms.copies) + 1;
         bool complete = proofs.length == needed && outcomes.length == needed && commitments.length == needed;
         if (!complete) revert Contests_WrongNumberOfLeaves(proofs.length, needed);
+        bytes32 domain = _domain();
         uint256 latest = 0;
         uint256 latestAt = 0;
         for (uint256 i = 0; i < needed; ++i) {
             if (i > 0) _requireAscending(proofs[i - 1], proofs[i]);
-            Evidence.requireCommitment(IJobEscrow(ESCROW), commitments[i], proofs[i].digest);
-            Evidence.requireOrder(IJobEscrow(ESCROW), order, commitments[i]);
+            Evidence.requireCommitment(domain, commitments[i], proofs[i].digest);
+            Evidence.requireOrder(domain, order, commitments[i]);
             uint256 chargedAt = _chargedAt(proofs[i], outcomes[i]);
             if (chargedAt >= latestAt) (latest, latestAt) = (i, chargedAt);
         }
@@ -205,22 +207,17 @@ contract Contests is IContests, ReentrancyGuardTransient {
         return chargedAt;
     }
 
-    /// @dev The lane's signer ordered it, in time, at this price.
-    function _requireOrdered(
-        LeafProof calldata proof,
-        Terms calldata terms,
-        bytes32 orderId,
-        bytes32 r,
-        bytes32 vs,
-        uint32 units
-    ) private view {
+    function _requireSigned(address signer, bytes32 orderId, bytes32 r, bytes32 vs) private pure {
         (address recovered, ECDSA.RecoverError failure,) = ECDSA.tryRecover(orderId, r, vs);
-        bool signed = failure == ECDSA.RecoverError.NoError && recovered == proof.signer;
-        if (!signed) revert Contests_NotSignedBySigner(recovered, proof.signer);
+        bool signed = failure == ECDSA.RecoverError.NoError && recovered == signer;
+        if (!signed) revert Contests_NotSignedBySigner(recovered, signer);
+    }
+
+    /// @dev At the price that was ordered, and in time.
+    function _requireCharged(uint64 amountUnits, Terms calldata terms, uint32 units, uint256 postedAt) private view {
         uint256 expected = terms.fixedPrice + uint256(units) * terms.unitPrice;
         if (expected > terms.maxPrice) expected = terms.maxPrice;
-        if (proof.amountUnits != expected) revert Contests_WrongAmount(proof.amountUnits, expected);
-        uint256 postedAt = IJobEscrow(ESCROW).epochs(proof.epochId).postedAt;
+        if (amountUnits != expected) revert Contests_WrongAmount(amountUnits, expected);
         uint256 latest = terms.deadline + IJobEscrow(ESCROW).EPOCH_MAX();
         if (postedAt > latest) revert Contests_PastDeadline(postedAt, latest);
     }

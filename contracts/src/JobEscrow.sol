@@ -277,7 +277,7 @@ contract JobEscrow is Lanes {
     {
         // Check:
         if (msg.sender != COURT) revert JobEscrow_NotCourt(msg.sender);
-        (LeafStatus status,) = leafStatus(proof, outcomes);
+        (LeafStatus status,) = _leafStatus(proof, outcomes);
 
         // Effect:
         if (status == LeafStatus.PAID) units = proof.amountUnits < limitUnits ? proof.amountUnits : limitUnits;
@@ -294,13 +294,10 @@ contract JobEscrow is Lanes {
         if (status != LeafStatus.PAID) return 0;
 
         // Effect:
-        uint64 bondUnits = _settlerBond.bondUnits;
-        units = proof.amountUnits < bondUnits ? proof.amountUnits : bondUnits;
-        bondUnits -= units;
+        units = _settlerBond.giveBack(proof.amountUnits);
         _leaves[proof.epochId][proof.index].closed = true;
-        _settlerBond.bondUnits = bondUnits;
         _addBalance(_lane(proof.requester, proof.signer), units);
-        emit RefundedFromBond(proof.epochId, proof.index, proof.requester, proof.signer, units, bondUnits);
+        emit RefundedFromBond(proof.epochId, proof.index, proof.requester, proof.signer, units, _settlerBond.bondUnits);
     }
 
     // ---------------------------------------------------------------- views
@@ -335,21 +332,14 @@ contract JobEscrow is Lanes {
         returns (LeafStatus status, uint40 chargedAt)
     {
         requireLeaf(proof);
-        LeafOutcome outcome = _leafOutcome(proof, outcomes);
-        if (outcome == LeafOutcome.VOID) return (LeafStatus.VOID, 0);
-        Leaf memory leaf = _leaves[proof.epochId][proof.index];
-        chargedAt = outcome == LeafOutcome.PAID ? _epochs[proof.epochId].postedAt : leaf.paidAt;
-        if (leaf.closed) return (chargedAt == 0 ? LeafStatus.CLOSED : LeafStatus.REFUNDED, chargedAt);
-        return (chargedAt == 0 ? LeafStatus.UNCHARGED : LeafStatus.PAID, chargedAt);
+        return _leafStatus(proof, outcomes);
     }
 
     function requireLeaf(LeafProof calldata proof) public view {
         Epoch storage epoch = _epochs[proof.epochId];
-        bytes32 leaf = Merkle.leaf(
-            Merkle.laneKey(proof.requester, proof.signer), proof.operatorId, proof.amountUnits, proof.digest
-        );
-        bytes32 root = Merkle.rootFromProof(leaf, proof.index, epoch.count, proof.siblings);
-        if (root != epoch.root) revert JobEscrow_LeafNotInEpoch(proof.epochId, proof.index);
+        if (Merkle.rootOf(proof, epoch.count) != epoch.root) {
+            revert JobEscrow_LeafNotInEpoch(proof.epochId, proof.index);
+        }
     }
 
     function held() public view returns (uint256) {
@@ -436,6 +426,20 @@ contract JobEscrow is Lanes {
     }
 
     // ---------------------------------------------------------------- leaves
+
+    /// @dev Of a leaf that is known to be in its epoch.
+    function _leafStatus(LeafProof calldata proof, Outcomes calldata outcomes)
+        private
+        view
+        returns (LeafStatus, uint40 chargedAt)
+    {
+        LeafOutcome outcome = _leafOutcome(proof, outcomes);
+        if (outcome == LeafOutcome.VOID) return (LeafStatus.VOID, 0);
+        Leaf memory leaf = _leaves[proof.epochId][proof.index];
+        chargedAt = outcome == LeafOutcome.PAID ? _epochs[proof.epochId].postedAt : leaf.paidAt;
+        if (leaf.closed) return (chargedAt == 0 ? LeafStatus.CLOSED : LeafStatus.REFUNDED, chargedAt);
+        return (chargedAt == 0 ? LeafStatus.UNCHARGED : LeafStatus.PAID, chargedAt);
+    }
 
     function _leafOutcome(LeafProof calldata proof, Outcomes calldata outcomes) private view returns (LeafOutcome) {
         EpochStatus status = epochStatus(proof.epochId);

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
+import {EscrowDomain} from "./EscrowDomain.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
 import {IStakeManager} from "./interfaces/IStakeManager.sol";
@@ -11,10 +12,9 @@ import {TypedData} from "./libraries/TypedData.sol";
 import {Commitment, LeafProof, Order, Outcomes} from "./libraries/Types.sol";
 
 /// @notice Documented in ISlashingCourt.
-contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
+contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient {
     uint8 private constant COMPARATOR_EXACT = 1;
 
-    address public immutable ESCROW;
     address public immutable STAKE_MANAGER;
     uint256 public immutable UNIT;
     uint256 public immutable CASE_WINDOW;
@@ -22,14 +22,14 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
     uint256 public immutable REVEAL_WINDOW;
     uint256 public immutable PENALTY_MULTIPLE;
     uint256 public immutable CASE_REWARD;
+    uint256 private immutable MIN_VERIFIER_STAKE;
 
     mapping(bytes32 caseId => Case) private _cases;
-    mapping(bytes32 caseId => uint32[] ids) private _verifiers;
     mapping(bytes32 caseId => mapping(uint32 verifierId => Vote)) private _votes;
-    mapping(bytes32 caseId => mapping(bytes32 answerKey => Answer)) private _answers;
+    mapping(bytes32 caseId => mapping(bytes31 answerKey => Answer)) private _answers;
     mapping(bytes32 orderId => mapping(address node => bool)) public equivocated;
 
-    constructor(Params memory params) {
+    constructor(Params memory params) EscrowDomain(params.escrow) {
         IJobEscrow escrow = IJobEscrow(params.escrow);
         IStakeManager stakes = IStakeManager(params.stakeManager);
         _requireWired(escrow, stakes, params.unit);
@@ -41,8 +41,10 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
         if (params.caseWindow < settleWait) revert SlashingCourt_CaseWindowTooShort(params.caseWindow, settleWait);
         uint256 executedAt = params.caseWindow + longestCase + settleWait;
         if (stakes.UNBOND() <= executedAt) revert SlashingCourt_UnbondTooShort(stakes.UNBOND(), executedAt);
+        uint256 minVerifierStake = stakes.MIN_VERIFIER_STAKE();
+        bool covered = params.caseReward <= minVerifierStake && minVerifierStake <= type(uint64).max;
+        if (!covered) revert SlashingCourt_RewardAboveStake(params.caseReward, minVerifierStake);
 
-        ESCROW = params.escrow;
         STAKE_MANAGER = params.stakeManager;
         UNIT = params.unit;
         CASE_WINDOW = params.caseWindow;
@@ -50,6 +52,7 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
         REVEAL_WINDOW = params.revealWindow;
         PENALTY_MULTIPLE = params.penaltyMultiple;
         CASE_REWARD = params.caseReward;
+        MIN_VERIFIER_STAKE = minVerifierStake;
     }
 
     // ---------------------------------------------------------------- verifiers
@@ -62,101 +65,120 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
         bytes32 answerCommit
     ) external returns (bytes32 caseId) {
         // Check:
-        caseId = caseIdOf(proof.epochId, proof.index);
+        caseId = caseIdOf(proof);
         if (_cases[caseId].snapshotBlock != 0) revert SlashingCourt_CaseExists(caseId);
-        _requireInCaseWindow(proof.epochId);
         _requireAccusable(proof, order, commitment, nodeSignature);
 
         // Effect, Interaction:
-        Case storage file = _cases[caseId];
-        uint64 penaltyUnits = _toUint64(PENALTY_MULTIPLE * order.terms.maxPrice);
-        file.commitmentDigest = proof.digest;
-        file.operatorId = proof.operatorId;
-        file.commitEnds = uint40(block.timestamp + COMMIT_WINDOW);
-        file.snapshotBlock = uint40(block.number - 1);
-        file.snapshotUnits = _stakes().totalActiveStakeAt(block.number - 1);
-        file.exposureUnits = penaltyUnits > CASE_REWARD ? penaltyUnits : _toUint64(CASE_REWARD);
-        file.penaltyUnits = _stakes().lock(proof.operatorId, penaltyUnits);
-        _emitCaseOpened(caseId, proof, file);
-        _commit(caseId, answerCommit);
+        uint64 penaltyUnits = _stakes().lock(proof.operatorId, _toUint64(PENALTY_MULTIPLE * order.terms.maxPrice));
+        uint32 commitEnds = uint32(block.timestamp + COMMIT_WINDOW);
+        _open(caseId, penaltyUnits, commitEnds);
+        uint32 verifierId = _stakes().lockVerifier(msg.sender, _exposureUnits(penaltyUnits));
+        emit CaseOpened(
+            caseId, proof.epochId, proof.index, proof.operatorId, verifierId, proof.digest, penaltyUnits, commitEnds
+        );
+        _commit(caseId, verifierId, answerCommit);
     }
 
     function commitVerdict(bytes32 caseId, bytes32 answerCommit) external {
         // Check:
-        Case storage file = _requireCase(caseId);
+        Case memory file = _requireCase(caseId);
         if (block.timestamp >= file.commitEnds) _revertOutside(0, file.commitEnds);
 
         // Effect, Interaction:
-        _commit(caseId, answerCommit);
+        uint32 verifierId = _stakes().lockVerifier(msg.sender, _exposureUnits(file.penaltyUnits));
+        _activeStakeAt(verifierId, file.snapshotBlock);
+        _commit(caseId, verifierId, answerCommit);
     }
 
-    function reveal(bytes32 caseId, Commitment calldata commitment, bytes32 traceHash, bytes32 outputHash, uint32 units)
-        external
-    {
+    function reveal(
+        LeafProof calldata leaf,
+        Commitment calldata commitment,
+        bytes32 traceHash,
+        bytes32 outputHash,
+        uint32 units
+    ) external {
         // Check:
-        Case storage file = _requireCase(caseId);
+        bytes32 caseId = caseIdOf(leaf);
+        Case memory file = _requireCase(caseId);
         uint256 revealEnds = file.commitEnds + REVEAL_WINDOW;
         bool within = block.timestamp >= file.commitEnds && block.timestamp < revealEnds;
         if (!within) _revertOutside(file.commitEnds, revealEnds);
-        bytes32 digest = Evidence.requireCommitment(IJobEscrow(ESCROW), commitment, file.commitmentDigest);
+        bytes32 digest = Evidence.requireCommitment(_domain(), commitment, leaf.digest);
         uint32 verifierId = _stakes().verifierOf(msg.sender);
-        Vote storage vote = _votes[caseId][verifierId];
         bytes32 answerCommit = TypedData.answerCommit(traceHash, outputHash, units, digest, msg.sender);
-        bool committed = vote.verifier == msg.sender && vote.answerCommit == answerCommit && vote.answerKey == 0;
+        Vote memory vote = _votes[caseId][verifierId];
+        bool committed = vote.state == VoteState.COMMITTED && vote.hash == bytes31(answerCommit);
         if (!committed) revert SlashingCourt_NotCommitted(caseId, msg.sender, answerCommit);
 
         // Effect:
         bytes32 key = TypedData.answerKey(traceHash, outputHash, units);
         bool agrees = TypedData.traceCommit(traceHash, commitment.orderId, commitment.node) == commitment.traceCommit
             && outputHash == commitment.outputHash && units == commitment.units;
-        vote.answerKey = key;
-        _count(caseId, file, verifierId, key, agrees);
+        _votes[caseId][verifierId] = Vote(bytes31(key), VoteState.OPENED);
+        _count(caseId, file, verifierId, bytes31(key), agrees);
         emit VerdictRevealed(caseId, verifierId, key, traceHash, outputHash, units, agrees);
     }
 
     // ---------------------------------------------------------------- the accused
 
-    function appeal(bytes32 caseId) external {
+    function appeal(LeafProof calldata leaf) external {
         // Check:
-        Case storage file = _requireCase(caseId);
+        bytes32 caseId = caseIdOf(leaf);
+        Case memory file = _requireCase(caseId);
         if (file.appealed) revert SlashingCourt_AlreadyAppealed(caseId);
         if (block.timestamp >= file.commitEnds) _revertOutside(0, file.commitEnds);
-        uint32 operatorId = file.operatorId;
+        uint32 operatorId = leaf.operatorId;
         bool accused = _stakes().operatorOf(msg.sender) == operatorId || _stakes().ownerOf(operatorId) == msg.sender;
         if (!accused) revert SlashingCourt_NotTheAccused(msg.sender, operatorId);
 
         // Effect:
-        file.appealed = true;
-        file.commitEnds = uint40(block.timestamp + COMMIT_WINDOW);
-        emit Appealed(caseId, msg.sender, file.commitEnds);
+        uint32 commitEnds = uint32(block.timestamp + COMMIT_WINDOW);
+        _cases[caseId].appealed = true;
+        _cases[caseId].commitEnds = commitEnds;
+        emit Appealed(caseId, msg.sender, commitEnds);
     }
 
     // ---------------------------------------------------------------- anyone
 
-    function execute(bytes32 caseId, LeafProof calldata proof, Outcomes calldata outcomes) external nonReentrant {
+    function execute(LeafProof calldata leaf, Outcomes calldata outcomes, uint32[] calldata verifierIds)
+        external
+        nonReentrant
+    {
         // Check:
-        Case storage file = _requireCase(caseId);
-        Ruling result = ruling(caseId);
+        bytes32 caseId = caseIdOf(leaf);
+        Case memory file = _requireCase(caseId);
+        Ruling result = _ruling(file);
         if (result == Ruling.OPEN) revert SlashingCourt_StillOpen(caseId);
         if (file.executed) revert SlashingCourt_AlreadyExecuted(caseId);
-        if (caseIdOf(proof.epochId, proof.index) != caseId) revert SlashingCourt_WrongLeaf(caseId);
 
         // Effect:
         file.executed = true;
+        _cases[caseId].executed = true;
 
         // Interaction:
-        bytes32 upheld = result == Ruling.DISMISSED ? bytes32(0) : file.leadingAnswer;
-        uint64 slashedUnits = _settleVerifiers(caseId, upheld);
-        uint64 refundUnits = 0;
+        (uint64 slashedUnits, uint64 refundUnits) = (0, 0);
         if (result == Ruling.NODE_GUILTY) {
-            refundUnits = IJobEscrow(ESCROW).refund(proof, outcomes, file.penaltyUnits);
-            uint32[] memory rewarded = _openersOf(caseId, upheld);
-            _stakes().slash(file.operatorId, file.penaltyUnits, refundUnits, rewarded, uint64(CASE_REWARD));
-            slashedUnits += file.penaltyUnits;
+            slashedUnits = file.penaltyUnits;
+            refundUnits = IJobEscrow(ESCROW).refund(leaf, outcomes, slashedUnits);
+            uint64 share = (slashedUnits - refundUnits) / file.openers;
+            file.rewardUnits = share < CASE_REWARD ? share : uint64(CASE_REWARD);
+            _cases[caseId].rewardUnits = file.rewardUnits;
+            _stakes().slash(leaf.operatorId, slashedUnits, refundUnits, file.rewardUnits * file.openers);
         } else {
-            _stakes().unlock(file.operatorId, file.penaltyUnits);
+            _stakes().unlock(leaf.operatorId, file.penaltyUnits);
         }
-        emit CaseExecuted(caseId, result, upheld, slashedUnits, refundUnits);
+        emit CaseExecuted(caseId, result, slashedUnits, refundUnits, file.rewardUnits);
+        _settleVotes(caseId, file, result, verifierIds);
+    }
+
+    function settleVotes(bytes32 caseId, uint32[] calldata verifierIds) external nonReentrant {
+        // Check:
+        Case memory file = _requireCase(caseId);
+        if (!file.executed) revert SlashingCourt_StillOpen(caseId);
+
+        // Effect, Interaction:
+        _settleVotes(caseId, file, _ruling(file), verifierIds);
     }
 
     function equivocation(
@@ -168,10 +190,11 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
         uint32 rewardedId
     ) external nonReentrant {
         // Check:
-        IJobEscrow escrow = IJobEscrow(ESCROW);
-        bytes32 orderId = Evidence.requireOrder(escrow, order, first);
-        Evidence.requireOrder(escrow, order, second);
-        (bytes32 firstDigest, bytes32 secondDigest) = (escrow.hashCommitment(first), escrow.hashCommitment(second));
+        bytes32 domain = _domain();
+        bytes32 orderId = Evidence.requireOrder(domain, order, first);
+        Evidence.requireOrder(domain, order, second);
+        (bytes32 firstDigest, bytes32 secondDigest) =
+            (Evidence.digestOf(domain, first), Evidence.digestOf(domain, second));
         bool two = firstDigest != secondDigest && first.node == second.node;
         if (!two) revert SlashingCourt_NotTwoCommitments(firstDigest, secondDigest);
         uint32 operatorId = _stakes().operatorOf(first.node);
@@ -187,28 +210,20 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
 
     // ---------------------------------------------------------------- views
 
-    function caseIdOf(uint64 epochId, uint32 index) public pure returns (bytes32) {
-        return keccak256(abi.encode(epochId, index));
+    function caseIdOf(LeafProof calldata leaf) public pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                leaf.epochId, leaf.index, leaf.requester, leaf.signer, leaf.operatorId, leaf.amountUnits, leaf.digest
+            )
+        );
     }
 
     function cases(bytes32 caseId) external view returns (Case memory) {
         return _cases[caseId];
     }
 
-    function ruling(bytes32 caseId) public view returns (Ruling) {
-        Case storage file = _cases[caseId];
-        bool ended = file.snapshotBlock != 0 && block.timestamp >= file.commitEnds + REVEAL_WINDOW;
-        if (!ended) return Ruling.OPEN;
-        Answer storage leading = _answers[caseId][file.leadingAnswer];
-        if (2 * uint256(leading.stakeUnits) > file.snapshotUnits) {
-            return leading.agreesWithNode ? Ruling.NODE_UPHELD : Ruling.NODE_GUILTY;
-        }
-        bool unopposed = !file.appealed && file.distinctAnswers == 1 && leading.openers >= 2;
-        return unopposed && !leading.agreesWithNode ? Ruling.NODE_GUILTY : Ruling.DISMISSED;
-    }
-
-    function verifiersOf(bytes32 caseId) external view returns (uint32[] memory) {
-        return _verifiers[caseId];
+    function ruling(bytes32 caseId) external view returns (Ruling) {
+        return _ruling(_cases[caseId]);
     }
 
     function votes(bytes32 caseId, uint32 verifierId) external view returns (Vote memory) {
@@ -216,7 +231,7 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
     }
 
     function answers(bytes32 caseId, bytes32 answerKey) external view returns (Answer memory) {
-        return _answers[caseId][answerKey];
+        return _answers[caseId][bytes31(answerKey)];
     }
 
     // ---------------------------------------------------------------- checks
@@ -228,26 +243,22 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
         if (!named || !sameMoney) revert SlashingCourt_Miswired();
     }
 
-    function _requireCase(bytes32 caseId) private view returns (Case storage file) {
+    function _requireCase(bytes32 caseId) private view returns (Case memory file) {
         file = _cases[caseId];
         if (file.snapshotBlock == 0) revert SlashingCourt_UnknownCase(caseId);
     }
 
-    function _requireInCaseWindow(uint64 epochId) private view {
-        uint256 closesAt = IJobEscrow(ESCROW).epochs(epochId).postedAt + CASE_WINDOW;
-        if (block.timestamp > closesAt) revert SlashingCourt_CaseWindowClosed(block.timestamp, closesAt);
-    }
-
-    /// @dev The leaf was posted, it is this commitment's, its node signed it, and equality can decide it.
+    /// @dev The leaf was posted lately, it is this commitment's, its node signed it, and equality can decide it.
     function _requireAccusable(
         LeafProof calldata proof,
         Order calldata order,
         Commitment calldata commitment,
         bytes calldata nodeSignature
     ) private view {
-        IJobEscrow escrow = IJobEscrow(ESCROW);
-        escrow.requireLeaf(proof);
-        Evidence.requireLeafOf(escrow, _stakes(), proof, order, commitment, nodeSignature);
+        uint256 closesAt =
+            Evidence.requirePosted(IJobEscrow(ESCROW), proof) + CASE_WINDOW;
+        if (block.timestamp > closesAt) revert SlashingCourt_CaseWindowClosed(block.timestamp, closesAt);
+        Evidence.requireLeafOf(_domain(), _stakes(), proof, order, commitment, nodeSignature);
         if (order.terms.comparator != COMPARATOR_EXACT) revert SlashingCourt_NotExact(order.terms.comparator);
     }
 
@@ -255,91 +266,91 @@ contract SlashingCourt is ISlashingCourt, ReentrancyGuardTransient {
         revert SlashingCourt_OutsideWindow(block.timestamp, opensAt, endsAt);
     }
 
+    /// @dev The case says it by itself: what was opened is counted as it is opened.
+    function _ruling(Case memory file) private view returns (Ruling) {
+        bool ended = file.snapshotBlock != 0 && block.timestamp >= file.commitEnds + REVEAL_WINDOW;
+        if (!ended) return Ruling.OPEN;
+        if (file.majority) return file.agreesWithNode ? Ruling.NODE_UPHELD : Ruling.NODE_GUILTY;
+        bool unopposed = !file.appealed && !file.opposed && file.openers >= 2;
+        return unopposed && !file.agreesWithNode ? Ruling.NODE_GUILTY : Ruling.DISMISSED;
+    }
+
+    function _open(bytes32 caseId, uint64 penaltyUnits, uint32 commitEnds) private {
+        Case storage file = _cases[caseId];
+        file.penaltyUnits = penaltyUnits;
+        file.commitEnds = commitEnds;
+        file.snapshotBlock = uint40(block.number);
+    }
+
     // ---------------------------------------------------------------- answers
 
-    /// @dev Takes down the caller's answer, unseen, and locks what it stands for.
-    function _commit(bytes32 caseId, bytes32 answerCommit) private {
-        // Check:
-        Case storage file = _cases[caseId];
-        uint32 verifierId = _stakes().verifierOf(msg.sender);
-        bool active = verifierId != 0 && _stakes().activeStakeAt(verifierId, file.snapshotBlock) > 0;
-        if (!active) revert SlashingCourt_NotActiveVerifier(msg.sender);
-        Vote storage vote = _votes[caseId][verifierId];
-        if (vote.verifier != address(0)) revert SlashingCourt_AlreadyCommitted(caseId, verifierId);
-
-        // Effect, Interaction:
-        vote.verifier = msg.sender;
-        vote.answerCommit = answerCommit;
-        vote.lockedUnits = _stakes().lock(verifierId, file.exposureUnits);
-        if (vote.lockedUnits == 0) revert SlashingCourt_NothingToLose(verifierId);
-        _verifiers[caseId].push(verifierId);
+    /// @dev Takes down an answer, unseen. What it stands for is locked already.
+    function _commit(bytes32 caseId, uint32 verifierId, bytes32 answerCommit) private {
+        if (_votes[caseId][verifierId].state != VoteState.NONE) {
+            revert SlashingCourt_AlreadyCommitted(caseId, verifierId);
+        }
+        _votes[caseId][verifierId] = Vote(bytes31(answerCommit), VoteState.COMMITTED);
         emit VerdictCommitted(caseId, verifierId, answerCommit);
     }
 
-    function _count(bytes32 caseId, Case storage file, uint32 verifierId, bytes32 key, bool agrees) private {
-        Answer storage answer = _answers[caseId][key];
-        if (answer.openers == 0) ++file.distinctAnswers;
+    function _count(bytes32 caseId, Case memory file, uint32 verifierId, bytes31 key, bool agrees) private {
+        uint64 stakeUnits = _activeStakeAt(verifierId, file.snapshotBlock);
+        uint256 totalUnits = _stakes().totalActiveStakeAt(file.snapshotBlock);
+        Answer memory answer = _answers[caseId][key];
+        if (answer.openers == 0 && file.openers != 0) file.opposed = true;
+        answer.stakeUnits += stakeUnits;
         ++answer.openers;
-        answer.agreesWithNode = agrees;
-        answer.stakeUnits += _stakes().activeStakeAt(verifierId, file.snapshotBlock);
-        if (answer.stakeUnits > _answers[caseId][file.leadingAnswer].stakeUnits) file.leadingAnswer = key;
+        answer.majority = 2 * uint256(answer.stakeUnits) > totalUnits;
+        if (answer.majority || !file.opposed) {
+            (file.majority, file.openers, file.agreesWithNode) = (answer.majority, answer.openers, agrees);
+        }
+        _answers[caseId][key] = answer;
+        _cases[caseId] = file;
+    }
+
+    function _activeStakeAt(uint32 verifierId, uint256 blockNumber) private view returns (uint64 units) {
+        units = _stakes().activeStakeAt(verifierId, blockNumber);
+        if (units == 0) revert SlashingCourt_NotInSnapshot(verifierId, blockNumber);
     }
 
     // ---------------------------------------------------------------- money
 
-    /// @dev Slashes who opened another answer than the upheld one, and who committed and did not open; frees the rest.
-    function _settleVerifiers(bytes32 caseId, bytes32 upheld) private returns (uint64 slashedUnits) {
-        uint32[] memory ids = _verifiers[caseId];
-        for (uint256 i = 0; i < ids.length; ++i) {
-            Vote storage vote = _votes[caseId][ids[i]];
-            uint64 locked = vote.lockedUnits;
-            uint64 penalty = _verifierPenalty(vote.answerKey, upheld, locked);
-            if (penalty > 0) _stakes().slash(ids[i], penalty, 0, new uint32[](0), 0);
-            if (locked > penalty) _stakes().unlock(ids[i], locked - penalty);
-            slashedUnits += penalty;
+    /// @dev Slashes who opened another answer than the upheld one, and who committed and did not open; rewards who opened
+    /// it against the node; frees the rest. Who did not vote, or was settled before, is passed over.
+    function _settleVotes(bytes32 caseId, Case memory file, Ruling result, uint32[] calldata verifierIds) private {
+        uint64 exposureUnits = _exposureUnits(file.penaltyUnits);
+        for (uint256 i = 0; i < verifierIds.length; ++i) {
+            uint32 id = verifierIds[i];
+            Vote memory vote = _votes[caseId][id];
+            if (vote.state == VoteState.NONE) continue;
+            delete _votes[caseId][id];
+            bool upheld = vote.state == VoteState.OPENED && (!file.majority || _answers[caseId][vote.hash].majority);
+            uint64 penaltyUnits = 0;
+            if (vote.state == VoteState.COMMITTED) penaltyUnits = uint64(CASE_REWARD);
+            else if (result != Ruling.DISMISSED && !upheld) penaltyUnits = exposureUnits;
+            if (penaltyUnits > 0) _stakes().slash(id, penaltyUnits, 0, 0);
+            if (exposureUnits > penaltyUnits) _stakes().unlock(id, exposureUnits - penaltyUnits);
+            if (upheld && file.rewardUnits > 0) _stakes().reward(id, file.rewardUnits);
         }
     }
 
     function _slashAtOnce(uint32 operatorId, uint256 penaltyUnits, uint32 rewardedId) private returns (uint64 units) {
         // Check:
-        uint32[] memory rewarded = new uint32[](rewardedId == 0 ? 0 : 1);
-        if (rewardedId != 0) {
-            bool rewardable = rewardedId != operatorId && _stakes().ownerOf(rewardedId) != address(0);
-            if (!rewardable) revert SlashingCourt_NotRewardable(rewardedId);
-            rewarded[0] = rewardedId;
-        }
+        bool rewardable = rewardedId != operatorId && _stakes().ownerOf(rewardedId) != address(0);
+        if (rewardedId != 0 && !rewardable) revert SlashingCourt_NotRewardable(rewardedId);
 
         // Effect, Interaction:
         units = _stakes().lock(operatorId, _toUint64(penaltyUnits));
         if (units == 0) revert SlashingCourt_NothingToSlash(operatorId);
-        _stakes().slash(operatorId, units, 0, rewarded, uint64(CASE_REWARD));
+        uint64 rewardUnits = rewardedId == 0 ? 0 : units < CASE_REWARD ? units : uint64(CASE_REWARD);
+        _stakes().slash(operatorId, units, 0, rewardUnits);
+        if (rewardUnits > 0) _stakes().reward(rewardedId, rewardUnits);
     }
 
-    function _verifierPenalty(bytes32 answerKey, bytes32 upheld, uint64 locked) private view returns (uint64) {
-        if (answerKey == 0) return CASE_REWARD < locked ? uint64(CASE_REWARD) : locked;
-        return upheld != 0 && answerKey != upheld ? locked : 0;
-    }
-
-    function _openersOf(bytes32 caseId, bytes32 answerKey) private view returns (uint32[] memory openers) {
-        uint32[] memory ids = _verifiers[caseId];
-        openers = new uint32[](_answers[caseId][answerKey].openers);
-        uint256 found = 0;
-        for (uint256 i = 0; i < ids.length; ++i) {
-            if (_votes[caseId][ids[i]].answerKey == answerKey) openers[found++] = ids[i];
-        }
-    }
-
-    function _emitCaseOpened(bytes32 caseId, LeafProof calldata proof, Case storage file) private {
-        emit CaseOpened(
-            caseId,
-            proof.epochId,
-            proof.index,
-            proof.operatorId,
-            _stakes().verifierOf(msg.sender),
-            proof.digest,
-            file.penaltyUnits,
-            file.commitEnds
-        );
+    /// @dev What a verifier's answer stands for: as much as the node loses by it, within what every active verifier has.
+    function _exposureUnits(uint64 penaltyUnits) private view returns (uint64) {
+        if (penaltyUnits < CASE_REWARD) return uint64(CASE_REWARD);
+        return penaltyUnits < MIN_VERIFIER_STAKE ? penaltyUnits : uint64(MIN_VERIFIER_STAKE);
     }
 
     function _stakes() private view returns (IStakeManager) {

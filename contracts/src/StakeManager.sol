@@ -28,11 +28,14 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
 
     uint32 public lastId;
     uint64 public totalUnits;
+    uint64 public rewardsUnits;
+    uint64 public sunkUnits;
     mapping(address owner => uint32 id) public operatorIdOf;
     mapping(address node => uint32 id) public operatorOf;
+    mapping(address key => uint32 id) public verifierOf;
 
     mapping(uint32 id => Operator) private _operators;
-    mapping(address key => uint32 id) private _accountOfVerifierKey;
+    mapping(address key => bool) private _wasVerifierKey;
     mapping(uint32 id => Checkpoints.Trace160) private _activeStake;
     Checkpoints.Trace160 private _totalActiveStake;
 
@@ -155,6 +158,16 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         IERC20(TOKEN).pull(UNIT, msg.sender, units);
     }
 
+    function sweep() external nonReentrant {
+        // Effect:
+        uint64 units = sunkUnits;
+        sunkUnits = 0;
+        emit Swept(units);
+
+        // Interaction:
+        IERC20(TOKEN).push(UNIT, SINK, units);
+    }
+
     // ---------------------------------------------------------------- governor
 
     function admitVerifier(uint32 id, address key) external onlyGovernor {
@@ -166,9 +179,14 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         _requireUnusedKey(key);
 
         // Effect:
+        address before = operator.verifierKey;
+        if (before != address(0)) {
+            _wasVerifierKey[before] = true;
+            verifierOf[before] = 0;
+        }
         operator.isVerifier = true;
         operator.verifierKey = key;
-        _accountOfVerifierKey[key] = id;
+        verifierOf[key] = id;
         _updateActiveStake(id);
         emit VerifierAdmitted(id, key);
     }
@@ -187,49 +205,52 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
 
     function lock(uint32 id, uint64 units) external onlyCourt returns (uint64 lockedUnits) {
         Operator storage operator = _operators[id];
-        uint64 free = operator.stakeUnits + operator.unbondingUnits - operator.lockedUnits;
+        uint64 free = _freeOf(operator);
         lockedUnits = units < free ? units : free;
         operator.lockedUnits += lockedUnits;
-        emit Locked(id, lockedUnits, operator.lockedUnits);
+    }
+
+    function lockVerifier(address key, uint64 units) external onlyCourt returns (uint32 id) {
+        // Check:
+        id = verifierOf[key];
+        Operator storage operator = _operators[id];
+        if (_activeUnits(operator) == 0) revert StakeManager_NotActiveVerifier(key);
+        uint64 free = _freeOf(operator);
+        if (free < units) revert StakeManager_TooLittleFree(id, free, units);
+
+        // Effect:
+        operator.lockedUnits += units;
     }
 
     function unlock(uint32 id, uint64 units) external onlyCourt {
         _unlock(id, units);
     }
 
-    function slash(uint32 id, uint64 units, uint64 refundUnits, uint32[] calldata rewarded, uint64 rewardUnits)
-        external
-        onlyCourt
-        nonReentrant
-    {
+    function slash(uint32 id, uint64 units, uint64 refundUnits, uint64 rewardUnits) external onlyCourt nonReentrant {
         // Check, Effect:
         _unlock(id, units);
-        _takeStake(id, units);
-        uint64 refunded = refundUnits < units ? refundUnits : units;
-        uint64 left = units - refunded;
-        for (uint256 i = 0; i < rewarded.length; ++i) {
-            uint64 reward = rewardUnits < left ? rewardUnits : left;
-            left -= reward;
-            _addStake(rewarded[i], reward);
-            emit Rewarded(rewarded[i], reward, _operators[rewarded[i]].stakeUnits);
-        }
-        totalUnits -= refunded + left;
-        emit Slashed(id, units, refunded, units - refunded - left, left, _operators[id].stakeUnits);
+        uint64 stakeUnits = _takeStake(id, units);
+        uint64 left = units - refundUnits - rewardUnits;
+        if (rewardUnits > 0) rewardsUnits += rewardUnits;
+        if (left > 0) sunkUnits += left;
+        emit Slashed(id, units, refundUnits, rewardUnits, left, stakeUnits);
 
         // Interaction:
-        if (refunded > 0) IERC20(TOKEN).push(UNIT, ESCROW, refunded);
-        if (left > 0) IERC20(TOKEN).push(UNIT, SINK, left);
+        if (refundUnits > 0) IERC20(TOKEN).push(UNIT, ESCROW, refundUnits);
+    }
+
+    function reward(uint32 id, uint64 units) external onlyCourt {
+        rewardsUnits -= units;
+        totalUnits += units;
+        uint64 unbondingUnits = _operators[id].unbondingUnits + units;
+        _operators[id].unbondingUnits = unbondingUnits;
+        emit Rewarded(id, units, unbondingUnits);
     }
 
     // ---------------------------------------------------------------- views
 
     function operators(uint32 id) external view returns (Operator memory) {
         return _operators[id];
-    }
-
-    function verifierOf(address key) external view returns (uint32) {
-        uint32 id = _accountOfVerifierKey[key];
-        return _operators[id].verifierKey == key ? id : 0;
     }
 
     function ownerOf(uint32 id) external view returns (address) {
@@ -255,7 +276,7 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
     }
 
     function held() public view returns (uint256) {
-        return totalUnits * UNIT;
+        return (uint256(totalUnits) + rewardsUnits + sunkUnits) * UNIT;
     }
 
     function donated() external view returns (uint256) {
@@ -283,7 +304,7 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
     }
 
     function _requireUnusedKey(address key) private view {
-        bool used = operatorOf[key] != 0 || _accountOfVerifierKey[key] != 0;
+        bool used = operatorOf[key] != 0 || verifierOf[key] != 0 || _wasVerifierKey[key];
         if (key == address(0) || used) revert StakeManager_KeyUsed(key);
     }
 
@@ -293,11 +314,14 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
     }
 
     /// @dev From stake first, then from what is unbonding.
-    function _takeStake(uint32 id, uint64 units) private {
+    function _takeStake(uint32 id, uint64 units) private returns (uint64 stakeUnits) {
         Operator storage operator = _operators[id];
-        uint64 fromStake = units < operator.stakeUnits ? units : operator.stakeUnits;
-        operator.stakeUnits -= fromStake;
-        operator.unbondingUnits -= units - fromStake;
+        stakeUnits = operator.stakeUnits;
+        uint64 fromStake = units < stakeUnits ? units : stakeUnits;
+        stakeUnits -= fromStake;
+        operator.stakeUnits = stakeUnits;
+        if (units > fromStake) operator.unbondingUnits -= units - fromStake;
+        totalUnits -= units;
         _updateActiveStake(id);
     }
 
@@ -305,14 +329,21 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         Operator storage operator = _operators[id];
         if (units > operator.lockedUnits) revert StakeManager_NotLocked(id, operator.lockedUnits, units);
         operator.lockedUnits -= units;
-        emit Unlocked(id, units, operator.lockedUnits);
     }
 
-    /// @dev Writes down what the account's stake counts for from this block on.
+    function _freeOf(Operator storage operator) private view returns (uint64) {
+        return operator.stakeUnits + operator.unbondingUnits - operator.lockedUnits;
+    }
+
+    function _activeUnits(Operator storage operator) private view returns (uint64) {
+        return operator.isVerifier && operator.stakeUnits >= MIN_VERIFIER_STAKE ? operator.stakeUnits : 0;
+    }
+
+    /// @dev Writes down what the account's stake counts for from this block on. A node's never counts.
     function _updateActiveStake(uint32 id) private {
         Operator storage operator = _operators[id];
-        bool active = operator.isVerifier && operator.stakeUnits >= MIN_VERIFIER_STAKE;
-        uint64 units = active ? operator.stakeUnits : 0;
+        if (operator.hasNodeKeys) return;
+        uint64 units = _activeUnits(operator);
         uint64 before = uint64(_activeStake[id].latest());
         if (units == before) return;
         uint160 total = _totalActiveStake.latest() - before + units;

@@ -49,6 +49,8 @@ interface IContests {
     event Answered(
         uint64 indexed epochId, uint32 indexed index, address indexed answerer, bytes32 outputHash, uint64 bondUnits
     );
+    /// @notice The output, where an answer came through another contract, so that no transaction's data has to show it.
+    event Delivered(uint64 indexed epochId, uint32 indexed index, bytes output);
     event ContestResolved(
         uint64 indexed epochId, uint32 indexed index, address indexed contester, uint64 refundUnits, uint64 bondUnits
     );
@@ -152,7 +154,6 @@ interface IContests {
 
     function TOKEN() external view returns (address);
     function UNIT() external view returns (uint256);
-    function ESCROW() external view returns (address);
     function STAKE_MANAGER() external view returns (address);
     function CONTEST_WINDOW() external view returns (uint256);
     function ANSWER_WINDOW() external view returns (uint256);

@@ -316,7 +316,8 @@ interface IJobEscrow {
     // ---------------------------------------------------------------- court, contests
 
     /// @notice Gives a lane back what it was charged for a leaf, at most `limitUnits`; the caller sends the tokens in
-    /// the same transaction. A leaf that waits to be paid one by one is closed instead. One refund a leaf, by whomever.
+    /// the same transaction, and has seen that the leaf is in its epoch: `proof.siblings` are not looked at. A leaf that
+    /// waits to be paid one by one is closed instead. One refund a leaf, by whomever.
     /// @return units given back
     function refund(LeafProof calldata proof, Outcomes calldata outcomes, uint64 limitUnits)
         external

@@ -25,38 +25,46 @@ interface ISlashingCourt {
         NODE_GUILTY
     }
 
-    /// @param penaltyUnits locked of the operator's stake
-    /// @param exposureUnits that each verifier locks, as far as it has them
-    /// @param snapshotBlock at which verifiers' stakes count; `snapshotUnits` is all that was active
-    /// @param leadingAnswer key of the opened answer with the most stake
-    /// @param distinctAnswers how many different answers were opened
-    struct Case {
-        bytes32 commitmentDigest;
-        bytes32 leadingAnswer;
-        uint32 operatorId;
-        uint64 penaltyUnits;
-        uint64 exposureUnits;
-        uint40 commitEnds;
-        bool appealed;
-        bool executed;
-        uint40 snapshotBlock;
-        uint64 snapshotUnits;
-        uint16 distinctAnswers;
+    enum VoteState {
+        NONE,
+        COMMITTED,
+        OPENED
     }
 
-    /// @param answerKey zero until the answer is opened
+    /// @dev One slot. Which leaf it is about, its operator and its digest are in the case's id.
+    /// @param penaltyUnits locked of the operator's stake
+    /// @param rewardUnits for each who opened the upheld answer against the node; known when executed
+    /// @param snapshotBlock at whose end verifiers' stakes count
+    /// @param openers of the answer that a majority opened, or else of the first one
+    /// @param opposed whether another answer than the first was opened
+    /// @param majority whether more than half of the snapshot's stake opened one answer
+    /// @param agreesWithNode whether that answer, or else the first, is the node's
+    struct Case {
+        uint64 penaltyUnits;
+        uint64 rewardUnits;
+        uint40 snapshotBlock;
+        uint32 commitEnds;
+        uint16 openers;
+        bool appealed;
+        bool opposed;
+        bool majority;
+        bool agreesWithNode;
+        bool executed;
+    }
+
+    /// @dev One slot. Gone when settled.
+    /// @param hash the answer's commit, or, opened, its key; of either the first 31 bytes
     struct Vote {
-        address verifier;
-        uint64 lockedUnits;
-        bytes32 answerCommit;
-        bytes32 answerKey;
+        bytes31 hash;
+        VoteState state;
     }
 
     /// @param openers how many verifiers opened this answer
+    /// @param majority whether they are more than half of the snapshot's stake
     struct Answer {
         uint64 stakeUnits;
-        uint32 openers;
-        bool agreesWithNode;
+        uint16 openers;
+        bool majority;
     }
 
     // ---------------------------------------------------------------- events
@@ -83,7 +91,7 @@ interface ISlashingCourt {
         bool agreesWithNode
     );
     event CaseExecuted(
-        bytes32 indexed caseId, Ruling ruling, bytes32 upheldAnswer, uint64 slashedUnits, uint64 refundUnits
+        bytes32 indexed caseId, Ruling ruling, uint64 slashedUnits, uint64 refundUnits, uint64 rewardUnits
     );
     event Equivocated(
         bytes32 indexed orderId,
@@ -108,8 +116,11 @@ interface ISlashingCourt {
     /// @notice Thrown when not UNBOND > CASE_WINDOW + 2 * COMMIT_WINDOW + REVEAL_WINDOW + SETTLE_WAIT.
     error SlashingCourt_UnbondTooShort(uint256 unbond, uint256 mustExceed);
 
-    /// @notice Thrown when the caller's key is no verifier's that was active in the snapshot.
-    error SlashingCourt_NotActiveVerifier(address caller);
+    /// @notice Thrown when the constants would have a verifier lose, or stand for, more than it must have staked.
+    error SlashingCourt_RewardAboveStake(uint256 caseReward, uint256 minVerifierStake);
+
+    /// @notice Thrown when a verifier was not active in a case's snapshot.
+    error SlashingCourt_NotInSnapshot(uint32 verifierId, uint256 blockNumber);
 
     /// @notice Thrown when a leaf has a case already.
     error SlashingCourt_CaseExists(bytes32 caseId);
@@ -129,9 +140,6 @@ interface ISlashingCourt {
     /// @notice Thrown when a verifier commits twice.
     error SlashingCourt_AlreadyCommitted(bytes32 caseId, uint32 verifierId);
 
-    /// @notice Thrown when a verifier has no free stake that its answer could stand for.
-    error SlashingCourt_NothingToLose(uint32 verifierId);
-
     /// @notice Thrown when an appeal comes from somebody else than the node or its owner.
     error SlashingCourt_NotTheAccused(address caller, uint32 operatorId);
 
@@ -140,9 +148,6 @@ interface ISlashingCourt {
 
     /// @notice Thrown when an answer was not committed by the caller, or was opened before.
     error SlashingCourt_NotCommitted(bytes32 caseId, address caller, bytes32 answerCommit);
-
-    /// @notice Thrown when a leaf is not the one of the case.
-    error SlashingCourt_WrongLeaf(bytes32 caseId);
 
     /// @notice Thrown when a case is executed before there is a ruling.
     error SlashingCourt_StillOpen(bytes32 caseId);
@@ -179,23 +184,34 @@ interface ISlashingCourt {
     function commitVerdict(bytes32 caseId, bytes32 answerCommit) external;
 
     /// @notice Opens the caller's answer.
+    /// @param leaf of the case; here and below its siblings are not looked at and may be left out
     /// @param commitment of the case, which the answer is held against
-    function reveal(bytes32 caseId, Commitment calldata commitment, bytes32 traceHash, bytes32 outputHash, uint32 units)
-        external;
+    function reveal(
+        LeafProof calldata leaf,
+        Commitment calldata commitment,
+        bytes32 traceHash,
+        bytes32 outputHash,
+        uint32 units
+    ) external;
 
     // ---------------------------------------------------------------- the accused
 
     /// @notice Asks for a majority: restarts the commit window, once. By a key of the node's operator or its owner.
-    function appeal(bytes32 caseId) external;
+    function appeal(LeafProof calldata leaf) external;
 
     // ---------------------------------------------------------------- anyone
 
     /// @notice Moves the money as ruled, once. A guilty ruling waits until the leaf is final.
-    function execute(bytes32 caseId, LeafProof calldata proof, Outcomes calldata outcomes) external;
+    /// @param verifierIds whose votes to settle at once
+    function execute(LeafProof calldata leaf, Outcomes calldata outcomes, uint32[] calldata verifierIds) external;
+
+    /// @notice Of an executed case, slashes, rewards and frees these verifiers. Those that did not vote, or were settled
+    /// before, are passed over.
+    function settleVotes(bytes32 caseId, uint32[] calldata verifierIds) external;
 
     /// @notice Slashes a node that signed two commitments to one order, at once: no verdict is needed. Takes
     /// min(PENALTY_MULTIPLE * maxPrice, free stake), once an order and node; CASE_REWARD of it goes to an account.
-    /// @param rewardedId account whose stake the reward goes to; 0: nobody's
+    /// @param rewardedId account that the reward goes to; 0: nobody's
     function equivocation(
         Order calldata order,
         Commitment calldata first,
@@ -207,19 +223,18 @@ interface ISlashingCourt {
 
     // ---------------------------------------------------------------- views
 
-    function caseIdOf(uint64 epochId, uint32 index) external pure returns (bytes32);
+    /// @notice A leaf's case, whether there is one or not: a hash of all that the leaf says.
+    function caseIdOf(LeafProof calldata leaf) external pure returns (bytes32);
     function cases(bytes32 caseId) external view returns (Case memory);
 
     /// @notice OPEN until the reveal window has ended; also for a case that does not exist.
     function ruling(bytes32 caseId) external view returns (Ruling);
-    function verifiersOf(bytes32 caseId) external view returns (uint32[] memory);
     function votes(bytes32 caseId, uint32 verifierId) external view returns (Vote memory);
     function answers(bytes32 caseId, bytes32 answerKey) external view returns (Answer memory);
 
     /// @notice Whether a node was slashed for two answers to an order.
     function equivocated(bytes32 orderId, address node) external view returns (bool);
 
-    function ESCROW() external view returns (address);
     function STAKE_MANAGER() external view returns (address);
     function UNIT() external view returns (uint256);
     function CASE_WINDOW() external view returns (uint256);

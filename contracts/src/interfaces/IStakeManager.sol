@@ -26,17 +26,17 @@ interface IStakeManager {
     /// @param isVerifier admitted and not retired
     /// @param unbondAt when the last unbonding began
     struct Operator {
-        address owner;
-        uint40 payoutAt;
-        bool hasNodeKeys;
-        bool isVerifier;
-        address payout;
-        address pendingPayout;
-        address verifierKey;
         uint64 stakeUnits;
         uint64 unbondingUnits;
         uint64 lockedUnits;
         uint40 unbondAt;
+        bool hasNodeKeys;
+        bool isVerifier;
+        address owner;
+        uint40 payoutAt;
+        address payout;
+        address pendingPayout;
+        address verifierKey;
     }
 
     // ---------------------------------------------------------------- events
@@ -49,12 +49,11 @@ interface IStakeManager {
     event StakeWithdrawn(uint32 indexed id, address to, uint64 units);
     event VerifierAdmitted(uint32 indexed id, address indexed key);
     event VerifierRetired(uint32 indexed id);
-    event Locked(uint32 indexed id, uint64 units, uint64 lockedUnits);
-    event Unlocked(uint32 indexed id, uint64 units, uint64 lockedUnits);
     event Slashed(
         uint32 indexed id, uint64 units, uint64 refundUnits, uint64 rewardUnits, uint64 sunkUnits, uint64 stakeUnits
     );
-    event Rewarded(uint32 indexed id, uint64 units, uint64 stakeUnits);
+    event Rewarded(uint32 indexed id, uint64 units, uint64 unbondingUnits);
+    event Swept(uint64 units);
 
     // ---------------------------------------------------------------- errors
 
@@ -103,6 +102,12 @@ interface IStakeManager {
     /// @notice Thrown when nothing can be withdrawn: nothing is unbonding, or all of it is locked.
     error StakeManager_NothingToWithdraw(uint32 id, uint64 unbondingUnits, uint64 lockedUnits);
 
+    /// @notice Thrown when a key is no verifier's that is active now.
+    error StakeManager_NotActiveVerifier(address key);
+
+    /// @notice Thrown when a verifier has less stake free than its answer has to stand for.
+    error StakeManager_TooLittleFree(uint32 id, uint64 freeUnits, uint64 units);
+
     /// @notice Thrown when more is unlocked or slashed than is locked.
     error StakeManager_NotLocked(uint32 id, uint64 lockedUnits, uint64 units);
 
@@ -129,6 +134,9 @@ interface IStakeManager {
     /// @notice Adds the caller's `units` to anybody's stake.
     function stake(uint32 id, uint64 units) external;
 
+    /// @notice Pays what was slashed and nobody is owed to the sink.
+    function sweep() external;
+
     // ---------------------------------------------------------------- governor
 
     /// @notice Admits an account without node keys as a verifier that signs with `key`.
@@ -141,11 +149,18 @@ interface IStakeManager {
     /// @notice Locks at most what is staked or unbonding and free.
     function lock(uint32 id, uint64 units) external returns (uint64 lockedUnits);
 
+    /// @notice Locks `units`, no less, of the verifier that signs with `key` and is active now.
+    function lockVerifier(address key, uint64 units) external returns (uint32 id);
+
     function unlock(uint32 id, uint64 units) external;
 
-    /// @notice Takes `units` that were locked: first `refundUnits` to the escrow, then `rewardUnits` to the stake of
-    /// each of `rewarded` as far as it reaches, the rest to the sink.
-    function slash(uint32 id, uint64 units, uint64 refundUnits, uint32[] calldata rewarded, uint64 rewardUnits) external;
+    /// @notice Takes `units` that were locked: `refundUnits` go to the escrow, `rewardUnits` wait for `reward`, the rest
+    /// for `sweep`.
+    function slash(uint32 id, uint64 units, uint64 refundUnits, uint64 rewardUnits) external;
+
+    /// @notice Pays out of what slashes left for rewards. It joins what the account has unbonding: its owner may withdraw
+    /// it, and no checkpoint need be written.
+    function reward(uint32 id, uint64 units) external;
 
     // ---------------------------------------------------------------- views
 
@@ -167,7 +182,7 @@ interface IStakeManager {
     function activeStakeAt(uint32 id, uint256 blockNumber) external view returns (uint64);
     function totalActiveStakeAt(uint256 blockNumber) external view returns (uint64);
 
-    /// @notice Tokens owed, in base units: all stake, unbonding or not.
+    /// @notice Tokens owed, in base units: all stake, unbonding or not, and what was slashed and is still here.
     function held() external view returns (uint256);
 
     /// @notice Tokens beyond what is owed, in base units.
@@ -176,7 +191,15 @@ interface IStakeManager {
     function domainSeparator() external view returns (bytes32);
     function hashNodeKey(address owner, address node) external view returns (bytes32);
     function lastId() external view returns (uint32);
+
+    /// @notice All stake, unbonding or not.
     function totalUnits() external view returns (uint64);
+
+    /// @notice What was slashed for verifiers' rewards and not yet paid.
+    function rewardsUnits() external view returns (uint64);
+
+    /// @notice What was slashed for the sink and not yet swept.
+    function sunkUnits() external view returns (uint64);
 
     function TOKEN() external view returns (address);
     function GOVERNOR() external view returns (address);

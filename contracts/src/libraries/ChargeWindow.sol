@@ -19,6 +19,22 @@ library ChargeWindow {
         self.spentCurrentUnits = uint64(bond.spentCurrentUnits + sumUnits);
     }
 
+    /// @notice Takes at most `units` from the bond for a charge that still counts, which then counts no longer. Of which
+    /// bucket it was is not known: the older one is lowered first, so that none is forgotten too early.
+    /// @return taken units
+    function giveBack(SettlerBond storage self, uint64 units) internal returns (uint64 taken) {
+        SettlerBond memory bond = self;
+        unchecked {
+            taken = units < bond.bondUnits ? units : bond.bondUnits;
+            uint64 spent = bond.spentPreviousUnits + bond.spentCurrentUnits;
+            spent = spent > taken ? spent - taken : 0;
+            uint64 previous = bond.spentPreviousUnits > taken ? bond.spentPreviousUnits - taken : 0;
+            self.bondUnits = bond.bondUnits - taken;
+            self.spentPreviousUnits = previous;
+            self.spentCurrentUnits = spent - previous;
+        }
+    }
+
     /// @notice What was charged in the present bucket and the one before: all of the last window's charges, and perhaps
     /// some of the window's before it.
     function spentUnits(SettlerBond storage self, uint256 window) internal view returns (uint256) {

@@ -2,13 +2,25 @@
 pragma solidity ^0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {IJobEscrow} from "../interfaces/IJobEscrow.sol";
 import {IStakeManager} from "../interfaces/IStakeManager.sol";
-import {Commitment, LeafProof, Order} from "./Types.sol";
+import {Merkle} from "./Merkle.sol";
+import {TypedData} from "./TypedData.sol";
+import {Commitment, Epoch, LeafProof, Order} from "./Types.sol";
 
 /// @notice What stands behind a leaf's digest: that it is this commitment's, to this order, signed by its node.
 library Evidence {
+    /// @return postedAt when the leaf's epoch was posted
+    function requirePosted(IJobEscrow escrow, LeafProof calldata proof) internal view returns (uint256 postedAt) {
+        Epoch memory epoch = escrow.epochs(proof.epochId);
+        if (Merkle.rootOf(proof, epoch.count) != epoch.root) {
+            revert IJobEscrow.JobEscrow_LeafNotInEpoch(proof.epochId, proof.index);
+        }
+        return epoch.postedAt;
+    }
+
     /// @notice Thrown when a commitment is not the one expected.
     error Evidence_WrongCommitment(bytes32 digest, bytes32 expected);
 
@@ -21,39 +33,47 @@ library Evidence {
     /// @notice Thrown when a commitment is not signed by its node, or the node is not the operator's.
     error Evidence_NotSignedByNode(address node, address recovered, uint32 operatorId);
 
+    /// @param domain JobEscrow's domain separator
     /// @return orderId that the commitment names
     function requireLeafOf(
-        IJobEscrow escrow,
+        bytes32 domain,
         IStakeManager stakes,
         LeafProof calldata proof,
         Order calldata order,
         Commitment calldata commitment,
         bytes calldata nodeSignature
     ) internal view returns (bytes32 orderId) {
-        bytes32 digest = requireCommitment(escrow, commitment, proof.digest);
-        orderId = requireOrder(escrow, order, commitment);
+        bytes32 digest = requireCommitment(domain, commitment, proof.digest);
+        orderId = requireOrder(domain, order, commitment);
         if (order.requester != proof.requester) {
             revert Evidence_WrongRequester(order.requester, proof.requester);
         }
         requireSigned(stakes, digest, commitment.node, proof.operatorId, nodeSignature);
     }
 
-    function requireCommitment(IJobEscrow escrow, Commitment calldata commitment, bytes32 expected)
+    function requireCommitment(bytes32 domain, Commitment calldata commitment, bytes32 expected)
         internal
-        view
+        pure
         returns (bytes32 digest)
     {
-        digest = escrow.hashCommitment(commitment);
+        digest = digestOf(domain, commitment);
         if (digest != expected) revert Evidence_WrongCommitment(digest, expected);
     }
 
-    function requireOrder(IJobEscrow escrow, Order calldata order, Commitment calldata commitment)
+    function requireOrder(bytes32 domain, Order calldata order, Commitment calldata commitment)
         internal
-        view
+        pure
         returns (bytes32 orderId)
     {
-        orderId = escrow.hashOrder(order);
+        bytes32 termsHash = keccak256(abi.encode(TypedData.TERMS_TYPEHASH, order.terms));
+        bytes32 structHash = TypedData.hashOrder(order.requester, order.spendCap, termsHash);
+        orderId = MessageHashUtils.toTypedDataHash(domain, structHash);
         if (orderId != commitment.orderId) revert Evidence_WrongOrder(orderId, commitment.orderId);
+    }
+
+    function digestOf(bytes32 domain, Commitment calldata commitment) internal pure returns (bytes32) {
+        return
+            MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(TypedData.COMMITMENT_TYPEHASH, commitment)));
     }
 
     function requireSigned(

@@ -3,6 +3,8 @@ pragma solidity ^0.8.30;
 
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 
+import {LeafProof} from "./Types.sol";
+
 /// @notice The epoch's tree (SPEC section 4): leaves in the order of the rows, neighbours paired from the left, an odd
 /// last node promoted unchanged. Leaves hash 96 bytes and inner nodes 64, so one is never read as the other.
 library Merkle {
@@ -50,6 +52,13 @@ library Merkle {
         return nodes[0];
     }
 
+    /// @notice Root that a leaf's proof leads to, in a tree of `count` leaves.
+    function rootOf(LeafProof calldata proof, uint256 count) internal pure returns (bytes32) {
+        bytes32 key = laneKey(proof.requester, proof.signer);
+        bytes32 node = leaf(key, proof.operatorId, proof.amountUnits, proof.digest);
+        return rootFromProof(node, proof.index, count, proof.siblings);
+    }
+
     /// @notice Root that a proof leads to, from `node` at position `index` of `count` leaves.
     function rootFromProof(bytes32 node, uint256 index, uint256 count, bytes32[] calldata siblings)
         internal
@@ -58,16 +67,17 @@ library Merkle {
     {
         if (index >= count) revert Merkle_IndexOutOfRange(index, count);
         uint256 used = 0;
-        for (uint256 width = count; width > 1; width = (width + 1) / 2) {
-            bool promoted = index % 2 == 0 && index + 1 == width;
-            if (!promoted) {
+        for (uint256 last = count - 1; last != 0; last >>= 1) {
+            bool isRight = index & 1 == 1;
+            if (isRight || index != last) {
                 if (used == siblings.length) revert Merkle_WrongProofLength(used + 1, siblings.length);
-                bytes32 sibling = siblings[used++];
-                node = index % 2 == 0
-                    ? Hashes.efficientKeccak256(node, sibling)
-                    : Hashes.efficientKeccak256(sibling, node);
+                bytes32 sibling = siblings[used];
+                node = isRight ? Hashes.efficientKeccak256(sibling, node) : Hashes.efficientKeccak256(node, sibling);
+                unchecked {
+                    ++used;
+                }
             }
-            index /= 2;
+            index >>= 1;
         }
         if (used != siblings.length) revert Merkle_WrongProofLength(used, siblings.length);
         return node;

@@ -57,7 +57,7 @@ contract OriginTest is Network {
         vm.assertEq(escrow_.COURT(), foretold[2]);
         vm.assertEq(escrow_.CONTESTS(), foretold[3]);
         vm.assertEq(escrow_.ORDER_TTL(), 120);
-        vm.assertEq(ISlashingCourt(foretold[2]).ESCROW(), address(escrow_));
+        vm.assertEq(ISlashingCourt(foretold[2]).STAKE_MANAGER(), address(stakes_));
         vm.assertEq(IContests(foretold[3]).STAKE_MANAGER(), address(stakes_));
     }
 
