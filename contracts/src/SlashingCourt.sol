@@ -73,10 +73,19 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         uint64 penaltyUnits = _stakes().lock(proof.operatorId, _toUint64(PENALTY_MULTIPLE * order.terms.maxPrice));
         uint32 commitEnds = uint32(block.timestamp + COMMIT_WINDOW);
         _open(caseId, penaltyUnits, commitEnds);
-        uint32 verifierId = _stakes().lockVerifier(msg.sender, _exposureUnits(penaltyUnits));
         emit CaseOpened(
-            caseId, proof.epochId, proof.index, proof.operatorId, verifierId, proof.digest, penaltyUnits, commitEnds
+            caseId,
+            proof.epochId,
+            proof.index,
+            proof.requester,
+            proof.signer,
+            proof.operatorId,
+            proof.amountUnits,
+            proof.digest,
+            penaltyUnits,
+            commitEnds
         );
+        uint32 verifierId = _stakes().lockVerifier(msg.sender, _exposureUnits(penaltyUnits));
         _commit(caseId, verifierId, answerCommit);
     }
 

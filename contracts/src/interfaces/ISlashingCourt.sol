@@ -69,12 +69,15 @@ interface ISlashingCourt {
 
     // ---------------------------------------------------------------- events
 
+    /// @notice Carries the leaf whole, so that whoever is concerned can name it. Its opener: the `VerdictCommitted` next.
     event CaseOpened(
         bytes32 indexed caseId,
         uint64 indexed epochId,
         uint32 index,
+        address requester,
+        address signer,
         uint32 indexed operatorId,
-        uint32 verifierId,
+        uint64 amountUnits,
         bytes32 commitmentDigest,
         uint64 penaltyUnits,
         uint40 commitEnds
