@@ -337,9 +337,11 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
             uint64 penaltyUnits = 0;
             if (vote.state == VoteState.COMMITTED) penaltyUnits = uint64(CASE_REWARD);
             else if (result != Ruling.DISMISSED && !upheld) penaltyUnits = exposureUnits;
+            uint64 rewardUnits = upheld ? file.rewardUnits : 0;
+            emit VoteSettled(caseId, id, penaltyUnits, rewardUnits);
             if (penaltyUnits > 0) _stakes().slash(id, penaltyUnits, 0, 0);
             if (exposureUnits > penaltyUnits) _stakes().unlock(id, exposureUnits - penaltyUnits);
-            if (upheld && file.rewardUnits > 0) _stakes().reward(id, file.rewardUnits);
+            if (rewardUnits > 0) _stakes().reward(id, rewardUnits);
         }
     }
 

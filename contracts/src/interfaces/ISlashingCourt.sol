@@ -96,6 +96,7 @@ interface ISlashingCourt {
     event CaseExecuted(
         bytes32 indexed caseId, Ruling ruling, uint64 slashedUnits, uint64 refundUnits, uint64 rewardUnits
     );
+    event VoteSettled(bytes32 indexed caseId, uint32 indexed verifierId, uint64 penaltyUnits, uint64 rewardUnits);
     event Equivocated(
         bytes32 indexed orderId,
         address indexed node,
