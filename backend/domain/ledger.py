@@ -1,9 +1,10 @@
 """Double entry: what each event of the contracts does to the accounts. Pure; nothing but confirmed events comes in.
 
 Accounts hold what is owed to them, in units: `lane:<requester>:<signer>`, `operator:<id>`, `fees`, `bond`,
-`stake:<id>` and `contest:<epoch>:<index>` (a contester's bond). `outside` and `sink` are where tokens come from and go
-to, also when one contract pays another; `slashed` is what a slash passes through within one transaction. Every posting
-sums to zero, so the contracts' money is minus (`outside` + `sink`) at any time.
+`stake:<id>`, `rewards` and `sunk` (slashed, and owed to verifiers or to the sink) and `contest:<epoch>:<index>` (a
+contester's bond). `outside` and `sink` are where tokens come from and go to, also when one contract pays another;
+`slashed` is what a refund passes through within one transaction. Every posting sums to zero, so the contracts' money is
+minus (`outside` + `sink`) at any time.
 """
 
 from collections import defaultdict
@@ -16,6 +17,7 @@ from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import fee_units
 
 OUTSIDE, FEES, BOND, SINK, SLASHED = "outside", "fees", "bond", "sink", "slashed"
+REWARDS, SUNK = "rewards", "sunk"
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def escrow_owes(accounts: Mapping[str, int]) -> int:
 
 
 def stakes_owed(accounts: Mapping[str, int]) -> int:
-    """Units that StakeManager owes: stake, unbonding included."""
-    return sum(amount for name, amount in accounts.items() if name.startswith("stake:"))
+    """Units that StakeManager owes: stake, unbonding included, and what was slashed and is still there."""
+    return sum(a for name, a in accounts.items() if name in (REWARDS, SUNK) or name.startswith("stake:"))
 
 
 def contests_owe(accounts: Mapping[str, int]) -> int:
@@ -129,8 +131,8 @@ def _leaf_settled(a: Mapping[str, Any]) -> list[Entry]:
 
 
 def _slashed(a: Mapping[str, Any]) -> list[Entry]:
-    passed_on = a["refundUnits"] + a["rewardUnits"]
-    return [Entry(stake_account(a["id"]), -a["units"]), Entry(SLASHED, passed_on), Entry(SINK, a["sunkUnits"])]
+    shares = (SLASHED, a["refundUnits"]), (REWARDS, a["rewardUnits"]), (SUNK, a["sunkUnits"])
+    return [Entry(stake_account(a["id"]), -a["units"]), *(Entry(account, units) for account, units in shares)]
 
 
 def _contest(a: Mapping[str, Any]) -> str:
@@ -153,7 +155,8 @@ _RULES: dict[str, _Rule] = {
     "Staked": lambda a, _: _move(OUTSIDE, stake_account(a["id"]), a["units"]),
     "StakeWithdrawn": lambda a, _: _move(stake_account(a["id"]), OUTSIDE, a["units"]),
     "Slashed": lambda a, _: _slashed(a),
-    "Rewarded": lambda a, _: _move(SLASHED, stake_account(a["id"]), a["units"]),
+    "Rewarded": lambda a, _: _move(REWARDS, stake_account(a["id"]), a["units"]),
+    "Swept": lambda a, _: _move(SUNK, SINK, a["units"]),
     "Contested": lambda a, _: _move(OUTSIDE, _contest(a), a["bondUnits"]),
     "Answered": lambda a, _: _move(_contest(a), OUTSIDE, a["bondUnits"]),
     # Its event says 0 where the token refused to pay the contester: the bond stays in the contract, owed to nobody.

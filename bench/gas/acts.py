@@ -108,7 +108,7 @@ class Acts:
         self.gas["contest_answered"] = self.gas["contest"] + self.gas["answer"]
 
     def _slash(self, job: Job) -> None:
-        """A case as it usually goes: ruled on in its row's check period, so that the row is VOID and nothing refunded."""
+        """A case as it usually goes: ruled on in its row's check period, so that the row is VOID: nothing to refund."""
         self.gas["execute"] = self._execute(job)
         case_id = bytes(self._chain.court.functions.caseIdOf(job.proof).call())
         settle = self._chain.court.functions.settleVotes(case_id, self._judges)

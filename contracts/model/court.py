@@ -1,5 +1,6 @@
 """SlashingCourt (SPEC section 8): cases, answers, rulings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -9,7 +10,6 @@ from contracts.model.evidence import require_commitment, require_leaf_of, requir
 from contracts.model.proofs import LeafProof, Outcomes
 from contracts.model.stakes import Stakes
 from contracts.protocol.constants import Constants
-from contracts.protocol.hashing import ZERO32
 from contracts.protocol.records import COMPARATOR_EXACT, Commitment, Opening, Order
 from contracts.protocol.typed_data import agrees, answer_commit, answer_key
 
@@ -27,35 +27,32 @@ class Ruling(IntEnum):
 class Vote:
     """A verifier's answer in a case: hidden, then opened."""
 
-    verifier: str
-    locked: int
     answer_commit: bytes
-    answer_key: bytes = ZERO32
+    answer_key: bytes | None = None
 
 
 @dataclass
 class Answer:
     """An opened answer and who stands behind it."""
 
+    agrees_with_node: bool
     stake: int = 0
     openers: int = 0
-    agrees_with_node: bool = False
 
 
 @dataclass
 class Case:
-    """A file on one leaf."""
+    """A file on one leaf. `votes` are those not settled yet; `answers` stand in the order of their first openings."""
 
-    commitment_digest: bytes
-    operator_id: int
+    leaf: LeafProof
     penalty: int
     exposure: int
     commit_ends: int
     snapshot_block: int
-    snapshot: int
-    leading: bytes = ZERO32
     appealed: bool = False
     executed: bool = False
+    reward: int = 0
+    unopposed_openers: int = 0
     votes: dict[int, Vote] = field(default_factory=dict)
     answers: dict[bytes, Answer] = field(default_factory=dict)
 
@@ -78,30 +75,24 @@ class Court:
         self, caller: str, proof: LeafProof, order: Order, commitment: Commitment, signature: bytes, commit: bytes
     ) -> bytes:
         """A verifier computed something else than the node committed to."""
-        case_id = self.case_id(proof.epoch_id, proof.index)
+        case_id = self.case_id(proof)
         refuse_if(case_id in self.cases, "SlashingCourt_CaseExists", case_id)
+        self.escrow.require_leaf(proof)
         now, closes_at = self.chain.now, self.escrow.epoch(proof.epoch_id).posted_at + self.constants.case_window_s
         refuse_if(now > closes_at, "SlashingCourt_CaseWindowClosed", now, closes_at)
-        self.escrow.require_leaf(proof)
         require_leaf_of(self.escrow, self.stakes, proof, order, commitment, signature)
         comparator = order.terms.comparator
         refuse_if(comparator != COMPARATOR_EXACT, "SlashingCourt_NotExact", comparator)
-        penalty = self._penalty_of(order)
-        case = Case(
-            commitment_digest=proof.digest,
-            operator_id=proof.operator_id,
-            penalty=self.stakes.lock(self.address, proof.operator_id, penalty),
-            exposure=max(penalty, self.constants.case_reward_units),
-            commit_ends=now + self.constants.commit_window_s,
-            snapshot_block=self.chain.block - 1,
-            snapshot=self.stakes.total_active_stake_at(self.chain.block - 1),
-        )
-        self.cases[case_id] = case
+        penalty = self.stakes.lock(self.address, proof.operator_id, self._penalty_of(order))
+        exposure = min(max(penalty, self.constants.case_reward_units), self.constants.min_verifier_stake_units)
+        ends = now + self.constants.commit_window_s
+        self.cases[case_id] = Case(proof, penalty, exposure, ends, self.chain.block)
         self._emit(
-            "CaseOpened", case_id, proof.epoch_id, proof.index, proof.operator_id,
-            self.stakes.verifier_of(caller), proof.digest, case.penalty, case.commit_ends,
+            "CaseOpened", case_id, proof.epoch_id, proof.index, proof.requester, proof.signer, proof.operator_id,
+            proof.amount_units, proof.digest, penalty, ends,
         )  # fmt: skip
-        self._commit(caller, case_id, commit)
+        verifier_id = self.stakes.lock_verifier(self.address, caller, exposure)
+        self._commit(case_id, verifier_id, commit)
         return case_id
 
     def commit_verdict(self, caller: str, case_id: bytes, commit: bytes) -> None:
@@ -109,69 +100,80 @@ class Court:
         case = self._case(case_id)
         ended = self.chain.now >= case.commit_ends
         refuse_if(ended, "SlashingCourt_OutsideWindow", self.chain.now, 0, case.commit_ends)
-        self._commit(caller, case_id, commit)
+        verifier_id = self.stakes.lock_verifier(self.address, caller, case.exposure)
+        self._stake_in(case, verifier_id)
+        self._commit(case_id, verifier_id, commit)
 
     def reveal(
-        self, caller: str, case_id: bytes, commitment: Commitment, trace_hash: bytes, output_hash: bytes, units: int
+        self, caller: str, leaf: LeafProof, commitment: Commitment, trace_hash: bytes, output_hash: bytes, units: int
     ) -> None:
         """Opens it."""
+        case_id = self.case_id(leaf)
         case, now = self._case(case_id), self.chain.now
         ends = case.commit_ends + self.constants.reveal_window_s
         within = case.commit_ends <= now < ends
         refuse_if(not within, "SlashingCourt_OutsideWindow", now, case.commit_ends, ends)
-        digest = require_commitment(self.escrow, commitment, case.commitment_digest)
+        digest = require_commitment(self.escrow, commitment, leaf.digest)
         opening = Opening(trace_hash="0x" + trace_hash.hex(), output_hash="0x" + output_hash.hex(), units=units)
         commit = answer_commit(opening, digest, caller)
         verifier_id = self.stakes.verifier_of(caller)
         vote = case.votes.get(verifier_id)
-        committed = vote is not None and vote.verifier == caller and vote.answer_commit == commit
-        if vote is None or not committed or vote.answer_key != ZERO32:
+        if vote is None or vote.answer_commit[:31] != commit[:31] or vote.answer_key is not None:
             refuse_if(True, "SlashingCourt_NotCommitted", case_id, caller, commit)
             return
         key, agreed = answer_key(opening), agrees(opening, commitment)
+        stake = self._stake_in(case, verifier_id)
         vote.answer_key = key
-        answer = case.answers.setdefault(key, Answer(agrees_with_node=agreed))
+        answer = case.answers.setdefault(key, Answer(agreed))
         answer.openers += 1
-        answer.stake += self.stakes.active_stake_at(verifier_id, case.snapshot_block)
-        if answer.stake > case.answers.get(case.leading, Answer()).stake:
-            case.leading = key
+        answer.stake += stake
+        if len(case.answers) == 1:
+            case.unopposed_openers = answer.openers
         self._emit("VerdictRevealed", case_id, verifier_id, key, trace_hash, output_hash, units, agreed)
 
     # ---- the accused
 
-    def appeal(self, caller: str, case_id: bytes) -> None:
+    def appeal(self, caller: str, leaf: LeafProof) -> None:
         """By a node key or the owner, once: then only a majority convicts."""
+        case_id = self.case_id(leaf)
         case, now = self._case(case_id), self.chain.now
         refuse_if(case.appealed, "SlashingCourt_AlreadyAppealed", case_id)
         refuse_if(now >= case.commit_ends, "SlashingCourt_OutsideWindow", now, 0, case.commit_ends)
-        node = self.stakes.operator_of.get(caller, 0) == case.operator_id
-        accused = node or self.stakes.owner_of(case.operator_id) == caller
-        refuse_if(not accused, "SlashingCourt_NotTheAccused", caller, case.operator_id)
+        node = self.stakes.operator_of.get(caller, 0) == leaf.operator_id
+        accused = node or self.stakes.owner_of(leaf.operator_id) == caller
+        refuse_if(not accused, "SlashingCourt_NotTheAccused", caller, leaf.operator_id)
         case.appealed = True
         case.commit_ends = now + self.constants.commit_window_s
         self._emit("Appealed", case_id, caller, case.commit_ends)
 
     # ---- anyone
 
-    def execute(self, caller: str, case_id: bytes, proof: LeafProof, outcomes: Outcomes) -> None:
-        """Moves the money as the ruling says."""
+    def execute(self, caller: str, leaf: LeafProof, outcomes: Outcomes, verifier_ids: Sequence[int]) -> None:
+        """Moves the money as the ruling says, and settles the votes that are named."""
+        case_id = self.case_id(leaf)
         case, ruling = self._case(case_id), self.ruling(case_id)
         refuse_if(ruling == Ruling.OPEN, "SlashingCourt_StillOpen", case_id)
         refuse_if(case.executed, "SlashingCourt_AlreadyExecuted", case_id)
-        other = self.case_id(proof.epoch_id, proof.index) != case_id
-        refuse_if(other, "SlashingCourt_WrongLeaf", case_id)
         case.executed = True
-        upheld = ZERO32 if ruling == Ruling.DISMISSED else case.leading
-        slashed, refund = self._settle_verifiers(case, upheld), 0
+        slashed, refund = 0, 0
         if ruling == Ruling.NODE_GUILTY:
-            refund = self.escrow.refund(self.address, proof, outcomes, case.penalty)
-            openers = [verifier for verifier, vote in case.votes.items() if vote.answer_key == upheld]
-            reward = self.constants.case_reward_units
-            self.stakes.slash(self.address, case.operator_id, case.penalty, refund, openers, reward)
-            slashed += case.penalty
+            slashed = case.penalty
+            refund = self.escrow.refund(self.address, leaf, outcomes, case.penalty)
+            upheld = self._upheld(case)
+            assert upheld is not None, "nobody is guilty without an answer that says so"
+            openers = case.answers[upheld].openers
+            case.reward = min(self.constants.case_reward_units, (case.penalty - refund) // openers)
+            self.stakes.slash(self.address, leaf.operator_id, case.penalty, refund, case.reward * openers)
         else:
-            self.stakes.unlock(self.address, case.operator_id, case.penalty)
-        self._emit("CaseExecuted", case_id, int(ruling), upheld, slashed, refund)
+            self.stakes.unlock(self.address, leaf.operator_id, case.penalty)
+        self._emit("CaseExecuted", case_id, int(ruling), slashed, refund, case.reward)
+        self._settle_votes(case_id, ruling, verifier_ids)
+
+    def settle_votes(self, caller: str, case_id: bytes, verifier_ids: Sequence[int]) -> None:
+        """Of an executed case; who did not vote, or was settled before, is passed over."""
+        case = self._case(case_id)
+        refuse_if(not case.executed, "SlashingCourt_StillOpen", case_id)
+        self._settle_votes(case_id, self.ruling(case_id), verifier_ids)
 
     def equivocation(
         self, caller: str, order: Order, first: Commitment, first_signature: bytes,
@@ -193,27 +195,35 @@ class Court:
         refuse_if(not rewardable, "SlashingCourt_NotRewardable", rewarded)
         units = self.stakes.lock(self.address, operator_id, self._penalty_of(order))
         refuse_if(units == 0, "SlashingCourt_NothingToSlash", operator_id)
-        winners = [rewarded] if rewarded else []
-        self.stakes.slash(self.address, operator_id, units, 0, winners, self.constants.case_reward_units)
+        reward = min(units, self.constants.case_reward_units) if rewarded else 0
+        self.stakes.slash(self.address, operator_id, units, 0, reward)
+        if reward > 0:
+            self.stakes.reward(self.address, rewarded, reward)
         self._emit("Equivocated", order_id, first.node, operator_id, one, two, units)
 
     # ---- views
 
     @staticmethod
-    def case_id(epoch_id: int, index: int) -> bytes:
-        """One case a leaf, ever."""
-        return hash_words(epoch_id, index)
+    def case_id(leaf: LeafProof) -> bytes:
+        """One case a leaf, ever: a leaf has one content."""
+        return hash_words(
+            leaf.epoch_id, leaf.index, leaf.requester, leaf.signer, leaf.operator_id, leaf.amount_units, leaf.digest
+        )
 
     def ruling(self, case_id: bytes) -> Ruling:
         """What the openings say."""
         case = self.cases.get(case_id)
         if case is None or self.chain.now < case.commit_ends + self.constants.reveal_window_s:
             return Ruling.OPEN
-        leading = case.answers.get(case.leading, Answer())
-        if 2 * leading.stake > case.snapshot:
-            return Ruling.NODE_UPHELD if leading.agrees_with_node else Ruling.NODE_GUILTY
-        unopposed = not case.appealed and len(case.answers) == 1 and leading.openers >= 2
-        return Ruling.NODE_GUILTY if unopposed and not leading.agrees_with_node else Ruling.DISMISSED
+        upheld = self._upheld(case)
+        if upheld is None:
+            return Ruling.DISMISSED
+        return Ruling.NODE_UPHELD if case.answers[upheld].agrees_with_node else Ruling.NODE_GUILTY
+
+    def majority(self, case: Case) -> bytes | None:
+        """The answer that more than half of the snapshot's stake opened."""
+        total = self.stakes.total_active_stake_at(case.snapshot_block)
+        return next((key for key, answer in case.answers.items() if 2 * answer.stake > total), None)
 
     # ---- inside
 
@@ -227,28 +237,42 @@ class Court:
     def _penalty_of(self, order: Order) -> int:
         return min(U64, self.constants.penalty_multiple * order.terms.max_price)
 
-    def _commit(self, caller: str, case_id: bytes, commit: bytes) -> None:
-        case, verifier_id = self.cases[case_id], self.stakes.verifier_of(caller)
-        active = verifier_id != 0 and self.stakes.active_stake_at(verifier_id, case.snapshot_block) > 0
-        refuse_if(not active, "SlashingCourt_NotActiveVerifier", caller)
-        refuse_if(verifier_id in case.votes, "SlashingCourt_AlreadyCommitted", case_id, verifier_id)
-        locked = self.stakes.lock(self.address, verifier_id, case.exposure)
-        refuse_if(locked == 0, "SlashingCourt_NothingToLose", verifier_id)
-        case.votes[verifier_id] = Vote(caller, locked, commit)
+    def _stake_in(self, case: Case, verifier_id: int) -> int:
+        stake = self.stakes.active_stake_at(verifier_id, case.snapshot_block)
+        refuse_if(stake == 0, "SlashingCourt_NotInSnapshot", verifier_id, case.snapshot_block)
+        return stake
+
+    def _commit(self, case_id: bytes, verifier_id: int, commit: bytes) -> None:
+        votes = self.cases[case_id].votes
+        refuse_if(verifier_id in votes, "SlashingCourt_AlreadyCommitted", case_id, verifier_id)
+        votes[verifier_id] = Vote(commit)
         self._emit("VerdictCommitted", case_id, verifier_id, commit)
 
-    def _settle_verifiers(self, case: Case, upheld: bytes) -> int:
+    def _upheld(self, case: Case) -> bytes | None:
+        """A majority's answer; or, unappealed, the only one, if two opened it and it is not the node's."""
+        majority = self.majority(case)
+        if majority is not None or case.appealed or len(case.answers) != 1:
+            return majority
+        ((key, answer),) = case.answers.items()
+        return key if answer.openers >= 2 and not answer.agrees_with_node else None
+
+    def _settle_votes(self, case_id: bytes, ruling: Ruling, verifier_ids: Sequence[int]) -> None:
         """Slashes who opened another answer than the upheld one, and who did not open; frees the rest."""
-        slashed = 0
-        for verifier_id, vote in case.votes.items():
-            penalty = 0
-            if vote.answer_key == ZERO32:
-                penalty = min(self.constants.case_reward_units, vote.locked)
-            elif upheld not in (ZERO32, vote.answer_key):
-                penalty = vote.locked
+        case = self.cases[case_id]
+        upheld = self._upheld(case)
+        for verifier_id in verifier_ids:
+            vote = case.votes.pop(verifier_id, None)
+            if vote is None:
+                continue
+            penalty = reward = 0
+            if vote.answer_key is None:
+                penalty = self.constants.case_reward_units
+            elif upheld is not None:
+                penalty = 0 if vote.answer_key == upheld else case.exposure
+                reward = case.reward if vote.answer_key == upheld else 0
+            self._emit("VoteSettled", case_id, verifier_id, penalty, reward)
             if penalty > 0:
-                self.stakes.slash(self.address, verifier_id, penalty, 0, [], 0)
-            if vote.locked > penalty:
-                self.stakes.unlock(self.address, verifier_id, vote.locked - penalty)
-            slashed += penalty
-        return slashed
+                self.stakes.slash(self.address, verifier_id, penalty, 0, 0)
+            self.stakes.unlock(self.address, verifier_id, case.exposure - penalty)
+            if reward > 0:
+                self.stakes.reward(self.address, verifier_id, reward)

@@ -107,6 +107,16 @@ class SettlerBond:
             self.spent_previous, self.spent_current = self.spent_current, 0
             self.bucket_start += window
 
+    def give_back(self, units: int) -> int:
+        """What a refund takes of the bond counts as spent no longer; of the two buckets the older one is lowered
+        first."""
+        taken = min(units, self.bond)
+        self.bond -= taken
+        from_previous = min(taken, self.spent_previous)
+        self.spent_previous -= from_previous
+        self.spent_current -= min(taken - from_previous, self.spent_current)
+        return taken
+
 
 @dataclass
 class Escrow:
@@ -352,9 +362,9 @@ class Escrow:
     # ---- court, contests
 
     def refund(self, caller: str, proof: LeafProof, outcomes: Outcomes, limit: int) -> int:
-        """What a leaf was charged, at most `limit`, once; an uncharged leaf is closed."""
+        """What a leaf was charged, at most `limit`, once; an uncharged leaf is closed. The court has seen the leaf."""
         refuse_if(caller != self.court, "JobEscrow_NotCourt", caller)
-        status, _ = self.leaf_status(proof, outcomes)
+        status, _ = self._leaf_status(proof, outcomes)
         units = min(proof.amount_units, limit) if status == LeafStatus.PAID else 0
         if status == LeafStatus.UNCHARGED or units > 0:
             self.leaves.setdefault((proof.epoch_id, proof.index), Leaf()).closed = True
@@ -369,8 +379,7 @@ class Escrow:
         status, _ = self.leaf_status(proof, outcomes)
         if status != LeafStatus.PAID:
             return 0
-        units = min(proof.amount_units, self.bond.bond)
-        self.bond.bond -= units
+        units = self.bond.give_back(proof.amount_units)
         self.leaves.setdefault((proof.epoch_id, proof.index), Leaf()).closed = True
         self._add_balance(proof.requester, proof.signer, units)
         self._emit(
@@ -414,6 +423,9 @@ class Escrow:
     def leaf_status(self, proof: LeafProof, outcomes: Outcomes) -> tuple[LeafStatus, int]:
         """What became of a leaf, and when its lane was charged for it (0: never)."""
         self.require_leaf(proof)
+        return self._leaf_status(proof, outcomes)
+
+    def _leaf_status(self, proof: LeafProof, outcomes: Outcomes) -> tuple[LeafStatus, int]:
         epoch, status = self.epoch(proof.epoch_id), self.epoch_status(proof.epoch_id)
         final = status in (EpochStatus.SETTLED, EpochStatus.STRANDED)
         refuse_if(not final, "JobEscrow_LeafNotFinal", proof.epoch_id, proof.index)

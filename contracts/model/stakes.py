@@ -1,6 +1,5 @@
 """StakeManager (SPEC section 7): accounts, their keys, their stake, what of it is locked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from contracts.model.base import ZERO_ADDRESS, Chain, Value, add64, refuse_if, signer_of
@@ -24,6 +23,11 @@ class Account:
     has_node_keys: bool = False
     is_verifier: bool = False
     verifier_key: str = ZERO_ADDRESS
+
+    @property
+    def free(self) -> int:
+        """What may still be locked."""
+        return self.stake + self.unbonding - self.locked
 
 
 @dataclass
@@ -66,6 +70,8 @@ class Stakes:
     active: dict[int, Checkpoints] = field(default_factory=dict)
     total_active: Checkpoints = field(default_factory=Checkpoints)
     total: int = 0
+    rewards: int = 0
+    sunk: int = 0
 
     # ---- owners
 
@@ -137,6 +143,12 @@ class Stakes:
         self._emit("Staked", account_id, caller, units, self.accounts[account_id].stake)
         self._unit_token.pull(caller, units)
 
+    def sweep(self, caller: str) -> None:
+        """What was slashed and nobody is owed, to the sink."""
+        units, self.sunk = self.sunk, 0
+        self._emit("Swept", units)
+        self._unit_token.push(self.sink, units)
+
     # ---- governor
 
     def admit_verifier(self, caller: str, account_id: int, key: str) -> None:
@@ -168,40 +180,51 @@ class Stakes:
         """As much as is free, at most `units`."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
         account = self.accounts[account_id]
-        locked = min(units, account.stake + account.unbonding - account.locked)
+        locked = min(units, account.free)
         account.locked += locked
-        self._emit("Locked", account_id, locked, account.locked)
         return locked
+
+    def lock_verifier(self, caller: str, key: str, units: int) -> int:
+        """All of `units`, of an active verifier; its account."""
+        refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
+        account_id = self.verifier_of(key)
+        account = self.accounts.get(account_id, Account())
+        active = account.is_verifier and account.stake >= self.constants.min_verifier_stake_units
+        refuse_if(not active, "StakeManager_NotActiveVerifier", key)
+        refuse_if(account.free < units, "StakeManager_TooLittleFree", account_id, account.free, units)
+        account.locked += units
+        return account_id
 
     def unlock(self, caller: str, account_id: int, units: int) -> None:
         """Frees what was locked."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
         self._unlock(account_id, units)
 
-    def slash(
-        self, caller: str, account_id: int, units: int, refund: int, rewarded: Sequence[int], reward: int
-    ) -> None:
-        """Takes what was locked: the refund first, then rewards as far as it reaches, the rest to the sink."""
+    def slash(self, caller: str, account_id: int, units: int, refund: int, rewards: int) -> None:
+        """Takes what was locked: the refund goes to the escrow, rewards wait for who earned them, the rest for the
+        sink."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
         self._unlock(account_id, units)
         account = self.accounts[account_id]
         from_stake = min(units, account.stake)
         account.stake -= from_stake
         account.unbonding -= units - from_stake
+        self.total -= units
         self._update_active(account_id)
-        refunded = min(refund, units)
-        left = units - refunded
-        for winner in rewarded:
-            given = min(reward, left)
-            left -= given
-            self._add_stake(winner, given)
-            self._emit("Rewarded", winner, given, self.accounts[winner].stake)
-        self.total -= refunded + left
-        self._emit("Slashed", account_id, units, refunded, units - refunded - left, left, account.stake)
-        if refunded > 0:
-            self._unit_token.push(self.escrow, refunded)
-        if left > 0:
-            self._unit_token.push(self.sink, left)
+        self.rewards += rewards
+        self.sunk += units - refund - rewards
+        self._emit("Slashed", account_id, units, refund, rewards, units - refund - rewards, account.stake)
+        if refund > 0:
+            self._unit_token.push(self.escrow, refund)
+
+    def reward(self, caller: str, account_id: int, units: int) -> None:
+        """Out of what slashes left for it, to what the account has unbonding."""
+        refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
+        self.rewards -= units
+        self.total += units
+        account = self.accounts[account_id]
+        account.unbonding += units
+        self._emit("Rewarded", account_id, units, account.unbonding)
 
     # ---- views
 
@@ -235,7 +258,7 @@ class Stakes:
 
     def held(self) -> int:
         """Base units owed."""
-        return self.total * self.constants.unit_wei
+        return (self.total + self.rewards + self.sunk) * self.constants.unit_wei
 
     def donated(self) -> int:
         """Base units beyond that."""
@@ -266,7 +289,6 @@ class Stakes:
         account = self.accounts[account_id]
         refuse_if(units > account.locked, "StakeManager_NotLocked", account_id, account.locked, units)
         account.locked -= units
-        self._emit("Unlocked", account_id, units, account.locked)
 
     def _add_stake(self, account_id: int, units: int) -> None:
         self.accounts[account_id].stake += units

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.onchain.events import Event
+from contracts.onchain.structs import named_leaf
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,27 @@ class CaseFile:
     penalty_units: int
     opened: Event
     said: list[Event] = field(default_factory=list)
+
+    @property
+    def leaf(self) -> tuple[Any, ...]:
+        """The leaf that it is about, as the court takes it (LeafProof without siblings)."""
+        return named_leaf(self.opened.args)
+
+    @property
+    def snapshot_block(self) -> int:
+        """The block at whose end verifiers' stakes count."""
+        return self.opened.block_number
+
+    @property
+    def voters(self) -> list[int]:
+        """The verifiers' accounts that committed an answer, in order."""
+        return [event.args["verifierId"] for event in self.said if event.name == "VerdictCommitted"]
+
+    @property
+    def unsettled(self) -> list[int]:
+        """Those of them whose vote was not yet settled."""
+        settled = {event.args["verifierId"] for event in self.said if event.name == "VoteSettled"}
+        return [account for account in self.voters if account not in settled]
 
     @property
     def executed(self) -> Event | None:
@@ -209,7 +231,6 @@ _FOLDS = {
     "Staked": _stake,
     "Unbonding": _stake,
     "Slashed": _stake,
-    "Rewarded": _stake,
     "EpochPosted": _posted,
     "EpochSettled": _settled,
     "CaseOpened": _case_opened,
@@ -217,6 +238,7 @@ _FOLDS = {
     "VerdictCommitted": _case_said,
     "VerdictRevealed": _case_said,
     "CaseExecuted": _case_said,
+    "VoteSettled": _case_said,
     "Contested": _contested,
     **dict.fromkeys(_CONTEST_ENDS, _contest_ended),
     "SettlerChanged": _settler_changed,

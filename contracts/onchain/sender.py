@@ -18,6 +18,7 @@ from web3.types import TxReceipt
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.errors import ChainUnavailable, Reverted
 from contracts.onchain.reverts import explain
+from contracts.protocol.hashing import keccak
 from contracts.protocol.signing import Signer
 
 _GAS_MARGIN_PERCENT = 130
@@ -67,9 +68,22 @@ class Sender:
         return self._send({"to": to_checksum_address(to), "data": data, "gas": gas}, describe=describe)
 
     def broadcast_foreign(self, raw: bytes, *, describe: str) -> TxReceipt:
-        """Sends a transaction that somebody else signed and waits until it is mined. Raises Reverted."""
-        with explain():
-            return self._mined(self.w3.eth.send_raw_transaction(raw), describe)
+        """Sends a transaction that somebody else signed, or finds it sent, and waits until it is mined. Raises Reverted."""
+        tx_hash = HexBytes(keccak(raw))
+        try:
+            with explain():
+                self.w3.eth.send_raw_transaction(raw)
+        except Reverted:
+            if not self._knows(tx_hash):
+                raise
+        return self._mined(tx_hash, describe)
+
+    def _knows(self, tx_hash: HexBytes) -> bool:
+        try:
+            self.w3.eth.get_transaction(tx_hash)
+        except TransactionNotFound:
+            return False
+        return True
 
     def fee_per_gas_wei(self) -> int:
         """The most that the next transaction offers to pay a gas."""

@@ -1,6 +1,6 @@
 """Records as the tuples that the contracts take (contracts/src/libraries/Types.sol)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eth_utils.address import to_checksum_address
@@ -23,6 +23,17 @@ def leaf_proof(epoch_id: int, index: int, rows: Sequence[Row]) -> tuple[Any, ...
         row.digest,
         merkle_proof([one.leaf() for one in rows], index),
     )
+
+
+def named_leaf(opened: Mapping[str, Any]) -> tuple[Any, ...]:
+    """LeafProof without siblings, which names a leaf to the court. `opened`: the arguments of its CaseOpened."""
+    a = opened
+    who = (to_checksum_address(a["requester"]), to_checksum_address(a["signer"]), a["operatorId"])
+    return (a["epochId"], a["index"], *who, a["amountUnits"], _bytes32(a["commitmentDigest"]), [])
+
+
+def _bytes32(value: bytes | str) -> bytes:
+    return from_hex(value) if isinstance(value, str) else bytes(value)
 
 
 def order_tuple(order: Order) -> tuple[Any, ...]:

@@ -66,7 +66,7 @@ def print_json(value: object) -> None:
 
 def _plain(found: Standing) -> dict[str, object]:
     cases = [
-        {**asdict(case), "case_id": to_hex(case.case_id), "digest": to_hex(case.digest), "words": words}
+        {**asdict(case), "case_id": to_hex(case.case_id), "leaf": None, "digest": to_hex(case.digest), "words": words}
         for case, words in ((case, case.in_words(found.read_at_s)) for case in found.cases)
     ]
     return {

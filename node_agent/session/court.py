@@ -9,6 +9,7 @@ since an answer window may be shorter than a job.
 import logging
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from requests.exceptions import RequestException
 from web3.exceptions import Web3Exception
@@ -17,6 +18,7 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.errors import ChainError, Reverted
 from contracts.onchain.events import Event
 from contracts.onchain.sender import Sender
+from contracts.onchain.structs import named_leaf
 from contracts.protocol.hashing import to_hex
 from node_agent.errors import JournalError
 from node_agent.session.chain_facts import call
@@ -36,9 +38,11 @@ RULINGS = ("open", "dismissed", "node upheld", "node guilty")
 
 @dataclass(frozen=True)
 class Accusation:
-    """A case against an operator as it stands. Times Unix seconds, `penalty_units` what is locked for it."""
+    """A case against an operator as it stands. Times Unix seconds, `penalty_units` what is locked for it, `leaf` as the
+    court takes it."""
 
     case_id: bytes
+    leaf: tuple[Any, ...]
     epoch_id: int
     index: int
     digest: bytes
@@ -74,7 +78,8 @@ def read_accusation(chain: Chain, opened: Event) -> Accusation:
         case_id=case_id,
         epoch_id=opened.args["epochId"],
         index=opened.args["index"],
-        digest=bytes(file.commitmentDigest),
+        leaf=named_leaf(opened.args),
+        digest=bytes(opened.args["commitmentDigest"]),
         penalty_units=file.penaltyUnits,
         commit_ends=file.commitEnds,
         reveal_ends=file.commitEnds + chain.deployment.constants.reveal_window_s,
@@ -149,7 +154,7 @@ class CourtWatch:
             self._tell(logging.ERROR, case.case_id, "gas", words)
             return False
         try:
-            self._sender.call(self._chain.court.functions.appeal(case.case_id))
+            self._sender.call(self._chain.court.functions.appeal(case.leaf))
         except Reverted as error:  # the owner was faster, or the window closed: the next look tells
             self._tell(logging.WARNING, case.case_id, str(error), f"was not appealed: {error}")
             return False

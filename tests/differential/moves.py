@@ -1,5 +1,7 @@
 """The moves of everybody as a Hypothesis state machine. Each call goes to model and chain (see `twin`)."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis.stateful import rule
@@ -80,11 +82,13 @@ class Moves(EscrowMoves):
         """What only court and contests may."""
         draw = Draw(data)
         caller = draw.pick(*self.everybody)
-        move = draw.pick("refund", "refundFromBond", "lock", "unlock", "slash")
+        move = draw.pick("refund", "refundFromBond", "lock", "lockVerifier", "unlock", "slash", "reward")
         found = self.leaf(draw)
         if move == "slash":
-            self.act(caller, "stakes", move, 1, 1, 1, [3], 1)
-        elif move in ("lock", "unlock"):
+            self.act(caller, "stakes", move, 1, 1, 1, 0)
+        elif move == "lockVerifier":
+            self.act(caller, "stakes", move, PEOPLE["key3"], 1)
+        elif move in ("lock", "unlock", "reward"):
             self.act(caller, "stakes", move, 1, 1)
         elif found is not None:
             proof, outcomes, _ = found
@@ -232,7 +236,7 @@ class Moves(EscrowMoves):
         proof, _, job = found
         if job is None or draw.one_in(16):
             job = draw.pick(*self.jobs.values())
-        case_id = self.twin.net.court.case_id(proof.epoch_id, proof.index)
+        case_id = self.twin.net.court.case_id(proof)
         key = self.by(draw, PEOPLE[draw.pick("key3", "key4", "key5")])
         signature = hand.sign(job.commitment.node, job.digest)
         if draw.one_in(10):
@@ -255,7 +259,7 @@ class Moves(EscrowMoves):
             return
         case_id = draw.pick(*reversed(court.cases))
         case = court.cases[case_id]
-        job = self.jobs[case.commitment_digest]
+        job = self.jobs[case.leaf.digest]
         move = draw.pick("commitVerdict", "commitVerdict", "reveal", "reveal", "appeal")
         key = self.by(draw, PEOPLE[draw.pick("key3", "key4", "key5")])
         edges = case.commit_ends, case.commit_ends, case.commit_ends + C.reveal_window_s
@@ -265,19 +269,28 @@ class Moves(EscrowMoves):
         elif move == "appeal":
             if draw.one_in(2):
                 caller = self.by(draw, draw.pick(PEOPLE["node1"], PEOPLE["owner1"]))
-                self.act(caller, "court", move, case_id, seconds=self.when(draw, *edges) if draw.one_in(5) else 1)
+                leaf = self.named(draw, case.leaf)
+                self.act(caller, "court", move, leaf, seconds=self.when(draw, *edges) if draw.one_in(5) else 1)
         else:
             self.reveal(draw, case_id, key, self.when(draw, *edges))
 
     def reveal(self, draw: Draw, case_id: bytes, key: str, seconds: int) -> None:
         """What was committed, or something else."""
-        job = self.jobs[self.twin.net.court.cases[case_id].commitment_digest]
+        leaf = self.twin.net.court.cases[case_id].leaf
+        job = self.jobs[leaf.digest]
         opening = self.answers.get((case_id, key), self.opening(draw, job, True))
         if draw.one_in(12):
             opening = self.opening(draw, job, True)
         commitment = draw.pick(*self.jobs.values()).commitment if draw.one_in(12) else job.commitment
         trace, output = bytes.fromhex(opening.trace_hash[2:]), bytes.fromhex(opening.output_hash[2:])
-        self.act(key, "court", "reveal", case_id, commitment, trace, output, opening.units, seconds=seconds)
+        leaf = self.named(draw, leaf)
+        self.act(key, "court", "reveal", leaf, commitment, trace, output, opening.units, seconds=seconds)
+
+    def named(self, draw: Draw, leaf: LeafProof) -> LeafProof:
+        """A leaf as the court is told which one: mostly without its proof, at times another one."""
+        if draw.one_in(20):
+            return hand.wrong_proof(draw, leaf)
+        return leaf if draw.one_in(4) else replace(leaf, siblings=())
 
     @rule(data=DATA)
     def whole_case(self, data: Any) -> None:
@@ -288,7 +301,7 @@ class Moves(EscrowMoves):
         if not cases:
             return
         case_id = list(cases)[-1]
-        job = self.jobs[cases[case_id].commitment_digest]
+        job = self.jobs[cases[case_id].leaf.digest]
         for name in ("key3", "key4", "key5"):
             if not draw.one_in(4):
                 commit = self.commit_of(draw, case_id, PEOPLE[name], job)
@@ -309,14 +322,30 @@ class Moves(EscrowMoves):
         if not self.cases:
             return
         case_id = draw.pick(*reversed(self.cases))
-        case, proof = self.twin.net.court.cases[case_id], self.cases[case_id]
-        outcomes = self.outcomes.get(proof.epoch_id, Outcomes(b"", b""))
-        if draw.one_in(12):
-            proof = hand.wrong_proof(draw, proof)
-        edge = case.commit_ends + C.reveal_window_s
-        self.act(
-            draw.pick(*self.everybody), "court", "execute", case_id, proof, outcomes, seconds=self.when(draw, edge)
-        )
+        case = self.twin.net.court.cases[case_id]
+        outcomes = self.outcomes.get(case.leaf.epoch_id, Outcomes(b"", b""))
+        arguments = self.named(draw, case.leaf), outcomes, self.some(draw, case.votes)
+        seconds = self.when(draw, case.commit_ends + C.reveal_window_s)
+        self.act(draw.pick(*self.everybody), "court", "execute", *arguments, seconds=seconds)
+
+    @rule(data=DATA)
+    def settle_votes(self, data: Any) -> None:
+        """Some of the votes in a case, executed or not."""
+        draw = Draw(data)
+        if self.cases:
+            case_id = draw.pick(*reversed(self.cases))
+            votes = self.some(draw, self.twin.net.court.cases[case_id].votes)
+            self.act(draw.pick(*self.everybody), "court", "settleVotes", case_id, votes)
+
+    @rule(data=DATA)
+    def sweep(self, data: Any) -> None:
+        """What was slashed and nobody is owed."""
+        self.act(Draw(data).pick(*self.everybody), "stakes", "sweep")
+
+    def some(self, draw: Draw, votes: Iterable[int]) -> list[int]:
+        """Who voted; or some of them, one twice, somebody who did not."""
+        ids = list(votes)
+        return ids if draw.one_in(2) else [draw.pick(*ids, 3, 4, 99) for _ in range(draw.pick(0, 1, 2, 4))]
 
     @rule(data=DATA)
     def equivocation(self, data: Any) -> None:
@@ -346,6 +375,7 @@ WEIGHTS = {
     "whole_epoch": 6, "whole_contest": 4, "whole_case": 4, "contest_ends": 4, "settle_one": 3, "whole_withdrawal": 2,
     "whole_duplicate": 2, "whole_unbonding": 1,
     "post_epoch": 2, "settle_epoch": 3, "contest": 2, "contest_duplicate": 3, "vote": 4, "execute": 3,
+    "settle_votes": 2, "sweep": 1,
     "equivocation": 2, "claim": 2, "stake": 3, "deposit": 2, "deposit_with_permit": 1, "deposit_with_authorization": 2,
     "open_lane": 1, "open_lane_with_grant": 1, "notice": 1, "withdraw": 1, "bond": 2, "bond_leaves": 1, "roles": 1,
     "donate": 1, "look": 1, "account": 1, "admit_or_retire": 1, "not_the_court": 1, "open_case": 1,

@@ -8,6 +8,7 @@ from typing import Any
 from eth_abi.abi import encode
 
 from contracts.model.base import U256, Refused
+from contracts.model.court import Answer, Vote
 from contracts.model.network import Addresses, Network, deploy
 from contracts.onchain.artifacts import artifact
 from contracts.protocol.constants import DEVELOPMENT, Constants
@@ -159,6 +160,8 @@ class Twin:
         s = self.net.stakes
         state: list[tuple[str, Values, Values]] = [
             ("totalUnits", (), (s.total,)),
+            ("rewardsUnits", (), (s.rewards,)),
+            ("sunkUnits", (), (s.sunk,)),
             ("lastId", (), (len(s.accounts),)),
             ("held", (), (s.held(),)),
             ("donated", (), (s.donated(),)),
@@ -166,8 +169,8 @@ class Twin:
         ]
         for account_id, a in s.accounts.items():
             values = (
-                a.owner, a.payout_at, a.has_node_keys, a.is_verifier, a.payout, a.pending_payout, a.verifier_key,
-                a.stake, a.unbonding, a.locked, a.unbond_at,
+                a.stake, a.unbonding, a.locked, a.unbond_at, a.has_node_keys, a.is_verifier,
+                a.owner, a.payout_at, a.payout, a.pending_payout, a.verifier_key,
             )  # fmt: skip
             state.append(("operators", (account_id,), values))
             state.append(("operatorIdOf", (a.owner,), (account_id,)))
@@ -186,17 +189,18 @@ class Twin:
         for leaf, c in contests.contests.items():
             state.append(("contests", "contests", leaf, (c.contester, c.contested_at, int(c.closed_as))))
         for case_id, f in court.cases.items():
+            majority = court.majority(f)
+            leading = f.answers[majority] if majority else next(iter(f.answers.values()), Answer(False))
+            openers = leading.openers if majority else f.unopposed_openers
             file = (
-                f.commitment_digest, f.leading, f.operator_id, f.penalty, f.exposure, f.commit_ends, f.appealed,
-                f.executed, f.snapshot_block, f.snapshot, len(f.answers),
+                f.penalty, f.reward, f.snapshot_block, f.commit_ends, openers, f.appealed,
+                len(f.answers) > 1, majority is not None, leading.agrees_with_node, f.executed,
             )  # fmt: skip
             state.append(("court", "cases", (case_id,), file))
-            state.append(("court", "verifiersOf", (case_id,), (tuple(f.votes),)))
-            for verifier, v in f.votes.items():
-                vote = (v.verifier, v.locked, v.answer_commit, v.answer_key)
-                state.append(("court", "votes", (case_id, verifier), vote))
+            for verifier in range(1, len(self.net.stakes.accounts) + 1):
+                state.append(("court", "votes", (case_id, verifier), _vote(f.votes.get(verifier))))
             for key, a in f.answers.items():
-                state.append(("court", "answers", (case_id, key), (a.stake, a.openers, a.agrees_with_node)))
+                state.append(("court", "answers", (case_id, key), (a.stake, a.openers, key == majority)))
         state += [("court", "equivocated", key, (True,)) for key in court.equivocated]
         return state
 
@@ -207,6 +211,12 @@ class Twin:
         state += [("token", "nonces", (who,), (nonce,)) for who, nonce in token.permit_nonces.items()]
         state += [("token", "authorizationState", key, (True,)) for key in token.used]
         return state
+
+
+def _vote(vote: Vote | None) -> Values:
+    if vote is None:
+        return bytes(31), 0
+    return (vote.answer_commit[:31], 1) if vote.answer_key is None else (vote.answer_key[:31], 2)
 
 
 _view_cache: dict[tuple[str, str, tuple[Any, ...]], tuple[str, bytes]] = {}

@@ -75,9 +75,11 @@ def holdings(evidence: Evidence, books: Books) -> Holdings:
 
 
 def _staked(events: list[Event]) -> int:
-    """All stake, unbonding or not, units: what came in, less what was withdrawn or left by a slash."""
-    signs = {"Staked": 1, "Rewarded": 1, "StakeWithdrawn": -1, "Slashed": -1}
-    return sum(signs[event.name] * event.args["units"] for event in events if event.name in signs)
+    """All stake, unbonding or not, and what was slashed and is still there, units."""
+    outflows = {"StakeWithdrawn": "units", "Slashed": "refundUnits", "Swept": "units"}
+    came: int = sum(event.args["units"] for event in events if event.name == "Staked")
+    left: int = sum(event.args[outflows[event.name]] for event in events if event.name in outflows)
+    return came - left
 
 
 def _contest_bonds(events: list[Event]) -> int:

@@ -8,7 +8,7 @@ from contracts.onchain.chain import as_dict
 from contracts.onchain.events import Event
 from contracts.onchain.history import CaseFile
 from contracts.onchain.reverts import explain
-from contracts.protocol.hashing import ZERO32, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.packing import bits, outcomes_hash
 from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.signing import recover
@@ -37,10 +37,14 @@ def check_court(evidence: Evidence, books: Books) -> None:
     """Notes rulings that do not follow, VOID rows without a guilty ruling, and refunds or slashes of other amounts."""
     rulings: dict[tuple[int, int], tuple[Ruling, int]] = {}
     for case in evidence.history.cases.values():
-        ruling, upheld = rule(evidence, case)
+        answers = _opened(evidence, case)
+        ruling, upheld = rule(evidence, case, answers)
         rulings[case.epoch_id, case.index] = ruling, _ruled_at(evidence, case)
         if case.executed is not None:
-            _check_execution(evidence, books, case, ruling, upheld)
+            reward = _check_execution(evidence, books, case, ruling, len(answers[upheld].openers) if upheld else 0)
+            _check_votes(
+                evidence, case, ruling, {id_: key == upheld for key, a in answers.items() for id_ in a.openers}, reward
+            )
     for epoch_id in evidence.packed:
         _check_voids(evidence, epoch_id, rulings)
     for event in evidence.history.of("Equivocated"):
@@ -48,15 +52,12 @@ def check_court(evidence: Evidence, books: Books) -> None:
     _check_slashes(evidence)
 
 
-def rule(evidence: Evidence, case: CaseFile) -> tuple[Ruling, bytes]:
-    """The ruling as of the head, and the key of the answer that it upholds (zero: none)."""
-    answers = _opened(evidence, case)
+def rule(evidence: Evidence, case: CaseFile, answers: dict[bytes, _Answer]) -> tuple[Ruling, bytes]:
+    """The ruling as of the head, and the key of the answer that it upholds (empty: none)."""
     if evidence.head.timestamp < _ruled_at(evidence, case):
-        return Ruling.OPEN, ZERO32
-    active = evidence.history.active_verifiers_at(
-        case.opened.block_number - 1, evidence.constants.min_verifier_stake_units
-    )
-    leading, best = ZERO32, _Answer(agrees=False)
+        return Ruling.OPEN, b""
+    active = evidence.history.active_verifiers_at(case.snapshot_block, evidence.constants.min_verifier_stake_units)
+    leading, best = b"", _Answer(agrees=False)
     for key, answer in answers.items():
         if answer.stake > best.stake:
             leading, best = key, answer
@@ -65,12 +66,11 @@ def rule(evidence: Evidence, case: CaseFile) -> tuple[Ruling, bytes]:
     appealed = any(event.name == "Appealed" for event in case.said)
     if not appealed and len(answers) == 1 and len(best.openers) >= 2 and not best.agrees:
         return Ruling.NODE_GUILTY, leading
-    return Ruling.DISMISSED, ZERO32
+    return Ruling.DISMISSED, b""
 
 
 def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
     """The opened answers with their stake; notes openings that are not what was committed, or misjudged on chain."""
-    snapshot = case.opened.block_number - 1
     log = evidence.book.epochs[case.epoch_id]
     commitment = log.commitments.get(case.commitment_digest)
     committed = {e.args["verifierId"]: e.args["answerCommit"] for e in case.said if e.name == "VerdictCommitted"}
@@ -88,7 +88,7 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
         same = agrees(opening, commitment.commitment) if commitment is not None else a["agreesWithNode"]
         expect(f"whether verifier {account}'s answer is the node's", same, a["agreesWithNode"], **place)
         answer = answers.setdefault(answer_key(opening), _Answer(same))
-        answer.stake += evidence.history.stake_at(account, snapshot)
+        answer.stake += evidence.history.stake_at(account, case.snapshot_block)
         answer.openers.append(account)
     return answers
 
@@ -98,12 +98,12 @@ def _ruled_at(evidence: Evidence, case: CaseFile) -> int:
     return int(max(ends)) + evidence.constants.reveal_window_s
 
 
-def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: Ruling, upheld: bytes) -> None:
+def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:
+    """What each opener of the upheld answer is owed, units."""
     executed = case.executed
     assert executed is not None
     expect, place = evidence.findings.expect, {"epoch": case.epoch_id, "row": case.index}
     expect("the ruling follows from the opened answers", int(ruling), executed.args["ruling"], **place)
-    expect("the upheld answer", upheld, executed.args["upheldAnswer"], **place)
     leaf = evidence.leaf(case.epoch_id, case.index)
     paid = _refundable(books, case, executed)
     guilty = ruling is Ruling.NODE_GUILTY
@@ -115,6 +115,25 @@ def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: R
         if event.tx_hash == executed.tx_hash and event.args["id"] == case.operator_id
     )
     expect("the node's stake lost its penalty", case.penalty_units if guilty else 0, slashed, **place)
+    share = (case.penalty_units - refund) // openers if guilty and openers else 0
+    reward = min(evidence.constants.case_reward_units, share)
+    expect("each verifier's reward", reward, executed.args["rewardUnits"], **place)
+    return reward
+
+
+def _check_votes(evidence: Evidence, case: CaseFile, ruling: Ruling, upheld: dict[int, bool], reward: int) -> None:
+    """Who opened the upheld answer is rewarded, who opened another or none is slashed. `upheld`: by its opener."""
+    constants, expect = evidence.constants, evidence.findings.expect
+    exposure = min(max(case.penalty_units, constants.case_reward_units), constants.min_verifier_stake_units)
+    for event in case.said:
+        if event.name != "VoteSettled":
+            continue
+        account = event.args["verifierId"]
+        opened, right = account in upheld, upheld.get(account, False)
+        wrong = exposure if ruling is not Ruling.DISMISSED and not right else 0
+        due = (wrong if opened else constants.case_reward_units, reward if right else 0)
+        told = (event.args["penaltyUnits"], event.args["rewardUnits"])
+        expect(f"penalty and reward of verifier {account}", due, told, epoch=case.epoch_id, row=case.index)
 
 
 def _refundable(books: Books, case: CaseFile, executed: Event) -> bool:
@@ -158,8 +177,9 @@ def _commitment(given: dict[str, Any]) -> Commitment:
 
 
 def _check_slashes(evidence: Evidence) -> None:
-    """No stake is slashed but by a case that was executed or an equivocation."""
-    causes = {e.tx_hash for name in ("CaseExecuted", "Equivocated") for e in evidence.history.of(name)}
+    """No stake is slashed but by a case that was executed, a vote in it or an equivocation."""
+    names = ("CaseExecuted", "VoteSettled", "Equivocated")
+    causes = {e.tx_hash for name in names for e in evidence.history.of(name)}
     for event in evidence.history.of("Slashed"):
         rule = f"a cause for the slash of account {event.args['id']}"
         evidence.findings.expect(rule, True, event.tx_hash in causes, epoch=None)

@@ -1,4 +1,5 @@
-"""This verifier before the court: opens cases, answers those of others, reveals, executes (SPEC section 8).
+"""This verifier before the court: opens cases, answers those of others, reveals, executes, has its votes settled (SPEC
+section 8).
 
 Keeps no state of its own but its patience. What is still to be done follows from the chain's events, the chain's time
 and the journal, so a restart at any point goes on where the chain stands.
@@ -40,6 +41,8 @@ class Court:
         for case in history.cases.values():
             if case.executed is None:
                 self._attend(case, history, book, account, now)
+            elif account in case.unsettled:
+                self._send("settleVotes", (case.case_id, [account]), to_hex(case.case_id))
         for answer in self._journal.disagreements():
             if not _has_case(history, answer):
                 self._open(answer, history, book, now)
@@ -52,7 +55,7 @@ class Court:
             for case in history.cases.values()
             if now < commit_ends(case)
             and not said_by(case, "VerdictCommitted", account)
-            and account in history.active_verifiers_at(case.opened.block_number - 1, minimum)
+            and account in history.active_verifiers_at(case.snapshot_block, minimum)
             and self._journal.answer(case.commitment_digest) is None
         ]
         return sorted(waiting, key=commit_ends)
@@ -63,7 +66,7 @@ class Court:
         committed = said_by(case, "VerdictCommitted", account)
         if now >= reveal_ends:
             if committed:
-                self._execute(case, history, book, now)
+                self._execute(case, history, now)
         elif answer is None:
             return
         elif now < commit_ends(case):
@@ -89,7 +92,7 @@ class Court:
 
     def _commit(self, case: CaseFile, answer: Answer, history: History, account: int) -> None:
         minimum = self._constants.min_verifier_stake_units
-        if account not in history.active_verifiers_at(case.opened.block_number - 1, minimum):
+        if account not in history.active_verifiers_at(case.snapshot_block, minimum):
             return
         hidden = answer_commit(answer.opening, case.commitment_digest, self._address)
         self._send("commitVerdict", (case.case_id, hidden), to_hex(case.case_id))
@@ -100,7 +103,7 @@ class Court:
             return
         opening = answer.opening
         arguments = (
-            case.case_id,
+            case.leaf,
             commitment_tuple(job.commitment.commitment),
             from_hex(opening.trace_hash),
             from_hex(opening.output_hash),
@@ -108,17 +111,17 @@ class Court:
         )
         self._send("reveal", arguments, to_hex(case.case_id))
 
-    def _execute(self, case: CaseFile, history: History, book: LogBook, now: int) -> None:
+    def _execute(self, case: CaseFile, history: History, now: int) -> None:
         """Moves the money once there is a ruling; a guilty one waits until the leaf is settled or stranded."""
         with explain():
             ruling = int(self._chain.court.functions.ruling(case.case_id).call())
         stranded = now > history.epochs[case.epoch_id].timestamp + self._constants.settle_wait_s
         final = case.epoch_id in history.settled or stranded
-        if ruling == _RULING_OPEN or (ruling == _RULING_GUILTY and not final) or case.epoch_id not in book.epochs:
+        if ruling == _RULING_OPEN or (ruling == _RULING_GUILTY and not final):
             return
-        proof = leaf_proof(book.epochs[case.epoch_id], case.index)
         outcomes = self._outcomes(history, case.epoch_id)
-        self._send("execute", (case.case_id, proof, outcomes), f"{to_hex(case.case_id)} ruling {ruling}")
+        arguments = (case.leaf, outcomes, case.voters)
+        self._send("execute", arguments, f"{to_hex(case.case_id)} ruling {ruling}")
 
     def _outcomes(self, history: History, epoch_id: int) -> tuple[bytes, bytes]:
         settled = history.settled.get(epoch_id)

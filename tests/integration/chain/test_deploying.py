@@ -209,7 +209,8 @@ def test_a_run_killed_again_and_again_gets_there(place: Place) -> None:
         except Killed:
             if any("earlier run got as far as" in line for line in place.said):
                 assert "Origin" in place.said[0]
-    assert runs == (7 if place.is_anvil else 9)
+    # Without automine the factory's transaction, which is nobody's, may be sent once more before it is mined.
+    assert runs in ((7, 8) if place.is_anvil else (9, 10))
     place.verify()
 
 

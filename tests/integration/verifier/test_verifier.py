@@ -143,7 +143,7 @@ def test_a_lying_verifier_loses_its_stake_and_the_node_nothing(network: Network,
     history = crew.work_until(is_executed, turns=120)
     case = next(case for case in history.cases.values() if case.executed)
     assert case.executed is not None
-    assert case.opened.args["verifierId"] == network.verifier_ids[0]
+    assert case.voters[0] == network.verifier_ids[0]
     assert case.executed.args["ruling"] == NODE_UPHELD
     head = network.chain.head().number
     assert history.stake_at(network.operator_id, head) == 10**6
@@ -203,7 +203,7 @@ def test_an_appealed_case_takes_a_majority_and_the_audit_rules_alike(network: Ne
     network.post([])
     history = crew.work_until(lambda history: bool(history.cases))
     (case_id,) = history.cases
-    network.call(network.keys["node"], network.chain.court.functions.appeal(case_id))
+    network.call(network.keys["node"], network.chain.court.functions.appeal(history.cases[case_id].leaf))
     history = crew.work_until(lambda history: said(history, "VerdictRevealed") == 3)
     assert said(history, "Appealed") == 1
     network.wait(41)

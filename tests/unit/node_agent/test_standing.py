@@ -31,7 +31,7 @@ WELL = Standing(
     backend_error=None, beat=LastBeat(990, 1, "working", ID, 3), is_running=True, hot_key=ADDRESS, hot_key_wei=10,
     appeal_wei=10, undelivered=0, unrooted=0, rooted=3, read_at_s=1000,
 )  # fmt: skip
-CASE = Accusation(b"\1" * 32, 4, 2, b"\2" * 32, 500, 1100, 1200, False, False, "open")
+CASE = Accusation(b"\1" * 32, (), 4, 2, b"\2" * 32, 500, 1100, 1200, False, False, "open")
 
 
 def test_nothing_limits_a_node_at_work() -> None:

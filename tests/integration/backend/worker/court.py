@@ -23,6 +23,7 @@ class Court:
 
     def __init__(self, bench: Bench) -> None:
         self._bench, self._stakes, self._court = bench, bench.chain.stakes.functions, bench.chain.court.functions
+        self._leaves: dict[bytes, tuple[Any, ...]] = {}
         bench.add_node_key()
         bench.call("deployer", self._stakes.stake(bench.operator_id, 10**6))
         for name in ("judge-1", "judge-2"):
@@ -52,7 +53,8 @@ class Court:
             epoch_id, leaf.index, to_checksum_address(leaf.requester), to_checksum_address(leaf.signer),
             leaf.operator_id, leaf.amount, digest, merkle_proof([one.leaf() for one in rows], leaf.index),
         )  # fmt: skip
-        case_id = bytes(self._court.caseIdOf(epoch_id, leaf.index).call())
+        case_id = bytes(self._court.caseIdOf(proof).call())
+        self._leaves[case_id] = (*proof[:-1], [])
         commitment = commitment_tuple(Commitment.model_validate_json(row.commitment_json))
         first, second = (answer_commit(WRONG, digest, KEYS[name].address) for name in ("judge-1", "judge-2"))
         signature = from_hex(row.signature)
@@ -65,4 +67,8 @@ class Court:
         commitment: Any = commitment_tuple(Commitment.model_validate_json(row.commitment_json))
         for name in ("judge-1", "judge-2"):
             opened = (from_hex(WRONG.trace_hash), from_hex(WRONG.output_hash), WRONG.units)
-            self._bench.call(name, self._court.reveal(case_id, commitment, *opened))
+            self._bench.call(name, self._court.reveal(self._leaves[case_id], commitment, *opened))
+
+    def execute(self, case_id: bytes, verifier_ids: list[int]) -> None:
+        """By a stranger, of a leaf that is not final or was not found wrong."""
+        self._bench.call("deployer", self._court.execute(self._leaves[case_id], (b"", b""), verifier_ids))

@@ -39,6 +39,24 @@ def test_a_guilty_row_is_void_and_its_case_executed(bench: Bench) -> None:
     assert accounts[f"stake:{bench.operator_id}"] < 10**6
 
 
+def test_votes_that_a_stranger_left_out_are_settled(bench: Bench) -> None:
+    """Anyone may execute a case and name no verifier: the worker sees to their money. Covers: A37"""
+    court = Court(bench)
+    job = bench.deliver()
+    worker = bench.worker()
+    bench.drive(worker, 40)
+    bench.wait(bench.constants.check_wait_s - 4)
+    case_id = court.accuse(1, job)
+    bench.wait(2 * bench.constants.commit_window_s + bench.constants.reveal_window_s)
+    court.execute(case_id, [])
+    assert bench.events("VoteSettled") == []
+    bench.drive(worker, 8)
+    settled = [event.args for event in bench.events("VoteSettled")]
+    assert [args["penaltyUnits"] for args in settled] == [bench.constants.case_reward_units] * 2
+    assert len({args["verifierId"] for args in settled}) == 2
+    bench.assert_books_are_right()
+
+
 def test_settlement_is_held_while_a_case_is_undecided(bench: Bench) -> None:
     """The check period is over, but a ruling is due: nothing is settled until it is known."""
     court = Court(bench)

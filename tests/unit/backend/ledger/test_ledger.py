@@ -62,14 +62,16 @@ def test_slash_passes_through_to_nothing() -> None:
     events: list[tuple[str, dict[str, Any]]] = [
         ("Staked", {"id": 1, "units": 100}),
         ("Refunded", {**lane, "units": 30}),
-        ("Rewarded", {"id": 2, "units": 10}),
-        ("Rewarded", {"id": 3, "units": 5}),
         ("Slashed", {"id": 1, "units": 80, "refundUnits": 30, "rewardUnits": 15, "sunkUnits": 35}),
+        ("Rewarded", {"id": 2, "units": 10}),
+        ("Swept", {"units": 34}),
     ]
     entries = [entry for name, args in events for entry in ledger.posting(name, args, None, DEVELOPMENT)]
     assert ledger.balances(entries) == {
-        ledger.lane_account(**lane): 30, "outside": -100, "sink": 35, "stake:1": 20, "stake:2": 10, "stake:3": 5,
+        ledger.lane_account(**lane): 30, "outside": -100, "rewards": 5, "sink": 34,
+        "stake:1": 20, "stake:2": 10, "sunk": 1,
     }  # fmt: skip
+    assert ledger.stakes_owed(ledger.balances(entries)) == 100 - 30 - 34
 
 
 def test_money_that_comes_goes() -> None:
