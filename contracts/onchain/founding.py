@@ -168,6 +168,8 @@ def ensure_factory(sender: Sender) -> None:
         sender.broadcast_foreign(_FACTORY_TRANSACTION, describe=f"create {FACTORY_NAME}")
     except Reverted as error:
         raise NoFactory(FACTORY, f"refuses the transaction that makes it: {error}") from error
+    if not factory_stands(sender.w3):
+        raise NoFactory(FACTORY, "has mined the transaction that makes it, and yet it is not there")
 
 
 def cost_wei(w3: Web3, todo: list[Step], fee_per_gas_wei: int) -> int:

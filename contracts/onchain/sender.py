@@ -68,7 +68,7 @@ class Sender:
         return self._send({"to": to_checksum_address(to), "data": data, "gas": gas}, describe=describe)
 
     def broadcast_foreign(self, raw: bytes, *, describe: str) -> TxReceipt:
-        """Sends a transaction that somebody else signed, or finds it sent, and waits until it is mined. Raises Reverted."""
+        """Sends what somebody else signed, or finds it sent already, and waits until it is mined. Raises Reverted."""
         tx_hash = HexBytes(keccak(raw))
         try:
             with explain():

@@ -86,6 +86,26 @@ contract ConstructorsTest is Network {
         );
     }
 
+    /// @notice What a verifier may lose in a case is within what every active one has.
+    function test_court_refusesARewardAboveTheLeastStake() public {
+        expectCourtRefusal(
+            1e9 + 1,
+            1e9,
+            abi.encodeWithSelector(ISlashingCourt.SlashingCourt_RewardAboveStake.selector, uint256(1e9) + 1, 1e9)
+        );
+    }
+
+    function test_court_refusesALeastStakeThatIsNotCounted() public {
+        uint256 tooMuch = uint256(type(uint64).max) + 1;
+        expectCourtRefusal(
+            1, tooMuch, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_RewardAboveStake.selector, 1, tooMuch)
+        );
+    }
+
+    function test_court_takesARewardAsHighAsTheLeastStake() public {
+        expectCourtRefusal(type(uint64).max, type(uint64).max, "");
+    }
+
     function test_contests_refusesAnotherWiring() public {
         expectRefused(
             abi.encodeCall(this.newContests, (contestParams(address(escrow), address(stakes)))),
@@ -140,6 +160,23 @@ contract ConstructorsTest is Network {
         new StakeManager(stakeParams_);
         vm.expectRevert(refusal);
         new SlashingCourt(courtParams_);
+    }
+
+    /// @dev Ends the test, see below, unless nothing is refused.
+    function expectCourtRefusal(uint256 caseReward, uint256 minVerifierStake, bytes memory refusal) private {
+        uint256 nonce = vm.getNonce(address(this));
+        address escrowAt = vm.computeCreateAddress(address(this), nonce);
+        address stakesAt = vm.computeCreateAddress(address(this), nonce + 1);
+        address courtAt = vm.computeCreateAddress(address(this), nonce + 2);
+        IStakeManager.Params memory stakeParams_ = stakeParams(escrowAt, courtAt);
+        stakeParams_.minVerifierStake = minVerifierStake;
+        ISlashingCourt.Params memory courtParams_ = courtParams(escrowAt, stakesAt);
+        courtParams_.caseReward = caseReward;
+        new JobEscrow(escrowParams(stakesAt, courtAt, address(3)));
+        new StakeManager(stakeParams_);
+        if (refusal.length > 0) vm.expectRevert(refusal);
+        SlashingCourt made = new SlashingCourt(courtParams_);
+        vm.assertEq(made.CASE_REWARD(), caseReward);
     }
 
     // ---------------------------------------------------------------- deploying

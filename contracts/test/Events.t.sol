@@ -190,23 +190,26 @@ contract EventsTest is Job {
         vm.assertEq(token.balanceOf(cold), 7 * UNIT);
     }
 
-    function test_court_saysWhatItLocksAndSlashes() public {
-        uint32[] memory rewarded = new uint32[](1);
-        rewarded[0] = registerOperator("finder", 1);
+    function test_court_saysWhatItSlashesAndRewards() public {
+        uint32 finder = registerOperator("finder", 1);
         vm.startPrank(address(court));
-        vm.expectEmit(address(stakes));
-        emit IStakeManager.Locked(operator, 100, 100);
         stakes.lock(operator, 100);
         vm.expectEmit(address(stakes));
-        emit IStakeManager.Unlocked(operator, 20, 80);
-        stakes.unlock(operator, 20);
-        vm.expectEmit(address(stakes));
-        emit IStakeManager.Unlocked(operator, 50, 30);
-        vm.expectEmit(address(stakes));
-        emit IStakeManager.Rewarded(rewarded[0], 5, 6);
-        vm.expectEmit(address(stakes));
         emit IStakeManager.Slashed(operator, 50, 30, 5, 15, STAKE - 50);
-        stakes.slash(operator, 50, 30, rewarded, 5);
+        stakes.slash(operator, 50, 30, 5);
+        vm.expectEmit(address(stakes));
+        emit IStakeManager.Rewarded(finder, 2, 2);
+        stakes.reward(finder, 2);
+        vm.expectEmit(address(stakes));
+        emit IStakeManager.Rewarded(finder, 3, 5);
+        stakes.reward(finder, 3);
+        vm.stopPrank();
+        vm.expectEmit(address(stakes));
+        emit IStakeManager.Swept(15);
+        stakes.sweep();
+        vm.expectEmit(address(stakes));
+        emit IStakeManager.Swept(0);
+        stakes.sweep();
     }
 
     // ---------------------------------------------------------------- Contests
@@ -273,7 +276,9 @@ contract EventsTest is Job {
         uint32[2] memory verifiers = [admit("verifier0"), admit("verifier1")];
         EpochBuilder.Draft memory draft = jobDraft();
         (LeafProof memory proof, Outcomes memory outcomes) = charge(draft);
-        bytes32 caseId = keccak256(abi.encode(proof.epochId, uint32(0)));
+        bytes32 caseId = keccak256(
+            abi.encode(proof.epochId, uint32(0), alice, alice, operator, uint64(AMOUNT), proof.digest)
+        );
         bytes32 answerKey = TypedData.answerKey(keccak256("true"), keccak256("output"), 41);
         uint64 penalty = 3 * MAX_PRICE;
 
@@ -282,7 +287,16 @@ contract EventsTest is Job {
         vm.prank(addressOf("verifier0"));
         vm.expectEmit(address(court));
         emit ISlashingCourt.CaseOpened(
-            caseId, proof.epochId, 0, operator, verifiers[0], proof.digest, penalty, now32() + uint32(COMMIT_WINDOW)
+            caseId,
+            proof.epochId,
+            0,
+            alice,
+            alice,
+            operator,
+            AMOUNT,
+            proof.digest,
+            penalty,
+            now32() + uint32(COMMIT_WINDOW)
         );
         vm.expectEmit(address(court));
         emit ISlashingCourt.VerdictCommitted(caseId, verifiers[0], commit);
@@ -292,7 +306,7 @@ contract EventsTest is Job {
         vm.prank(node);
         vm.expectEmit(address(court));
         emit ISlashingCourt.Appealed(caseId, node, now32() + uint32(COMMIT_WINDOW));
-        court.appeal(caseId);
+        court.appeal(proof);
         commit = answerCommit("verifier1", proof.digest);
         vm.prank(addressOf("verifier1"));
         vm.expectEmit(address(court));
@@ -306,15 +320,49 @@ contract EventsTest is Job {
             emit ISlashingCourt.VerdictRevealed(
                 caseId, verifiers[i], answerKey, keccak256("true"), keccak256("output"), 41, false
             );
-            court.reveal(caseId, commitment, keccak256("true"), keccak256("output"), 41);
+            court.reveal(proof, commitment, keccak256("true"), keccak256("output"), 41);
         }
         pass(REVEAL_WINDOW);
         vm.expectEmit(address(escrow));
         emit IJobEscrow.Refunded(proof.epochId, 0, alice, alice, AMOUNT);
         vm.expectEmit(address(court));
-        emit ISlashingCourt.CaseExecuted(caseId, ISlashingCourt.Ruling.NODE_GUILTY, answerKey, penalty, AMOUNT);
-        court.execute(caseId, proof, outcomes);
+        emit ISlashingCourt.CaseExecuted(caseId, ISlashingCourt.Ruling.NODE_GUILTY, penalty, AMOUNT, CASE_REWARD);
+        vm.expectEmit(address(court));
+        emit ISlashingCourt.VoteSettled(caseId, verifiers[0], 0, CASE_REWARD);
+        court.execute(proof, outcomes, only(verifiers[0]));
+        vm.expectEmit(address(court));
+        emit ISlashingCourt.VoteSettled(caseId, verifiers[1], 0, CASE_REWARD);
+        vm.expectEmit(address(stakes));
+        emit IStakeManager.Rewarded(verifiers[1], CASE_REWARD, CASE_REWARD);
+        court.settleVotes(caseId, only(verifiers[1]));
         assertConserved();
+    }
+
+    /// @notice What became of each vote: nothing, when the case is dismissed; CASE_REWARD, of who did not open.
+    function test_settledVotes_sayWhatTheyCost() public {
+        uint32[2] memory verifiers = [admit("verifier0"), admit("verifier1")];
+        (LeafProof memory proof, Outcomes memory outcomes) = charge(jobDraft());
+        bytes memory signature = sign("node", proof.digest);
+        bytes32[2] memory commits = [answerCommit("verifier0", proof.digest), answerCommit("verifier1", proof.digest)];
+        vm.prank(addressOf("verifier0"));
+        bytes32 caseId = court.openCase(proof, order, commitment, signature, commits[0]);
+        vm.prank(addressOf("verifier1"));
+        court.commitVerdict(caseId, commits[1]);
+        pass(COMMIT_WINDOW);
+        vm.prank(addressOf("verifier1"));
+        court.reveal(proof, commitment, keccak256("true"), keccak256("output"), 41);
+        pass(REVEAL_WINDOW);
+        vm.expectEmit(address(court));
+        emit ISlashingCourt.CaseExecuted(caseId, ISlashingCourt.Ruling.DISMISSED, 0, 0, 0);
+        court.execute(proof, outcomes, new uint32[](0));
+        vm.expectEmit(address(court));
+        emit ISlashingCourt.VoteSettled(caseId, verifiers[0], CASE_REWARD, 0);
+        vm.expectEmit(address(stakes));
+        emit IStakeManager.Slashed(verifiers[0], CASE_REWARD, 0, 0, CASE_REWARD, STAKE - CASE_REWARD);
+        court.settleVotes(caseId, only(verifiers[0]));
+        vm.expectEmit(address(court));
+        emit ISlashingCourt.VoteSettled(caseId, verifiers[1], 0, 0);
+        court.settleVotes(caseId, only(verifiers[1]));
     }
 
     function test_equivocation_saysWhoSignedTwice() public {
@@ -325,6 +373,11 @@ contract EventsTest is Job {
         vm.expectEmit(address(court));
         emit ISlashingCourt.Equivocated(commitment.orderId, node, operator, digests[0], digests[1], 3 * MAX_PRICE);
         court.equivocation(order, commitment, signature, second, secondSignature, 0);
+    }
+
+    function only(uint32 id) private pure returns (uint32[] memory ids) {
+        ids = new uint32[](1);
+        ids[0] = id;
     }
 
     function admit(string memory name) private returns (uint32 id) {

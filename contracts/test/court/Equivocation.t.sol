@@ -21,12 +21,20 @@ contract EquivocationTest is Job {
         finder = registerOperator("finder", 0);
     }
 
-    /// @notice Two signatures are enough: no verdict, no epoch, no delay. The finder gets its reward, the sink the rest.
+    /// @notice Two signatures are enough: no verdict, no epoch, no delay. The finder gets its reward, which is its to take
+    /// out, the sink the rest.
     function test_equivocation_slashesAtOnce() public {
         accuse(finder);
         vm.assertEq(stakes.stakeOf(operator), STAKE - PENALTY);
-        vm.assertEq(stakes.stakeOf(finder), CASE_REWARD);
+        vm.assertEq(stakes.stakeOf(finder), 0);
+        vm.assertEq(stakes.operators(finder).unbondingUnits, CASE_REWARD);
+        vm.assertEq(stakes.rewardsUnits(), 0);
+        vm.assertEq(stakes.sunkUnits(), PENALTY - CASE_REWARD);
+        stakes.sweep();
         vm.assertEq(token.balanceOf(sink), (PENALTY - CASE_REWARD) * UNIT);
+        vm.prank(addressOf("finder"));
+        stakes.withdrawStake(addressOf("finder"));
+        vm.assertEq(token.balanceOf(addressOf("finder")), CASE_REWARD * UNIT);
         vm.assertTrue(court.equivocated(commitment.orderId, node));
         vm.assertEq(stakes.operators(operator).lockedUnits, 0);
         assertConserved();
@@ -34,7 +42,8 @@ contract EquivocationTest is Job {
 
     function test_equivocation_onceAnOrderAndNode() public {
         accuse(0);
-        vm.assertEq(token.balanceOf(sink), PENALTY * UNIT);
+        vm.assertEq(stakes.sunkUnits(), PENALTY);
+        assertConserved();
         second = deliver("third");
         refuse(
             0, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_AlreadySlashed.selector, commitment.orderId, node)
@@ -49,7 +58,8 @@ contract EquivocationTest is Job {
         stakes.lock(operator, STAKE - 10);
         accuse(finder);
         vm.assertEq(stakes.operators(operator).unbondingUnits, STAKE - 10);
-        vm.assertEq(stakes.stakeOf(finder), 10);
+        vm.assertEq(stakes.operators(finder).unbondingUnits, 10);
+        vm.assertEq(stakes.sunkUnits(), 0);
         second = deliver("third");
         order.terms.salt = 1;
         (commitment, second) = (deliver("first"), deliver("second"));

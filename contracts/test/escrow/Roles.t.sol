@@ -246,7 +246,9 @@ contract RolesTest is Job {
         attempt(role, address(stakes), abi.encodeCall(stakes.setPayout, (role)));
         attempt(role, address(stakes), abi.encodeCall(stakes.retireVerifier, (operator)));
         attempt(role, address(stakes), abi.encodeCall(stakes.unlock, (operator, 1)));
-        attempt(role, address(stakes), abi.encodeCall(stakes.slash, (operator, 1, 0, new uint32[](0), 0)));
+        attempt(role, address(stakes), abi.encodeCall(stakes.slash, (operator, 1, 0, 0)));
+        attempt(role, address(stakes), abi.encodeCall(stakes.reward, (operator, 1)));
+        attempt(role, address(stakes), abi.encodeCall(stakes.sweep, ()));
         pass(UNBOND);
         attempt(role, address(stakes), abi.encodeCall(stakes.withdrawStake, (role)));
         attempt(role, address(contests), abi.encodeCall(contests.resolve, (leaf, settled)));

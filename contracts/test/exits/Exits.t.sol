@@ -341,7 +341,15 @@ contract ExitsTest is Job {
             pass(REVEAL_WINDOW);
         }
         waitUntilFinal();
-        court.execute(caseId(), leaf, outcomes);
+        bytes32 id = caseId();
+        court.execute(leaf, outcomes, new uint32[](0)); // by somebody who thinks of nobody else
+        uint32[] memory ids = new uint32[](1);
+        for (uint256 i = 0; i < 2; ++i) {
+            ids[0] = stakes.operatorIdOf(verifierOwners[i]);
+            vm.prank(verifierOwners[i]);
+            court.settleVotes(id, ids);
+        }
+        stakes.sweep();
     }
 
     function waitUntilFinal() private {
@@ -414,19 +422,19 @@ contract ExitsTest is Job {
     }
 
     function commit() private {
-        bytes32 answerCommit = hidden(1);
+        (bytes32 id, bytes32 answerCommit) = (caseId(), hidden(1));
         vm.prank(verifiers[1]);
-        court.commitVerdict(caseId(), answerCommit);
+        court.commitVerdict(id, answerCommit);
         vm.warp(court.cases(caseId()).commitEnds);
     }
 
     /// @dev Whoever committed opens.
     function revealBoth() private {
         for (uint256 i = 0; i < 2; ++i) {
-            bytes32 committed = court.votes(caseId(), stakes.operatorIdOf(verifierOwners[i])).answerCommit;
-            if (committed == 0) continue;
+            ISlashingCourt.Vote memory vote = court.votes(caseId(), stakes.operatorIdOf(verifierOwners[i]));
+            if (vote.state == ISlashingCourt.VoteState.NONE) continue;
             vm.prank(verifiers[i]);
-            court.reveal(caseId(), commitment, keccak256("the true trace"), keccak256(output), 40);
+            court.reveal(leaf, commitment, keccak256("the true trace"), keccak256(output), 40);
         }
     }
 
@@ -436,7 +444,7 @@ contract ExitsTest is Job {
     }
 
     function caseId() private view returns (bytes32) {
-        return keccak256(abi.encode(leaf.epochId, uint32(0)));
+        return court.caseIdOf(leaf);
     }
 }
 

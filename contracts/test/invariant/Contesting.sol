@@ -171,7 +171,7 @@ abstract contract Contesting is Rows {
     function refundFromBond(uint256 i) private {
         uint64 units = leafBooks[i].amount < bond ? leafBooks[i].amount : bond;
         vm.assertEq(units, leafBooks[i].amount, "I15: a contested charge is covered by the bond");
-        bond -= units;
+        giveBack(units);
         noteRefund(i, units);
     }
 

@@ -95,15 +95,16 @@ abstract contract Ghost is Network {
         bool executed;
         uint64 penalty;
         uint64 bound; // k * maxPrice
-        uint64 exposure;
-        uint64 total; // active stake at opening
+        uint64 exposure; // of each that answers
+        uint64 share; // of the penalty, for each that opened the upheld answer
+        uint64 total; // active stake in the snapshot
         CaseStatus seen;
         ISlashingCourt.Ruling ruled;
         uint8 leading; // index of the answer with the most stake, the first of equals
-        uint64[4] active; // of each verifier at opening
-        uint64[4] locked;
+        uint64[4] active; // of each verifier in the snapshot
         uint8[4] committed; // 0 nothing, else the answer + 1
         uint8[4] opened;
+        bool[4] settled;
         uint8[4] keyAt; // the how manieth key committed
         uint64[2] weight; // stake behind each answer
         uint8[2] openers;
@@ -134,7 +135,7 @@ abstract contract Ghost is Network {
     uint256 internal constant CASE_WINDOW = 400;
     uint256 internal constant PAYOUT_DELAY = 60;
     uint256 private constant BEACONS_LEFT = 1500;
-    uint64[ACCOUNTS] private STAKES = [1e8, 2e7, 2e9, 2e9, 3e9, 1.1e9];
+    uint64[ACCOUNTS] private STAKES = [1.5e9, 2e7, 2e9, 2e9, 3e9, 1.1e9];
 
     address internal anyone = addressOf("anyone");
     address internal relayer = addressOf("relayer");
@@ -158,6 +159,9 @@ abstract contract Ghost is Network {
     mapping(uint256 leaf => CaseBook) internal caseBooks;
     uint256[] internal openContests;
     uint256[] internal openCases;
+    uint256[] internal unsettledCases; // executed, and not all votes settled
+    uint64 internal rewards; // slashed and owed to verifiers
+    uint64 internal sunk; // slashed and owed to the sink
     mapping(bytes32 orderId => bool) internal equivocations;
     uint256[] internal repeated; // leaves of orders that were charged again and again
     uint256[] internal touched; // leaves that this move changed
@@ -418,13 +422,20 @@ abstract contract Ghost is Network {
         return convicts ? ISlashingCourt.Ruling.NODE_GUILTY : ISlashingCourt.Ruling.DISMISSED;
     }
 
+    /// @dev What a vote in an executed case is owed, settled or not.
+    function rewardOf(uint256 i, uint256 v) internal view returns (uint64) {
+        CaseBook storage book = caseBooks[i];
+        bool guilty = rulingOf(i) == ISlashingCourt.Ruling.NODE_GUILTY;
+        return guilty && book.opened[v] == book.leading + 1 ? book.share : 0;
+    }
+
     function payoutOf(Account storage account) internal view returns (address) {
         return account.payoutAt != 0 && time() >= account.payoutAt ? account.nextPayout : account.payout;
     }
 
     function activeStake(uint256 v) internal view returns (uint64) {
         Account storage account = accounts[v + 2];
-        return account.admitted && account.stake >= 1e9 ? account.stake : 0;
+        return account.admitted && account.stake >= MIN_VERIFIER_STAKE ? account.stake : 0;
     }
 
     // ---------------------------------------------------------------- money of the model
@@ -441,6 +452,14 @@ abstract contract Ghost is Network {
             (bucketStart, spentBefore, spentNow) = (bucketStart + uint40(CHARGE_WINDOW), spentNow, 0);
         }
         spentNow += units;
+    }
+
+    /// @dev A refund out of the bond frees what its charge took up, of the older bucket first.
+    function giveBack(uint64 units) internal {
+        bond -= units;
+        uint64 older = units < spentBefore ? units : spentBefore;
+        uint64 newer = units - older < spentNow ? units - older : spentNow;
+        (spentBefore, spentNow) = (spentBefore - older, spentNow - newer);
     }
 
     function noteCredit(uint256 account, uint64 gross) internal {

@@ -96,8 +96,12 @@ abstract contract Invariants is Rows {
         for (uint256 a = 0; a < ACCOUNTS; ++a) {
             owed += uint256(accounts[a].stake) + accounts[a].unbonding;
         }
+        vm.assertEq(stakes.totalUnits(), owed, "I04: total = sum of stake and unbonding");
+        owed += uint256(rewards) + sunk;
         uint256 expected = owed * UNIT + donatedWei[address(stakes)];
-        vm.assertEq(token.balanceOf(address(stakes)), expected, "I02: stakes = stake + unbonding + donations");
+        vm.assertEq(
+            token.balanceOf(address(stakes)), expected, "I02: stakes = stake + unbonding + rewards + sunk + donations"
+        );
         vm.assertEq(stakes.held(), owed * UNIT, "I02: held = what is owed");
     }
 
@@ -122,6 +126,18 @@ abstract contract Invariants is Rows {
         vm.assertEq(totals.creditsUnits, credits, "I04: total = sum of credits");
         vm.assertEq(totals.feesUnits, fees, "I04: fees");
         vm.assertEq(contests.openContests(), openContests.length, "I04: open contests");
+        vm.assertEq(stakes.rewardsUnits(), owedToVerifiers(), "I04: rewards = what votes not settled are owed");
+        vm.assertEq(stakes.rewardsUnits(), rewards, "I04: rewards = reserved - paid");
+        vm.assertEq(stakes.sunkUnits(), sunk, "I04: sunk = slashed - refunded - reserved - swept");
+    }
+
+    function owedToVerifiers() private view returns (uint256 owed) {
+        for (uint256 k = 0; k < unsettledCases.length; ++k) {
+            CaseBook storage book = caseBooks[unsettledCases[k]];
+            for (uint256 v = 0; v < VERIFIERS; ++v) {
+                if (book.committed[v] != 0 && !book.settled[v]) owed += rewardOf(unsettledCases[k], v);
+            }
+        }
     }
 
     function I05_everyTokenIsWhereTheModelHasIt(address holder) private view {
@@ -177,12 +193,15 @@ abstract contract Invariants is Rows {
     function I14_chargesOfAWindowAreWithinTheBond() private {
         rollWindow();
         vm.assertLe(windowUnits, bond, "I14: what may still be refunded is covered by the bond");
+        vm.assertLe(spentLately(), bond, "I14: what counts as charged is covered by the bond");
     }
 
     function I15_bondMovesOnlyByItsOwnMoves() private view {
         SettlerBond memory kept = escrow.settlerBond();
         vm.assertEq(kept.bondUnits, bond, "I15: bond = added - refunded - withdrawn");
         vm.assertEq(kept.unbondAt, unbondAt, "I15: its unbonding");
+        vm.assertEq(kept.spentPreviousUnits, spentBefore, "I15: what counts of the bucket before");
+        vm.assertEq(kept.spentCurrentUnits, spentNow, "I15: what counts of this bucket");
     }
 
     // ---------------------------------------------------------------- stake
@@ -190,9 +209,9 @@ abstract contract Invariants is Rows {
     function I17_stakeMovesOnlyByItsOwnMoves(uint256 a) private view {
         Account storage account = accounts[a];
         IStakeManager.Operator memory kept = stakes.operators(account.id);
-        vm.assertEq(kept.stakeUnits, account.stake, "I17: stake = in + rewards - slashed - unbonded");
-        vm.assertEq(kept.unbondingUnits, account.unbonding, "I17: unbonding = unbonded - slashed - withdrawn");
-        vm.assertEq(kept.lockedUnits, account.locked, "I17: locked = what open cases locked");
+        vm.assertEq(kept.stakeUnits, account.stake, "I17: stake = in - slashed - unbonded");
+        vm.assertEq(kept.unbondingUnits, account.unbonding, "I17: unbonding = unbonded + rewards - slashed - withdrawn");
+        vm.assertEq(kept.lockedUnits, account.locked, "I17: locked = what cases locked and did not settle");
         vm.assertTrue(stakes.payoutOf(account.id) == payoutOf(account), "I17: the payout address");
     }
 
@@ -249,10 +268,23 @@ abstract contract Invariants is Rows {
         vm.assertEq(kept.executed ? 1 : 0, book.executed ? 1 : 0, "I26: executed");
         vm.assertEq(kept.commitEnds, book.commitEnds, "I26: the end of the commits");
         vm.assertEq(kept.penaltyUnits, book.penalty, "I26: the penalty");
+        vm.assertEq(kept.rewardUnits, book.share, "I26: each opener's reward");
+        I26_votesGoAlongTheArrows(i, book);
         CaseStatus now_ = caseStatus(book);
         vm.assertTrue(now_ >= book.seen, "I26: no such arrow");
         book.seen = now_;
         I27_rulingsStand(i, book);
+    }
+
+    function I26_votesGoAlongTheArrows(uint256 i, CaseBook storage book) private view {
+        for (uint256 v = 0; v < VERIFIERS; ++v) {
+            ISlashingCourt.VoteState state = ISlashingCourt.VoteState.NONE;
+            if (book.committed[v] != 0) state = ISlashingCourt.VoteState.COMMITTED;
+            if (book.opened[v] != 0) state = ISlashingCourt.VoteState.OPENED;
+            if (book.settled[v]) state = ISlashingCourt.VoteState.NONE;
+            ISlashingCourt.VoteState kept = court.votes(caseIdOf(i), accounts[v + 2].id).state;
+            vm.assertEq(uint256(kept), uint256(state), "I26: a vote is committed, opened, settled");
+        }
     }
 
     function I27_rulingsStand(uint256 i, CaseBook storage book) private {

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IJobEscrow} from "src/interfaces/IJobEscrow.sol";
 import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
 import {IStakeManager} from "src/interfaces/IStakeManager.sol";
 import {TypedData} from "src/libraries/TypedData.sol";
-import {Commitment, LeafStatus, Order} from "src/libraries/Types.sol";
+import {Commitment, Order} from "src/libraries/Types.sol";
 import {vm} from "../utils/Vm.sol";
-import {Rows} from "./Rows.sol";
+import {Executing} from "./Executing.sol";
 
 /// @notice What verifiers do, two honest, one lying, one mostly silent; what the accused do; and who shows two answers.
-abstract contract Judging is Rows {
+abstract contract Judging is Executing {
     uint64 private constant PENALTY_MULTIPLE = 3;
 
     // ---------------------------------------------------------------- opening, answering
@@ -34,6 +33,7 @@ abstract contract Judging is Rows {
         noteOpened(i, leaf);
         noteCommitted(caseBooks[i], v, said);
         hit("openCase");
+        if ((seed >> 192) % 4 == 0) stakeInTheSameBlock(caseBooks[i], (seed >> 200) % VERIFIERS);
         for (uint256 k = 1; k < VERIFIERS; ++k) {
             if ((seed >> 136 + k) & 1 == 1) commitIn(i, (v + k) % VERIFIERS);
         }
@@ -71,42 +71,74 @@ abstract contract Judging is Rows {
             hit("case.notExact");
             return ISlashingCourt.SlashingCourt_NotExact.selector;
         }
-        return commitRefusal(activeStake(v), v);
+        return commitRefusal(v, exposureFor(penaltyFor(leaf)));
     }
 
-    function commitRefusal(uint64 active, uint256 v) private returns (bytes4) {
-        if (active == 0) {
+    /// @dev A verifier answers if it is active now and has free all that its answer stands for.
+    function commitRefusal(uint256 v, uint64 exposure) private returns (bytes4) {
+        if (activeStake(v) == 0) {
             hit("verdict.notActive");
-            return ISlashingCourt.SlashingCourt_NotActiveVerifier.selector;
+            return IStakeManager.StakeManager_NotActiveVerifier.selector;
         }
         Account storage account = accounts[v + 2];
-        if (account.stake + account.unbonding > account.locked) return 0;
-        hit("verdict.nothingToLose");
-        return ISlashingCourt.SlashingCourt_NothingToLose.selector;
+        if (account.stake + account.unbonding - account.locked >= exposure) return 0;
+        hit("verdict.tooLittleFree");
+        return IStakeManager.StakeManager_TooLittleFree.selector;
     }
 
-    function exposureOf(LeafBook storage leaf) private view returns (uint64) {
+    function boundOf(LeafBook storage leaf) private view returns (uint64) {
         return PENALTY_MULTIPLE * (leaf.kind & HUGE == 0 ? MAX_PRICE : 1e12);
+    }
+
+    function penaltyFor(LeafBook storage leaf) private view returns (uint64) {
+        Account storage accused = accounts[leaf.account];
+        uint64 free = accused.stake + accused.unbonding - accused.locked;
+        return boundOf(leaf) < free ? boundOf(leaf) : free;
+    }
+
+    /// @dev As much as the node loses, but CASE_REWARD at least and what every active verifier has at most.
+    function exposureFor(uint64 penalty) private pure returns (uint64) {
+        if (penalty < CASE_REWARD) return CASE_REWARD;
+        return penalty > MIN_VERIFIER_STAKE ? MIN_VERIFIER_STAKE : penalty;
     }
 
     function noteOpened(uint256 i, LeafBook storage leaf) private {
         CaseBook storage book = caseBooks[i];
         book.commitEnds = uint40(time() + COMMIT_WINDOW);
-        book.bound = exposureOf(leaf);
-        book.exposure = book.bound;
-        for (uint256 v = 0; v < VERIFIERS; ++v) {
-            book.active[v] = activeStake(v);
-            book.total += book.active[v];
-        }
+        book.bound = boundOf(leaf);
+        noteSnapshot(book);
         book.penalty = lockStake(accounts[leaf.account], book.bound);
+        book.exposure = exposureFor(book.penalty);
         if (book.penalty < book.bound) hit("case.lockedWhatWasFree");
+        if (book.penalty < CASE_REWARD) hit("case.exposureOfAReward");
+        if (book.penalty > MIN_VERIFIER_STAKE) hit("case.exposureOfTheLeastStake");
         openCases.push(i);
         touch(i);
     }
 
+    /// @dev What counts is what is at stake when this move's block ends.
+    function noteSnapshot(CaseBook storage book) private {
+        book.total = 0;
+        for (uint256 v = 0; v < VERIFIERS; ++v) {
+            book.active[v] = activeStake(v);
+            book.total += book.active[v];
+        }
+    }
+
+    /// @dev A verifier's stake grows after the opening and in its block: that still counts.
+    function stakeInTheSameBlock(CaseBook storage book, uint256 v) private {
+        Account storage account = accounts[v + 2];
+        if (tokenRefusal(account.owner, address(stakes)) != 0) return;
+        attempt(account.owner, address(stakes), abi.encodeCall(stakes.stake, (account.id, 1e6)), 0);
+        account.stake += 1e6;
+        move(account.owner, address(stakes), 1e6);
+        noteSnapshot(book);
+        hit("case.stakedInItsBlock");
+    }
+
     function noteCommitted(CaseBook storage book, uint256 v, uint8 said) private {
         book.committed[v] = said + 1;
-        book.locked[v] = lockStake(accounts[v + 2], book.exposure);
+        accounts[v + 2].locked += book.exposure;
         book.keyAt[v] = accounts[v + 2].keys;
     }
 
@@ -140,7 +172,6 @@ abstract contract Judging is Rows {
         noteCommitted(book, v, answerBy(v));
         hit("commitVerdict");
         if (v == LIAR) hit("verdict.byTheLiar");
-        if (book.locked[v] < book.exposure) hit("verdict.lockedWhatWasFree");
     }
 
     function verdictRefusal(CaseBook storage book, uint256 v) private returns (bytes4) {
@@ -148,11 +179,15 @@ abstract contract Judging is Rows {
             hit("verdict.tooLate");
             return ISlashingCourt.SlashingCourt_OutsideWindow.selector;
         }
-        if (book.active[v] != 0 && book.committed[v] != 0) {
-            hit("verdict.again");
-            return ISlashingCourt.SlashingCourt_AlreadyCommitted.selector;
+        bytes4 refusal = commitRefusal(v, book.exposure);
+        if (refusal != 0) return refusal;
+        if (book.active[v] == 0) {
+            hit("verdict.notInSnapshot");
+            return ISlashingCourt.SlashingCourt_NotInSnapshot.selector;
         }
-        return commitRefusal(book.active[v], v);
+        if (book.committed[v] == 0) return 0;
+        hit("verdict.again");
+        return ISlashingCourt.SlashingCourt_AlreadyCommitted.selector;
     }
 
     /// @notice One to four verifiers open their answers; the silent one rarely does.
@@ -177,7 +212,7 @@ abstract contract Judging is Rows {
         CaseBook storage book = caseBooks[i];
         uint8 said = answerBy(v);
         bytes memory data = abi.encodeCall(
-            court.reveal, (caseIdOf(i), commitmentOf(leafBooks[i]), traceOf(leafBooks[i], said), keccak256(OUTPUT), 40)
+            court.reveal, (leafOf(i), commitmentOf(leafBooks[i]), traceOf(leafBooks[i], said), keccak256(OUTPUT), 40)
         );
         if (!attempt(verifierKeys[v], address(court), data, revealRefusal(book, v))) return;
         noteRevealed(book, v, said);
@@ -216,7 +251,7 @@ abstract contract Judging is Rows {
         address owner = accounts[account].owner;
         address[4] memory callers = [nodes[account], nodes[account], owner, anyone];
         bytes4 refusal = appealRefusal(book, who == 3);
-        if (!attempt(callers[who], address(court), abi.encodeCall(court.appeal, (caseIdOf(i))), refusal)) return;
+        if (!attempt(callers[who], address(court), abi.encodeCall(court.appeal, (leafOf(i))), refusal)) return;
         book.appealed = true;
         book.commitEnds = uint40(time() + COMMIT_WINDOW);
         hit("appeal");
@@ -237,155 +272,6 @@ abstract contract Judging is Rows {
         return ISlashingCourt.SlashingCourt_NotTheAccused.selector;
     }
 
-    // ---------------------------------------------------------------- rulings
-
-    /// @notice Anyone has a ruling executed; half wait for it.
-    function execute(uint256 seed) external turn {
-        seed = mixed(seed);
-        if (openCases.length == 0) return;
-        uint256 i = pickCase(seed, CaseStatus.RULED);
-        uint256 ruledAt = caseBooks[i].commitEnds + REVEAL_WINDOW;
-        if (time() < ruledAt && (seed >> 128) % 4 == 0) vm.warp(ruledAt);
-        if ((seed >> 144) % 4 == 0) retryExecuted(seed >> 160);
-        executeCase(i);
-    }
-
-    function executeCase(uint256 i) internal returns (bool done) {
-        LeafBook storage leaf = leafBooks[i];
-        uint256 before = stakeOf(leaf.account);
-        bytes memory data = abi.encodeCall(court.execute, (caseIdOf(i), proofOf(i), outcomesOf(leaf.epochId)));
-        if (!attempt(anyone, address(court), data, executeRefusal(i))) return false;
-        noteExecuted(i, rulingOf(i));
-        I19_slashIsWithinItsBound(i, before);
-        caseBooks[i].executed = true;
-        for (uint256 k = 0; k < openCases.length; ++k) {
-            if (openCases[k] != i) continue;
-            openCases[k] = openCases[openCases.length - 1];
-            openCases.pop();
-            break;
-        }
-        touch(i);
-        hit("execute");
-        if (settlerIsDead) hit("execute.settlerIsDead");
-        if (paused) hit("execute.paused");
-        return true;
-    }
-
-    /// @dev Once a case, what was locked for it and no more than k * maxPrice; nothing unless it was found guilty.
-    function I19_slashIsWithinItsBound(uint256 i, uint256 before) private view {
-        CaseBook storage book = caseBooks[i];
-        uint256 slashed = before - stakeOf(leafBooks[i].account);
-        vm.assertTrue(!book.executed, "I19: slashed twice");
-        vm.assertTrue(slashed <= book.penalty && book.penalty <= book.bound, "I19: slashed above the bound");
-        bool guilty = rulingOf(i) == ISlashingCourt.Ruling.NODE_GUILTY;
-        vm.assertTrue(guilty || slashed == 0, "I19: slashed without a ruling");
-    }
-
-    function stakeOf(uint256 a) private view returns (uint256) {
-        IStakeManager.Operator memory kept = stakes.operators(accounts[a].id);
-        return uint256(kept.stakeUnits) + kept.unbondingUnits;
-    }
-
-    function retryExecuted(uint256 seed) private {
-        uint256 i = seed % leafBooks.length;
-        if (!caseBooks[i].executed) return;
-        hit("execute.again");
-        bytes memory data = abi.encodeCall(court.execute, (caseIdOf(i), proofOf(i), outcomesOf(leafBooks[i].epochId)));
-        attempt(anyone, address(court), data, ISlashingCourt.SlashingCourt_AlreadyExecuted.selector);
-    }
-
-    function executeRefusal(uint256 i) private returns (bytes4) {
-        if (caseStatus(caseBooks[i]) != CaseStatus.RULED) {
-            hit("execute.stillOpen");
-            return ISlashingCourt.SlashingCourt_StillOpen.selector;
-        }
-        bool guilty = rulingOf(i) == ISlashingCourt.Ruling.NODE_GUILTY;
-        if (!guilty || isFinal(leafBooks[i].epochId)) return 0;
-        hit("execute.leafNotFinal");
-        return IJobEscrow.JobEscrow_LeafNotFinal.selector;
-    }
-
-    function noteExecuted(uint256 i, ISlashingCourt.Ruling ruling) private {
-        CaseBook storage book = caseBooks[i];
-        LeafBook storage leaf = leafBooks[i];
-        I21_nobodyHonestIsSlashed(book, leaf, ruling);
-        bool upheld = ruling != ISlashingCourt.Ruling.DISMISSED;
-        for (uint256 v = 0; v < VERIFIERS; ++v) {
-            if (book.committed[v] != 0) noteVerifier(book, v, upheld);
-        }
-        Account storage accused = accounts[leaf.account];
-        accused.locked -= book.penalty;
-        if (ruling == ISlashingCourt.Ruling.DISMISSED) hit("ruling.dismissed");
-        if (ruling == ISlashingCourt.Ruling.NODE_UPHELD) hit("ruling.nodeUpheld");
-        if (ruling == ISlashingCourt.Ruling.NODE_GUILTY) noteGuilty(i, book, leaf, accused);
-    }
-
-    function noteVerifier(CaseBook storage book, uint256 v, bool upheld) private {
-        Account storage account = accounts[v + 2];
-        uint64 locked = book.locked[v];
-        uint64 penalty = 0;
-        if (book.opened[v] == 0) {
-            penalty = CASE_REWARD < locked ? CASE_REWARD : locked;
-            hit("slash.silent");
-        } else if (upheld && book.opened[v] != book.leading + 1) {
-            penalty = locked;
-            hit("slash.liar");
-        }
-        account.locked -= locked;
-        takeStake(account, penalty);
-        move(address(stakes), sink, penalty);
-    }
-
-    function noteGuilty(uint256 i, CaseBook storage book, LeafBook storage leaf, Account storage accused) private {
-        bool majority = 2 * uint256(book.weight[book.leading]) > book.total;
-        hit(majority ? bytes32("ruling.guiltyByMajority") : bytes32("ruling.guiltyByTwo"));
-        uint64 left = book.penalty;
-        LeafStatus status = leafStatus(leaf);
-        if (status == LeafStatus.UNCHARGED) leaf.closed = true;
-        if (status == LeafStatus.UNCHARGED) hit("guilty.leafClosed");
-        if (status == LeafStatus.VOID) hit("guilty.leafVoid");
-        if (status == LeafStatus.REFUNDED) hit("guilty.refundedBefore");
-        if (status == LeafStatus.PAID && left > 0) {
-            uint64 refund = leaf.amount < left ? leaf.amount : left;
-            left -= refund;
-            noteRefund(i, refund);
-            move(address(stakes), address(escrow), refund);
-            hit(refund == leaf.amount ? bytes32("guilty.refunded") : bytes32("guilty.refundedInPart"));
-        }
-        takeStake(accused, book.penalty);
-        for (uint256 v = 0; v < VERIFIERS; ++v) {
-            if (book.opened[v] != book.leading + 1) continue;
-            uint64 reward = CASE_REWARD < left ? CASE_REWARD : left;
-            left -= reward;
-            accounts[v + 2].stake += reward;
-        }
-        move(address(stakes), sink, left);
-    }
-
-    /// @dev While the honest hold half of the active stake and only one verifier lies.
-    function I21_nobodyHonestIsSlashed(CaseBook storage book, LeafBook storage leaf, ISlashingCourt.Ruling ruling)
-        private
-    {
-        if (2 * uint256(book.active[LIAR]) > book.total) {
-            hit("case.liarHasTheMajority");
-            return;
-        }
-        bool honestNode = leaf.kind & WRONG == 0;
-        bool guilty = ruling == ISlashingCourt.Ruling.NODE_GUILTY;
-        vm.assertTrue(!guilty || !honestNode, "I21: an honest node was found guilty");
-        bool nodesAnswerUpheld = ruling == ISlashingCourt.Ruling.NODE_UPHELD;
-        vm.assertTrue(!nodesAnswerUpheld || honestNode, "I21: a lie was upheld against those who told the truth");
-    }
-
-    /// @dev A case in this status, or any.
-    function pickCase(uint256 seed, CaseStatus status) private view returns (uint256 i) {
-        uint256 open = openCases.length;
-        for (uint256 k = 0; k < open && k < 6; ++k) {
-            i = openCases[(seed % open + k) % open];
-            if (caseStatus(caseBooks[i]) == status) return i;
-        }
-    }
-
     // ---------------------------------------------------------------- two answers to one order
 
     /// @notice The lying node signed two answers to one order; whoever shows them is rewarded, once.
@@ -402,8 +288,8 @@ abstract contract Judging is Rows {
         accounts[1].locked -= slashed;
         takeStake(accounts[1], slashed);
         uint64 reward = rewardedId == 0 ? 0 : CASE_REWARD < slashed ? CASE_REWARD : slashed;
-        if (rewardedId != 0) accounts[rewarded - 2].stake += reward;
-        move(address(stakes), sink, slashed - reward);
+        if (rewardedId != 0) accounts[rewarded - 2].unbonding += reward;
+        sunk += slashed - reward;
         hit("equivocation");
         hit(rewardedId == 0 ? bytes32("equivocation.unrewarded") : bytes32("equivocation.rewarded"));
     }

@@ -81,7 +81,7 @@ abstract contract Owning is Rows {
         seed = mixed(seed);
         Account storage account = accounts[(seed >> 8) % 2 == 0 ? seed % 2 : seed % ACCOUNTS];
         uint64 units = uint64(1 + (seed >> 16) % ((seed >> 12) % 4 == 0 ? 1e5 : 1e7));
-        if (account.keys > 0 && account.stake < 1e9) units = 2e9;
+        if (account.keys > 0 && account.stake < MIN_VERIFIER_STAKE) units = 2e9;
         bool unknown = (seed >> 8) % 16 == 0;
         bytes4 refusal =
             unknown ? IStakeManager.StakeManager_UnknownId.selector : tokenRefusal(account.owner, address(stakes));

@@ -66,7 +66,19 @@ abstract contract Rows is Ghost {
     }
 
     function caseIdOf(uint256 i) internal view returns (bytes32) {
-        return keccak256(abi.encode(leafBooks[i].epochId, uint32(leafBooks[i].index)));
+        LeafBook storage leaf = leafBooks[i];
+        LaneBook storage paying = lanes[leaf.lane];
+        return keccak256(
+            abi.encode(
+                leaf.epochId,
+                leaf.index,
+                paying.requester,
+                paying.signer,
+                accounts[leaf.account].id,
+                leaf.amount,
+                leaf.digest
+            )
+        );
     }
 
     function outcomesOf(uint64 id) internal view returns (Outcomes memory) {

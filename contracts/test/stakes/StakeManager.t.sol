@@ -149,7 +149,11 @@ contract StakeManagerTest is Network {
         vm.expectRevert(refusal);
         stakes.unlock(id, 1);
         vm.expectRevert(refusal);
-        stakes.slash(id, 1, 0, new uint32[](0), 0);
+        stakes.lockVerifier(verifierKey, 1);
+        vm.expectRevert(refusal);
+        stakes.slash(id, 1, 0, 0);
+        vm.expectRevert(refusal);
+        stakes.reward(id, 1);
     }
 
     function test_governor_aloneAdmits() public {
@@ -167,42 +171,148 @@ contract StakeManagerTest is Network {
         stakes.unlock(id, STAKE + 1);
     }
 
-    /// @notice Refund first, then rewards, then the sink; from stake first, then from what is unbonding; never more
-    /// than was locked, and every unit goes somewhere.
+    /// @notice From stake first, then from what is unbonding; never more than was locked. What the court says goes to the
+    /// escrow and waits for rewards, the rest for the sink: every unit is somewhere, and the books say where.
     function testFuzz_slash_sharesOut(uint64 unbonding, uint64 units, uint64 refundUnits, uint64 rewardUnits) public {
         unbonding %= STAKE + 1;
         units %= STAKE + 1;
-        refundUnits %= 2 * STAKE;
-        rewardUnits %= STAKE;
-        uint32[] memory rewarded = new uint32[](2);
-        (rewarded[0], rewarded[1]) = (admit(), registerOperator("second", 0));
+        refundUnits %= units + 1;
+        rewardUnits %= units - refundUnits + 1;
         vm.prank(owner);
         stakes.unbond(unbonding);
-        uint64 before = stakes.stakeOf(rewarded[0]);
 
         vm.startPrank(address(court));
         stakes.lock(id, units);
-        stakes.slash(id, units, refundUnits, rewarded, rewardUnits);
+        stakes.slash(id, units, refundUnits, rewardUnits);
         vm.stopPrank();
 
-        uint64 refunded = min(refundUnits, units);
-        uint64 first = min(rewardUnits, units - refunded);
-        uint64 second = min(rewardUnits, units - refunded - first);
-        vm.assertEq(token.balanceOf(address(escrow)), (uint256(BOND) + refunded) * UNIT, "refund");
-        vm.assertEq(stakes.stakeOf(rewarded[0]) - before, first, "first reward");
-        vm.assertEq(stakes.stakeOf(rewarded[1]), second, "second reward");
-        vm.assertEq(token.balanceOf(sink), uint256(units - refunded - first - second) * UNIT, "sink");
+        vm.assertEq(token.balanceOf(address(escrow)), (uint256(BOND) + refundUnits) * UNIT, "refund");
+        vm.assertEq(stakes.rewardsUnits(), rewardUnits, "rewards");
+        vm.assertEq(stakes.sunkUnits(), units - refundUnits - rewardUnits, "sunk");
         IStakeManager.Operator memory slashed = stakes.operators(id);
         vm.assertEq(slashed.stakeUnits + slashed.unbondingUnits, STAKE - units, "stake left");
         vm.assertEq(slashed.stakeUnits, STAKE - unbonding - min(units, STAKE - unbonding), "stake first");
+        vm.assertEq(slashed.lockedUnits, 0, "unlocked");
+        vm.assertEq(stakes.totalUnits(), STAKE - units, "the total");
+        vm.assertEq(stakes.held(), (STAKE - refundUnits) * UNIT, "held");
         vm.assertEq(token.balanceOf(address(stakes)), stakes.held(), "conserved");
     }
 
     function test_slash_refusesMoreThanIsLocked() public {
         vm.startPrank(address(court));
         stakes.lock(id, 5);
-        vm.expectPartialRevert(IStakeManager.StakeManager_NotLocked.selector);
-        stakes.slash(id, 6, 0, new uint32[](0), 0);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_NotLocked.selector, id, 5, 6));
+        stakes.slash(id, 6, 0, 0);
+    }
+
+    /// @notice Nor is more given away than is taken.
+    function test_slash_refusesToShareMoreThanItTakes() public {
+        vm.startPrank(address(court));
+        stakes.lock(id, 5);
+        vm.expectRevert(abi.encodeWithSignature("Panic(uint256)", 0x11));
+        stakes.slash(id, 5, 3, 3);
+    }
+
+    /// @notice Rewards are paid out of what slashes left for them, no more, and into what the account has unbonding: its
+    /// stake, its clock and its weight stay what they were.
+    function testFuzz_reward_paysOutOfWhatIsReserved(uint64 reserved, uint64 units) public {
+        reserved %= STAKE + 1;
+        units %= STAKE + 1;
+        uint32 verifier = admit();
+        vm.startPrank(address(court));
+        stakes.lock(id, STAKE);
+        stakes.slash(id, STAKE, 0, reserved);
+        bool covered = units <= reserved;
+        if (!covered) vm.expectRevert(abi.encodeWithSignature("Panic(uint256)", 0x11));
+        stakes.reward(verifier, units);
+        uint64 paid = covered ? units : 0;
+        vm.assertEq(stakes.operators(verifier).unbondingUnits, paid);
+        vm.assertEq(stakes.operators(verifier).unbondAt, 0);
+        vm.assertEq(stakes.stakeOf(verifier), STAKE);
+        vm.assertEq(active(verifier), STAKE);
+        vm.assertEq(stakes.rewardsUnits(), reserved - paid);
+        vm.assertEq(stakes.totalUnits(), STAKE + paid);
+        assertConserved();
+    }
+
+    /// @notice Anyone has what was sunk paid to the sink; there is nothing else that goes there.
+    function test_sweep_paysTheSinkWhatWasSunkAndNothingElse() public {
+        vm.startPrank(address(court));
+        stakes.lock(id, 100);
+        stakes.slash(id, 100, 20, 30);
+        vm.stopPrank();
+        token.mint(address(stakes), 7);
+        vm.prank(addressOf("anyone"));
+        stakes.sweep();
+        vm.assertEq(token.balanceOf(sink), 50 * UNIT);
+        vm.assertEq(stakes.sunkUnits(), 0);
+        vm.assertEq(stakes.rewardsUnits(), 30);
+        vm.assertEq(stakes.held(), (STAKE - 100 + 30) * UNIT);
+        vm.assertEq(stakes.donated(), 7);
+        stakes.sweep();
+        vm.assertEq(token.balanceOf(sink), 50 * UNIT);
+    }
+
+    /// @notice Covers: A34. A sink that the token refuses stops no slash: what it is owed waits.
+    function test_slash_survivesASinkThatTheTokenRefuses() public {
+        bytes memory transfer = abi.encodeCall(token.transfer, (sink, 5 * UNIT));
+        vm.mockCallRevert(address(token), transfer, "blocked");
+        vm.startPrank(address(court));
+        stakes.lock(id, 5);
+        stakes.slash(id, 5, 0, 0);
+        vm.stopPrank();
+        vm.expectRevert(bytes("blocked"));
+        stakes.sweep();
+        vm.clearMockedCalls();
+        stakes.sweep();
+        vm.assertEq(token.balanceOf(sink), 5 * UNIT);
+    }
+
+    // ---------------------------------------------------------------- the court's, of verifiers
+
+    /// @notice All of it or nothing: what a verifier cannot stand for, it does not say.
+    function testFuzz_lockVerifier_locksAllOfIt(uint64 unbonding, uint64 before, uint64 units) public {
+        uint32 verifier = admit();
+        unbonding %= STAKE - 1e9 + 1;
+        before %= STAKE + 1;
+        units %= 2 * STAKE;
+        vm.prank(addressOf("verifier"));
+        stakes.unbond(unbonding);
+        vm.startPrank(address(court));
+        stakes.lock(verifier, before);
+        uint64 free = STAKE - before; // what is unbonding can be lost too
+        if (units > free) {
+            vm.expectRevert(
+                abi.encodeWithSelector(IStakeManager.StakeManager_TooLittleFree.selector, verifier, free, units)
+            );
+            stakes.lockVerifier(verifierKey, units);
+        } else {
+            vm.assertEq(stakes.lockVerifier(verifierKey, units), verifier);
+        }
+        vm.assertEq(stakes.operators(verifier).lockedUnits, units > free ? before : before + units);
+    }
+
+    function test_lockVerifier_refusesWhoIsNotActiveNow() public {
+        expectNotActive(addressOf("nobody's"));
+        uint32 verifier = admit();
+        vm.prank(address(court));
+        stakes.lockVerifier(verifierKey, 1);
+        vm.prank(addressOf("verifier"));
+        stakes.unbond(STAKE - 1e9 + 1);
+        expectNotActive(verifierKey);
+        pay(address(this), 1);
+        stakes.stake(verifier, 1);
+        vm.prank(address(court));
+        stakes.lockVerifier(verifierKey, 1);
+        vm.prank(governor);
+        stakes.retireVerifier(verifier);
+        expectNotActive(verifierKey);
+    }
+
+    function expectNotActive(address key) private {
+        vm.prank(address(court));
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_NotActiveVerifier.selector, key));
+        stakes.lockVerifier(key, 0);
     }
 
     // ---------------------------------------------------------------- verifiers
@@ -251,11 +361,46 @@ contract StakeManagerTest is Network {
         vm.expectPartialRevert(IStakeManager.StakeManager_WrongVerifierState.selector);
         stakes.admitVerifier(verifier, addressOf("new key"));
         stakes.retireVerifier(verifier);
-        vm.expectPartialRevert(IStakeManager.StakeManager_KeyUsed.selector);
+        vm.assertEq(stakes.verifierOf(verifierKey), verifier);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_KeyUsed.selector, verifierKey));
         stakes.admitVerifier(verifier, verifierKey);
         stakes.admitVerifier(verifier, addressOf("new key"));
         vm.assertEq(stakes.verifierOf(verifierKey), 0);
         vm.assertEq(stakes.verifierOf(addressOf("new key")), verifier);
+        vm.stopPrank();
+        expectNotActive(verifierKey);
+    }
+
+    /// @notice A key is used once in its life: one that was replaced is nobody's any more, and never anybody's again, as a
+    /// verifier's or as a node's.
+    function test_verifierKey_onceReplacedIsNeverUsedAgain() public {
+        uint32 verifier = admit();
+        uint32 second = registerOperator("second", STAKE);
+        vm.startPrank(governor);
+        stakes.retireVerifier(verifier);
+        stakes.admitVerifier(verifier, addressOf("new key"));
+        bytes memory refusal = abi.encodeWithSelector(IStakeManager.StakeManager_KeyUsed.selector, verifierKey);
+        vm.expectRevert(refusal);
+        stakes.admitVerifier(second, verifierKey);
+        stakes.retireVerifier(verifier);
+        vm.expectRevert(refusal);
+        stakes.admitVerifier(verifier, verifierKey);
+        vm.stopPrank();
+        bytes memory signature = sign("verifier key", stakes.hashNodeKey(owner, verifierKey));
+        vm.prank(owner);
+        vm.expectRevert(refusal);
+        stakes.addNodeKey(verifierKey, signature);
+    }
+
+    /// @notice A node's stake is on no checkpoint: it weighs nothing, and costs nothing to keep.
+    function test_activeStake_isNeverANodes() public {
+        addNode();
+        pay(address(this), 5);
+        stakes.stake(id, 5);
+        vm.prank(owner);
+        stakes.unbond(3);
+        vm.assertEq(active(id), 0);
+        vm.assertEq(stakes.totalActiveStakeAt(vm.getBlockNumber()), 0);
     }
 
     // ---------------------------------------------------------------- helpers

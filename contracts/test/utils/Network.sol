@@ -28,6 +28,7 @@ abstract contract Network {
     uint256 internal constant COMMIT_WINDOW = 15;
     uint256 internal constant REVEAL_WINDOW = 10;
     uint64 internal constant CASE_REWARD = 1e4;
+    uint64 internal constant MIN_VERIFIER_STAKE = 1e9;
     uint256 internal constant CHARGE_WINDOW = 600;
     uint256 internal constant CONTEST_WINDOW = 420;
     uint256 internal constant ANSWER_WINDOW = 90;
@@ -116,7 +117,7 @@ abstract contract Network {
             unit: UNIT,
             unbond: UNBOND,
             payoutDelay: 60,
-            minVerifierStake: 1e9
+            minVerifierStake: MIN_VERIFIER_STAKE
         });
     }
 
