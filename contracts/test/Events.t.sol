@@ -276,9 +276,8 @@ contract EventsTest is Job {
         uint32[2] memory verifiers = [admit("verifier0"), admit("verifier1")];
         EpochBuilder.Draft memory draft = jobDraft();
         (LeafProof memory proof, Outcomes memory outcomes) = charge(draft);
-        bytes32 caseId = keccak256(
-            abi.encode(proof.epochId, uint32(0), alice, alice, operator, uint64(AMOUNT), proof.digest)
-        );
+        bytes32 caseId =
+            keccak256(abi.encode(proof.epochId, uint32(0), alice, alice, operator, uint64(AMOUNT), proof.digest));
         bytes32 answerKey = TypedData.answerKey(keccak256("true"), keccak256("output"), 41);
         uint64 penalty = 3 * MAX_PRICE;
 

@@ -163,12 +163,9 @@ contract SlashingCourtTest is Trial {
         expectDeserts(weights, said, expected, upheld);
     }
 
-    function expectDeserts(
-        uint64[4] memory weights,
-        uint8[4] memory said,
-        ISlashingCourt.Ruling ruling,
-        uint8 upheld
-    ) private {
+    function expectDeserts(uint64[4] memory weights, uint8[4] memory said, ISlashingCourt.Ruling ruling, uint8 upheld)
+        private
+    {
         bool guilty = ruling == ISlashingCourt.Ruling.NODE_GUILTY;
         uint64 sunk = guilty ? PENALTY : 0;
         for (uint256 i = 0; i < 4; ++i) {
@@ -496,9 +493,7 @@ contract SlashingCourtTest is Trial {
         vm.prank(governor);
         stakes.admitVerifier(late, addressOf("late"));
         vm.prank(addressOf("late"));
-        vm.expectRevert(
-            abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotInSnapshot.selector, late, openedIn)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotInSnapshot.selector, late, openedIn));
         court.commitVerdict(caseId, 0);
         vm.assertEq(locked(late), 0);
     }
@@ -713,14 +708,7 @@ contract SlashingCourtTest is Trial {
 
     function copyOf(LeafProof memory one) private pure returns (LeafProof memory) {
         return LeafProof(
-            one.epochId,
-            one.index,
-            one.requester,
-            one.signer,
-            one.operatorId,
-            one.amountUnits,
-            one.digest,
-            one.siblings
+            one.epochId, one.index, one.requester, one.signer, one.operatorId, one.amountUnits, one.digest, one.siblings
         );
     }
 
