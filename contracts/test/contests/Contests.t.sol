@@ -6,7 +6,7 @@ import {Evidence} from "src/libraries/Evidence.sol";
 import {CapProof, Commitment, LeafProof, LeafStatus, Order, Outcomes} from "src/libraries/Types.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Job} from "../utils/Job.sol";
-import {vm} from "../utils/Vm.sol";
+import {Vm, vm} from "../utils/Vm.sol";
 
 /// @notice Branches of Contests.tree. One charged job of alice's; anybody contests, anybody answers.
 contract ContestsTest is Job {
@@ -237,6 +237,43 @@ contract ContestsTest is Job {
         expectPartlyRefusedAnswer(IContests.Contests_WrongOutput.selector);
         output = "what was asked for";
         answer();
+    }
+
+    // ---------------------------------------------------------------- where the output is shown
+
+    /// @notice A transaction of the answerer's own shows the output in its data: it costs nothing to say it again.
+    function test_answer_directlyIsNotSaidAgain() public {
+        settleJob(AMOUNT);
+        contestBy(anybody);
+        vm.assertEq(deliveries(helper, helper), 0);
+        expectStatus(IContests.ContestStatus.ANSWERED);
+    }
+
+    /// @notice Behind another contract no transaction's data need show it, so the log does.
+    function test_answer_throughAContractIsDelivered() public {
+        settleJob(AMOUNT);
+        contestBy(anybody);
+        uint256 state = vm.snapshotState();
+        vm.assertEq(deliveries(helper, anybody), 1);
+        vm.revertToState(state);
+        CapProof memory proof = orderProof();
+        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        vm.prank(helper, anybody);
+        vm.expectEmit(address(contests));
+        emit IContests.Delivered(leaf.epochId, 0, output);
+        contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
+    }
+
+    function deliveries(address caller, address origin) private returns (uint256 count) {
+        CapProof memory proof = orderProof();
+        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        vm.recordLogs();
+        vm.prank(caller, origin);
+        contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].topics[0] == IContests.Delivered.selector) ++count;
+        }
     }
 
     // ---------------------------------------------------------------- resolve, lapse

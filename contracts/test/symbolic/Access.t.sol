@@ -8,7 +8,7 @@ import {vm} from "../utils/Vm.sol";
 /// @notice Who is not the role does not succeed with a privileged call, and nobody touches what is another's.
 /// Covers: A27, A28.
 /// Bounds: none on state (every slot of the contract is unknown), time, caller and plain arguments. A proof has one
-/// sibling or none, a bitmap one byte, a packed epoch no rows, a slash nobody to reward.
+/// sibling or none, a bitmap one byte, a packed epoch no rows.
 contract AccessProof is Symbolic {
     address private caller;
 
@@ -111,21 +111,31 @@ contract AccessProof is Symbolic {
 
     function check_slash_onlyByCourt(uint32 id, uint64 units, uint64 refundUnits, uint64 rewardUnits) public {
         vm.assume(caller != address(court));
-        refused(address(stakes), abi.encodeCall(stakes.slash, (id, units, refundUnits, new uint32[](0), rewardUnits)));
+        refused(address(stakes), abi.encodeCall(stakes.slash, (id, units, refundUnits, rewardUnits)));
+    }
+
+    function check_lockVerifier_onlyByCourt(address key, uint64 units) public {
+        vm.assume(caller != address(court));
+        refused(address(stakes), abi.encodeCall(stakes.lockVerifier, (key, units)));
+    }
+
+    function check_reward_onlyByCourt(uint32 id, uint64 units) public {
+        vm.assume(caller != address(court));
+        refused(address(stakes), abi.encodeCall(stakes.reward, (id, units)));
     }
 
     // ---------------------------------------------------------------- verifiers, the accused
 
+    /// @notice Assumes what `admitVerifier` keeps: an account that nobody registered is no verifier's.
     function check_commitVerdict_onlyByVerifierKey(bytes32 caseId, bytes32 answerCommit) public {
-        vm.assume(stakes.verifierOf(caller) == 0);
+        vm.assume(stakes.verifierOf(caller) == 0 && !stakes.operators(0).isVerifier);
         refused(address(court), abi.encodeCall(court.commitVerdict, (caseId, answerCommit)));
     }
 
     /// @notice Operator id 0 is nobody's: `operatorOf` says it of every key that is no node's.
-    function check_appeal_onlyByTheAccused(bytes32 caseId) public {
-        uint32 operatorId = court.cases(caseId).operatorId;
-        vm.assume(stakes.operatorOf(caller) != operatorId && stakes.ownerOf(operatorId) != caller);
-        refused(address(court), abi.encodeCall(court.appeal, (caseId)));
+    function check_appeal_onlyByTheAccused(LeafProof memory leaf) public {
+        vm.assume(stakes.operatorOf(caller) != leaf.operatorId && stakes.ownerOf(leaf.operatorId) != caller);
+        refused(address(court), abi.encodeCall(court.appeal, (leaf)));
     }
 
     // ---------------------------------------------------------------- what is another's

@@ -53,4 +53,25 @@ contract ChargeWindowProof {
             assert(sumUnits > start.bondUnits || before + sumUnits > start.bondUnits);
         }
     }
+
+    /// @notice A refund takes as much from what counts as from the bond, so that what counts stays covered, in whichever
+    /// bucket and whenever it is looked at.
+    function check_giveBack_keepsWhatCountsCovered(SettlerBond memory start, uint256 window, uint256 time, uint64 units)
+        public
+    {
+        vm.assume(window > 0 && window <= 1 << 30 && start.bucketStart <= time && time < 1 << 31);
+        uint256 before = uint256(start.spentPreviousUnits) + start.spentCurrentUnits;
+        vm.assume(before <= start.bondUnits);
+        bond = start;
+        vm.warp(time);
+        uint64 taken = ChargeWindow.giveBack(bond, units);
+        uint256 counts = uint256(bond.spentPreviousUnits) + bond.spentCurrentUnits;
+        assert(taken == (units < start.bondUnits ? units : start.bondUnits));
+        assert(bond.bondUnits == start.bondUnits - taken);
+        assert(counts == (before > taken ? before - taken : 0));
+        assert(bond.spentCurrentUnits <= start.spentCurrentUnits);
+        assert(bond.spentCurrentUnits == start.spentCurrentUnits || bond.spentPreviousUnits == 0);
+        assert(bond.bucketStart == start.bucketStart && bond.unbondAt == start.unbondAt);
+        assert(counts <= bond.bondUnits && ChargeWindow.spentUnits(bond, window) <= bond.bondUnits);
+    }
 }
