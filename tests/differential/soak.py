@@ -31,7 +31,7 @@ UNREACHED = {
     "Contests_Miswired": "constructor", "Contests_ContestWindowTooShort": "constructor",
     "Contests_ChargeWindowTooShort": "constructor", "SlashingCourt_Miswired": "constructor",
     "SlashingCourt_SettleWaitTooShort": "constructor", "SlashingCourt_CaseWindowTooShort": "constructor",
-    "SlashingCourt_UnbondTooShort": "constructor", "InvalidShortString": "constructor", "StringTooLong": "constructor",
+    "SlashingCourt_UnbondTooShort": "constructor", "SlashingCourt_RewardAboveStake": "constructor", "InvalidShortString": "constructor", "StringTooLong": "constructor",
     "ReentrancyGuardReentrantCall": "needs a token that calls back (test/escrow/Tokens.t.sol)",
     "SafeERC20FailedOperation": "needs a token that returns false (test/escrow/Tokens.t.sol)",
     "UnitToken_WrongAmountReceived": "needs a token that takes a fee (test/escrow/Tokens.t.sol)",
