@@ -307,7 +307,8 @@ class Moves(EscrowMoves):
                 commit = self.commit_of(draw, case_id, PEOPLE[name], job)
                 self.act(PEOPLE[name], "court", "commitVerdict", case_id, commit)
         if draw.one_in(4):
-            self.act(draw.pick(PEOPLE["node1"], PEOPLE["node2"]), "court", "appeal", case_id)
+            leaf = self.named(draw, cases[case_id].leaf)
+            self.act(draw.pick(PEOPLE["node1"], PEOPLE["node2"]), "court", "appeal", leaf)
         wait = max(1, cases[case_id].commit_ends - self.twin.now)
         for name in ("key3", "key4", "key5"):
             if not draw.one_in(4):

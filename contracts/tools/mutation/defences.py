@@ -48,9 +48,10 @@ def defences() -> list[Defence]:
 
 
 def solidity_tests() -> dict[str, str]:
-    """Every Solidity test, `Contract.test`, and the comments above it and above its contract."""
+    """Every Solidity test, `Contract.test`, and the comments above it and above its contract. Proofs are no tests."""
+    tests = sources.ROOT / "test"
     found: dict[str, str] = {}
-    for path in sorted((sources.ROOT / "test").rglob("*.t.sol")):
+    for path in sorted(set(tests.rglob("*.t.sol")) - set((tests / "symbolic").rglob("*"))):
         text = path.read_text()
         contract, said = re.findall(r"((?:^///[^\n]*\n)*)^contract (\w+Test) ", text, re.MULTILINE)[-1][::-1]
         for comment, test in re.findall(r"((?:^ +///[^\n]*\n)*)^ +function ((?:test|invariant)\w*)\(", text, re.M):
