@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
-.PHONY: halmos slither coverage-contracts soak-contracts
+.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -93,25 +93,29 @@ halmos: $(PROOFS)/.installed contracts/node_modules/.installed  ## properties of
 	@$(PROOFS)/bin/python -m contracts.tools.prove
 
 slither: $(PROOFS)/.installed contracts/node_modules/.installed  ## static analysis of the contracts, against what is explained
-	@$(PROOFS)/bin/python contracts/tools/static_analysis.py
+	@$(PROOFS)/bin/python -m contracts.tools.static_analysis
 
 coverage-contracts: contracts/node_modules/.installed  ## lines and branches of the contracts that the tests reach
-	@$(PYTHON) contracts/tools/coverage.py
+	@$(PYTHON) -m contracts.tools.coverage
 
 soak-contracts: $(VENV)/dev $(PROOFS)/.installed contracts/node_modules/.installed  ## the long form of the contracts' tests: hours
 	@$(PROOFS)/bin/python -m contracts.tools.prove --twins
 	@$(MAKE) --no-print-directory slither coverage-contracts
 	@$(BIN)/python -m contracts.tools.mutation defences
 	@$(BIN)/python -m contracts.tools.mutation mutants
-	@$(BIN)/python contracts/tools/fuzz_long.py
+	@$(BIN)/python -m contracts.tools.fuzz_long
 	@$(BIN)/python -m tests.differential.soak
-	@$(BIN)/python contracts/tools/campaign.py --out bench/results/raw/invariant-campaign.json
+	@$(BIN)/python -m contracts.tools.campaign --out bench/results/raw/invariant-campaign.json
+	@$(MAKE) --no-print-directory bench-contracts-assurance
 
 attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
 	@$(BIN)/python -m tests.attacks.table
 
 bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and of every single act, from receipts on Anvil
 	@$(BIN)/python -m bench.gas
+
+bench-contracts-assurance: $(VENV)/dev  ## what the long tests of the contracts showed, gathered from bench/results/raw
+	@$(BIN)/python -m bench.assurance
 
 vectors: $(VENV)/run  ## write the golden vectors anew
 	@$(BIN)/python -m contracts.vectors.make

@@ -6,7 +6,7 @@ call reverted, if a move did something in less than one call in a hundred, or if
 
 Python's standard library is all that it imports.
 
-    python contracts/tools/campaign.py --runs 2000 --depth 500 --out bench/results/campaign.json
+    python -m contracts.tools.campaign --runs 2000 --depth 500 --out bench/results/raw/invariant-campaign.json
 """
 
 import argparse
@@ -19,6 +19,8 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from contracts.tools.product import src_sha256
 
 CONTRACTS = Path(__file__).resolve().parent.parent
 INVARIANTS = CONTRACTS / "test" / "invariant"
@@ -33,6 +35,7 @@ class Summary:
     `refusals` those calls into the contracts that were refused as predicted."""
 
     command: str
+    src_sha256: str
     seed: str
     runs: int
     depth: int
@@ -102,7 +105,8 @@ def summarise(printed: str, seconds: int, arguments: argparse.Namespace) -> Summ
     for line in COUNTS.read_text().splitlines():
         counts.update(json.loads(line))
     return Summary(
-        command=" ".join(["python contracts/tools/campaign.py", *sys.argv[1:]]),
+        command=" ".join(["python -m contracts.tools.campaign", *sys.argv[1:]]),
+        src_sha256=src_sha256(),
         seed=arguments.seed,
         runs=int(figures[1]),
         depth=arguments.depth,

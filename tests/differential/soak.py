@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 from contracts.onchain.artifacts import artifact
+from contracts.tools.product import src_sha256
 from tests.differential.abi import CONTRACTS
 from tests.differential.chains import Anvil, Both
 from tests.differential.moves import WEIGHTS, Moves
@@ -92,6 +93,7 @@ def write(out: Path, leg: str, twin: Twin, seconds: int, seed: int) -> None:
     seen = {name for part in legs.values() for name in part["seen"]}
     raw = {
         "command": "python -m tests.differential.soak",
+        "src_sha256": src_sha256(),
         "bytecode_sha256": code,
         "differential_steps": sum(part["steps"] for part in legs.values()),
         "errors_seen": sorted(interface_errors() & seen),

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from contracts.tools.mutation import campaign, defences
+from contracts.tools.product import src_sha256
 
-RESULTS = Path(__file__).resolve().parents[3] / "bench" / "results"
+RESULTS = Path(__file__).resolve().parents[3] / "bench" / "results" / "raw"
 LEAST_KILLED_PCT = 95
 
 
@@ -37,7 +38,7 @@ def main() -> int:
 
 
 def _write(file: Path, result: dict[str, Any]) -> None:
-    file.write_text(json.dumps(result, indent=1) + "\n")
+    file.write_text(json.dumps({"src_sha256": src_sha256()} | result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
