@@ -11,7 +11,10 @@ from bench.report import Figure, write
 
 MUST = {"1000x50x50": 2200, "largest": 1750, "first_deposit_permit": 110_000, "claim": 60_000, "slash_one_job": 200_000}
 GOAL = {"1000x50x50": 1900, "largest": 1600}
-FIGURES = ("first_deposit_permit", "claim", "slash_one_job", "settle_one", "contest_answered", "withdraw")
+FIGURES = (
+    "first_deposit_permit", "claim", "slash_one_job", "slash_paid_job", "case_without_appeal", "settle_one",
+    "contest_answered", "withdraw",
+)  # fmt: skip
 
 
 def measure_epochs(shapes: dict[str, Shape]) -> dict[str, Measured]:
