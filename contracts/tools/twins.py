@@ -41,9 +41,7 @@ BATCHES = (
         )),
         Twin("StakeManager.sol", "if (msg.sender != COURT) revert", "if (msg.sender == address(0)) revert", (
             "check_lock_onlyByCourt", "check_unlock_onlyByCourt", "check_slash_onlyByCourt",
-        )),
-        Twin("SlashingCourt.sol", "verifierId != 0 &&", "verifierId == 0 ||", (
-            "check_commitVerdict_onlyByVerifierKey",
+            "check_lockVerifier_onlyByCourt", "check_reward_onlyByCourt",
         )),
         Twin("SlashingCourt.sol", "if (!accused) revert", "if (file.executed) revert", (
             "check_appeal_onlyByTheAccused",
@@ -92,6 +90,11 @@ BATCHES = (
              "bond.spentPreviousUnits = 0;", ("check_anySpanOfAWindow_isAtMostTheBond",)),
         Twin("libraries/ChargeWindow.sol", "uint64(bond.spentCurrentUnits + sumUnits)",
              "uint32(bond.spentCurrentUnits + sumUnits)", ("check_spend_isExact",)),
+        Twin("libraries/ChargeWindow.sol", "spent = spent > taken ? spent - taken : 0;",
+             "spent = spent > taken ? spent : 0;", ("check_giveBack_keepsWhatCountsCovered",)),
+        Twin("StakeManager.sol", "if (_activeUnits(operator) == 0) revert", "if (key == address(0)) revert", (
+            "check_commitVerdict_onlyByVerifierKey",
+        )),
         Twin("JobEscrow.sol", "credit.claimedUnits = credit.earnedUnits;",
              "credit.claimedUnits = credit.earnedUnits / 2;", ("check_claim_isAlwaysThereAndOnlyOnce",)),
         Twin("Contests.sol", "contest_.closedAs = closedAs;",

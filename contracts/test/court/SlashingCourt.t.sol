@@ -456,6 +456,7 @@ contract SlashingCourtTest is Trial {
         court.commitVerdict(none, 0);
     }
 
+    /// @notice Covers: A12. Nobody says anything that it does not stand for, in full.
     function test_commitVerdict_refusesWhoHasTooLittleFree() public {
         bytes32 caseId = openCase(0, wrong);
         leaveFree(verifiers[1], PENALTY - 1);
@@ -484,7 +485,7 @@ contract SlashingCourtTest is Trial {
 
     // ---------------------------------------------------------------- the snapshot
 
-    /// @notice A verifier admitted after the block in which the case was opened has no say in it.
+    /// @notice Covers: A12. A verifier admitted after the block in which the case was opened has no say in it.
     function test_commitVerdict_countsTheSnapshotOnly() public {
         bytes32 caseId = openCase(0, wrong);
         uint256 openedIn = vm.getBlockNumber();
@@ -498,8 +499,8 @@ contract SlashingCourtTest is Trial {
         vm.assertEq(locked(late), 0);
     }
 
-    /// @notice What counts is what was at stake when the opening's block ended: what came later in that block counts, what
-    /// came in the next does not.
+    /// @notice Covers: A12. What counts is what was at stake when the opening's block ended: what came later in that block
+    /// counts, what came in the next does not.
     function test_snapshot_isTheEndOfTheOpeningsBlock() public {
         nodeAnswered(wrong);
         bytes32 caseId = openCase(0, right);

@@ -66,7 +66,7 @@ contract CampaignTest {
             everybody.reorgSeeds.selector
         ];
         uint8[36] memory times = [
-            4, 2, 3, 5, 1, 5, 3, 2, 3, 3, 2, 2, 2, 1, 3, 7, 3, 6, 4, 8, 4, 1, 1, 2, 2, 2, 2, 2, 3, 2, 2, 1, 1, 1, 1, 1
+            2, 2, 3, 5, 1, 7, 2, 2, 2, 2, 3, 2, 2, 1, 3, 6, 3, 8, 5, 8, 4, 1, 1, 2, 2, 2, 3, 2, 3, 2, 2, 1, 1, 1, 1, 1
         ];
         uint256 all = 0;
         for (uint256 i = 0; i < moves.length; ++i) {

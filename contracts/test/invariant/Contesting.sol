@@ -135,13 +135,13 @@ abstract contract Contesting is Rows {
         vm.assertEq(leaf.kind & UNANSWERABLE, 0, "I25: an invented, overpriced or late charge was answered");
     }
 
-    /// @notice Whoever likes has an unanswered charge refunded; half of them wait for it.
+    /// @notice Whoever likes has an unanswered charge refunded; three in four wait for it.
     function resolve(uint256 seed) external turn {
         seed = mixed(seed);
         (bool found, uint256 slot) = pickContest(seed, IContests.ContestStatus.UNANSWERED);
         if (!found) return;
         uint256 answerEnds = contestBooks[openContests[slot]].contestedAt + ANSWER_WINDOW;
-        if (time() < answerEnds && (seed >> 128) % 2 == 0) vm.warp(answerEnds);
+        if (time() < answerEnds && (seed >> 128) % 4 != 0) vm.warp(answerEnds);
         resolveAt(slot);
     }
 
@@ -181,7 +181,7 @@ abstract contract Contesting is Rows {
         (bool found, uint256 slot) = pickContest(seed, IContests.ContestStatus.OVERDUE);
         if (!found) return;
         uint256 overdueAt = contestBooks[openContests[slot]].contestedAt + ANSWER_WINDOW + RESOLVE_WINDOW;
-        if (time() < overdueAt && (seed >> 128) % 2 == 0) vm.warp(overdueAt);
+        if (time() < overdueAt && (seed >> 128) % 4 != 0) vm.warp(overdueAt);
         lapseAt(slot);
     }
 
@@ -228,6 +228,7 @@ abstract contract Contesting is Rows {
         seed = mixed(seed);
         refundLater(seed);
         refundLater(seed >> 32);
+        refundLater(seed >> 64);
     }
 
     function refundLater(uint256 seed) private {

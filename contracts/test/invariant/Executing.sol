@@ -153,8 +153,8 @@ abstract contract Executing is Rows {
 
     /// @dev All verifiers, or none, or some and others, some of them twice.
     function idsFor(uint256 seed) internal view returns (uint32[] memory ids) {
-        if (seed % 4 == 0) return everyVerifier();
-        ids = new uint32[]((seed >> 2) % 6);
+        if (seed % 8 == 0) return everyVerifier();
+        ids = new uint32[]((seed >> 3) % 6);
         for (uint256 k = 0; k < ids.length; ++k) {
             uint256 who = (seed >> 8 + 8 * k) % 8;
             ids[k] = who < VERIFIERS ? accounts[who + 2].id : who < 6 ? accounts[who - VERIFIERS].id : who == 6 ? 0 : 99;

@@ -118,7 +118,7 @@ abstract contract Ghost is Network {
     uint16 internal constant WRONG = 16; // the node's trace is not the true one
     uint16 internal constant RESTRICTED = 32;
     uint16 internal constant NATIVE = 64;
-    uint16 internal constant HUGE = 128; // a maxPrice that locks all stake there is
+    uint16 internal constant HUGE = 128; // a maxPrice that locks all a verifier may stand for, and soon all there is
     uint16 internal constant REPEATED = 256; // one order in many rows
     uint16 internal constant CHECK = 512; // a verdict, in the treasury's lane
 
@@ -131,11 +131,12 @@ abstract contract Ghost is Network {
     uint8 internal constant LIE = 1;
     uint48 internal constant AMOUNT = 500_000; // fixed 100,000 and 40 units of 10,000
     uint64 internal constant MAX_PRICE = 1e6;
+    uint64 internal constant HUGE_PRICE = 4e8; // of which a penalty is more than the least stake of a verifier
     uint64 internal constant SMALL_BOND = 2e7; // forty charges
     uint256 internal constant CASE_WINDOW = 400;
     uint256 internal constant PAYOUT_DELAY = 60;
     uint256 private constant BEACONS_LEFT = 1500;
-    uint64[ACCOUNTS] private STAKES = [1.5e9, 2e7, 2e9, 2e9, 3e9, 1.1e9];
+    uint64[ACCOUNTS] private STAKES = [4e9, 2e7, 2.6e9, 2.6e9, 3e9, 1.005e9];
 
     address internal anyone = addressOf("anyone");
     address internal relayer = addressOf("relayer");

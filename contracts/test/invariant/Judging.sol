@@ -34,10 +34,14 @@ abstract contract Judging is Executing {
         noteCommitted(caseBooks[i], v, said);
         hit("openCase");
         if ((seed >> 192) % 4 == 0) stakeInTheSameBlock(caseBooks[i], (seed >> 200) % VERIFIERS);
+        if (!accounts[VERIFIERS + 1].admitted && (seed >> 216) % 2 == 0) {
+            vm.roll(vm.getBlockNumber() + 1);
+            admit(VERIFIERS - 1); // too late for this case
+        }
         for (uint256 k = 1; k < VERIFIERS; ++k) {
             if ((seed >> 136 + k) & 1 == 1) commitIn(i, (v + k) % VERIFIERS);
         }
-        if ((seed >> 144) % 4 != 0) appealIn(i, (seed >> 152) % 4);
+        if ((seed >> 144) % 5 != 0) appealIn(i, (seed >> 152) % 4);
         if ((seed >> 168) % 2 == 0) return;
         vm.warp(caseBooks[i].commitEnds);
         for (uint256 k = 0; k < VERIFIERS; ++k) {
@@ -87,7 +91,7 @@ abstract contract Judging is Executing {
     }
 
     function boundOf(LeafBook storage leaf) private view returns (uint64) {
-        return PENALTY_MULTIPLE * (leaf.kind & HUGE == 0 ? MAX_PRICE : 1e12);
+        return PENALTY_MULTIPLE * (leaf.kind & HUGE == 0 ? MAX_PRICE : HUGE_PRICE);
     }
 
     function penaltyFor(LeafBook storage leaf) private view returns (uint64) {

@@ -33,7 +33,7 @@ abstract contract Rows is Ghost {
         ordered.terms.visibility = kind & RESTRICTED == 0 ? 0 : 1;
         ordered.terms.fixedPrice = 100_000;
         ordered.terms.unitPrice = 10_000;
-        ordered.terms.maxPrice = kind & HUGE == 0 ? MAX_PRICE : 1e12;
+        ordered.terms.maxPrice = kind & HUGE == 0 ? MAX_PRICE : HUGE_PRICE;
         ordered.terms.deadline = leaf.deadline;
         ordered.terms.salt = kind & REPEATED == 0 ? leaf.salt : 0;
     }
@@ -95,12 +95,12 @@ abstract contract Rows is Ghost {
 
     // ---------------------------------------------------------------- making rows
 
-    /// @notice Two to four lane groups of one to three rows.
+    /// @notice Three to five lane groups of one to three rows.
     function makeEpoch(uint256 seed) internal returns (EpochBook storage epoch, uint64 id) {
         id = lastEpoch + 1;
         epoch = epochBooks[id];
         epoch.firstLeaf = uint32(leafBooks.length);
-        uint256 groups = 2 + seed % 3;
+        uint256 groups = 3 + seed % 3;
         for (uint256 g = 0; g < groups; ++g) {
             uint256 groupSeed = uint256(keccak256(abi.encode(seed, g)));
             uint8 paying = uint8(groupSeed % LANES);
@@ -136,6 +136,7 @@ abstract contract Rows is Ghost {
         if ((seed >> 8) % 3 == 0) kind |= odd[(seed >> 16) % 8];
         if ((seed >> 8) % 3 == 1) kind |= REPEATED;
         if ((seed >> 24) % 16 == 0) kind |= RESTRICTED | WITHHELD;
+        if (account == 0 && (seed >> 32) % 8 == 0) kind |= HUGE;
     }
 
     /// @dev A client signs what its lane was charged, all that is open and this. One order repeated stays one order.

@@ -165,11 +165,12 @@ abstract contract Settling is Rows {
 
     // ---------------------------------------------------------------- leaves one by one
 
-    /// @notice A node brings a leaf that waits to be paid; where none is found, and one time in eight, any.
+    /// @notice A node brings two leaves that wait to be paid; where none is found, and for the first one time in eight, any.
     function settleOne(uint256 seed) external turn {
         seed = mixed(seed);
         if (leafBooks.length == 0) return;
         payOne(seed % 8 == 0 ? (seed >> 8) % leafBooks.length : pickUncharged(seed >> 8), seed >> 16);
+        payOne(pickUncharged(seed >> 32), seed >> 40);
     }
 
     function payOne(uint256 i, uint256 seed) internal returns (bool done) {

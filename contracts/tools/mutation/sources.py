@@ -27,7 +27,7 @@ class Host:
 
 # What the tests deploy, and the tests that carry a library in themselves.
 HOSTS = (
-    *(Host(f"src/{name}.sol", name) for name in ("JobEscrow", "StakeManager", "SlashingCourt", "Contests")),
+    *(Host(f"src/{name}.sol", name) for name in ("JobEscrow", "StakeManager", "SlashingCourt", "Contests", "Origin")),
     Host("test/escrow/PackedEpoch.t.sol", "PackedEpochTest"),
     Host("test/Vectors.t.sol", "VectorsTest"),
 )
