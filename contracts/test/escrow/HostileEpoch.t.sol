@@ -10,7 +10,7 @@ import {vm} from "../utils/Vm.sol";
 contract HostileEpochTest is Network {
     using EpochBuilder for EpochBuilder.Draft;
 
-    uint256 private constant LANES = 8;
+    uint256 private constant LANES = 4;
     uint64 private constant FUNDS = 1000;
 
     struct Expected {
