@@ -102,6 +102,33 @@ contract BondTest is Job {
         }
     }
 
+    /// @notice Covers: A27. A charge that came back frees its own bucket, the older one: the newer charge still counts when
+    /// the older bucket is forgotten, and has the rest of the bond to itself.
+    function test_refund_ofTheOlderChargeLeavesTheNewerCounted() public {
+        shrinkBond(100);
+        chargeOne(0, 1);
+        uint256 bucketStart = escrow.settlerBond().bucketStart;
+        chargeOneAt(bucketStart + 500, 1, 60);
+        chargeOneAt(bucketStart + 860, 2, 39);
+        vm.assertEq(refundOne(1), 60);
+        vm.assertEq(escrow.settlerBond().spentPreviousUnits, 1);
+        vm.assertEq(escrow.settlerBond().spentCurrentUnits, 39);
+
+        vm.warp(bucketStart + 2 * CHARGE_WINDOW);
+        vm.assertEq(outstanding(), 39);
+        chargeOne(3, 2);
+        vm.assertEq(charges.length, 3, "39 and 2 of 40");
+        chargeOne(4, 1);
+        vm.assertEq(charges.length, 4, "39 and 1 of 40");
+        vm.assertEq(escrow.settlerBond().bondUnits, 40);
+    }
+
+    /// @dev Posted then; the charge stands on the bond half a minute later.
+    function chargeOneAt(uint256 postedAt, uint256 i, uint48 amount) private {
+        vm.warp(postedAt);
+        chargeOne(i, amount);
+    }
+
     /// @dev Charged if the bond allows for it.
     function chargeOne(uint256 i, uint48 amount) private {
         commitment = deliver(vm.toString(i));

@@ -245,6 +245,7 @@ contract RolesTest is Job {
         attempt(role, address(stakes), abi.encodeCall(stakes.unbond, (1)));
         attempt(role, address(stakes), abi.encodeCall(stakes.setPayout, (role)));
         attempt(role, address(stakes), abi.encodeCall(stakes.retireVerifier, (operator)));
+        attempt(role, address(stakes), abi.encodeCall(stakes.lock, (operator, 2)));
         attempt(role, address(stakes), abi.encodeCall(stakes.unlock, (operator, 1)));
         attempt(role, address(stakes), abi.encodeCall(stakes.slash, (operator, 1, 0, 0)));
         attempt(role, address(stakes), abi.encodeCall(stakes.reward, (operator, 1)));

@@ -261,16 +261,22 @@ contract TokensTest is Job {
 
     /// @notice Covers: A34. A token that returns nothing works, one that returns false is a refusal.
     function test_silentTokenWorks_falseOneIsARefusal() public {
-        pay(alice, 10);
+        charge(jobDraft());
+        pay(alice, 20);
         odd.take(OddToken.Habit.RETURNS_NOTHING);
         vm.prank(alice);
         escrow.deposit(alice, alice, 10);
-        vm.assertEq(lane(alice, alice).balanceUnits, FUNDS + 10);
+        vm.assertEq(lane(alice, alice).balanceUnits, FUNDS - AMOUNT + 10);
+        escrow.claim(operator);
         assertConserved();
         odd.take(OddToken.Habit.RETURNS_FALSE);
+        bytes memory refusal = abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(token));
         vm.prank(alice);
-        vm.expectRevert(abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(token)));
+        vm.expectRevert(refusal);
         escrow.deposit(alice, alice, 10);
+        vm.expectRevert(refusal);
+        escrow.withdrawFees();
+        vm.assertEq(escrow.totals().feesUnits, AMOUNT / 10);
     }
 
     /// @notice Covers: A34. A payee that the token blocks blocks nobody else.
