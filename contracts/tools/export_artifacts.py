@@ -61,12 +61,12 @@ class UnknownImmutable(Exception):
 
 
 def build(*options: str) -> None:
-    """Compile everything but the tests. Raises CalledProcessError where forge fails, which says why itself."""
+    """Compile the contracts and nothing else, in one run of the compiler. Raises CalledProcessError where forge fails, which says why itself."""
     # The platform's own package: npm may be told to run no install scripts, which the wrapper needs.
     forge = next((ROOT / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"), None)
     if forge is None:
         raise SystemExit("forge is not installed; run `npm ci` in contracts/")
-    subprocess.run([forge, "build", "--skip", "test", *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([forge, "build", "src", *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def storage(built: dict[str, Any]) -> list[dict[str, Any]]:
