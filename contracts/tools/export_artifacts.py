@@ -61,7 +61,7 @@ class UnknownImmutable(Exception):
 
 
 def build(*options: str) -> None:
-    """Compile the contracts and nothing else, in one run of the compiler. Raises CalledProcessError where forge fails, which says why itself."""
+    """Compile the contracts alone, in one run of the compiler. Raises CalledProcessError; forge says why itself."""
     # The platform's own package: npm may be told to run no install scripts, which the wrapper needs.
     forge = next((ROOT / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"), None)
     if forge is None:
