@@ -51,12 +51,19 @@ contract ConstructorsTest is Network {
     }
 
     function test_stakes_refusesMissingParams() public {
-        IStakeManager.Params memory params = stakeParams(address(1), address(2));
-        params.sink = address(0);
-        expectRefused(
-            abi.encodeCall(this.newStakes, (params)),
-            abi.encodeWithSelector(IStakeManager.StakeManager_MissingParam.selector)
-        );
+        for (uint256 i = 0; i < 6; ++i) {
+            IStakeManager.Params memory params = stakeParams(address(1), address(2));
+            if (i == 0) params.token = address(0);
+            else if (i == 1) params.governor = address(0);
+            else if (i == 2) params.escrow = address(0);
+            else if (i == 3) params.court = address(0);
+            else if (i == 4) params.sink = address(0);
+            else params.unit = 0;
+            expectRefused(
+                abi.encodeCall(this.newStakes, (params)),
+                abi.encodeWithSelector(IStakeManager.StakeManager_MissingParam.selector)
+            );
+        }
     }
 
     function test_court_refusesAnotherWiring() public {

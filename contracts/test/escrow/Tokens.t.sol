@@ -8,6 +8,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {DevToken} from "src/dev/DevToken.sol";
 import {IJobEscrow} from "src/interfaces/IJobEscrow.sol";
 import {Commitment, LeafProof, Outcomes} from "src/libraries/Types.sol";
+import {TypedData} from "src/libraries/TypedData.sol";
 import {UnitToken} from "src/libraries/UnitToken.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Job} from "../utils/Job.sol";
@@ -216,9 +217,12 @@ contract TokensTest is Job {
             assertConserved();
             vm.revertToState(state);
         }
-        bytes[2] memory ofStakes =
-            [abi.encodeCall(stakes.stake, (operator, 1)), abi.encodeCall(stakes.withdrawStake, (alice))];
-        for (uint256 i = 0; i < 2; ++i) {
+        bytes[3] memory ofStakes = [
+            abi.encodeCall(stakes.stake, (operator, 1)),
+            abi.encodeCall(stakes.withdrawStake, (alice)),
+            abi.encodeCall(stakes.sweep, ())
+        ];
+        for (uint256 i = 0; i < 3; ++i) {
             odd.callBack(address(stakes), ofStakes[i]);
             vm.prank(alice);
             stakes.stake(operator, 1);
@@ -226,6 +230,56 @@ contract TokensTest is Job {
             vm.assertEq(odd.lastRefusal(), guard());
             assertConserved();
         }
+    }
+
+    /// @notice Covers: A32. Nor into a case while its refund is on the way: every vote is settled once, every unit of stake
+    /// slashed once.
+    function test_callbackToken_getsIntoNoCase() public {
+        (LeafProof memory proof, Outcomes memory settled) = charge(jobDraft());
+        uint32[] memory ids = convict(proof);
+        bytes32 caseId = court.caseIdOf(proof);
+        bytes[4] memory calls = [
+            abi.encodeCall(court.settleVotes, (caseId, ids)),
+            abi.encodeCall(court.execute, (proof, settled, ids)),
+            abi.encodeCall(court.equivocation, (order, commitment, "", commitment, "", 0)),
+            abi.encodeCall(stakes.sweep, ())
+        ];
+        for (uint256 i = 0; i < calls.length; ++i) {
+            uint256 state = vm.snapshotState();
+            odd.callBack(i < 3 ? address(court) : address(stakes), calls[i]);
+            court.execute(proof, settled, ids);
+            vm.assertEq(odd.callbacks(), 1);
+            vm.assertEq(odd.lastRefusal(), guard());
+            vm.assertEq(stakes.stakeOf(operator), STAKE - 3 * MAX_PRICE);
+            vm.assertEq(stakes.operators(ids[0]).unbondingUnits, CASE_REWARD);
+            assertConserved();
+            vm.revertToState(state);
+        }
+    }
+
+    /// @dev Two verifiers, who both say that the trace was another.
+    function convict(LeafProof memory accused) private returns (uint32[] memory ids) {
+        address[2] memory keys = [addressOf("verifier0"), addressOf("verifier1")];
+        ids = new uint32[](2);
+        bytes memory signature = sign("node", accused.digest);
+        for (uint256 i = 0; i < 2; ++i) {
+            ids[i] = registerOperator(i == 0 ? "owner0" : "owner1", STAKE);
+            vm.prank(governor);
+            stakes.admitVerifier(ids[i], keys[i]);
+        }
+        bytes32 caseId = court.caseIdOf(accused);
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes32 hidden = TypedData.answerCommit(keccak256("true"), keccak256(output), 40, accused.digest, keys[i]);
+            vm.prank(keys[i]);
+            if (i == 0) court.openCase(accused, order, commitment, signature, hidden);
+            else court.commitVerdict(caseId, hidden);
+        }
+        pass(COMMIT_WINDOW);
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.prank(keys[i]);
+            court.reveal(accused, commitment, keccak256("true"), keccak256(output), 40);
+        }
+        pass(REVEAL_WINDOW);
     }
 
     /// @dev Every transfer of the escrow's, in and out, once.
