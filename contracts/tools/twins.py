@@ -43,7 +43,7 @@ BATCHES = (
             "check_lock_onlyByCourt", "check_unlock_onlyByCourt", "check_slash_onlyByCourt",
             "check_lockVerifier_onlyByCourt", "check_reward_onlyByCourt",
         )),
-        Twin("SlashingCourt.sol", "if (!accused) revert", "if (file.executed) revert", (
+        Twin("SlashingCourt.sol", "if (!accused) revert", "if (accused && file.executed) revert", (
             "check_appeal_onlyByTheAccused",
         )),
         Twin("JobEscrow.sol", "if (msg.sender != stakes.ownerOf(operatorId))", "if (msg.sender == address(0))", (
