@@ -233,7 +233,7 @@ class Checker:
         for name, units in books.items():
             assert units == self._on_chain(name), name
         unit = self._chain.deployment.constants.unit_wei
-        staked = sum(units for name, units in books.items() if name.startswith("stake:"))
+        staked = sum(u for name, u in books.items() if name in ("rewards", "sunk") or name.startswith("stake:"))
         assert self._chain.balance_wei(self._chain.deployment.escrow) == (sum(books.values()) - staked) * unit
         assert self._chain.balance_wei(self._chain.deployment.stake_manager) == staked * unit
 
@@ -248,8 +248,11 @@ class Checker:
                 books["bond"] += a["units"]
             elif event.name in ("Staked", "Rewarded"):
                 books[f"stake:{a['id']}"] += a["units"]
+                books["rewards"] -= a["units"] if event.name == "Rewarded" else 0
             elif event.name == "Slashed":
                 books[f"stake:{a['id']}"] -= a["units"]
+                books["rewards"] += a["rewardUnits"]
+                books["sunk"] += a["sunkUnits"]
         gross: dict[tuple[int, int], int] = defaultdict(int)
         for one in self._settled.values():
             if not one.is_void:
@@ -271,7 +274,10 @@ class Checker:
             found = escrow.operators(int(which[0])).call()
             return int(found.earnedUnits - found.claimedUnits)
         if kind == "stake":
-            return int(stakes.stakeOf(int(which[0])).call())
+            staker = stakes.operators(int(which[0])).call()
+            return int(staker.stakeUnits + staker.unbondingUnits)
+        if kind in ("rewards", "sunk"):
+            return int(getattr(stakes, f"{kind}Units")().call())
         return int(escrow.totals().call().feesUnits if kind == "fees" else escrow.settlerBond().call().bondUnits)
 
     def _check_blobs(self) -> None:
