@@ -18,6 +18,7 @@ from node_agent.cli.options import (
 )
 from node_agent.cli.show import show_account, show_standing
 from node_agent.home import PULSE, is_running
+from node_agent.session.court import Accusation
 from node_agent.session.earnings import read_account
 from node_agent.session.pulse import last_beat
 from node_agent.standing import Standing, limits, read_standing
@@ -64,9 +65,14 @@ def print_json(value: object) -> None:
     console.print(json.dumps(value, indent=2), markup=False, soft_wrap=True)
 
 
+def _fields(case: Accusation) -> dict[str, object]:
+    """Without the leaf, whose parts are there."""
+    return {name: value for name, value in asdict(case).items() if name != "leaf"}
+
+
 def _plain(found: Standing) -> dict[str, object]:
     cases = [
-        {**asdict(case), "case_id": to_hex(case.case_id), "leaf": None, "digest": to_hex(case.digest), "words": words}
+        {**_fields(case), "case_id": to_hex(case.case_id), "digest": to_hex(case.digest), "words": words}
         for case, words in ((case, case.in_words(found.read_at_s)) for case in found.cases)
     ]
     return {
