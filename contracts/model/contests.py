@@ -84,7 +84,7 @@ class Contests:
         refuse_if(may_see and shown != promised, "Contests_WrongOutput", shown, promised)
         self._close(proof.epoch_id, proof.index, ContestStatus.ANSWERED)
         self._emit("Answered", proof.epoch_id, proof.index, caller, promised, self._bond)
-        if caller != self.chain.origin:
+        if may_see and caller != self.chain.origin:
             self._emit("Delivered", proof.epoch_id, proof.index, output)
         self._unit_token.push(caller, self._bond)
 

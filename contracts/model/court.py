@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from contracts.model.base import U64, ZERO_ADDRESS, Chain, Value, hash_words, refuse_if
+from contracts.model.base import U64, Chain, Value, hash_words, refuse_if
 from contracts.model.escrow import Escrow
 from contracts.model.evidence import require_commitment, require_leaf_of, require_order, require_signed
 from contracts.model.proofs import LeafProof, Outcomes
@@ -177,7 +177,7 @@ class Court:
 
     def equivocation(
         self, caller: str, order: Order, first: Commitment, first_signature: bytes,
-        second: Commitment, second_signature: bytes, rewarded: int,
+        second: Commitment, second_signature: bytes,
     ) -> None:  # fmt: skip
         """Two commitments of one node to one order need no verdict."""
         order_id = require_order(self.escrow, order, first)
@@ -191,14 +191,9 @@ class Court:
         done = (order_id, first.node) in self.equivocated
         refuse_if(done, "SlashingCourt_AlreadySlashed", order_id, first.node)
         self.equivocated.add((order_id, first.node))
-        rewardable = rewarded == 0 or (rewarded != operator_id and self.stakes.owner_of(rewarded) != ZERO_ADDRESS)
-        refuse_if(not rewardable, "SlashingCourt_NotRewardable", rewarded)
         units = self.stakes.lock(self.address, operator_id, self._penalty_of(order))
         refuse_if(units == 0, "SlashingCourt_NothingToSlash", operator_id)
-        reward = min(units, self.constants.case_reward_units) if rewarded else 0
-        self.stakes.slash(self.address, operator_id, units, 0, reward)
-        if reward > 0:
-            self.stakes.reward(self.address, rewarded, reward)
+        self.stakes.slash(self.address, operator_id, units, 0, 0)
         self._emit("Equivocated", order_id, first.node, operator_id, one, two, units)
 
     # ---- views

@@ -91,7 +91,8 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
             Evidence.requireLeafOf(_domain(), IStakeManager(STAKE_MANAGER), proof, order, commitment, nodeSignature);
         _requireSigned(proof.signer, orderId, orderR, orderVs);
         _requireCharged(proof.amountUnits, order.terms, commitment.units, postedAt);
-        if (_mustShowOutput(proof, order.terms.visibility)) {
+        bool shown = _mustShowOutput(proof, order.terms.visibility);
+        if (shown) {
             bytes32 outputHash = keccak256(output);
             if (outputHash != commitment.outputHash) revert Contests_WrongOutput(outputHash, commitment.outputHash);
         }
@@ -100,7 +101,7 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         _close(proof.epochId, proof.index, ContestStatus.ANSWERED);
         emit Answered(proof.epochId, proof.index, msg.sender, commitment.outputHash, CONTEST_BOND);
         // Called directly, the transaction shows it; behind another contract nothing else would.
-        if (msg.sender != tx.origin) emit Delivered(proof.epochId, proof.index, output);
+        if (shown && msg.sender != tx.origin) emit Delivered(proof.epochId, proof.index, output);
 
         // Interaction:
         IERC20(TOKEN).push(UNIT, msg.sender, CONTEST_BOND);

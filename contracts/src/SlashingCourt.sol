@@ -195,8 +195,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         Commitment calldata first,
         bytes calldata firstSignature,
         Commitment calldata second,
-        bytes calldata secondSignature,
-        uint32 rewardedId
+        bytes calldata secondSignature
     ) external nonReentrant {
         // Check:
         bytes32 domain = _domain();
@@ -213,7 +212,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
 
         // Effect, Interaction:
         equivocated[orderId][first.node] = true;
-        uint64 slashedUnits = _slashAtOnce(operatorId, PENALTY_MULTIPLE * order.terms.maxPrice, rewardedId);
+        uint64 slashedUnits = _slashAtOnce(operatorId, PENALTY_MULTIPLE * order.terms.maxPrice);
         emit Equivocated(orderId, first.node, operatorId, firstDigest, secondDigest, slashedUnits);
     }
 
@@ -345,17 +344,11 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         }
     }
 
-    function _slashAtOnce(uint32 operatorId, uint256 penaltyUnits, uint32 rewardedId) private returns (uint64 units) {
-        // Check:
-        bool rewardable = rewardedId != operatorId && _stakes().ownerOf(rewardedId) != address(0);
-        if (rewardedId != 0 && !rewardable) revert SlashingCourt_NotRewardable(rewardedId);
-
-        // Effect, Interaction:
+    /// @dev All of it is sunk: the order may be the operator's own, and a reward would be a way out for its stake.
+    function _slashAtOnce(uint32 operatorId, uint256 penaltyUnits) private returns (uint64 units) {
         units = _stakes().lock(operatorId, _toUint64(penaltyUnits));
         if (units == 0) revert SlashingCourt_NothingToSlash(operatorId);
-        uint64 rewardUnits = rewardedId == 0 ? 0 : units < CASE_REWARD ? units : uint64(CASE_REWARD);
-        _stakes().slash(operatorId, units, 0, rewardUnits);
-        if (rewardUnits > 0) _stakes().reward(rewardedId, rewardUnits);
+        _stakes().slash(operatorId, units, 0, 0);
     }
 
     /// @dev What a verifier's answer stands for: as much as the node loses by it, within what every active verifier has.

@@ -371,7 +371,7 @@ contract EventsTest is Job {
         bytes memory secondSignature = sign("node", digests[1]);
         vm.expectEmit(address(court));
         emit ISlashingCourt.Equivocated(commitment.orderId, node, operator, digests[0], digests[1], 3 * MAX_PRICE);
-        court.equivocation(order, commitment, signature, second, secondSignature, 0);
+        court.equivocation(order, commitment, signature, second, secondSignature);
     }
 
     function only(uint32 id) private pure returns (uint32[] memory ids) {

@@ -380,9 +380,8 @@ class Moves(EscrowMoves):
             second = draw.pick(*jobs)
         one = hand.sign(first.commitment.node, first.digest)
         two = hand.tampered(draw, hand.sign(second.commitment.node, second.digest), second.digest)
-        rewarded = draw.pick(0, 3, 4, 1, 99)
         caller = draw.pick(*self.everybody)
-        self.act(caller, "court", "equivocation", first.order, first.commitment, one, second.commitment, two, rewarded)
+        self.act(caller, "court", "equivocation", first.order, first.commitment, one, second.commitment, two)
 
 
 WEIGHTS = {

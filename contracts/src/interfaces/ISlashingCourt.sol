@@ -35,7 +35,7 @@ interface ISlashingCourt {
     /// @param penaltyUnits locked of the operator's stake
     /// @param rewardUnits for each who opened the upheld answer against the node; known when executed
     /// @param snapshotBlock at whose end verifiers' stakes count
-    /// @param openers of the answer that a majority opened, or else of the first one
+    /// @param openers of the answer that a majority opened, or else of the first one while no other was opened
     /// @param opposed whether another answer than the first was opened
     /// @param majority whether more than half of the snapshot's stake opened one answer
     /// @param agreesWithNode whether that answer, or else the first, is the node's
@@ -168,9 +168,6 @@ interface ISlashingCourt {
     /// @notice Thrown when an operator has no free stake that an equivocation could be slashed of.
     error SlashingCourt_NothingToSlash(uint32 operatorId);
 
-    /// @notice Thrown when a reward would go to nobody's account, or to the slashed one.
-    error SlashingCourt_NotRewardable(uint32 id);
-
     // ---------------------------------------------------------------- verifiers
 
     /// @notice Opens a case on a leaf and commits the caller's answer to it.
@@ -214,15 +211,13 @@ interface ISlashingCourt {
     function settleVotes(bytes32 caseId, uint32[] calldata verifierIds) external;
 
     /// @notice Slashes a node that signed two commitments to one order, at once: no verdict is needed. Takes
-    /// min(PENALTY_MULTIPLE * maxPrice, free stake), once an order and node; CASE_REWARD of it goes to an account.
-    /// @param rewardedId account that the reward goes to; 0: nobody's
+    /// min(PENALTY_MULTIPLE * maxPrice, free stake), once an order and node, and rewards nobody.
     function equivocation(
         Order calldata order,
         Commitment calldata first,
         bytes calldata firstSignature,
         Commitment calldata second,
-        bytes calldata secondSignature,
-        uint32 rewardedId
+        bytes calldata secondSignature
     ) external;
 
     // ---------------------------------------------------------------- views

@@ -12,15 +12,6 @@ import {Commitment, Epoch, LeafProof, Order} from "./Types.sol";
 
 /// @notice What stands behind a leaf's digest: that it is this commitment's, to this order, signed by its node.
 library Evidence {
-    /// @return postedAt when the leaf's epoch was posted
-    function requirePosted(IJobEscrow escrow, LeafProof calldata proof) internal view returns (uint256 postedAt) {
-        Epoch memory epoch = escrow.epochs(proof.epochId);
-        if (Merkle.rootOf(proof, epoch.count) != epoch.root) {
-            revert IJobEscrow.JobEscrow_LeafNotInEpoch(proof.epochId, proof.index);
-        }
-        return epoch.postedAt;
-    }
-
     /// @notice Thrown when a commitment is not the one expected.
     error Evidence_WrongCommitment(bytes32 digest, bytes32 expected);
 
@@ -32,6 +23,15 @@ library Evidence {
 
     /// @notice Thrown when a commitment is not signed by its node, or the node is not the operator's.
     error Evidence_NotSignedByNode(address node, address recovered, uint32 operatorId);
+
+    /// @return postedAt when the leaf's epoch was posted
+    function requirePosted(IJobEscrow escrow, LeafProof calldata proof) internal view returns (uint256 postedAt) {
+        Epoch memory epoch = escrow.epochs(proof.epochId);
+        if (Merkle.rootOf(proof, epoch.count) != epoch.root) {
+            revert IJobEscrow.JobEscrow_LeafNotInEpoch(proof.epochId, proof.index);
+        }
+        return epoch.postedAt;
+    }
 
     /// @param domain JobEscrow's domain separator
     /// @return orderId that the commitment names

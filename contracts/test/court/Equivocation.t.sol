@@ -13,41 +13,30 @@ contract EquivocationTest is Job {
     uint64 private constant PENALTY = 3 * MAX_PRICE;
 
     Commitment private second;
-    uint32 private finder;
 
     function setUp() public override {
         super.setUp();
         second = deliver("second");
-        finder = registerOperator("finder", 0);
     }
 
-    /// @notice Two signatures are enough: no verdict, no epoch, no delay. The finder gets its reward, which is its to take
-    /// out, the sink the rest.
+    /// @notice Two signatures are enough: no verdict, no epoch, no delay. Covers: A10. Nobody gets any of it: nobody signs
+    /// the order, so a node could convict itself, and a reward would be its stake's way out without unbonding.
     function test_equivocation_slashesAtOnce() public {
-        accuse(finder);
+        accuse();
         vm.assertEq(stakes.stakeOf(operator), STAKE - PENALTY);
-        vm.assertEq(stakes.stakeOf(finder), 0);
-        vm.assertEq(stakes.operators(finder).unbondingUnits, CASE_REWARD);
         vm.assertEq(stakes.rewardsUnits(), 0);
-        vm.assertEq(stakes.sunkUnits(), PENALTY - CASE_REWARD);
+        vm.assertEq(stakes.sunkUnits(), PENALTY);
         stakes.sweep();
-        vm.assertEq(token.balanceOf(sink), (PENALTY - CASE_REWARD) * UNIT);
-        vm.prank(addressOf("finder"));
-        stakes.withdrawStake(addressOf("finder"));
-        vm.assertEq(token.balanceOf(addressOf("finder")), CASE_REWARD * UNIT);
+        vm.assertEq(token.balanceOf(sink), PENALTY * UNIT);
         vm.assertTrue(court.equivocated(commitment.orderId, node));
         vm.assertEq(stakes.operators(operator).lockedUnits, 0);
         assertConserved();
     }
 
     function test_equivocation_onceAnOrderAndNode() public {
-        accuse(0);
-        vm.assertEq(stakes.sunkUnits(), PENALTY);
-        assertConserved();
+        accuse();
         second = deliver("third");
-        refuse(
-            0, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_AlreadySlashed.selector, commitment.orderId, node)
-        );
+        refuse(abi.encodeWithSelector(ISlashingCourt.SlashingCourt_AlreadySlashed.selector, commitment.orderId, node));
     }
 
     /// @notice Covers: A10. Unbonding is no escape, and what is locked for a case is not taken twice.
@@ -56,14 +45,13 @@ contract EquivocationTest is Job {
         stakes.unbond(STAKE);
         vm.prank(address(court));
         stakes.lock(operator, STAKE - 10);
-        accuse(finder);
+        accuse();
         vm.assertEq(stakes.operators(operator).unbondingUnits, STAKE - 10);
-        vm.assertEq(stakes.operators(finder).unbondingUnits, 10);
-        vm.assertEq(stakes.sunkUnits(), 0);
+        vm.assertEq(stakes.sunkUnits(), 10);
         second = deliver("third");
         order.terms.salt = 1;
         (commitment, second) = (deliver("first"), deliver("second"));
-        refuse(finder, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NothingToSlash.selector, operator));
+        refuse(abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NothingToSlash.selector, operator));
         assertConserved();
     }
 
@@ -71,18 +59,18 @@ contract EquivocationTest is Job {
         bytes32 digest = escrow.hashCommitment(commitment);
         Commitment memory other = second;
         second = commitment;
-        refuse(finder, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotTwoCommitments.selector, digest, digest));
+        refuse(abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotTwoCommitments.selector, digest, digest));
         second = other;
         second.node = addressOf("another node");
-        refuse(finder, abi.encodePacked(ISlashingCourt.SlashingCourt_NotTwoCommitments.selector));
+        refuse(abi.encodePacked(ISlashingCourt.SlashingCourt_NotTwoCommitments.selector));
     }
 
     function test_equivocation_refusesAnotherOrder() public {
         second.orderId = keccak256("another order");
-        refuse(finder, abi.encodePacked(Evidence.Evidence_WrongOrder.selector));
+        refuse(abi.encodePacked(Evidence.Evidence_WrongOrder.selector));
         second = commitment;
         commitment.orderId = keccak256("another order");
-        refuse(finder, abi.encodePacked(Evidence.Evidence_WrongOrder.selector));
+        refuse(abi.encodePacked(Evidence.Evidence_WrongOrder.selector));
     }
 
     /// @notice Covers: A54. Nobody is framed: both commitments carry the node's own signature, and the node is an
@@ -91,18 +79,13 @@ contract EquivocationTest is Job {
         bytes memory good = sign("node", escrow.hashCommitment(commitment));
         bytes memory forged = sign("settler", escrow.hashCommitment(second));
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, node, settler, operator));
-        court.equivocation(order, commitment, good, second, forged, finder);
+        court.equivocation(order, commitment, good, second, forged);
 
         (commitment.node, second.node) = (settler, settler);
         good = sign("settler", escrow.hashCommitment(commitment));
         forged = sign("settler", escrow.hashCommitment(second));
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, settler, settler, 0));
-        court.equivocation(order, commitment, good, second, forged, finder);
-    }
-
-    function test_equivocation_rewardsNeitherTheSlashedNorNobodysAccount() public {
-        refuse(operator, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotRewardable.selector, operator));
-        refuse(99, abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotRewardable.selector, 99));
+        court.equivocation(order, commitment, good, second, forged);
     }
 
     // ---------------------------------------------------------------- stake that leaves
@@ -118,16 +101,16 @@ contract EquivocationTest is Job {
         stakes.withdrawStake(owner);
     }
 
-    function accuse(uint32 rewardedId) private {
-        refuse(rewardedId, "");
+    function accuse() private {
+        refuse("");
     }
 
     /// @dev Accuses, and expects a refusal unless it is empty; four bytes stand for any values.
-    function refuse(uint32 rewardedId, bytes memory refusal) private {
+    function refuse(bytes memory refusal) private {
         bytes memory one = sign("node", escrow.hashCommitment(commitment));
         bytes memory two = sign("node", escrow.hashCommitment(second));
         if (refusal.length == 4) vm.expectPartialRevert(bytes4(refusal));
         else if (refusal.length > 0) vm.expectRevert(refusal);
-        court.equivocation(order, commitment, one, second, two, rewardedId);
+        court.equivocation(order, commitment, one, second, two);
     }
 }

@@ -66,15 +66,15 @@ contract ForkTest is Job {
         bytes memory two = sign("node", escrow.hashCommitment(second));
         fork();
         vm.expectPartialRevert(Evidence.Evidence_WrongOrder.selector);
-        court.equivocation(order, commitment, one, second, two, 0);
+        court.equivocation(order, commitment, one, second, two);
 
         // The order's id on the new chain does not make the old signatures count there.
         (commitment, second) = (deliver("first"), deliver("second"));
         vm.expectPartialRevert(Evidence.Evidence_NotSignedByNode.selector);
-        court.equivocation(order, commitment, one, second, two, 0);
+        court.equivocation(order, commitment, one, second, two);
         one = sign("node", escrow.hashCommitment(commitment));
         two = sign("node", escrow.hashCommitment(second));
-        court.equivocation(order, commitment, one, second, two, 0);
+        court.equivocation(order, commitment, one, second, two);
         vm.assertEq(stakes.stakeOf(operator), STAKE - 3 * MAX_PRICE);
     }
 

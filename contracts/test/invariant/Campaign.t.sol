@@ -65,8 +65,10 @@ contract CampaignTest {
             everybody.wait.selector,
             everybody.reorgSeeds.selector
         ];
+        // forgefmt: disable-next-item
         uint8[36] memory times = [
-            2, 2, 3, 5, 1, 7, 2, 2, 2, 2, 3, 2, 2, 1, 3, 6, 3, 8, 5, 8, 4, 1, 1, 2, 2, 2, 3, 2, 3, 2, 2, 1, 1, 1, 1, 1
+            5, 3, 8, 9, 2, 10, 9, 5, 6, 7, 6, 3, 4, 2, 6, 13, 7, 17,
+            13, 19, 8, 2, 3, 6, 5, 7, 5, 4, 5, 5, 4, 3, 3, 3, 3, 3
         ];
         uint256 all = 0;
         for (uint256 i = 0; i < moves.length; ++i) {
