@@ -20,6 +20,7 @@ abstract contract Contesting is Rows {
         contestOne(seed);
         contestOne(seed >> 8);
         contestOne(seed >> 16);
+        contestOne(seed >> 24);
     }
 
     function contestOne(uint256 seed) private {
@@ -229,6 +230,7 @@ abstract contract Contesting is Rows {
         refundLater(seed);
         refundLater(seed >> 32);
         refundLater(seed >> 64);
+        refundLater(seed >> 96);
     }
 
     function refundLater(uint256 seed) private {

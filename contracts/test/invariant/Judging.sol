@@ -39,13 +39,13 @@ abstract contract Judging is Executing {
             admit(VERIFIERS - 1); // too late for this case
         }
         for (uint256 k = 1; k < VERIFIERS; ++k) {
-            if ((seed >> 136 + k) & 1 == 1) commitIn(i, (v + k) % VERIFIERS);
+            if ((seed >> 136 + 2 * k) & 3 != 0) commitIn(i, (v + k) % VERIFIERS);
         }
         if ((seed >> 144) % 5 != 0) appealIn(i, (seed >> 152) % 4);
         if ((seed >> 168) % 2 == 0) return;
         vm.warp(caseBooks[i].commitEnds);
         for (uint256 k = 0; k < VERIFIERS; ++k) {
-            if (caseBooks[i].committed[k] != 0 && (seed >> 176 + k) & 1 == 1) openAnswer(i, k);
+            if (caseBooks[i].committed[k] != 0 && (seed >> 176 + 2 * k) & 3 != 0) openAnswer(i, k);
         }
         if (!isFinal(leaf.epochId)) hit("case.beforeSettlement");
         if (settlerIsDead) hit("case.settlerIsDead");
@@ -282,7 +282,7 @@ abstract contract Judging is Executing {
     function equivocation(uint256 seed) external turn {
         seed = mixed(seed);
         uint64 salt = (seed % 4 == 0 && turns > 8) ? uint64(seed % 8) : uint64(1000 + turns);
-        uint64 price = (seed >> 8) % 8 == 0 ? priceThatLeaves(uint64((seed >> 16) % MAX_PRICE)) : MAX_PRICE;
+        uint64 price = (seed >> 8) % 3 == 0 ? priceThatLeaves(uint64((seed >> 16) % MAX_PRICE)) : MAX_PRICE;
         (bytes memory data, bytes32 orderId) = twoAnswers(salt, price);
         if (!attempt(anyone, address(court), data, equivocationRefusal(orderId))) return;
         equivocations[orderId] = true;

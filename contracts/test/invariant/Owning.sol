@@ -112,7 +112,7 @@ abstract contract Owning is Rows {
         hit("unbond");
     }
 
-    /// @notice Whose time is over takes out what was unbonded; one in eight waits for that, the others try all the same.
+    /// @notice Whose time is over takes out what was unbonded; one in four waits for that, the others try all the same.
     function withdrawStake(uint256 seed) external turn {
         seed = mixed(seed);
         Account storage account = accounts[seed % ACCOUNTS];
@@ -120,7 +120,7 @@ abstract contract Owning is Rows {
             account = accounts[(seed + i) % ACCOUNTS];
         }
         uint256 endsAt = account.unbondAt + UNBOND;
-        if (time() < endsAt && account.unbonding > 0 && (seed >> 8) % 8 == 0) vm.warp(endsAt);
+        if (time() < endsAt && account.unbonding > 0 && (seed >> 8) % 4 == 0) vm.warp(endsAt);
         withdrawFor(account);
         for (uint256 i = 0; i < ACCOUNTS; ++i) {
             bool over = accounts[i].unbonding > 0 && time() >= accounts[i].unbondAt + UNBOND;

@@ -39,7 +39,7 @@ abstract contract Powers is Rows {
     /// @notice The settler dies, or the governor names another one, dead or alive.
     function rotateSettler(uint256 seed) external turn {
         seed = mixed(seed);
-        if (!settlerIsDead && seed % 4 == 0) {
+        if (!settlerIsDead && seed % 8 == 0) {
             hit("settler.dies");
             settlerIsDead = true;
             return;

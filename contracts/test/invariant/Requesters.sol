@@ -190,7 +190,7 @@ abstract contract Requesters is Rows {
             l = (l + 1) % LANES;
         }
         uint256 maturesAt = lanes[l].noticeAt + NOTICE;
-        if (lanes[l].noticeAt != 0 && time() < maturesAt && (seed >> 8) % 6 == 0) vm.warp(maturesAt);
+        if (lanes[l].noticeAt != 0 && time() < maturesAt && (seed >> 8) % 4 == 0) vm.warp(maturesAt);
         for (uint256 i = 0; i < LANES; ++i) {
             if (i == l || isMature(lanes[i])) withdrawFrom(lanes[i], seed >> (16 + 16 * i));
         }

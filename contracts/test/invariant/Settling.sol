@@ -203,7 +203,7 @@ abstract contract Settling is Rows {
             LeafBook storage leaf = leafBooks[i];
             if (!isFinal(leaf.epochId)) continue;
             LeafStatus status = leafStatus(leaf);
-            if (status == LeafStatus.UNCHARGED || (seed % 8 == 1 && status == LeafStatus.CLOSED)) return i;
+            if (status == (seed % 4 == 1 ? LeafStatus.CLOSED : LeafStatus.UNCHARGED)) return i;
         }
     }
 
