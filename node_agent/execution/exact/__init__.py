@@ -1,1 +1,1 @@
-"""The exact engine: a Llama in integer arithmetic, bit for bit the same on every host. `SPEC.md` is its specification."""
+"""The exact engine: a Llama in integer arithmetic, the same bits on every host. `SPEC.md` specifies it."""

@@ -99,7 +99,12 @@ class _Source:
         theta = tables.rational(fields.get("rope_theta", 10_000))
         scaling = fields.get("rope_scaling")
         cos, sin = tables.rotary_tables(config.head_dim, config.positions, theta, scaling)
-        self._tables = {"exp2": tables.exp2_table(), "sigmoid": tables.sigmoid_table(), "cos": cos, "sin": sin}
+        self._tables: dict[str, Integers] = {
+            "exp2": tables.exp2_table(),
+            "sigmoid": tables.sigmoid_table(),
+            "cos": cos,
+            "sin": sin,
+        }
         self._last: tuple[str, Matrix] | None = None
 
     def __call__(self, name: str) -> Integers:
@@ -110,8 +115,13 @@ class _Source:
             return gain(self._part(name))
         if self._last is None or self._last[0] != owner:  # a matrix's three tensors are asked for in a row
             self._last = owner, quantise(self._part(owner), self._factor(owner))
-        values = getattr(self._last[1], field)
-        return np.array([values], np.int32) if field == "exponent" else values
+        matrix = self._last[1]
+        values: dict[str, Integers] = {
+            "weight": matrix.weight,
+            "multiplier": matrix.multiplier,
+            "exponent": np.array([matrix.exponent], np.int32),
+        }
+        return values[field]
 
     def _part(self, name: str) -> Fp32:
         if name in _TOP_PARTS:

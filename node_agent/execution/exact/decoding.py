@@ -132,7 +132,8 @@ def recheck(model: ExactLlama, task: Task, answer: Sequence[int]) -> Run | None:
         The same `Run` as generating would give, or None if the answer is not what this task generates: another
         token, too early or too late an end. It is then known to be wrong; what is right takes generating it.
     """
-    if not 0 < len(answer) <= task.limit:
+    known = range(model.config.vocab_size)
+    if not 0 < len(answer) <= task.limit or any(token not in known for token in answer):
         return None
     run = Run(task, model)
     cache = model.new_cache(len(task.prompt) + len(answer) - 1)

@@ -1,4 +1,4 @@
-"""SPEC.md in eager torch: the fast path. It computes what `reference.py` computes, on any device, for many texts at once.
+"""SPEC.md in eager torch: what `reference.py` computes, fast, on any device, for many texts at once.
 
 Every operation is on int64 tensors, or a product that is exact because its integers are bounded (`products.py`), or a
 table look-up. No operation rounds, so none depends on order, threads, instruction sets, or who shares a batch. `sqrt`
@@ -7,7 +7,8 @@ only seeds an integer square root that is then corrected. `operations.py` lists 
 Texts of a batch lie one after the other along one axis of rows: linear maps run over all rows at once, attention text
 by text. Nothing is padded.
 
-Shapes: T rows (new positions of all texts), t those of one text, S its positions so far, C, H, K, G, D, F, V as in SPEC.md.
+Shapes: T rows (new positions of all texts), t those of one text, S its positions so far; C, H, K, G, D, F, V as in
+SPEC.md.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,14 @@ from torch import Tensor
 
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.model_file import ExactConfig, LayerParameters, Matrix, Parameters
-from node_agent.execution.exact.products import Products
+from node_agent.execution.exact.products import Products, Weight
 
 HIDDEN = -(2**61)
 """The score of a position that may not be seen: its weight is 0, its difference to any score fits into 63 bits."""
 
 
 class Cache:
-    """The past of one text: integers, and their powers of two, of all layers. Room for `positions`, filled from the front.
+    """The past of one text: integers and their powers of two, of all layers, filled from the front.
 
     Attributes:
         used: how many positions it holds.
@@ -44,7 +45,7 @@ class Cache:
 class _Linear:
     """A matrix on the device."""
 
-    weight: Sequence[Tensor]
+    weight: Weight
     multiplier: Tensor  # (O,) int64
     exponent: int
 
@@ -148,7 +149,12 @@ class ExactLlama:
     def _mix(self, index: int, query: Tensor, query_powers: Tensor, cache: Cache) -> Tensor:
         """Attention of one text: (t, H, D) queries and (t, H, 1) powers of two to (t, H D), 20 fraction bits."""
         c = self.config
-        new, kv_heads, group, d = query.shape[0], c.num_key_value_heads, query.shape[1] // c.num_key_value_heads, c.head_dim
+        new, kv_heads, group, d = (
+            query.shape[0],
+            c.num_key_value_heads,
+            query.shape[1] // c.num_key_value_heads,
+            c.head_dim,
+        )
         end = cache.used + new
 
         def by_head(x: Tensor) -> Tensor:  # (t, H, n) -> (K, G t, n)
@@ -201,7 +207,7 @@ class ExactLlama:
         epsilon = (self._one * self.config.epsilon) >> (exponent << 1)
         square_sum = ((short * short).sum(-1, keepdim=True) + epsilon).clamp_(min=1)
         lift = (62 - self._bits(square_sum)) >> 1
-        reciprocal = _floor_divide(self._one << 61, _square_root(square_sum << (lift << 1)))
+        reciprocal = _floor_divide(self._one << 61, square_root(square_sum << (lift << 1)))
         return self._row_shift(short.mul_(reciprocal), 61 - a.NORM_FRACTION - lift).mul_(gain)
 
     def _apply(self, linear: _Linear, y: Tensor, fraction: int, out_fraction: int) -> Tensor:
@@ -258,7 +264,7 @@ def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return _round_shift(torch.cat((first * cos - second * sin, second * cos + first * sin), -1), a.ROTARY_FRACTION)
 
 
-def _square_root(x: Tensor) -> Tensor:
+def square_root(x: Tensor) -> Tensor:
     """Integer square roots, rounded down, of integers in 2^60..2^62 - 1: a float seed within 1, then two corrections.
 
     A double holds x to 2^-53 of itself and its root is below 2^31, so the seed is off by far less than 1 even where the

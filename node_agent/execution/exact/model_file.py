@@ -216,7 +216,9 @@ def read_model(path: Path, sha256: str | None = None) -> Parameters:
     with safe_open(path, framework="np") as file:
         said: Mapping[str, str] = file.metadata() or {}
         if said.get("format") != FORMAT:
-            _refuse(f"{path.name} is {said.get('format')!r}, this engine reads {FORMAT!r}", "format", said.get("format"))
+            _refuse(
+                f"{path.name} is {said.get('format')!r}, this engine reads {FORMAT!r}", "format", said.get("format")
+            )
         config = ExactConfig(**json.loads(said["config"]))
         if set(file.keys()) != set(config.shapes()):
             _refuse("tensors are missing or strange", "tensors", sorted(set(file.keys()) ^ set(config.shapes())))

@@ -13,7 +13,7 @@ Shapes: T rows, I inputs, O outputs; B matrices of a batch.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -23,6 +23,19 @@ from node_agent.execution.exact import arithmetic as a
 
 _LOW_BITS = 7
 _LOW_MASK = (1 << _LOW_BITS) - 1
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A matrix as one way to multiply wants it.
+
+    Attributes:
+        pieces: (I, O) each, cut along I.
+        outputs: O without padding.
+    """
+
+    pieces: tuple[Tensor, ...]
+    outputs: int
 
 
 class Products(ABC):
@@ -37,11 +50,11 @@ class Products(ABC):
     attention_type: ClassVar[torch.dtype] = torch.float32
 
     @abstractmethod
-    def prepare(self, weight: Tensor) -> Sequence[Tensor]:
+    def prepare(self, weight: Tensor) -> Weight:
         """An (O, I) int8 matrix in the form that `linear` wants, on the same device."""
 
     @abstractmethod
-    def linear(self, x: Tensor, weight: Sequence[Tensor]) -> Tensor:
+    def linear(self, x: Tensor, weight: Weight) -> Tensor:
         """(T, I) int64 within +-ACTIVATION_MAX times a prepared matrix: (T, O) int64."""
 
 
@@ -50,7 +63,7 @@ class Int8Products(Products):
 
     name = "int8"
 
-    def prepare(self, weight: Tensor) -> Sequence[Tensor]:
+    def prepare(self, weight: Tensor) -> Weight:
         """See `Products`. CUDA wants both sides in multiples of 8: zeros are added."""
         outputs, inputs = weight.shape
         if weight.is_cuda and (outputs % 8 or inputs % 8):
@@ -58,11 +71,11 @@ class Int8Products(Products):
             padded[:outputs, :inputs] = weight
             weight = padded
         # A (I, O) view of contiguous rows: four times faster than contiguous columns for a single row on CPUs.
-        return (weight.contiguous().t(), torch.empty(outputs))
+        return Weight((weight.contiguous().t(),), outputs)
 
-    def linear(self, x: Tensor, weight: Sequence[Tensor]) -> Tensor:
+    def linear(self, x: Tensor, weight: Weight) -> Tensor:
         """See `Products`."""
-        matrix, outputs, rows = weight[0], weight[1].shape[0], x.shape[0]
+        matrix, outputs, rows = weight.pieces[0], weight.outputs, x.shape[0]
         halves = torch.cat((x >> _LOW_BITS, x & _LOW_MASK)).to(torch.int8)  # (2T, I)
         if x.is_cuda:  # more than 16 rows and whole multiples of 8, or cuBLASLt refuses
             padded = halves.new_zeros(max(32, _up(2 * rows, 8)), matrix.shape[0])
@@ -79,17 +92,21 @@ class Fp32Products(Products):
     name = "fp32"
     longest: ClassVar[int] = (1 << a.PRODUCT_BITS) // ((1 << _LOW_BITS) * a.WEIGHT_MAX)
 
-    def prepare(self, weight: Tensor) -> Sequence[Tensor]:
+    def prepare(self, weight: Tensor) -> Weight:
         """See `Products`: the (I, O) matrix in pieces of equal length along I."""
         columns = weight.t().to(torch.float32).contiguous()
         pieces = -(-columns.shape[0] // self.longest)
-        return columns.chunk(pieces)
+        return Weight(columns.chunk(pieces), weight.shape[0])
 
-    def linear(self, x: Tensor, weight: Sequence[Tensor]) -> Tensor:
+    def linear(self, x: Tensor, weight: Weight) -> Tensor:
         """See `Products`."""
         halves = torch.cat((x >> _LOW_BITS, x & _LOW_MASK)).to(torch.float32)  # (2T, I)
-        parts = halves.split([piece.shape[0] for piece in weight], 1)
-        products = [(part @ piece).to(torch.int64) for part, piece in zip(parts, weight, strict=True)]  # (2T, O) each
+        parts = torch.split(
+            halves, weight.pieces[0].shape[0], 1
+        )  # as `chunk` cuts: equal pieces, the last may be shorter
+        products = [
+            (part @ piece).to(torch.int64) for part, piece in zip(parts, weight.pieces, strict=True)
+        ]  # (2T, O) each
         total = products[0]
         for product in products[1:]:
             total += product
@@ -103,13 +120,14 @@ class Fp64Products(Products):
     name = "fp64"
     attention_type = torch.float64
 
-    def prepare(self, weight: Tensor) -> Sequence[Tensor]:
+    def prepare(self, weight: Tensor) -> Weight:
         """See `Products`."""
-        return (weight.t().to(torch.float64).contiguous(),)
+        return Weight((weight.t().to(torch.float64).contiguous(),), weight.shape[0])
 
-    def linear(self, x: Tensor, weight: Sequence[Tensor]) -> Tensor:
+    def linear(self, x: Tensor, weight: Weight) -> Tensor:
         """See `Products`."""
-        return (x.to(torch.float64) @ weight[0]).to(torch.int64)
+        product: Tensor = x.to(torch.float64) @ weight.pieces[0]  # (T, O)
+        return product.to(torch.int64)
 
 
 ALL: tuple[Products, ...] = (Int8Products(), Fp32Products(), Fp64Products())

@@ -69,7 +69,8 @@ def weigh(logits: Logits, exp2: NDArray[np.int64], temperature_milli: int) -> ND
     # What the clamp below would cut off anyway is cut off before the product can leave 64 bits.
     below = np.minimum(below, (a.SCORE_DISTANCE_MAX + 1 << 20) // factor + 1)
     distance = np.minimum((below * factor) >> 20, a.SCORE_DISTANCE_MAX)
-    return exp2[distance & ((1 << a.SCORE_FRACTION) - 1)] >> (distance >> a.SCORE_FRACTION)
+    weights: NDArray[np.int64] = exp2[distance & ((1 << a.SCORE_FRACTION) - 1)] >> (distance >> a.SCORE_FRACTION)
+    return weights
 
 
 def draw(seed: bytes, text: int, step: int) -> int:
