@@ -52,8 +52,25 @@ class ExactConfig:
     key_bits: int
     source_sha256: str
 
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """From the header of a model file. Raises UnsupportedModel."""
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        kinds = {"int": int, "bool": bool, "str": str}
+        wanted = {field.name: kinds[getattr(field.type, "__name__", "")] for field in fields(cls)}
+        if not isinstance(found, dict) or {name: type(value) for name, value in found.items()} != wanted:
+            _refuse(f"its configuration is not made of {sorted(wanted)}", "config", text[:500])
+        return cls(**found)
+
     def __post_init__(self) -> None:
         limits = {
+            "vocab_size": 2**31 - 1,
+            "num_hidden_layers": 2**16,
+            "num_attention_heads": a.MAX_INNER,
+            "num_key_value_heads": a.MAX_INNER,
             "hidden_size": a.MAX_WIDTH,
             "intermediate_size": a.MAX_INNER,
             "positions": a.MAX_POSITIONS,
@@ -219,7 +236,7 @@ def read_model(path: Path, sha256: str | None = None) -> Parameters:
             _refuse(
                 f"{path.name} is {said.get('format')!r}, this engine reads {FORMAT!r}", "format", said.get("format")
             )
-        config = ExactConfig(**json.loads(said["config"]))
+        config = ExactConfig.read(said.get("config", ""))
         if set(file.keys()) != set(config.shapes()):
             _refuse("tensors are missing or strange", "tensors", sorted(set(file.keys()) ^ set(config.shapes())))
         return Parameters.assemble(config, file.get_tensor)

@@ -71,14 +71,26 @@ def test_numbers_out_of_range_are_refused(path: Path, tmp_path: Path) -> None:
             read_model(tmp_path / "bad")
 
 
+SENSELESS: list[dict[str, object]] = [
+    {},
+    {"num_key_value_heads": 0},
+    {"num_hidden_layers": -1},
+    {"positions": 2**15 + 1},
+    {"head_dim": 8.0},
+    {"tied": 1},
+    {"epsilon": True},
+    {"more": 1},
+]
+
+
 def test_a_header_that_lies_is_refused(path: Path) -> None:
     """A configuration that does not fit the tensors."""
     data = path.read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     config = json.loads(header["__metadata__"]["config"])
-    for change in ({"tied": False}, {"num_hidden_layers": 3}, {"query_bits": 12}, {"hidden_size": 25}):
-        header["__metadata__"]["config"] = json.dumps(config | change)
+    for change in ({"tied": False}, {"num_hidden_layers": 3}, {"query_bits": 12}, {"hidden_size": 25}, *SENSELESS):
+        header["__metadata__"]["config"] = json.dumps(config | change) if change else "[" * 9000
         text = json.dumps(header).encode()
         path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
         with pytest.raises(UnsupportedModel):
