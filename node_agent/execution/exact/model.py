@@ -24,6 +24,9 @@ from node_agent.execution.exact.products import Products, Weight
 HIDDEN = -(2**61)
 """The score of a position that may not be seen: its weight is 0, its difference to any score fits into 63 bits."""
 
+HEAD_PIECE = 2048
+"""Logits computed at once for all rows. Changes nothing but speed."""
+
 
 class Cache:
     """The past of one text: integers and their powers of two, of all layers, filled from the front.
@@ -73,7 +76,7 @@ class ExactLlama:
 
     def __init__(self, parameters: Parameters, products: Products, device: torch.device) -> None:
         self.config, self.products, self.device = parameters.config, products, device
-        self.head = self._linear(parameters.head)
+        self._head = self._in_pieces(parameters.head)
         self._embedding = torch.from_numpy(parameters.embedding.weight).to(device)  # (V, C) int8
         self._embedding_multiplier = _int64(parameters.embedding.multiplier, device)  # (V,)
         self._embedding_shift = parameters.embedding.exponent - a.RESIDUAL_FRACTION
@@ -114,8 +117,16 @@ class ExactLlama:
 
     def logits(self, normed: Tensor) -> Tensor:
         """(T, C) normed states to (T, V) int32 logits with 16 fraction bits."""
-        out = self._apply(self.head, normed, a.NORMED_FRACTION, a.LOGIT_FRACTION)
-        return out.clamp_(-a.LOGIT_MAX, a.LOGIT_MAX).to(torch.int32)
+        short, exponent = self._shorten(normed, a.ACTIVATION_MAX)
+        shift = self._head[0].exponent + a.NORMED_FRACTION - a.LOGIT_FRACTION - exponent
+        logits = torch.zeros(normed.shape[0], self.config.vocab_size, dtype=torch.int32, device=self.device)
+        start = 0
+        for piece in self._head:
+            total = self.products.linear(short, piece.weight).mul_(piece.multiplier)
+            stop = start + total.shape[1]
+            logits[:, start:stop] = self._row_shift_(total, shift).clamp_(-a.LOGIT_MAX, a.LOGIT_MAX)
+            start = stop
+        return logits
 
     def _attention(
         self,
@@ -171,7 +182,7 @@ class ExactLlama:
         exps = self._exp2_of(scores.amax(-1, keepdim=True) - scores)  # (K, G t, S)
         shares, scale, shift = self._shares(exps, exps * cache.value_powers[index, :, None, :end])
         sums = torch.bmm(shares, cache.values[index, :, :end]).to(torch.int64)  # (K, G t, D)
-        mixed = self._row_shift(sums.mul_(scale), shift)
+        mixed = self._row_shift_(sums.mul_(scale), shift)
         return mixed.view(kv_heads, group, new, d).permute(2, 0, 1, 3).reshape(new, -1)
 
     def _shares(self, exps: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -208,13 +219,13 @@ class ExactLlama:
         square_sum = ((short * short).sum(-1, keepdim=True) + epsilon).clamp_(min=1)
         lift = (62 - self._bits(square_sum)) >> 1
         reciprocal = _floor_divide(self._one << 61, square_root(square_sum << (lift << 1)))
-        return self._row_shift(short.mul_(reciprocal), 61 - a.NORM_FRACTION - lift).mul_(gain)
+        return self._row_shift_(short.mul_(reciprocal), 61 - a.NORM_FRACTION - lift).mul_(gain)
 
     def _apply(self, linear: _Linear, y: Tensor, fraction: int, out_fraction: int) -> Tensor:
         """`linear` of SPEC.md: (T, I) with `fraction` fraction bits to a fresh (T, O) with `out_fraction`."""
         short, exponent = self._shorten(y, a.ACTIVATION_MAX)
         total = self.products.linear(short, linear.weight).mul_(linear.multiplier)
-        return self._row_shift(total, linear.exponent + fraction - out_fraction - exponent)
+        return self._row_shift_(total, linear.exponent + fraction - out_fraction - exponent)
 
     def _shorten_heads(self, heads: Tensor, bits: int) -> tuple[Tensor, Tensor]:
         """(T, n, D) to integers in attention's type and (T, n, 1) powers of two."""
@@ -231,12 +242,22 @@ class ExactLlama:
         return torch.bucketize(x, self._powers, right=True)
 
     def _row_shift(self, x: Tensor, bits: Tensor) -> Tensor:
-        """`rsh` of SPEC.md with a number of bits of its own for each row."""
+        """`rsh` of SPEC.md with a number of bits of its own for each row; a fresh tensor."""
         return (x + ((self._one << bits) >> 1)).bitwise_right_shift_(bits)
+
+    def _row_shift_(self, x: Tensor, bits: Tensor) -> Tensor:
+        """`_row_shift` in place: large tensors cost more to allocate than to shift."""
+        return x.add_((self._one << bits) >> 1).bitwise_right_shift_(bits)
 
     def _linear(self, matrix: Matrix) -> _Linear:
         weight = self.products.prepare(torch.from_numpy(matrix.weight).to(self.device))
         return _Linear(weight, _int64(matrix.multiplier, self.device), matrix.exponent)
+
+    def _in_pieces(self, matrix: Matrix) -> list[_Linear]:
+        """The output matrix cut along its rows, so that what is done to each piece's logits stays in a CPU's cache."""
+        cuts = range(0, matrix.weight.shape[0], HEAD_PIECE)
+        parts = [(matrix.weight[cut : cut + HEAD_PIECE], matrix.multiplier[cut : cut + HEAD_PIECE]) for cut in cuts]
+        return [self._linear(Matrix(weight, multiplier, matrix.exponent)) for weight, multiplier in parts]
 
     def _layer(self, layer: LayerParameters) -> _Layer:
         return _Layer(

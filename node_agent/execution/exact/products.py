@@ -76,14 +76,14 @@ class Int8Products(Products):
     def linear(self, x: Tensor, weight: Weight) -> Tensor:
         """See `Products`."""
         matrix, outputs, rows = weight.pieces[0], weight.outputs, x.shape[0]
-        halves = torch.cat((x >> _LOW_BITS, x & _LOW_MASK)).to(torch.int8)  # (2T, I)
+        halves = _halves(x, torch.int8)
         if x.is_cuda:  # more than 16 rows and whole multiples of 8, or cuBLASLt refuses
             padded = halves.new_zeros(max(32, _up(2 * rows, 8)), matrix.shape[0])
             padded[: 2 * rows, : x.shape[1]] = halves
             halves = padded
         product = torch._int_mm(halves, matrix)  # (2T, O) int32
         high, low = product[:rows, :outputs], product[rows : 2 * rows, :outputs]
-        return (high.to(torch.int64) << _LOW_BITS) + low
+        return high.to(torch.int64).bitwise_left_shift_(_LOW_BITS).add_(low)
 
 
 class Fp32Products(Products):
@@ -100,7 +100,7 @@ class Fp32Products(Products):
 
     def linear(self, x: Tensor, weight: Weight) -> Tensor:
         """See `Products`."""
-        halves = torch.cat((x >> _LOW_BITS, x & _LOW_MASK)).to(torch.float32)  # (2T, I)
+        halves = _halves(x, torch.float32)
         parts = torch.split(
             halves, weight.pieces[0].shape[0], 1
         )  # as `chunk` cuts: equal pieces, the last may be shorter
@@ -111,7 +111,7 @@ class Fp32Products(Products):
         for product in products[1:]:
             total += product
         high, low = total.chunk(2)
-        return (high << _LOW_BITS) + low
+        return high.bitwise_left_shift_(_LOW_BITS).add_(low)
 
 
 class Fp64Products(Products):
@@ -137,6 +137,15 @@ ALL: tuple[Products, ...] = (Int8Products(), Fp32Products(), Fp64Products())
 def by_name(name: str) -> Products:
     """One of ALL. Raises KeyError."""
     return {each.name: each for each in ALL}[name]
+
+
+def _halves(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """(T, I) int64 within 15 bits to (2T, I): high halves in -128..127, then low halves in 0..127."""
+    rows = x.shape[0]
+    halves = torch.zeros(2 * rows, x.shape[1], dtype=dtype, device=x.device)
+    halves[:rows] = x >> _LOW_BITS
+    halves[rows:] = x & _LOW_MASK
+    return halves
 
 
 def _up(number: int, multiple: int) -> int:
