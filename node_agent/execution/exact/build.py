@@ -20,7 +20,13 @@ from node_agent.execution.exact import tables
 from node_agent.execution.exact.model_file import ExactConfig, Integers, Matrix, write_model
 from node_agent.execution.model_files import Fp32, ModelFiles
 
-_FIXED: dict[str, object] = {"attention_bias": False, "hidden_act": "silu", "mlp_bias": False, "model_type": "llama"}
+_FIXED: dict[str, object] = {
+    "attention_bias": False,
+    "hidden_act": "silu",
+    "mlp_bias": False,
+    "model_type": "llama",
+    "partial_rotary_factor": 1.0,
+}
 _LAYER_PARTS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "attention_out": ("self_attn.o_proj",),
@@ -96,8 +102,7 @@ class _Source:
 
     def __init__(self, config: ExactConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:
         self._config, self._tensor = config, tensor
-        theta = tables.rational(fields.get("rope_theta", 10_000))
-        scaling = fields.get("rope_scaling")
+        theta, scaling = _rotary(fields)
         cos, sin = tables.rotary_tables(config.head_dim, config.positions, theta, scaling)
         self._tables: dict[str, Integers] = {
             "exp2": tables.exp2_table(),
@@ -137,6 +142,19 @@ class _Source:
         factor = np.ones((c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim)
         factor[: c.num_attention_heads * c.head_dim] = float(tables.query_scale(c.head_dim))
         return factor
+
+
+def _rotary(fields: Mapping[str, Any]) -> tuple[Fraction, Mapping[str, Any] | None]:
+    """theta and scaling, from either of the two places where config.json has kept them."""
+    scaling = fields.get("rope_parameters") or fields.get("rope_scaling")
+    theta = fields.get("rope_theta") or (scaling or {}).get("rope_theta")
+    if theta is None:
+        raise UnsupportedModel(
+            "config.json names no rope_theta.",
+            way_out="Use the model's own configuration, complete.",
+            rope_theta=None,
+        )
+    return tables.rational(theta), scaling
 
 
 def quantise(weight: Fp32, factor: Integers | None = None) -> Matrix:

@@ -102,6 +102,14 @@ def test_company_changes_nothing(tiny: Parameters) -> None:
     assert together == [row for rows in alone for row in rows[1:]]
 
 
+def test_long_contexts(make_model) -> None:
+    """Thousands of positions, evenly attended: shares stay bounded and fp32's sums exact, whatever the length."""
+    parameters = make_model(3, num_hidden_layers=1, max_position_embeddings=4096)
+    tokens = [7] * 1200 + [index * index % 61 for index in range(900)]
+    found = read(ExactLlama(parameters, by_name("fp32"), CPU), tokens, 128)
+    assert found == read(ExactLlama(parameters, by_name("fp64"), CPU), tokens, 500)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing(make_model, threads: int) -> None:
     """A matrix large enough to be split over threads."""

@@ -132,12 +132,22 @@ def test_senseless_weights_are_refused(bad: float) -> None:
         quantise(np.array([[1.0, bad]], np.float32))
 
 
+def test_rotary_settings_are_found_in_both_places(tmp_path: Path) -> None:
+    """Newer configurations keep theta and scaling in `rope_parameters`; a default would be another model."""
+    state, paths = random_state(TINY, 1), [tmp_path / "old", tmp_path / "new"]
+    build_from(TINY | {"rope_theta": 500.5}, state.__getitem__, "0" * 64, paths[0])
+    newer = {"rope_theta": None, "rope_parameters": {"rope_type": "default", "rope_theta": 500.5}}
+    build_from(TINY | newer, state.__getitem__, "0" * 64, paths[1])
+    assert sha256_file(paths[0]) == sha256_file(paths[1])
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"attention_bias": True},
         {"hidden_act": "gelu"},
         {"rope_scaling": {"rope_type": "yarn", "factor": 2}},
+        {"rope_theta": None},
         {"num_key_value_heads": 3},
         {"head_dim": 7},
         {"intermediate_size": 65536},
