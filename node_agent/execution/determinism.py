@@ -25,12 +25,17 @@ def enforce() -> None:
         torch.use_deterministic_algorithms(True)
     # Filling fresh buffers with NaN finds bugs in tests but costs a pass over each of them.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if torch.get_float32_matmul_precision() != "highest":
-        torch.set_float32_matmul_precision("highest")
-    torch.backends.cuda.matmul.allow_tf32 = False
+    full_precision()
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+
+
+def full_precision() -> None:
+    """What fp32 products need to keep all 24 bits. Exact arithmetic needs no more: any number of threads will do."""
+    if torch.get_float32_matmul_precision() != "highest":
+        torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def switches() -> dict[str, str]:

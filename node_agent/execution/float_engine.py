@@ -13,7 +13,6 @@ from typing import Any, Self
 import torch
 
 from contracts.protocol.canonical import canonical_json
-from contracts.protocol.errors import BadTexts
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES, Manifest
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
@@ -23,13 +22,12 @@ from node_agent.execution import determinism
 from node_agent.execution.engine import Check, Execution
 from node_agent.execution.errors import (
     EngineMismatch,
-    InvalidInput,
-    InvalidParams,
     ModelDigestMismatch,
     NumericClassMismatch,
     OutputTooLong,
     SelfTestFailed,
 )
+from node_agent.execution.limits import read_tokens, require_params
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
@@ -141,8 +139,8 @@ class FloatEngine(ABC):
 
         Errors as in `engine.Engine`, NumericFailure if the model breaks down, OutputTooLong if nobody could show it.
         """
-        self._require_params(params)
-        texts = self._tokens(input_bytes)
+        require_params(self.manifest.params, params)
+        texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
         determinism.enforce()
         trace, answers, units = Trace(), [], 0
         for tokens in texts:
@@ -176,32 +174,3 @@ class FloatEngine(ABC):
                 expected=first.trace_hash.hex(),
                 found=second.trace_hash.hex(),
             )
-
-    def _tokens(self, input_bytes: bytes) -> list[list[int]]:
-        limits = self.manifest.input
-        try:
-            tokens = [self.tokenizer.encode(text) for text in limits.read(input_bytes)]
-            limits.require_tokens([limits.overhead_tokens + len(each) for each in tokens])
-        except BadTexts as error:
-            raise InvalidInput(
-                f"The input {error.why}.",
-                way_out="Send a canonical JSON array of texts within the workload's limits.",
-                limits=limits.model_dump(),
-                length=len(input_bytes),
-            ) from error
-        return tokens
-
-    def _require_params(self, params: Mapping[str, int]) -> None:
-        allowed = self.manifest.params
-        ranges = {name: f"{one.minimum} to {one.maximum}" for name, one in allowed.items()}
-        way_out = f"Give exactly {ranges}, as integers." if ranges else "Give no parameters: {}."
-        unknown, missing = sorted(set(params) - set(allowed)), sorted(set(allowed) - set(params))
-        if unknown or missing:
-            raise InvalidParams(
-                f"Unknown parameters: {unknown}, missing: {missing}.", way_out=way_out, unknown=unknown, missing=missing
-            )
-        for name, value in params.items():
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise InvalidParams(f"{name} is {value!r}, not an int.", way_out=way_out, name=name, value=value)
-            if not allowed[name].minimum <= value <= allowed[name].maximum:
-                raise InvalidParams(f"{name} is {value}, out of range.", way_out=way_out, name=name, value=value)

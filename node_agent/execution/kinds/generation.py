@@ -43,7 +43,7 @@ class Generation(FloatEngine):
 
     def __init__(self, model: Llama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
         """Assemble from parts; `load` is the way in that verifies them."""
-        self._before, self._after, ends = _template(tokenizer)
+        self._before, self._after, ends = chat_template(tokenizer)
         super().__init__(manifest, tokenizer, overhead_tokens=len(self._before) + len(self._after))
         self.model = model
         self._stops = frozenset(ends | {model.config.eos_token_id})
@@ -93,7 +93,7 @@ class Generation(FloatEngine):
             )
 
 
-def _template(tokenizer: TextTokenizer) -> tuple[list[int], list[int], set[int]]:
+def chat_template(tokenizer: TextTokenizer) -> tuple[list[int], list[int], set[int]]:
     """ChatML around one user message: ids before its text, ids after it, ids that end an answer."""
     start, end = tokenizer.id_of(_START), tokenizer.id_of(_END)
     if start is None or end is None:

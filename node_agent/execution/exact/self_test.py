@@ -1,0 +1,224 @@
+"""What a host must show before it may sign exact work: a sound way to multiply, and the right logits.
+
+Three kinds of known answers, all of integers, so that they hold on every host or the host is wrong:
+- products of the largest integers that can occur, in the sizes that choose other kernels (one row, many, long rows);
+- integer square roots next to perfect squares, where a seed that is off shows;
+- the logits of a small model of fixed integers, prefill and decode, against a pinned hash that `reference.py` confirms.
+
+A way to multiply that fails is not used; a host on which none passes gets no engine.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from math import isqrt, prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from node_agent.execution import determinism
+from node_agent.execution.errors import SelfTestFailed
+from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.exact import tables
+from node_agent.execution.exact.model import ExactLlama, square_root
+from node_agent.execution.exact.model_file import ExactConfig, Integers, Parameters
+from node_agent.execution.exact.products import ALL, Products, by_name
+
+GOLDEN_LOGITS = "639954f23c2366193830836c22660d41cee0a1328446b84a08b7d166c1abd351"
+"""sha256 of the golden model's logits after each of GOLDEN_TOKENS, as int32 little-endian."""
+
+GOLDEN_TOKENS = tuple((7 * index * index + 3) % 96 for index in range(24))
+
+_GOLDEN_CONFIG = ExactConfig(
+    vocab_size=96,
+    hidden_size=64,
+    intermediate_size=1056,  # longer than one piece of `Fp32Products`
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=16,
+    positions=32,
+    tied=True,
+    epsilon=703_687_442,  # 1e-5 * 64 * 2^40
+    query_bits=10,
+    key_bits=10,
+    source_sha256="0" * 64,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A passed self-test.
+
+    Attributes:
+        device: where it ran.
+        products: the way to multiply that was chosen.
+        unsound: those tried before it, with what went wrong.
+    """
+
+    device: str
+    products: str
+    unsound: dict[str, str]
+
+
+def run(device: torch.device) -> Report:
+    """Find the first of `products.ALL` that is sound here; takes about a second on a CPU.
+
+    Raises:
+        SelfTestFailed: none is; nothing that this host computes may be signed.
+    """
+    determinism.full_precision()
+    unsound: dict[str, str] = {}
+    for products in ALL:
+        try:
+            require_sound(products, device)
+        except SelfTestFailed as error:
+            unsound[products.name] = error.message
+        except RuntimeError as error:  # torch has no such kernel on this device
+            unsound[products.name] = str(error).splitlines()[0]
+        else:
+            return Report(str(device), products.name, unsound)
+    raise SelfTestFailed(
+        f"No way to multiply is exact on {device}: {unsound}.",
+        way_out="Use an unmodified build of torch. Until one passes, this host signs nothing.",
+        check="products",
+        expected="one sound way",
+        found=unsound,
+    )
+
+
+@cache
+def sound_products(device: str) -> Products:
+    """The chosen way to multiply, tested once a process and device. Raises as `run` does."""
+    return by_name(run(torch.device(device)).products)
+
+
+@torch.inference_mode()
+def require_sound(products: Products, device: torch.device) -> None:
+    """Raises SelfTestFailed where one way to multiply, or anything else that a model runs, computes a wrong number."""
+    for inputs, outputs in ((64, 48), (576, 960), (1536, 576), (4104, 24)):
+        for rows in (1, 33):
+            _linear(products, device, rows, inputs, outputs)
+    _attention(products, device)
+    _square_roots(device)
+    for name, chunk in (("prefill", len(GOLDEN_TOKENS)), ("decode", 1)):
+        found = golden_hash(ExactLlama(golden_parameters(), products, device), chunk)
+        _require(products, f"golden logits, {name}", GOLDEN_LOGITS, found)
+
+
+def golden_hash(model: ExactLlama, chunk: int) -> str:
+    """Hex sha256 of the golden model's logits, its tokens read in chunks."""
+    state, digest = model.new_cache(len(GOLDEN_TOKENS)), hashlib.sha256()
+    for start in range(0, len(GOLDEN_TOKENS), chunk):
+        logits = model.logits(model.forward([(GOLDEN_TOKENS[start : start + chunk], state)]))
+        digest.update(logits.cpu().numpy().astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def golden_parameters() -> Parameters:
+    """A small model of fixed integers, the same on every host."""
+    shapes = _GOLDEN_CONFIG.shapes()
+    cos, sin = tables.rotary_tables(_GOLDEN_CONFIG.head_dim, _GOLDEN_CONFIG.positions, tables.rational(10_000), None)
+    made: dict[str, Integers] = {"table.exp2": tables.exp2_table(), "table.sigmoid": tables.sigmoid_table()}
+    made["table.cos"], made["table.sin"] = cos, sin
+
+    def tensor(name: str) -> Integers:
+        if name in made:
+            return made[name]
+        shape, kind = shapes[name]
+        noise = mixed(prod(shape), list(shapes).index(name)).reshape(shape)
+        field = name.rpartition(".")[2]
+        values = {
+            "weight": noise % np.uint64(255),
+            "multiplier": (noise % np.uint64(2**23)) + np.uint64(2**23),
+            "exponent": np.full(shape, 32, np.uint64),
+        }.get(field, (noise % np.uint64(2**20)) + np.uint64(2**18))  # gains of 0.5 to 2.5, for sqrt(C) = 8
+        signed = values.astype(np.int64) - (a.WEIGHT_MAX if field == "weight" else 0)
+        return signed.astype(kind)
+
+    return Parameters.assemble(_GOLDEN_CONFIG, tensor)
+
+
+def mixed(count: int, stream: int) -> Integers:
+    """`count` uint64 of a stream, by the mixer of splitmix64 (Steele, Lea, Flood 2014)."""
+    x = (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(stream << 32)) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x >> np.uint64(31)
+
+
+def _linear(products: Products, device: torch.device, rows: int, inputs: int, outputs: int) -> None:
+    """The largest activations times the largest weights: all of one sign, alternating, and mixed."""
+    noise = torch.from_numpy(mixed(rows * inputs, 1).astype(np.int64)).view(rows, inputs)
+    for name, x in {
+        "largest": torch.full((rows, inputs), a.ACTIVATION_MAX),
+        "smallest": torch.full((rows, inputs), -a.ACTIVATION_MAX),
+        "extremes": (noise % 2 * 2 - 1) * a.ACTIVATION_MAX,
+        "any": noise % (2 * a.ACTIVATION_MAX + 1) - a.ACTIVATION_MAX,
+    }.items():
+        weight = _worst_weights(outputs, inputs)
+        expected = _by_hand(x, weight)
+        found = products.linear(x.to(device), products.prepare(weight.to(device))).cpu()
+        wrong = int((found != expected).sum())
+        _require(products, f"{rows} x {inputs} x {outputs}, {name} activations: wrong entries", 0, wrong)
+
+
+def _by_hand(x: Tensor, weight: Tensor) -> Tensor:
+    """The product in int64, a row at a time so that it stays small."""
+    wide = weight.to(torch.int64)
+    return torch.stack([(row * wide).sum(-1) for row in x])
+
+
+def _worst_weights(outputs: int, inputs: int) -> Tensor:
+    """(O, I) int8: rows of 127, of -127, alternating, and mixed, in turn."""
+    noise = torch.from_numpy(mixed(outputs * inputs, 2).astype(np.int64)).view(outputs, inputs)
+    weight = noise % (2 * a.WEIGHT_MAX + 1) - a.WEIGHT_MAX
+    weight[0::4], weight[1::4] = a.WEIGHT_MAX, -a.WEIGHT_MAX
+    weight[2::4] = (torch.arange(inputs) % 2 * 2 - 1) * a.WEIGHT_MAX
+    weight[:3, -1] -= weight[:3, -1].sign()  # makes the largest sums odd, so that a lost last bit shows
+    return weight.to(torch.int8)
+
+
+def _attention(products: Products, device: torch.device) -> None:
+    """Queries, keys, shares and values at their largest: sums just below 2^24, odd, so that a lost bit shows."""
+    kind = products.attention_type
+    for head_dim in (64, 128, 256):
+        query_bits, key_bits = a.query_key_bits(head_dim)
+        query, key = (1 << (query_bits - 1)) - 1, (1 << (key_bits - 1)) - 1
+        queries = torch.full((2, 3, head_dim), query, dtype=kind, device=device)
+        keys = torch.full((2, 40, head_dim), -key, dtype=kind, device=device)
+        keys[:, :, -1] += 1
+        scores = torch.bmm(queries, keys.transpose(1, 2))
+        _require(
+            products, f"scores at width {head_dim}", {-query * (key * head_dim - 1)}, set(scores.flatten().tolist())
+        )
+    shares = torch.full((2, 3, 4096), (1 << a.PROBABILITY_BITS) // 4096, dtype=kind, device=device)
+    values = torch.full((2, 4096, 64), (1 << (a.VALUE_BITS - 1)) - 1, dtype=kind, device=device)
+    values[:, 77], shares[:, :, 77] = 1, 1
+    expected = (4095 * 16 * 255) + 1
+    _require(products, "mixtures of 4096 values", {expected}, set(torch.bmm(shares, values).flatten().tolist()))
+
+
+def _square_roots(device: torch.device) -> None:
+    roots = [2**30, 2**30 + 1, 2**31 - 1, *(2**30 + 7919 * index * index for index in range(300))]
+    squares = [root * root + step for root in roots for step in (-1, 0, 1) if 2**60 <= root * root + step < 2**62]
+    found = square_root(torch.tensor(squares, device=device)).tolist()
+    if found != [isqrt(square) for square in squares]:
+        _fail("integer square roots", "the roots rounded down", "others")
+
+
+def _require(products: Products, check: str, expected: object, found: object) -> None:
+    if expected != found:
+        _fail(f"{products.name}: {check}", expected, found)
+
+
+def _fail(check: str, expected: object, found: object) -> None:
+    raise SelfTestFailed(
+        f"Self-test '{check}' must give {expected}, and gave {found}.",
+        way_out="Use an unmodified build of torch, and let nothing set its or oneDNN's switches.",
+        check=check,
+        expected=expected,
+        found=found,
+    )

@@ -1,0 +1,59 @@
+"""The trace hash of the exact engine, in chunks, so that two traces can be compared piece by piece.
+
+SPEC.md, "The trace". A text's chunks do not depend on what else was computed at the time.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK_POSITIONS = 16
+CHUNK_TAG, TRACE_TAG = b"assay/exact/chunk/1\n", b"assay/exact/trace/1\n"
+
+
+class TextTrace:
+    """The digests of one text's generated positions, under way.
+
+    Attributes:
+        text: the text's index in its input.
+    """
+
+    def __init__(self, text: int) -> None:
+        self.text = text
+        self._done: list[bytes] = []
+        self._rows = 0
+        self._hash = self._new_chunk()
+
+    def update(self, logits: NDArray[np.int32]) -> None:
+        """Take the next position's (V,) logits."""
+        if self._rows == CHUNK_POSITIONS:
+            self._done.append(self._hash.digest())
+            self._hash, self._rows = self._new_chunk(), 0
+        self._hash.update(np.ascontiguousarray(logits, dtype="<i4").data)
+        self._rows += 1
+
+    def chunks(self) -> list[bytes]:
+        """The digests so far, the last over what is there of its chunk."""
+        return [*self._done, self._hash.digest()] if self._rows else list(self._done)
+
+    def _new_chunk(self) -> "hashlib._Hash":
+        counter = self.text.to_bytes(4, "little") + len(self._done).to_bytes(4, "little")
+        return hashlib.sha256(CHUNK_TAG + counter)
+
+
+def trace_hash(traces: Sequence[TextTrace]) -> bytes:
+    """32 bytes over the texts of an input, in order."""
+    whole = hashlib.sha256(TRACE_TAG)
+    for trace in traces:
+        for chunk in trace.chunks():
+            whole.update(chunk)
+    return whole.digest()
+
+
+def first_difference(one: Sequence[bytes], other: Sequence[bytes]) -> int | None:
+    """The index of the first chunk of a text that differs or that only one side has; None if they are equal."""
+    pairs = enumerate(zip_longest(one, other))
+    return next((index for index, (mine, theirs) in pairs if mine != theirs), None)

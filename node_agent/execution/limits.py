@@ -1,0 +1,39 @@
+"""Whether an order's input and parameters are within a manifest's limits: the same for every engine."""
+
+from collections.abc import Mapping
+
+from contracts.protocol.errors import BadTexts
+from contracts.protocol.manifest import InputLimits, IntegerRange
+from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.errors import InvalidInput, InvalidParams
+
+
+def read_tokens(limits: InputLimits, tokenizer: TextTokenizer, input_bytes: bytes) -> list[list[int]]:
+    """The tokens of each text of an input, without those that the workload puts around it. Raises InvalidInput."""
+    try:
+        tokens = [tokenizer.encode(text) for text in limits.read(input_bytes)]
+        limits.require_tokens([limits.overhead_tokens + len(each) for each in tokens])
+    except BadTexts as error:
+        raise InvalidInput(
+            f"The input {error.why}.",
+            way_out="Send a canonical JSON array of texts within the workload's limits.",
+            limits=limits.model_dump(),
+            length=len(input_bytes),
+        ) from error
+    return tokens
+
+
+def require_params(allowed: Mapping[str, IntegerRange], params: Mapping[str, int]) -> None:
+    """Raises InvalidParams unless each allowed parameter is given, once, as an integer within its range."""
+    ranges = {name: f"{one.minimum} to {one.maximum}" for name, one in allowed.items()}
+    way_out = f"Give exactly {ranges}, as integers." if ranges else "Give no parameters: {}."
+    unknown, missing = sorted(set(params) - set(allowed)), sorted(set(allowed) - set(params))
+    if unknown or missing:
+        raise InvalidParams(
+            f"Unknown parameters: {unknown}, missing: {missing}.", way_out=way_out, unknown=unknown, missing=missing
+        )
+    for name, value in params.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidParams(f"{name} is {value!r}, not an int.", way_out=way_out, name=name, value=value)
+        if not allowed[name].minimum <= value <= allowed[name].maximum:
+            raise InvalidParams(f"{name} is {value}, out of range.", way_out=way_out, name=name, value=value)

@@ -1,0 +1,78 @@
+"""Fixtures: tiny models of any shape with weights of a seed, as model files."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from node_agent.execution.exact.build import build_from
+from node_agent.execution.exact.model_file import Parameters, read_model
+
+Fields = dict[str, object]
+MakeModel = Callable[..., Parameters]
+
+TINY: Fields = {
+    "vocab_size": 61,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 96,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10_000.0,
+    "tie_word_embeddings": True,
+}
+
+
+def random_state(fields: Fields, seed: int, size: float = 1.0) -> dict[str, np.ndarray]:
+    """fp32 tensors with Hugging Face names, normal with a spread that keeps activations alive."""
+    config = {name: value for name, value in fields.items() if isinstance(value, int)}
+    width, inner, d = config["hidden_size"], config["intermediate_size"], config["head_dim"]
+    query, shared = config["num_attention_heads"] * d, config["num_key_value_heads"] * d
+    rng = np.random.Generator(np.random.PCG64(seed))
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens": (config["vocab_size"], width), "model.norm": (width,)}
+    if not fields["tie_word_embeddings"]:
+        shapes["lm_head"] = (config["vocab_size"], width)
+    for index in range(config["num_hidden_layers"]):
+        prefix = f"model.layers.{index}."
+        shapes |= {
+            prefix + "input_layernorm": (width,),
+            prefix + "self_attn.q_proj": (query, width),
+            prefix + "self_attn.k_proj": (shared, width),
+            prefix + "self_attn.v_proj": (shared, width),
+            prefix + "self_attn.o_proj": (width, query),
+            prefix + "post_attention_layernorm": (width,),
+            prefix + "mlp.gate_proj": (inner, width),
+            prefix + "mlp.up_proj": (inner, width),
+            prefix + "mlp.down_proj": (width, inner),
+        }
+    return {
+        f"{name}.weight": (
+            rng.normal(1, 0.3, shape) if len(shape) == 1 else rng.normal(0, size / shape[1] ** 0.5, shape)
+        ).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+    """Builds a tiny model through its file; keyword arguments replace fields of TINY."""
+
+    def make(seed: int = 1, size: float = 1.0, **changes: object) -> Parameters:
+        fields = TINY | changes
+        state = random_state(fields, seed, size)
+        path: Path = tmp_path_factory.mktemp("exact") / "model.safetensors"
+        build_from(fields, state.__getitem__, hashlib.sha256(b"tiny").hexdigest(), path)
+        return read_model(path)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(make_model: MakeModel) -> Parameters:
+    """One tiny model for tests that do not care which."""
+    return make_model()

@@ -1,0 +1,136 @@
+"""The exact engine behind the port: executing and checking agree, whatever a node claims."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.texts import encode_texts
+from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.engine import Engine
+from node_agent.execution.errors import (
+    EngineMismatch,
+    InvalidInput,
+    InvalidParams,
+    ModelDigestMismatch,
+    UnsupportedModel,
+)
+from node_agent.execution.exact.build import build
+from node_agent.execution.exact.engine import ExactGeneration
+from node_agent.execution.model_files import ModelFiles, sha256_file
+
+PARAMS = {"max_new_tokens": 12, "temperature_milli": 900, "top_p_ppm": 950_000, "seed": 7}
+TEXTS = encode_texts(["Hello", "What is 2 + 2?", "x"])
+
+
+@pytest.fixture(scope="module")
+def model_path(tiny_files: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference Llama of the device's self-test as a model file."""
+    path = tmp_path_factory.mktemp("exact") / "model.safetensors"
+    build(tiny_files, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def manifest(tiny_files: ModelFiles, model_path: Path, make_manifest: Callable[..., Manifest]) -> Manifest:
+    """A workload of that file."""
+    return make_manifest(
+        tiny_files,
+        weights_sha256=sha256_file(model_path),
+        engine="exact",
+        engine_version="1",
+        check="prefill",
+        params={
+            "max_new_tokens": {"minimum": 1, "maximum": 40},
+            "temperature_milli": {"minimum": 0, "maximum": 2000},
+            "top_p_ppm": {"minimum": 1, "maximum": 1_000_000},
+            "seed": {"minimum": 0, "maximum": 2**63 - 1},
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_files: ModelFiles, model_path: Path, manifest: Manifest) -> ExactGeneration:
+    """Loaded as a node loads it, self-test included."""
+    return ExactGeneration.load(model_path, tiny_files.tokenizer.read_bytes(), manifest, "cpu")
+
+
+def test_it_is_an_engine(engine: ExactGeneration) -> None:
+    """Wiring it is a matter of names."""
+    port: Engine = engine
+    assert (port.name, port.version, port.check) == ("exact", "1", "prefill")
+
+
+@pytest.mark.parametrize("temperature", [0, 900])
+def test_checking_is_executing(engine: ExactGeneration, temperature: int) -> None:
+    """The verifier's pass gives trace, output and units of the node, byte for byte."""
+    params = PARAMS | {"temperature_milli": temperature}
+    done = engine.execute(TEXTS, params)
+    assert engine.recheck(TEXTS, params, done.output) == done
+    assert done.units == sum(len(each["token_ids"]) for each in json.loads(done.output))
+
+
+def test_a_wrong_claim_is_answered_with_what_is_right(engine: ExactGeneration) -> None:
+    """Whatever bytes a node hands in, the verifier derives what it should have been."""
+    done = engine.execute(TEXTS, PARAMS)
+    answers = json.loads(done.output)
+    answers[1]["token_ids"][3] ^= 1
+    claims = [json.dumps(answers).encode(), b"", b"[]", b"{}", b"[1]", b'[{"token_ids":[-1]}]', b"[" * 5000]
+    answers[1]["token_ids"][3] = 10**30
+    for claim in [*claims, json.dumps(answers).encode(), json.dumps(answers[:2]).encode()]:
+        assert engine.recheck(TEXTS, PARAMS, claim) == done
+
+
+def test_texts_are_answered_as_if_alone(engine: ExactGeneration) -> None:
+    """An order's texts share a batch and nothing else (greedy: draws depend on the whole input)."""
+    params = PARAMS | {"temperature_milli": 0}
+    together = json.loads(engine.execute(TEXTS, params).output)
+    assert together == [json.loads(engine.execute(encode_texts([t]), params).output)[0] for t in json.loads(TEXTS)]
+
+
+def test_seed_and_input_decide_the_draws(engine: ExactGeneration) -> None:
+    """Same order, same answer; another seed, another one."""
+    assert engine.execute(TEXTS, PARAMS) == engine.execute(TEXTS, PARAMS)
+    assert engine.execute(TEXTS, PARAMS).output != engine.execute(TEXTS, PARAMS | {"seed": 8}).output
+
+
+def test_limits_are_kept(engine: ExactGeneration) -> None:
+    """The manifest's limits hold as for every engine."""
+    with pytest.raises(InvalidParams):
+        engine.execute(TEXTS, PARAMS | {"top_k": 3})
+    with pytest.raises(InvalidParams):
+        engine.execute(TEXTS, PARAMS | {"temperature_milli": 2001})
+    with pytest.raises(InvalidInput):
+        engine.execute(b"[1]", PARAMS)
+
+
+def test_misfits_are_refused(engine: ExactGeneration, tiny_files: ModelFiles, model_path: Path) -> None:
+    """Another engine's manifest, another model's digest, a context that the tables do not reach."""
+    tokenizer = tiny_files.tokenizer.read_bytes()
+    for change, error in (
+        ({"check": "regenerate"}, EngineMismatch),
+        ({"weights_sha256": "0" * 64}, ModelDigestMismatch),
+        ({"input": engine.manifest.input.model_copy(update={"max_tokens": 500})}, UnsupportedModel),
+    ):
+        with pytest.raises(error):
+            ExactGeneration.load(model_path, tokenizer, engine.manifest.model_copy(update=change), "cpu")
+
+
+def test_a_changed_weight_changes_the_trace(
+    engine: ExactGeneration, tiny_files: ModelFiles, manifest: Manifest
+) -> None:
+    """One weight off by one shows, even where the answer reads the same. Covers: A08."""
+    honest = engine.execute(TEXTS, PARAMS)
+    other = ExactGeneration(
+        engine.model, TextTokenizer(tiny_files.tokenizer.read_bytes(), manifest.tokenizer_sha256), manifest
+    )
+    multiplier = other.model.layers[1].down.multiplier
+    multiplier += torch.from_numpy(np.eye(1, len(multiplier), dtype=np.int64)[0] * 50)
+    try:
+        assert other.execute(TEXTS, PARAMS).trace_hash != honest.trace_hash
+    finally:
+        multiplier -= torch.from_numpy(np.eye(1, len(multiplier), dtype=np.int64)[0] * 50)

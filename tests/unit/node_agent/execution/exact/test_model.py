@@ -1,0 +1,124 @@
+"""The fast path computes what the reference computes, however the work is cut up and however products are made."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.model_file import Parameters
+from node_agent.execution.exact.products import ALL, Products, by_name
+from node_agent.execution.exact.reference import Reference
+
+CPU = torch.device("cpu")
+TOKENS = [3, 50, 7, 7, 19, 60, 0, 22, 41, 5, 33]
+
+_PATIENT = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def read(model: ExactLlama, tokens: list[int], chunk: int = 100) -> list[list[int]]:
+    """The logits after every token, read in chunks."""
+    cache = model.new_cache(len(tokens))
+    rows: list[list[int]] = []
+    with torch.inference_mode():
+        for start in range(0, len(tokens), chunk):
+            rows += model.logits(model.forward([(tokens[start : start + chunk], cache)])).tolist()
+    return rows
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> dict[str, object]:
+    """Configurations of the family: grouped heads, tied or not, odd sizes, scaled rotary frequencies."""
+    kv_heads, group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    llama3 = {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 32,
+    }
+    return {
+        "vocab_size": draw(st.integers(3, 40)),
+        "hidden_size": draw(st.integers(1, 33)),
+        "intermediate_size": draw(st.integers(1, 37)),
+        "num_hidden_layers": draw(st.integers(1, 3)),
+        "num_attention_heads": kv_heads * group,
+        "num_key_value_heads": kv_heads,
+        "head_dim": 2 * draw(st.integers(1, 9)),
+        "max_position_embeddings": 16,
+        "rope_theta": draw(st.sampled_from([10_000.0, 100_000.0, 500_000])),
+        "rope_scaling": draw(st.sampled_from([None, {"type": "linear", "factor": 2.0}, llama3])),
+        "tie_word_embeddings": draw(st.booleans()),
+    }
+
+
+@_PATIENT
+@given(shape=shapes(), seed=st.integers(0, 1000), size=st.sampled_from([0.0, 0.01, 1.0, 8.0]), data=st.data())
+def test_fast_path_is_the_reference(make_model, shape, seed, size, data) -> None:
+    """Equality over the family of models, from dead to saturating weights, and the reference's 63-bit bounds hold."""
+    parameters = make_model(seed, size, **shape)
+    tokens = data.draw(st.lists(st.integers(0, int(shape["vocab_size"]) - 1), min_size=1, max_size=9))
+    reference = Reference(parameters)
+    expected = [reference.logits(token) for token in tokens]
+    products = data.draw(st.sampled_from(ALL))
+    assert read(ExactLlama(parameters, products, CPU), tokens, data.draw(st.integers(1, 9))) == expected
+
+
+@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
+def test_wide_rows(make_model, products: Products) -> None:
+    """Rows that fp32 must cut into pieces, and saturating activations, come out as in the reference."""
+    parameters = make_model(5, 4.0, hidden_size=48, intermediate_size=2500, num_hidden_layers=1)
+    reference = Reference(parameters)
+    assert read(ExactLlama(parameters, products, CPU), TOKENS[:3]) == [reference.logits(t) for t in TOKENS[:3]]
+
+
+@pytest.mark.parametrize("head_dim", [64, 128, 256])
+def test_wide_heads(make_model, head_dim: int) -> None:
+    """Attention's products stay within 2^24 where heads are wide: bit widths follow the width."""
+    parameters = make_model(6, 6.0, head_dim=head_dim, num_hidden_layers=1)
+    reference = Reference(parameters)
+    assert read(ExactLlama(parameters, by_name("fp32"), CPU), TOKENS) == [reference.logits(t) for t in TOKENS]
+
+
+@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
+def test_chunks_are_one_arithmetic(tiny: Parameters, products: Products) -> None:
+    """Prefill, decode and chunks of any size give the same logits: what lets a verifier check by one pass."""
+    model = ExactLlama(tiny, products, CPU)
+    whole = read(model, TOKENS)
+    assert all(read(model, TOKENS, chunk) == whole for chunk in (1, 2, 3, 7))
+
+
+def test_company_changes_nothing(tiny: Parameters) -> None:
+    """Texts of different lengths and pasts, read together, get the logits that each gets alone."""
+    model = ExactLlama(tiny, by_name("int8"), CPU)
+    texts = [TOKENS, TOKENS[4:], [1], TOKENS[::-1][:6]]
+    with torch.inference_mode():
+        caches = [model.new_cache(40) for _ in texts]
+        first = model.logits(model.forward([(text[:1], cache) for text, cache in zip(texts, caches, strict=True)]))
+        rest = [(text[1:], cache) for text, cache in zip(texts, caches, strict=True) if text[1:]]
+        together = model.logits(model.forward(rest)).tolist()
+    alone = [read(model, text) for text in texts]
+    assert first.tolist() == [rows[0] for rows in alone]
+    assert together == [row for rows in alone for row in rows[1:]]
+
+
+def test_long_contexts(make_model) -> None:
+    """Thousands of positions, evenly attended: shares stay bounded and fp32's sums exact, whatever the length."""
+    parameters = make_model(3, num_hidden_layers=1, max_position_embeddings=4096)
+    tokens = [7] * 1200 + [index * index % 61 for index in range(900)]
+    found = read(ExactLlama(parameters, by_name("fp32"), CPU), tokens, 128)
+    assert found == read(ExactLlama(parameters, by_name("fp64"), CPU), tokens, 500)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_nothing(make_model, threads: int) -> None:
+    """A matrix large enough to be split over threads."""
+    parameters = make_model(2, vocab_size=600, hidden_size=256, num_hidden_layers=1, intermediate_size=512)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = read(ExactLlama(parameters, by_name("fp32"), CPU), [9, 8, 7])
+    finally:
+        torch.set_num_threads(before)
+    reference = Reference(parameters)
+    assert found == [reference.logits(token) for token in (9, 8, 7)]

@@ -1,0 +1,125 @@
+"""SmolLM2-135M through the exact engine: one hash over everything that moves float engines, and how good it is."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from contracts.protocol.manifest import IntegerRange, Manifest
+from contracts.protocol.texts import encode_texts
+from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.exact.build import build
+from node_agent.execution.exact.engine import ExactGeneration
+from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.exact.products import by_name
+from node_agent.execution.llama import load_llama
+from node_agent.execution.model_files import ModelFiles, sha256_file
+
+pytestmark = pytest.mark.model
+
+MODEL_SHA256 = "c0bb2bf7b176ac95cee17f54c92b5579c133eaebed35dce838595149cbd69553"
+TRACE = "d20e10e4fceab18aef959415b3725b7e3040bbbd75ecd0ec06204a62a009d5f6"
+"""Of GENERATE, on every host."""
+
+GENERATE = """
+import sys, torch
+from pathlib import Path
+from node_agent.execution.exact.decoding import Task, generate, recheck
+from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.exact.products import by_name
+from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.trace import trace_hash
+
+torch.set_num_threads(int(sys.argv[3]))
+model = ExactLlama(read_model(Path(sys.argv[1])), by_name(sys.argv[2]), torch.device("cpu"))
+prompts = [[1, 4093, 198, 1780], [1, 504, 3575, 282, 4649, 314], list(range(300, 371)), [28]]
+sampling = [Sampling(), Sampling(700, 900_000, bytes(range(32))), Sampling(), Sampling(1300)]
+tasks = [Task(prompt, 6, frozenset(), how, i) for i, (prompt, how) in enumerate(zip(prompts, sampling))]
+together = generate(model, tasks)
+alone = [run for task in tasks for run in generate(model, [task])]
+checked = [recheck(model, task, run.chosen) for task, run in zip(tasks, together)]
+found = {trace_hash([run.trace for run in runs]).hex() for runs in (together, alone, checked)}
+sys.stdout.write(" ".join(sorted(found)))
+"""
+
+SETTINGS = {
+    "int8": ("int8", 1, {}),
+    "int8, two threads": ("int8", 2, {}),
+    "int8, AVX2 kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "avx2"}),
+    "int8, plain kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "default"}),
+    "int8, AVX-512 kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "avx512"}),
+    "fp32": ("fp32", 1, {}),
+    "fp32, oneDNN and MKL held to AVX2": ("fp32", 1, {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}),
+    "fp32, two threads": ("fp32", 2, {}),
+    "fp64": ("fp64", 1, {}),
+    "fp64, plain kernels": ("fp64", 1, {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
+}
+
+
+@pytest.fixture(scope="module")
+def model_path(smollm_files: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file, built here."""
+    path = tmp_path_factory.mktemp("exact") / "smollm2.safetensors"
+    build(smollm_files, path)
+    return path
+
+
+def test_the_file_is_the_same_on_every_host(model_path: Path) -> None:
+    """Weights, scales and tables are decided by the source's digest."""
+    assert sha256_file(model_path) == MODEL_SHA256
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_one_trace_everywhere(model_path: Path, name: str) -> None:
+    """Threads, instruction sets, products, batch of four and alone, generation and check: one trace."""
+    products, threads, variables = SETTINGS[name]
+    environment = os.environ | variables | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", GENERATE, str(model_path), products, str(threads)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=280)
+    assert done.stdout == TRACE
+
+
+@pytest.mark.timeout(300)
+def test_it_answers_and_is_checked(model_path: Path, smollm_files: ModelFiles, smollm_manifest: Manifest) -> None:
+    """Loaded as a node loads it: rotary order, template, stop rule and sampling make a model that knows things."""
+    ranges = {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}
+    changes = {"engine": "exact", "check": "prefill", "engine_version": "1", "params": ranges}
+    manifest = smollm_manifest.model_copy(update=changes | {"weights_sha256": MODEL_SHA256})
+    engine = ExactGeneration.load(model_path, smollm_files.tokenizer.read_bytes(), manifest, "cpu")
+    prompts, params = encode_texts(["What is the capital of France?"]), {"max_new_tokens": 32}
+    done = engine.execute(prompts, params)
+    (answer,) = json.loads(done.output)
+    assert answer["text"] == "The capital of France is Paris."
+    assert answer["finish_reason"] == "stop"
+    assert engine.recheck(prompts, params, done.output) == done
+
+
+@pytest.mark.timeout(300)
+def test_it_is_nearly_as_good_as_fp32(model_path: Path, smollm_files: ModelFiles) -> None:
+    """Perplexity within 1 % of fp32 on the same (dequantised) weights, and at least 95 % of the greedy choices."""
+    tokens = torch.tensor(_tokens(smollm_files)[:512])
+    with torch.inference_mode():
+        floats = load_llama(smollm_files.weights, smollm_files.config, torch.device("cpu"))
+        theirs = floats.logits(floats.forward(tokens, floats.new_cache(512)))
+        model = ExactLlama(read_model(model_path), by_name("fp32"), torch.device("cpu"))
+        cache = model.new_cache(512)
+        rows = [model.logits(model.forward([(part.tolist(), cache)])) for part in tokens.split(64)]
+    ours = torch.cat(rows).to(torch.float64) / 2**16
+    losses = [F.cross_entropy(each[:-1].double(), tokens[1:]).item() for each in (theirs, ours)]
+    assert math.exp(losses[1] - losses[0]) < 1.01
+    assert (theirs.argmax(-1) == ours.argmax(-1)).double().mean() >= 0.95
+
+
+def _tokens(files: ModelFiles) -> list[int]:
+    tokenizer = TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
+    return tokenizer.encode(topics["assignment"])
