@@ -144,6 +144,8 @@ abstract contract Contesting is Rows {
         uint256 answerEnds = contestBooks[openContests[slot]].contestedAt + ANSWER_WINDOW;
         if (time() < answerEnds && (seed >> 128) % 4 != 0) vm.warp(answerEnds);
         resolveAt(slot);
+        (found, slot) = pickContest(seed >> 64, IContests.ContestStatus.UNANSWERED);
+        if (found && contestStatus(openContests[slot]) == IContests.ContestStatus.UNANSWERED) resolveAt(slot);
     }
 
     function resolveAt(uint256 slot) internal {
@@ -184,6 +186,8 @@ abstract contract Contesting is Rows {
         uint256 overdueAt = contestBooks[openContests[slot]].contestedAt + ANSWER_WINDOW + RESOLVE_WINDOW;
         if (time() < overdueAt && (seed >> 128) % 4 != 0) vm.warp(overdueAt);
         lapseAt(slot);
+        (found, slot) = pickContest(seed >> 64, IContests.ContestStatus.OVERDUE);
+        if (found && contestStatus(openContests[slot]) == IContests.ContestStatus.OVERDUE) lapseAt(slot);
     }
 
     function lapseAt(uint256 slot) internal {
@@ -231,6 +235,7 @@ abstract contract Contesting is Rows {
         refundLater(seed >> 32);
         refundLater(seed >> 64);
         refundLater(seed >> 96);
+        refundLater(seed >> 112);
     }
 
     function refundLater(uint256 seed) private {
