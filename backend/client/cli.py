@@ -4,6 +4,7 @@ Answers go to stdout, everything about them to stderr, so that an answer can be 
 """
 
 import json
+import re
 import sys
 import time
 from datetime import datetime
@@ -29,7 +30,7 @@ from backend.client.options import (
     SessionOption,
     Where,
 )
-from contracts.protocol.wire import OrderView
+from contracts.protocol.wire import OrderView, Params
 
 __all__ = ["jobs_app", "wallet_app"]
 
@@ -54,6 +55,9 @@ def submit(
         str | None, typer.Option(help="id, model or kind; if not given, the only one, or the generation")
     ] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="most tokens of each answer")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="a parameter of the workload, as name=integer; given again, more of them")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="until it is answered, and its receipt is there")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="most seconds to wait for the answer")] = 600.0,
     as_json: JsonOption = False,
@@ -68,7 +72,7 @@ def submit(
     where = Where(home, rpc, deployment, backend, session)
     client, scale = where.client()
     with client:
-        view = client.submit(texts, workload or _standard(client), max_new_tokens)
+        view = client.submit(texts, workload or _standard(client), max_new_tokens, _params(param or []))
         _tell(f"order {view.order_id} is {view.state}; it costs at most {scale.show(view.order.terms.max_price)}")
         if wait:
             view = client.wait(view.order_id, timeout_s=timeout)
@@ -183,6 +187,14 @@ def _texts(prompts: list[str], file: Path | None) -> list[str]:
     if not prompts and not lines:
         raise BadInput("nothing to ask: give --prompt TEXT, or --file FILE with a text a line")
     return [*prompts, *lines]
+
+
+def _params(given: list[str]) -> Params:
+    found = [re.fullmatch(r"(\w+)=(-?\d{1,18})", each) for each in given]
+    wrong = [each for each, match in zip(given, found, strict=True) if match is None]
+    if wrong:
+        raise BadInput(f"--param {wrong[0]} is not name=integer; for instance --param temperature_milli=700")
+    return {match[1]: int(match[2]) for match in found if match is not None}
 
 
 def _standard(client: AssayClient) -> str | None:

@@ -108,15 +108,15 @@ class AssayClient:
         """Puts the prompt, or a batch of them, signs one order at the prices asked now, and returns it accepted.
 
         The cap is signed for what the lane was charged, what is open, and this order's maximum: never more.
-        `params` are all of the workload's parameters; if not given, `max_new_tokens` where the workload has it
-        (64, or the most that it allows). Raises BadTexts for an input that the workload does not take.
+        `params` are those of the workload's parameters that are not to be the manifest's defaults; `max_new_tokens` is
+        64, or the most that the workload allows, if neither says otherwise. Raises BadTexts for an input that the
+        workload does not take.
         """
         entry = self.quote(workload)
         manifest = self._manifest(entry.workload_id)
         data = encode_texts([prompt] if isinstance(prompt, str) else prompt)
         texts = manifest.input.read(data)
-        if params is None:
-            params = _default_params(manifest, max_new_tokens)
+        params = _default_params(manifest, max_new_tokens) | (params or {})
         terms = self._terms(entry, data, params, _most_units(manifest, texts, params))
         for left in reversed(range(_TRIES)):
             self._backend.put_blob(terms.input_hash, data)
@@ -227,10 +227,12 @@ class AssayClient:
 
 
 def _default_params(manifest: Manifest, max_new_tokens: int | None) -> Params:
+    params = {name: allowed.default for name, allowed in manifest.params.items() if allowed.default is not None}
     allowed = manifest.params.get(MAX_NEW_TOKENS)
-    if allowed is None:
-        return {}
-    return {MAX_NEW_TOKENS: min(_DEFAULT_NEW_TOKENS, allowed.maximum) if max_new_tokens is None else max_new_tokens}
+    if allowed is not None:
+        most = min(_DEFAULT_NEW_TOKENS, allowed.maximum)
+        params[MAX_NEW_TOKENS] = most if max_new_tokens is None else max_new_tokens
+    return params
 
 
 def _most_units(manifest: Manifest, texts: list[str], params: Params) -> int:

@@ -30,15 +30,18 @@ _MOST_ESCAPED = 6  # bytes of JSON for one byte of text: \\u0001
 
 
 class IntegerRange(Record):
-    """The whole numbers that a parameter takes."""
+    """The whole numbers that a parameter takes, and the one that clients give where their user names none."""
 
     minimum: Annotated[int, Field(strict=True)]
     maximum: Annotated[int, Field(strict=True)]
+    default: Annotated[int, Field(strict=True)] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
+        if self.default is not None and not self.minimum <= self.default <= self.maximum:
+            raise ValueError(f"default {self.default} is outside {self.minimum} to {self.maximum}")
         return self
 
 
@@ -84,7 +87,8 @@ class Manifest(Record):
     """Content-addressed description of a workload.
 
     `kind` names the code that runs it, `unit` what is metered. `meter` bounds the units of a job before it runs, see
-    `most_units`. `numeric_class` pins the class of hosts inside which a float engine's answers are equal bit for bit.
+    `most_units`. `numeric_class` pins the class of hosts inside which a float engine's answers are equal bit for bit;
+    an engine whose answers are the same everywhere has none.
     `check_price_units` is what one check of one job earns its verifier.
     """
 
@@ -94,8 +98,8 @@ class Manifest(Record):
     tokenizer_sha256: Sha256
     engine: _Name = "torch-float"
     engine_version: str
-    dtype: Literal["float32"] = "float32"
-    numeric_class: Sha256
+    dtype: Literal["float32", "int8"] = "float32"
+    numeric_class: Sha256 | None = None
     comparator: Literal["exact"] = "exact"
     check: Literal["regenerate", "prefill"] = "regenerate"
     params: dict[str, IntegerRange]

@@ -15,8 +15,8 @@ from contracts.onchain.deployment import Deployment
 from contracts.protocol.manifest import Manifest
 from node_agent.app import EngineFactory, NodeSettings, default_engines, run_node
 from node_agent.execution.engine import Engine
+from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.kinds.embedding import Embedding
-from node_agent.execution.kinds.generation import Generation
 
 DROP_EVERY = 5
 
@@ -26,7 +26,7 @@ def lazy(honest: EngineFactory) -> EngineFactory:
 
     def build(manifest: Manifest) -> Engine:
         engine = honest(manifest)
-        assert isinstance(engine, Generation | Embedding)
+        assert isinstance(engine, ExactGeneration | Embedding)
         del engine.model.layers[DROP_EVERY - 1 :: DROP_EVERY]
         return engine
 

@@ -1,13 +1,13 @@
-"""What the local networks offer: both kinds of work on real models, pinned to this machine's numeric class."""
+"""What the local networks offer: chats by the exact engine, vectors by floats of this machine's numeric class."""
 
-from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits, IntegerRange
+from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
 from deploy.localnet.network import Offered
-from node_agent.devices import numeric_class
 from node_agent.execution import kinds
+from node_agent.execution.kinds import generation as generation_kind
 from node_agent.models import ModelStore
 
 GENERATION, EMBEDDING = "generation", "embedding"
-MODELS = {GENERATION: "smollm2-135m", EMBEDDING: "minilm-l6-v2"}
+MODELS = {GENERATION: "smollm2-135m-exact", EMBEDDING: "minilm-l6-v2"}
 MOST_NEW_TOKENS = 32
 MOST_TEXTS = 4
 
@@ -15,7 +15,7 @@ MOST_TEXTS = 4
 def generation(store: ModelStore, device: str = "cpu") -> Offered:
     """SmolLM2-135M-Instruct, short answers: two of them a second on one core would already be fast."""
     changes = {
-        "params": {MAX_NEW_TOKENS: IntegerRange(minimum=1, maximum=MOST_NEW_TOKENS)},
+        "params": generation_kind.TEMPLATE["params"] | {MAX_NEW_TOKENS: {"minimum": 1, "maximum": MOST_NEW_TOKENS}},
         "input": InputLimits(max_texts=MOST_TEXTS, max_bytes=2048, max_tokens=512, overhead_tokens=30),
     }
     return _offered(
@@ -41,6 +41,5 @@ def _offered(
     changes: dict[str, object],
 ) -> Offered:
     files = store.load(MODELS[kind])
-    here = numeric_class.current(device).digest
-    manifest = kinds.write_manifest(kind, MODELS[kind], here, check_price_units=check, **changes)
+    manifest = kinds.write_manifest(kind, MODELS[kind], device, check_price_units=check, **changes)
     return Offered(manifest, files.tokenizer, fixed, unit, most)

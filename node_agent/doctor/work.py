@@ -58,7 +58,7 @@ def why_not(manifest: Manifest, device: str | None) -> Finding | None:
     if wanted != have:
         return warn(name, f"wants engine {wanted}, this is {have}.", "Install the release that carries that engine.")
     here = numeric_class.current(str(resolve(device))).digest
-    if here != manifest.numeric_class:
+    if manifest.numeric_class not in (None, here):
         mend = "Its answers here would not be bit for bit those of its class. Serve it on the hardware of that class."
         return warn(name, f"is of numeric class {manifest.numeric_class}, this host is {here}.", mend)
     return None

@@ -22,12 +22,11 @@ from node_agent.execution import determinism
 from node_agent.execution.engine import Check, Execution
 from node_agent.execution.errors import (
     EngineMismatch,
-    ModelDigestMismatch,
     NumericClassMismatch,
     OutputTooLong,
     SelfTestFailed,
 )
-from node_agent.execution.limits import read_tokens, require_params
+from node_agent.execution.limits import read_tokens, require_named, require_params
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
@@ -45,6 +44,7 @@ class FloatEngine(ABC):
     name: str = "torch-float"
     version: str = "1"
     check: Check = "regenerate"
+    pinned: bool = True
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer, *, overhead_tokens: int) -> None:
         """Keep what is needed for limits; `load` is the way in that verifies the parts.
@@ -114,15 +114,7 @@ class FloatEngine(ABC):
                 expected=wanted,
                 found=have,
             )
-        for what in ("weights_sha256", "tokenizer_sha256"):
-            expected, found = getattr(manifest, what), getattr(files, what)
-            if expected != found:
-                raise ModelDigestMismatch(
-                    f"The workload names {what} {expected}, the files have {found}.",
-                    way_out="Pull the model that the workload names.",
-                    expected=expected,
-                    found=found,
-                )
+        require_named(files, manifest)
         here = numeric_class.current(device)
         if here.digest != manifest.numeric_class:
             raise NumericClassMismatch(

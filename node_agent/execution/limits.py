@@ -1,11 +1,12 @@
-"""Whether an order's input and parameters are within a manifest's limits: the same for every engine."""
+"""Whether files, an order's input and its parameters are what a manifest says: the same for every engine."""
 
 from collections.abc import Mapping
 
 from contracts.protocol.errors import BadTexts
-from contracts.protocol.manifest import InputLimits, IntegerRange
+from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.errors import InvalidInput, InvalidParams
+from node_agent.execution.errors import InvalidInput, InvalidParams, ModelDigestMismatch
+from node_agent.execution.model_files import ModelFiles
 
 
 def read_tokens(limits: InputLimits, tokenizer: TextTokenizer, input_bytes: bytes) -> list[list[int]]:
@@ -37,3 +38,16 @@ def require_params(allowed: Mapping[str, IntegerRange], params: Mapping[str, int
             raise InvalidParams(f"{name} is {value!r}, not an int.", way_out=way_out, name=name, value=value)
         if not allowed[name].minimum <= value <= allowed[name].maximum:
             raise InvalidParams(f"{name} is {value}, out of range.", way_out=way_out, name=name, value=value)
+
+
+def require_named(files: ModelFiles, manifest: Manifest) -> None:
+    """Raises ModelDigestMismatch unless weights and tokenizer are those that the manifest names."""
+    for what in ("weights_sha256", "tokenizer_sha256"):
+        expected, found = getattr(manifest, what), getattr(files, what)
+        if expected != found:
+            raise ModelDigestMismatch(
+                f"The workload names {what} {expected}, the files have {found}.",
+                way_out="Pull the model that the workload names.",
+                expected=expected,
+                found=found,
+            )

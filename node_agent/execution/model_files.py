@@ -48,6 +48,20 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Built:
+    """A model file of the exact engine, made from another model; every host makes the same bytes.
+
+    Attributes:
+        origin: what it is made from.
+        weights_sha256, tokenizer_sha256: of the files as stored. The weights bind the configuration.
+    """
+
+    origin: Source
+    weights_sha256: str
+    tokenizer_sha256: str
+
+
+@dataclass(frozen=True)
 class ModelFiles:
     """Where a model's files lie and what they must hash to.
 

@@ -1,8 +1,8 @@
 """Chat completion by the exact engine, behind the port of `node_agent.execution.engine`.
 
-Prompt, output and units are those of the kind `generation` (`node_agent/execution/kinds/generation.py`): ChatML around
-one user message, {"finish_reason", "text", "token_ids"} a text, one unit a token chosen. New are sampling, the trace in
-chunks, and the check: one teacher-forced pass instead of doing the work again.
+Prompt, output and units: the kind `generation` (`node_agent/execution/kinds/generation.py`), ChatML around one user
+message, {"finish_reason", "text", "token_ids"} a text, one unit a token chosen. The trace is taken in chunks
+(`trace.py`), and checked by one teacher-forced pass instead of doing the work again.
 
 Parameters: `max_new_tokens`, and as far as the manifest has them `temperature_milli` (0: greedy), `top_p_ppm` and
 `seed`. The order signs them, so that no node chooses what is drawn.
@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from contracts.protocol.canonical import canonical_json
@@ -20,6 +19,7 @@ from contracts.protocol.manifest import MAX_NEW_TOKENS, MAX_OUTPUT_BYTES, InputL
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices.probe import resolve
 from node_agent.execution import determinism
+from node_agent.execution.chat import chat_template
 from node_agent.execution.engine import Check, Execution
 from node_agent.execution.errors import EngineMismatch, OutputTooLong, UnsupportedModel
 from node_agent.execution.exact import self_test
@@ -28,8 +28,8 @@ from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling
 from node_agent.execution.exact.trace import trace_hash
-from node_agent.execution.kinds.generation import chat_template
-from node_agent.execution.limits import read_tokens, require_params
+from node_agent.execution.limits import read_tokens, require_named, require_params
+from node_agent.execution.model_files import ModelFiles
 
 TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
 SEED_TAG = b"assay/exact/seed/1\n"
@@ -61,6 +61,7 @@ class ExactGeneration:
     name: str = "exact"
     version: str = "1"
     check: Check = "prefill"
+    pinned: bool = False
 
     def __init__(
         self, model: ExactLlama, tokenizer: TextTokenizer, manifest: Manifest, prompting: Prompting | None = None
@@ -76,12 +77,11 @@ class ExactGeneration:
         self._require_fit()
 
     @classmethod
-    def load(cls, path: Path, tokenizer: bytes, manifest: Manifest, device: str | None = None) -> Self:
-        """Load a model file on a host that passes the self-test.
+    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Self:
+        """Load a model file whose digest the store has verified, on a host that passes the self-test.
 
         Args:
-            path: the model file; its sha256 is the manifest's `weights_sha256`.
-            tokenizer: tokenizer.json.
+            files: from the model store.
             manifest: the workload to serve.
             device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
 
@@ -91,8 +91,9 @@ class ExactGeneration:
         """
         where = resolve(device)
         products = self_test.sound_products(str(where))
-        model = ExactLlama(read_model(path, manifest.weights_sha256), products, where)
-        return cls(model, TextTokenizer(tokenizer, manifest.tokenizer_sha256), manifest)
+        require_named(files, manifest)
+        model = ExactLlama(read_model(files.weights), products, where)
+        return cls(model, TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256), manifest)
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input together. Errors as in `engine.Engine`, and OutputTooLong."""

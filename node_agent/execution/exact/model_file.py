@@ -10,6 +10,7 @@ O and I outputs and inputs of a matrix.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -20,7 +21,7 @@ from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.model_files import require_digest, require_safetensors
+from node_agent.execution.model_files import CONFIG_KEY, require_digest, require_safetensors
 
 FORMAT = "assay/exact/1"
 
@@ -192,7 +193,7 @@ class Parameters:
 
 
 def write_model(path: Path, config: ExactConfig, tensor: Callable[[str], Integers]) -> None:
-    """Write a model file; the same configuration and tensors give the same bytes.
+    """Write a model file, and its configuration as config.json beside it; what is the same gives the same bytes.
 
     Args:
         path: the file to write.
@@ -201,7 +202,9 @@ def write_model(path: Path, config: ExactConfig, tensor: Callable[[str], Integer
     """
     shapes = config.shapes()
     described = json.dumps(asdict(config), sort_keys=True, separators=(",", ":"))
-    header: dict[str, object] = {"__metadata__": {"config": described, "format": FORMAT}}
+    (path.parent / "config.json").write_text(described)
+    bound = {"config": described, CONFIG_KEY: sha256(described.encode()).hexdigest(), "format": FORMAT}
+    header: dict[str, object] = {"__metadata__": bound}
     offset = 0
     for name, (shape, kind) in sorted(shapes.items()):
         end = offset + prod(shape) * np.dtype(kind).itemsize

@@ -1,7 +1,7 @@
 """Kinds of work: one file each, found by its name. `README.md` beside this file shows how to add one.
 
 A file `kinds/<kind>.py` exports
-- ENGINE: the `FloatEngine` that computes a text;
+- ENGINE: what computes it, a `FloatEngine` or another `EngineType`;
 - MODELS: the models that it can run, by the names under which `assay models pull` fetches them;
 - TEMPLATE: the fields of a workload's manifest that the kind decides: unit, meter, params, input, deterrence.
 
@@ -12,14 +12,33 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from contracts.protocol.manifest import Manifest
+from node_agent.devices import numeric_class
+from node_agent.execution.engine import Check, Engine
 from node_agent.execution.errors import UnknownKind
-from node_agent.execution.float_engine import FloatEngine
-from node_agent.execution.model_files import ModelFiles, Source
+from node_agent.execution.model_files import Built, ModelFiles, Source
 
 __all__ = ["Kind", "find", "load", "names", "sources", "write_manifest"]
+
+
+class EngineType(Protocol):
+    """What makes engines of a kind.
+
+    Attributes:
+        name, version, check: of its engines.
+        pinned: whether its answers are the same within one numeric class only.
+    """
+
+    name: str
+    version: str
+    check: Check
+    pinned: bool
+
+    def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
+        """An engine ready to sign for. Raises ExecutionError where this host, or these files, will not do."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,8 +46,8 @@ class Kind:
     """What a kind's file exports."""
 
     name: str
-    engine: type[FloatEngine]
-    models: Mapping[str, Source]
+    engine: EngineType
+    models: Mapping[str, Source | Built]
     template: Mapping[str, Any]
 
 
@@ -59,23 +78,23 @@ def find(kind: str) -> Kind:
     return Kind(kind, module.ENGINE, module.MODELS, module.TEMPLATE)
 
 
-def load(files: ModelFiles, manifest: Manifest, device: str | None = None) -> FloatEngine:
-    """The engine of a workload, ready to sign for. Raises UnknownKind and what `FloatEngine.load` raises."""
+def load(files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
+    """The engine of a workload, ready to sign for. Raises UnknownKind and what `EngineType.load` raises."""
     return find(manifest.kind).engine.load(files, manifest, device)
 
 
-def sources() -> dict[str, Source]:
+def sources() -> dict[str, Source | Built]:
     """All models that can be pulled, by name. Imports every kind, and torch with them."""
     return {name: source for kind in names() for name, source in find(kind).models.items()}
 
 
-def write_manifest(kind: str, model: str, numeric_class: str, *, check_price_units: int, **changes: object) -> Manifest:
+def write_manifest(kind: str, model: str, device: str | None, *, check_price_units: int, **changes: object) -> Manifest:
     """A workload's manifest from its kind's template.
 
     Args:
         kind: see `names`.
         model: one of the kind's models.
-        numeric_class: hex digest of the class of hosts that will serve it.
+        device: one of the class of hosts that will serve it, see `probe.resolve`; not looked at where any host may.
         check_price_units: what a check of one job earns its verifier.
         changes: manifest fields in place of the template's.
 
@@ -98,7 +117,7 @@ def write_manifest(kind: str, model: str, numeric_class: str, *, check_price_uni
         "engine": found.engine.name,
         "engine_version": found.engine.version,
         "check": found.engine.check,
-        "numeric_class": numeric_class,
+        "numeric_class": numeric_class.current(device).digest if found.engine.pinned else None,
         "check_price_units": check_price_units,
         **found.template,
     }

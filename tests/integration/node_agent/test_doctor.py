@@ -53,9 +53,9 @@ def store(tmp_path_factory: pytest.TempPathFactory, found: World) -> Path:
     state = {name: tensor.numpy() for name, tensor in self_test.reference_state(self_test.REFERENCE_CONFIG).items()}
     weights, metadata = built / "model.safetensors", {CONFIG_KEY: sha256_file(built / "config.json")}
     write_safetensors(weights, {name: array.shape for name, array in state.items()}, state.__getitem__, metadata)
-    engine = kinds.find("generation").engine
+    engine = kinds.find("float_generation").engine
     manifest = Manifest(
-        kind="generation", unit="completion token", meter="new_tokens", model="tiny",
+        kind="float_generation", unit="completion token", meter="new_tokens", model="tiny",
         weights_sha256=sha256_file(weights), tokenizer_sha256=BYTE_TOKENIZER_SHA256, engine=engine.name,
         engine_version=engine.version, numeric_class=numeric_class.current("cpu").digest,
         params={"max_new_tokens": IntegerRange(minimum=1, maximum=8)},

@@ -15,7 +15,6 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import amount_units
 from node_agent.app import NodeSettings, build_session
-from node_agent.devices import numeric_class
 from node_agent.execution import kinds
 from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.models import ModelStore
@@ -44,8 +43,7 @@ def minilm() -> tuple[ModelStore, Manifest, Engine]:
         "honest_cost_ppm": 1_000_000, "cheat_cost_ppm": 0, "detection_ppm": 1_000_000, "collusion_ppm": 600_000,
         "false_alarm_ppm": 0,
     }  # fmt: skip
-    here = numeric_class.current("cpu").digest
-    manifest = kinds.write_manifest("embedding", "minilm-l6-v2", here, check_price_units=7, deterrence=certain)
+    manifest = kinds.write_manifest("embedding", "minilm-l6-v2", "cpu", check_price_units=7, deterrence=certain)
     return store, manifest, kinds.load(files, manifest, "cpu")
 
 

@@ -12,7 +12,7 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
 from node_agent.devices import numeric_class, self_test
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, NumericClassMismatch, UnknownKind
-from node_agent.execution.kinds.generation import Generation
+from node_agent.execution.kinds.float_generation import FloatGeneration
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
 from tests.unit.node_agent.execution.conftest import TINY_OVERHEAD, tiny_tokenizer
 from tests.unit.verifier.records import MANIFEST
@@ -42,7 +42,8 @@ def manifest_of(model_dir: Path, **changes: object) -> Manifest:
     fields = MANIFEST.model_dump() | {
         "weights_sha256": folder.name,
         "tokenizer_sha256": sha256_file(folder / "tokenizer.json"),
-        "engine_version": Generation.version,
+        "kind": "float_generation",
+        "engine_version": FloatGeneration.version,
         "numeric_class": numeric_class.current("cpu").digest,
         "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 260, "overhead_tokens": TINY_OVERHEAD},
     }

@@ -10,7 +10,7 @@ import torch
 
 from contracts.protocol.manifest import Manifest
 from node_agent.devices import numeric_class, self_test
-from node_agent.execution.kinds.generation import Generation
+from node_agent.execution.kinds.float_generation import FloatGeneration
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER
@@ -51,13 +51,13 @@ def make_manifest() -> MakeManifest:
 
     def make(files: ModelFiles, **changes: object) -> Manifest:
         fields: dict[str, object] = {
-            "kind": "generation",
+            "kind": "float_generation",
             "unit": "completion token",
             "meter": "new_tokens",
             "model": "tiny",
             "weights_sha256": files.weights_sha256,
             "tokenizer_sha256": files.tokenizer_sha256,
-            "engine_version": Generation.version,
+            "engine_version": FloatGeneration.version,
             "numeric_class": numeric_class.current("cpu").digest,
             "params": {"max_new_tokens": {"minimum": 1, "maximum": 40}},
             "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 260, "overhead_tokens": TINY_OVERHEAD},
@@ -76,9 +76,9 @@ def make_manifest() -> MakeManifest:
 
 
 @pytest.fixture
-def tiny_engine(tiny_files: ModelFiles, make_manifest: MakeManifest) -> Generation:
+def tiny_engine(tiny_files: ModelFiles, make_manifest: MakeManifest) -> FloatGeneration:
     """An engine of the tiny model, fresh for each test so that tests may spoil it."""
-    return Generation.load(tiny_files, make_manifest(tiny_files), "cpu")
+    return FloatGeneration.load(tiny_files, make_manifest(tiny_files), "cpu")
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +95,9 @@ def smollm_manifest(smollm_files: ModelFiles, make_manifest: MakeManifest) -> Ma
 
 
 @pytest.fixture
-def smollm_engine(smollm_files: ModelFiles, smollm_manifest: Manifest) -> Generation:
+def smollm_engine(smollm_files: ModelFiles, smollm_manifest: Manifest) -> FloatGeneration:
     """An engine of SmolLM2-135M, fresh for each test so that tests may spoil it."""
-    return Generation.load(smollm_files, smollm_manifest, "cpu")
+    return FloatGeneration.load(smollm_files, smollm_manifest, "cpu")
 
 
 @pytest.fixture

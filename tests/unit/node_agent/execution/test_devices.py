@@ -11,7 +11,7 @@ from contracts.protocol.manifest import Manifest
 from node_agent.devices import numeric_class, probe, self_test
 from node_agent.execution import determinism
 from node_agent.execution.errors import NumericClassMismatch, SelfTestFailed
-from node_agent.execution.kinds.generation import Generation
+from node_agent.execution.kinds.float_generation import FloatGeneration
 from node_agent.execution.model_files import ModelFiles
 
 
@@ -88,4 +88,4 @@ def test_no_engine_is_loaded_on_a_host_that_fails(
     self_test.passed.cache_clear()
     monkeypatch.setattr(self_test, "_ties", lambda device: self_test._require("ties", 1, 2, "x"))
     with pytest.raises(SelfTestFailed, match="ties"):
-        Generation.load(tiny_files, make_manifest(tiny_files), "cpu")
+        FloatGeneration.load(tiny_files, make_manifest(tiny_files), "cpu")

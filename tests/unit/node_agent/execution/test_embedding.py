@@ -17,7 +17,6 @@ from transformers import BertModel
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
-from node_agent.devices import numeric_class
 from node_agent.execution import determinism, kinds
 from node_agent.execution.bert import Bert, BertConfig
 from node_agent.execution.errors import (
@@ -118,8 +117,7 @@ def files() -> ModelFiles:
 @pytest.fixture(scope="module")
 def manifest() -> Manifest:
     """The embedding workload of this host."""
-    here = numeric_class.current("cpu").digest
-    return kinds.write_manifest("embedding", "minilm-l6-v2", here, check_price_units=10)
+    return kinds.write_manifest("embedding", "minilm-l6-v2", "cpu", check_price_units=10)
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +260,6 @@ def test_no_token_stands_for_less_than_a_byte(minilm: Embedding) -> None:
 def test_manifest_names_a_model_of_the_kind(make_manifest: Callable[..., Manifest]) -> None:
     """A manifest is written for a model that the kind can run."""
     with pytest.raises(UnknownKind, match="minilm-l6-v2"):
-        kinds.write_manifest("embedding", "smollm2-135m", "00" * 32, check_price_units=1)
+        kinds.write_manifest("embedding", "smollm2-135m", "cpu", check_price_units=1)
     with pytest.raises(UnknownKind, match="embedding"):
         kinds.find("../embedding")

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from contracts.protocol.manifest import Manifest
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import EngineMismatch
-from node_agent.execution.kinds.generation import Generation
+from node_agent.execution.kinds.float_generation import FloatGeneration
 from node_agent.execution.model_files import ModelFiles
 
 
-def test_manifest_survives_its_canonical_form(tiny_engine: Generation) -> None:
+def test_manifest_survives_its_canonical_form(tiny_engine: FloatGeneration) -> None:
     """A manifest read from its canonical bytes is the same workload."""
     manifest = tiny_engine.manifest
     again = Manifest.model_validate_json(manifest.canonical())
@@ -46,7 +46,7 @@ def test_parameters_are_exactly_the_engines(tiny_files: ModelFiles, make_manifes
     ]
     for change in changes:
         with pytest.raises(EngineMismatch):
-            Generation.load(tiny_files, make_manifest(tiny_files, **change), "cpu")
+            FloatGeneration.load(tiny_files, make_manifest(tiny_files, **change), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_manifests_that_cannot_be_metered_are_refused(
         make_manifest(tiny_files, **change)
 
 
-def test_float_engine_is_an_engine(tiny_engine: Generation) -> None:
+def test_float_engine_is_an_engine(tiny_engine: FloatGeneration) -> None:
     """The type checker holds the port; this holds its constants against the manifest."""
     engine: Engine = tiny_engine
     manifest = tiny_engine.manifest

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from contracts.protocol.texts import encode_texts
-from node_agent.execution.kinds.generation import Generation
+from node_agent.execution.kinds.float_generation import FloatGeneration
 from node_agent.execution.llama import Llama
 from node_agent.execution.model_files import ModelFiles
 
@@ -42,7 +42,7 @@ def reference(smollm_files: ModelFiles) -> LlamaForCausalLM:
 
 @pytest.mark.timeout(300)
 def test_logits_and_greedy_tokens_agree_with_transformers(
-    smollm_engine: Generation, reference: LlamaForCausalLM
+    smollm_engine: FloatGeneration, reference: LlamaForCausalLM
 ) -> None:
     """The engine computes this model, not something near it."""
     for prompt in PROMPTS:
@@ -58,7 +58,7 @@ def test_logits_and_greedy_tokens_agree_with_transformers(
         assert theirs[len(tokens) - 1 :].argmax(-1).tolist() == chosen
 
 
-def test_it_answers(smollm_engine: Generation) -> None:
+def test_it_answers(smollm_engine: FloatGeneration) -> None:
     """Weights, rotary order, tokenizer, template and stop rule together make a model that knows things."""
     (answer,) = json.loads(smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 32}).output)
     assert answer["text"] == "The capital of France is Paris."
@@ -67,14 +67,14 @@ def test_it_answers(smollm_engine: Generation) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_busy_processes_give_one_trace(smollm_engine: Generation, smollm_files: ModelFiles) -> None:
+def test_busy_processes_give_one_trace(smollm_engine: FloatGeneration, smollm_files: ModelFiles) -> None:
     """Node and verifier run at the same time on the same cores, and must still agree to the bit."""
     script = (
         "import sys; from node_agent.models import ModelStore; from contracts.protocol.manifest import Manifest\n"
         "from contracts.protocol.texts import encode_texts\n"
-        "from node_agent.execution.kinds.generation import Generation\n"
+        "from node_agent.execution.kinds.float_generation import FloatGeneration\n"
         "files = ModelStore().load('smollm2-135m')\n"
-        "engine = Generation.load(files, Manifest.model_validate_json(sys.argv[1]), 'cpu')\n"
+        "engine = FloatGeneration.load(files, Manifest.model_validate_json(sys.argv[1]), 'cpu')\n"
         "sys.stdout.write(engine.execute(encode_texts([sys.argv[2]]), {'max_new_tokens': 24}).trace_hash.hex())\n"
     )
     command = [sys.executable, "-c", script, smollm_engine.manifest.canonical().decode(), PROMPTS[1]]
@@ -83,14 +83,14 @@ def test_busy_processes_give_one_trace(smollm_engine: Generation, smollm_files: 
     assert {process.communicate(timeout=200)[0] for process in running} == {here}
 
 
-def test_dropped_layers_give_another_trace(smollm_engine: Generation) -> None:
+def test_dropped_layers_give_another_trace(smollm_engine: FloatGeneration) -> None:
     """Skipping one layer of thirty shows in the trace. Covers: A08."""
     honest = smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4})
     del smollm_engine.model.layers[14]
     assert smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
 
 
-def test_int8_weights_give_another_trace(smollm_engine: Generation) -> None:
+def test_int8_weights_give_another_trace(smollm_engine: FloatGeneration) -> None:
     """Weights rounded to int8, whose answer may well read the same, show in the trace. Covers: A08."""
     honest = smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4})
     quantise(smollm_engine.model)
@@ -105,7 +105,7 @@ def quantise(model: Llama) -> None:
             weight.copy_((weight / scale).round() * scale)
 
 
-def test_prompt_is_the_models_own_chat_template(smollm_engine: Generation, smollm_files: ModelFiles) -> None:
+def test_prompt_is_the_models_own_chat_template(smollm_engine: FloatGeneration, smollm_files: ModelFiles) -> None:
     """The hand-written template is the one that the model carries, rendered by jinja.
 
     But for texts that begin with several white spaces: a text is cut alone, so that everybody can count its tokens.

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,22 +27,24 @@ TEXTS = encode_texts(["Hello", "What is 2 + 2?", "x"])
 
 
 @pytest.fixture(scope="module")
-def model_path(tiny_files: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tiny_files: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     """The reference Llama of the device's self-test as a model file."""
     path = tmp_path_factory.mktemp("exact") / "model.safetensors"
     build(tiny_files, path)
-    return path
+    config = path.parent / "config.json"
+    return ModelFiles(path, tiny_files.tokenizer, config, sha256_file(path), tiny_files.tokenizer_sha256)
 
 
 @pytest.fixture(scope="module")
-def manifest(tiny_files: ModelFiles, model_path: Path, make_manifest: Callable[..., Manifest]) -> Manifest:
+def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manifest:
     """A workload of that file."""
     return make_manifest(
-        tiny_files,
-        weights_sha256=sha256_file(model_path),
+        files,
+        kind="generation",
         engine="exact",
         engine_version="1",
         check="prefill",
+        numeric_class=None,
         params={
             "max_new_tokens": {"minimum": 1, "maximum": 40},
             "temperature_milli": {"minimum": 0, "maximum": 2000},
@@ -54,9 +55,9 @@ def manifest(tiny_files: ModelFiles, model_path: Path, make_manifest: Callable[.
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_files: ModelFiles, model_path: Path, manifest: Manifest) -> ExactGeneration:
+def engine(files: ModelFiles, manifest: Manifest) -> ExactGeneration:
     """Loaded as a node loads it, self-test included."""
-    return ExactGeneration.load(model_path, tiny_files.tokenizer.read_bytes(), manifest, "cpu")
+    return ExactGeneration.load(files, manifest, "cpu")
 
 
 def test_it_is_an_engine(engine: ExactGeneration) -> None:
@@ -108,16 +109,15 @@ def test_limits_are_kept(engine: ExactGeneration) -> None:
         engine.execute(b"[1]", PARAMS)
 
 
-def test_misfits_are_refused(engine: ExactGeneration, tiny_files: ModelFiles, model_path: Path) -> None:
+def test_misfits_are_refused(engine: ExactGeneration, files: ModelFiles) -> None:
     """Another engine's manifest, another model's digest, a context that the tables do not reach."""
-    tokenizer = tiny_files.tokenizer.read_bytes()
     for change, error in (
         ({"check": "regenerate"}, EngineMismatch),
         ({"weights_sha256": "0" * 64}, ModelDigestMismatch),
         ({"input": engine.manifest.input.model_copy(update={"max_tokens": 500})}, UnsupportedModel),
     ):
         with pytest.raises(error):
-            ExactGeneration.load(model_path, tokenizer, engine.manifest.model_copy(update=change), "cpu")
+            ExactGeneration.load(files, engine.manifest.model_copy(update=change), "cpu")
 
 
 def test_a_changed_weight_changes_the_trace(

@@ -22,10 +22,10 @@ from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.exact.products import by_name
 from node_agent.execution.llama import load_llama
 from node_agent.execution.model_files import ModelFiles, sha256_file
+from node_agent.models import ModelStore
 
 pytestmark = pytest.mark.model
 
-MODEL_SHA256 = "c0bb2bf7b176ac95cee17f54c92b5579c133eaebed35dce838595149cbd69553"
 TRACE = "d20e10e4fceab18aef959415b3725b7e3040bbbd75ecd0ec06204a62a009d5f6"
 """Of GENERATE, on every host."""
 
@@ -66,16 +66,22 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def model_path(smollm_files: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model file, built here."""
-    path = tmp_path_factory.mktemp("exact") / "smollm2.safetensors"
-    build(smollm_files, path)
-    return path
+def files() -> ModelFiles:
+    """SmolLM2-135M as the exact engine's model file, from the store."""
+    return ModelStore().pull("smollm2-135m-exact")
 
 
-def test_the_file_is_the_same_on_every_host(model_path: Path) -> None:
-    """Weights, scales and tables are decided by the source's digest."""
-    assert sha256_file(model_path) == MODEL_SHA256
+@pytest.fixture(scope="module")
+def model_path(files: ModelFiles) -> Path:
+    """The model file alone."""
+    return files.weights
+
+
+def test_the_file_is_the_same_on_every_host(files: ModelFiles, smollm_files: ModelFiles, tmp_path: Path) -> None:
+    """Weights, scales and tables are decided by the source's digest: built here, it has the pinned one."""
+    build(smollm_files, tmp_path / "model.safetensors")
+    assert sha256_file(tmp_path / "model.safetensors") == files.weights_sha256
+    assert (tmp_path / "config.json").read_bytes() == files.config.read_bytes()
 
 
 @pytest.mark.timeout(300)
@@ -90,12 +96,12 @@ def test_one_trace_everywhere(model_path: Path, name: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_it_answers_and_is_checked(model_path: Path, smollm_files: ModelFiles, smollm_manifest: Manifest) -> None:
+def test_it_answers_and_is_checked(files: ModelFiles, smollm_manifest: Manifest) -> None:
     """Loaded as a node loads it: rotary order, template, stop rule and sampling make a model that knows things."""
     ranges = {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}
     changes = {"engine": "exact", "check": "prefill", "engine_version": "1", "params": ranges}
-    manifest = smollm_manifest.model_copy(update=changes | {"weights_sha256": MODEL_SHA256})
-    engine = ExactGeneration.load(model_path, smollm_files.tokenizer.read_bytes(), manifest, "cpu")
+    manifest = smollm_manifest.model_copy(update=changes | {"weights_sha256": files.weights_sha256})
+    engine = ExactGeneration.load(files, manifest, "cpu")
     prompts, params = encode_texts(["What is the capital of France?"]), {"max_new_tokens": 32}
     done = engine.execute(prompts, params)
     (answer,) = json.loads(done.output)
