@@ -38,7 +38,7 @@ from contracts.protocol.wire import (
     Receipt,
     SubmitCommitment,
 )
-from node_agent.execution.engine import Check, Execution
+from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.session.chain_facts import LaneFacts, RootFacts
 
 FAR_FUTURE_S = 2**40 - 1
@@ -136,7 +136,7 @@ class FakeFacts:
         return self.epochs.get(epoch_id, RootFacts(bytes(32), 0))
 
 
-class EchoEngine:
+class EchoEngine(Engine):
     """An engine that answers with its texts. With `fickle`, each call gives other bytes: no honest engine does that."""
 
     name: str = "echo"

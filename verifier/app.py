@@ -32,7 +32,7 @@ from verifier.reexecution import Engines, Finished, Worker
 from verifier.sampling.epoch_log import Job, LogBook, read_epoch
 from verifier.sampling.facts import check_input, check_job, require
 from verifier.sampling.sample import draw_epoch, read_seed
-from verifier.sampling.source import LogSource, published_lines
+from verifier.sampling.source import LogSource, claimed_output, published_lines
 from verifier.verdicts.court import Court, find_job
 from verifier.verdicts.duties import Duty, duties_of, order_of_work
 from verifier.verdicts.journal import Answer, Journal
@@ -156,7 +156,7 @@ class Verifier:
             input_bytes = self._verified_input(job)
             if input_bytes is not None:
                 _log.info("epoch %d row %d: re-executing", job.epoch_id, job.row.index)
-                self._worker.start(job, input_bytes)
+                self._worker.start(job, input_bytes, claimed_output(self._source, job))
                 return
 
     def _next_jobs(self, account: int, now: int) -> list[Job]:

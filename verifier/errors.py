@@ -5,6 +5,7 @@ VerifierError
 ├── WrongLog              what was published is not what the chain committed to
 ├── WrongFact             a published record that does not hold: a signature, an id, a hash, an amount
 ├── WorkloadUnknown       no published manifest hashes to the workload that an order names
+├── JobUnknown            no posted epoch pays an order
 ├── SecondAnswer          the journal holds another answer to the same commitment; it is never replaced
 ├── VerdictRefused        the backend refused a verdict
 ├── BackendUnavailable    the backend did not answer
@@ -52,6 +53,13 @@ class WorkloadUnknown(VerifierError):
 
     def __init__(self, workload_id: str) -> None:
         super().__init__(f"no manifest of workload {workload_id} was published; its first epoch's log must hold it")
+
+
+class JobUnknown(VerifierError):
+    code = "job_unknown"
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"no posted epoch pays order {order_id}; give the whole id, as its receipt has it")
 
 
 class SecondAnswer(VerifierError):

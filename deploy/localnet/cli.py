@@ -31,6 +31,10 @@ _STAGES = (
 )
 
 
+RERUN = 3
+"""Settled jobs that the auditor runs again."""
+
+
 @demo_app.command()
 def demo(
     chain: Annotated[str, typer.Option(help="embedded (py-evm) or anvil")] = "embedded",
@@ -68,7 +72,10 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int, store: ModelS
             story.finish_cases()
             story.claim()
             progress.step("an auditor recomputes everything")
-            audit = _audit(network)
+            folder = audit_folder(network.root)
+            audit = _audit(network, folder)
+            progress.step(f"and runs {RERUN} settled jobs again")
+            audit["reruns"] = _rerun(network, story, folder)
         source = open_source(f"{network.backend_url}/v1/log")
         facts = gather(story, network.chain(), source)
         report = as_json(story, facts, audit, chain_kind=chain_kind, seconds=time.monotonic() - started)
@@ -77,13 +84,24 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int, store: ModelS
     return report
 
 
-def _audit(network: Network) -> dict[str, Any]:
+def _audit(network: Network, folder: Path) -> dict[str, Any]:
     """Runs `assay audit` as anybody would: in an empty folder, with the RPC URL, the address and the log's URL."""
     result = network.root / "audit.json"
     where = ["--rpc", network.rpc_url, "--escrow", network.deployment.escrow, "--log", f"{network.backend_url}/v1/log"]
-    network.processes.run("audit", ["audit", *where, "--json", str(result)], cwd=audit_folder(network.root))
+    network.processes.run("audit", ["audit", *where, "--json", str(result)], cwd=folder)
     audit: dict[str, Any] = json.loads(result.read_text())
     return audit
+
+
+def _rerun(network: Network, story: Story, folder: Path) -> list[dict[str, Any]]:
+    """Runs paid jobs again, spread over the run, as anybody would with `assay verify --job`."""
+    paid = [view.order_id for view in story.orders if view.state == "paid"]
+    jobs = [f"--job={paid[i * (len(paid) - 1) // (RERUN - 1)]}" for i in range(RERUN)]
+    where = ["--rpc", network.rpc_url, "--escrow", network.deployment.escrow, "--log", f"{network.backend_url}/v1/log"]
+    arguments = ["verify", *jobs, *where, "--models", str(story.store.root), "--device", "cpu", "--json"]
+    said = network.processes.run("rerun", arguments, cwd=folder)
+    reruns: list[dict[str, Any]] = json.loads(said)
+    return reruns
 
 
 @contextmanager

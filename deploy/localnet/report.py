@@ -30,6 +30,7 @@ def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: st
         "epochs_with_both_kinds": epochs_with_both_kinds(story),
         "unexplained_wei": audit["unexplained_wei"],
         "audit": {"ok": audit["ok"], "payments_recomputed": audit["payments_recomputed"]},
+        "reruns": audit["reruns"],
         "slashed_nodes": [node.name for node in facts.nodes if node.slashed_units],
         "nodes": {node.name: node.__dict__ for node in facts.nodes},
         "requesters": {requester.name: requester.__dict__ for requester in facts.requesters},
@@ -232,4 +233,7 @@ def _last_lines(console: Console, report: dict[str, Any]) -> None:
         f"audit: {verdict}, {audit['payments_recomputed']} payments recomputed in an empty folder "
         "from the RPC URL and the log"
     )
+    for again in report["reruns"]:
+        verdict = "[green]the same bits[/green]" if again["same"] else "[red]another answer[/red]"
+        console.print(f"run again: {again['kind']} of epoch {again['epoch_id']}, {again['engine']}: {verdict}")
     console.print(f"{report['seconds']:.0f} s on the {report['chain']} chain, {report['epochs']} epochs with jobs")

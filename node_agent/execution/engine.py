@@ -69,3 +69,12 @@ class Engine(Protocol):
             InvalidParams: the parameters do not fit its schema.
         """
         ...
+
+    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
+        """What `execute` gives, whatever is claimed; cheaper where the engine can and the claim is right.
+
+        Args:
+            input_bytes, params: see `execute`.
+            claimed: what some node says is the output; any bytes.
+        """
+        return self.execute(input_bytes, params)

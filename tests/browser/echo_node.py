@@ -11,13 +11,13 @@ from contracts.protocol.canonical import canonical_json
 from contracts.protocol.hashing import keccak
 from contracts.protocol.texts import decode_texts
 from node_agent.app import NodeSettings, run_node
-from node_agent.execution.engine import Check, Execution
+from node_agent.execution.engine import Check, Engine, Execution
 
 WORK_S = 0.8
 """Long enough for a page to see that somebody works."""
 
 
-class Parrot:
+class Parrot(Engine):
     """Answers each text with `You said: ` and the text, cut after as many words as were paid for."""
 
     name: str = "parrot"

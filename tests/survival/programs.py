@@ -36,7 +36,7 @@ DICE = b"dice"
 BEACON = BeaconChain(b"\7" * 32, 400)
 
 
-class DiceEngine:
+class DiceEngine(Engine):
     """Echoes, but throws dice over inputs that ask for it. One engine for every workload."""
 
     name: str = "echo"

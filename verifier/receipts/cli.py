@@ -1,21 +1,35 @@
-"""`assay verify`: one payment's receipt against the chain. Needs the file and an RPC endpoint, and nothing else."""
+"""`assay verify`: one payment's receipt against the chain, or one job run again.
 
+The receipt needs its file and an RPC endpoint, and nothing else; the job also the published log and the model.
+"""
+
+import json as json_
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from contracts.onchain.chain import connect
+from contracts.onchain.chain import Chain, connect
+from contracts.onchain.discovery import deployment_of
 from verifier.receipts.report import ReceiptReport
 from verifier.receipts.verify import verify_receipt
+from verifier.sampling.source import open_source
+
+if TYPE_CHECKING:
+    from verifier.reexecution.rerun import Rerun
 
 verify_app = typer.Typer(help="Recompute one payment from its receipt and the chain.")
 
 
 @verify_app.command()
 def verify(
-    receipt: Annotated[Path, typer.Argument(help="The receipt's file.", exists=True, dir_okay=False)],
+    *,
+    receipt: Annotated[Path | None, typer.Argument(help="The receipt's file.", exists=True, dir_okay=False)] = None,
+    job: Annotated[
+        list[str] | None,
+        typer.Option(help="Run the job of this order again instead, by its whole id; may be repeated."),
+    ] = None,
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="JSON-RPC endpoint.")],
     escrow: Annotated[
         str | None, typer.Option(envvar="ASSAY_ESCROW", help="The JobEscrow that it must speak of.")
@@ -23,9 +37,22 @@ def verify(
     output: Annotated[
         Path | None, typer.Option(help="The answer that you hold, to compare it.", exists=True, dir_okay=False)
     ] = None,
+    log: Annotated[
+        str | None, typer.Option(envvar="ASSAY_LOG", help="For --job: URL or folder of the log, e.g. {backend}/v1/log.")
+    ] = None,
+    models: Annotated[
+        Path, typer.Option(envvar="ASSAY_MODELS", help="For --job: folder that `assay models pull` fills.")
+    ] = Path("~/.assay/models"),
+    device: Annotated[str | None, typer.Option(help="For --job: cpu, cuda or cuda:N; the first GPU, else CPU.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Say what a receipt proves and what it does not. Exits 1 when anything in it does not hold."""
+    """Say what a receipt proves and what it does not, or whether jobs run here as they were paid. Exits 1 if not so."""
+    if (receipt is None) == (not job):
+        raise typer.BadParameter("give a receipt's file, or --job with an order's id")
+    if job:
+        _rerun(job, rpc, escrow, log, models, device, as_json=json)
+        return
+    assert receipt is not None
     held = None if output is None else output.read_bytes()
     report = verify_receipt(receipt.read_bytes(), connect(rpc), escrow=escrow, output=held)
     if json:
@@ -34,6 +61,48 @@ def verify(
         show(report, Console(soft_wrap=True, highlight=False))
     if not report.verified:
         raise typer.Exit(1)
+
+
+def _rerun(
+    order_ids: list[str],
+    rpc: str,
+    escrow: str | None,
+    log: str | None,
+    models: Path,
+    device: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    # engines load torch, which a receipt does not need
+    from verifier.reexecution.engines import LocalEngines
+    from verifier.reexecution.rerun import find_settled, rerun
+
+    if escrow is None or log is None:
+        raise typer.BadParameter("--job needs --escrow and --log")
+    w3, source = connect(rpc), open_source(log)
+    chain, engines = Chain(w3, deployment_of(w3, escrow)), LocalEngines(models, device)
+    found = [rerun(job, source, engines) for job in find_settled(chain, source, order_ids)]
+    if as_json:
+        typer.echo(json_.dumps([one.model_dump(mode="json") for one in found], indent=2))
+    else:
+        console = Console(soft_wrap=True, highlight=False)
+        for one in found:
+            show_rerun(one, console)
+    if not all(one.same for one in found):
+        raise typer.Exit(1)
+
+
+def show_rerun(found: "Rerun", console: Console) -> None:
+    """A re-run job for people."""
+    console.print(f"epoch {found.epoch_id} row {found.row}: {found.kind} by {found.model}, engine {found.engine}")
+    console.print(f"  node {found.node} signed traceCommit {found.signed_trace_commit}")
+    console.print(f"  here, in {found.seconds} s, it is          {found.trace_commit}, {found.opening.units} units")
+    if found.same:
+        console.print("  [green]same[/green]: trace, output and units are the node's, bit for bit")
+        return
+    console.print(f"  [red]NOT the same[/red]: {', '.join(found.differs_in)} differ")
+    if found.first_difference is not None:
+        console.print(f"  first difference: {found.first_difference}", markup=False)
 
 
 def show(report: ReceiptReport, console: Console) -> None:

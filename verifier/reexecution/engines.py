@@ -58,7 +58,10 @@ class LocalEngines:
         return ModelFiles(weights, tokenizer, config, manifest.weights_sha256, sha256_file(tokenizer))
 
 
-def answer(engine: Engine, input_bytes: bytes, params: Mapping[str, int]) -> Opening:
-    """What this host computes for a job: trace hash, output hash, units. Raises ExecutionError."""
-    run = engine.execute(input_bytes, params)
+def answer(engine: Engine, input_bytes: bytes, params: Mapping[str, int], claimed: bytes = b"") -> Opening:
+    """What this host computes for a job: trace hash, output hash, units. Raises ExecutionError.
+
+    `claimed`: the node's output where it is at hand, see `Engine.recheck`.
+    """
+    run = engine.recheck(input_bytes, params, claimed)
     return Opening(trace_hash=to_hex(run.trace_hash), output_hash=to_hex(keccak(run.output)), units=run.units)

@@ -35,10 +35,10 @@ class Worker:
         """Whether a job runs, or ran and was not yet polled."""
         return self._running is not None
 
-    def start(self, job: Job, input_bytes: bytes) -> None:
-        """Begins a job."""
+    def start(self, job: Job, input_bytes: bytes, claimed: bytes) -> None:
+        """Begins a job. `claimed`: see `answer`."""
         assert self._running is None, "the worker runs one job at a time"
-        self._running = self._pool.submit(self._run, job, input_bytes)
+        self._running = self._pool.submit(self._run, job, input_bytes, claimed)
 
     def load(self, manifest: Manifest) -> None:
         """Loads a workload's engine ahead of its first job. Its errors come up again when a job needs it."""
@@ -55,8 +55,9 @@ class Worker:
         """Waits for the job under way."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, job: Job, input_bytes: bytes) -> Finished:
+    def _run(self, job: Job, input_bytes: bytes, claimed: bytes) -> Finished:
         try:
-            return Finished(job, answer(self._engines.get(job.manifest), input_bytes, job.order.params), None)
+            engine = self._engines.get(job.manifest)
+            return Finished(job, answer(engine, input_bytes, job.order.params, claimed), None)
         except ExecutionError as error:
             return Finished(job, None, error)

@@ -7,7 +7,8 @@ import httpx
 
 from contracts.onchain.history import PostedEpoch
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
-from verifier.errors import LogUnavailable, WrongLog
+from verifier.errors import LogUnavailable, VerifierError, WrongLog
+from verifier.sampling.epoch_log import Job
 
 _TIMEOUT_S = 5.0
 
@@ -71,6 +72,14 @@ class FolderLog:
             return (self._folder / path).read_bytes()
         except (OSError, ValueError) as error:
             raise LogUnavailable(what=path, source=str(self._folder), why=str(error)) from error
+
+
+def claimed_output(source: LogSource, job: Job) -> bytes:
+    """What the node says it answered, or nothing where that is not published: it saves work, and decides nothing."""
+    try:
+        return source.blob(job.commitment.commitment.output_hash)
+    except VerifierError:
+        return b""
 
 
 def published_lines(source: LogSource, posted: PostedEpoch) -> list[bytes]:

@@ -101,15 +101,9 @@ class ExactGeneration:
         determinism.full_precision()
         return self._execution(generate(self.model, tasks))
 
-    def recheck(self, input_bytes: bytes, params: Mapping[str, int], output: bytes) -> Execution:
-        """What `execute` gives, derived from one pass over a given output if that is right, else by doing the work.
-
-        Args:
-            input_bytes: the order's input.
-            params: the order's parameters.
-            output: what some node says it answered; anything.
-        """
-        tasks, answers = self._tasks(input_bytes, params), _token_ids(output)
+    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
+        """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
+        tasks, answers = self._tasks(input_bytes, params), _token_ids(claimed)
         determinism.full_precision()
         runs: list[Run] = []
         if len(answers) == len(tasks):

@@ -82,7 +82,7 @@ def anvil() -> Iterator[str]:
         process.wait(10)
 
 
-class HashEngine:
+class HashEngine(Engine):
     """A fake engine: the answer is a hash of the question. `flavour` is the model: another one computes otherwise."""
 
     name, version, check = "torch-float", "1", "regenerate"

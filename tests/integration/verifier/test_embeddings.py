@@ -65,7 +65,7 @@ def crew(network: Network, tmp_path: Path, minilm: tuple[ModelStore, Manifest, E
         crew.close()
 
 
-class OneOff:
+class OneOff(Engine):
     """An engine that does all the work and changes one number of one vector by one."""
 
     name: str = "torch-float"

@@ -1,0 +1,131 @@
+"""One settled job again on this machine: is what was paid for what this model answers?"""
+
+import json
+import time
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+from pydantic import BaseModel
+
+from contracts.onchain.chain import Chain
+from contracts.onchain.history import read_history
+from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.records import Opening
+from contracts.protocol.typed_data import trace_commit
+from verifier.comparison import differences
+from verifier.errors import JobUnknown
+from verifier.reexecution.engines import Engines
+from verifier.sampling.epoch_log import Job, LogBook, read_epoch
+from verifier.sampling.facts import check_input, check_job
+from verifier.sampling.source import LogSource, claimed_output, published_lines
+
+
+class Rerun(BaseModel):
+    """What running a job again said.
+
+    Attributes:
+        same: whether trace, output and units are what the node signed.
+        differs_in: which of the three are not.
+        first_difference: where this machine's answer leaves the node's, as a path into the output ("text 0, token 17");
+            None where the outputs are equal, or the node's is not published.
+        signed_trace_commit: what the node signed of its trace.
+        trace_commit: what this machine would have signed.
+        opening: what this machine computed.
+    """
+
+    order_id: str
+    epoch_id: int
+    row: int
+    node: str
+    kind: str
+    model: str
+    engine: str
+    same: bool
+    differs_in: list[str]
+    first_difference: str | None
+    signed_trace_commit: str
+    trace_commit: str
+    opening: Opening
+    seconds: float
+
+
+def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[Job]:
+    """The jobs of orders, every record of them checked against the chain.
+
+    Raises:
+        JobUnknown: no posted epoch pays one of these orders.
+        LogUnavailable, WrongLog, WrongFact: the published log does not show it as the chain says.
+    """
+    history, book = read_history(chain, chain.head().number), LogBook(chain.deployment.domain)
+    found: dict[str, Job] = {}
+    for epoch_id, posted in sorted(history.epochs.items()):
+        read_epoch(book, posted, published_lines(source, posted))
+        found |= {job.commitment.commitment.order_id: job for job in book.jobs(epoch_id)}
+    unknown = [order_id for order_id in order_ids if order_id not in found]
+    if unknown:
+        raise JobUnknown(unknown[0])
+    for order_id in order_ids:
+        check_job(chain.deployment.domain, found[order_id], history.node_keys)
+    return [found[order_id] for order_id in order_ids]
+
+
+def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
+    """Runs it.
+
+    Raises:
+        LogUnavailable: its input is not published.
+        WrongLog, WrongFact: another input is.
+        ExecutionError: this machine cannot run it.
+    """
+    commitment = job.commitment.commitment
+    input_bytes, claimed = source.blob(job.order.order.terms.input_hash), claimed_output(source, job)
+    check_input(job, keccak(input_bytes))
+    engine = engines.get(job.manifest)
+    started = time.monotonic()
+    run = engine.recheck(input_bytes, job.order.params, claimed)
+    seconds = round(time.monotonic() - started, 3)
+    opening = Opening(trace_hash=to_hex(run.trace_hash), output_hash=to_hex(keccak(run.output)), units=run.units)
+    differing = differences(opening, commitment)
+    return Rerun(
+        order_id=commitment.order_id,
+        epoch_id=job.epoch_id,
+        row=job.row.index,
+        node=commitment.node,
+        kind=job.manifest.kind,
+        model=job.manifest.model,
+        engine=f"{engine.name} {engine.version}",
+        same=not differing,
+        differs_in=differing,
+        first_difference=first_difference(claimed, run.output),
+        signed_trace_commit=commitment.trace_commit,
+        trace_commit=to_hex(trace_commit(run.trace_hash, from_hex(commitment.order_id), commitment.node)),
+        opening=opening,
+        seconds=seconds,
+    )
+
+
+def first_difference(claimed: bytes, output: bytes) -> str | None:
+    """Where two outputs part, in words. None for equal ones, and where nothing is claimed."""
+    if claimed in (b"", output):
+        return None
+    try:
+        theirs = json.loads(claimed)
+    except (ValueError, RecursionError):
+        return "the node's output is no JSON"
+    return _parting(theirs, json.loads(output), "text") or "only how the output is written"
+
+
+def _parting(theirs: Any, ours: Any, name: str) -> str | None:
+    if isinstance(theirs, dict) and isinstance(ours, dict) and "token_ids" in ours:
+        return _parting(theirs.get("token_ids"), ours["token_ids"], "token") or _other_field(theirs, ours)
+    if isinstance(theirs, list) and isinstance(ours, list):
+        for index, (one, other) in enumerate(zip_longest(theirs, ours)):
+            if one != other:
+                inner = _parting(one, other, "position")
+                return f"{name} {index}" + (f", {inner}" if inner else "")
+    return None
+
+
+def _other_field(theirs: dict[str, Any], ours: dict[str, Any]) -> str | None:
+    return next((name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)), None)
