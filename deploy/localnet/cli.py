@@ -32,7 +32,7 @@ _STAGES = (
 
 
 RERUN = 3
-"""Settled jobs that the auditor runs again."""
+"""Settled jobs of honest nodes that the auditor runs again."""
 
 
 @demo_app.command()
@@ -57,7 +57,8 @@ def demo(
         report = _run(console, root.resolve(), chain, jobs, ModelStore(models or default_root()))
     if json_file is not None:
         json_file.write_text(json.dumps(report, indent=2) + "\n")
-    if not report["audit"]["ok"] or report["unexplained_wei"] != 0:
+    rerun_as_expected = all(again["same"] != again["by_the_cheat"] for again in report["reruns"])
+    if not report["audit"]["ok"] or report["unexplained_wei"] != 0 or not rerun_as_expected:
         raise typer.Exit(1)
 
 
@@ -74,7 +75,7 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int, store: ModelS
             progress.step("an auditor recomputes everything")
             folder = audit_folder(network.root)
             audit = _audit(network, folder)
-            progress.step(f"and runs {RERUN} settled jobs again")
+            progress.step("and runs settled jobs again")
             audit["reruns"] = _rerun(network, story, folder)
         source = open_source(f"{network.backend_url}/v1/log")
         facts = gather(story, network.chain(), source)
@@ -94,14 +95,18 @@ def _audit(network: Network, folder: Path) -> dict[str, Any]:
 
 
 def _rerun(network: Network, story: Story, folder: Path) -> list[dict[str, Any]]:
-    """Runs paid jobs again, spread over the run, as anybody would with `assay verify --job`."""
-    paid = [view.order_id for view in story.orders if view.state == "paid"]
-    jobs = [f"--job={paid[i * (len(paid) - 1) // (RERUN - 1)]}" for i in range(RERUN)]
+    """Runs paid jobs again, as anybody would with `assay verify --job`: some of honest nodes, spread over the run, and
+    one of the cheat's, if it was paid for any."""
+    paid: dict[bool, list[str]] = {True: [], False: []}
+    for view in story.orders:
+        if view.state == "paid":
+            paid[view.node != story.cheat_address].append(view.order_id)
+    chosen = [paid[True][i * (len(paid[True]) - 1) // (RERUN - 1)] for i in range(RERUN)] + paid[False][:1]
     where = ["--rpc", network.rpc_url, "--escrow", network.deployment.escrow, "--log", f"{network.backend_url}/v1/log"]
-    arguments = ["verify", *jobs, *where, "--models", str(story.store.root), "--device", "cpu", "--json"]
-    said = network.processes.run("rerun", arguments, cwd=folder)
-    reruns: list[dict[str, Any]] = json.loads(said)
-    return reruns
+    arguments = ["verify", *(f"--job={order_id}" for order_id in chosen), *where, "--models", str(story.store.root)]
+    said = network.processes.run("rerun", [*arguments, "--device", "cpu", "--json"], cwd=folder, ends_with=(0, 1))
+    found: list[dict[str, Any]] = json.loads(said)
+    return [again | {"by_the_cheat": again["order_id"] in paid[False]} for again in found]
 
 
 @contextmanager

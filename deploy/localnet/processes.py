@@ -86,8 +86,16 @@ class Processes:
                 preexec_fn=_end_with_parent if self.end_with_us else None,
             )
 
-    def run(self, name: str, arguments: Sequence[str], *, party: Party | None = None, cwd: Path | None = None) -> str:
-        """Runs `assay ARGUMENTS` to its end and returns what it printed. Raises ProcessFailed when it fails."""
+    def run(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        party: Party | None = None,
+        cwd: Path | None = None,
+        ends_with: Sequence[int] = (0,),
+    ) -> str:
+        """Runs `assay ARGUMENTS` to its end and returns what it printed. Raises ProcessFailed for another end."""
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{name}.log"
         with log.open("ab") as errors:
@@ -96,7 +104,7 @@ class Processes:
             )
         with log.open("ab") as file:
             file.write(done.stdout)
-        if done.returncode != 0:
+        if done.returncode not in ends_with:
             raise ProcessFailed(name, f"failed with {done.returncode}", log)
         return done.stdout.decode()
 

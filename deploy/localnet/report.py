@@ -235,5 +235,8 @@ def _last_lines(console: Console, report: dict[str, Any]) -> None:
     )
     for again in report["reruns"]:
         verdict = "[green]the same bits[/green]" if again["same"] else "[red]another answer[/red]"
-        console.print(f"run again: {again['kind']} of epoch {again['epoch_id']}, {again['engine']}: {verdict}")
+        whose = "the cheat's, unsampled" if again["by_the_cheat"] else "an honest node's"
+        console.print(
+            f"run again: {again['kind']} of epoch {again['epoch_id']} ({whose}), engine {again['engine']}: {verdict}"
+        )
     console.print(f"{report['seconds']:.0f} s on the {report['chain']} chain, {report['epochs']} epochs with jobs")
