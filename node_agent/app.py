@@ -75,21 +75,20 @@ class NodeSettings:
 
 
 def default_engines(settings: NodeSettings) -> EngineFactory:
-    """The real engines of this host, once it has passed its self-test.
+    """The real engines of this host, in a confined process that knows no key and reaches no network.
 
-    Raises:
-        SelfTestFailed: this host must not sign anything. The factory raises what `kinds.load` and the store do.
+    The factory raises what the store and `Executor.load` do: SelfTestFailed where this host must not sign anything.
     """
-    from node_agent.devices import self_test
-    from node_agent.execution import kinds
+    from node_agent.execution.sandbox import Executor
     from node_agent.models import ModelStore
 
-    report = self_test.passed(settings.device)
-    log.info("self-test passed on %s, numeric class %s", report.device, report.numeric_class)
     store = ModelStore(settings.models)
+    executor = Executor(store.root)
 
     def load(manifest: Manifest) -> Engine:
-        return kinds.load(store.load(manifest.weights_sha256), manifest, settings.device)
+        engine = executor.load(store.load(manifest.weights_sha256), manifest, settings.device)
+        log.info("engine %s %s passed its self-test and serves %s", engine.name, engine.version, manifest.model)
+        return engine
 
     return load
 

@@ -13,19 +13,21 @@ import typer
 
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.manifest import Manifest
-from node_agent.app import EngineFactory, NodeSettings, default_engines, run_node
+from node_agent.app import EngineFactory, NodeSettings, run_node
+from node_agent.execution import kinds
 from node_agent.execution.engine import Engine
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.kinds.embedding import Embedding
+from node_agent.models import ModelStore
 
 DROP_EVERY = 5
 
 
-def lazy(honest: EngineFactory) -> EngineFactory:
-    """Engines that leave out every fifth layer of the honest one's model."""
+def lazy(store: ModelStore) -> EngineFactory:
+    """Engines that leave out every fifth layer of the workload's model."""
 
     def build(manifest: Manifest) -> Engine:
-        engine = honest(manifest)
+        engine = kinds.load(store.load(manifest.weights_sha256), manifest, "cpu")
         assert isinstance(engine, ExactGeneration | Embedding)
         del engine.model.layers[DROP_EVERY - 1 :: DROP_EVERY]
         return engine
@@ -52,7 +54,7 @@ def main(
         password=os.environ["ASSAY_PASSWORD"],
         models=models,
     )
-    run_node(settings, lazy(default_engines(settings)))
+    run_node(settings, lazy(ModelStore(models)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@
     +-- UnsupportedModel       a safe file, but not an architecture this engine computes
     +-- NumericFailure         the model produced NaN or infinity
     +-- SelfTestFailed         this host computes something else than it must
+    +-- SandboxUnavailable     this host cannot keep a job from network, files and other processes
+    +-- ExecutorFailed         the confined process died, hung or babbled while it ran a job
 
 Every error has a machine-readable `code`, the offending `values`, and a `way_out`: what the reader can do about it.
 """
@@ -115,3 +117,15 @@ class SelfTestFailed(ExecutionError):
     """Thrown when a start-up check computes another value than the one it must."""
 
     code = "self_test_failed"
+
+
+class SandboxUnavailable(ExecutionError):
+    """Thrown when the kernel lacks what confines the process that runs jobs. Nothing of a job is run then."""
+
+    code = "sandbox_unavailable"
+
+
+class ExecutorFailed(ExecutionError):
+    """Thrown when the confined process that runs jobs ended, hung, or answered nonsense. Nothing of it is signed."""
+
+    code = "executor_failed"

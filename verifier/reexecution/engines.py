@@ -7,10 +7,10 @@ from typing import Protocol
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import Opening
-from node_agent.execution import kinds
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
 from node_agent.execution.model_files import ModelFiles, bound_config_sha256, require_digest, sha256_file
+from node_agent.execution.sandbox import Executor
 
 _WEIGHTS, _TOKENIZER, _CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 
@@ -24,16 +24,20 @@ class Engines(Protocol):
 
 
 class LocalEngines:
-    """Engines over a folder of models, `<model_dir>/<sha256 of the weights>/`, as `assay models pull` fills it."""
+    """Engines over a folder of models, `<model_dir>/<sha256 of the weights>/`, as `assay models pull` fills it.
+
+    They run in a confined process of their own: an input that takes it over finds no key and no network.
+    """
 
     def __init__(self, model_dir: Path, device: str | None = None) -> None:
         self._model_dir, self._device = model_dir.expanduser(), device
+        self._executor = Executor(self._model_dir)
         self._loaded: dict[str, Engine] = {}
 
     def get(self, manifest: Manifest) -> Engine:
         workload_id = manifest.workload_id()
         if workload_id not in self._loaded:
-            self._loaded[workload_id] = kinds.load(self._files(manifest), manifest, self._device)
+            self._loaded[workload_id] = self._executor.load(self._files(manifest), manifest, self._device)
         return self._loaded[workload_id]
 
     def _files(self, manifest: Manifest) -> ModelFiles:

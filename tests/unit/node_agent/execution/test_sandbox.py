@@ -1,0 +1,183 @@
+"""The confined process that runs jobs. Covers: A50: input that takes it over finds no network, no key, no program."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.texts import encode_texts
+from node_agent.execution import kinds
+from node_agent.execution.engine import Engine
+from node_agent.execution.errors import (
+    ExecutorFailed,
+    InvalidInput,
+    InvalidParams,
+    NumericClassMismatch,
+    UnknownKind,
+)
+from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.sandbox import Executor
+
+HELLO, PARAMS = encode_texts(["hello"]), {"max_new_tokens": 4}
+
+TRIES = """
+import json, os, signal, socket, subprocess, sys, threading
+from pathlib import Path
+from node_agent.execution.sandbox.confinement import confine
+
+readable, secret, parent = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+confine([readable])
+said = {}
+
+def attempt(name, act):
+    try:
+        said[name] = str(act())
+    except OSError as error:
+        said[name] = type(error).__name__
+
+def all_of_them(where):
+    attempt(where + "internet", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    attempt(where + "datagrams", lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+    attempt(where + "unix socket", lambda: socket.socket(socket.AF_UNIX))
+    attempt(where + "another program", lambda: os.execv("/bin/sh", ["sh", "-c", "true"]))
+    attempt(where + "a child's program", lambda: subprocess.run([sys.executable, "-c", ""], check=False))
+    attempt(where + "a key file", lambda: secret.read_text())
+    attempt(where + "a folder of keys", lambda: list(secret.parent.iterdir()))
+    attempt(where + "the parent's secrets", lambda: Path(f"/proc/{parent}/environ").read_bytes())
+    attempt(where + "the parent's memory", lambda: Path(f"/proc/{parent}/mem").open("rb"))
+    attempt(where + "stopping the parent", lambda: os.kill(parent, 0))
+    attempt(where + "writing beside the model", lambda: (readable / "x").write_text("x"))
+    attempt(where + "writing to the model", lambda: (readable / "model").write_text("x"))
+    attempt(where + "writing to a temporary folder", lambda: Path("/tmp/assay-sandbox-test").write_text("x"))
+    attempt(where + "deleting the model", lambda: (readable / "model").unlink())
+
+all_of_them("")
+thread = threading.Thread(target=all_of_them, args=("thread: ",))
+thread.start()
+thread.join()
+attempt("the model", lambda: (readable / "model").read_text())
+attempt("null", lambda: Path("/dev/null").write_text("x"))
+print(json.dumps(said))
+"""
+
+
+def test_what_is_confined_reaches_nothing(tmp_path: Path) -> None:
+    """Every way out fails, in threads too; the model can be read. Without the confinement, each of them works here."""
+    models, keys = tmp_path / "models", tmp_path / "keys"
+    models.mkdir()
+    keys.mkdir()
+    (models / "model").write_text("weights")
+    (keys / "node.key.json").write_text("secret")
+    command = [sys.executable, "-c", TRIES, str(models), str(keys / "node.key.json"), str(os.getpid())]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=_with_path())
+    said = json.loads(found.stdout)
+    assert said.pop("the model") == "weights"
+    assert said.pop("null") == "1"
+    assert len(said) == 28
+    assert set(said.values()) == {"PermissionError"}, said
+
+
+def test_each_of_these_ways_is_open_without_it(tmp_path: Path) -> None:
+    """The test above would see a way that is open: without `confine`, none of them is refused."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "model").write_text("weights")
+    (tmp_path / "key").write_text("secret")
+    harmless = TRIES.replace("confine([readable])", "").replace('os.execv("/bin/sh", ["sh", "-c", "true"])', "None")
+    command = [sys.executable, "-c", harmless, str(tmp_path / "models"), str(tmp_path / "key"), str(os.getpid())]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=_with_path())
+    Path("/tmp/assay-sandbox-test").unlink()
+    refused = {name for name, said in json.loads(found.stdout).items() if said == "PermissionError"}
+    assert not refused
+
+
+@pytest.fixture
+def executor(tiny_files: ModelFiles) -> Iterator[Executor]:
+    """An executor over the folder of the tiny model."""
+    made = Executor(tiny_files.weights.parent)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def manifest(tiny_files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manifest:
+    return make_manifest(tiny_files)
+
+
+def test_it_computes_what_the_engine_computes(executor: Executor, tiny_files: ModelFiles, manifest: Manifest) -> None:
+    """Between pipes not a bit changes; names, units and the check are the engine's own."""
+    here: Engine = kinds.load(tiny_files, manifest, "cpu")
+    there = executor.load(tiny_files, manifest, "cpu")
+    assert (there.name, there.version, there.check) == (here.name, here.version, here.check)
+    assert there.execute(HELLO, PARAMS) == here.execute(HELLO, PARAMS) == there.recheck(HELLO, PARAMS, b"nonsense")
+
+
+def test_errors_come_through_as_what_they_are(
+    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, make_manifest: Callable[..., Manifest]
+) -> None:
+    """Whoever handles an engine's errors need not know where it runs."""
+    engine = executor.load(tiny_files, manifest, "cpu")
+    with pytest.raises(InvalidInput, match="JSON array of texts"):
+        engine.execute(b"\xff\x00", PARAMS)
+    with pytest.raises(InvalidParams, match="out of range"):
+        engine.execute(HELLO, {"max_new_tokens": 41})
+    with pytest.raises(UnknownKind, match="translation"):
+        executor.load(tiny_files, make_manifest(tiny_files, kind="translation"), "cpu")
+    with pytest.raises(NumericClassMismatch):
+        executor.load(tiny_files, make_manifest(tiny_files, numeric_class="0" * 64), "cpu")
+    assert engine.execute(HELLO, PARAMS).units > 0
+
+
+def test_it_is_told_no_secret(
+    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No password nor any other variable of Assay's is in its environment, and no file of ours is open in it."""
+    monkeypatch.setenv("ASSAY_PASSWORD", "opens the key")
+    executor.load(tiny_files, manifest, "cpu")
+    process = Path(f"/proc/{_process_of(executor)}")
+    assert b"ASSAY" not in (process / "environ").read_bytes()
+    assert b"opens the key" not in (process / "environ").read_bytes()
+    opened = [os.readlink(each) for each in (process / "fd").iterdir()]
+    assert not [path for path in opened if path.startswith("socket:") or path.endswith((".json", ".sqlite"))]
+
+
+def test_a_dead_process_is_replaced(
+    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input that kills it costs that job alone: the error says so, and the next one is answered as before."""
+    engine = executor.load(tiny_files, manifest, "cpu")
+    before = engine.execute(HELLO, PARAMS)
+    killed = _process_of(executor)
+    os.kill(killed, signal.SIGKILL)
+    monkeypatch.setattr(executor._process, "poll", lambda: None)  # as if it died while it ran the job
+    with pytest.raises(ExecutorFailed, match="-9"):
+        engine.execute(HELLO, PARAMS)
+    assert engine.execute(HELLO, PARAMS) == before
+
+
+NO_ANSWERS = ["no json", "[1]", '{"output": "AA=="}', '{"output": 1, "trace_hash": "", "units": 1}']
+
+
+@pytest.mark.parametrize("babble", NO_ANSWERS)
+def test_nonsense_is_never_taken_for_an_answer(
+    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, babble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a process that was taken over says, it is either an execution in form, or an error."""
+    engine = executor.load(tiny_files, manifest, "cpu")
+    monkeypatch.setattr(executor, "_read_line", lambda: babble.encode())
+    with pytest.raises(ExecutorFailed):
+        engine.execute(HELLO, PARAMS)
+
+
+def _process_of(executor: Executor) -> int:
+    assert executor._process is not None
+    return executor._process.pid
+
+
+def _with_path() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
