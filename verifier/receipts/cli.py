@@ -28,7 +28,7 @@ def verify(
     receipt: Annotated[Path | None, typer.Argument(help="The receipt's file.", exists=True, dir_okay=False)] = None,
     job: Annotated[
         list[str] | None,
-        typer.Option(help="Run the job of this order again instead, by its whole id; may be repeated."),
+        typer.Option(help="Instead, run the job of this order again: its whole id, or latest. Repeatable."),
     ] = None,
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="JSON-RPC endpoint.")],
     escrow: Annotated[

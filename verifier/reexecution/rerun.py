@@ -20,6 +20,8 @@ from verifier.sampling.epoch_log import Job, LogBook, read_epoch
 from verifier.sampling.facts import check_input, check_job
 from verifier.sampling.source import LogSource, claimed_output, published_lines
 
+LATEST = "latest"
+
 
 class Rerun(BaseModel):
     """What running a job again said.
@@ -51,7 +53,7 @@ class Rerun(BaseModel):
 
 
 def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[Job]:
-    """The jobs of orders, every record of them checked against the chain.
+    """The jobs of orders, every record of them checked against the chain. LATEST is the order of the newest row.
 
     Raises:
         JobUnknown: no posted epoch pays one of these orders.
@@ -62,6 +64,7 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
     for epoch_id, posted in sorted(history.epochs.items()):
         read_epoch(book, posted, published_lines(source, posted))
         found |= {job.commitment.commitment.order_id: job for job in book.jobs(epoch_id)}
+    order_ids = [next(reversed(found), LATEST) if order_id == LATEST else order_id for order_id in order_ids]
     unknown = [order_id for order_id in order_ids if order_id not in found]
     if unknown:
         raise JobUnknown(unknown[0])

@@ -30,6 +30,7 @@ def test_any_settled_job_runs_again(network: Network) -> None:
     assert (no.same, no.differs_in) == (False, ["trace", "output"])
     assert no.trace_commit != no.signed_trace_commit
     assert no.first_difference is not None
+    assert find_settled(network.chain, source, ["latest"]) == found[:1]
 
 
 @pytest.mark.chain
