@@ -1,4 +1,4 @@
-"""The confined process that runs jobs. Covers: A50: input that takes it over finds no network, no key, no program."""
+"""The confined process that runs jobs. Input that takes it over finds no network, no key, no program."""
 
 import json
 import os
@@ -68,7 +68,7 @@ print(json.dumps(said))
 
 
 def test_what_is_confined_reaches_nothing(tmp_path: Path) -> None:
-    """Every way out fails, in threads too; the model can be read. Without the confinement, each of them works here."""
+    """Every way out fails, in threads too; the model can be read. Covers: A50"""
     models, keys = tmp_path / "models", tmp_path / "keys"
     models.mkdir()
     keys.mkdir()
@@ -136,7 +136,7 @@ def test_errors_come_through_as_what_they_are(
 def test_it_is_told_no_secret(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No password nor any other variable of Assay's is in its environment, and no file of ours is open in it."""
+    """No password nor any other variable of Assay's is in its environment, and no file of ours is open. Covers: A50"""
     monkeypatch.setenv("ASSAY_PASSWORD", "opens the key")
     executor.load(tiny_files, manifest, "cpu")
     process = Path(f"/proc/{_process_of(executor)}")
@@ -149,7 +149,7 @@ def test_it_is_told_no_secret(
 def test_a_dead_process_is_replaced(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An input that kills it costs that job alone: the error says so, and the next one is answered as before."""
+    """An input that kills it costs that job alone; the next one is answered as before. Covers: A50"""
     engine = executor.load(tiny_files, manifest, "cpu")
     before = engine.execute(HELLO, PARAMS)
     killed = _process_of(executor)

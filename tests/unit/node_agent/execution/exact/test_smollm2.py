@@ -5,9 +5,11 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from pydoc_data.topics import topics
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -18,7 +20,7 @@ from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
 from node_agent.execution.exact.products import by_name
 from node_agent.execution.llama import load_llama
 from node_agent.execution.model_files import ModelFiles, sha256_file
@@ -34,7 +36,7 @@ import sys, torch
 from pathlib import Path
 from node_agent.execution.exact.decoding import Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
 from node_agent.execution.exact.products import by_name
 from node_agent.execution.exact.sampling import Sampling
 from node_agent.execution.exact.trace import trace_hash
@@ -129,3 +131,43 @@ def test_it_is_nearly_as_good_as_fp32(model_path: Path, smollm_files: ModelFiles
 def _tokens(files: ModelFiles) -> list[int]:
     tokenizer = TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
     return tokenizer.encode(topics["assignment"])
+
+
+SPOOFED = [
+    "Why is the sky blue?",
+    "Write a short poem about the sea.",
+    "What is 17 + 25?",
+    "Name three rivers in Europe.",
+    "Explain gravity to a child.",
+    "What should I cook tonight?",
+]
+
+
+@pytest.mark.timeout(600)
+def test_a_prefill_spoof_is_caught(files: ModelFiles, smollm_manifest: Manifest) -> None:
+    """Who generates with int4 weights and then makes the trace of an honest prefill over those tokens is caught within
+    64 tokens, each time: the verifier's pass chooses every token anew. Covers: A08, A53"""
+    manifest = smollm_manifest.model_copy(
+        update={"kind": "generation", "engine": "exact", "check": "prefill", "engine_version": "1"}
+        | {"weights_sha256": files.weights_sha256, "params": {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}}
+    )
+    honest = ExactGeneration.load(files, manifest, "cpu")
+    cheap = ExactLlama(int4(read_model(files.weights)), honest.model.products, torch.device("cpu"))
+    cheat = ExactGeneration(cheap, honest.tokenizer, manifest)
+    for prompt in SPOOFED:
+        prompts, params = encode_texts([prompt]), {"max_new_tokens": 64}
+        claimed = cheat.execute(prompts, params).output
+        checked = honest.recheck(prompts, params, claimed)
+        assert checked.output != claimed, prompt
+
+
+def int4(parameters: Parameters) -> Parameters:
+    """The model with its matrices on a grid of 15 levels a row, which reads like the model and costs a node less."""
+
+    def coarse(matrix: Matrix) -> Matrix:
+        steps = np.clip(np.rint(matrix.weight / (127 / 7)), -7, 7)
+        return replace(matrix, weight=np.rint(steps * (127 / 7)).astype(np.int8))
+
+    names = ("qkv", "attention_out", "gate_up", "down")
+    layers = tuple(replace(each, **{n: coarse(getattr(each, n)) for n in names}) for each in parameters.layers)
+    return replace(parameters, layers=layers)
