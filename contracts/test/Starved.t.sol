@@ -5,13 +5,13 @@ import {LeafProof, LeafStatus, Outcomes} from "src/libraries/Types.sol";
 import {Job} from "./utils/Job.sol";
 import {vm} from "./utils/Vm.sol";
 
-/// @notice Covers: A38. The two calls that go on when a call of theirs fails, with every amount of gas that a relayer may
+/// @notice The two calls that go on when a call of theirs fails, with every amount of gas that a relayer may
 /// leave them: the inner call cannot be starved and the outer one kept.
 contract StarvedTest is Job {
     uint256 private constant STEP = 2000;
     uint256 private constant MOST = 300_000;
 
-    /// @notice The contester is paid and the lane refunded, or neither.
+    /// @notice Covers: A38. The contester is paid and the lane refunded, or neither.
     function test_resolve_starvedDoesNothing() public {
         (LeafProof memory leaf, Outcomes memory outcomes) = charge(jobDraft(commitment, AMOUNT));
         address contester = addressOf("contester");
@@ -33,7 +33,7 @@ contract StarvedTest is Job {
         vm.assertTrue(done > 10 && done < MOST / STEP - 10);
     }
 
-    /// @notice A deposit whose permit ran out of gas is none: without allowance nothing is booked.
+    /// @notice Covers: A38. A deposit whose permit ran out of gas is none: without allowance nothing is booked.
     function test_depositWithPermit_starvedDoesNothing() public {
         (address payer, uint256 deadline) = (addressOf("payer"), time() + 60);
         token.mint(payer, 5 * UNIT);
