@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 
 from contracts.protocol.canonical import canonical_json
-from contracts.protocol.manifest import MAX_OUTPUT_BYTES, Manifest
+from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices import numeric_class, self_test
@@ -23,10 +23,9 @@ from node_agent.execution.engine import Check, Execution
 from node_agent.execution.errors import (
     EngineMismatch,
     NumericClassMismatch,
-    OutputTooLong,
     SelfTestFailed,
 )
-from node_agent.execution.limits import read_tokens, require_named, require_params
+from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
@@ -141,13 +140,7 @@ class FloatEngine(ABC):
             answers.append(value)
             units += used
         output = canonical_json(answers)
-        if len(output) > MAX_OUTPUT_BYTES:
-            raise OutputTooLong(
-                f"The output has {len(output)} bytes, a contest can show {MAX_OUTPUT_BYTES}.",
-                way_out="Lower input.max_texts or the parameters' ranges in the workload's manifest.",
-                found=len(output),
-                limit=MAX_OUTPUT_BYTES,
-            )
+        require_showable(output)
         return Execution(output=output, trace_hash=trace.digest(), units=units)
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from contracts.protocol.errors import BadTexts
-from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
+from contracts.protocol.manifest import MAX_OUTPUT_BYTES, InputLimits, IntegerRange, Manifest
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.errors import InvalidInput, InvalidParams, ModelDigestMismatch
+from node_agent.execution.errors import InvalidInput, InvalidParams, ModelDigestMismatch, OutputTooLong
 from node_agent.execution.model_files import ModelFiles
 
 
@@ -51,3 +51,14 @@ def require_named(files: ModelFiles, manifest: Manifest) -> None:
                 expected=expected,
                 found=found,
             )
+
+
+def require_showable(output: bytes) -> None:
+    """Raises OutputTooLong for an output that nobody could show in a contest."""
+    if len(output) > MAX_OUTPUT_BYTES:
+        raise OutputTooLong(
+            f"The output has {len(output)} bytes, a contest can show {MAX_OUTPUT_BYTES}.",
+            way_out="Lower input.max_texts or the parameters' ranges in the workload's manifest.",
+            found=len(output),
+            limit=MAX_OUTPUT_BYTES,
+        )

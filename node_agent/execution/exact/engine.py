@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from contracts.protocol.canonical import canonical_json
-from contracts.protocol.manifest import MAX_NEW_TOKENS, MAX_OUTPUT_BYTES, InputLimits, Manifest
+from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits, Manifest
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices.probe import resolve
 from node_agent.execution import determinism
 from node_agent.execution.chat import chat_template
 from node_agent.execution.engine import Check, Execution
-from node_agent.execution.errors import EngineMismatch, OutputTooLong, UnsupportedModel
+from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact import self_test
 from node_agent.execution.exact.decoding import Run, Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling
 from node_agent.execution.exact.trace import trace_hash
-from node_agent.execution.limits import read_tokens, require_named, require_params
+from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
 from node_agent.execution.model_files import ModelFiles
 
 TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
@@ -124,13 +124,7 @@ class ExactGeneration:
 
     def _execution(self, runs: Sequence[Run]) -> Execution:
         output = canonical_json([self._answer(run) for run in runs])
-        if len(output) > MAX_OUTPUT_BYTES:
-            raise OutputTooLong(
-                f"The output has {len(output)} bytes, a contest can show {MAX_OUTPUT_BYTES}.",
-                way_out="Lower input.max_texts or the parameters' ranges in the workload's manifest.",
-                found=len(output),
-                limit=MAX_OUTPUT_BYTES,
-            )
+        require_showable(output)
         units = sum(len(run.chosen) for run in runs)
         return Execution(output=output, trace_hash=trace_hash([run.trace for run in runs]), units=units)
 

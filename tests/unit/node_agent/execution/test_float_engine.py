@@ -202,7 +202,7 @@ def test_an_output_that_no_contest_could_show_is_not_signed(
     tiny_engine: FloatGeneration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An output must fit the transaction that answers a contest. Covers: A54"""
-    monkeypatch.setattr("node_agent.execution.float_engine.MAX_OUTPUT_BYTES", 40)
+    monkeypatch.setattr("node_agent.execution.limits.MAX_OUTPUT_BYTES", 40)
     with pytest.raises(OutputTooLong, match="40"):
         tiny_engine.execute(PROMPT, {"max_new_tokens": 9})
 
