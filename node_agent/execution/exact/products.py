@@ -64,10 +64,12 @@ class Int8Products(Products):
     name = "int8"
 
     def prepare(self, weight: Tensor) -> Weight:
-        """See `Products`. CUDA wants both sides in multiples of 8: zeros are added."""
+        """See `Products`. CUDA wants both sides in multiples of 8, and CPUs multiply a matrix of one input wrongly, since
+        the strides of its view do not tell how it lies: zeros are added."""
         outputs, inputs = weight.shape
-        if weight.is_cuda and (outputs % 8 or inputs % 8):
-            padded = weight.new_zeros(_up(outputs, 8), _up(inputs, 8))
+        multiple = 8 if weight.is_cuda else 2 if inputs == 1 else 1
+        if outputs % multiple or inputs % multiple:
+            padded = weight.new_zeros(_up(outputs, multiple), _up(inputs, multiple))
             padded[:outputs, :inputs] = weight
             weight = padded
         # A (I, O) view of contiguous rows: four times faster than contiguous columns for a single row on CPUs.
@@ -77,8 +79,10 @@ class Int8Products(Products):
         """See `Products`."""
         matrix, outputs, rows = weight.pieces[0], weight.outputs, x.shape[0]
         halves = _halves(x, torch.int8)
-        if x.is_cuda:  # more than 16 rows and whole multiples of 8, or cuBLASLt refuses
-            padded = halves.new_zeros(max(32, _up(2 * rows, 8)), matrix.shape[0])
+        # on CUDA more than 16 rows and whole multiples of 8, or cuBLASLt refuses
+        taller = max(32, _up(2 * rows, 8)) if x.is_cuda else 2 * rows
+        if halves.shape != (taller, matrix.shape[0]):
+            padded = halves.new_zeros(taller, matrix.shape[0])
             padded[: 2 * rows, : x.shape[1]] = halves
             halves = padded
         product = torch._int_mm(halves, matrix)  # (2T, O) int32

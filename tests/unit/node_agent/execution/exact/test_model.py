@@ -1,5 +1,6 @@
 """The fast path computes what the reference computes, however the work is cut up and however products are made."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -62,6 +63,19 @@ def test_fast_path_is_the_reference(make_model, shape, seed, size, data) -> None
     expected = [reference.logits(token) for token in tokens]
     products = data.draw(st.sampled_from(ALL))
     assert read(ExactLlama(parameters, products, CPU), tokens, data.draw(st.integers(1, 9))) == expected
+
+
+@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
+def test_small_matrices(products: Products) -> None:
+    """However small a matrix and however few the rows, padded or not: the product is that of whole numbers."""
+    rng = np.random.Generator(np.random.PCG64(3))
+    for inputs in (1, 2, 3, 7, 8, 9, 17):
+        for outputs in (1, 2, 3, 8, 9):
+            weight = rng.integers(-127, 128, (outputs, inputs))
+            prepared = products.prepare(torch.tensor(weight, dtype=torch.int8))
+            for rows in (1, 2, 5, 33):
+                x = rng.integers(-16383, 16384, (rows, inputs))
+                assert products.linear(torch.tensor(x), prepared).tolist() == (x @ weight.T).tolist()
 
 
 @pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
