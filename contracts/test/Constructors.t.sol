@@ -32,22 +32,30 @@ contract ConstructorsTest is Network {
     }
 
     function test_escrow_refusesMissingParams() public {
+        for (uint256 i = 0; i < 6; ++i) {
+            IJobEscrow.Params memory params = escrowParams(address(1), address(2), address(3));
+            if (i == 0) params.token = address(0);
+            else if (i == 1) params.settler = address(0);
+            else if (i == 2) params.treasury = address(0);
+            else if (i == 3) params.governor = address(0);
+            else if (i == 4) params.guardian = address(0);
+            else params.unit = 0;
+            expectRefused(
+                abi.encodeCall(this.newEscrow, (params)),
+                abi.encodeWithSelector(IJobEscrow.JobEscrow_MissingParam.selector)
+            );
+        }
+    }
+
+    function test_escrow_refusesAFeeAboveTheWhole() public {
         IJobEscrow.Params memory params = escrowParams(address(1), address(2), address(3));
-        params.treasury = address(0);
-        expectRefused(
-            abi.encodeCall(this.newEscrow, (params)), abi.encodeWithSelector(IJobEscrow.JobEscrow_MissingParam.selector)
-        );
-        params = escrowParams(address(1), address(2), address(3));
-        params.guardian = address(0);
-        expectRefused(
-            abi.encodeCall(this.newEscrow, (params)), abi.encodeWithSelector(IJobEscrow.JobEscrow_MissingParam.selector)
-        );
-        params = escrowParams(address(1), address(2), address(3));
         params.feeBps = 10_001;
         expectRefused(
             abi.encodeCall(this.newEscrow, (params)),
             abi.encodeWithSelector(IJobEscrow.JobEscrow_FeeAboveOne.selector, 10_001)
         );
+        params.feeBps = 10_000;
+        vm.assertEq(new JobEscrow(params).FEE_BPS(), 10_000);
     }
 
     function test_stakes_refusesMissingParams() public {
@@ -71,6 +79,19 @@ contract ConstructorsTest is Network {
             abi.encodeCall(this.newCourt, (courtParams(address(escrow), address(stakes)))),
             abi.encodeWithSelector(ISlashingCourt.SlashingCourt_Miswired.selector)
         );
+    }
+
+    /// @notice Court, escrow and stake manager name each other and count the same token in the same unit: one of these
+    /// that is off is enough to be refused.
+    function test_court_refusesEachWrongWire() public {
+        (bool sound,) = address(this).call(abi.encodeCall(this.newCourtWith, (0)));
+        vm.assertTrue(sound);
+        for (uint256 wrong = 1; wrong <= 7; ++wrong) {
+            expectRefused(
+                abi.encodeCall(this.newCourtWith, (wrong)),
+                abi.encodeWithSelector(ISlashingCourt.SlashingCourt_Miswired.selector)
+            );
+        }
     }
 
     function test_court_refusesACaseLongerThanSettlementWaits() public {
@@ -120,6 +141,18 @@ contract ConstructorsTest is Network {
         );
     }
 
+    /// @notice As for the court; and the bond fits what a bond is counted in.
+    function test_contests_refusesEachWrongWire() public {
+        (bool sound,) = address(this).call(abi.encodeCall(this.newContestsWith, (0)));
+        vm.assertTrue(sound);
+        for (uint256 wrong = 1; wrong <= 6; ++wrong) {
+            expectRefused(
+                abi.encodeCall(this.newContestsWith, (wrong)),
+                abi.encodeWithSelector(IContests.Contests_Miswired.selector)
+            );
+        }
+    }
+
     function test_contests_refusesAWindowThatEndsBeforeTheLastSettlement() public {
         expectContestsRefusal(
             SETTLE_WAIT,
@@ -133,6 +166,18 @@ contract ConstructorsTest is Network {
         expectContestsRefusal(
             421, 600, abi.encodeWithSelector(IContests.Contests_ChargeWindowTooShort.selector, 600, 601)
         );
+    }
+
+    /// @notice A contest's bond is taken as it was given, as large as a deposit can be.
+    function test_contests_takesABondOfAnySizeThatIsCounted() public {
+        uint256 nonce = vm.getNonce(address(this));
+        address escrowAt = vm.computeCreateAddress(address(this), nonce);
+        address stakesAt = vm.computeCreateAddress(address(this), nonce + 1);
+        new JobEscrow(escrowParams(stakesAt, address(3), vm.computeCreateAddress(address(this), nonce + 2)));
+        new StakeManager(stakeParams(escrowAt, address(3)));
+        IContests.Params memory params = contestParams(escrowAt, stakesAt);
+        params.contestBond = type(uint64).max;
+        vm.assertEq(new Contests(params).CONTEST_BOND(), type(uint64).max);
     }
 
     /// @dev Ends the test, see below.
@@ -206,6 +251,44 @@ contract ConstructorsTest is Network {
     }
 
     function newContests(IContests.Params calldata params) external {
+        new Contests(params);
+    }
+
+    function newCourtWith(uint256 wrong) external {
+        uint256 nonce = vm.getNonce(address(this));
+        address escrowAt = vm.computeCreateAddress(address(this), nonce);
+        address stakesAt = vm.computeCreateAddress(address(this), nonce + 1);
+        address courtAt = vm.computeCreateAddress(address(this), nonce + 2);
+        IJobEscrow.Params memory ofEscrow = escrowParams(stakesAt, courtAt, address(3));
+        IStakeManager.Params memory ofStakes = stakeParams(escrowAt, courtAt);
+        if (wrong == 1) ofEscrow.court = address(4);
+        else if (wrong == 2) ofStakes.court = address(4);
+        else if (wrong == 3) ofEscrow.stakeManager = address(4);
+        else if (wrong == 4) ofStakes.escrow = address(4);
+        else if (wrong == 5) ofStakes.token = address(4);
+        else if (wrong == 6) ofEscrow.unit = UNIT + 1;
+        else if (wrong == 7) ofStakes.unit = UNIT + 1;
+        new JobEscrow(ofEscrow);
+        new StakeManager(ofStakes);
+        new SlashingCourt(courtParams(escrowAt, stakesAt));
+    }
+
+    function newContestsWith(uint256 wrong) external {
+        uint256 nonce = vm.getNonce(address(this));
+        address escrowAt = vm.computeCreateAddress(address(this), nonce);
+        address stakesAt = vm.computeCreateAddress(address(this), nonce + 1);
+        address contestsAt = vm.computeCreateAddress(address(this), nonce + 2);
+        IJobEscrow.Params memory ofEscrow = escrowParams(stakesAt, address(3), contestsAt);
+        IStakeManager.Params memory ofStakes = stakeParams(escrowAt, address(3));
+        IContests.Params memory params = contestParams(escrowAt, stakesAt);
+        if (wrong == 1) ofEscrow.contests = address(4);
+        else if (wrong == 2) ofEscrow.stakeManager = address(4);
+        else if (wrong == 3) ofStakes.escrow = address(4);
+        else if (wrong == 4) ofEscrow.token = address(4);
+        else if (wrong == 5) ofEscrow.unit = UNIT + 1;
+        else if (wrong == 6) params.contestBond = uint256(type(uint64).max) + 1;
+        new JobEscrow(ofEscrow);
+        new StakeManager(ofStakes);
         new Contests(params);
     }
 

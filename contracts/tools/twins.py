@@ -78,6 +78,16 @@ BATCHES = (
         Twin("libraries/Merkle.sol", "if and(width, 1) {", "if iszero(and(width, 1)) {", (
             "check_root_isThePlainOne", "check_everyLeaf_hasItsProof",
         )),
+        Twin("libraries/PackedEpoch.sol", "(uint32(tally >> 64), uint64(tally))",
+             "(uint32(tally >> 64), uint48(tally))", ("check_tally_holdsAllRowsBesideTheId",)),
+        Twin("libraries/PackedEpoch.sol", "reader.tallies[uint16(bytes2(word(packed, offset)))] -= units;",
+             "reader.tallies[uint16(bytes2(word(packed, offset)))] -= units / 2;", (
+            "check_voidRow_changesNoTally",
+        )),
+        Twin("Lanes.sol", "if (sumUnits > balanceUnits) return SkipReason.BALANCE;",
+             "if (sumUnits > balanceUnits) revert JobEscrow_IsPaused();", ("check_hostileLane_neverBlocksTheRest",)),
+        Twin("JobEscrow.sol", "_leaves[proof.epochId][proof.index].paidAt = uint40(block.timestamp);",
+             "_leaves[proof.epochId][proof.index].paidAt = 0;", ("check_settleOne_isAlwaysThereAndOnlyOnce",)),
     ),
     (
         Twin("Lanes.sol", "block.timestamp >= maturesAt &&", "block.timestamp >= noticeAt &&", (
@@ -104,10 +114,27 @@ BATCHES = (
         Twin("Contests.sol", "uint256(units) * terms.unitPrice", "uint256(uint16(units)) * terms.unitPrice", (
             "check_answer_onlyForTheFormulasAmount",
         )),
+        Twin("Lanes.sol", "if (chargedUnits > capProvenUnits) {", "if (chargedUnits > uint256(capProvenUnits) + 1) {", (
+            "check_settleEpoch_staysBelowTheProvenCap",
+        )),
+        Twin("JobEscrow.sol", "if (epoch.outcomes != 0) revert JobEscrow_AlreadySettled(id);",
+             "if (epoch.outcomes == 1) revert JobEscrow_AlreadySettled(id);", ("check_settleEpoch_once",)),
+        Twin("JobEscrow.sol", "uint64(chargedUnits - feeUnits)", "uint64(chargedUnits)", (
+            "check_settleEpoch_conserves",
+        )),
+        Twin("StakeManager.sol", "lockedUnits = units < free ? units : free;",
+             "lockedUnits = units < free ? free : units;", ("check_lock_isAtMostWhatIsThere",)),
     ),
     (
         Twin("Lanes.sol", "if (noticeAt == 0 || !mature)", "if (paused || noticeAt == 0 || !mature)", (
             "check_withdraw_isAlwaysThereAfterNotice",
+        )),
+        Twin("Lanes.sol", "if (!_isCapSigned(requester, signer, capProof)) return SkipReason.SIGNATURE;",
+             "if (!_isCapSigned(requester, signer, capProof)) revert JobEscrow_IsPaused();", (
+            "check_hostileSignature_neverBlocksTheRest",
+        )),
+        Twin("StakeManager.sol", "operator.lockedUnits -= units;", "operator.lockedUnits -= units / 2;", (
+            "check_unlock_isExact",
         )),
     ),
 )  # fmt: skip

@@ -264,6 +264,17 @@ contract ContestsTest is Job {
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }
 
+    /// @notice What need not be shown is not checked, so nothing is logged as delivered, whatever the answerer gave.
+    function test_answer_ofARestrictedOutputToAStrangerIsNotDelivered() public {
+        order.terms.visibility = 1;
+        commitment = deliver("restricted");
+        settleJob(AMOUNT);
+        contestBy(anybody);
+        output = "something else";
+        vm.assertEq(deliveries(helper, anybody), 0);
+        expectStatus(IContests.ContestStatus.ANSWERED);
+    }
+
     function deliveries(address caller, address origin) private returns (uint256 count) {
         CapProof memory proof = orderProof();
         bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));

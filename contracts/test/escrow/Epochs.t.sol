@@ -107,6 +107,19 @@ contract EpochsTest is Network {
         assertConserved();
     }
 
+    /// @notice The largest amount that a row can carry is charged, credited and kept as exactly as a small one.
+    function test_settleEpoch_countsTheLargestAmount() public {
+        uint48 largest = type(uint48).max;
+        uint64 fee = uint64(largest) / 10;
+        fund(alice, alice, largest);
+        postAndSettle(draftOf("alice", operator, largest));
+        vm.assertEq(lane(alice, alice).balanceUnits, 1000);
+        vm.assertEq(lane(alice, alice).chargedUnits, largest);
+        vm.assertEq(escrow.operators(operator).earnedUnits, largest - fee);
+        assertTotals(2000, largest - fee, fee);
+        assertConserved();
+    }
+
     /// @notice The record is the transaction's own calldata: no contract stands between.
     function test_settleEpoch_refusesOthersAndContracts() public {
         EpochBuilder.Draft memory draft = draftOf("alice", operator, 1);

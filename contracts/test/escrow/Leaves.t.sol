@@ -91,6 +91,17 @@ contract LeavesTest is Network {
         escrow.settleOne(proof, noOutcomes(), draft.groups[0].capProof);
     }
 
+    /// @notice Covers: A24. What is paid one by one is a leaf of its epoch, and not what somebody says.
+    function test_settleOne_refusesALeafOfNoEpoch() public {
+        EpochBuilder.Draft memory draft = mixedDraft();
+        uint64 id = post(draft);
+        LeafProof memory proof = draft.proofOf(id, 0, 2);
+        proof.amountUnits -= 1;
+        pass(SETTLE_WAIT + 1);
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_LeafNotInEpoch.selector, id, 2));
+        escrow.settleOne(proof, noOutcomes(), draft.groups[0].capProof);
+    }
+
     function test_settleOne_refusesALeafItsLaneDoesNotCover() public {
         EpochBuilder.Draft memory draft = mixedDraft();
         uint64 id = post(draft);

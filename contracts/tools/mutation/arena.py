@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.tools.mutation.compiler import Codes
-from contracts.tools.mutation.sources import ROOT
+from contracts.tools.mutation.sources import ROOT, Host
 
 FOLDER = ROOT / "cache" / "mutation"
 TIMEOUT_S = 180
@@ -79,17 +79,22 @@ class Arena:
 
     @contextmanager
     def holding(self, codes: Codes) -> Iterator[None]:
-        """The artifacts carry these codes meanwhile."""
-        before = {host: (self._out / host.artifact).read_text() for host in codes}
+        """The artifacts carry these codes meanwhile. A contract has one for each of forge's profiles that needed it."""
+        codes_at = {path: code for host, code in codes.items() for path in self._artifacts(host)}
+        before = {path: path.read_text() for path in codes_at}
         try:
-            for host, code in codes.items():
-                artifact = json.loads(before[host])
+            for path, code in codes_at.items():
+                artifact = json.loads(before[path])
                 artifact["bytecode"]["object"] = code
-                (self._out / host.artifact).write_text(json.dumps(artifact))
+                path.write_text(json.dumps(artifact))
             yield
         finally:
-            for host, text in before.items():
-                (self._out / host.artifact).write_text(text)
+            for path, text in before.items():
+                path.write_text(text)
+
+    def _artifacts(self, host: Host) -> list[Path]:
+        only = self._out / host.artifact
+        return [only, *only.parent.glob(f"{host.contract}.*.json")]
 
     def require_green(self, codes: Codes, suite: Suite) -> None:
         """Sees once that these codes pass. Raises BaselineError."""

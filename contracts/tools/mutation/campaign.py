@@ -72,19 +72,35 @@ def run(wanted: int, seed: int) -> dict[str, Any]:
 
 
 def _meet(arena: Arena, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
-    """The quick suite first; who survives it meets the full one. What is known of the same code and the same tests is
-    not asked again, so a campaign that was broken off goes on."""
-    known = FOLDER / "outcomes" / compiler.key(mutant, sources.tests_fingerprint())
-    if known.exists():
-        return Outcome(**json.loads(known.read_text()))
+    """The quick suite first; who survives it meets the full one. What is known of the same code is not asked again, so
+    a campaign that was broken off goes on."""
+    known = FOLDER / "outcomes" / compiler.key(mutant, sources.product_fingerprint())
+    before = recall(json.loads(known.read_text())) if known.exists() else None
+    if before is not None:
+        return before
     if compiled.control is not None:
         arena.require_green(compiled.control, QUICK)
     with arena.holding(compiled.codes):
         outcome = arena.test(QUICK)
         outcome = outcome if outcome.killed else arena.test(FULL)
     known.parent.mkdir(parents=True, exist_ok=True)
-    known.write_text(json.dumps(asdict(outcome)))
+    known.write_text(json.dumps(record(outcome)))
     return outcome
+
+
+def record(outcome: Outcome) -> dict[str, Any]:
+    """An outcome, and which tests it is of."""
+    contracts = {test: sources.test_fingerprint(test.split(".")[0]) for test in outcome.failed}
+    return asdict(outcome) | {"tests": sources.tests_fingerprint(), "failed": contracts}
+
+
+def recall(recorded: dict[str, Any]) -> Outcome | None:
+    """What still holds of it. A test that failed fails again as long as its own file and all that it imports are the
+    same; that none failed, or that the time ran out, is known only while every test is the same."""
+    if recorded["tests"] == sources.tests_fingerprint():
+        return Outcome(list(recorded["failed"]), recorded["timed_out"])
+    same = [test for test, file in recorded["failed"].items() if file == sources.test_fingerprint(test.split(".")[0])]
+    return Outcome(same) if same else None
 
 
 def report(

@@ -109,9 +109,29 @@ def fingerprint(file: str) -> str:
 
 
 @cache
+def product_fingerprint() -> str:
+    """Hash of what every test stands on: the contracts, the vectors and forge's settings."""
+    files = {*(ROOT / "src").rglob("*.sol"), *(ROOT / "vectors").rglob("*.json"), ROOT / "foundry.toml"}
+    return _hash({path.relative_to(ROOT).as_posix() for path in files})
+
+
+@cache
 def tests_fingerprint() -> str:
-    """Hash of every test."""
-    return _hash({path.relative_to(ROOT).as_posix() for path in (ROOT / "test").rglob("*.sol")})
+    """Hash of every test. Proofs are no tests."""
+    return _hash(_tests() - _tests("symbolic"))
+
+
+@cache
+def test_fingerprint(contract: str) -> str | None:
+    """Hash of the file that a test's contract stands in, of all that it imports, and of what tests share; None if no
+    test has that name."""
+    declared = re.compile(rf"^contract {contract}\b", re.MULTILINE)
+    files = [file for file in sorted(_tests()) if declared.search(text_of(file))]
+    return _hash(closure(files[0]) | _tests("utils")) if files else None
+
+
+def _tests(folder: str = "") -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / "test" / folder).rglob("*.sol")}
 
 
 def _hash(files: Iterable[str]) -> str:

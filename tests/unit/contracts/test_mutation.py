@@ -3,6 +3,7 @@
 import pytest
 
 from contracts.tools.mutation import campaign, sources, switches
+from contracts.tools.mutation.arena import Outcome
 from contracts.tools.mutation.defences import Defence, DefencesError, defences, solidity_tests
 from contracts.tools.mutation.operators import Mutant, sample
 from contracts.tools.mutation.switches import Place
@@ -86,3 +87,35 @@ def test_a_copy_imports_copies_of_what_carries_the_change_and_shares_the_rest() 
 def test_every_mutated_file_is_carried_by_what_tests_deploy() -> None:
     without_code = {"src/Governor.sol"}
     assert {file for file in sources.mutated_files() if not sources.hosts_of(file)} == without_code
+
+
+def _other_tests(monkeypatch: pytest.MonkeyPatch, *changed: str) -> None:
+    """As if the files of these test contracts had been written anew."""
+    of = {name: sources.test_fingerprint(name) for name in ("LanesTest", "ViewsTest")}
+    monkeypatch.setattr(sources, "tests_fingerprint", lambda: "another")
+    monkeypatch.setattr(sources, "test_fingerprint", lambda name: "another" if name in changed else of[name])
+
+
+def test_a_kill_is_known_as_long_as_one_test_that_killed_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Outcome(["LanesTest.test_a", "ViewsTest.test_b"])
+    recorded = campaign.record(outcome)
+    assert campaign.recall(recorded) == outcome
+    _other_tests(monkeypatch, "ViewsTest")
+    assert campaign.recall(recorded) == Outcome(["LanesTest.test_a"])
+    _other_tests(monkeypatch, "ViewsTest", "LanesTest")
+    assert campaign.recall(recorded) is None
+
+
+@pytest.mark.parametrize("outcome", [Outcome(), Outcome(timed_out=True)])
+def test_that_no_test_killed_is_known_only_while_every_test_is_the_same(
+    outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = campaign.record(outcome)
+    assert campaign.recall(recorded) == outcome
+    _other_tests(monkeypatch)
+    assert campaign.recall(recorded) is None
+
+
+def test_a_tests_fingerprint_is_of_its_own_file() -> None:
+    assert sources.test_fingerprint("LanesTest") != sources.test_fingerprint("ViewsTest")
+    assert sources.test_fingerprint("NoTest") is None
