@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {TypedData} from "src/libraries/TypedData.sol";
-import {Terms, Verdict} from "src/libraries/Types.sol";
+import {LeafProof, Terms, Verdict} from "src/libraries/Types.sol";
 import {Network} from "./utils/Network.sol";
 import {vm} from "./utils/Vm.sol";
 
@@ -16,6 +16,16 @@ contract ViewsTest is Network {
     function testFuzz_hashVerdict_isInTheEscrowsDomain(Verdict memory verdict) public view {
         bytes32 structHash = TypedData.hashVerdict(verdict);
         vm.assertEq(escrow.hashVerdict(verdict), MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), structHash));
+    }
+
+    /// @notice The case's id is the hash of what its leaf says, in this order: nobody's case is another leaf's.
+    function testFuzz_caseIdOf_isTheHashOfTheLeafsFields(LeafProof memory leaf) public view {
+        bytes32 expected = keccak256(
+            abi.encode(
+                leaf.epochId, leaf.index, leaf.requester, leaf.signer, leaf.operatorId, leaf.amountUnits, leaf.digest
+            )
+        );
+        vm.assertEq(court.caseIdOf(leaf), expected);
     }
 
     /// @notice Covers: A18. A node key's registration is in the stake manager's domain, which is not the escrow's.
