@@ -64,8 +64,8 @@ class Int8Products(Products):
     name = "int8"
 
     def prepare(self, weight: Tensor) -> Weight:
-        """See `Products`. CUDA wants both sides in multiples of 8; CPUs multiply a matrix of one input wrongly, since the
-        strides of its view do not tell how it lies. So zeros are added."""
+        """See `Products`. Zeros are added: CUDA wants multiples of 8, and CPUs multiply a matrix of one input wrongly,
+        since the strides of its view do not tell how it lies."""
         outputs, inputs = weight.shape
         multiple = 8 if weight.is_cuda else 2 if inputs == 1 else 1
         if outputs % multiple or inputs % multiple:
