@@ -26,6 +26,7 @@ from contracts.protocol.typed_data import Domain, trace_commit
 from node_agent.cli_models import app as models_app
 from node_agent.execution import kinds
 from node_agent.execution.errors import UnknownKind
+from node_agent.execution.sandbox import Executor
 from node_agent.models import ModelStore
 from verifier.comparison import agrees, differences
 from verifier.reexecution import LocalEngines, answer
@@ -49,6 +50,9 @@ def contributed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     folder.mkdir()
     (folder / "classification.py").write_text(code)
     monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(folder)])
+    monkeypatch.setattr(
+        Executor, "load", lambda self, *of_a_workload: kinds.load(*of_a_workload)
+    )  # it knows no such path
     yield folder
     sys.modules.pop("node_agent.execution.kinds.classification", None)
 

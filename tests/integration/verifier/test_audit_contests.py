@@ -166,7 +166,6 @@ def test_an_equivocation_is_recomputed_from_its_call(network: Network) -> None:
         from_hex(job.commitment.signature),
         commitment_tuple(other),
         from_hex(signature),
-        network.verifier_ids[0],
     )
     network.call(network.keys["stranger"], call)
     report = run_audit(network)

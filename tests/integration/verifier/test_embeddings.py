@@ -59,6 +59,8 @@ def network(tmp_path: Path, minilm: tuple[ModelStore, Manifest, Engine]) -> Iter
 def crew(network: Network, tmp_path: Path, minilm: tuple[ModelStore, Manifest, Engine]) -> Iterator[Crew]:
     """Three verifiers over the model store, each as it would run by itself."""
     engines = [LocalEngines(minilm[0].root, "cpu") for _ in range(3)]
+    for each in engines:  # loading takes longer than the chain's seconds below
+        each.get(minilm[1])
     with inbox() as box:
         crew = Crew(network, tmp_path, box, engines)
         yield crew
