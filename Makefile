@@ -53,7 +53,7 @@ up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, ke
 test: check forge-test chromium tests/browser/node_modules/.installed  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
 	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(BIN)/python -m pytest -q tests/e2e
 
 check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under a minute)
