@@ -99,10 +99,14 @@ class Executor:
             start_new_session=True,  # a Ctrl-C is for its parent, which lets the job finish
         )
         self._at_the_end = weakref.finalize(self, _end, self._process)
-        self._exchange({"readable": [str(self._readable)]})
-        for number, wanted in enumerate(self._loaded):
-            if self._exchange(wanted.request())["engine"] != number:
-                raise self._failed("loaded its engines in another order")
+        try:
+            self._exchange({"readable": [str(self._readable)]})
+            for number, wanted in enumerate(self._loaded):
+                if self._exchange(wanted.request())["engine"] != number:
+                    raise self._failed("loaded its engines in another order")
+        except ExecutionError:
+            self._kill()  # one that is not confined, or lacks an engine, is never asked again
+            raise
 
     def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process is not None

@@ -33,6 +33,8 @@ def main() -> None:
             values = {name: repr(value) for name, value in error.values.items()}
             said = {"error": error.code, "message": error.message, "way_out": error.way_out, "values": values}
         answers.write(json.dumps(said) + "\n")
+        if not number and "error" in said:
+            return  # not confined: nothing is run
 
 
 def _confined(request: Message) -> Message:

@@ -19,6 +19,7 @@ from node_agent.execution.errors import (
     InvalidInput,
     InvalidParams,
     NumericClassMismatch,
+    SandboxUnavailable,
     UnknownKind,
 )
 from node_agent.execution.model_files import ModelFiles
@@ -172,6 +173,45 @@ def test_nonsense_is_never_taken_for_an_answer(
     monkeypatch.setattr(executor, "_read_line", lambda: babble.encode())
     with pytest.raises(ExecutorFailed):
         engine.execute(HELLO, PARAMS)
+
+
+UNCONFINED = """
+import node_agent.execution.sandbox.executor as executor
+from node_agent.execution.errors import SandboxUnavailable
+
+def confine(readable):
+    raise SandboxUnavailable("This kernel cannot.", way_out="Use another.")
+
+executor.confine = confine
+executor.main()
+"""
+
+
+def test_a_process_that_cannot_be_confined_runs_nothing() -> None:
+    """It says why and ends, whatever it is asked after that. Covers: A50"""
+    asked = b'{"readable": []}\n{"engine": 0, "input": "", "params": {}, "claimed": null}\n'
+    done = subprocess.run([sys.executable, "-c", UNCONFINED], input=asked, stdout=subprocess.PIPE, env=_with_path())
+    (said,) = done.stdout.splitlines()
+    assert json.loads(said)["error"] == "sandbox_unavailable"
+    assert done.returncode == 0
+
+
+def test_a_process_that_is_not_confined_is_never_asked_again(
+    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the next call either: each begins with a new process that has to be confined first. Covers: A50"""
+    started = []
+
+    def refuse(request: object) -> None:
+        started.append(_process_of(executor))
+        raise SandboxUnavailable("This kernel cannot.", way_out="Use another.")
+
+    monkeypatch.setattr(executor, "_exchange", refuse)
+    for _ in range(2):
+        with pytest.raises(SandboxUnavailable):
+            executor.load(tiny_files, manifest, "cpu")
+        assert executor._process is None
+    assert len(set(started)) == 2
 
 
 def _process_of(executor: Executor) -> int:
