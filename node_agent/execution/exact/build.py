@@ -17,7 +17,8 @@ from safetensors import safe_open
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
-from node_agent.execution.exact.model_file import ExactConfig, Integers, Matrix, write_model
+from node_agent.execution.exact.container import Integers, Matrix, write_model
+from node_agent.execution.exact.model_file import ExactConfig
 from node_agent.execution.model_files import Fp32, ModelFiles
 
 _FIXED: dict[str, object] = {

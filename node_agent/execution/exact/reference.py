@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from math import isqrt
 
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.model_file import LayerParameters, Matrix, Parameters
+from node_agent.execution.exact.container import Matrix
+from node_agent.execution.exact.model_file import LayerParameters, Parameters
 
 Vector = list[int]
 

@@ -21,8 +21,10 @@ from node_agent.execution import determinism
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
-from node_agent.execution.exact.model import ExactLlama, square_root
-from node_agent.execution.exact.model_file import ExactConfig, Integers, Parameters
+from node_agent.execution.exact.base_model import square_root
+from node_agent.execution.exact.container import Integers
+from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.model_file import ExactConfig, Parameters
 from node_agent.execution.exact.products import ALL, Products, by_name
 
 GOLDEN_LOGITS = "639954f23c2366193830836c22660d41cee0a1328446b84a08b7d166c1abd351"

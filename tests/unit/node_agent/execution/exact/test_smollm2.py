@@ -18,9 +18,10 @@ from contracts.protocol.manifest import IntegerRange, Manifest
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.build import build
+from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
+from node_agent.execution.exact.model_file import Parameters, read_model
 from node_agent.execution.exact.products import by_name
 from node_agent.execution.llama import load_llama
 from node_agent.execution.model_files import ModelFiles, sha256_file
@@ -36,7 +37,7 @@ import sys, torch
 from pathlib import Path
 from node_agent.execution.exact.decoding import Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
+from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.exact.products import by_name
 from node_agent.execution.exact.sampling import Sampling
 from node_agent.execution.exact.trace import trace_hash
