@@ -6,7 +6,7 @@ import torch
 
 from node_agent.execution import determinism
 from node_agent.execution.exact import self_test
-from node_agent.execution.exact.build import build_from
+from node_agent.execution.exact.build_llama import build_from
 from node_agent.execution.exact.decoding import Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import Parameters, read_model

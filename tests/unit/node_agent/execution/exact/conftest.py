@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from node_agent.execution.exact.build import build_from
+from node_agent.execution.exact.build_llama import build_from
 from node_agent.execution.exact.model_file import Parameters, read_model
 
 Fields = dict[str, object]

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from node_agent.devices.self_test import REFERENCE_CONFIG, reference_state
 from node_agent.execution.errors import ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.build import build_from, quantise
+from node_agent.execution.exact.build_llama import build_from
 from node_agent.execution.exact.container import Integers, write_model
 from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.exact.quantise import quantise
 from node_agent.execution.exact.reference import Reference
 from node_agent.execution.model_files import sha256_file
 
