@@ -22,7 +22,7 @@ INTEGER = frozenset({
 MOVES = frozenset({
     "cat", "chunk", "copy_", "detach", "detach_", "index_select", "lift_fresh", "masked_fill_", "new_zeros", "ones",
     "permute", "reshape", "resolve_conj", "resolve_neg", "select", "slice", "split", "t", "to", "transpose",
-    "unsqueeze", "view", "view_as", "zeros",
+    "unbind", "unsqueeze", "view", "view_as", "zeros",
 })
 """Copies and look-ups, on any type. That conversions lose nothing follows from the bounds in SPEC.md."""
 
