@@ -42,16 +42,16 @@ chromium:  ## the browser of the page tests: the one on the PATH, else Debian's 
 	  else echo "the page tests need chromium on the PATH; as root: apt-get install chromium" >&2; exit 1; fi; }
 
 demo: $(VENV)/run  ## the main job end to end on embedded parts: jobs, checks, a cheat slashed, payments audited
-	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2
+	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/assay demo $(DEMO)
 
 up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, kept in .assay-net until `assay up --reset`
 	@$(BIN)/assay models pull smollm2-135m-exact
-	@$(BIN)/assay models pull minilm-l6-v2
+	@$(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/assay up $(UP)
 
 test: check forge-test chromium tests/browser/node_modules/.installed  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
-	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2
+	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(BIN)/python -m pytest -q tests/e2e

@@ -16,8 +16,8 @@ from contracts.protocol.manifest import Manifest
 from node_agent.app import EngineFactory, NodeSettings, run_node
 from node_agent.execution import kinds
 from node_agent.execution.engine import Engine
+from node_agent.execution.exact.embedding import ExactEmbedding
 from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.kinds.embedding import Embedding
 from node_agent.models import ModelStore
 
 DROP_EVERY = 5
@@ -28,7 +28,7 @@ def lazy(store: ModelStore) -> EngineFactory:
 
     def build(manifest: Manifest) -> Engine:
         engine = kinds.load(store.load(manifest.weights_sha256), manifest, "cpu")
-        assert isinstance(engine, ExactGeneration | Embedding)
+        assert isinstance(engine, ExactGeneration | ExactEmbedding)
         del engine.model.layers[DROP_EVERY - 1 :: DROP_EVERY]
         return engine
 
