@@ -131,6 +131,13 @@ class Tensors:
         bias = self(name + ".bias") if name + ".bias" in self._shapes else None
         return Matrix(self(name + ".weight"), self(name + ".multiplier"), exponent, bias)
 
+    def exp2(self) -> Integers:
+        """The table of powers of two: the weight of the largest score is one, or sums of weights break their bounds."""
+        table = self("table.exp2")
+        if table[0] != 2**a.EXP2_FRACTION:
+            refuse(f"table.exp2 begins with {table[0]}, not {2**a.EXP2_FRACTION}", "table.exp2", int(table[0]))
+        return table
+
 
 def write_model(path: Path, config: ModelConfig, tensor: Callable[[str], Integers]) -> None:
     """Write a model file, and its configuration as config.json beside it; what is the same gives the same bytes.

@@ -109,22 +109,24 @@ class ExactEncoder(ExactModel):
 
     def _rest(self, layer: _Layer, x: Tensor, mixed: Tensor) -> Tensor:
         """What follows attention, row by row: (T, C) states and mixtures to (T, C) states."""
-        x = self._normed(
-            add(x, self._apply(layer.attention_out, mixed, a.MIXED_FRACTION, a.RESIDUAL_FRACTION)), layer.attention_norm
-        )
+        x = self._updated(x, layer.attention_out, mixed, a.MIXED_FRACTION, layer.attention_norm)
         up = self._apply(layer.up, x, a.RESIDUAL_FRACTION, a.HEAD_FRACTION).clamp_(-a.HEAD_MAX, a.HEAD_MAX)  # (T, F)
         gelu = self._looked_up(up, self._normal, a.NORMAL_STEP_BITS).mul_(up)
-        return self._normed(
-            add(x, self._apply(layer.down, gelu, a.GATED_FRACTION, a.RESIDUAL_FRACTION)), layer.out_norm
-        )
+        return self._updated(x, layer.down, gelu, a.GATED_FRACTION, layer.out_norm)
+
+    def _updated(self, x: Tensor, linear: Linear, y: Tensor, fraction: int, norm: _Norm) -> Tensor:
+        """(T, C) states, and what a matrix makes of (T, I) with `fraction` fraction bits added to them, normed."""
+        return self._normed(add(x, self._apply(linear, y, fraction, a.RESIDUAL_FRACTION)), norm)
 
     def _normed(self, x: Tensor, norm: _Norm) -> Tensor:
         """`layer_norm` of SPEC_ENCODER.md: (T, C) with 20 fraction bits to states."""
         centred = x * x.shape[1] - x.sum(-1, keepdim=True)
-        scaled = round_shift(
-            self._norm(centred, self.config.epsilon, norm.gain), a.NORMED_FRACTION - a.RESIDUAL_FRACTION
+        normed = self._norm(centred, self.config.epsilon, norm.gain)
+        return (
+            round_shift(normed, a.NORMED_FRACTION - a.RESIDUAL_FRACTION)
+            .add_(norm.bias)
+            .clamp_(-a.STATE_MAX, a.STATE_MAX)
         )
-        return scaled.add_(norm.bias).clamp_(-a.STATE_MAX, a.STATE_MAX)
 
     def _pieces(self, rows: slice) -> list[slice]:
         """The same rows, a few at a time where that is faster."""

@@ -153,7 +153,7 @@ class EncoderParameters:
             position=take("position"),
             embedding_norm=norm("embedding_norm"),
             layers=tuple(layer(f"layers.{index}.") for index in range(config.num_hidden_layers)),
-            exp2=take("table.exp2"),
+            exp2=take.exp2(),
             normal=take("table.normal"),
         )
 

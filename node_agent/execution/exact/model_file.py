@@ -153,7 +153,8 @@ class Parameters:
             head=embedding if config.tied else take.matrix("head"),
             layers=tuple(layer(index) for index in range(config.num_hidden_layers)),
             final_norm=take("final_norm"),
-            **{name: take("table." + name) for name in ("exp2", "sigmoid", "cos", "sin")},
+            exp2=take.exp2(),
+            **{name: take("table." + name) for name in ("sigmoid", "cos", "sin")},
         )
 
 

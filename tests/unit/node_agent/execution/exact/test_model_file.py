@@ -63,7 +63,8 @@ def test_numbers_out_of_range_are_refused(path: Path, tmp_path: Path) -> None:
         "layers.1.qkv.multiplier": 2**24,
         "embedding.exponent": 38,
         "final_norm": 2**30,
-        "table.exp2": -1,
+        "table.exp2": 2**24 - 1,
+        "table.sigmoid": -1,
     }.items():
         tensors = _tensors(good)
         tensors[name] = tensors[name].copy()
