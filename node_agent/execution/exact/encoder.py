@@ -18,8 +18,8 @@ from node_agent.execution.exact.base_model import ExactModel, Linear, add, round
 from node_agent.execution.exact.encoder_file import EncoderLayer, EncoderParameters, Norm
 from node_agent.execution.exact.products import Products
 
-PIECE_ROWS = 64
-"""Rows computed at once on a CPU: what they need stays in its cache. Changes nothing but speed."""
+PIECE_ROWS, PIECE_QUERIES = 64, 32
+"""Rows, and queries of one text, computed at once on a CPU: what they need stays in its cache. Speed alone changes."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class ExactEncoder(ExactModel):
         return vector
 
     def _block(self, layer: _Layer, x: Tensor, texts: Sequence[slice]) -> Tensor:
-        pieces = self._pieces(slice(0, len(x)))
+        pieces = self._pieces(slice(0, len(x)), PIECE_ROWS)
         qkv = torch.cat([self._apply(layer.qkv, x[piece], a.RESIDUAL_FRACTION, a.HEAD_FRACTION) for piece in pieces])
         mixed = self._attention(qkv.clamp_(-a.HEAD_MAX, a.HEAD_MAX), texts)  # (T, C)
         return torch.cat([self._rest(layer, x[piece], mixed[piece]) for piece in pieces])
@@ -102,7 +102,7 @@ class ExactEncoder(ExactModel):
             keys, key_powers = self._shorten_heads(key[:, text], c.key_bits)
             values, value_powers = self._shorten_heads(value[:, text], a.VALUE_BITS)
             past = (keys, key_powers.transpose(1, 2)), (values, value_powers.transpose(1, 2))
-            for piece in self._pieces(text):
+            for piece in self._pieces(text, PIECE_QUERIES):
                 heads = self._attend(self._shorten_heads(query[:, piece], c.query_bits), *past)  # (H, t, D)
                 mixed.append(heads.transpose(0, 1).reshape(heads.shape[1], -1))
         return torch.cat(mixed)
@@ -128,9 +128,9 @@ class ExactEncoder(ExactModel):
             .clamp_(-a.STATE_MAX, a.STATE_MAX)
         )
 
-    def _pieces(self, rows: slice) -> list[slice]:
+    def _pieces(self, rows: slice, size: int) -> list[slice]:
         """The same rows, a few at a time where that is faster."""
-        size = PIECE_ROWS if self.device.type == "cpu" else rows.stop - rows.start
+        size = size if self.device.type == "cpu" else rows.stop - rows.start
         return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
 
     def _norm_of(self, norm: Norm) -> _Norm:

@@ -81,6 +81,7 @@ def test_company_changes_nothing(tiny_encoder: EncoderParameters, products: Prod
     alone = [read(model, text) for text in texts]
     for piece in (1, 7, 64):
         monkeypatch.setattr(fast, "PIECE_ROWS", piece)
+        monkeypatch.setattr(fast, "PIECE_QUERIES", 65 - piece)
         together, start = model.forward(texts), 0
         for text, (states, vector) in zip(texts, alone, strict=True):
             mine = [each[start : start + len(text)] for each in together]
