@@ -1,10 +1,12 @@
 """An encoder's file: one digest decides the arithmetic, and no file can break its bounds."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
@@ -13,6 +15,7 @@ from node_agent.execution.exact.container import write_model
 from node_agent.execution.exact.encoder_file import EncoderParameters, read_encoder
 from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.model_files import sha256_file
+from node_agent.models import ModelStore
 
 from .conftest import TINY_ENCODER, random_encoder_state
 from .test_encoder import tensors
@@ -114,3 +117,20 @@ def test_senseless_numbers_are_refused(tmp_path: Path, name: str) -> None:
     state[name][3] = np.inf
     with pytest.raises(UnsupportedModel, match="infinity"):
         build_encoder.build_from(TINY_ENCODER, state.__getitem__, "0" * 64, tmp_path / "model")
+
+
+def test_the_store_builds_it_from_a_folder(tmp_path: Path) -> None:
+    """`assay models build` takes a BERT as published: the family is read from config.json, integer buffers left out."""
+    state, folder = random_encoder_state(TINY_ENCODER, 1), tmp_path / "published"
+    folder.mkdir()
+    save_file(state | {"embeddings.position_ids": np.arange(64)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(TINY_ENCODER))
+    (folder / "tokenizer.json").write_text("{}")
+    files = ModelStore(tmp_path / "store", sources={}).build_exact(str(folder), "mine")
+    assert ModelStore(tmp_path / "store", sources={}).load("mine") == files
+    built, direct = read_encoder(files.weights), tmp_path / "direct"
+    build_encoder.build_from(TINY_ENCODER, state.__getitem__, built.config.source_sha256, direct)
+    assert sha256_file(direct) == files.weights_sha256
+    (folder / "config.json").write_text(json.dumps(TINY_ENCODER | {"model_type": "gpt2"}))
+    with pytest.raises(UnsupportedModel, match="gpt2"):
+        ModelStore(tmp_path / "store", sources={}).build_exact(str(folder), "other")
