@@ -107,13 +107,12 @@ TEMPLATE: dict[str, Any] = {
     "params": {MAX_NEW_TOKENS: {"minimum": 1, "maximum": 256}},
     # 30: what SmolLM2's tokenizer makes of the chat template
     "input": {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024, "overhead_tokens": 30},
-    # Work costs a node 0.8 of its reward, a cheat 0.1; a check always shows a wrong answer, and up to 30 % of the
-    # checks are drawn to friends. With k = 1 that asks for p = 0.5, with k = 9 for p = 0.1.
+    # verifier/ECONOMICS.md: a cheat that costs nothing loses money, with 35 % of the checks drawn to its friends.
     "deterrence": {
-        "honest_cost_ppm": 800_000,
-        "cheat_cost_ppm": 100_000,
+        "honest_cost_ppm": 1_000_000,
+        "cheat_cost_ppm": 0,
         "detection_ppm": 1_000_000,
-        "collusion_ppm": 300_000,
+        "collusion_ppm": 350_000,
         "false_alarm_ppm": 0,
     },
 }
