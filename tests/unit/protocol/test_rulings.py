@@ -5,13 +5,15 @@ from hypothesis import strategies as st
 
 from contracts.protocol.rulings import OpenedAnswer, Ruling, rule
 
-answers = st.lists(
-    st.builds(OpenedAnswer, stake_units=st.integers(1, 40), openers=st.integers(1, 3), agrees=st.just(False)),
-    max_size=3,
+wrong = st.builds(OpenedAnswer, stake_units=st.integers(1, 40), openers=st.integers(1, 3), agrees=st.just(False))
+
+
+@given(
+    others=st.lists(wrong, max_size=3),
+    node=st.none() | st.integers(1, 40),
+    silent=st.integers(0, 100),
+    appealed=st.booleans(),
 )
-
-
-@given(others=st.lists(wrong, max_size=3), node=st.none() | st.integers(1, 40), silent=st.integers(0, 100), appealed=st.booleans())
 def test_more_than_half_of_all_stake_decides(
     others: list[OpenedAnswer], node: int | None, silent: int, appealed: bool
 ) -> None:

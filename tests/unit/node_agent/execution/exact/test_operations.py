@@ -37,8 +37,8 @@ def test_fresh_memory_is_written_before_it_is_read(
     model = ExactLlama(tiny, products, torch.device("cpu"))
     plain, filled = torch.empty, []
 
-    def traces() -> list[bytes]:
-        return [run.trace.digest() for run in generate(model, [Task([3] * 40, 6, frozenset())])]
+    def traces() -> list[list[bytes]]:
+        return [run.trace.chunks() for run in generate(model, [Task([3] * 40, 6, frozenset())])]
 
     def poisoned(*args: Any, **kwargs: Any) -> torch.Tensor:
         filled.append(plain(*args, **kwargs).fill_(77))
