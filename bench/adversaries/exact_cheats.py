@@ -23,6 +23,7 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import agrees, trace_commit
+from deploy.localnet.cheat import prefill_over
 from node_agent.execution import kinds
 from node_agent.execution.engine import Execution
 from node_agent.execution.exact import self_test
@@ -104,14 +105,14 @@ class Bench:
         found = []
         for job, execution in zip(self.jobs, cheap, strict=True):
             (task,) = self.engine.tasks(job.input_bytes, job.params)
-            run = _read(self.engine.model, task, _tokens(execution))
+            run = prefill_over(self.engine.model, task, _tokens(execution))
             found.append(replace(execution, trace_hash=self.engine.execution([run]).trace_hash))
         return found
 
     def caught(self, name: str, how: str, answers: Sequence[Execution]) -> Caught:
         """Holds each answer against what a verifier computes."""
-        wrong = caught = 0
-        tokens = []
+        wrong = caught = since = 0
+        tokens, gaps = [], []
         for job, claimed, right in zip(self.jobs, answers, self.honest, strict=True):
             commitment = Commitment(
                 order_id=to_hex(job.order_id),
@@ -121,12 +122,15 @@ class Bench:
                 units=claimed.units,
             )
             if claimed == right:
+                since += right.units
                 continue
             wrong += 1
             if not agrees(self._opening(job, claimed, right), commitment):
                 caught += 1
                 tokens.append(_first_wrong(claimed, right))
-        return Caught(name, how, len(answers), wrong, caught, tuple(tokens))
+                gaps.append(since + tokens[-1])
+                since = 0
+        return Caught(name, how, len(answers), wrong, caught, tuple(tokens), tuple(gaps))
 
     def _opening(self, job: Job, claimed: Execution, right: Execution) -> Opening:
         """What a verifier computes: from one pass over the claimed tokens if those are right. Else it does the work
@@ -137,25 +141,16 @@ class Bench:
         return Opening(trace_hash=to_hex(found.trace_hash), output_hash=to_hex(keccak(found.output)), units=found.units)
 
 
-@torch.inference_mode()
-def _read(model: ExactLlama, task: Task, tokens: Sequence[int]) -> Run:
-    """The trace of one pass over prompt and tokens, whoever chose them."""
-    run, past = Run(task, model), model.new_cache(len(task.prompt) + len(tokens) - 1)
-    hidden = model.forward([([*task.prompt, *tokens[:-1]], past)])
-    for logits in model.logits(hidden[len(task.prompt) - 1 :]).cpu().numpy():
-        run.take(logits)
-    return run
-
-
 def _tokens(execution: Execution) -> list[int]:
     (found,) = json.loads(execution.output)
     return list(found["token_ids"])
 
 
 def _first_wrong(claimed: Execution, right: Execution) -> int:
-    """Position of the first token that differs, counted from 1; 1 where all tokens are right and the trace is not."""
-    pairs = enumerate(zip_longest(_tokens(claimed), _tokens(right)), start=1)
-    return next((place for place, (one, other) in pairs if one != other), 1)
+    """Position of the first token that differs, counted from 1; of the last where only the trace or the units do."""
+    mine, theirs = _tokens(claimed), _tokens(right)
+    pairs = enumerate(zip_longest(mine, theirs), start=1)
+    return next((place for place, (one, other) in pairs if one != other), len(mine))
 
 
 def _with_tokens(bench: Bench, execution: Execution, tokens: Sequence[int], trace: bytes) -> Execution:
@@ -164,13 +159,16 @@ def _with_tokens(bench: Bench, execution: Execution, tokens: Sequence[int], trac
     return Execution(output=output, trace_hash=trace, units=len(tokens))
 
 
-def coarser(parameters: Parameters, levels: int) -> Parameters:
-    """The blocks' matrices rounded to a grid of -levels..levels a row, other than the model's own."""
+def coarser(parameters: Parameters, levels: int, group: int | None = None) -> Parameters:
+    """The blocks' matrices rounded to a grid of -levels..levels, other than the model's own: one a row, or one for
+    each `group` inputs of it."""
 
     def rounded(matrix: Matrix) -> Matrix:
-        most = np.abs(matrix.weight.astype(np.float64)).max(1, keepdims=True)
-        step = np.where(most > 0, most, 1.0) / levels
-        return replace(matrix, weight=np.rint(np.rint(matrix.weight / step) * step).astype(np.int8))
+        outputs, inputs = matrix.weight.shape
+        groups = matrix.weight.astype(np.float64).reshape(outputs, -1, group or inputs)
+        step = np.maximum(np.abs(groups).max(-1, keepdims=True), 1.0) / levels
+        weight = np.rint(np.rint(groups / step) * step).astype(np.int8).reshape(outputs, inputs)
+        return replace(matrix, weight=weight)
 
     blocks = tuple(
         replace(layer, **{name: rounded(getattr(layer, name)) for name in BLOCK_MATRICES})
@@ -216,7 +214,7 @@ def _with_another_model(bench: Bench) -> list[Caught]:
         "half the layers": ("every second layer left out", bench.parameters, slice(1, None, 2)),
         "dropped layer": ("one layer of thirty left out", bench.parameters, slice(layers // 2, layers // 2 + 1)),
         "int8, another grid": ("blocks' weights on 201 levels a row", coarser(bench.parameters, 100), None),
-        "int4": ("blocks' weights on 15 levels a row", coarser(bench.parameters, 7), None),
+        "int4": ("blocks' weights on 15 levels, a scale for 32", coarser(bench.parameters, 7, 32), None),
     }
     found = []
     for name, (how, parameters, drop) in others.items():

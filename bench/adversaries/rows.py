@@ -18,7 +18,8 @@ class Caught:
         tried: jobs that were answered in this way.
         wrong: those of them whose answer is not the right one; what is right is no cheat.
         caught: wrong ones that a check shows.
-        tokens: of each wrong one, position of the first token that shows it, counted from 1.
+        tokens: of each one caught, position of the first token that shows it, counted from 1.
+        gaps: tokens checked from one that was caught to the next, those of right answers between them included.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Caught:
     wrong: int
     caught: int
     tokens: tuple[int, ...] = ()
+    gaps: tuple[int, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As it stands in the file, with the rate and its interval."""
