@@ -87,21 +87,22 @@ class ExactGeneration(ExactEngine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input together. Errors as in `engine.Engine`, and OutputTooLong."""
-        tasks = self._tasks(input_bytes, params)
+        tasks = self.tasks(input_bytes, params)
         determinism.full_precision()
-        return self._execution(generate(self.model, tasks))
+        return self.execution(generate(self.model, tasks))
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
-        tasks, answers = self._tasks(input_bytes, params), _token_ids(claimed)
+        tasks, answers = self.tasks(input_bytes, params), _token_ids(claimed)
         determinism.full_precision()
         runs: list[Run] = []
         if len(answers) == len(tasks):
             found = (recheck(self.model, task, answer) for task, answer in zip(tasks, answers, strict=True))
             runs = [run for run in found if run is not None]
-        return self._execution(runs if len(runs) == len(tasks) else generate(self.model, tasks))
+        return self.execution(runs if len(runs) == len(tasks) else generate(self.model, tasks))
 
-    def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+    def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+        """What an order asks for, a task a text; they may be run in any company. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
         texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + hashlib.sha256(input_bytes).digest()
@@ -112,7 +113,8 @@ class ExactGeneration(ExactEngine):
             for index, tokens in enumerate(texts)
         ]
 
-    def _execution(self, runs: Sequence[Run]) -> Execution:
+    def execution(self, runs: Sequence[Run]) -> Execution:
+        """What an order's finished runs, in order, come to. Raises OutputTooLong."""
         output = canonical_json([self._answer(run) for run in runs])
         require_showable(output)
         units = sum(len(run.chosen) for run in runs)

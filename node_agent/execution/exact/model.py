@@ -99,7 +99,7 @@ class ExactLlama(ExactModel):
         """(T, C) normed states to (T, V) int32 logits with 16 fraction bits."""
         short, exponent = self._shorten(normed, a.ACTIVATION_MAX)
         shift = self._head[0].exponent + a.NORMED_FRACTION - a.LOGIT_FRACTION - exponent
-        logits = torch.zeros(normed.shape[0], self.config.vocab_size, dtype=torch.int32, device=self.device)
+        logits = torch.empty(normed.shape[0], self.config.vocab_size, dtype=torch.int32, device=self.device)
         start = 0
         for piece in self._head:
             total = self.products.linear(short, piece.weight).mul_(piece.multiplier)

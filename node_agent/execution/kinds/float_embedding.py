@@ -21,6 +21,7 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.bert import Bert
 from node_agent.execution.bert_tokens import start_and_end
+from node_agent.execution.deterrence import DETERRENCE
 from node_agent.execution.errors import EngineMismatch, NumericFailure, UnsupportedModel
 from node_agent.execution.exact.arithmetic import VECTOR_FRACTION
 from node_agent.execution.float_engine import FloatEngine
@@ -124,13 +125,5 @@ TEMPLATE: dict[str, Any] = {
     "params": {},
     # 16 vectors of 384 numbers of at most 9 characters: 55 KB of output at most
     "input": {"max_texts": 16, "max_bytes": 2048, "max_tokens": 256, "overhead_tokens": 2},
-    # Work costs a node 0.8 of its reward, a cheat 0.1; a check always shows a wrong vector, and up to 30 % of the
-    # checks are drawn to friends.
-    "deterrence": {
-        "honest_cost_ppm": 800_000,
-        "cheat_cost_ppm": 100_000,
-        "detection_ppm": 1_000_000,
-        "collusion_ppm": 300_000,
-        "false_alarm_ppm": 0,
-    },
+    "deterrence": DETERRENCE,
 }

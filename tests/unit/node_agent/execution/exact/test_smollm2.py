@@ -55,17 +55,12 @@ sys.stdout.write(" ".join(sorted(found)))
 """
 
 SETTINGS = {
-    "int8": ("int8", 1, {}),
     "int8, two threads": ("int8", 2, {}),
     "int8, AVX2 kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "avx2"}),
-    "int8, plain kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "default"}),
-    "int8, AVX-512 kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "avx512"}),
-    "fp32": ("fp32", 1, {}),
     "fp32, oneDNN and MKL held to AVX2": ("fp32", 1, {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}),
-    "fp32, two threads": ("fp32", 2, {}),
-    "fp64": ("fp64", 1, {}),
     "fp64, plain kernels": ("fp64", 1, {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
 }
+"""The most different ones; `make bench-exact` has every pair of threads, batch, instructions, products and way."""
 
 
 @pytest.fixture(scope="module")
