@@ -17,8 +17,8 @@ from node_agent.execution.exact import self_test
 from node_agent.execution.exact.decoding import PREFILL_ROWS, Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
 
-PROMPT, NEW, ROUNDS = 64, 256, 3
-DECODE_STEPS = 48
+PROMPT, NEW, ROUNDS = 64, 256, 7
+DECODE_STEPS = 32
 
 
 def measure(threads: int = 1, rounds: int = ROUNDS) -> dict[str, Any]:
