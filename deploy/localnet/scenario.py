@@ -50,9 +50,8 @@ CONFIRMATIONS = 1
 OPEN_ORDERS = 10
 EMBEDDING_EVERY, BATCH = 7, 3
 """Every seventh job embeds a batch of three texts; the others generate."""
-CHEAT_JOBS = 8
-"""Each cheat must have delivered this many: at p = 0.77 a run misses one that cheats in all once in 100,000 times, and
-one that cheats in generations only, six of seven, once in 5,000 times."""
+CHEAT_JOBS = 10
+"""Each cheat must have cheated in so many jobs: at p = 0.5 a run misses one of them once in 1,000 times."""
 MOST_EXTRA_JOBS = 20
 FINAL_STATES = frozenset({"paid", "void", "skipped", "expired"})
 _POLL_S = 1.0
@@ -155,7 +154,8 @@ class Story:
         part = -(-self.jobs * (1 + rooted) // JOB_EPOCHS)
         if asked < self.jobs:
             return max(0, min(OPEN_ORDERS - waiting, min(part, self.jobs) - asked))
-        fewest = min(sum(view.node == cheat for view in self.orders) for cheat in self.cheats)
+        cheated = [view.node for view in self.orders if self.is_cheated(view)]
+        fewest = min(cheated.count(cheat) for cheat in self.cheats)
         if fewest >= CHEAT_JOBS or waiting or asked >= self.jobs + MOST_EXTRA_JOBS:
             return 0
         return len(NODES)

@@ -3,6 +3,7 @@
 from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
 from deploy.localnet.network import Offered
 from node_agent.execution import kinds
+from node_agent.execution.deterrence import DETERRENCE
 from node_agent.execution.kinds import generation as generation_kind
 from node_agent.models import ModelStore
 
@@ -29,6 +30,11 @@ def embedding(store: ModelStore, device: str = "cpu") -> Offered:
     return _offered(store, device, EMBEDDING, fixed=5_000_000, unit=100_000, most=16 * 256, check=1_000_000, changes={})
 
 
+TERMS = DETERRENCE | {"honest_cost_ppm": 650_000}
+"""A wrong job costs one price here (k = 1): production's terms would check three jobs of four. These check one of two, at
+which a cheat earns less than work where work costs at most 0.65 of its reward, as it is priced here."""
+
+
 def _offered(
     store: ModelStore,
     device: str,
@@ -41,5 +47,5 @@ def _offered(
     changes: dict[str, object],
 ) -> Offered:
     files = store.load(MODELS[kind])
-    manifest = kinds.write_manifest(kind, MODELS[kind], device, check_price_units=check, **changes)
+    manifest = kinds.write_manifest(kind, MODELS[kind], device, check_price_units=check, deterrence=TERMS, **changes)
     return Offered(manifest, files.tokenizer, fixed, unit, most)
