@@ -1,7 +1,6 @@
 """What is asked: English paragraphs out of `pydoc_data.topics`, which every CPython carries, the same on any host."""
 
 import hashlib
-
 from pydoc_data.topics import topics
 
 from contracts.protocol.tokens import TextTokenizer

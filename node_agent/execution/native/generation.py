@@ -72,7 +72,7 @@ class Run:
         return self._rows.digest()
 
     def hear(self, hidden: Float32, logits: Float32, claimed: int | None = None) -> int:
-        """Take one position's (C,) hidden state and (V,) logits, and return the token: the claimed one, else the best."""
+        """Take one position's (C,) hidden state and (V,) logits, and return the token: the claimed, else the best."""
         text, step, sampling = self.task.text, len(self.chosen), self.task.sampling
         self._rows.update(np.ascontiguousarray(logits, dtype="<f4").data)
         self.fingerprint += project(hidden, sampling.seed, text, step)

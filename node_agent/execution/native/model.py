@@ -174,7 +174,8 @@ class NativeLlama:
         scores = (grouped @ keys.transpose(2, 3)).view(b, shared, -1, t, keys.shape[2]) * d**-0.5  # (B, K, G, T, S)
         scores = scores.masked_fill(~allowed[:, None, None], float("-inf"))
         weights = scores.softmax(-1, dtype=torch.float32).to(self.dtype)
-        return (weights.view(b, shared, -1, keys.shape[2]) @ values).view(b, heads, t, d)
+        mixed: Tensor = weights.view(b, shared, -1, keys.shape[2]) @ values  # (B, K, G T, D)
+        return mixed.view(b, heads, t, d)
 
     @staticmethod
     def _mlp(layer: Layer, x: Tensor) -> Tensor:

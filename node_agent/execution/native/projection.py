@@ -35,4 +35,5 @@ def directions(seed: bytes, text: int, step: int, width: int) -> NDArray[np.floa
     words = -(-width // 64)
     raw = random_words(DIRECTION_TAG, seed, text, step, PROJECTIONS * words).astype("<u8")
     bits = np.unpackbits(raw.view(np.uint8), bitorder="little").reshape(PROJECTIONS, words * 64)
-    return bits[:, :width] * 2.0 - 1.0
+    signs: NDArray[np.float64] = bits[:, :width].astype(np.float64) * 2 - 1
+    return signs

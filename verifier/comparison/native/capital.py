@@ -54,10 +54,10 @@ class Capital:
         """The capital once another job was checked."""
         job = self.jobs + 1
         put_down = UNIT // (job * (job + 1) * _STRATEGIES)
-        stakes, peak = tuple(stake + put_down for stake in self.stakes), self.peak
-        for stakes in _course(stakes, evidence, thresholds):
-            peak = max(peak, sum(stakes))
-        return Capital(stakes, job, peak)
+        now, peak = tuple(stake + put_down for stake in self.stakes), self.peak
+        for now in _course(now, evidence, thresholds):  # noqa: B020  # the last of the course, or what it began with
+            peak = max(peak, sum(now))
+        return Capital(now, job, peak)
 
     @property
     def worth(self) -> int:

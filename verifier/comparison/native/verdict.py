@@ -23,8 +23,16 @@ class Finding(StrEnum):
 
 
 class Judgement(Record):
-    """Attributes: `worth`: the most that a stake of one on this job was worth, rounded down; `caught_at`: after how many
-    tokens it reached SUSPECT_AT, None where it never did; `distance_ppm`, `margin_ppm`: the mean scores."""
+    """A verdict on a job, with what it rests on.
+
+    Attributes:
+        version: of the arithmetic.
+        finding: the verdict.
+        tokens: how many were compared.
+        worth: the most that a stake of one on this job was worth, rounded down.
+        caught_at: after how many tokens it reached SUSPECT_AT; None where it never did.
+        distance_ppm, margin_ppm: the mean scores.
+    """
 
     version: int
     finding: Finding
