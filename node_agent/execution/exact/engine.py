@@ -103,7 +103,7 @@ class ExactGeneration:
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
-        tasks, answers = self._tasks(input_bytes, params), _token_ids(claimed)
+        tasks, answers = self._tasks(input_bytes, params), token_ids(claimed)
         determinism.full_precision()
         runs: list[Run] = []
         if len(answers) == len(tasks):
@@ -164,7 +164,7 @@ def _require_positions(limits: InputLimits, new_tokens: int, available: int) -> 
         )
 
 
-def _token_ids(output: bytes) -> list[list[int]]:
+def token_ids(output: bytes) -> list[list[int]]:
     """The token ids of each answer of an output; an empty list for what is no output of this engine."""
     try:
         answers = json.loads(output)
