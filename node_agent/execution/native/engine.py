@@ -1,8 +1,8 @@
 """Chat completion by a native model, behind the port of `node_agent.execution.engine`.
 
 Prompt, output and units are those of the kind `generation`. Parameters: `max_new_tokens`, and as far as the manifest
-has them `temperature_milli` (0: greedy) and `seed`; the order signs them, so no node chooses what is drawn. Seed and input
-also turn the fingerprint, so an answer to one order says nothing about another.
+has them `temperature_milli` (0: greedy) and `seed`; the order signs them, so no node chooses what is drawn. Seed and
+input also turn the fingerprint, so an answer to one order says nothing about another.
 
 What a node signs is `contracts.protocol.fingerprint.trace_hash` over its class, the digest of all its logits and its
 fingerprint. Hosts of one class repeat it by running the job again. Others call `observe`, and compare what they see

@@ -45,9 +45,9 @@ def test_what_cannot_be_kept_is_not_offered(world: World) -> None:
 
 def test_what_nobody_would_serve_is_not_offered(world: World) -> None:
     """Protects requesters: no order for a comparator that this release's nodes and verifiers take no part in."""
+    native, tokenizers = changed(comparator="native"), open_tokenizers(world.folder)
     with pytest.raises(Misconfigured, match="native"):
-        native = changed(comparator="native")
-        offer_workload(world.database, open_tokenizers(world.folder), native, BYTE_TOKENIZER, **PRICES)
+        offer_workload(world.database, tokenizers, native, BYTE_TOKENIZER, **PRICES)
     assert offered(world) == 1
 
 
