@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench.native.child import HOSTS, MODEL
@@ -19,13 +20,11 @@ from bench.native.hosts import CHEATS, HONEST, VERIFIERS
 from bench.native.measure import cheat, honest
 from bench.native.raw import PairData, read
 from bench.report import ROOT, Figure, write
-from contracts.protocol.fingerprint import PROJECTIONS
+from contracts.protocol.fingerprint import PROJECTIONS, NativeOpening
 from verifier.comparison.native import Thresholds, calibrate
 from verifier.comparison.native.calibrated import find
 
 CALIBRATED = ROOT / "verifier" / "comparison" / "native" / "calibrated"
-ROWS_DIGEST_BYTES = 32
-"""What else a node opens beside its fingerprint, once a job: the digest of its logits."""
 
 
 def collect(folder: Path) -> None:
@@ -83,11 +82,11 @@ def measure() -> None:
     write("native", "python -m bench.native measure", figures, honest=fares, cheats=cheats)
 
 
-def proof_bytes_per_token(pairs: "dict[str, PairData] | object") -> float:
-    """What a node publishes for these answers: their fingerprints, and one digest a job of one text."""
-    texts = [text for data in pairs for text in data.texts]  # type: ignore[attr-defined]
-    tokens = sum(text.tokens for text in texts)
-    return round((PROJECTIONS * tokens + ROWS_DIGEST_BYTES * len(texts)) / tokens, 3)
+def proof_bytes_per_token(pairs: Iterable[PairData]) -> float:
+    """What nodes publish of these answers, one job a text: all bytes of their openings over all tokens."""
+    texts = [text for data in pairs for text in data.texts]
+    openings = [NativeOpening("00" * 32, bytes(32), bytes(PROJECTIONS * text.tokens)).encode() for text in texts]
+    return round(sum(map(len, openings)) / sum(text.tokens for text in texts), 3)
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ class Host:
 
 
 _FP32, _BF16 = Settings("float32"), Settings("bfloat16")
-_MOST, _MANY, _SOME, _FEW = 192, 64, 32, 32
+_MOST, _MANY, _SOME, _FEW = 128, 64, 32, 32
 
 HONEST: dict[str, Host] = {
     "fp32": Host(_FP32, _MANY),

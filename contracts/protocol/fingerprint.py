@@ -14,6 +14,8 @@ Integers and bytes only.
 """
 
 import hashlib
+from dataclasses import dataclass
+from typing import Self
 
 from contracts.protocol.errors import BadFingerprint
 
@@ -22,13 +24,17 @@ PROJECTIONS = 2
 """Bytes a token."""
 
 STEPS = 1024
-"""Steps per unit: a byte spans a quarter of a unit, the noise of bf16 a twentieth of that (bench/results/raw)."""
+"""Steps per unit: a byte spans a quarter of a unit. The noise of bf16 is near 14 of these steps, that of fp32 below one
+and that of weights rounded to int8 near 33 (bench/results/native.json)."""
 
 CIRCLE = 256
 FARTHEST = CIRCLE // 2
 
 MARGIN_CLIP_MILLI = 10_000
 """The largest margin of a token, thousandths: e^-10 of a chance is as wrong as any."""
+
+OPENING_HEAD = 64
+"""Bytes of class and rows' digest."""
 
 _TRACE_TAG = b"assay/trace/native/1\n"
 
@@ -51,14 +57,32 @@ def distances(node: bytes, verifier: bytes) -> list[int]:
     return [sum(each[start : start + PROJECTIONS]) for start in range(0, len(each), PROJECTIONS)]
 
 
-def trace_hash(numeric_class: str, rows_digest: bytes, fingerprint: bytes) -> bytes:
-    """What a commitment binds: 32 bytes over the node's class, all it computed, and the fingerprint.
+@dataclass(frozen=True)
+class NativeOpening:
+    """What a node shows of a native job once it is bound to it: OPENING_HEAD bytes, and PROJECTIONS a token.
 
-    Inside one class it is compared for equality; across classes the node opens the three.
-
-    Args:
+    Attributes:
         numeric_class: hex digest of the node's calibration.
-        rows_digest: 32 bytes over the logits of every token chosen.
+        rows_digest: 32 bytes over the logits of every token chosen: equal within one class.
         fingerprint: of all texts, one after the other.
     """
-    return hashlib.sha256(_TRACE_TAG + bytes.fromhex(numeric_class) + rows_digest + fingerprint).digest()
+
+    numeric_class: str
+    rows_digest: bytes
+    fingerprint: bytes
+
+    def encode(self) -> bytes:
+        """The bytes that are published."""
+        return bytes.fromhex(self.numeric_class) + self.rows_digest + self.fingerprint
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Out of published bytes, whatever they are. Raises BadFingerprint where they are too few."""
+        if len(data) < OPENING_HEAD:
+            raise BadFingerprint(node_bytes=len(data), verifier_bytes=OPENING_HEAD)
+        return cls(data[:32].hex(), data[32:OPENING_HEAD], data[OPENING_HEAD:])
+
+    @property
+    def trace_hash(self) -> bytes:
+        """32 bytes over all three: what a commitment binds. Hosts of one class compare it for equality."""
+        return hashlib.sha256(_TRACE_TAG + self.encode()).digest()

@@ -4,9 +4,9 @@ Prompt, output and units are those of the kind `generation`. Parameters: `max_ne
 has them `temperature_milli` (0: greedy) and `seed`; the order signs them, so no node chooses what is drawn. Seed and
 input also turn the fingerprint, so an answer to one order says nothing about another.
 
-What a node signs is `contracts.protocol.fingerprint.trace_hash` over its class, the digest of all its logits and its
-fingerprint. Hosts of one class repeat it by running the job again. Others call `observe`, and compare what they see
-with what the node has opened (`verifier.comparison.native`).
+What a node signs is `NativeOpening.trace_hash` (`contracts.protocol.fingerprint`): over its class, the digest of all
+its logits and its fingerprint. Hosts of one class repeat it by running the job again. Others call `observe`, and
+compare what they see with what the node has opened (`verifier.comparison.native`).
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from contracts.protocol.canonical import canonical_json
-from contracts.protocol.fingerprint import trace_hash
+from contracts.protocol.fingerprint import NativeOpening
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices import self_test
@@ -36,17 +36,15 @@ SEED_TAG = b"assay/native/seed/1\n"
 
 @dataclass(frozen=True)
 class Opened:
-    """What a node shows of a run once it is bound to it.
+    """A run, and what its node shows of it once it is bound to it.
 
     Attributes:
         execution: output, trace hash and units, as committed to.
-        rows_digest: 32 bytes over the logits of all texts.
-        fingerprint: of all texts, one after the other.
+        opening: behind the trace hash.
     """
 
     execution: Execution
-    rows_digest: bytes
-    fingerprint: bytes
+    opening: NativeOpening
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,8 @@ class NativeGeneration:
         rows = hashlib.sha256(b"".join(run.rows_digest for run in runs)).digest()
         fingerprint = b"".join(run.fingerprint for run in runs)
         units = sum(len(run.chosen) for run in runs)
-        return Opened(Execution(output, trace_hash(self.numeric_class, rows, fingerprint), units), rows, fingerprint)
+        opening = NativeOpening(self.numeric_class, rows, fingerprint)
+        return Opened(Execution(output, opening.trace_hash, units), opening)
 
     def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Observed:
         """What this host sees in an answer, from one pass over each text.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.protocol.errors import BadFingerprint
-from contracts.protocol.fingerprint import CIRCLE, FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, distance, trace_hash
+from contracts.protocol.fingerprint import CIRCLE, FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, NativeOpening, distance
 from verifier.comparison.native import (
     SUSPECT_AT,
     UNIT,
@@ -328,12 +328,20 @@ def test_trace_hash_binds_class_rows_and_fingerprint() -> None:
 
     Covers: A01, A13
     """
-    base = trace_hash("ab" * 32, bytes(32), b"12")
+    base = NativeOpening("ab" * 32, bytes(32), b"12")
     others = (
-        trace_hash("ac" * 32, bytes(32), b"12"),
-        trace_hash("ab" * 32, b"\1" * 32, b"12"),
-        trace_hash("ab" * 32, bytes(32), b"13"),
-        trace_hash("ab" * 32, bytes(32), b""),
+        NativeOpening("ac" * 32, bytes(32), b"12"),
+        NativeOpening("ab" * 32, b"\1" * 32, b"12"),
+        NativeOpening("ab" * 32, bytes(32), b"13"),
+        NativeOpening("ab" * 32, bytes(32), b""),
     )
-    assert len({base, *others}) == 5
-    assert PROJECTIONS * 64 + 32 <= 4 * 64
+    assert len({each.trace_hash for each in (base, *others)}) == 5
+    assert NativeOpening.decode(base.encode()) == base
+    with pytest.raises(BadFingerprint):
+        NativeOpening.decode(base.encode()[:63])
+
+
+def test_a_proof_takes_at_most_four_bytes_a_token_from_32_tokens_on() -> None:
+    """All that is published of an answer, its head included."""
+    for tokens in range(32, 300):
+        assert len(NativeOpening("ab" * 32, bytes(32), bytes(PROJECTIONS * tokens)).encode()) <= 4 * tokens

@@ -1,54 +1,15 @@
 """The engine behind its port, on the tiny model: what is signed, what is opened, what another host sees."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 
-from contracts.protocol.fingerprint import PROJECTIONS, trace_hash
-from contracts.protocol.manifest import Manifest
+from contracts.protocol.fingerprint import OPENING_HEAD, PROJECTIONS, NativeOpening
 from contracts.protocol.texts import encode_texts
-from node_agent.execution import kinds
 from node_agent.execution.errors import EngineMismatch, InvalidParams
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.engine import NativeGeneration
-
-INPUT = encode_texts(["What is 2 + 2?", "Name a colour."])
-PARAMS = {"max_new_tokens": 12, "temperature_milli": 900, "seed": 7}
-RANGES = {
-    "max_new_tokens": {"minimum": 1, "maximum": 40},
-    "temperature_milli": {"minimum": 0, "maximum": 2000},
-    "seed": {"minimum": 0, "maximum": 2**53 - 1},
-}
-MakeNative = Callable[..., Manifest]
-
-
-@pytest.fixture(scope="module")
-def make_native(make_manifest: Callable[..., Manifest], tiny_files: ModelFiles) -> MakeNative:
-    """Manifests of the tiny model for this engine."""
-
-    def make(**changes: object) -> Manifest:
-        fields = {
-            "kind": "native_generation",
-            "engine": NativeGeneration.name,
-            "engine_version": NativeGeneration.version,
-            "check": "prefill",
-            "comparator": "native",
-            "dtype": "float32",
-            "numeric_class": None,
-            "params": RANGES,
-        }
-        return make_manifest(tiny_files, **fields | changes)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def engine(make_native: MakeNative, tiny_files: ModelFiles) -> NativeGeneration:
-    """This host's."""
-    found = kinds.load(tiny_files, make_native(), "cpu")
-    assert isinstance(found, NativeGeneration)
-    return found
+from tests.unit.node_agent.execution.native.conftest import INPUT, PARAMS, RANGES, MakeNative
 
 
 def test_what_is_signed_binds_what_is_opened(engine: NativeGeneration) -> None:
@@ -56,8 +17,10 @@ def test_what_is_signed_binds_what_is_opened(engine: NativeGeneration) -> None:
     opened = engine.run(INPUT, PARAMS)
     signed = opened.execution
     assert signed == engine.execute(INPUT, PARAMS) == engine.recheck(INPUT, PARAMS, b"anything")
-    assert signed.trace_hash == trace_hash(engine.numeric_class, opened.rows_digest, opened.fingerprint)
-    assert len(opened.fingerprint) == PROJECTIONS * signed.units
+    published = opened.opening.encode()
+    assert NativeOpening.decode(published).trace_hash == signed.trace_hash
+    assert opened.opening.numeric_class == engine.numeric_class
+    assert len(published) == OPENING_HEAD + PROJECTIONS * signed.units
     assert signed.units == sum(len(answer["token_ids"]) for answer in json.loads(signed.output))
 
 
@@ -67,7 +30,7 @@ def test_another_host_sees_an_honest_answer_as_it_is(engine: NativeGeneration) -
     seen = engine.observe(INPUT, PARAMS, opened.execution.output)
     assert seen.ended
     assert set(seen.margins_milli) == {0}
-    assert len(seen.fingerprint) == len(opened.fingerprint)
+    assert len(seen.fingerprint) == len(opened.opening.fingerprint)
 
 
 def test_seed_and_input_turn_tokens_and_fingerprint(engine: NativeGeneration) -> None:
@@ -77,7 +40,7 @@ def test_seed_and_input_turn_tokens_and_fingerprint(engine: NativeGeneration) ->
     """
     base = engine.run(INPUT, PARAMS)
     for params, input_bytes in ((PARAMS | {"seed": 8}, INPUT), (PARAMS, encode_texts(["What is 2 + 2?", "Name one."]))):
-        assert engine.run(input_bytes, params).fingerprint != base.fingerprint
+        assert engine.run(input_bytes, params).opening.fingerprint != base.opening.fingerprint
 
 
 def test_altered_outputs_have_not_ended_as_they_must(engine: NativeGeneration) -> None:
