@@ -25,7 +25,7 @@ from verifier.comparison.native import (
 )
 
 SEED = 5
-LIVES, MOST_TOKENS = 200, 20_000
+LIVES, MOST_TOKENS = 50, 10_000
 HONEST_JOBS_BEFORE = 200
 
 

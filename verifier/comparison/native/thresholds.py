@@ -1,11 +1,15 @@
 """What honest hosts of two classes differ by: measured, bounded, and kept with the digest of what was measured.
 
 A **score** turns a distance or a margin into 0 to 1 (parts per million): nothing up to `low`, everything from `high`,
-a straight line between. Of honest work its mean is small; `mean_ppm` bounds it. The bound is the larger of
+a straight line between. Of honest work its mean is small; `mean_ppm` bounds it. The bound is the largest of
 
-- the upper confidence limit of the mean over texts, at CONFIDENCE, by Chernoff's inequality for bounded variables
-  (Hoeffding 1963, theorem 1): the largest m with n kl(mean, m) <= ln(1 / (1 - CONFIDENCE)), n texts being independent;
-- the mean of the worst text that was measured, so that no text like those counts against its node.
+- the upper confidence limit of the mean over texts, at 1 - DOUBT, by Chernoff's inequality for bounded variables
+  (Hoeffding 1963, theorem 1): the least m with n kl(mean / r, m / r) >= ln(1 / DOUBT). The n texts are taken as
+  independent, and no text as more than SPREAD times as noisy as the worst that was measured: r is that;
+- the mean of the worst text that was measured, so that no text like those counts against its node;
+- LEAST_MEAN_PPM, where next to nothing was seen.
+
+The second decides as a rule, and lies some times above the mean: the room for texts unlike those that were measured.
 
 Logarithms are `decimal`'s, which are correctly rounded: anyone computes the same thresholds from the same data.
 """
@@ -25,7 +29,10 @@ VERSION = 1
 
 WHOLE_PPM = 1_000_000
 DOUBT = Decimal("0.001")
-"""1 - CONFIDENCE, for each of a pair's two bounds."""
+"""That the limit of a mean is too low, for each of a pair's two scores."""
+
+SPREAD = 4
+LEAST_MEAN_PPM = 10_000
 
 LEAST_TEXT = 16
 """Tokens; a shorter text is no measure of how far off a text can be."""
@@ -110,8 +117,10 @@ def _score(texts: Sequence[Sequence[int]], low: int, high: int) -> Score:
     means = [sum(map(ramp.of, text)) // len(text) for text in texts if len(text) >= LEAST_TEXT]
     if not means:
         raise ValueError(f"no text has {LEAST_TEXT} tokens")
-    bound = max(upper_limit_ppm(sum(means) // len(means), len(means)), *means)
-    return Score(low=low, high=high, mean_ppm=bound)
+    reach = min(WHOLE_PPM, SPREAD * max(LEAST_MEAN_PPM, *means))
+    share = -(-sum(means) * WHOLE_PPM // (len(means) * reach))
+    limit = -(-upper_limit_ppm(share, len(means)) * reach // WHOLE_PPM)
+    return Score(low=low, high=high, mean_ppm=max(limit, LEAST_MEAN_PPM, *means))
 
 
 def upper_limit_ppm(mean_ppm: int, count: int) -> int:
