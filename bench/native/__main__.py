@@ -18,7 +18,7 @@ from bench.native.child import HOSTS, MODEL
 from bench.native.gather import CLAIMED, FORGERIES, gather
 from bench.native.hosts import CHEATS, HONEST, VERIFIERS
 from bench.native.measure import cheat, honest
-from bench.native.raw import PairData, read
+from bench.native.raw import PairData, exists, read
 from bench.report import ROOT, Figure, write
 from contracts.protocol.fingerprint import PROJECTIONS, NativeOpening
 from verifier.comparison.native import Thresholds, calibrate
@@ -46,7 +46,7 @@ def _child(name: str, folder: Path, *checked: str) -> None:
 def honest_pairs() -> dict[str, PairData]:
     """The raw data of honest work, by `NODE--VERIFIER`."""
     names = [f"{node}--{verifier}" for verifier, nodes in VERIFIERS.items() for node in nodes if node in HONEST]
-    return {name: read(name) for name in names}
+    return {name: read(name) for name in names if exists(name)}
 
 
 def recalibrate() -> list[Thresholds]:
@@ -65,15 +65,14 @@ def recalibrate() -> list[Thresholds]:
 def measure() -> None:
     """Every cheat under the thresholds of the class that it claims, honest work under those of its other half."""
     pairs = honest_pairs()
-    fares = {name: honest(data, jobs=1000, lives=8) for name, data in pairs.items()}
+    fares = {name: honest(data, jobs=1000, lives=26) for name, data in pairs.items()}
     cheats = {}
     for verifier, claimed in CLAIMED.items():
         past = pairs[f"{claimed}--{verifier}"]
         thresholds = find(past.pair.weights_sha256, past.pair.node_class, past.pair.verifier_class)
         assert thresholds is not None, "calibrate first"
-        names = [*CHEATS, *(f"{name}+spoof" for name in CHEATS), *FORGERIES]
-        for name in names:
-            cheats[f"{name}--{verifier}"] = cheat(read(f"{name}--{verifier}").texts, thresholds, past.texts)
+        names = [f"{name}--{verifier}" for name in (*CHEATS, *(f"{name}+spoof" for name in CHEATS), *FORGERIES)]
+        cheats |= {name: cheat(read(name).texts, thresholds, past.texts) for name in names if exists(name)}
     figures = {
         "honest_checks": Figure(sum(each["checks"] for each in fares.values()), "jobs", must=100_000),
         "false_withheld": Figure(sum(each["withheld"] for each in fares.values()), "lives", must=0),

@@ -26,6 +26,9 @@ COMMAND = "python -m bench.native collect --folder TRACES && python -m bench.nat
 CLAIMED = {"fp32": "bf16", "bf16": "fp32"}
 """The class that a cheat says it is of, by who checks it."""
 
+FORGED = 32
+"""Texts of each forgery."""
+
 FORGERIES: dict[str, Callable[[list[bytes], int], bytes]] = {
     "constant": lambda texts, index: bytes([77]) * len(texts[index]),
     "sign-flip": lambda texts, index: bytes(-byte % CIRCLE for byte in texts[index]),
@@ -35,10 +38,11 @@ FORGERIES: dict[str, Callable[[list[bytes], int], bytes]] = {
 
 
 def gather(folder: Path) -> list[str]:
-    """Writes every pair's file and returns their names."""
+    """Writes the file of every pair whose traces are there, and returns their names."""
     names = []
     for verifier, nodes in VERIFIERS.items():
-        for name, node_class, texts in _pairs(folder, verifier, nodes):
+        there = tuple(node for node in nodes if (folder / f"{node}--{verifier}.json").exists())
+        for name, node_class, texts in _pairs(folder, verifier, there):
             raw.write(f"{name}--{verifier}", _head(folder, name, verifier, node_class), texts)
             names.append(f"{name}--{verifier}")
     return names
@@ -47,23 +51,28 @@ def gather(folder: Path) -> list[str]:
 def _pairs(folder: Path, verifier: str, nodes: tuple[str, ...]) -> Iterator[tuple[str, str, list[Said]]]:
     claimed = CLAIMED[verifier]
     for node in nodes:
-        said, seen = _read(folder, node), _read(folder, f"{node}--{verifier}")
-        own = [bytes.fromhex(text["fingerprint"]) for text in said["texts"]]
+        seen, own = _read(folder, f"{node}--{verifier}"), _fingerprints(_read(folder, node))
         if node in HONEST:
             yield node, node, _texts(own, seen)
         if node == claimed:
             for name, forge in FORGERIES.items():
-                yield name, claimed, _texts([forge(own, index) for index in range(len(own))], seen)[:32]
+                yield name, claimed, _texts([forge(own, index) for index in range(len(own))], seen)[:FORGED]
         if node in CHEATS:
             yield node, claimed, _texts(own, seen)
-            spoof = _read(folder, f"{node}--{claimed}")
-            yield f"{node}+spoof", claimed, _texts([bytes.fromhex(t["fingerprint"]) for t in spoof["texts"]], seen)
+            if (folder / f"{node}--{claimed}.json").exists():
+                spoof = _fingerprints(_read(folder, f"{node}--{claimed}"))
+                yield f"{node}+spoof", claimed, _texts(spoof, seen)
+
+
+def _fingerprints(said: Said) -> list[bytes]:
+    return [bytes.fromhex(text["fingerprint"]) for text in said["texts"]]
 
 
 def _texts(fingerprints: list[bytes], seen: Said) -> list[Said]:
+    """As many texts as both have looked at."""
     return [
         raw.text_record(node, bytes.fromhex(text["fingerprint"]), text["margins_milli"], text["ended"])
-        for node, text in zip(fingerprints, seen["texts"], strict=True)
+        for node, text in zip(fingerprints, seen["texts"], strict=False)
     ]
 
 

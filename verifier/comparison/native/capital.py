@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from verifier.comparison.native.evidence import Evidence
-from verifier.comparison.native.thresholds import Thresholds
+from verifier.comparison.native.thresholds import Score, Thresholds
 
 UNIT = 2**128
 """A stake of one."""
@@ -72,16 +72,15 @@ def job_course(evidence: Evidence, thresholds: Thresholds) -> Iterator[int]:
 
 
 def _course(stakes: tuple[int, ...], evidence: Evidence, thresholds: Thresholds) -> Iterator[tuple[int, ...]]:
+    of_distance = {value: numerators(thresholds.distance, value) for value in set(evidence.distances)}
+    of_margin = {value: numerators(thresholds.margin, value) for value in set(evidence.margins_milli)}
+    wholes = [_SIXTEENTHS * score.mean_ppm for score in (thresholds.distance, thresholds.margin) for _ in BETS]
     for distance, margin in zip(evidence.distances, evidence.margins_milli, strict=True):
-        scored = (
-            (thresholds.distance.of(distance), thresholds.distance.mean_ppm),
-            (thresholds.margin.of(margin), thresholds.margin.mean_ppm),
-        )
-        bets = ((score, mean, bet) for score, mean in scored for bet in BETS)
-        stakes = tuple(_bet(stake, *each) for stake, each in zip(stakes, bets, strict=True))
+        bets = zip(stakes, (*of_distance[distance], *of_margin[margin]), wholes, strict=True)
+        stakes = tuple(min(MOST, stake * numerator // whole) for stake, numerator, whole in bets)
         yield stakes
 
 
-def _bet(stake: int, score: int, mean: int, bet: int) -> int:
-    won = stake * ((_SIXTEENTHS - bet) * mean + bet * score) // (_SIXTEENTHS * mean)
-    return min(MOST, won)
+def numerators(score: Score, value: int) -> tuple[int, ...]:
+    """What each of BETS is multiplied by after a token, in parts of 16 * mean_ppm."""
+    return tuple((_SIXTEENTHS - bet) * score.mean_ppm + bet * score.of(value) for bet in BETS)

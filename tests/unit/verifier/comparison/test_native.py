@@ -28,9 +28,9 @@ from verifier.comparison.native import (
     judge,
     standing,
 )
-from verifier.comparison.native.capital import BETS
+from verifier.comparison.native.capital import BETS, numerators
 from verifier.comparison.native.evidence import MOST_DISTANCE
-from verifier.comparison.native.thresholds import VERSION, WHOLE_PPM, upper_limit_ppm
+from verifier.comparison.native.thresholds import MOST_MEAN_PPM, VERSION, WHOLE_PPM, upper_limit_ppm
 
 PAIR = Pair("11" * 32, "22" * 32, "33" * 32, "44" * 32)
 THRESHOLDS = Thresholds(
@@ -137,14 +137,14 @@ def test_no_bet_gains_where_the_mean_is_at_most_the_bound(weighted: list[tuple[i
 
     Covers: A09
     """
-    from verifier.comparison.native.capital import _bet
-
     total = sum(weight for _, weight in weighted)
     mean = -(-sum(score * weight for score, weight in weighted) // total)  # rounded up: the bound holds
-    if mean == 0:
+    if not 0 < mean <= MOST_MEAN_PPM:
         return
-    for bet in BETS:
-        assert sum(_bet(UNIT, score, mean, bet) * weight for score, weight in weighted) <= UNIT * total
+    ramp = Score(low=0, high=WHOLE_PPM, mean_ppm=mean)  # a value is its own score
+    for at in range(len(BETS)):
+        expected = sum(numerators(ramp, score)[at] * weight for score, weight in weighted)
+        assert expected <= 16 * mean * total
 
 
 def test_the_false_alarm_bound_holds_at_the_worst_distribution() -> None:

@@ -50,8 +50,10 @@ def seen(node: list[Run], spoof: list[Run] | None, verifier: NativeLlama) -> Evi
     return compare(shown, b"".join(run.fingerprint for run in checked), margins, ended=True)
 
 
-def test_bf16_before_fp32(smollm_files: ModelFiles, asked: list[Task], verifier: NativeLlama, thresholds: Thresholds) -> None:
-    """Honest work is accepted; weights rounded to four bits are caught, with their own fingerprint and with a spoofed one.
+def test_bf16_before_fp32(
+    smollm_files: ModelFiles, asked: list[Task], verifier: NativeLlama, thresholds: Thresholds
+) -> None:
+    """Honest work is accepted; weights rounded to four bits are caught, with their own fingerprint and a spoofed one.
 
     Covers: A08, A09, A53
     """
