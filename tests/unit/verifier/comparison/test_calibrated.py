@@ -6,7 +6,6 @@ import pytest
 
 from bench.native.__main__ import honest_pairs
 from bench.native.gather import CLAIMED, FORGERIES
-from bench.native.hosts import CHEATS
 from bench.native.raw import PairData, read
 from verifier.comparison.native import UNIT, WITHHELD_AT, Capital, Evidence, Finding, Thresholds, calibrate, judge
 from verifier.comparison.native.calibrated import find
@@ -14,7 +13,7 @@ from verifier.comparison.native.calibrated import read as stored
 
 PAIRS = honest_pairs()
 VERIFIERS = sorted(CLAIMED)
-CRUDE = ("int4", "int4-group32", "dropped-layer", "altered-prompt")
+CRUDE = ("int4", "int4-group32", "altered-prompt")
 FINE = ("int8", "int8-in-fp32")
 
 
@@ -82,13 +81,25 @@ def test_weights_of_eight_bits_are_caught_within_2000_tokens(verifier: str, chea
 
 
 @pytest.mark.parametrize("verifier", VERIFIERS)
-@pytest.mark.parametrize("cheat", [name for name in CHEATS if name in CRUDE])
+@pytest.mark.parametrize("cheat", CRUDE)
 def test_crude_cheats_are_caught_within_a_few_hundred(verifier: str, cheat: str) -> None:
-    """Four bits, a layer less, another prompt.
+    """Four bits, another prompt.
 
     Covers: A08
     """
     texts, thresholds = read(f"{cheat}--{verifier}").texts, thresholds_before(verifier)
+    found = [withheld_after(texts, thresholds, life) for life in range(10)]
+    assert all(tokens is not None and tokens <= 400 for tokens in found), found
+
+
+@pytest.mark.parametrize("verifier", VERIFIERS)
+@pytest.mark.parametrize("cheat", ["int4", "int4-group32", "ignored-seed"])
+def test_prefill_spoofs_are_caught_by_their_tokens(verifier: str, cheat: str) -> None:
+    """Perfect activations, tokens of another model or another seed: withheld within 400 checked tokens.
+
+    Covers: A53
+    """
+    texts, thresholds = read(f"{cheat}+spoof--{verifier}").texts, thresholds_before(verifier)
     found = [withheld_after(texts, thresholds, life) for life in range(10)]
     assert all(tokens is not None and tokens <= 400 for tokens in found), found
 
