@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
-.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance
+.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-exact bench-adversaries
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,16 +42,16 @@ chromium:  ## the browser of the page tests: the one on the PATH, else Debian's 
 	  else echo "the page tests need chromium on the PATH; as root: apt-get install chromium" >&2; exit 1; fi; }
 
 demo: $(VENV)/run  ## the main job end to end on embedded parts: jobs, checks, a cheat slashed, payments audited
-	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2
+	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/assay demo $(DEMO)
 
 up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, kept in .assay-net until `assay up --reset`
 	@$(BIN)/assay models pull smollm2-135m-exact
-	@$(BIN)/assay models pull minilm-l6-v2
+	@$(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/assay up $(UP)
 
 test: check forge-test chromium tests/browser/node_modules/.installed  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
-	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2
+	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(BIN)/python -m pytest -q tests/e2e
@@ -113,6 +113,14 @@ attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60)
 
 bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and of every single act, from receipts on Anvil
 	@$(BIN)/python -m bench.gas
+
+bench-exact: $(VENV)/dev  ## the exact engine: one hash in every setting, quality and speed beside transformers (over an hour)
+	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull smollm2-135m
+	@$(BIN)/python -m bench.exact
+
+bench-adversaries: $(VENV)/dev  ## every way to cheat on the real model: how often it is caught, and what it earns
+	@$(BIN)/assay models pull smollm2-135m-exact
+	@$(BIN)/python -m bench.adversaries exact
 
 bench-contracts-assurance: $(VENV)/dev  ## what the long tests of the contracts showed, gathered from bench/results/raw
 	@$(BIN)/python -m bench.assurance

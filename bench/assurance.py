@@ -42,6 +42,7 @@ _DEFENCES = "python -m contracts.tools.mutation defences"
 SOURCES = {
     "invariant_calls": Source("invariant-campaign", "calls", "calls", 1_000_000, _at_least, _CAMPAIGN),
     "invariants": Source("invariant-campaign", "invariants", "invariants", 20, _at_least, _CAMPAIGN),
+    "rarest_move_pct": Source("invariant-campaign", "rarest_move_pct", "% of calls", 1, _at_least, _CAMPAIGN),
     "fuzz_inputs_per_property": Source(
         "contracts-fuzz", "fuzz_inputs_per_property", "inputs", 100_000, _at_least,
         "python -m contracts.tools.fuzz_long",

@@ -36,7 +36,9 @@ def pull(
 
 @app.command()
 def build(
-    origin: Annotated[str, typer.Argument(help="A stored model, a GGUF file, or a folder with a Llama in fp32.")],
+    origin: Annotated[
+        str, typer.Argument(help="A stored model, a GGUF file, or a folder with a Llama or BERT in fp32.")
+    ],
     name: Annotated[str, typer.Option(help="What the store's index calls it.")],
     store: StoreOption = None,
 ) -> None:

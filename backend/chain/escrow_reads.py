@@ -1,22 +1,13 @@
 """What the epoch's services ask the chain before they act. The coordinator's questions are in views.py."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from eth_utils.address import to_checksum_address
 
 from backend.domain.epochs import Bond
 from contracts.onchain.chain import Chain
 from contracts.onchain.reverts import explain
-
-
-class Ruling(IntEnum):
-    """SlashingCourt.Ruling."""
-
-    OPEN = 0
-    DISMISSED = 1
-    NODE_UPHELD = 2
-    NODE_GUILTY = 3
+from contracts.protocol.rulings import Ruling
 
 
 @dataclass(frozen=True)

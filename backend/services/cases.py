@@ -5,7 +5,7 @@ import logging
 from sqlmodel import Session
 from web3.contract.contract import ContractFunction
 
-from backend.chain.escrow_reads import Ruling, ruling
+from backend.chain.escrow_reads import ruling
 from backend.chain.tx_manager import TxManager
 from backend.services.calls import ensure_call, open_key
 from backend.store import facts
@@ -15,6 +15,7 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.errors import Reverted
 from contracts.onchain.structs import named_leaf
 from contracts.protocol.hashing import from_hex
+from contracts.protocol.rulings import Ruling
 
 _log = logging.getLogger(__name__)
 

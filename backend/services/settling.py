@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from backend.chain.errors import LaneNotCovered, RowsDiffer
-from backend.chain.escrow_reads import Ruling, ruling
+from backend.chain.escrow_reads import ruling
 from backend.chain.tx_manager import TxManager
 from backend.chain.views import OnChainView
 from backend.domain.epochs import lane_runs, settle_gas
@@ -22,6 +22,7 @@ from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack, unpack
 from contracts.protocol.records import Order, Terms
+from contracts.protocol.rulings import Ruling
 from contracts.protocol.signing import Signer, compact
 from contracts.protocol.typed_data import terms_hash
 

@@ -13,7 +13,7 @@ MUST = {"1000x50x50": 2200, "largest": 1750, "first_deposit_permit": 110_000, "c
 GOAL = {"1000x50x50": 1900, "largest": 1600}
 FIGURES = (
     "first_deposit_permit", "claim", "slash_one_job", "slash_paid_job", "case_without_appeal", "settle_one",
-    "contest_answered", "withdraw",
+    "contest_answered", "withdraw", "register_node",
 )  # fmt: skip
 
 

@@ -62,11 +62,14 @@ class Acts:
         self.gas = {"first_deposit_permit": self._deposit_with_permit()}
         network.send("deployer", token.transfer(account_of("contester"), 10**24))
         network.send("contester", token.approve(self._chain.contests.address, 2**256 - 1))
-        self._operator = self._register("owner")
+        before = network.send("owner", stakes.register(account_of("owner")))
+        self._operator = int(stakes.operatorIdOf(account_of("owner")).call())
         consent = key_of("node").sign(
             self._chain.deployment.stake_domain.node_key_digest(account_of("owner"), key_of("node").address)
         )
-        network.send("owner", stakes.addNodeKey(account_of("node"), from_hex(consent)))
+        self.gas["register_node"] = before + network.send(
+            "owner", stakes.addNodeKey(account_of("node"), from_hex(consent))
+        )
         network.send("deployer", stakes.stake(self._operator, 10**9))
         self._judges = [self._admit(judge) for judge in ("judge 0", "judge 1")]
 

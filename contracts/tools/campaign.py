@@ -32,7 +32,8 @@ LEAST_SHARE = 0.01
 @dataclass(frozen=True)
 class Summary:
     """What a campaign did. `calls_counted` are those of all runs that wrote their counts, forge's warm-up run included;
-    `refusals` those calls into the contracts that were refused as predicted."""
+    `refusals` those calls into the contracts that were refused as predicted; `rarest_move_pct` the part of the calls in
+    which the move that did something least often did."""
 
     command: str
     src_sha256: str
@@ -45,6 +46,7 @@ class Summary:
     invariants: int
     calls_counted: int
     refusals: int
+    rarest_move_pct: float
     moves: dict[str, int]
     branches: dict[str, int]
 
@@ -116,6 +118,7 @@ def summarise(printed: str, seconds: int, arguments: argparse.Namespace) -> Summ
         invariants=len(invariants()),
         calls_counted=counts["calls"],
         refusals=counts["refusals"],
+        rarest_move_pct=100_000 * min(counts[name] for name in moves()) // counts["calls"] / 1000,  # rounded down
         moves={name: counts[name] for name in moves()},
         branches={name: counts[name] for name in sorted(counts) if "." in name},
     )

@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from contracts.tools.product import src_sha256
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT.parent / "bench" / "results" / "raw" / "coverage.json"
 LCOV = ROOT / "out-coverage" / "lcov.info"
@@ -75,6 +77,7 @@ def main() -> int:
             unnoticed.append(f"{blind.file}: {blind.point}")
     lines_left = sum(map(len, missed_lines.values()))
     summary: dict[str, Any] = {
+        "src_sha256": src_sha256(),
         "lines": lines, "lines_missed": lines_left, "lines_shown_by_faults": shown,
         "branches": branches, "branches_missed": sum(map(len, missed_branches.values())),
         "line_coverage_pct": round(100 * (lines - lines_left) / lines, 2),

@@ -1,26 +1,37 @@
-"""A node that cheats in a way that pays: every fifth layer is left out, so each job costs it a fifth less work.
+"""Two nodes that cheat in ways that pay. Their answers read like answers.
 
-Its answers read like answers. It is the node agent itself over another engine, run as
-`python -m deploy.localnet.cheat` with the options of `assay node run`; nobody else is told.
+`lazy` leaves out every fifth layer, so that each job costs it a fifth less work. `spoof` generates so too, and makes
+the trace of an honest prefill over its tokens: one pass of the true model, whose logits are right for what was written.
+
+Each is the node agent itself over another engine, run as `python -m deploy.localnet.cheat --how HOW` with the options
+of `assay node run`; nobody else is told.
 """
 
 import logging
 import os
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.manifest import Manifest
 from node_agent.app import EngineFactory, NodeSettings, run_node
 from node_agent.execution import kinds
-from node_agent.execution.engine import Engine
+from node_agent.execution.engine import Engine, Execution
+from node_agent.execution.exact.decoding import Run, Task, generate
+from node_agent.execution.exact.embedding import ExactEmbedding
 from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.kinds.embedding import Embedding
+from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.trace import trace_hash
 from node_agent.models import ModelStore
 
 DROP_EVERY = 5
+_DROPPED = slice(DROP_EVERY - 1, None, DROP_EVERY)
 
 
 def lazy(store: ModelStore) -> EngineFactory:
@@ -28,14 +39,56 @@ def lazy(store: ModelStore) -> EngineFactory:
 
     def build(manifest: Manifest) -> Engine:
         engine = kinds.load(store.load(manifest.weights_sha256), manifest, "cpu")
-        assert isinstance(engine, ExactGeneration | Embedding)
-        del engine.model.layers[DROP_EVERY - 1 :: DROP_EVERY]
+        assert isinstance(engine, ExactGeneration | ExactEmbedding)
+        del engine.model.layers[_DROPPED]
         return engine
 
     return build
 
 
+def spoof(store: ModelStore) -> EngineFactory:
+    """Engines that generate without every fifth layer and trace with the whole model. Vectors, which are one prefill
+    anyway, they compute honestly."""
+
+    def build(manifest: Manifest) -> Engine:
+        engine = kinds.load(store.load(manifest.weights_sha256), manifest, "cpu")
+        return Spoof(engine) if isinstance(engine, ExactGeneration) else engine
+
+    return build
+
+
+class Spoof(ExactGeneration):
+    """What an honest engine is, but for where its tokens come from."""
+
+    def __init__(self, honest: ExactGeneration) -> None:
+        super().__init__(honest.model, honest.tokenizer, honest.manifest)
+        self._cheap = copy(honest.model)
+        self._cheap.layers = list(honest.model.layers)
+        del self._cheap.layers[_DROPPED]
+
+    def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
+        """See `engine.Engine`."""
+        runs = generate(self._cheap, self.tasks(input_bytes, params))
+        traced = [prefill_over(self.model, run.task, run.chosen) for run in runs]
+        return replace(self.execution(runs), trace_hash=trace_hash([run.trace for run in traced]))
+
+
+@torch.inference_mode()
+def prefill_over(model: ExactLlama, task: Task, tokens: Sequence[int]) -> Run:
+    """A run whose trace is that of one pass over prompt and tokens, whoever chose them; what it chose are the tokens
+    that the model would have, each after those."""
+    run, past = Run(task, model), model.new_cache(len(task.prompt) + len(tokens) - 1)
+    hidden = model.forward([([*task.prompt, *tokens[:-1]], past)])
+    for logits in model.logits(hidden[len(task.prompt) - 1 :]).cpu().numpy():
+        run.take(logits)
+    return run
+
+
+CHEATS = {"lazy": lazy, "spoof": spoof}
+
+
 def main(
+    how: Annotated[str, typer.Option(help="lazy or spoof")],
     home: Annotated[Path, typer.Option()],
     rpc: Annotated[str, typer.Option()],
     deployment: Annotated[Path, typer.Option()],
@@ -43,7 +96,7 @@ def main(
     workload: Annotated[list[str], typer.Option()],
     models: Annotated[Path, typer.Option()],
 ) -> None:
-    """Serves like `assay node run`, with less work."""
+    """Serves like `assay node run`, with less work. Raises KeyError for an unknown way."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = NodeSettings(
         home=home,
@@ -54,7 +107,7 @@ def main(
         password=os.environ["ASSAY_PASSWORD"],
         models=models,
     )
-    run_node(settings, lazy(ModelStore(models)))
+    run_node(settings, CHEATS[how](ModelStore(models)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.history import CaseFile, History, read_history
 from contracts.protocol.sampling import CERTAIN
 from contracts.protocol.texts import decode_texts
-from deploy.localnet.scenario import CHEAT, NODES, VERIFIERS, Story
+from deploy.localnet.scenario import CHEATS, NODES, VERIFIERS, Story
 from verifier.sampling.epoch_log import LogBook, read_epoch
 from verifier.sampling.sample import DrawnRow, draw_epoch, read_seed
 from verifier.sampling.source import LogSource
@@ -74,21 +74,15 @@ class Facts:
         """Epochs that carried jobs, not only the pay of checks."""
         return len({row.job.epoch_id for row in self.rows})
 
-    def rates_of(self, operator_id: int) -> list[float]:
-        """The least check rate of each of an operator's jobs, for people to read."""
-        return [row.threshold / CERTAIN for row in self.rows if row.job.row.operator_id == operator_id]
+    def rates_of(self, operator_id: int, kind: str | None = None) -> list[float]:
+        """The least check rate of each of an operator's jobs, or of those of one kind, for people to read."""
+        own = [row for row in self.rows if row.job.row.operator_id == operator_id]
+        return [row.threshold / CERTAIN for row in own if kind in (None, row.job.manifest.kind)]
 
     @property
     def gas_per_job(self) -> float:
         """Gas of posts, settlements and claims together, over the rows they settled."""
         return sum(self.gas.values()) / max(1, self.settled_rows)
-
-    def miss_chance(self, operator_id: int) -> float:
-        """The chance that no job of this operator would have been sampled, at the least rates that held."""
-        chance = 1.0
-        for rate in self.rates_of(operator_id):
-            chance *= 1.0 - rate
-        return chance
 
 
 def gather(story: Story, chain: Chain, source: LogSource) -> Facts:
@@ -173,9 +167,10 @@ def _gas_used(chain: Chain, tx_hash: bytes) -> int:
 
 
 def cheat_case(story: Story, facts: Facts) -> CaseFile | None:
-    """A case that convicted the cheat, to be shown as a case file."""
+    """A case that convicted a cheat, to be shown as a case file."""
+    cheats = {story.node_accounts[name] for name in CHEATS}
     guilty = [case for case in facts.history.cases.values() if is_guilty(case)]
-    return next((case for case in guilty if case.operator_id == story.node_accounts[CHEAT]), None)
+    return next((case for case in guilty if case.operator_id in cheats), None)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The demo's report, for a machine (JSON) and for somebody who never saw this project (tables)."""
 
+from math import prod
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from contracts.protocol.constants import PRODUCTION, Constants
 from contracts.protocol.hashing import to_hex
 from deploy.localnet.facts import Exhibit, Facts, NodeFacts, is_guilty
 from deploy.localnet.founding import TOKEN_UNITS
-from deploy.localnet.scenario import CHEAT, Story
+from deploy.localnet.scenario import CHEATED_KIND, CHEATS, Story
 
 CaseShown = tuple[CaseFile, Exhibit]
 
@@ -21,7 +22,6 @@ _WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_bl
 
 def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: str, seconds: float) -> dict[str, Any]:
     """The report of `assay demo --json`."""
-    cheat = story.node_accounts[CHEAT]
     return {
         "chain": chain_kind,
         "epochs": facts.epochs_with_jobs,
@@ -36,14 +36,22 @@ def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: st
         "requesters": {requester.name: requester.__dict__ for requester in facts.requesters},
         "gas_per_job": round(facts.gas_per_job),
         "gas": facts.gas,
-        "check_rate_least": min(facts.rates_of(cheat), default=None),
+        "check_rate_least": min((rate for name in CHEATS for rate in cheated(story, facts, name)), default=None),
         "penalty_multiple": story.constants.penalty_multiple,
-        "cheat_jobs": len(facts.rates_of(cheat)),
-        "miss_chance": facts.miss_chance(cheat),
+        "cheats": {
+            name: {"how": how, "jobs": len(rates), "miss_chance": prod(1.0 - rate for rate in rates)}
+            for name, how in CHEATS.items()
+            for rates in [cheated(story, facts, name)]
+        },
         "verifiers": {verifier.name: verifier.__dict__ for verifier in facts.verifiers},
         "cases": len(facts.history.cases),
         "seconds": round(seconds, 1),
     }
+
+
+def cheated(story: Story, facts: Facts, name: str) -> list[float]:
+    """The least check rate of each job in which a node cheated."""
+    return facts.rates_of(story.node_accounts[name], CHEATED_KIND[CHEATS[name]])
 
 
 def outcomes(story: Story) -> dict[str, int]:
@@ -214,10 +222,14 @@ def _constants(story: Story) -> Table:
 
 def _last_lines(console: Console, report: dict[str, Any]) -> None:
     console.print(
-        f"sampling: least check rate p = {report['check_rate_least']:.3f} at k = {report['penalty_multiple']}; "
-        f"the cheat delivered {report['cheat_jobs']} jobs, so this run would have missed it with chance "
-        f"{report['miss_chance']:.2e}"
+        f"sampling: least check rate p = {report['check_rate_least']:.3f} at k = {report['penalty_multiple']} "
+        f"(production: k = {PRODUCTION.penalty_multiple})"
     )
+    for name, cheat in report["cheats"].items():
+        console.print(
+            f"{name} ({cheat['how']}) cheated in {cheat['jobs']} jobs; a run misses that with chance "
+            f"{cheat['miss_chance']:.1e}"
+        )
     gas = report["gas"]
     console.print(
         f"gas: {report['gas_per_job']:,} a settled row (post {gas['post']:,}, settle {gas['settle']:,}, "
@@ -235,7 +247,7 @@ def _last_lines(console: Console, report: dict[str, Any]) -> None:
     )
     for again in report["reruns"]:
         verdict = "[green]the same bits[/green]" if again["same"] else "[red]another answer[/red]"
-        whose = "the cheat's, unsampled" if again["by_the_cheat"] else "an honest node's"
+        whose = "a cheat's, unsampled" if again["by_a_cheat"] else "an honest node's"
         console.print(
             f"run again: {again['kind']} of epoch {again['epoch_id']} ({whose}), engine {again['engine']}: {verdict}"
         )

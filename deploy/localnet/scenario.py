@@ -24,9 +24,12 @@ from deploy.localnet.processes import ProcessFailed
 from deploy.localnet.prompts import PROMPTS
 from node_agent.models import ModelStore
 
-HONEST_NODES = ("node-ana", "node-bo", "node-chi")
-CHEAT = "node-dex"
-NODES = (CHEAT, *HONEST_NODES)
+HONEST_NODES = ("node-ana", "node-bo")
+CHEATS = {"node-dex": "lazy", "node-eli": "spoof"}
+"""What each does: `deploy.localnet.cheat`. Who spoofs a prefill can only do so where there is more than a prefill."""
+CHEATED_KIND = {"lazy": None, "spoof": workload.GENERATION}
+"""The kind of work in which it cheats; None: in all."""
+NODES = (*CHEATS, *HONEST_NODES)
 VERIFIERS = ("verifier-eva", "verifier-finn")
 REQUESTERS = ("requester-gil", "requester-hana")
 
@@ -47,8 +50,9 @@ CONFIRMATIONS = 1
 OPEN_ORDERS = 10
 EMBEDDING_EVERY, BATCH = 7, 3
 """Every seventh job embeds a batch of three texts; the others generate."""
-CHEAT_JOBS = 14
-"""The cheat must have this many jobs: at p = 0.5 a run misses it once in 16,000 times."""
+CHEAT_JOBS = 8
+"""Each cheat must have delivered this many: at p = 0.77 a run misses one that cheats in all once in 100,000 times, and
+one that cheats in generations only, six of seven, once in 5,000 times."""
 MOST_EXTRA_JOBS = 20
 FINAL_STATES = frozenset({"paid", "void", "skipped", "expired"})
 _POLL_S = 1.0
@@ -112,7 +116,8 @@ class Story:
 
     def _join_node(self, founding: Founding, name: str) -> None:
         founding.join_node(name)
-        program = ("-m", "deploy.localnet.cheat") if name == CHEAT else ("node", "run")
+        cheat = ("-m", "deploy.localnet.cheat", "--how", CHEATS.get(name, ""))
+        program = cheat if name in CHEATS else ("node", "run")
         self.network.start_node(name, self.store.root, program=program)
 
     # -- jobs
@@ -144,21 +149,28 @@ class Story:
             client.submit([*PROMPTS, *PROMPTS][first : first + BATCH], workload.EMBEDDING)
 
     def _more(self, asked: int) -> int:
-        """How many orders to submit now: a few stay open, and some are added while the cheat has had too few."""
+        """How many orders to submit now: a few stay open, and some are added while a cheat has had too few."""
         waiting = sum(view.state in ("queued", "leased") for view in self.orders)
         rooted = len({view.receipt.epoch_id for view in self.orders if view.receipt})
         part = -(-self.jobs * (1 + rooted) // JOB_EPOCHS)
         if asked < self.jobs:
             return max(0, min(OPEN_ORDERS - waiting, min(part, self.jobs) - asked))
-        cheated = sum(view.node == self.cheat_address for view in self.orders)
-        if cheated >= CHEAT_JOBS or waiting or asked >= self.jobs + MOST_EXTRA_JOBS:
+        fewest = min(sum(view.node == cheat for view in self.orders) for cheat in self.cheats)
+        if fewest >= CHEAT_JOBS or waiting or asked >= self.jobs + MOST_EXTRA_JOBS:
             return 0
         return len(NODES)
 
     @cached_property
-    def cheat_address(self) -> str:
-        """The cheat's hot key."""
-        return "0x" + str(json.loads(self.network.party(CHEAT).key("node").read_text())["address"]).lower()
+    def cheats(self) -> dict[str, str]:
+        """The cheats' names by hot key."""
+        keys = {name: json.loads(self.network.party(name).key("node").read_text()) for name in CHEATS}
+        return {"0x" + str(key["address"]).lower(): name for name, key in keys.items()}
+
+    def is_cheated(self, view: OrderView) -> bool:
+        """Whether a cheat delivered it, and cheats in its kind of work."""
+        if view.node not in self.cheats:
+            return False
+        return CHEATED_KIND[CHEATS[self.cheats[view.node]]] in (None, self.kinds[view.order.terms.workload_id])
 
     def _look(self) -> None:
         self.orders = [view for signer in self.requesters.values() for view in self._orders_of(signer.address)]

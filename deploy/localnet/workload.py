@@ -1,4 +1,4 @@
-"""What the local networks offer: chats by the exact engine, vectors by floats of this machine's numeric class."""
+"""What the local networks offer: chats and vectors by the exact engine."""
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
 from deploy.localnet.network import Offered
@@ -7,7 +7,7 @@ from node_agent.execution.kinds import generation as generation_kind
 from node_agent.models import ModelStore
 
 GENERATION, EMBEDDING = "generation", "embedding"
-MODELS = {GENERATION: "smollm2-135m-exact", EMBEDDING: "minilm-l6-v2"}
+MODELS = {GENERATION: "smollm2-135m-exact", EMBEDDING: "minilm-l6-v2-exact"}
 MOST_NEW_TOKENS = 32
 MOST_TEXTS = 4
 

@@ -1,4 +1,4 @@
-"""GPU, driver, CUDA, memory, disk, and the self-test of this host's arithmetic."""
+"""GPU, driver, CUDA, memory, disk, the self-tests of this host's arithmetic, and whether it can confine jobs."""
 
 import os
 import shutil
@@ -10,12 +10,14 @@ import torch
 from node_agent.devices import self_test
 from node_agent.devices.probe import probe, resolve
 from node_agent.doctor.findings import MIB, Finding, Limits, fail, ok, tried, warn
+from node_agent.execution.exact import self_test as exact
+from node_agent.execution.sandbox import Executor
 
 _MEMINFO = Path("/proc/meminfo")
 _SMI_TIMEOUT_S = 30
 _CPU_MEANS = (
-    "Jobs run on the CPU: it works, but slower, so fewer jobs are earned, and only workloads pinned to this CPU's "
-    "numeric class can be served. With a GPU: install NVIDIA's driver and a CUDA build of torch."
+    "Jobs run on the CPU: it works, but slower, so fewer jobs are earned. Of workloads in floats only those pinned to "
+    "this CPU's numeric class can be served. With a GPU: install NVIDIA's driver and a CUDA build of torch."
 )
 
 
@@ -26,6 +28,8 @@ def look_at_host(home: Path, models: Path, device: str | None, limits: Limits) -
         *tried("memory", lambda: _memory(limits)),
         *tried("disk", lambda: [_disk("disk of the home", home, limits), _disk("disk of the models", models, limits)]),
         *tried("self-test", lambda: _self_test(device)),
+        *tried("exact arithmetic", lambda: _exact(device)),
+        *tried("confinement", lambda: _confinement(models)),
     ]
 
 
@@ -93,3 +97,16 @@ def _self_test(device: str | None) -> list[Finding]:
     report = self_test.run(device)
     checks = ", ".join(report.checks)
     return [ok("self-test", f"{checks} on {report.device}; numeric class {report.numeric_class}")]
+
+
+def _exact(device: str | None) -> list[Finding]:
+    report = exact.run(resolve(device))
+    lost = "".join(f"; {name} is unsound here: {why}" for name, why in report.unsound.items())
+    return [ok("exact arithmetic", f"products by {report.products} on {report.device}{lost}")]
+
+
+def _confinement(models: Path) -> list[Finding]:
+    executor = Executor(models)
+    executor.start()
+    executor.close()
+    return [ok("confinement", "jobs run in a process without network, keys or other files (Landlock, seccomp)")]

@@ -11,7 +11,7 @@ How its work is checked is the engine's own property:
 - `regenerate`: the verifier runs the same generation again, step by step. For plain float engines, whose prefill and
   decode differ in the last bits.
 - `prefill`: one teacher-forced pass over prompt and completion. For engines whose arithmetic does not depend on how
-  positions are batched.
+  positions are batched. Where nothing is decoded, as for embeddings, that pass is the work itself.
 
 What it may not know: the network, the chain, orders, prices, keys, or whether the caller is a node or a verifier.
 """

@@ -1,19 +1,23 @@
 """The exact engine on CUDA gives the bits that it gives on a CPU. Runs only where there is a GPU."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from node_agent.execution import determinism
-from node_agent.execution.exact import self_test
-from node_agent.execution.exact.build import build_from
+from node_agent.execution.exact import build_encoder, self_test
+from node_agent.execution.exact.build_llama import build_from
 from node_agent.execution.exact.decoding import Task, generate, recheck
+from node_agent.execution.exact.encoder import ExactEncoder
+from node_agent.execution.exact.encoder_file import read_encoder
 from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import Parameters, read_model
 from node_agent.execution.exact.products import ALL, by_name
 from node_agent.execution.exact.sampling import Sampling
 from node_agent.execution.exact.trace import trace_hash
-from tests.unit.node_agent.execution.exact.conftest import TINY, random_state
+from tests.unit.node_agent.execution.exact.conftest import TINY, TINY_ENCODER, random_encoder_state, random_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none")
 
@@ -89,3 +93,20 @@ def test_the_self_test_finds_a_sound_way() -> None:
     """Worst-case products and golden logits on the card itself."""
     report = self_test.run(torch.device("cuda"))
     assert report.products in {each.name for each in ALL}
+
+
+@pytest.mark.parametrize("products", [each.name for each in ALL])
+def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
+    """An encoder's states and vectors of 64 texts, in one batch on the card and one by one on a CPU. Covers: A09"""
+    fields = TINY_ENCODER | {"hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 1536}
+    path = tmp_path / "model.safetensors"
+    build_encoder.build_from(fields, random_encoder_state(fields, 5).__getitem__, "0" * 64, path)
+    rng = np.random.Generator(np.random.PCG64(7))
+    texts = [rng.integers(0, 53, int(length)).tolist() for length in rng.integers(1, 65, 64)]
+    gpu = ExactEncoder(read_encoder(path), by_name(products), torch.device("cuda"))
+    cpu = ExactEncoder(read_encoder(path), by_name("fp64"), torch.device("cpu"))
+    together = [torch.split(states, [len(text) for text in texts]) for states in gpu.forward(texts)]
+    for index, text in enumerate(texts):
+        alone = cpu.forward([text])
+        assert all(torch.equal(layer[index].cpu(), states) for layer, states in zip(together, alone, strict=True))
+        assert gpu.vector(together[-1][index]) == cpu.vector(alone[-1])

@@ -1,7 +1,6 @@
 """Every case ruled again from what was opened and the stake in its snapshot; VOID rows and refunds follow from it."""
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from contracts.onchain.chain import as_dict
@@ -11,19 +10,12 @@ from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.packing import bits, outcomes_hash
 from contracts.protocol.records import Commitment, Opening
+from contracts.protocol.rulings import OpenedAnswer, Ruling
+from contracts.protocol.rulings import rule as rule_opened
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees, answer_commit, answer_key
 from verifier.audit.evidence import Evidence
 from verifier.audit.replay import Books
-
-
-class Ruling(IntEnum):
-    """SlashingCourt's rulings."""
-
-    OPEN = 0
-    DISMISSED = 1
-    NODE_UPHELD = 2
-    NODE_GUILTY = 3
 
 
 @dataclass
@@ -57,16 +49,10 @@ def rule(evidence: Evidence, case: CaseFile, answers: dict[bytes, _Answer]) -> t
     if evidence.head.timestamp < _ruled_at(evidence, case):
         return Ruling.OPEN, b""
     active = evidence.history.active_verifiers_at(case.snapshot_block, evidence.constants.min_verifier_stake_units)
-    leading, best = b"", _Answer(agrees=False)
-    for key, answer in answers.items():
-        if answer.stake > best.stake:
-            leading, best = key, answer
-    if 2 * best.stake > sum(active.values()):
-        return (Ruling.NODE_UPHELD if best.agrees else Ruling.NODE_GUILTY), leading
     appealed = any(event.name == "Appealed" for event in case.said)
-    if not appealed and len(answers) == 1 and len(best.openers) >= 2 and not best.agrees:
-        return Ruling.NODE_GUILTY, leading
-    return Ruling.DISMISSED, b""
+    opened = [OpenedAnswer(answer.stake, len(answer.openers), answer.agrees) for answer in answers.values()]
+    ruling, upheld = rule_opened(opened, sum(active.values()), appealed=appealed)
+    return ruling, b"" if upheld is None else list(answers)[upheld]
 
 
 def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:

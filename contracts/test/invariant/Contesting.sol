@@ -41,8 +41,8 @@ abstract contract Contesting is Rows {
     }
 
     function pickContestable(uint256 seed) private view returns (uint256 i) {
-        uint256 among = leafBooks.length < 48 ? leafBooks.length : 48;
-        for (uint256 k = 0; k < 24; ++k) {
+        uint256 among = leafBooks.length < 96 ? leafBooks.length : 96;
+        for (uint256 k = 0; k < 48; ++k) {
             i = leafBooks.length - 1 - (seed % among + k) % among;
             LeafBook storage leaf = leafBooks[i];
             bool contestable = isPaid(leaf) && leaf.kind & CHECK == 0 && contestBooks[i].contestedAt == 0
@@ -267,10 +267,10 @@ abstract contract Contesting is Rows {
     /// @dev Two rows of a requester's repeated order, charged if such are found; `i` before `j`.
     function pickDuplicates(uint256 seed) private view returns (bool found, uint256 i, uint256 j) {
         uint256 known = repeated.length;
-        for (uint256 k = 0; k < 24 && k < known; ++k) {
+        for (uint256 k = 0; k < 40 && k < known; ++k) {
             uint256 b = repeated[known - 1 - k];
             if (!isPaid(leafBooks[b]) && (seed >> k) % 64 != 0) continue;
-            for (uint256 m = k + 1; m < k + 24 && m < known; ++m) {
+            for (uint256 m = k + 1; m < k + 40 && m < known; ++m) {
                 uint256 a = repeated[known - 1 - m];
                 if (!sameOrder(leafBooks[a], leafBooks[b])) continue;
                 (found, i, j) = (true, a, b);

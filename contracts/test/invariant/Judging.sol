@@ -41,7 +41,7 @@ abstract contract Judging is Executing {
         for (uint256 k = 1; k < VERIFIERS; ++k) {
             if ((seed >> 136 + 2 * k) & 3 != 0) commitIn(i, (v + k) % VERIFIERS);
         }
-        if ((seed >> 144) % 5 != 0) appealIn(i, (seed >> 152) % 4);
+        if ((seed >> 144) % 8 != 0) appealIn(i, (seed >> 152) % 4);
         if ((seed >> 168) % 2 == 0) return;
         vm.warp(caseBooks[i].commitEnds);
         for (uint256 k = 0; k < VERIFIERS; ++k) {

@@ -65,7 +65,7 @@ abstract contract Owning is Rows {
         seed = mixed(seed);
         Account storage account = accounts[seed % ACCOUNTS];
         address[3] memory choices = [account.owner, coldWallet, address(0)];
-        address payout = choices[(seed >> 8) % 16 == 0 ? 2 : (seed >> 8) % 2];
+        address payout = choices[(seed >> 8) % 32 == 0 ? 2 : (seed >> 8) % 2];
         bytes4 refusal = payout == address(0) ? IStakeManager.StakeManager_ZeroPayout.selector : bytes4(0);
         if (refusal != 0) hit("payout.zero");
         if (!attempt(account.owner, address(stakes), abi.encodeCall(stakes.setPayout, (payout)), refusal)) return;
@@ -93,11 +93,12 @@ abstract contract Owning is Rows {
         hit("addStake");
     }
 
-    /// @notice A part of two stakes, mostly small; one in eight tries more than there is.
+    /// @notice A part of three stakes, mostly small; one in eight tries more than there is.
     function unbond(uint256 seed) external turn {
         seed = mixed(seed);
         unbondFrom(accounts[seed % ACCOUNTS], seed);
         unbondFrom(accounts[(seed + 1) % ACCOUNTS], seed >> 32);
+        unbondFrom(accounts[(seed + 2) % ACCOUNTS], seed >> 64);
     }
 
     function unbondFrom(Account storage account, uint256 seed) private {

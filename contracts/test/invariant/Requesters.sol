@@ -23,7 +23,7 @@ abstract contract Requesters is Rows {
     function fundLane(uint256 seed) external turn {
         seed = mixed(seed);
         uint256 l = seed % LANES;
-        uint64 units = uint64(1 + (seed >> 8) % 3e7);
+        uint64 units = uint64(1 + (seed >> 8) % 6e7);
         if (lanes[l].requester != lanes[l].signer && (seed >> 40) % 4 != 0) openLane(l, units, seed >> 48);
         else if ((seed >> 40) % 3 == 0 && l < 4) permitDeposit(l, units, (seed >> 48) % 2 == 0);
         else if ((seed >> 40) % 3 == 1 && l < 4) authorizedDeposit(l, units, (seed >> 48) % 4 == 0);

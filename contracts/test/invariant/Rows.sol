@@ -95,7 +95,7 @@ abstract contract Rows is Ghost {
 
     // ---------------------------------------------------------------- making rows
 
-    /// @notice Three to five lane groups of two or three rows.
+    /// @notice Three to five lane groups of three rows, one group in four of two.
     function makeEpoch(uint256 seed) internal returns (EpochBook storage epoch, uint64 id) {
         id = lastEpoch + 1;
         epoch = epochBooks[id];
@@ -104,7 +104,7 @@ abstract contract Rows is Ghost {
         for (uint256 g = 0; g < groups; ++g) {
             uint256 groupSeed = uint256(keccak256(abi.encode(seed, g)));
             uint8 paying = uint8(groupSeed % LANES);
-            for (uint256 r = 0; r < 2 + (groupSeed >> 8) % 2; ++r) {
+            for (uint256 r = 0; r < ((groupSeed >> 8) % 4 == 0 ? 2 : 3); ++r) {
                 makeRow(epoch, id, paying, uint256(keccak256(abi.encode(groupSeed, r))));
             }
         }

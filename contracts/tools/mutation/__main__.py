@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m contracts.tools.mutation", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     mutants = commands.add_parser("mutants", help="a seeded sample of small changes over every function")
-    mutants.add_argument("--count", type=int, default=480, help="at most so many")
+    mutants.add_argument("--count", type=int, default=410, help="at most so many")
     mutants.add_argument("--seed", type=int, default=1)
     commands.add_parser("defences", help="every defence in defences.toml taken out once")
     arguments = parser.parse_args()

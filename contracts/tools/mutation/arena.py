@@ -28,6 +28,11 @@ QUICK = Suite(("--no-match-path", "test/{gas,invariant}/*", "--fail-fast"), fuzz
 FULL = Suite(("--no-match-path", "test/gas/*"), fuzz_runs=256)
 
 
+def whole(contracts: Sequence[str]) -> Suite:
+    """All tests of these contracts, as in FULL."""
+    return Suite((*FULL.choice, "--match-contract", f"^({'|'.join(contracts)})$"), FULL.fuzz_runs)
+
+
 def only(tests: Sequence[str]) -> Suite:
     """These tests, given as `Contract.test`, each to its end."""
     contracts, names = ("|".join(sorted(part)) for part in map(set, zip(*(t.split(".") for t in tests), strict=True)))

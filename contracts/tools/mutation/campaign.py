@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.tools.mutation import compiler, operators, sources
-from contracts.tools.mutation.arena import FOLDER, FULL, QUICK, Arena, Outcome
+from contracts.tools.mutation.arena import FOLDER, FULL, QUICK, Arena, Outcome, whole
 from contracts.tools.mutation.operators import Mutant
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
@@ -68,21 +68,24 @@ def run(wanted: int, seed: int) -> dict[str, Any]:
             tested.append((mutant, _meet(arena, mutant, mine)))
             verdict = "killed" if tested[-1][1].killed else "SURVIVED"
             _say(f"{len(tested)} {verdict} {mutant.file}:{mutant.line} {mutant.operator}: {mutant.after}")
-    return report(everything, chosen, tested, seed) | {"seconds": round(time.monotonic() - started)}
+    command = f"python -m contracts.tools.mutation mutants --count {wanted} --seed {seed}"
+    return {"command": command} | report(everything, chosen, tested) | {"seconds": round(time.monotonic() - started)}
 
 
 def _meet(arena: Arena, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
     """The quick suite first; who survives it meets the full one. What is known of the same code is not asked again, so
     a campaign that was broken off goes on."""
     known = FOLDER / "outcomes" / compiler.key(mutant, sources.product_fingerprint())
-    before = recall(json.loads(known.read_text())) if known.exists() else None
+    recorded = json.loads(known.read_text()) if known.exists() else {}
+    before = recall(recorded)
     if before is not None:
         return before
     if compiled.control is not None:
         arena.require_green(compiled.control, QUICK)
+    new = added(recorded)
     with arena.holding(compiled.codes):
-        outcome = arena.test(QUICK)
-        outcome = outcome if outcome.killed else arena.test(FULL)
+        outcome = arena.test(QUICK if new is None else whole(new))
+        outcome = outcome if outcome.killed or new is not None else arena.test(FULL)
     known.parent.mkdir(parents=True, exist_ok=True)
     known.write_text(json.dumps(record(outcome)))
     return outcome
@@ -90,28 +93,44 @@ def _meet(arena: Arena, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
 
 def record(outcome: Outcome) -> dict[str, Any]:
     """An outcome, and which tests it is of."""
-    contracts = {test: sources.test_fingerprint(test.split(".")[0]) for test in outcome.failed}
-    return asdict(outcome) | {"tests": sources.tests_fingerprint(), "failed": contracts}
+    tests = sources.test_fingerprints()
+    return asdict(outcome) | {"tests": tests, "failed": {test: tests[_contract(test)] for test in outcome.failed}}
 
 
 def recall(recorded: dict[str, Any]) -> Outcome | None:
     """What still holds of it. A test that failed fails again as long as its own file and all that it imports are the
-    same; that none failed, or that the time ran out, is known only while every test is the same."""
-    if recorded["tests"] == sources.tests_fingerprint():
-        return Outcome(list(recorded["failed"]), recorded["timed_out"])
-    same = [test for test, file in recorded["failed"].items() if file == sources.test_fingerprint(test.split(".")[0])]
-    return Outcome(same) if same else None
+    same; that the time ran out holds until a test is changed; that none failed, only while there is no other test."""
+    tests = sources.test_fingerprints()
+    same = [test for test, file in recorded.get("failed", {}).items() if file == tests.get(_contract(test))]
+    if same:
+        return Outcome(same)
+    new = added(recorded)
+    if new is None or (new and not recorded["timed_out"]):
+        return None
+    return Outcome(timed_out=recorded["timed_out"])
+
+
+def added(recorded: dict[str, Any]) -> list[str] | None:
+    """The test contracts that a mutant which none of the others killed has yet to meet; None if it has to meet all,
+    since a test that it met was changed."""
+    tests, met = sources.test_fingerprints(), recorded.get("tests")
+    if recorded.get("failed") or met is None or not met.items() <= tests.items():
+        return None
+    return sorted(tests.keys() - met.keys())
+
+
+def _contract(test: str) -> str:
+    return test.split(".")[0]
 
 
 def report(
-    everything: Sequence[Mutant], chosen: Sequence[Mutant], tested: Sequence[tuple[Mutant, Outcome]], seed: int
+    everything: Sequence[Mutant], chosen: Sequence[Mutant], tested: Sequence[tuple[Mutant, Outcome]]
 ) -> dict[str, Any]:
     """Figures and every mutant."""
     known = explanations()
     rows = [_row(mutant, outcome, known) for mutant, outcome in tested]
     killed = sum(outcome.killed for _, outcome in tested)
     return {
-        "command": f"python -m contracts.tools.mutation mutants --count {len(chosen)} --seed {seed}",
         "mutants": len(tested),
         "mutants_killed": killed,
         "mutants_killed_pct": round(100 * killed / len(tested), 2),

@@ -116,18 +116,15 @@ def product_fingerprint() -> str:
 
 
 @cache
-def tests_fingerprint() -> str:
-    """Hash of every test. Proofs are no tests."""
-    return _hash(_tests() - _tests("symbolic"))
-
-
-@cache
-def test_fingerprint(contract: str) -> str | None:
-    """Hash of the file that a test's contract stands in, of all that it imports, and of what tests share; None if no
-    test has that name."""
-    declared = re.compile(rf"^contract {contract}\b", re.MULTILINE)
-    files = [file for file in sorted(_tests()) if declared.search(text_of(file))]
-    return _hash(closure(files[0]) | _tests("utils")) if files else None
+def test_fingerprints() -> dict[str, str]:
+    """Of each test contract the hash of the file that it stands in, of all that this imports, and of what tests share.
+    Proofs are no tests."""
+    files = [file for file in sorted(_tests() - _tests("symbolic")) if file.endswith(".t.sol")]
+    return {
+        contract: _hash(closure(file) | _tests("utils"))
+        for file in files
+        for contract in re.findall(r"^contract (\w+Test)\b", text_of(file), re.MULTILINE)
+    }
 
 
 def _tests(folder: str = "") -> set[str]:

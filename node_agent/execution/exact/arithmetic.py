@@ -16,6 +16,9 @@ MULTIPLIER_BITS = 24
 MIN_EXPONENT, MAX_EXPONENT = 24, 37
 """Range of that power of two. It keeps every shift of `linear` within 0..61."""
 
+BIAS_MAX = 2**30 - 1
+"""Biases have as many fraction bits as what they are added to."""
+
 RESIDUAL_FRACTION, RESIDUAL_MAX = 20, 2**35 - 1
 HEAD_FRACTION, HEAD_MAX = 16, 2**25 - 1
 """Queries, keys, values, gates and ups: 16 fraction bits, saturated to +-512."""
@@ -29,7 +32,7 @@ NORM_FRACTION = 24
 GAIN_FRACTION = 16
 GAIN_MAX = 2**30 - 1
 NORMED_FRACTION = NORM_FRACTION + GAIN_FRACTION
-EPSILON_FRACTION = 2 * RESIDUAL_FRACTION
+EPSILON_FRACTION, EPSILON_MAX = 2 * RESIDUAL_FRACTION, 2**60
 
 ROTARY_FRACTION = 14
 
@@ -53,9 +56,19 @@ SIGMOID_FRACTION, SIGMOID_INDEX_BITS, SIGMOID_STEP_BITS = 24, 15, 10
 
 GATED_FRACTION = 40
 
+STATE_MAX = 2**31 - 1
+"""An encoder's states have RESIDUAL_FRACTION bits too and fit into int32, as the trace keeps them: +-2048."""
+
+NORMAL_FRACTION, NORMAL_INDEX_BITS, NORMAL_STEP_BITS = 24, 15, 11
+"""The table of the normal distribution, for GELU: 2^15 entries, 2^-11 apart, from -8, where it is 0 to 24 bits."""
+
+VECTOR_FRACTION = 20
+"""An embedding's numbers: those of a unit vector."""
+
 MAX_POSITIONS = 2**15
 MAX_WIDTH = 2**14
 MAX_INNER = 2**16 - 1
+MAX_HEAD_DIM = 256
 
 
 def query_key_bits(head_dim: int) -> tuple[int, int]:

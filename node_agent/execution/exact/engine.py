@@ -12,24 +12,25 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
+import torch
+
 from contracts.protocol.canonical import canonical_json
-from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits, Manifest
+from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.devices.probe import resolve
 from node_agent.execution import determinism
 from node_agent.execution.chat import chat_template
-from node_agent.execution.engine import Check, Execution
-from node_agent.execution.errors import EngineMismatch, UnsupportedModel
-from node_agent.execution.exact import self_test
+from node_agent.execution.engine import Execution
+from node_agent.execution.exact.base_engine import ExactEngine
 from node_agent.execution.exact.decoding import Run, Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.exact.products import Products
 from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling
 from node_agent.execution.exact.trace import trace_hash
-from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
-from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.limits import read_tokens, require_params, require_showable
 
 TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
 SEED_TAG = b"assay/exact/seed/1\n"
@@ -55,13 +56,10 @@ class Prompting:
         return cls(before, after, frozenset(stops))
 
 
-class ExactGeneration:
-    """See `engine.Engine`. Calls must not overlap in a process."""
+class ExactGeneration(ExactEngine):
+    """See `engine.Engine`."""
 
-    name: str = "exact"
-    version: str = "1"
-    check: Check = "prefill"
-    pinned: bool = False
+    meter = "new_tokens"
 
     def __init__(
         self, model: ExactLlama, tokenizer: TextTokenizer, manifest: Manifest, prompting: Prompting | None = None
@@ -72,46 +70,39 @@ class ExactGeneration:
             EngineMismatch: the manifest describes another engine, or other parameters than this one has.
             UnsupportedModel: the workload allows more positions than the model has.
         """
-        self.model, self.tokenizer, self.manifest = model, tokenizer, manifest
+        super().__init__(tokenizer, manifest)
+        self.model = model
         self.prompting = prompting or Prompting.chat(tokenizer)
-        self._require_fit()
+        overhead = len(self.prompting.before) + len(self.prompting.after)
+        known = frozenset({MAX_NEW_TOKENS, TEMPERATURE, TOP_P, SEED})
+        self._require_manifest(overhead, frozenset({MAX_NEW_TOKENS}), known)
+        self._require_positions(manifest.params[MAX_NEW_TOKENS].maximum, model.config.positions)
 
     @classmethod
-    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Self:
-        """Load a model file whose digest the store has verified, on a host that passes the self-test.
-
-        Args:
-            files: from the model store.
-            manifest: the workload to serve.
-            device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
-
-        Raises:
-            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
-            ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel, EngineMismatch: the parts are not the manifest's.
-        """
-        where = resolve(device)
-        products = self_test.sound_products(str(where))
-        require_named(files, manifest)
-        model = ExactLlama(read_model(files.weights), products, where)
-        return cls(model, TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256), manifest)
+    def build(
+        cls, weights: Path, products: Products, device: torch.device, tokenizer: TextTokenizer, manifest: Manifest
+    ) -> Self:
+        """See `ExactEngine`."""
+        return cls(ExactLlama(read_model(weights), products, device), tokenizer, manifest)
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input together. Errors as in `engine.Engine`, and OutputTooLong."""
-        tasks = self._tasks(input_bytes, params)
+        tasks = self.tasks(input_bytes, params)
         determinism.full_precision()
-        return self._execution(generate(self.model, tasks))
+        return self.execution(generate(self.model, tasks))
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
-        tasks, answers = self._tasks(input_bytes, params), token_ids(claimed)
+        tasks, answers = self.tasks(input_bytes, params), token_ids(claimed)
         determinism.full_precision()
         runs: list[Run] = []
         if len(answers) == len(tasks):
             found = (recheck(self.model, task, answer) for task, answer in zip(tasks, answers, strict=True))
             runs = [run for run in found if run is not None]
-        return self._execution(runs if len(runs) == len(tasks) else generate(self.model, tasks))
+        return self.execution(runs if len(runs) == len(tasks) else generate(self.model, tasks))
 
-    def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+    def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+        """What an order asks for, a task a text; they may be run in any company. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
         texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + hashlib.sha256(input_bytes).digest()
@@ -122,7 +113,8 @@ class ExactGeneration:
             for index, tokens in enumerate(texts)
         ]
 
-    def _execution(self, runs: Sequence[Run]) -> Execution:
+    def execution(self, runs: Sequence[Run]) -> Execution:
+        """What an order's finished runs, in order, come to. Raises OutputTooLong."""
         output = canonical_json([self._answer(run) for run in runs])
         require_showable(output)
         units = sum(len(run.chosen) for run in runs)
@@ -132,36 +124,6 @@ class ExactGeneration:
         stopped = run.chosen[-1] in run.task.stops
         text = self.tokenizer.decode(run.chosen[:-1] if stopped else run.chosen)
         return {"finish_reason": "stop" if stopped else "length", "text": text, "token_ids": run.chosen}
-
-    def _require_fit(self) -> None:
-        manifest, limits = self.manifest, self.manifest.input
-        wanted, have = (manifest.engine, manifest.engine_version, manifest.check), (self.name, self.version, self.check)
-        overhead = len(self.prompting.before) + len(self.prompting.after)
-        known = {MAX_NEW_TOKENS, TEMPERATURE, TOP_P, SEED}
-        if (
-            wanted != have
-            or limits.overhead_tokens != overhead
-            or not {MAX_NEW_TOKENS} <= set(manifest.params) <= known
-        ):
-            raise EngineMismatch(
-                f"The workload wants engine, version and check {wanted}, {limits.overhead_tokens} tokens around a text "
-                f"and the parameters {sorted(manifest.params)}; this is {have}, {overhead}, of {sorted(known)}.",
-                way_out="Correct the manifest; its workload id changes with it.",
-                expected=have,
-                found=wanted,
-            )
-        _require_positions(limits, manifest.params[MAX_NEW_TOKENS].maximum, self.model.config.positions)
-
-
-def _require_positions(limits: InputLimits, new_tokens: int, available: int) -> None:
-    needed = limits.max_tokens + new_tokens
-    if needed > available:
-        raise UnsupportedModel(
-            f"The workload allows {needed} positions, the model has {available}.",
-            way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
-            needed=needed,
-            available=available,
-        )
 
 
 def token_ids(output: bytes) -> list[list[int]]:

@@ -23,6 +23,8 @@ from node_agent.execution.exact import arithmetic as a
 
 _LOW_BITS = 7
 _LOW_MASK = (1 << _LOW_BITS) - 1
+_SHORT = ((1 << 31) - 1) // ((a.ACTIVATION_MAX + 1) * a.WEIGHT_MAX)
+"""Of up to so many inputs the sums fit into 32 bits, high halves shifted back included."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Int8Products(Products):
             halves = padded
         product = torch._int_mm(halves, matrix)  # (2T, O) int32
         high, low = product[:rows, :outputs], product[rows : 2 * rows, :outputs]
+        if x.shape[1] <= _SHORT:
+            return high.bitwise_left_shift_(_LOW_BITS).add_(low).to(torch.int64)
         return high.to(torch.int64).bitwise_left_shift_(_LOW_BITS).add_(low)
 
 
@@ -145,10 +149,10 @@ def by_name(name: str) -> Products:
 
 def _halves(x: Tensor, dtype: torch.dtype) -> Tensor:
     """(T, I) int64 within 15 bits to (2T, I): high halves in -128..127, then low halves in 0..127."""
-    rows = x.shape[0]
-    halves = torch.zeros(2 * rows, x.shape[1], dtype=dtype, device=x.device)
-    halves[:rows] = x >> _LOW_BITS
-    halves[rows:] = x & _LOW_MASK
+    rows, short = x.shape[0], x.to(torch.int16)
+    halves = torch.empty(2 * rows, x.shape[1], dtype=dtype, device=x.device)
+    halves[:rows] = short >> _LOW_BITS
+    halves[rows:] = short & _LOW_MASK
     return halves
 
 

@@ -1,6 +1,6 @@
 """SPEC.md in plain Python integers: slow, one position at a time, meant to be read beside it.
 
-Python's integers do not overflow, so this file also holds the bounds: `_fits` fails where the specification would leave
+Python's integers do not overflow, so this file also holds the bounds: `fits` fails where the specification would leave
 64 bits. The fast path (`model.py`) is tested against it. A vector is a list of integers, a matrix a list of rows.
 """
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from math import isqrt
 
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.model_file import LayerParameters, Matrix, Parameters
+from node_agent.execution.exact.container import Integers, Matrix
+from node_agent.execution.exact.model_file import LayerParameters, Parameters
 
 Vector = list[int]
 
@@ -42,10 +43,10 @@ class Reference:
         row, multiplier = embedding.weight[token], int(embedding.multiplier[token])
         x = [round_shift(int(weight) * multiplier, shift) for weight in row]
         for layer, caches in zip(p.layers, self._cache, strict=True):
-            x = add(x, self._attention(layer, norm(x, layer.attention_norm.tolist(), self.config.epsilon), caches))
-            x = add(x, self._mlp(layer, norm(x, layer.mlp_norm.tolist(), self.config.epsilon)))
+            x = add(x, self._attention(layer, norm(x, self.config.epsilon, layer.attention_norm.tolist()), caches))
+            x = add(x, self._mlp(layer, norm(x, self.config.epsilon, layer.mlp_norm.tolist())))
         self.position += 1
-        normed = norm(x, p.final_norm.tolist(), self.config.epsilon)
+        normed = norm(x, self.config.epsilon, p.final_norm.tolist())
         return saturate(linear(p.head, normed, a.NORMED_FRACTION, a.LOGIT_FRACTION), a.LOGIT_MAX)
 
     def _attention(self, layer: LayerParameters, y: Vector, caches: list[HeadCache]) -> Vector:
@@ -60,7 +61,8 @@ class Reference:
         group = c.num_attention_heads // c.num_key_value_heads
         mixed: Vector = []
         for index, query in enumerate(queries):
-            mixed += self._mix(shorten(self._rotate(query), c.query_bits), caches[index // group])
+            past = caches[index // group]
+            mixed += mix(shorten(self._rotate(query), c.query_bits), past.keys, past.values, self.parameters.exp2)
         return linear(layer.attention_out, mixed, a.MIXED_FRACTION, a.RESIDUAL_FRACTION)
 
     def _rotate(self, head: Vector) -> Vector:
@@ -71,52 +73,22 @@ class Reference:
         turned += [y * c + x * s for x, y, c, s in zip(first, second, cos, sin, strict=True)]
         return [round_shift(value, a.ROTARY_FRACTION) for value in turned]
 
-    def _mix(self, query: tuple[Vector, int], cache: HeadCache) -> Vector:
-        scores = []
-        for key, exponent in cache.keys:
-            product = _fits_product(sum(q * k for q, k in zip(query[0], key, strict=True)))
-            scores.append(round_shift(product << (query[1] + exponent), 2 * a.HEAD_FRACTION - a.SCORE_FRACTION))
-        largest = max(scores)
-        exps = [self._exp2(largest - score) for score in scores]
-        weights = [e << exponent for e, (_, exponent) in zip(exps, cache.values, strict=True)]
-        exp_sum, weight_sum = _fits(sum(exps)), _fits(sum(weights))
-        drop = max(0, weight_sum.bit_length() - a.WEIGHT_SUM_BITS)
-        short_sum = weight_sum >> drop
-        reciprocal = 2**61 // short_sum
-        shares = [_fits((w >> drop) * reciprocal) >> (61 - a.PROBABILITY_BITS) for w in weights]
-        ratio = _fits(short_sum * (2**54 // exp_sum)) >> 8
-        scale = ratio // max(1, sum(shares))
-        sums = [
-            _fits_product(sum(p * value[i] for p, (value, _) in zip(shares, cache.values, strict=True)))
-            for i in range(self.config.head_dim)
-        ]
-        return [round_shift(total * scale, 46 - drop + a.HEAD_FRACTION - a.MIXED_FRACTION) for total in sums]
-
-    def _exp2(self, distance: int) -> int:
-        distance = min(distance, a.SCORE_DISTANCE_MAX)
-        entry = int(self.parameters.exp2[distance & ((1 << a.SCORE_FRACTION) - 1)])
-        return entry >> (distance >> a.SCORE_FRACTION)
-
     def _mlp(self, layer: LayerParameters, y: Vector) -> Vector:
         gate_up = saturate(linear(layer.gate_up, y, a.NORMED_FRACTION, a.HEAD_FRACTION), a.HEAD_MAX)
         inner = self.config.intermediate_size
         gated = []
         for gate, up in zip(gate_up[:inner], gate_up[inner:], strict=True):
-            silu = round_shift(gate * self._sigmoid(gate), a.HEAD_FRACTION + a.SIGMOID_FRACTION - 24)
-            gated.append(_fits(silu * up))
+            sigmoid = looked_up(gate, self.parameters.sigmoid, a.SIGMOID_STEP_BITS)
+            silu = round_shift(gate * sigmoid, a.HEAD_FRACTION + a.SIGMOID_FRACTION - 24)
+            gated.append(fits(silu * up))
         return linear(layer.down, gated, a.GATED_FRACTION, a.RESIDUAL_FRACTION)
-
-    def _sigmoid(self, x: int) -> int:
-        half = 1 << (a.SIGMOID_INDEX_BITS - 1)
-        index = round_shift(x, a.HEAD_FRACTION - a.SIGMOID_STEP_BITS)
-        return int(self.parameters.sigmoid[min(max(index, -half), half - 1) + half])
 
 
 def round_shift(value: int, bits: int) -> int:
     """value / 2^bits, halves up. `bits` within 0..61."""
     if not 0 <= bits <= 61:
         raise ArithmeticError(f"a shift by {bits} bits is outside 0..61")
-    return _fits(_fits(value) + ((1 << bits) >> 1)) >> bits
+    return fits(fits(value) + ((1 << bits) >> 1)) >> bits
 
 
 def shorten(values: Vector, bits: int) -> tuple[Vector, int]:
@@ -127,31 +99,75 @@ def shorten(values: Vector, bits: int) -> tuple[Vector, int]:
 
 
 def linear(matrix: Matrix, values: Vector, fraction: int, out_fraction: int) -> Vector:
-    """The matrix times values with `fraction` fraction bits, as values with `out_fraction`."""
+    """The matrix times values with `fraction` fraction bits, as values with `out_fraction`, plus its bias."""
     short, exponent = shorten(values, a.ACTIVATION_MAX.bit_length() + 1)
     shift = matrix.exponent + fraction - out_fraction - exponent
     out = []
     for row, multiplier in zip(matrix.weight.tolist(), matrix.multiplier.tolist(), strict=True):
         total = sum(weight * value for weight, value in zip(row, short, strict=True))
         out.append(round_shift(total * multiplier, shift))
-    return out
+    return (
+        out if matrix.bias is None else [fits(one + bias) for one, bias in zip(out, matrix.bias.tolist(), strict=True)]
+    )
 
 
-def norm(x: Vector, gain: Vector, epsilon: int) -> Vector:
+def norm(x: Vector, epsilon: int, gain: Vector) -> Vector:
     """RMSNorm, with 40 fraction bits."""
+    return [fits(value * g) for value, g in zip(unit(x, epsilon, a.NORM_FRACTION), gain, strict=True)]
+
+
+def unit(x: Vector, epsilon: int, fraction: int) -> Vector:
+    """x over the root of the sum of its squares and epsilon, with `fraction` fraction bits."""
     exponent = max(0, max(abs(value) for value in x).bit_length() - a.NORM_BITS)
     short = [round_shift(value, exponent) for value in x]
-    square_sum = max(1, _fits(sum(value * value for value in short) + (epsilon >> 2 * exponent)))
+    square_sum = max(1, fits(sum(value * value for value in short) + (epsilon >> 2 * exponent)))
     lift = (62 - square_sum.bit_length()) >> 1
     root = isqrt(square_sum << 2 * lift)
     reciprocal = 2**61 // root
-    shift = 61 - a.NORM_FRACTION - lift
-    return [_fits(round_shift(value * reciprocal, shift) * g) for value, g in zip(short, gain, strict=True)]
+    return [round_shift(value * reciprocal, 61 - fraction - lift) for value in short]
+
+
+Shortened = tuple[Vector, int]
+"""A vector's integers, and the exponent of the power of two that was taken out."""
+
+
+def mix(query: Shortened, keys: list[Shortened], values: list[Shortened], exp2: Integers) -> Vector:
+    """What one query takes of one head's values, with 20 fraction bits."""
+    scores = []
+    for key, exponent in keys:
+        product = _fits_product(sum(q * k for q, k in zip(query[0], key, strict=True)))
+        scores.append(round_shift(product << (query[1] + exponent), 2 * a.HEAD_FRACTION - a.SCORE_FRACTION))
+    largest = max(scores)
+    exps = [exp2_of(largest - score, exp2) for score in scores]
+    weights = [e << exponent for e, (_, exponent) in zip(exps, values, strict=True)]
+    exp_sum, weight_sum = fits(sum(exps)), fits(sum(weights))
+    drop = max(0, weight_sum.bit_length() - a.WEIGHT_SUM_BITS)
+    short_sum = weight_sum >> drop
+    reciprocal = 2**61 // short_sum
+    shares = [fits((w >> drop) * reciprocal) >> (61 - a.PROBABILITY_BITS) for w in weights]
+    ratio = fits(short_sum * (2**54 // exp_sum)) >> 8
+    scale = ratio // max(1, sum(shares))
+    shift = 46 - drop + a.HEAD_FRACTION - a.MIXED_FRACTION
+    columns = zip(*(value for value, _ in values), strict=True)
+    sums = [_fits_product(sum(p * v for p, v in zip(shares, column, strict=True))) for column in columns]
+    return [round_shift(total * scale, shift) for total in sums]
+
+
+def exp2_of(distance: int, table: Integers) -> int:
+    """2^-distance, which has 12 fraction bits, with 24."""
+    distance = min(distance, a.SCORE_DISTANCE_MAX)
+    return int(table[distance & ((1 << a.SCORE_FRACTION) - 1)]) >> (distance >> a.SCORE_FRACTION)
+
+
+def looked_up(x: int, table: Integers, step_bits: int) -> int:
+    """A table's entry nearest to x, which has 16 fraction bits: entries 2^-step_bits apart, 0 in the middle."""
+    half = len(table) // 2
+    return int(table[min(max(round_shift(x, a.HEAD_FRACTION - step_bits), -half), half - 1) + half])
 
 
 def add(x: Vector, update: Vector) -> Vector:
     """The residual stream after an update, saturated."""
-    return saturate([_fits(one + other) for one, other in zip(x, update, strict=True)], a.RESIDUAL_MAX)
+    return saturate([fits(one + other) for one, other in zip(x, update, strict=True)], a.RESIDUAL_MAX)
 
 
 def saturate(values: Vector, most: int) -> Vector:
@@ -159,7 +175,8 @@ def saturate(values: Vector, most: int) -> Vector:
     return [min(max(value, -most), most) for value in values]
 
 
-def _fits(value: int) -> int:
+def fits(value: int) -> int:
+    """The value itself. Raises ArithmeticError where it needs more than 63 bits."""
     if abs(value) > 2**62:
         raise ArithmeticError(f"{value} needs more than the 63 bits that SPEC.md allows")
     return value

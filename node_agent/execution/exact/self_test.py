@@ -3,12 +3,14 @@
 Three kinds of known answers, all of integers, so that they hold on every host or the host is wrong:
 - products of the largest integers that can occur, in the sizes that choose other kernels (one row, many, long rows);
 - integer square roots next to perfect squares, where a seed that is off shows;
-- the logits of a small model of fixed integers, prefill and decode, against a pinned hash that `reference.py` confirms.
+- the logits of a small Llama of fixed integers, prefill and decode, and the states and vectors of a small encoder,
+  against pinned hashes that the references confirm.
 
 A way to multiply that fails is not used; a host on which none passes gets no engine.
 """
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import isqrt, prod
@@ -21,14 +23,23 @@ from node_agent.execution import determinism
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
-from node_agent.execution.exact.model import ExactLlama, square_root
-from node_agent.execution.exact.model_file import ExactConfig, Integers, Parameters
+from node_agent.execution.exact.base_model import square_root
+from node_agent.execution.exact.container import Integers, ModelConfig
+from node_agent.execution.exact.encoder import ExactEncoder
+from node_agent.execution.exact.encoder_file import EncoderConfig, EncoderParameters
+from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.model_file import ExactConfig, Parameters
 from node_agent.execution.exact.products import ALL, Products, by_name
 
 GOLDEN_LOGITS = "639954f23c2366193830836c22660d41cee0a1328446b84a08b7d166c1abd351"
 """sha256 of the golden model's logits after each of GOLDEN_TOKENS, as int32 little-endian."""
 
+GOLDEN_VECTORS = "499cb08bc56007fda6211fc9c56fc66a8638fb321262e0e6e4755d86fbd7dd57"
+"""sha256 of the golden encoder's states, as int32 little-endian, and vector of each of GOLDEN_TEXTS."""
+
 GOLDEN_TOKENS = tuple((7 * index * index + 3) % 96 for index in range(24))
+
+GOLDEN_TEXTS = (GOLDEN_TOKENS, GOLDEN_TOKENS[5:8])
 
 _GOLDEN_CONFIG = ExactConfig(
     vocab_size=96,
@@ -41,6 +52,19 @@ _GOLDEN_CONFIG = ExactConfig(
     positions=32,
     tied=True,
     epsilon=703_687_442,  # 1e-5 * 64 * 2^40
+    query_bits=10,
+    key_bits=10,
+    source_sha256="0" * 64,
+)
+
+_GOLDEN_ENCODER = EncoderConfig(
+    vocab_size=96,
+    hidden_size=96,
+    intermediate_size=1056,
+    num_hidden_layers=2,
+    num_attention_heads=3,
+    positions=32,
+    epsilon=972_778,  # 1e-12 * 96^3 * 2^40
     query_bits=10,
     key_bits=10,
     source_sha256="0" * 64,
@@ -97,7 +121,7 @@ def sound_products(device: str) -> Products:
 @torch.inference_mode()
 def require_sound(products: Products, device: torch.device) -> None:
     """Raises SelfTestFailed where one way to multiply, or anything else that a model runs, computes a wrong number."""
-    for inputs, outputs in ((64, 48), (576, 960), (1536, 576), (4104, 24)):
+    for inputs, outputs in ((64, 48), (576, 960), (1032, 16), (1536, 576), (4104, 24)):
         for rows in (1, 33):
             _linear(products, device, rows, inputs, outputs)
     _attention(products, device)
@@ -105,6 +129,8 @@ def require_sound(products: Products, device: torch.device) -> None:
     for name, chunk in (("prefill", len(GOLDEN_TOKENS)), ("decode", 1)):
         found = golden_hash(ExactLlama(golden_parameters(), products, device), chunk)
         _require(products, f"golden logits, {name}", GOLDEN_LOGITS, found)
+    found = golden_vectors_hash(ExactEncoder(golden_encoder(), products, device))
+    _require(products, "golden vectors", GOLDEN_VECTORS, found)
 
 
 def golden_hash(model: ExactLlama, chunk: int) -> str:
@@ -116,29 +142,53 @@ def golden_hash(model: ExactLlama, chunk: int) -> str:
     return digest.hexdigest()
 
 
+def golden_vectors_hash(model: ExactEncoder) -> str:
+    """Hex sha256 of what the golden encoder makes of GOLDEN_TEXTS together."""
+    digest, lengths = hashlib.sha256(), [len(text) for text in GOLDEN_TEXTS]
+    by_layer = [torch.split(states, lengths) for states in model.forward(GOLDEN_TEXTS)]
+    for states in zip(*by_layer, strict=True):
+        for rows in (*(each.tolist() for each in states), model.vector(states[-1])):
+            digest.update(np.array(rows, "<i4").tobytes())
+    return digest.hexdigest()
+
+
 @cache
 def golden_parameters() -> Parameters:
-    """A small model of fixed integers, the same on every host."""
-    shapes = _GOLDEN_CONFIG.shapes()
+    """A small Llama of fixed integers, the same on every host."""
     cos, sin = tables.rotary_tables(_GOLDEN_CONFIG.head_dim, _GOLDEN_CONFIG.positions, tables.rational(10_000), None)
     made: dict[str, Integers] = {"table.exp2": tables.exp2_table(), "table.sigmoid": tables.sigmoid_table()}
     made["table.cos"], made["table.sin"] = cos, sin
+    return Parameters.assemble(_GOLDEN_CONFIG, _fixed_integers(_GOLDEN_CONFIG, made))
+
+
+@cache
+def golden_encoder() -> EncoderParameters:
+    """A small encoder of fixed integers, the same on every host."""
+    made: dict[str, Integers] = {"table.exp2": tables.exp2_table(), "table.normal": tables.normal_table()}
+    for index in range(_GOLDEN_ENCODER.num_hidden_layers):  # smaller, so that more than one position is attended to
+        made[f"layers.{index}.qkv.exponent"] = np.array([34], np.int32)
+    return EncoderParameters.assemble(_GOLDEN_ENCODER, _fixed_integers(_GOLDEN_ENCODER, made))
+
+
+def _fixed_integers(config: ModelConfig, made: Mapping[str, Integers]) -> Callable[[str], Integers]:
+    """Tensors by name: those made already, and noise of a size that keeps a model alive for the others."""
+    shapes = config.shapes()
 
     def tensor(name: str) -> Integers:
         if name in made:
             return made[name]
         shape, kind = shapes[name]
         noise = mixed(prod(shape), list(shapes).index(name)).reshape(shape)
-        field = name.rpartition(".")[2]
-        values = {
-            "weight": noise % np.uint64(255),
-            "multiplier": (noise % np.uint64(2**23)) + np.uint64(2**23),
-            "exponent": np.full(shape, 32, np.uint64),
-        }.get(field, (noise % np.uint64(2**20)) + np.uint64(2**18))  # gains of 0.5 to 2.5, for sqrt(C) = 8
-        signed = values.astype(np.int64) - (a.WEIGHT_MAX if field == "weight" else 0)
-        return signed.astype(kind)
+        width, least = {
+            "weight": (2 * a.WEIGHT_MAX + 1, -a.WEIGHT_MAX),
+            "multiplier": (2**23, 2**23),
+            "exponent": (1, 32),
+            "bias": (2**18, -(2**17)),
+            "position": (2**21, -(2**20)),
+        }.get(name.rpartition(".")[2], (2**20, 2**18))  # gains of 0.5 to 2.5, for sqrt(C) = 8
+        return ((noise % np.uint64(width)).astype(np.int64) + least).astype(kind)
 
-    return Parameters.assemble(_GOLDEN_CONFIG, tensor)
+    return tensor
 
 
 def mixed(count: int, stream: int) -> Integers:
@@ -184,7 +234,7 @@ def _worst_weights(outputs: int, inputs: int) -> Tensor:
 def _attention(products: Products, device: torch.device) -> None:
     """Queries, keys, shares and values at their largest: sums just below 2^24, odd, so that a lost bit shows."""
     kind = products.attention_type
-    for head_dim in (64, 128, 256):
+    for head_dim in (32, 64, 128, 256):
         query_bits, key_bits = a.query_key_bits(head_dim)
         query, key = (1 << (query_bits - 1)) - 1, (1 << (key_bits - 1)) - 1
         queries = torch.full((2, 3, head_dim), query, dtype=kind, device=device)

@@ -3,8 +3,8 @@
 Each entry is the integer nearest to a real number. Numbers are carried with 160 fraction bits and errors stay below
 2^-120, so the nearest integer is certain unless the number lies that close to a half; `_nearest` looks.
 
-Sources: Machin's formula for pi; Taylor series of exp, sin and cos; ln by atanh; RoPE, arXiv:2104.09864; the scaling
-kinds `linear` and `llama3` as in Hugging Face `modeling_rope_utils.py`.
+Sources: Machin's formula for pi; Taylor series of exp, sin, cos and the normal distribution; ln by atanh; RoPE,
+arXiv:2104.09864; the scaling kinds `linear` and `llama3` as in Hugging Face `modeling_rope_utils.py`.
 """
 
 from collections.abc import Mapping
@@ -51,6 +51,28 @@ def sigmoid_table() -> NDArray[np.int32]:
         if offset:
             entries[half - offset] = _nearest(ONE - value, a.SIGMOID_FRACTION)
         power = power * step >> BITS
+    return np.array(entries, np.int32)
+
+
+def normal_table() -> NDArray[np.int32]:
+    """(32768,) 2^24 * Phi(x) for x = (i - 16384) / 2048, Phi the standard normal distribution's function.
+
+    From 0 by Taylor series from entry to entry: with h the step and t_n = phi^(n)(x) h^n / n!, the density at x + h is
+    the sum of all t_n, Phi grows by the sum of h t_n / (n + 1), and phi' = -x phi gives
+    t_(n+1) = -(x h t_n + h^2 t_(n-1)) / (n + 1).
+    """
+    half, step = 1 << (a.NORMAL_INDEX_BITS - 1), a.NORMAL_STEP_BITS
+    entries, value = [0] * (2 * half), ONE >> 1
+    density = ONE * ONE // isqrt(2 * pi() << BITS)
+    for offset in range(half + 1):  # x = offset * 2^-step
+        if offset < half:
+            entries[half + offset] = _nearest(value, a.NORMAL_FRACTION)
+        entries[half - offset] = _nearest(ONE - value, a.NORMAL_FRACTION)
+        before, term, n, density = 0, density, 0, 0
+        while term or before:
+            density += term
+            value += _divide(term, (n + 1) << step)
+            before, term, n = term, _divide(-(offset * term + before), (n + 1) << 2 * step), n + 1
     return np.array(entries, np.int32)
 
 

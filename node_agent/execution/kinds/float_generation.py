@@ -17,6 +17,7 @@ from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.chat import chat_template
 from node_agent.execution.decoding import prefill, step
+from node_agent.execution.deterrence import DETERRENCE
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.float_engine import FloatEngine
 from node_agent.execution.llama import Llama, load_llama
@@ -107,13 +108,5 @@ TEMPLATE: dict[str, Any] = {
     "params": {MAX_NEW_TOKENS: {"minimum": 1, "maximum": 256}},
     # 30: what SmolLM2's tokenizer makes of the chat template
     "input": {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024, "overhead_tokens": 30},
-    # Work costs a node 0.8 of its reward, a cheat 0.1; a check always shows a wrong answer, and up to 30 % of the
-    # checks are drawn to friends. With k = 1 that asks for p = 0.5, with k = 9 for p = 0.1.
-    "deterrence": {
-        "honest_cost_ppm": 800_000,
-        "cheat_cost_ppm": 100_000,
-        "detection_ppm": 1_000_000,
-        "collusion_ppm": 300_000,
-        "false_alarm_ppm": 0,
-    },
+    "deterrence": DETERRENCE,
 }

@@ -29,6 +29,7 @@ _END_S = 1.0
 _ANSWER_BYTES = 4 << 20
 """The longest answer: an output has at most 64 KiB."""
 
+_PROGRAM = [sys.executable, "-P", "-m", "node_agent.execution.sandbox.executor"]
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")
 _PASSED_ON_PREFIXES = ("ATEN_", "CUBLAS_", "CUDA_", "KMP_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_", "TORCH_")
 
@@ -60,6 +61,11 @@ class Executor:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
+    def start(self) -> None:
+        """Starts the process, if it does not run. Raises SandboxUnavailable where this kernel cannot confine it."""
+        with self._lock:
+            self._require_running()
+
     def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
         """The engine of a workload, in the process. Raises what `kinds.load` does, and SandboxUnavailable."""
         wanted = _Loaded(manifest, files, device)
@@ -79,9 +85,12 @@ class Executor:
             self._kill()
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._require_running()
+        return self._exchange(request)
+
+    def _require_running(self) -> None:
         if self._process is None or self._process.poll() is not None:
             self._start()
-        return self._exchange(request)
 
     def _start(self) -> None:
         self._kill()
@@ -91,7 +100,7 @@ class Executor:
             if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "node_agent.execution.sandbox.executor"],
+            _PROGRAM,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment | {"CUDA_CACHE_DISABLE": "1"},

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from node_agent.devices import numeric_class, self_test
 from node_agent.doctor import Finding, Limits, look_at_account, look_at_host, look_at_network, look_at_work
 from node_agent.execution import kinds
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
+from node_agent.execution.sandbox import client
 from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from node_agent.where import Where
@@ -39,6 +41,16 @@ from tests.integration.node_agent.operator_world import (
 )
 
 pytestmark = pytest.mark.chain
+UNCONFINED = """
+import node_agent.execution.sandbox.executor as executor
+from node_agent.execution.errors import SandboxUnavailable
+
+def confine(readable):
+    raise SandboxUnavailable("This kernel cannot.", way_out="Use another.")
+
+executor.confine = confine
+executor.main()
+"""
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -129,6 +141,8 @@ def test_a_healthy_node(node: Path) -> None:
     assert "Jobs run on the CPU" in told["gpu"][0]
     names = ("memory", "disk of the home", "rpc", "contracts", "backend", "clock", "node key", "owner key", "stake")
     assert all(told[name][0].startswith("OK") for name in (*names, "registration", "gas for appeals", "self-test"))
+    assert told["exact arithmetic"][0].startswith("OK")
+    assert told["confinement"][0].startswith("OK jobs run in a process without network")
     files = ("model.safetensors", "tokenizer.json", "config.json")
     assert all(line.startswith(f"OK {name} is") for name, line in zip(files, told["model tiny"], strict=True))
     assert told["workload echo"][0].startswith("WARN"), "a workload of another engine is no fault of this host"
@@ -164,6 +178,12 @@ def test_a_full_disk_and_too_little_memory(node: Path) -> None:
     told = failed(by_name(look_at_host(node, node, "cpu", limits)))
     assert told.count("953674316 are needed") == 3
     assert "MiB free under" in told
+
+
+def test_a_kernel_that_cannot_confine(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Landlock no job runs, and the doctor says so before one is leased. Covers: A50"""
+    monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", UNCONFINED])
+    assert "sandbox_unavailable: This kernel cannot." in failed(by_name(look_at_host(node, node, "cpu", Limits())))
 
 
 def test_arithmetic_that_is_shortened(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,12 +38,12 @@ NODE_GUILTY = 3
 def minilm() -> tuple[ModelStore, Manifest, Engine]:
     """MiniLM as a node loads it. Every row is sampled: costs so far apart that the least rate is one."""
     store = ModelStore()
-    files = store.pull("minilm-l6-v2")
+    files = store.pull("minilm-l6-v2-exact")
     certain = {
         "honest_cost_ppm": 1_000_000, "cheat_cost_ppm": 0, "detection_ppm": 1_000_000, "collusion_ppm": 600_000,
         "false_alarm_ppm": 0,
     }  # fmt: skip
-    manifest = kinds.write_manifest("embedding", "minilm-l6-v2", "cpu", check_price_units=7, deterrence=certain)
+    manifest = kinds.write_manifest("embedding", "minilm-l6-v2-exact", "cpu", check_price_units=7, deterrence=certain)
     return store, manifest, kinds.load(files, manifest, "cpu")
 
 
@@ -70,9 +70,9 @@ def crew(network: Network, tmp_path: Path, minilm: tuple[ModelStore, Manifest, E
 class OneOff(Engine):
     """An engine that does all the work and changes one number of one vector by one."""
 
-    name: str = "torch-float"
+    name: str = "exact"
     version: str = "1"
-    check: Check = "regenerate"
+    check: Check = "prefill"
 
     def __init__(self, honest: Engine) -> None:
         self._honest = honest

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from node_agent.execution.exact.build import build_from
+from node_agent.execution.exact import build_encoder
+from node_agent.execution.exact.build_llama import build_from
+from node_agent.execution.exact.encoder_file import EncoderParameters, read_encoder
 from node_agent.execution.exact.model_file import Parameters, read_model
 
 Fields = dict[str, object]
 MakeModel = Callable[..., Parameters]
+MakeEncoder = Callable[..., EncoderParameters]
 
 TINY: Fields = {
     "vocab_size": 61,
@@ -76,3 +79,60 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
 def tiny(make_model: MakeModel) -> Parameters:
     """One tiny model for tests that do not care which."""
     return make_model()
+
+
+TINY_ENCODER: Fields = {
+    "vocab_size": 53,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+    "model_type": "bert",
+}
+
+
+def random_encoder_state(fields: Fields, seed: int, size: float = 1.0) -> dict[str, np.ndarray]:
+    """fp32 tensors of a BERT with Hugging Face names: biases and norms too, as large as `size` makes weights."""
+    config = {name: value for name, value in fields.items() if isinstance(value, int)}
+    width, inner = config["hidden_size"], config["intermediate_size"]
+    rng = np.random.Generator(np.random.PCG64(seed))
+    linears: dict[str, tuple[int, int]] = {}
+    norms = ["embeddings.LayerNorm"]
+    for index in range(config["num_hidden_layers"]):
+        prefix = f"encoder.layer.{index}."
+        linears |= {prefix + f"attention.self.{name}": (width, width) for name in ("query", "key", "value")}
+        linears[prefix + "attention.output.dense"] = (width, width)
+        linears[prefix + "intermediate.dense"] = (inner, width)
+        linears[prefix + "output.dense"] = (width, inner)
+        norms += [prefix + "attention.output.LayerNorm", prefix + "output.LayerNorm"]
+    tables = {"word": config["vocab_size"], "position": config["max_position_embeddings"], "token_type": 2}
+    state = {f"embeddings.{name}_embeddings.weight": rng.normal(0, size, (n, width)) for name, n in tables.items()}
+    for name, shape in linears.items():
+        state[f"{name}.weight"] = rng.normal(0, size / shape[1] ** 0.5, shape)
+        state[f"{name}.bias"] = rng.normal(0, size / 4, shape[0])
+    for name in norms:
+        state |= {f"{name}.weight": rng.normal(1, 0.3, width), f"{name}.bias": rng.normal(0, size / 4, width)}
+    return {name: values.astype(np.float32) for name, values in state.items()}
+
+
+@pytest.fixture(scope="session")
+def make_encoder(tmp_path_factory: pytest.TempPathFactory) -> MakeEncoder:
+    """Builds a tiny encoder through its file; keyword arguments replace fields of TINY_ENCODER."""
+
+    def make(seed: int = 1, size: float = 1.0, **changes: object) -> EncoderParameters:
+        fields = TINY_ENCODER | changes
+        state = random_encoder_state(fields, seed, size)
+        path: Path = tmp_path_factory.mktemp("exact") / "model.safetensors"
+        build_encoder.build_from(fields, state.__getitem__, hashlib.sha256(b"tiny").hexdigest(), path)
+        return read_encoder(path)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(make_encoder: MakeEncoder) -> EncoderParameters:
+    """One tiny encoder for tests that do not care which."""
+    return make_encoder()

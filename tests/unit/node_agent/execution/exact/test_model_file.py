@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from node_agent.devices.self_test import REFERENCE_CONFIG, reference_state
 from node_agent.execution.errors import ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.build import build_from, quantise
-from node_agent.execution.exact.model_file import Integers, Parameters, read_model, write_model
+from node_agent.execution.exact.build_llama import build_from
+from node_agent.execution.exact.container import Integers, write_model
+from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.exact.quantise import quantise
 from node_agent.execution.exact.reference import Reference
 from node_agent.execution.model_files import sha256_file
 
@@ -61,7 +63,8 @@ def test_numbers_out_of_range_are_refused(path: Path, tmp_path: Path) -> None:
         "layers.1.qkv.multiplier": 2**24,
         "embedding.exponent": 38,
         "final_norm": 2**30,
-        "table.exp2": -1,
+        "table.exp2": 2**24 - 1,
+        "table.sigmoid": -1,
     }.items():
         tensors = _tensors(good)
         tensors[name] = tensors[name].copy()

@@ -1,6 +1,7 @@
 """No operation whose bits could differ between hosts runs in a whole generation."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +27,27 @@ def test_a_generation_runs_allowed_operations_only(tiny: Parameters, products: P
 
     seen = watched(work)
     assert {"bmm", "bucketize", "index_select", "sqrt_"} <= seen
+
+
+@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
+def test_fresh_memory_is_written_before_it_is_read(
+    tiny: Parameters, products: Products, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`torch.empty` is allowed because nothing reads what it gives: with other bytes in it, the trace is the same."""
+    model = ExactLlama(tiny, products, torch.device("cpu"))
+    plain, filled = torch.empty, []
+
+    def traces() -> list[list[bytes]]:
+        return [run.trace.chunks() for run in generate(model, [Task([3] * 40, 6, frozenset())])]
+
+    def poisoned(*args: Any, **kwargs: Any) -> torch.Tensor:
+        filled.append(plain(*args, **kwargs).fill_(77))
+        return filled[-1]
+
+    expected = traces()
+    monkeypatch.setattr(torch, "empty", poisoned)
+    assert traces() == expected
+    assert filled
 
 
 FLOATS = torch.linspace(0.1, 1, 12).view(3, 4)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.exact import self_test
+from node_agent.execution.exact.encoder_reference import EncoderReference
 from node_agent.execution.exact.products import ALL, Fp32Products, Fp64Products, Products, Weight
 from node_agent.execution.exact.reference import Reference
 
@@ -24,6 +25,16 @@ def test_golden_hash_is_the_references() -> None:
     reference = Reference(self_test.golden_parameters())
     logits = np.array([reference.logits(token) for token in self_test.GOLDEN_TOKENS], "<i4")
     assert hashlib.sha256(logits.tobytes()).hexdigest() == self_test.GOLDEN_LOGITS
+
+
+def test_golden_vectors_are_the_references() -> None:
+    """The same for the encoder: its states and vectors, text by text."""
+    reference, digest = EncoderReference(self_test.golden_encoder()), hashlib.sha256()
+    for text in self_test.GOLDEN_TEXTS:
+        states = reference.states(list(text))
+        for rows in (*states, reference.vector(states[-1])):
+            digest.update(np.array(rows, "<i4").tobytes())
+    assert digest.hexdigest() == self_test.GOLDEN_VECTORS
 
 
 @pytest.mark.parametrize("products", [Fp32Products(), Fp64Products()], ids=lambda each: each.name)
@@ -79,8 +90,9 @@ def test_no_sound_way_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         self_test.run(CPU)
 
 
-def test_wrong_logits_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host whose products are right and whose model is not."""
-    monkeypatch.setattr(self_test, "GOLDEN_LOGITS", "f" * 64)
-    with pytest.raises(SelfTestFailed, match="golden logits"):
+@pytest.mark.parametrize("what", ["logits", "vectors"])
+def test_wrong_numbers_are_caught(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """A host whose products are right and one of whose models is not."""
+    monkeypatch.setattr(self_test, f"GOLDEN_{what.upper()}", "f" * 64)
+    with pytest.raises(SelfTestFailed, match=f"golden {what}"):
         self_test.require_sound(Fp32Products(), CPU)

@@ -18,9 +18,10 @@ from contracts.protocol.manifest import IntegerRange, Manifest
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.build import build
+from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
+from node_agent.execution.exact.model_file import Parameters, read_model
 from node_agent.execution.exact.products import by_name
 from node_agent.execution.llama import load_llama
 from node_agent.execution.model_files import ModelFiles, sha256_file
@@ -36,7 +37,7 @@ import sys, torch
 from pathlib import Path
 from node_agent.execution.exact.decoding import Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
+from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.exact.products import by_name
 from node_agent.execution.exact.sampling import Sampling
 from node_agent.execution.exact.trace import trace_hash
@@ -54,17 +55,12 @@ sys.stdout.write(" ".join(sorted(found)))
 """
 
 SETTINGS = {
-    "int8": ("int8", 1, {}),
     "int8, two threads": ("int8", 2, {}),
     "int8, AVX2 kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "avx2"}),
-    "int8, plain kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "default"}),
-    "int8, AVX-512 kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "avx512"}),
-    "fp32": ("fp32", 1, {}),
     "fp32, oneDNN and MKL held to AVX2": ("fp32", 1, {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}),
-    "fp32, two threads": ("fp32", 2, {}),
-    "fp64": ("fp64", 1, {}),
     "fp64, plain kernels": ("fp64", 1, {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
 }
+"""The most different ones; `make bench-exact` has every pair of threads, batch, instructions, products and way."""
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,25 @@ def test_exp2_and_sigmoid_are_nearest() -> None:
 PINNED = "999f721b78cdb029a32c8e5c0dac5a11144b446799494fc585ad0dbe7cf930c8"
 
 
+def test_normal_is_nearest() -> None:
+    """Phi by steps of Taylor series against the host's erfc, and at 3 against its series in rationals; pinned."""
+    normal = tables.normal_table()
+    real = [0.5 * math.erfc(-(index - 16384) / 2048 / math.sqrt(2)) for index in range(32768)]
+    assert np.abs(normal - 2.0**24 * np.array(real)).max() < 0.5001
+    assert (normal[0], normal[16384], normal[-1]) == (0, 2**23, 2**24)
+    term, total, n = Fraction(3), Fraction(3), 0  # Phi(x) = 1/2 + phi(x) (x + x^3/3 + x^5/(3*5) + ...)
+    while term > Fraction(1, 2**100):
+        n += 1
+        term *= Fraction(9, 2 * n + 1)
+        total += term
+    density = Fraction(tables.exp(-9 * tables.ONE // 2), math.isqrt(2 * tables.pi() << tables.BITS))
+    assert normal[16384 + 3 * 2048] == round(2**24 * (Fraction(1, 2) + density * total))
+    assert hashlib.sha256(normal.tobytes()).hexdigest() == PINNED_NORMAL
+
+
+PINNED_NORMAL = "a3956ac2a194f9e1b3b5d31b6faffc2024fc2a79b1f26b98c1e68aa06b1362aa"
+
+
 @pytest.mark.parametrize(("head_dim", "theta"), [(64, 100_000), (128, 500_000), (6, 10_000)])
 def test_rotary_tables_are_nearest(head_dim: int, theta: int) -> None:
     """cos and sin of position times frequency, far into the context."""

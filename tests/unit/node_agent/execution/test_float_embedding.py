@@ -28,7 +28,7 @@ from node_agent.execution.errors import (
     UnsafeModelFormat,
     UnsupportedModel,
 )
-from node_agent.execution.kinds.embedding import SCALE, Embedding, to_integers
+from node_agent.execution.kinds.float_embedding import SCALE, FloatEmbedding, to_integers
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import TRACE_TAG
 from node_agent.models import ModelStore
@@ -117,25 +117,25 @@ def files() -> ModelFiles:
 @pytest.fixture(scope="module")
 def manifest() -> Manifest:
     """The embedding workload of this host."""
-    return kinds.write_manifest("embedding", "minilm-l6-v2", "cpu", check_price_units=10)
+    return kinds.write_manifest("float_embedding", "minilm-l6-v2", "cpu", check_price_units=10)
 
 
 @pytest.fixture(scope="module")
-def minilm(files: ModelFiles, manifest: Manifest) -> Embedding:
+def minilm(files: ModelFiles, manifest: Manifest) -> FloatEmbedding:
     """The engine as nodes and verifiers load it."""
     engine = kinds.load(files, manifest, "cpu")
-    assert isinstance(engine, Embedding)
+    assert isinstance(engine, FloatEmbedding)
     return engine
 
 
-def vectors(engine: Embedding, texts: list[str]) -> np.ndarray[Any, Any]:
+def vectors(engine: FloatEmbedding, texts: list[str]) -> np.ndarray[Any, Any]:
     """(texts, C) vectors of one order."""
     return np.array(json.loads(engine.execute(encode_texts(texts), {}).output)) / SCALE
 
 
 @pytest.mark.model
 @torch.inference_mode()
-def test_vectors_agree_with_transformers(minilm: Embedding, files: ModelFiles, tmp_path: Path) -> None:
+def test_vectors_agree_with_transformers(minilm: FloatEmbedding, files: ModelFiles, tmp_path: Path) -> None:
     """Real sentences through transformers' own tokenizer, padded batch, model, pooling: the same within 1e-5."""
     from transformers import AutoModel, PreTrainedTokenizerFast
 
@@ -154,7 +154,7 @@ def test_vectors_agree_with_transformers(minilm: Embedding, files: ModelFiles, t
 
 
 @pytest.mark.model
-def test_near_meanings_have_near_vectors(minilm: Embedding) -> None:
+def test_near_meanings_have_near_vectors(minilm: FloatEmbedding) -> None:
     """Tokenizer, template and weights together make vectors that mean something."""
     sunny, lovely, driving = vectors(minilm, [SENTENCES[1], SENTENCES[0], SENTENCES[2]])
     assert sunny @ lovely > 0.6 > 0.2 > sunny @ driving
@@ -164,7 +164,7 @@ def test_near_meanings_have_near_vectors(minilm: Embedding) -> None:
 @pytest.mark.model
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(SENTENCES[:5]) | st.text(min_size=1, max_size=30), min_size=1, max_size=6))
-def test_batch_composition_never_changes_a_bit(minilm: Embedding, texts: list[str]) -> None:
+def test_batch_composition_never_changes_a_bit(minilm: FloatEmbedding, texts: list[str]) -> None:
     """A text's vector is the same alone and in any company, in any place; units are summed; most_units bounds them."""
     texts = [text for text in texts if text.strip() and text.isprintable()] or ["a"]
     together = minilm.execute(encode_texts(texts), {})
@@ -175,7 +175,7 @@ def test_batch_composition_never_changes_a_bit(minilm: Embedding, texts: list[st
 
 
 @pytest.mark.model
-def test_trace_is_the_hash_of_every_hidden_state(minilm: Embedding, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trace_is_the_hash_of_every_hidden_state(minilm: FloatEmbedding, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trace's definition, recomputed from the outside: the tag, then every layer's states, for each text."""
     heard, forward = hashlib.sha256(), minilm.model.forward
 
@@ -197,17 +197,17 @@ def test_trace_is_the_hash_of_every_hidden_state(minilm: Embedding, monkeypatch:
 def test_a_skipped_layer_shows(files: ModelFiles, manifest: Manifest) -> None:
     """Whoever leaves out a layer, or rounds a weight, gives another trace. Covers: A08"""
     honest = kinds.load(files, manifest, "cpu").execute(encode_texts(SENTENCES[:1]), {})
-    lazy = Embedding.load(files, manifest, "cpu")
+    lazy = FloatEmbedding.load(files, manifest, "cpu")
     del lazy.model.layers[3]
     assert lazy.execute(encode_texts(SENTENCES[:1]), {}).trace_hash != honest.trace_hash
-    coarse = Embedding.load(files, manifest, "cpu")
+    coarse = FloatEmbedding.load(files, manifest, "cpu")
     weight = coarse.model.layers[0].up.weight
     weight[0, 0] += 2.0**-10
     assert coarse.execute(encode_texts(SENTENCES[:1]), {}).trace_hash != honest.trace_hash
 
 
 @pytest.mark.model
-def test_nothing_is_cut_off(minilm: Embedding) -> None:
+def test_nothing_is_cut_off(minilm: FloatEmbedding) -> None:
     """A text one token too long is refused with the exact count, and the others with it; 256 tokens are run."""
     assert minilm.execute(encode_texts(["word " * 254]), {}).units == 256
     with pytest.raises(InvalidInput, match=r"257 tokens in text 1 \(2 of them .* more than 256"):
@@ -227,7 +227,7 @@ def test_the_largest_output_fits_a_contest(manifest: Manifest) -> None:
 
 @pytest.mark.model
 @pytest.mark.parametrize("text", ["[SEP]", "[CLS] [MASK]", "a[PAD]b"])
-def test_control_tokens_in_a_text_stay_text(minilm: Embedding, text: str) -> None:
+def test_control_tokens_in_a_text_stay_text(minilm: FloatEmbedding, text: str) -> None:
     """A text that spells a control token cannot end itself."""
     assert not {0, 101, 102, 103} & set(minilm.tokenizer.encode(text))
 
@@ -248,7 +248,7 @@ def test_workloads_that_do_not_fit_are_refused(files: ModelFiles, manifest: Mani
 
 
 @pytest.mark.model
-def test_no_token_stands_for_less_than_a_byte(minilm: Embedding) -> None:
+def test_no_token_stands_for_less_than_a_byte(minilm: FloatEmbedding) -> None:
     """The bound on units that everybody computes without a tokenizer holds for every character there is."""
     characters = [chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000]
     block = 64
@@ -260,6 +260,6 @@ def test_no_token_stands_for_less_than_a_byte(minilm: Embedding) -> None:
 def test_manifest_names_a_model_of_the_kind(make_manifest: Callable[..., Manifest]) -> None:
     """A manifest is written for a model that the kind can run."""
     with pytest.raises(UnknownKind, match="minilm-l6-v2"):
-        kinds.write_manifest("embedding", "smollm2-135m", "cpu", check_price_units=1)
+        kinds.write_manifest("float_embedding", "smollm2-135m", "cpu", check_price_units=1)
     with pytest.raises(UnknownKind, match="embedding"):
         kinds.find("../embedding")

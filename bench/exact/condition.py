@@ -1,0 +1,121 @@
+"""One setting of the exactness bench, in a process of its own: `python -m bench.exact.condition SETTING WORK`.
+
+SETTING is a `Condition` as JSON. WORK is a file with the prompts, how many tokens each is answered with, and, for the
+ways that read instead of generating, the answers. Prints {"texts", "answers", "capability"} as JSON: a
+fingerprint and the tokens of each text, and the instructions that ran.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.exact import models
+from node_agent.execution import determinism
+from node_agent.execution.exact.decoding import Batch, Run, Task
+from node_agent.execution.exact.model import ExactLlama
+
+RAGGED = 8
+"""Texts under way at once where they come and go; a new one joins at each step."""
+
+WIDTHS = {"prefill": (4096,), "chunks": (7,)}
+"""Positions of a text that are read at once. Ragged chunks are of several sizes."""
+RAGGED_WIDTHS = (7, 31, 64, 13)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What must not matter.
+
+    Attributes:
+        threads: of torch.
+        batch: texts at once: "1", "4", "8", or "ragged", joining and leaving at any step.
+        instructions: ATEN_CPU_CAPABILITY.
+        products: one of `products.ALL`.
+        way: "decode" generates; "prefill" reads prompt and answer in one go, "chunks" a few positions at a time.
+    """
+
+    threads: int
+    batch: str
+    instructions: str
+    products: str
+    way: str
+
+
+def generated(model: ExactLlama, prompts: Sequence[Sequence[int]], new: int, batch: str) -> list[Run]:
+    """Answer each prompt with `new` tokens."""
+    runs, step = [], Batch(model)
+    size = RAGGED if batch == "ragged" else int(batch)
+    waiting = iter([Task(prompt, new, frozenset(), text=index) for index, prompt in enumerate(prompts)])
+    while True:
+        free = size - len(step.running)
+        joins = free if not step.running else min(free, 1) if batch == "ragged" else 0
+        runs += [step.join(task) for task in islice(waiting, joins)]
+        if not step.running:
+            return runs
+        step.step()
+
+
+def read(
+    model: ExactLlama, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], way: str, batch: str
+) -> list[Run]:
+    """Read each prompt with its answer, and choose again at every position of the answer."""
+    texts = list(zip(range(len(prompts)), prompts, answers, strict=True))
+    group = RAGGED if batch == "ragged" else int(batch)
+    widths = RAGGED_WIDTHS if way == "chunks" and batch == "ragged" else WIDTHS[way]
+    groups = [texts[start : start + group] for start in range(0, len(texts), group)]
+    return [run for some in groups for run in _read_together(model, some, widths)]
+
+
+@torch.inference_mode()
+def _read_together(
+    model: ExactLlama, texts: Sequence[tuple[int, Sequence[int], Sequence[int]]], widths: Sequence[int]
+) -> Iterator[Run]:
+    runs = [Run(Task(prompt, len(answer), frozenset(), text=text), model) for text, prompt, answer in texts]
+    whole = [[*prompt, *answer[:-1]] for _, prompt, answer in texts]
+    caches = [model.new_cache(len(tokens)) for tokens in whole]
+    while any(cache.used < len(tokens) for tokens, cache in zip(whole, caches, strict=True)):
+        left = [index for index, cache in enumerate(caches) if cache.used < len(whole[index])]
+        places = [caches[index].used for index in left]
+        new = [whole[i][at : at + widths[i % len(widths)]] for i, at in zip(left, places, strict=True)]
+        hidden = model.forward([(rows, caches[index]) for index, rows in zip(left, new, strict=True)])
+        pieces = hidden.split([len(rows) for rows in new])
+        for index, at, piece in zip(left, places, pieces, strict=True):
+            wanted = piece[max(0, len(runs[index].task.prompt) - 1 - at) :]
+            for logits in model.logits(wanted).cpu().numpy() if len(wanted) else ():
+                runs[index].take(logits)
+    yield from runs
+
+
+def fingerprint(run: Run) -> str:
+    """Hex sha256 of a text's tokens and of the logits that they were chosen from."""
+    return hashlib.sha256(json.dumps(run.chosen).encode() + b"".join(run.trace.chunks())).hexdigest()
+
+
+def main(setting: str, work: str) -> None:
+    """Runs the setting and prints what it found."""
+    condition = Condition(**json.loads(setting))
+    given: dict[str, Any] = json.loads(Path(work).read_text())
+    torch.set_num_threads(condition.threads)
+    determinism.full_precision()
+    model = models.exact(condition.products)
+    if condition.way == "decode":
+        runs = generated(model, given["prompts"], given["new"], condition.batch)
+    else:
+        runs = read(model, given["prompts"], given["answers"], condition.way, condition.batch)
+    found = {
+        "texts": [fingerprint(run) for run in runs],
+        "answers": [run.chosen for run in runs],
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

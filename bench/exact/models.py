@@ -1,0 +1,68 @@
+"""SmolLM2-135M in both arithmetics, and real English to feed it: the topics of Python's own help."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pydoc_data.topics import topics
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.exact.engine import Prompting
+from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.exact.products import by_name
+from node_agent.models import ModelStore
+
+EXACT, FLOAT = "smollm2-135m-exact", "smollm2-135m"
+
+
+def exact(products: str) -> ExactLlama:
+    """The model of the exact engine on the CPU, multiplying in one of the ways of `products.ALL`."""
+    return ExactLlama(read_model(ModelStore().load(EXACT).weights), by_name(products), torch.device("cpu"))
+
+
+def plain(dtype: torch.dtype) -> Any:
+    """The same (dequantised Q4_1) weights in transformers, as its users run them."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    files = ModelStore().load(FLOAT)
+    model = LlamaForCausalLM(LlamaConfig(**json.loads(files.config.read_bytes()))).eval()
+    state = load_file(files.weights)
+    model.load_state_dict(state | {"lm_head.weight": state["model.embed_tokens.weight"]})
+    return model.to(dtype)
+
+
+@cache
+def tokenizer() -> TextTokenizer:
+    """The model's."""
+    files = ModelStore().load(EXACT)
+    return TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
+
+
+def english() -> list[int]:
+    """The tokens of all topics, in the order of their names."""
+    return [token for name in sorted(topics) for token in tokenizer().encode(topics[name])]
+
+
+def prompts(count: int, longest: int = 48) -> list[list[int]]:
+    """Chat prompts around pieces of that text of 4 to `longest` tokens, the same at every call."""
+    around, text = Prompting.chat(tokenizer()), english()
+    lengths = [4 + 7 * index % (longest - 3) for index in range(count)]
+    starts = [index * (len(text) - longest) // count for index in range(count)]
+    return [
+        [*around.before, *text[start : start + length], *around.after]
+        for start, length in zip(starts, lengths, strict=True)
+    ]
+
+
+def stops() -> frozenset[int]:
+    """Tokens that end an answer."""
+    return Prompting.chat(tokenizer()).stops
+
+
+def chunks(tokens: Sequence[int], size: int) -> list[Sequence[int]]:
+    """Whole pieces of `size` tokens; a shorter rest is left out."""
+    return [tokens[start : start + size] for start in range(0, len(tokens) - size + 1, size)]

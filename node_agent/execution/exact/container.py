@@ -1,0 +1,210 @@
+"""The file that carries a model of the exact engine: safetensors whose sha256 names all that decides the arithmetic.
+
+Its header carries the configuration as JSON; its tensors are integers only (SPEC.md, "The model file"). Opening it
+checks every range that the bounds of the specification rest on, so that no file can make the arithmetic overflow.
+What stands in it is said by each family of models: `model_file.py` (Llama), `encoder_file.py` (BERT).
+
+Shapes: O and I outputs and inputs of a matrix.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.model_files import CONFIG_KEY, require_digest, require_safetensors
+
+Integers = NDArray[Any]
+Shapes = dict[str, tuple[tuple[int, ...], str]]
+"""Shape and type of each tensor of a file, by name."""
+
+_TYPES = {"int8": "I8", "int16": "I16", "int32": "I32"}
+
+MATRIX_RANGES: dict[str, tuple[int, int]] = {
+    "weight": (-a.WEIGHT_MAX, a.WEIGHT_MAX),
+    "multiplier": (0, 2**a.MULTIPLIER_BITS - 1),
+    "exponent": (a.MIN_EXPONENT, a.MAX_EXPONENT),
+    "bias": (-a.BIAS_MAX, a.BIAS_MAX),
+}
+"""What the tensors of a matrix hold, by the last part of their names."""
+
+
+@dataclass(frozen=True)
+class ModelConfig(ABC):
+    """Sizes of a model and what else its arithmetic depends on; a family's fields are the keys of its JSON.
+
+    Attributes:
+        format: what the file calls its layout.
+        ranges: least and largest number of each tensor, by the last part of its name.
+        limits: the largest value of each field that counts something; the least is 1.
+    """
+
+    format: ClassVar[str]
+    ranges: ClassVar[Mapping[str, tuple[int, int]]]
+    limits: ClassVar[Mapping[str, int]]
+
+    @abstractmethod
+    def shapes(self) -> Shapes:
+        """Shape and type of every tensor, by name."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """From the header of a model file. Raises UnsupportedModel."""
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        kinds = {"int": int, "bool": bool, "str": str}
+        wanted = {field.name: kinds[getattr(field.type, "__name__", "")] for field in fields(cls)}
+        if not isinstance(found, dict) or {name: type(value) for name, value in found.items()} != wanted:
+            refuse(f"its configuration is not made of {sorted(wanted)}", "config", text[:500])
+        return cls(**found)
+
+    def __post_init__(self) -> None:
+        for name, most in self.limits.items():
+            value = getattr(self, name)
+            if not 0 < value <= most:
+                refuse(f"{name} is {value}, this engine computes 1 to {most}", name, value)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An (O, I) matrix: real weight = weight * multiplier * 2^-exponent.
+
+    Attributes:
+        weight: (O, I) int8 in -127..127.
+        multiplier: (O,) int32 in 0..2^24 - 1.
+        exponent: 24..37.
+        bias: (O,) int32 in +-(2^30 - 1), with as many fraction bits as what comes out; none in a Llama.
+    """
+
+    weight: Integers
+    multiplier: Integers
+    exponent: int
+    bias: Integers | None = None
+
+
+C = TypeVar("C", bound=ModelConfig)
+
+
+def matrix_shapes(name: str, shape: tuple[int, int], *, bias: bool = False) -> Shapes:
+    """The tensors of an (O, I) matrix."""
+    shapes: Shapes = {
+        name + ".weight": (shape, "int8"),
+        name + ".multiplier": (shape[:1], "int32"),
+        name + ".exponent": ((1,), "int32"),
+    }
+    return shapes | {name + ".bias": (shape[:1], "int32")} if bias else shapes
+
+
+class Tensors:
+    """A file's tensors by name, each checked for shape, type and range as it is taken."""
+
+    def __init__(self, config: ModelConfig, tensor: Callable[[str], Integers]) -> None:
+        self._shapes, self._ranges, self._tensor = config.shapes(), config.ranges, tensor
+
+    def __call__(self, name: str) -> Integers:
+        """One tensor. Raises UnsupportedModel."""
+        values, (shape, kind) = self._tensor(name), self._shapes[name]
+        if values.shape != shape or values.dtype.name != kind:
+            refuse(f"{name} is {values.shape} {values.dtype}, not {shape} {kind}", name, str(values.dtype))
+        least, most = self._ranges[name.rpartition(".")[2]]
+        found = int(values.min()), int(values.max())
+        if found[0] < least or found[1] > most:
+            refuse(f"{name} holds {found[0]} to {found[1]}, allowed are {least} to {most}", name, found)
+        return values
+
+    def matrix(self, name: str) -> Matrix:
+        """A matrix, with its bias where the family has one. Raises UnsupportedModel."""
+        exponent = int(self(name + ".exponent")[0])
+        bias = self(name + ".bias") if name + ".bias" in self._shapes else None
+        return Matrix(self(name + ".weight"), self(name + ".multiplier"), exponent, bias)
+
+    def exp2(self) -> Integers:
+        """The table of powers of two: the weight of the largest score is one, or sums of weights break their bounds."""
+        table = self("table.exp2")
+        if table[0] != 2**a.EXP2_FRACTION:
+            refuse(f"table.exp2 begins with {table[0]}, not {2**a.EXP2_FRACTION}", "table.exp2", int(table[0]))
+        return table
+
+
+def write_model(path: Path, config: ModelConfig, tensor: Callable[[str], Integers]) -> None:
+    """Write a model file, and its configuration as config.json beside it; what is the same gives the same bytes.
+
+    Args:
+        path: the file to write.
+        config: goes into the header.
+        tensor: returns the tensor of a name in `config.shapes()`, in that shape and type.
+    """
+    shapes = config.shapes()
+    described = json.dumps(asdict(config), sort_keys=True, separators=(",", ":"))
+    (path.parent / "config.json").write_text(described)
+    bound = {"config": described, CONFIG_KEY: sha256(described.encode()).hexdigest(), "format": config.format}
+    header: dict[str, object] = {"__metadata__": bound}
+    offset = 0
+    for name, (shape, kind) in sorted(shapes.items()):
+        end = offset + prod(shape) * np.dtype(kind).itemsize
+        header[name] = {"dtype": _TYPES[kind], "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the reference implementation wants the data 8-byte aligned
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        file.writelines(_little_endian(shapes, tensor))
+
+
+@contextmanager
+def opened(path: Path, sha256: str | None, family: type[C]) -> Iterator[tuple[C, Callable[[str], Integers]]]:
+    """The configuration of a model file of a family, and what returns its tensors by name, unchecked.
+
+    Args:
+        path: the file.
+        sha256: what it must hash to, in hex; not looked at if not given (its store has).
+        family: what configuration it must carry.
+
+    Raises:
+        ModelDigestMismatch: it has another digest.
+        UnsafeModelFormat: it is not safetensors.
+        UnsupportedModel: it is no file of this family, or a number in it breaks a bound of the specification.
+    """
+    require_safetensors(path)
+    if sha256 is not None:
+        require_digest(path, sha256)
+    with safe_open(path, framework="np") as file:
+        said: Mapping[str, str] = file.metadata() or {}
+        found = said.get("format")
+        if found != family.format:
+            refuse(f"{path.name} is {found!r}, this model is read from {family.format!r}", "format", found)
+        config = family.read(said.get("config", ""))
+        if set(file.keys()) != set(config.shapes()):
+            refuse("tensors are missing or strange", "tensors", sorted(set(file.keys()) ^ set(config.shapes())))
+        yield config, file.get_tensor
+
+
+def refuse(message: str, name: str, value: object) -> NoReturn:
+    """Raises UnsupportedModel."""
+    raise UnsupportedModel(
+        f"Not a model that the exact engine computes: {message}.",
+        way_out="Build the file again with this release, from a model within the limits of its specification.",
+        **{name: value},
+    )
+
+
+def _little_endian(shapes: Shapes, tensor: Callable[[str], Integers]) -> Iterator[bytes]:
+    for name, (shape, kind) in sorted(shapes.items()):
+        values = tensor(name)
+        if values.shape != shape or values.dtype.name != kind:
+            raise ValueError(f"{name} is {values.shape} {values.dtype}, but {shape} {kind} was announced")
+        yield np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()

@@ -1,0 +1,147 @@
+"""SPEC_ENCODER.md in eager torch: what `encoder_reference.py` computes, fast, on any device, for many texts at once.
+
+Each step's arithmetic is `base_model.py`'s; here is the order of the steps. Texts of a batch lie one after the other
+along one axis of rows: linear maps run over all rows, attention text by text. Nothing is padded.
+
+Shapes: T rows (tokens of all texts), C width, H heads, D head width, F inner width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.exact.base_model import ExactModel, Linear, add, round_shift
+from node_agent.execution.exact.encoder_file import EncoderLayer, EncoderParameters, Norm
+from node_agent.execution.exact.products import Products
+
+PIECE_ROWS, PIECE_QUERIES = 64, 32
+"""Rows, and queries of one text, computed at once on a CPU: what they need stays in its cache. Speed alone changes."""
+
+
+@dataclass(frozen=True)
+class _Norm:
+    """Layer normalisation on the device."""
+
+    gain: Tensor  # (C,)
+    bias: Tensor  # (C,)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One block on the device; see `encoder_file.EncoderLayer`."""
+
+    qkv: Linear
+    attention_out: Linear
+    attention_norm: _Norm
+    up: Linear
+    down: Linear
+    out_norm: _Norm
+
+
+class ExactEncoder(ExactModel):
+    """A BERT encoder on one device with one way to multiply.
+
+    Attributes:
+        config: sizes.
+        layers: its blocks in order. Dropping one gives another model, and another trace.
+    """
+
+    def __init__(self, parameters: EncoderParameters, products: Products, device: torch.device) -> None:
+        super().__init__(parameters.embedding, parameters.exp2, products, device)
+        self.config = parameters.config
+        self.layers = [self._layer(layer) for layer in parameters.layers]
+        self._position = self._int64(parameters.position)  # (P, C)
+        self._embedding_norm = self._norm_of(parameters.embedding_norm)
+        self._normal = self._int64(parameters.normal)
+
+    @torch.inference_mode()
+    def forward(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:
+        """The states of some texts.
+
+        Args:
+            texts: the tokens of each, at least one and at most as many as the model has positions.
+
+        Returns:
+            (T, C) int64 with 20 fraction bits after the embeddings and after each layer, in order: the rows of the
+            texts one after the other.
+        """
+        ends = list(accumulate(len(text) for text in texts))
+        rows = [slice(end - len(text), end) for text, end in zip(texts, ends, strict=True)]
+        tokens = torch.tensor([token for text in texts for token in text], device=self.device)  # (T,)
+        places = torch.cat([torch.arange(len(text), device=self.device) for text in texts])  # (T,)
+        x = self._normed(self._embedded(tokens) + self._position.index_select(0, places), self._embedding_norm)
+        states = [x]
+        for layer in self.layers:
+            x = self._block(layer, x, rows)
+            states.append(x)
+        return states
+
+    @torch.inference_mode()
+    def vector(self, states: Tensor) -> list[int]:
+        """The unit vector of one text's (T, C) last states, with 20 fraction bits: (C,) integers."""
+        total = states.sum(0, keepdim=True)  # (1, C)
+        vector: list[int] = self._unit(total, 0, a.VECTOR_FRACTION)[0].tolist()
+        return vector
+
+    def _block(self, layer: _Layer, x: Tensor, texts: Sequence[slice]) -> Tensor:
+        pieces = self._pieces(slice(0, len(x)), PIECE_ROWS)
+        qkv = torch.cat([self._apply(layer.qkv, x[piece], a.RESIDUAL_FRACTION, a.HEAD_FRACTION) for piece in pieces])
+        mixed = self._attention(qkv.clamp_(-a.HEAD_MAX, a.HEAD_MAX), texts)  # (T, C)
+        return torch.cat([self._rest(layer, x[piece], mixed[piece]) for piece in pieces])
+
+    def _attention(self, qkv: Tensor, texts: Sequence[slice]) -> Tensor:
+        """(T, 3C) queries, keys and values to (T, C) mixtures, 20 fraction bits: each text by itself, all of it."""
+        c = self.config
+        query, key, value = qkv.view(len(qkv), 3, c.num_attention_heads, -1).permute(1, 2, 0, 3)  # (H, T, D) each
+        mixed = []
+        for text in texts:
+            keys, key_powers = self._shorten_heads(key[:, text], c.key_bits)
+            values, value_powers = self._shorten_heads(value[:, text], a.VALUE_BITS)
+            past = (keys, key_powers.transpose(1, 2)), (values, value_powers.transpose(1, 2))
+            for piece in self._pieces(text, PIECE_QUERIES):
+                heads = self._attend(self._shorten_heads(query[:, piece], c.query_bits), *past)  # (H, t, D)
+                mixed.append(heads.transpose(0, 1).reshape(heads.shape[1], -1))
+        return torch.cat(mixed)
+
+    def _rest(self, layer: _Layer, x: Tensor, mixed: Tensor) -> Tensor:
+        """What follows attention, row by row: (T, C) states and mixtures to (T, C) states."""
+        x = self._updated(x, layer.attention_out, mixed, a.MIXED_FRACTION, layer.attention_norm)
+        up = self._apply(layer.up, x, a.RESIDUAL_FRACTION, a.HEAD_FRACTION).clamp_(-a.HEAD_MAX, a.HEAD_MAX)  # (T, F)
+        gelu = self._looked_up(up, self._normal, a.NORMAL_STEP_BITS).mul_(up)
+        return self._updated(x, layer.down, gelu, a.GATED_FRACTION, layer.out_norm)
+
+    def _updated(self, x: Tensor, linear: Linear, y: Tensor, fraction: int, norm: _Norm) -> Tensor:
+        """(T, C) states, and what a matrix makes of (T, I) with `fraction` fraction bits added to them, normed."""
+        return self._normed(add(x, self._apply(linear, y, fraction, a.RESIDUAL_FRACTION)), norm)
+
+    def _normed(self, x: Tensor, norm: _Norm) -> Tensor:
+        """`layer_norm` of SPEC_ENCODER.md: (T, C) with 20 fraction bits to states."""
+        centred = x * x.shape[1] - x.sum(-1, keepdim=True)
+        normed = self._norm(centred, self.config.epsilon, norm.gain)
+        return (
+            round_shift(normed, a.NORMED_FRACTION - a.RESIDUAL_FRACTION)
+            .add_(norm.bias)
+            .clamp_(-a.STATE_MAX, a.STATE_MAX)
+        )
+
+    def _pieces(self, rows: slice, size: int) -> list[slice]:
+        """The same rows, a few at a time where that is faster."""
+        size = size if self.device.type == "cpu" else rows.stop - rows.start
+        return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
+
+    def _norm_of(self, norm: Norm) -> _Norm:
+        return _Norm(self._int64(norm.gain), self._int64(norm.bias))
+
+    def _layer(self, layer: EncoderLayer) -> _Layer:
+        return _Layer(
+            qkv=self._linear(layer.qkv),
+            attention_out=self._linear(layer.attention_out),
+            attention_norm=self._norm_of(layer.attention_norm),
+            up=self._linear(layer.up),
+            down=self._linear(layer.down),
+            out_norm=self._norm_of(layer.out_norm),
+        )

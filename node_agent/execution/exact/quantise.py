@@ -1,0 +1,57 @@
+"""From weights in fp32 to the integers of a model file.
+
+Quantising divides, multiplies and rounds in IEEE double precision, one operation at a time, in numpy, so that every
+host makes the same bytes. Weights are int8, one multiplier an output channel.
+"""
+
+from fractions import Fraction
+from math import isqrt
+
+import numpy as np
+
+from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.exact.container import Integers, Matrix
+from node_agent.execution.model_files import Fp32
+
+
+def quantise(weight: Fp32, factor: Integers | None = None) -> Matrix:
+    """An (O, I) matrix in fp32, rows times a factor, as int8 with one multiplier a row.
+
+    Raises:
+        UnsupportedModel: a weight is not finite or larger than 127 * 2^(24 - MIN_EXPONENT).
+    """
+    rows = weight.astype(np.float64)  # (O, I)
+    scale = np.abs(rows).max(1) / a.WEIGHT_MAX  # (O,)
+    wanted = scale if factor is None else scale * factor
+    largest = float(wanted.max())
+    if not largest < 2.0 ** (a.MULTIPLIER_BITS - a.MIN_EXPONENT) * (1 - 2.0**-a.MULTIPLIER_BITS):
+        raise UnsupportedModel(
+            f"A weight's scale is {largest}: not finite, or too large for the multipliers' range.",
+            way_out="Use a model with finite weights of ordinary size.",
+            scale=largest,
+        )
+    exponent = a.MAX_EXPONENT
+    while np.rint(largest * 2.0**exponent) >= 2**a.MULTIPLIER_BITS:
+        exponent -= 1
+    multiplier = np.rint(wanted * 2.0**exponent)
+    safe = np.where(scale > 0, scale, 1.0)
+    quantised = np.clip(np.rint(rows / safe[:, None]), -a.WEIGHT_MAX, a.WEIGHT_MAX)
+    return Matrix(quantised.astype(np.int8), multiplier.astype(np.int32), exponent)
+
+
+def gain(weight: Fp32) -> Integers:
+    """(C,) weights of a norm times sqrt(C), with GAIN_FRACTION fraction bits. Raises as `fixed_point`."""
+    root = float(Fraction(isqrt(weight.shape[0] << 64), 2**32))
+    return fixed_point(weight.astype(np.float64) * root, a.GAIN_FRACTION, a.GAIN_MAX)
+
+
+def fixed_point(values: Integers, fraction: int, most: int) -> Integers:
+    """float64 numbers as int32 with some fraction bits, saturated. Raises UnsupportedModel for NaN and infinity."""
+    if not np.isfinite(values).all():
+        raise UnsupportedModel(
+            "A norm, a bias or an embedding holds NaN or infinity.",
+            way_out="Use a model with finite weights.",
+            numbers=int((~np.isfinite(values)).sum()),
+        )
+    return np.clip(np.rint(values * 2.0**fraction), -most, most).astype(np.int32)
