@@ -19,11 +19,11 @@ from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadTexts
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.records import COMPARATOR_EXACT, U48, VISIBILITY_OPEN, Order, Terms
+from contracts.protocol.records import COMPARATOR_EXACT, COMPARATOR_NATIVE, U48, VISIBILITY_OPEN, Order, Terms
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import Domain
 
-_COMPARATORS = {"exact": COMPARATOR_EXACT}
+_COMPARATORS = {"exact": COMPARATOR_EXACT, "native": COMPARATOR_NATIVE}
 _COPIES = 1
 
 CountTokens = Callable[[str], int]

@@ -30,6 +30,11 @@ def offer_workload(
             f"prices are not negative and a job has at least one unit: fixed {fixed_price}, per unit {unit_price}, "
             f"most units {max_units}"
         )
+    if manifest.comparator != "exact":
+        raise Misconfigured(
+            f"the manifest's comparator is {manifest.comparator}; nodes and verifiers of this release take part "
+            "in exact workloads only, so its orders would wait for nobody"
+        )
     if manifest.input.most_bytes > MAX_BLOB_BYTES:
         raise Misconfigured(
             f"the manifest allows inputs of {manifest.input.most_bytes} bytes, this backend keeps at most "

@@ -7,6 +7,7 @@ ProtocolError
 ├── BadSignature        not 65 bytes, high s, v not 27 or 28, or nobody's
 ├── OutOfRange          a number that its field cannot carry
 ├── MalformedEpoch      packed bytes that are not an epoch
+├── BadFingerprint      fingerprints that are not of the same tokens
 └── UnknownLogEntry     a line of the published log of no known kind
 """
 
@@ -69,6 +70,13 @@ class MalformedEpoch(ProtocolError):
     def __init__(self, why: str, *, offset: int) -> None:
         self.offset = offset
         super().__init__(f"packed epoch: {why} at byte {offset}")
+
+
+class BadFingerprint(ProtocolError):
+    code = "bad_fingerprint"
+
+    def __init__(self, *, node_bytes: int, verifier_bytes: int) -> None:
+        super().__init__(f"fingerprints of {node_bytes} and {verifier_bytes} bytes are not of the same whole tokens")
 
 
 class UnknownLogEntry(ProtocolError):

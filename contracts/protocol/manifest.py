@@ -98,9 +98,9 @@ class Manifest(Record):
     tokenizer_sha256: Sha256
     engine: _Name = "torch-float"
     engine_version: str
-    dtype: Literal["float32", "int8"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
     numeric_class: Sha256 | None = None
-    comparator: Literal["exact"] = "exact"
+    comparator: Literal["exact", "native"] = "exact"
     check: Literal["regenerate", "prefill"] = "regenerate"
     params: dict[str, IntegerRange]
     input: InputLimits

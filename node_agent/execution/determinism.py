@@ -17,10 +17,13 @@ CUBLAS_WORKSPACE = ":4096:8"
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
 
 
-def enforce() -> None:
-    """Turn every switch to its deterministic side. Cheap (microseconds) when they already are."""
-    if torch.get_num_threads() != CPU_THREADS:
-        torch.set_num_threads(CPU_THREADS)
+def enforce(threads: int = CPU_THREADS) -> None:
+    """Turn every switch to its deterministic side. Cheap (microseconds) when they already are.
+
+    `threads`: of a CPU; another number is another numeric class.
+    """
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
     if not torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(True)
     # Filling fresh buffers with NaN finds bugs in tests but costs a pass over each of them.

@@ -130,7 +130,7 @@ class Llama:
         self.layers = layers
         self.final_norm = final_norm
         self.device = head.device
-        self._cos, self._sin = _rotary_tables(config, self.device)
+        self._cos, self._sin = rotary_tables(config, self.device)
 
     @classmethod
     def from_state(
@@ -254,7 +254,7 @@ class _Taker:
         )
 
 
-def _rotary_tables(config: LlamaConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+def rotary_tables(config: LlamaConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     """cos and sign-carrying sin, (positions, D) each; made in float64 on the CPU, so every device has the same."""
     half = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim  # (D/2,)
     positions = torch.arange(config.max_position_embeddings, dtype=torch.float64)  # (positions,)

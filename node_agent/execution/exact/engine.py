@@ -93,7 +93,7 @@ class ExactGeneration(ExactEngine):
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
-        tasks, answers = self.tasks(input_bytes, params), _token_ids(claimed)
+        tasks, answers = self.tasks(input_bytes, params), token_ids(claimed)
         determinism.full_precision()
         runs: list[Run] = []
         if len(answers) == len(tasks):
@@ -126,7 +126,7 @@ class ExactGeneration(ExactEngine):
         return {"finish_reason": "stop" if stopped else "length", "text": text, "token_ids": run.chosen}
 
 
-def _token_ids(output: bytes) -> list[list[int]]:
+def token_ids(output: bytes) -> list[list[int]]:
     """The token ids of each answer of an output; an empty list for what is no output of this engine."""
     try:
         answers = json.loads(output)

@@ -66,7 +66,8 @@ def commands(starting: str) -> list[list[str]]:
 
 def test_a_kind_is_one_file(contributed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file alone makes a workload that is offered, ordered, run, re-executed by a verifier and compared."""
-    assert kinds.names() == ["classification", "embedding", "float_embedding", "float_generation", "generation"]
+    own = ["embedding", "float_embedding", "float_generation", "generation", "native_generation"]
+    assert kinds.names() == ["classification", *own]
     monkeypatch.chdir(tmp_path)
     store, run = ModelStore(), CliRunner(env={"COLUMNS": "300"}).invoke
     files = store.pull("minilm-l6-v2-exact")

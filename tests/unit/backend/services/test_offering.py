@@ -43,6 +43,14 @@ def test_what_cannot_be_kept_is_not_offered(world: World) -> None:
     assert offered(world) == 1
 
 
+def test_what_nobody_would_serve_is_not_offered(world: World) -> None:
+    """Protects requesters: no order for a comparator that this release's nodes and verifiers take no part in."""
+    native, tokenizers = changed(comparator="native"), open_tokenizers(world.folder)
+    with pytest.raises(Misconfigured, match="native"):
+        offer_workload(world.database, tokenizers, native, BYTE_TOKENIZER, **PRICES)
+    assert offered(world) == 1
+
+
 def test_a_backend_does_not_start_without_a_tokenizer(world: World) -> None:
     """Protects nodes: a file that was lost or changed is found at the start, with the way to mend it."""
     require_tokenizers(world.database, open_tokenizers(world.folder))

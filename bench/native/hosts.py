@@ -1,0 +1,71 @@
+"""The hosts that this machine can be: numeric classes by settings and environment, and cheats by what they change.
+
+A host is a name, the settings of its engine, environment variables that its process starts under, and what it does to
+the model or to the job. Each runs in a process of its own, since most of these are read once, at the start.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from bench.native.tampering import drop_layer, round_weights
+from node_agent.execution.native.model import NativeLlama
+from node_agent.execution.native.settings import Settings
+
+
+class Tamper(Protocol):
+    """Changes a model in place."""
+
+    def __call__(self, model: NativeLlama) -> None: ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """See the module.
+
+    Attributes:
+        texts: how many it answers.
+        ask: what it puts before each paragraph; the verifier knows the right one.
+        salt: of the seed that it draws with.
+    """
+
+    settings: Settings
+    texts: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tamper: Tamper | None = None
+    ask: str = "Explain:"
+    salt: str = ""
+
+
+_FP32, _BF16 = Settings("float32"), Settings("bfloat16")
+_MOST, _MANY, _SOME, _FEW = 128, 64, 32, 32
+
+HONEST: dict[str, Host] = {
+    "fp32": Host(_FP32, _MANY),
+    "fp32-2threads": Host(Settings("float32", threads=2), _MANY),
+    "fp32-sdpa": Host(Settings("float32", "sdpa"), _SOME),
+    "fp32-avx2": Host(_FP32, _SOME, {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    "fp32-noisa": Host(_FP32, _SOME, {"ATEN_CPU_CAPABILITY": "default"}),
+    "bf16": Host(_BF16, _MOST),
+    "bf16-sdpa": Host(Settings("bfloat16", "sdpa"), _SOME),
+    "fp16": Host(Settings("float16"), _FEW // 2),
+}
+"""By name; the first of each type is what the others are compared with."""
+
+CHEATS: dict[str, Host] = {
+    "int8-in-fp32": Host(_FP32, _FEW, tamper=partial(round_weights, bits=8)),
+    "int8": Host(_BF16, _FEW, tamper=partial(round_weights, bits=8)),
+    "int4-group32": Host(_BF16, _FEW, tamper=partial(round_weights, bits=4, group=32)),
+    "int4": Host(_BF16, _FEW, tamper=partial(round_weights, bits=4)),
+    "dropped-layer": Host(_BF16, _FEW, tamper=partial(drop_layer, index=15)),
+    "altered-prompt": Host(_BF16, _FEW, ask="Say briefly:"),
+    "ignored-seed": Host(_BF16, _FEW, salt="mine"),
+}
+"""What a node might do instead; it says that it is of the class bf16, the one with the widest thresholds."""
+
+VERIFIERS: dict[str, tuple[str, ...]] = {
+    "fp32": (*HONEST, *CHEATS),
+    "bf16": ("fp32", "bf16", "bf16-sdpa", *CHEATS),
+}
+"""Who checks whom."""

@@ -1,0 +1,27 @@
+"""Kind `native_generation`: chat completion by a Llama in bf16, as published; any host may serve it.
+
+Prompt, output and units are those of `generation.py`. Its answers are the same only within a numeric class; across
+classes they are compared by comparator `native`, which slashes nobody: see `node_agent/execution/native/engine.py`.
+"""
+
+from typing import Any
+
+from contracts.protocol.manifest import MAX_NEW_TOKENS
+from node_agent.execution.exact.engine import SEED, TEMPERATURE
+from node_agent.execution.kinds import float_generation
+from node_agent.execution.kinds.generation import MOST_SEED
+from node_agent.execution.native.engine import NativeGeneration
+
+ENGINE = NativeGeneration
+
+MODELS = float_generation.MODELS
+
+TEMPLATE: dict[str, Any] = float_generation.TEMPLATE | {
+    "dtype": "bfloat16",
+    "comparator": "native",
+    "params": {
+        MAX_NEW_TOKENS: {"minimum": 1, "maximum": 256},
+        TEMPERATURE: {"minimum": 0, "maximum": 2000, "default": 0},
+        SEED: {"minimum": 0, "maximum": MOST_SEED, "default": 0},
+    },
+}

@@ -1,0 +1,196 @@
+"""Chat completion by a native model, behind the port of `node_agent.execution.engine`.
+
+Prompt, output and units are those of the kind `generation`. Parameters: `max_new_tokens`, and as far as the manifest
+has them `temperature_milli` (0: greedy) and `seed`; the order signs them, so no node chooses what is drawn. Seed and
+input also turn the fingerprint, so an answer to one order says nothing about another.
+
+What a node signs is `NativeOpening.trace_hash` (`contracts.protocol.fingerprint`): over its class, the digest of all
+its logits and its fingerprint. Hosts of one class repeat it by running the job again. Others call `observe`, and
+compare what they see with what the node has opened (`verifier.comparison.native`).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from contracts.protocol.canonical import canonical_json
+from contracts.protocol.fingerprint import NativeOpening
+from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
+from contracts.protocol.tokens import TextTokenizer
+from node_agent.devices import self_test
+from node_agent.devices.probe import resolve
+from node_agent.execution.engine import Check, Execution
+from node_agent.execution.errors import EngineMismatch, UnsupportedModel
+from node_agent.execution.exact.engine import SEED, TEMPERATURE, Prompting, token_ids
+from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
+from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.native.calibration import class_digest
+from node_agent.execution.native.generation import Run, Task, generate, recheck
+from node_agent.execution.native.model import NativeLlama
+from node_agent.execution.native.sampling import Sampling
+from node_agent.execution.native.settings import Settings
+
+SEED_TAG = b"assay/native/seed/1\n"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run, and what its node shows of it once it is bound to it.
+
+    Attributes:
+        execution: output, trace hash and units, as committed to.
+        opening: behind the trace hash.
+    """
+
+    execution: Execution
+    opening: NativeOpening
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What another host sees in an answer: the arguments of `verifier.comparison.native.compare`.
+
+    Attributes:
+        fingerprint: its own, of all the answer's tokens.
+        margins_milli: one a token.
+        ended: whether there is an answer to each text, and each ends at its first stop token or at the limit.
+    """
+
+    fingerprint: bytes
+    margins_milli: list[int]
+    ended: bool
+
+
+class NativeGeneration:
+    """See `engine.Engine`. Calls must not overlap in a process.
+
+    Attributes:
+        numeric_class: hex digest of this host's calibration.
+    """
+
+    name: str = "torch-native"
+    version: str = "1"
+    check: Check = "prefill"
+    pinned: bool = False
+
+    def __init__(self, model: NativeLlama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
+        """Assemble from parts, and calibrate; `load` is the way in that verifies the parts.
+
+        Raises:
+            EngineMismatch: the manifest describes another engine, type or other parameters than this one has.
+            UnsupportedModel: the workload allows more positions than the model has.
+        """
+        self.model, self.tokenizer, self.manifest = model, tokenizer, manifest
+        self.prompting = Prompting.chat(tokenizer)
+        self._require_fit()
+        self.numeric_class = class_digest(model)
+
+    @classmethod
+    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Self:
+        """Load a model whose digests the store has verified, in the manifest's type of number.
+
+        Raises:
+            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
+            ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel, EngineMismatch: the parts are not the manifest's.
+        """
+        where = resolve(device)
+        self_test.passed(str(where))
+        require_named(files, manifest)
+        if manifest.dtype == "int8":
+            raise _mismatch(manifest, "a type of float")
+        model = NativeLlama.load(files.weights, files.config, Settings(manifest.dtype), where)
+        return cls(model, TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256), manifest)
+
+    def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
+        """Answer the texts of an input together. Errors as in `engine.Engine`, NumericFailure and OutputTooLong."""
+        return self.run(input_bytes, params).execution
+
+    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
+        """The work again: within one class that is how equality is shown. Across classes, see `observe`."""
+        return self.execute(input_bytes, params)
+
+    def run(self, input_bytes: bytes, params: Mapping[str, int]) -> Opened:
+        """`execute`, with what can be opened later."""
+        runs = generate(self.model, self._tasks(input_bytes, params))
+        output = canonical_json([self._answer(run) for run in runs])
+        require_showable(output)
+        rows = hashlib.sha256(b"".join(run.rows_digest for run in runs)).digest()
+        fingerprint = b"".join(run.fingerprint for run in runs)
+        units = sum(len(run.chosen) for run in runs)
+        opening = NativeOpening(self.numeric_class, rows, fingerprint)
+        return Opened(Execution(output, opening.trace_hash, units), opening)
+
+    def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Observed:
+        """What this host sees in an answer, from one pass over each text.
+
+        Args:
+            input_bytes, params: of the order.
+            claimed: the node's output; any bytes. What is no output of this engine, or answers another number of
+                texts, has no tokens to look at and has not ended as it must.
+        """
+        tasks, answers = self._tasks(input_bytes, params), token_ids(claimed)
+        if len(answers) != len(tasks) or not all(map(_readable, answers, tasks)):
+            return Observed(b"", [], ended=False)
+        runs = [recheck(self.model, task, answer) for task, answer in zip(tasks, answers, strict=True)]
+        again = canonical_json([self._answer(run) for run in runs])
+        return Observed(
+            fingerprint=b"".join(run.fingerprint for run in runs),
+            margins_milli=[margin for run in runs for margin in run.margins_milli],
+            ended=all(run.done for run in runs) and again == claimed,
+        )
+
+    def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+        require_params(self.manifest.params, params)
+        texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
+        seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + hashlib.sha256(input_bytes).digest()
+        sampling = Sampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest())
+        around, limit = self.prompting, params[MAX_NEW_TOKENS]
+        return [
+            Task([*around.before, *tokens, *around.after], limit, around.stops, sampling, index)
+            for index, tokens in enumerate(texts)
+        ]
+
+    def _answer(self, run: Run) -> dict[str, Any]:
+        stopped = run.chosen[-1] in run.task.stops
+        text = self.tokenizer.decode(_known(run.chosen[:-1] if stopped else run.chosen, self.model))
+        return {"finish_reason": "stop" if stopped else "length", "text": text, "token_ids": run.chosen}
+
+    def _require_fit(self) -> None:
+        manifest, around = self.manifest, self.prompting
+        known = {MAX_NEW_TOKENS, TEMPERATURE, SEED}
+        wanted = (manifest.engine, manifest.engine_version, manifest.check, manifest.comparator, manifest.dtype)
+        have = (self.name, self.version, self.check, "native", self.model.settings.dtype)
+        if wanted != have or not {MAX_NEW_TOKENS} <= set(manifest.params) <= known:
+            raise _mismatch(manifest, f"{have} with parameters of {sorted(known)}")
+        overhead = len(around.before) + len(around.after)
+        if manifest.input.overhead_tokens != overhead:
+            raise _mismatch(manifest, f"{overhead} tokens around a text")
+        needed = manifest.input.max_tokens + manifest.params[MAX_NEW_TOKENS].maximum
+        available = self.model.config.max_position_embeddings
+        if needed > available:
+            raise UnsupportedModel(
+                f"The workload allows {needed} positions, the model has {available}.",
+                way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
+                needed=needed,
+                available=available,
+            )
+
+
+def _readable(answer: Sequence[int], task: Task) -> bool:
+    return 0 < len(answer) <= task.limit
+
+
+def _known(tokens: Sequence[int], model: NativeLlama) -> list[int]:
+    """Those that a tokenizer can read: a claimed answer may hold any integers."""
+    return [token for token in tokens if token < model.config.vocab_size]
+
+
+def _mismatch(manifest: Manifest, have: str) -> EngineMismatch:
+    return EngineMismatch(
+        f"The workload is {manifest.engine} {manifest.engine_version}, {manifest.check}, {manifest.comparator}, "
+        f"{manifest.dtype}, {manifest.input.overhead_tokens} tokens around a text, parameters "
+        f"{sorted(manifest.params)}; this engine has {have}.",
+        way_out="Correct the manifest; its workload id changes with it.",
+        found=have,
+    )

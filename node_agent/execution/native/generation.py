@@ -1,0 +1,147 @@
+"""Generating with a native model, and checking it by one teacher-forced pass.
+
+A batch is the texts of one input: each prompt is read alone, then all texts take one step after the other until the
+last is done. Who shares a batch moves the last bits, so an input's batch is part of what is repeated.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from node_agent.execution.llama import LOGIT_ROWS
+from node_agent.execution.native.model import Cache, NativeLlama, batch_of
+from node_agent.execution.native.projection import project
+from node_agent.execution.native.sampling import Sampling, best, margin_milli, scores
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One text to be answered.
+
+    Attributes:
+        prompt: its tokens with the template's around them, at least one.
+        limit: most new tokens, at least 1.
+        stops: tokens that end an answer; the one that does is part of it.
+        sampling: how tokens are chosen; its seed also turns the fingerprint.
+        text: its index in its input.
+    """
+
+    prompt: Sequence[int]
+    limit: int
+    stops: frozenset[int] = frozenset()
+    sampling: Sampling = field(default_factory=Sampling)
+    text: int = 0
+
+    def ended(self, answer: Sequence[int]) -> bool:
+        """Whether an answer ends where it must: at its first stop token, or at the limit."""
+        stopped = [token in self.stops for token in answer]
+        return 0 < len(answer) <= self.limit and not any(stopped[:-1]) and (stopped[-1] or len(answer) == self.limit)
+
+
+class Run:
+    """A task under way, or done.
+
+    Attributes:
+        chosen: the tokens, one for each position heard.
+        fingerprint: of the hidden states that they were chosen from (`contracts.protocol.fingerprint`).
+        margins_milli: for each token, by how much this host prefers another; 0 where it chose the token itself.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.chosen: list[int] = []
+        self.fingerprint = b""
+        self.margins_milli: list[int] = []
+        self._rows = hashlib.sha256()
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is complete."""
+        return self.task.ended(self.chosen)
+
+    @property
+    def rows_digest(self) -> bytes:
+        """32 bytes over all logits heard."""
+        return self._rows.digest()
+
+    def hear(self, hidden: Float32, logits: Float32, claimed: int | None = None) -> int:
+        """Take one position's (C,) hidden state and (V,) logits, and return the token: the claimed, else the best."""
+        text, step, sampling = self.task.text, len(self.chosen), self.task.sampling
+        self._rows.update(np.ascontiguousarray(logits, dtype="<f4").data)
+        self.fingerprint += project(hidden, sampling.seed, text, step)
+        found = scores(logits, sampling, text, step)
+        token = best(found) if claimed is None else claimed
+        self.margins_milli.append(margin_milli(found, token))
+        self.chosen.append(token)
+        return token
+
+
+Listener = Callable[[int, int, Float32], None]
+"""Hears (text's place in the batch, step, (C,) hidden state): for measurements."""
+
+
+@torch.inference_mode()
+def generate(model: NativeLlama, tasks: Sequence[Task], listener: Listener | None = None) -> list[Run]:
+    """Answer texts together, and return them in order."""
+    model.settings.enforce()
+    runs = [Run(task) for task in tasks]
+    cache = model.new_cache(len(tasks), max(len(task.prompt) + task.limit for task in tasks))
+    last = [_read_prompt(model, task.prompt, cache, row) for row, task in enumerate(tasks)]
+    hidden = torch.stack(last)  # (B, C)
+    while True:
+        rows, logits = _on_host(hidden), _on_host(model.logits(hidden))
+        for row, run in enumerate(runs):
+            if not run.done:
+                if listener:
+                    listener(row, len(run.chosen), rows[row])
+                run.hear(rows[row], logits[row])
+        if all(run.done for run in runs):
+            return runs
+        # A text that is done reads its last token again and again, unheard: the batch keeps its shape.
+        cache.used[:] = [len(run.task.prompt) + len(run.chosen) - 1 for run in runs]
+        hidden = model.forward(batch_of([run.chosen[-1:] for run in runs], model.device), cache)[:, 0]
+
+
+@torch.inference_mode()
+def recheck(model: NativeLlama, task: Task, answer: Sequence[int], listener: Listener | None = None) -> Run:
+    """This host's fingerprint of an answer and its margins, from one teacher-forced pass over prompt and answer.
+
+    Args:
+        model: this host's.
+        task: what was asked.
+        answer: the tokens that are said to have been generated, at least one; whether it ends where it must is
+            `Task.ended`'s to say. A token that is none of the vocabulary's gets the largest margin and is read as 0.
+        listener: see `Listener`.
+    """
+    model.settings.enforce()
+    known = [token if 0 <= token < model.config.vocab_size else 0 for token in answer]
+    whole = [*task.prompt, *known[:-1]]
+    states = model.forward(batch_of([whole], model.device), model.new_cache(1, len(whole)))[0]
+    states = states[len(task.prompt) - 1 :]  # (answer, C)
+    run = Run(task)
+    for some in torch.split(states, LOGIT_ROWS):
+        for row, logits in zip(_on_host(some), _on_host(model.logits(some)), strict=True):
+            step = len(run.chosen)
+            if listener:
+                listener(0, step, row)
+            run.hear(row, logits, answer[step])
+    return run
+
+
+def _read_prompt(model: NativeLlama, prompt: Sequence[int], cache: Cache, row: int) -> Tensor:
+    """Read one text's prompt into its row, and return its last (C,) hidden state."""
+    states = model.forward(batch_of([prompt], model.device), cache.row(row))
+    cache.used[row] = len(prompt)
+    return states[0, -1]
+
+
+def _on_host(values: Tensor) -> Float32:
+    rows: Float32 = values.float().cpu().numpy()
+    return rows

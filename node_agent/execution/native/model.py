@@ -1,0 +1,246 @@
+"""Llama weights as they are, in fp32, bf16 or fp16: batches of texts of unequal length, two attention kernels.
+
+Follows Hugging Face's `LlamaForCausalLM` in what is rounded where: products, residuals and rotary embedding in the
+model's type, norms and softmax in fp32. Configuration and rotary tables are those of `node_agent.execution.llama`.
+
+Shapes: B texts, T new positions each, S positions of the longest text so far (new ones included), C model width,
+H query heads, K key/value heads, G = H / K, D head width, F feed-forward width, V vocabulary, L layers.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from torch.nn import functional as F
+
+from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.llama import LlamaConfig, rotary_tables
+from node_agent.execution.model_files import require_safetensors
+from node_agent.execution.native.settings import DTYPES, Settings
+
+
+@dataclass
+class Layer:
+    """One block's weights as published, (out, in); products that share an input are fused."""
+
+    attention_norm: Tensor  # (C,)
+    qkv: Tensor  # ((H + 2K) D, C)
+    attention_out: Tensor  # (C, H D)
+    mlp_norm: Tensor  # (C,)
+    gate_up: Tensor  # (2F, C)
+    down: Tensor  # (C, F)
+
+
+class Cache:
+    """Keys and values of a batch, room for `positions` set aside at once; each text fills its row from the front."""
+
+    def __init__(self, keys: Tensor, values: Tensor, used: list[int]) -> None:
+        self.keys, self.values = keys, values  # (L, B, K, positions, D) each
+        self.used = used
+
+    def row(self, index: int) -> "Cache":
+        """One text's row, sharing memory. What it reads is counted by the caller."""
+        one = slice(index, index + 1)
+        return Cache(self.keys[:, one], self.values[:, one], self.used[one])
+
+
+class NativeLlama:
+    """A model on one device under fixed settings.
+
+    Attributes:
+        layers: the blocks in order. Replacing or dropping one gives another model.
+    """
+
+    def __init__(
+        self,
+        config: LlamaConfig,
+        settings: Settings,
+        layers: list[Layer],
+        embedding: Tensor,
+        head: Tensor,
+        final_norm: Tensor,
+    ) -> None:
+        """`embedding`, `head`: (V, C), the same tensor where they are tied; `final_norm`: (C,)."""
+        self.config, self.settings = config, settings
+        self.layers, self.embedding, self.head, self.final_norm = layers, embedding, head, final_norm
+        self.device, self.dtype = head.device, DTYPES[settings.dtype]
+        cos, sin = rotary_tables(config, self.device)
+        self._cos, self._sin = cos.to(self.dtype), sin.to(self.dtype)  # (positions, D) each
+
+    @classmethod
+    def load(cls, weights: Path, config: Path, settings: Settings, device: torch.device) -> Self:
+        """Load safetensors of any of the three types and a config.json. Raises UnsafeModelFormat, UnsupportedModel."""
+        require_safetensors(weights)
+        with safe_open(weights, framework="pt") as file:
+            return cls.from_state(LlamaConfig.read(config), frozenset(file.keys()), file.get_tensor, settings, device)
+
+    @classmethod
+    def from_state(
+        cls,
+        config: LlamaConfig,
+        names: Collection[str],
+        tensor: Callable[[str], Tensor],
+        settings: Settings,
+        device: torch.device,
+    ) -> Self:
+        """Build from tensors with Hugging Face names, cast to the settings' type.
+
+        Raises:
+            UnsupportedModel: a tensor is missing, misshapen, or of a type that is not a float's.
+        """
+        take = _Taker(config, names, tensor, DTYPES[settings.dtype], device)
+        table = (config.vocab_size, config.hidden_size)
+        embedding = take("model.embed_tokens.weight", *table)
+        head = embedding if config.tie_word_embeddings else take("lm_head.weight", *table)
+        layers = [take.layer(index) for index in range(config.num_hidden_layers)]
+        return cls(config, settings, layers, embedding, head, take("model.norm.weight", config.hidden_size))
+
+    def new_cache(self, texts: int, positions: int) -> Cache:
+        """An empty cache for a batch."""
+        c = self.config
+        shape = (len(self.layers), texts, c.num_key_value_heads, positions, c.head_dim)
+        keys, values = (torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in range(2))
+        return Cache(keys, values, [0] * texts)
+
+    def forward(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """Compute the next positions of every text of a batch and append them to the cache.
+
+        Args:
+            tokens: (B, T) int64 ids on the model's device.
+            cache: what came before; its B texts may be of unequal length.
+
+        Returns:
+            (B, T, C) final hidden states, normalised: the input of `logits`.
+        """
+        used = torch.tensor(cache.used, device=self.device)  # (B,)
+        positions = used[:, None] + torch.arange(tokens.shape[1], device=self.device)  # (B, T)
+        seen = max(cache.used) + tokens.shape[1]
+        allowed = torch.arange(seen, device=self.device) <= positions[:, :, None]  # (B, T, S)
+        turn = self._cos[positions, None], self._sin[positions, None]  # (B, T, 1, D) each
+        x = F.embedding(tokens, self.embedding)  # (B, T, C)
+        for index, layer in enumerate(self.layers):
+            normed = self._norm(x, layer.attention_norm)
+            keys, values = cache.keys[index], cache.values[index]
+            x = x + self._attention(layer, normed, turn, positions, allowed, keys, values)
+            x = x + self._mlp(layer, self._norm(x, layer.mlp_norm))
+        cache.used[:] = [each + tokens.shape[1] for each in cache.used]
+        return self._norm(x, self.final_norm)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., C) hidden states to (..., V) logits in fp32."""
+        return F.linear(hidden, self.head).float()
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        wide = x.float()  # (B, T, C)
+        scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.config.rms_norm_eps)
+        return weight * scaled.to(self.dtype)
+
+    def _attention(
+        self,
+        layer: Layer,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor],
+        positions: Tensor,
+        allowed: Tensor,
+        keys: Tensor,
+        values: Tensor,
+    ) -> Tensor:
+        c = self.config
+        (b, t), heads, shared, d = x.shape[:2], c.num_attention_heads, c.num_key_value_heads, c.head_dim
+        qkv = F.linear(x, layer.qkv).view(b, t, heads + 2 * shared, d)  # (B, T, H + 2K, D)
+        rotated = _rotate(qkv[:, :, : heads + shared], *turn)  # (B, T, H + K, D)
+        texts = torch.arange(b, device=self.device)[:, None]  # (B, 1)
+        keys[texts, :, positions] = rotated[:, :, heads:]
+        values[texts, :, positions] = qkv[:, :, heads + shared :]
+        seen = allowed.shape[-1]
+        query = rotated[:, :, :heads].transpose(1, 2)  # (B, H, T, D)
+        attend = self._fused if self.settings.attention == "sdpa" else self._written_out
+        mixed = attend(query, keys[:, :, :seen], values[:, :, :seen], allowed)  # (B, H, T, D)
+        return F.linear(mixed.transpose(1, 2).reshape(b, t, heads * d), layer.attention_out)  # (B, T, C)
+
+    def _fused(self, query: Tensor, keys: Tensor, values: Tensor, allowed: Tensor) -> Tensor:
+        """Shapes as `_written_out`."""
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=allowed[:, None], enable_gqa=True)
+
+    def _written_out(self, query: Tensor, keys: Tensor, values: Tensor, allowed: Tensor) -> Tensor:
+        """(B, H, T, D) queries, (B, K, S, D) keys and values, (B, T, S) mask, to (B, H, T, D)."""
+        b, heads, t, d = query.shape
+        shared = keys.shape[1]
+        grouped = query.reshape(b, shared, heads // shared * t, d)  # (B, K, G T, D)
+        scores = (grouped @ keys.transpose(2, 3)).view(b, shared, -1, t, keys.shape[2]) * d**-0.5  # (B, K, G, T, S)
+        scores = scores.masked_fill(~allowed[:, None, None], float("-inf"))
+        weights = scores.softmax(-1, dtype=torch.float32).to(self.dtype)
+        mixed: Tensor = weights.view(b, shared, -1, keys.shape[2]) @ values  # (B, K, G T, D)
+        return mixed.view(b, heads, t, d)
+
+    @staticmethod
+    def _mlp(layer: Layer, x: Tensor) -> Tensor:
+        gate, up = F.linear(x, layer.gate_up).chunk(2, -1)  # (B, T, F) each
+        return F.linear(F.silu(gate) * up, layer.down)  # (B, T, C)
+
+
+def batch_of(tokens: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """(B, T) ids of texts that all read as many tokens."""
+    return torch.tensor([list(each) for each in tokens], device=device)
+
+
+class _Taker:
+    """Takes tensors out of a state by name, checked for shape and type, cast and moved to the device."""
+
+    def __init__(
+        self,
+        config: LlamaConfig,
+        names: Collection[str],
+        tensor: Callable[[str], Tensor],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._config, self._names, self._tensor = config, names, tensor
+        self._dtype, self._device = dtype, device
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        if name not in self._names:
+            raise _unsupported(f"the weights lack {name}.", name, "missing")
+        tensor = self._tensor(name)
+        if tuple(tensor.shape) != shape or tensor.dtype not in DTYPES.values():
+            found = f"{tuple(tensor.shape)} {tensor.dtype}"
+            raise _unsupported(f"{name} is {found}, but {shape} of fp32, bf16 or fp16 is required.", name, found)
+        return tensor.to(self._device, self._dtype, copy=True)
+
+    def layer(self, index: int) -> Layer:
+        c, prefix = self._config, f"model.layers.{index}."
+        width, inner = c.hidden_size, c.intermediate_size
+        query, shared = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
+        attention, mlp = f"{prefix}self_attn.", f"{prefix}mlp."
+        qkv = [
+            self(f"{attention}{n}_proj.weight", rows, width)
+            for n, rows in zip("qkv", (query, shared, shared), strict=True)
+        ]
+        gate_up = [self(f"{mlp}{name}_proj.weight", inner, width) for name in ("gate", "up")]
+        return Layer(
+            attention_norm=self(f"{prefix}input_layernorm.weight", width),
+            qkv=torch.cat(qkv),
+            attention_out=self(f"{attention}o_proj.weight", width, query),
+            mlp_norm=self(f"{prefix}post_attention_layernorm.weight", width),
+            gate_up=torch.cat(gate_up),
+            down=self(f"{mlp}down_proj.weight", width, inner),
+        )
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of (B, T, heads, D) by (B, T, 1, D) tables: each half turns against the other."""
+    first, second = x.chunk(2, -1)
+    return x * cos + torch.cat((second, first), -1) * sin
+
+
+def _unsupported(message: str, name: str, found: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"Not a model this engine computes: {message}",
+        way_out="Use a plain Llama in fp32, bf16 or fp16 with Hugging Face names.",
+        tensor=name,
+        found=found,
+    )

@@ -1,0 +1,82 @@
+"""The engine behind its port, on the tiny model: what is signed, what is opened, what another host sees."""
+
+import json
+
+import pytest
+
+from contracts.protocol.fingerprint import OPENING_HEAD, PROJECTIONS, NativeOpening
+from contracts.protocol.texts import encode_texts
+from node_agent.execution.errors import EngineMismatch, InvalidParams
+from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.native.engine import NativeGeneration
+from tests.unit.node_agent.execution.native.conftest import INPUT, PARAMS, RANGES, MakeNative
+
+
+def test_what_is_signed_binds_what_is_opened(engine: NativeGeneration) -> None:
+    """Trace hash over class, logits and fingerprint; two bytes a token; the same again on the same host."""
+    opened = engine.run(INPUT, PARAMS)
+    signed = opened.execution
+    assert signed == engine.execute(INPUT, PARAMS) == engine.recheck(INPUT, PARAMS, b"anything")
+    published = opened.opening.encode()
+    assert NativeOpening.decode(published).trace_hash == signed.trace_hash
+    assert opened.opening.numeric_class == engine.numeric_class
+    assert len(published) == OPENING_HEAD + PROJECTIONS * signed.units
+    assert signed.units == sum(len(answer["token_ids"]) for answer in json.loads(signed.output))
+
+
+def test_another_host_sees_an_honest_answer_as_it_is(engine: NativeGeneration) -> None:
+    """One pass over the output alone gives a fingerprint of the same length, and no margins."""
+    opened = engine.run(INPUT, PARAMS)
+    seen = engine.observe(INPUT, PARAMS, opened.execution.output)
+    assert seen.ended
+    assert set(seen.margins_milli) == {0}
+    assert len(seen.fingerprint) == len(opened.opening.fingerprint)
+
+
+def test_seed_and_input_turn_tokens_and_fingerprint(engine: NativeGeneration) -> None:
+    """Nothing of one order serves another.
+
+    Covers: A01
+    """
+    base = engine.run(INPUT, PARAMS)
+    for params, input_bytes in ((PARAMS | {"seed": 8}, INPUT), (PARAMS, encode_texts(["What is 2 + 2?", "Name one."]))):
+        assert engine.run(input_bytes, params).opening.fingerprint != base.opening.fingerprint
+
+
+def test_altered_outputs_have_not_ended_as_they_must(engine: NativeGeneration) -> None:
+    """Cut short, stretched, other text, another number of answers, no JSON at all: seen without any float.
+
+    Covers: A55, A58
+    """
+    answers = json.loads(engine.run(INPUT, PARAMS).execution.output)
+    cut, longer, renamed = (json.loads(json.dumps(answers)) for _ in range(3))
+    cut[0]["token_ids"].pop()
+    longer[0]["token_ids"] += [5] * 3
+    renamed[1]["text"] = "blue"
+    strange = json.loads(json.dumps(answers))
+    strange[0]["token_ids"][0] = 10**6
+    for claimed in (cut, longer, renamed, answers[:1], [], {}, [{"token_ids": []}, {"token_ids": [1]}], strange):
+        assert not engine.observe(INPUT, PARAMS, json.dumps(claimed).encode()).ended
+    assert not engine.observe(INPUT, PARAMS, b"\xff").ended
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"comparator": "exact"},
+        {"dtype": "int8"},
+        {"engine_version": "0"},
+        {"params": RANGES | {"top_p_ppm": {"minimum": 1, "maximum": 2}}},
+    ],
+)
+def test_other_workloads_are_refused(
+    make_native: MakeNative, tiny_files: ModelFiles, changes: dict[str, object]
+) -> None:
+    """Only what this engine computes, by the comparator that it is compared by."""
+    with pytest.raises(EngineMismatch):
+        NativeGeneration.load(tiny_files, make_native(**changes), "cpu")
+
+
+def test_parameters_are_the_manifests(engine: NativeGeneration) -> None:
+    with pytest.raises(InvalidParams):
+        engine.execute(INPUT, PARAMS | {"seed": -1})

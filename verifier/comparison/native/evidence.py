@@ -1,0 +1,60 @@
+"""What one checked job shows: per token a distance of activations and a margin of the choice, both integers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.protocol.errors import BadFingerprint
+from contracts.protocol.fingerprint import FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, distances
+
+MOST_DISTANCE = PROJECTIONS * FARTHEST
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A job's tokens in order, all texts of an input one after the other.
+
+    Attributes:
+        distances: between node's and verifier's fingerprint, in steps, 0 to MOST_DISTANCE.
+        margins_milli: by how much the verifier prefers another token, thousandths, 0 to MARGIN_CLIP_MILLI.
+        well_formed: whether every answer ends at its first stop token or at its limit, and the fingerprint has two
+            bytes for every token. No float decides this, so an honest node's job always is.
+    """
+
+    distances: tuple[int, ...]
+    margins_milli: tuple[int, ...]
+    well_formed: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.distances) != len(self.margins_milli):
+            raise ValueError(f"{len(self.distances)} distances and {len(self.margins_milli)} margins")
+        if any(not 0 <= each <= MOST_DISTANCE for each in self.distances):
+            raise ValueError(f"a distance is outside 0..{MOST_DISTANCE}")
+        if any(not 0 <= each <= MARGIN_CLIP_MILLI for each in self.margins_milli):
+            raise ValueError(f"a margin is outside 0..{MARGIN_CLIP_MILLI}")
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were compared."""
+        return len(self.distances)
+
+
+def compare(node: bytes, verifier: bytes, margins_milli: Sequence[int], *, ended: bool) -> Evidence:
+    """Evidence out of what both have opened.
+
+    Args:
+        node: the node's fingerprint, opened; any bytes.
+        verifier: the verifier's own, of the node's tokens.
+        margins_milli: the verifier's, one a token.
+        ended: whether every answer ends where it must.
+
+    A node's fingerprint of the wrong length is as far off as can be.
+
+    Raises:
+        BadFingerprint: the verifier contradicts itself: its fingerprint is not of as many tokens as its margins.
+    """
+    if len(verifier) != PROJECTIONS * len(margins_milli):
+        raise BadFingerprint(node_bytes=len(node), verifier_bytes=len(verifier))
+    margins = tuple(margins_milli)
+    if len(node) != len(verifier):
+        return Evidence((MOST_DISTANCE,) * len(margins), margins, well_formed=False)
+    return Evidence(tuple(distances(node, verifier)), margins, well_formed=ended)

@@ -1,0 +1,153 @@
+"""What honest hosts of two classes differ by: measured, bounded, and kept with the digest of what was measured.
+
+A **score** turns a distance or a margin into 0 to 1 (parts per million): nothing up to `low`, everything from `high`,
+a straight line between. Of honest work its mean is small; `mean_ppm` bounds it. The bound is the largest of
+
+- the upper confidence limit of the mean over texts, at 1 - DOUBT, by Chernoff's inequality for bounded variables
+  (Hoeffding 1963, theorem 1): the least m with n kl(mean / r, m / r) >= ln(1 / DOUBT). The n texts are taken as
+  independent, and no text as more than SPREAD times as noisy as the worst that was measured: r is that;
+- the mean of the worst text that was measured, so that no text like those counts against its node;
+- LEAST_MEAN_PPM, where next to nothing was seen.
+
+The second decides as a rule, and lies some times above the mean: the room for texts unlike those that were measured.
+
+Logarithms are `decimal`'s, which are correctly rounded: anyone computes the same thresholds from the same data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.protocol.records import Record
+from verifier.comparison.native.evidence import Evidence
+
+VERSION = 1
+"""Of all verdict arithmetic in this package; a verdict names the version that it was reached by."""
+
+WHOLE_PPM = 1_000_000
+DOUBT = Decimal("0.001")
+"""That the limit of a mean is too low, for each of a pair's two scores."""
+
+SPREAD = 4
+LEAST_MEAN_PPM = 10_000
+
+LEAST_TEXT = 16
+"""Tokens; a shorter text is no measure of how far off a text can be."""
+
+LEAST_MARGIN_MILLI = 50
+"""Where the score of margins is whole at the earliest: less is a near tie that any rounding turns."""
+
+LEAST_DISTANCE = 8
+"""The same for distances, in steps."""
+
+MOST_MEAN_PPM = 500_000
+"""Where honest work scores more than this on average there is nothing to tell it from a cheat by."""
+
+_CONTEXT = Context(prec=40)
+_Natural = Annotated[int, Field(strict=True, ge=0)]
+
+
+class Score(Record):
+    """A ramp, and the bound of its mean over honest work."""
+
+    low: _Natural
+    high: Annotated[int, Field(strict=True, gt=0)]
+    mean_ppm: Annotated[int, Field(strict=True, gt=0, le=MOST_MEAN_PPM)]
+
+    def of(self, value: int) -> int:
+        """A distance or margin in parts per million, rounded down. Never falls as the value grows."""
+        return min(WHOLE_PPM, max(0, value - self.low) * WHOLE_PPM // (self.high - self.low))
+
+
+class Thresholds(Record):
+    """Of one model and one pair of classes.
+
+    Attributes:
+        version: of the arithmetic, `VERSION`.
+        weights_sha256: the model.
+        node_class, verifier_class: hex digests of calibrations (`node_agent.execution.native.calibration`).
+        data_sha256: of the file that they were computed from, byte for byte.
+        texts, tokens: how much was measured.
+        distance, margin: the two scores.
+    """
+
+    version: Annotated[int, Field(strict=True, ge=1)]
+    weights_sha256: str
+    node_class: str
+    verifier_class: str
+    data_sha256: str
+    texts: _Natural
+    tokens: _Natural
+    distance: Score
+    margin: Score
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Whose answers were checked by whom, on what. Digests in hex."""
+
+    weights_sha256: str
+    node_class: str
+    verifier_class: str
+    data_sha256: str
+
+
+def calibrate(texts: Sequence[Evidence], pair: Pair) -> Thresholds:
+    """Thresholds out of honest work, one `Evidence` a text. Raises ValueError where there is too little of it."""
+    distances = [text.distances for text in texts]
+    margins = [text.margins_milli for text in texts]
+    low = _quantile(distances, 950_000)
+    distance = (low, low + max(LEAST_DISTANCE, low))
+    margin = (0, max(LEAST_MARGIN_MILLI, _quantile(margins, 999_000)))
+    return Thresholds(
+        version=VERSION,
+        **vars(pair),
+        texts=len(texts),
+        tokens=sum(text.tokens for text in texts),
+        distance=_score(distances, *distance),
+        margin=_score(margins, *margin),
+    )
+
+
+def _score(texts: Sequence[Sequence[int]], low: int, high: int) -> Score:
+    ramp = Score(low=low, high=high, mean_ppm=1)
+    means = [sum(map(ramp.of, text)) // len(text) for text in texts if len(text) >= LEAST_TEXT]
+    if not means:
+        raise ValueError(f"no text has {LEAST_TEXT} tokens")
+    reach = min(WHOLE_PPM, SPREAD * max(LEAST_MEAN_PPM, *means))
+    share = -(-sum(means) * WHOLE_PPM // (len(means) * reach))
+    limit = -(-upper_limit_ppm(share, len(means)) * reach // WHOLE_PPM)
+    return Score(low=low, high=high, mean_ppm=max(limit, LEAST_MEAN_PPM, *means))
+
+
+def upper_limit_ppm(mean_ppm: int, count: int) -> int:
+    """The least m >= mean with count * kl(mean, m) >= ln(1 / DOUBT), in parts per million; at most a million."""
+    enough = -_CONTEXT.ln(DOUBT) / count
+    low, high = mean_ppm, WHOLE_PPM
+    while low < high:
+        middle = (low + high) // 2
+        if _kl(mean_ppm, middle) >= enough:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _kl(left_ppm: int, right_ppm: int) -> Decimal:
+    """Kullback and Leibler's divergence of two coins, nats; 0 < right < 1 or equal to left."""
+    total = Decimal(0)
+    for p, q in ((left_ppm, right_ppm), (WHOLE_PPM - left_ppm, WHOLE_PPM - right_ppm)):
+        if p and not q:
+            return Decimal("Infinity")
+        if p:
+            total += _CONTEXT.multiply(Decimal(p), _CONTEXT.ln(_CONTEXT.divide(Decimal(p), Decimal(q))))
+    return total / WHOLE_PPM
+
+
+def _quantile(texts: Sequence[Sequence[int]], ppm: int) -> int:
+    """The least value that so many of all tokens do not exceed."""
+    ordered = sorted(value for text in texts for value in text)
+    return ordered[max(0, -(-len(ordered) * ppm // WHOLE_PPM) - 1)]

@@ -1,0 +1,77 @@
+"""The verdict on one job: accept, inconclusive or suspect. Pure and integer; says nothing about money."""
+
+from enum import StrEnum
+
+from contracts.protocol.records import Record
+from verifier.comparison.native.capital import UNIT, job_course
+from verifier.comparison.native.evidence import Evidence
+from verifier.comparison.native.thresholds import VERSION, Score, Thresholds
+
+SUSPECT_AT = 10_000
+"""What a stake of one on a job must be worth: an honest job is suspect with a chance of at most 1e-4."""
+
+LEAST_TOKENS = 16
+"""Fewer tokens are accepted by nobody: nothing could have been noticed."""
+
+
+class Finding(StrEnum):
+    """What a job shows."""
+
+    ACCEPT = "accept"
+    INCONCLUSIVE = "inconclusive"
+    SUSPECT = "suspect"
+
+
+class Judgement(Record):
+    """A verdict on a job, with what it rests on.
+
+    Attributes:
+        version: of the arithmetic.
+        finding: the verdict.
+        tokens: how many were compared.
+        worth: the most that a stake of one on this job was worth, rounded down.
+        caught_at: after how many tokens it reached SUSPECT_AT; None where it never did.
+        distance_ppm, margin_ppm: the mean scores.
+    """
+
+    version: int
+    finding: Finding
+    tokens: int
+    worth: int
+    caught_at: int | None
+    distance_ppm: int
+    margin_ppm: int
+
+
+def judge(evidence: Evidence, thresholds: Thresholds | None) -> Judgement:
+    """The verdict on a job.
+
+    Accepted where both mean scores are within honest work's bounds; suspect where the bet on this job alone was won,
+    or where the answer is not well formed; inconclusive between, on too few tokens, and without thresholds.
+    """
+    if thresholds is None or not evidence.tokens:
+        finding = Finding.INCONCLUSIVE if evidence.well_formed else Finding.SUSPECT
+        return Judgement(
+            version=VERSION, finding=finding, tokens=evidence.tokens, worth=0, caught_at=None,
+            distance_ppm=0, margin_ppm=0,
+        )  # fmt: skip
+    course = list(job_course(evidence, thresholds))
+    caught = next((token for token, worth in enumerate(course, start=1) if worth >= SUSPECT_AT * UNIT), None)
+    distance_ppm = mean_ppm(thresholds.distance, evidence.distances)
+    margin_ppm = mean_ppm(thresholds.margin, evidence.margins_milli)
+    within = distance_ppm <= thresholds.distance.mean_ppm and margin_ppm <= thresholds.margin.mean_ppm
+    if caught is not None or not evidence.well_formed:
+        finding = Finding.SUSPECT
+    elif within and evidence.tokens >= LEAST_TOKENS:
+        finding = Finding.ACCEPT
+    else:
+        finding = Finding.INCONCLUSIVE
+    return Judgement(
+        version=VERSION, finding=finding, tokens=evidence.tokens, worth=max(course) // UNIT, caught_at=caught,
+        distance_ppm=distance_ppm, margin_ppm=margin_ppm,
+    )  # fmt: skip
+
+
+def mean_ppm(score: Score, values: tuple[int, ...]) -> int:
+    """The mean score of some tokens, parts per million, rounded down."""
+    return sum(map(score.of, values)) // len(values)
