@@ -31,8 +31,8 @@ def embedding(store: ModelStore, device: str = "cpu") -> Offered:
 
 
 TERMS = DETERRENCE | {"honest_cost_ppm": 650_000}
-"""A wrong job costs one price here (k = 1): production's terms would check three jobs of four. These check one of two, at
-which a cheat earns less than work where work costs at most 0.65 of its reward, as it is priced here."""
+"""A wrong job costs one price here (k = 1): production's terms would check three jobs of four. These check one of two,
+at which a cheat earns less than work where work costs at most 0.65 of its reward, as it is priced here."""
 
 
 def _offered(
