@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from contracts.tools.mutation.compiler import Codes
 from contracts.tools.mutation.sources import ROOT, Host
 
 FOLDER = ROOT / "cache" / "mutation"
-TIMEOUT_S = 180
+LIMIT_S = 180  # of the processor's time, so that a busy machine takes nothing from a run
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,19 @@ class Arena:
         command = [self._forge, "test", "--json", "--threads", "1", "--code-size-limit", "1000000"]
         command += suite.choice
         environment = self._environment | {"FOUNDRY_FUZZ_RUNS": str(suite.fuzz_runs)}
-        try:
-            done = subprocess.run(
-                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-            )
-        except subprocess.TimeoutExpired:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, preexec_fn=_limit
+        )
+        if done.returncode == -signal.SIGXCPU:
             return Outcome(timed_out=True)
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
         if not lines:
             raise ForgeError(done.stderr[-2000:] or done.stdout[-2000:])
         return Outcome(failed=_failed(json.loads(lines[-1])))
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S + 5))
 
 
 def _failed(results: Any) -> list[str]:
