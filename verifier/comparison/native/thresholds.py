@@ -37,6 +37,9 @@ LEAST_MEAN_PPM = 10_000
 LEAST_TEXT = 16
 """Tokens; a shorter text is no measure of how far off a text can be."""
 
+LEAST_TEXTS = 30
+"""Fewer bound nothing: the worst of them says too little of the worst there is."""
+
 LEAST_MARGIN_MILLI = 50
 """Where the score of margins is whole at the earliest: less is a near tie that any rounding turns."""
 
@@ -115,8 +118,8 @@ def calibrate(texts: Sequence[Evidence], pair: Pair) -> Thresholds:
 def _score(texts: Sequence[Sequence[int]], low: int, high: int) -> Score:
     ramp = Score(low=low, high=high, mean_ppm=1)
     means = [sum(map(ramp.of, text)) // len(text) for text in texts if len(text) >= LEAST_TEXT]
-    if not means:
-        raise ValueError(f"no text has {LEAST_TEXT} tokens")
+    if len(means) < LEAST_TEXTS:
+        raise ValueError(f"{len(means)} texts have {LEAST_TEXT} tokens or more, thresholds take {LEAST_TEXTS}")
     reach = min(WHOLE_PPM, SPREAD * max(LEAST_MEAN_PPM, *means))
     share = -(-sum(means) * WHOLE_PPM // (len(means) * reach))
     limit = -(-upper_limit_ppm(share, len(means)) * reach // WHOLE_PPM)

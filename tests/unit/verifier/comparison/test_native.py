@@ -317,10 +317,11 @@ def test_thresholds_cover_the_worst_text_they_came_from() -> None:
 
 def test_too_little_data_gives_no_thresholds() -> None:
     """A handful of texts bounds nothing: better none than loose ones."""
-    with pytest.raises(ValueError, match="no text"):
-        calibrate([job(0, 0, 4)], PAIR)
-    with pytest.raises(ValueError, match="mean_ppm"):
-        calibrate([job(0, 0)] * 5, PAIR)
+    with pytest.raises(ValueError, match="0 texts have 16 tokens or more, thresholds take 30"):
+        calibrate([job(0, 0, 4)] * 40, PAIR)
+    with pytest.raises(ValueError, match="29 texts"):
+        calibrate([job(0, 0)] * 29, PAIR)
+    assert calibrate([job(0, 0)] * 30, PAIR).texts == 30
 
 
 def test_trace_hash_binds_class_rows_and_fingerprint() -> None:
