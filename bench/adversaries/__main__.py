@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from bench.adversaries import collusion, economics, exact_cheats, honest
+from bench.adversaries import collusion, economics, exact_cheats, honest, native
 from bench.report import RESULTS, Figure, write
 from contracts.protocol.constants import PRODUCTION
 from contracts.protocol.sampling import Deterrence
@@ -101,6 +101,7 @@ def simulate(constants: Deterrence, check_costs: dict[str, float]) -> dict[str, 
         "without_work": collusion.without_work(20_000, SEED),
         "grinding": collusion.grinding(terms.rate, 50, 10_000, SEED),
         "honest": honest.checks(HONEST_CHECKS, SEED),
+        "native": native.summary(),
     }
 
 
@@ -118,13 +119,19 @@ def figures(rows: list[dict[str, Any]], profits: list[dict[str, Any]], simulated
     worst = max(*expected, simulated["stake_then_cheat_once"]["ev_pct_of_reward"], simulated["sybil_split_ev_pct"])
     int8 = [gap for name in ("int8, another grid", "prefill spoof, int8, another grid") for gap in named[name]["gaps"]]
     return {
-        "honest_checks": Figure(simulated["honest"]["checks"], "checks", goal=100_000),
+        "honest_checks": Figure(simulated["honest"]["checks"], "checks of the exact engine", goal=100_000),
         "false_slashes": Figure(simulated["honest"]["false_slashes"], "slashes", goal=0, must=0),
         "worst_cheat_ev_pct_of_reward": Figure(worst, "% of the reward, at 30 % collusion", goal=0),
-        "spoof_int4_caught_within_tokens": Figure(max(named["prefill spoof, int4"]["tokens"]), "tokens", goal=64),
-        "int8_caught_within_tokens": Figure(max(int8), "checked tokens", goal=2_000),
+        "spoof_int4_caught_within_tokens": Figure(
+            max(named["prefill spoof, int4"]["tokens"]), "tokens, exact engine", goal=64
+        ),
+        "int8_caught_within_tokens": Figure(max(int8), "checked tokens, exact engine", goal=2_000),
         "executions_per_job": Figure(max(simulated["executions_per_job"].values()), "executions", goal=1.01),
-        "proof_bytes_per_token": Figure(COMMITMENT_BYTES / exact_cheats.NEW, "bytes", goal=4),
+        "proof_bytes_per_token": Figure(
+            max(COMMITMENT_BYTES / exact_cheats.NEW, simulated["native"]["proof_bytes_per_token"]),
+            "bytes, the dearer engine's",
+            goal=4,
+        ),
     }
 
 
@@ -151,8 +158,14 @@ def show(profits: list[dict[str, Any]], simulated: dict[str, Any], found: dict[s
             f"{alone['ev_pct_of_reward']:8.1f} {together['ev_pct_of_reward']:7.1f}±{together['ev_half_width_pct']:.1f} "
             f"{together['jobs_until_caught']:8}"
         )
-    json.dump({name: part for name, part in simulated.items() if name != "table"}, sys.stdout, indent=1)
+    json.dump({name: part for name, part in simulated.items() if name not in ("table", "native")}, sys.stdout, indent=1)
     print()
+    print("native engine, one prefill on another class: texts found suspect, tokens until withheld, other output")
+    for name, row in simulated["native"]["honest"].items():
+        print(f"honest {name:37} withheld {row['withheld']} of {row['lives']} lives   {row['other_output_pct']:5.1f} %")
+    for name, row in simulated["native"]["cheats"].items():
+        suspect, until = row["findings"]["suspect"], row["from_the_start"].get("tokens_until_withheld", "never")
+        print(f"{name:44} {suspect:3} of {row['texts']}   {until}   {row['other_output_pct']:5.1f} %")
     for row in simulated["table"]:
         print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
     for name, said in PEERS.items():
