@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.node_agent.operator_world import PASSWORD, World, anvil, world
+from tests.integration.node_agent.operator_world import PASSWORD, SETTINGS, World, anvil, world
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home, and an environment that says no more than the password."""
-    for name in ("ASSAY_RPC", "ASSAY_BACKEND", "ASSAY_DEPLOYMENT", "ASSAY_OWNER_KEY", "ASSAY_MODELS", "ASSAY_DEVICE"):
+    for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ASSAY_PASSWORD", PASSWORD)
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "node"))

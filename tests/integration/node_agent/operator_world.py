@@ -37,6 +37,8 @@ from tests.integration.backend.api.coordinator import serving
 from verifier.beacon.chain import BeaconChain
 
 PASSWORD, WAIT_S = "a password of this test", 90
+SETTINGS = ("ASSAY_RPC", "ASSAY_BACKEND", "ASSAY_DEPLOYMENT", "ASSAY_OWNER_KEY", "ASSAY_MODELS", "ASSAY_DEVICE")
+"""What a test before may have left in the environment: an `assay` that is called in this process sets what it finds."""
 FOUNDER = Signer(from_hex("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
 """The first account of the development mnemonic."""
 SETTLER, TREASURY, CANARY = (Signer(keccak(name)) for name in (b"settler", b"treasury", b"canary"))

@@ -34,6 +34,7 @@ from tests.integration.node_agent.operator_world import (
     FOUNDER,
     MANIFEST,
     PASSWORD,
+    SETTINGS,
     World,
     bent,
     command,
@@ -86,6 +87,8 @@ def joined(found: World, store: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A home that init prepared, to be copied."""
     home = tmp_path_factory.mktemp("joined") / "node"
     with pytest.MonkeyPatch.context() as patch:
+        for name in SETTINGS:  # conftest's come too late for a module's fixture
+            patch.delenv(name, raising=False)
         patch.setenv("ASSAY_PASSWORD", PASSWORD)
         patch.setenv("ASSAY_HOME", str(home))
         where = ("--backend", found.url, "--rpc", found.rpc, "--models", str(store), "--device", "cpu")

@@ -56,8 +56,12 @@ def network(tmp_path: Path, minilm: tuple[ModelStore, Manifest, Engine]) -> Iter
 
 
 @pytest.fixture
-def crew(network: Network, tmp_path: Path, minilm: tuple[ModelStore, Manifest, Engine]) -> Iterator[Crew]:
-    """Three verifiers over the model store, each as it would run by itself."""
+def crew(
+    network: Network, tmp_path: Path, minilm: tuple[ModelStore, Manifest, Engine], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Crew]:
+    """Three verifiers over the model store, each as it would run by itself, on a core: threads of three processes that
+    wait for each other on two cores take longer than the turns below."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     engines = [LocalEngines(minilm[0].root, "cpu") for _ in range(3)]
     for each in engines:  # loading takes longer than the chain's seconds below
         each.get(minilm[1])
