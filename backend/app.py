@@ -18,6 +18,7 @@ from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
 from backend.services.offering import require_tokenizers
+from backend.services.traces import Traces
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
 from backend.store.blobs import BlobStore
@@ -83,6 +84,7 @@ def build_services(
         intake=intake,
         leasing=Leasing(database, chain, deployment, settings.settler, settings.lease_times, clock),
         delivery=Delivery(database, blobs, deployment, clock),
+        traces=Traces(database, blobs, deployment, clock),
         verdicts=Verdicts(database, chain, deployment, clock),
         views=views,
         books=Books(database, chain, deployment.constants.unit_wei),

@@ -8,7 +8,7 @@ BackendError
 │   ├── UnknownNode              the key belongs to no operator
 │   └── InactiveVerifier         the key belongs to no active verifier
 ├── NotFound                     404
-│   ├── UnknownBlob, UnknownWorkload, UnknownOrder, UnknownEpoch, UnknownRow
+│   ├── UnknownBlob, UnknownWorkload, UnknownOrder, UnknownEpoch, UnknownCommitment, UnknownRow
 ├── Conflict                     409, the request is well-formed but does not fit the facts of now
 │   ├── LaneNotOpened, LaneExpiresFirst, LaneUnderNotice
 │   ├── CapTooLow, BalanceTooLow, LaneFull
@@ -16,14 +16,17 @@ BackendError
 │   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
 │   ├── LeaseNotHeld, LeaseExpired
 │   ├── NotRooted
-│   └── ContradictingCommitment, ContradictingVerdict, NotSampled
+│   └── ContradictingCommitment, ContradictingVerdict, ContradictingTrace, NotSampled
+├── NotYet                       425, acceptable later, as it is
+│   └── TraceTooEarly
 ├── TooLarge                     413
 │   └── BlobTooLarge
 ├── Unacceptable                 422, never acceptable as it is
 │   ├── BadBlobName, BlobHashMismatch, BlobMissing, InputRefused
 │   ├── DeadlineRefused, PriceTooLow, PriceTooHigh, ParamsRefused, ParamsHashMismatch, TermNotOffered
 │   ├── TooManyUnits, UnitsRefused, OutputTooLong
-│   └── OpeningMismatch, OpeningDisagrees
+│   ├── OpeningMismatch, OpeningDisagrees
+│   └── TraceMismatch, TraceTooLong
 ├── StorageFull                  507, a file system or quota has no room; nothing half-written was acknowledged
 └── Misconfigured                never over HTTP: the operator of the backend set something wrong
     └── NotRecoverable           a database can not be made again from this chain and this log
@@ -46,6 +49,10 @@ class NotFound(BackendError):
 
 class Conflict(BackendError):
     code = "conflict"
+
+
+class NotYet(BackendError):
+    code = "not_yet"
 
 
 class TooLarge(BackendError):
@@ -141,6 +148,13 @@ class UnknownEpoch(NotFound):
 
     def __init__(self, *, epoch_id: int) -> None:
         super().__init__(f"epoch {epoch_id} is not closed yet; GET /v1/epochs lists those that are")
+
+
+class UnknownCommitment(NotFound):
+    code = "unknown_commitment"
+
+    def __init__(self, *, digest: str) -> None:
+        super().__init__(f"no commitment {digest} was accepted here")
 
 
 class UnknownRow(NotFound):
@@ -322,6 +336,24 @@ class NotSampled(Conflict):
         )
 
 
+class TraceTooEarly(NotYet):
+    code = "trace_too_early"
+
+    def __init__(self, *, digest: str, opens_at: int | None, now_s: int) -> None:
+        when = "its epoch's sample is revealed and its check period is over" if opens_at is None else str(opens_at)
+        super().__init__(
+            f"the trace of {digest} is taken from {when} on, here it is {now_s}; as long as it could be copied, nobody "
+            "may see it"
+        )
+
+
+class ContradictingTrace(Conflict):
+    code = "contradicting_trace"
+
+    def __init__(self, *, digest: str, kept: str, refused: str) -> None:
+        super().__init__(f"the trace of {digest} is {kept}, it cannot be {refused}")
+
+
 class BlobTooLarge(TooLarge):
     code = "blob_too_large"
 
@@ -426,6 +458,20 @@ class UnitsRefused(Unacceptable):
 
     def __init__(self, *, units: int, most: int) -> None:
         super().__init__(f"commitment.units = {units} is more than the {most} that the order asked for")
+
+
+class TraceMismatch(Unacceptable):
+    code = "trace_mismatch"
+
+    def __init__(self, *, digest: str, trace: str) -> None:
+        super().__init__(f"the sha256 of the blob {trace} is not the trace hash that commitment {digest} binds")
+
+
+class TraceTooLong(Unacceptable):
+    code = "trace_too_long"
+
+    def __init__(self, *, length: int, limit: int) -> None:
+        super().__init__(f"the trace has {length} bytes, at most {limit} are kept")
 
 
 class OpeningMismatch(Unacceptable):

@@ -37,6 +37,7 @@ from node_agent.session.lease import LeaseDesk, PriceFloor
 from node_agent.session.loop import NodeSession
 from node_agent.session.pulse import Pulse
 from node_agent.session.rooted import RootWatch
+from node_agent.session.showing import TraceDesk
 
 log = logging.getLogger(__name__)
 
@@ -235,6 +236,7 @@ def build_session(
             api=api, facts=facts, journal=journal, deployment=deployment,
             operator_id=operator_id, max_unrooted=settings.max_unrooted, clock=unix_time,
         ),
+        traces=TraceDesk(api=api, facts=facts, journal=journal, deployment=deployment, clock=unix_time),
         journal=journal,
         engines=engines,
         clock=unix_time,

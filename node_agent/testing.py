@@ -37,6 +37,7 @@ from contracts.protocol.wire import (
     Problem,
     Receipt,
     SubmitCommitment,
+    SubmitTrace,
 )
 from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.session.chain_facts import LaneFacts, RootFacts
@@ -151,9 +152,8 @@ class EchoEngine(Engine):
         """See Engine."""
         self.calls += 1
         output = input_bytes[:-1] + (b',"%s"]' % secrets.token_hex(8).encode() if self._fickle else b"]")
-        return Execution(
-            output=output, trace_hash=keccak(b"trace" + output), units=min(len(input_bytes), params["max_new_tokens"])
-        )
+        trace, units = b"trace" + output, min(len(input_bytes), params["max_new_tokens"])
+        return Execution(output=output, trace_hash=hashlib.sha256(trace).digest(), units=units, trace=trace)
 
 
 class FakeBackend:
@@ -163,6 +163,7 @@ class FakeBackend:
         jobs: what is lent, first to last; a job leaves when it is committed to.
         commitments: every commitment received, repetitions included.
         receipts: what an order's view shows, by order id.
+        traces: every trace received.
         calls: (method, path) of every call.
         intercept: a test's chance to misbehave.
     """
@@ -176,6 +177,7 @@ class FakeBackend:
         self.commitments: list[SubmitCommitment] = []
         self.receipts: dict[str, Receipt] = {}
         self.calls: list[tuple[str, str]] = []
+        self.traces: list[SubmitTrace] = []
         self.intercept: Intercept = lambda method, path, body: None
         self.lease_s = 30
 
@@ -223,7 +225,7 @@ class FakeBackend:
             params=params,
         )
 
-    def root(self, order_ids: list[str], operator_id: int, epoch_id: int) -> RootFacts:
+    def root(self, order_ids: list[str], operator_id: int, epoch_id: int, posted_at_s: int = 1) -> RootFacts:
         """Makes receipts of delivered orders under one root."""
         rows = [self.row(order_id, operator_id) for order_id in order_ids]
         leaves = [row.leaf() for row in rows]
@@ -236,7 +238,7 @@ class FakeBackend:
                 commitment_digest=to_hex(row.digest),
                 siblings=[to_hex(sibling) for sibling in merkle_proof(leaves, index)],
             )
-        return RootFacts(merkle_root(leaves), len(leaves))
+        return RootFacts(merkle_root(leaves), len(leaves), posted_at_s)
 
     def row(self, order_id: str, operator_id: int) -> Row:
         """The leaf of a delivered order."""
@@ -273,6 +275,11 @@ class FakeBackend:
         if what == "heartbeats":
             request: NodeRequest = Heartbeat.model_validate_json(body).request
             return 200, _json(self.grant(self.known[request.order_id], request.node))
+        if what == "traces":
+            shown = SubmitTrace.model_validate_json(body)
+            assert shown.trace in self.blobs, "a trace is uploaded before it is shown"
+            self.traces.append(shown)
+            return 200, _json(Acknowledgement(digest=shown.commitment_digest, new=True))
         sent = SubmitCommitment.model_validate_json(body)
         assert sent.commitment.output_hash in self.blobs, "an output is uploaded before its commitment"
         self.jobs = [job for job in self.jobs if job is not self.known[sent.commitment.order_id]]

@@ -17,6 +17,7 @@ from contracts.protocol.wire import (
     LeaseRequest,
     SubmitCommitment,
     SubmitOrder,
+    SubmitTrace,
     SubmitVerdict,
 )
 
@@ -88,6 +89,9 @@ CANARY_REQUEST = _shown(
 HEARTBEAT = _shown("A node still works on its job", Heartbeat(request=_BEAT, signature=_BEAT_SIGNATURE))
 SUBMIT_COMMITMENT = _shown(
     "16 tokens were generated", SubmitCommitment(commitment=_COMMITMENT, signature=_KEY.sign(_DIGEST))
+)
+SUBMIT_TRACE = _shown(
+    "A trace whose bytes were put among the blobs", SubmitTrace(commitment_digest=to_hex(_DIGEST), trace=_WORKLOAD)
 )
 SUBMIT_VERDICT = _shown(
     "A verdict that matches, with its opening",

@@ -13,6 +13,7 @@ from backend.errors import (
     CanaryOff,
     CanaryUnfunded,
     ContradictingCommitment,
+    ContradictingTrace,
     LeaseExpired,
     LeaseNotHeld,
     NodeBusy,
@@ -20,7 +21,11 @@ from backend.errors import (
     OutputTooLong,
     StakeTooLow,
     StaleRequest,
+    TraceMismatch,
+    TraceTooEarly,
+    TraceTooLong,
     UnitsRefused,
+    UnknownCommitment,
     UnknownNode,
     UnknownOrder,
     UnknownWorkload,
@@ -36,6 +41,7 @@ from contracts.protocol.wire import (
     LeaseRequest,
     OrderView,
     SubmitCommitment,
+    SubmitTrace,
 )
 
 _AUTHENTICATED = (BadSignature, WrongSigner, StaleRequest, WrongAction, UnknownNode)
@@ -53,13 +59,16 @@ _TOLD_COMMITMENTS = problems.told(
     OutputTooLong,
     UnitsRefused,
 )
+_TOLD_TRACES = problems.told(
+    UnknownCommitment, TraceTooEarly, BlobMissing, TraceTooLong, TraceMismatch, ContradictingTrace
+)
 _TOLD_CANARY = problems.told(
     *_AUTHENTICATED, UnknownWorkload, OperatorSuspended, CanaryOff, CanaryBudgetSpent, CanaryUnfunded
 )
 
 
 def operators_router(services: Services) -> APIRouter:
-    """POST leases, heartbeats, commitments, canary."""
+    """POST leases, heartbeats, commitments, traces, canary."""
     router = APIRouter(prefix="/v1/operator", tags=["operators"], route_class=StrictJsonRoute)
 
     @router.post("/leases", response_model=LeaseGrant, responses=_NO_JOB | _TOLD_LEASES)
@@ -80,6 +89,11 @@ def operators_router(services: Services) -> APIRouter:
     ) -> Acknowledgement:
         """Receives what a node computed. Acknowledged once it is durable."""
         return services.delivery.receive(submitted)
+
+    @router.post("/traces", responses=_TOLD_TRACES)
+    def show(shown: Annotated[SubmitTrace, Body(openapi_examples=examples.SUBMIT_TRACE)]) -> Acknowledgement:
+        """Receives what lies behind a commitment's trace, once nobody can copy it any more."""
+        return services.traces.receive(shown)
 
     @router.post("/canary", responses=_TOLD_CANARY)
     def canary(asked: Annotated[CanaryRequest, Body(openapi_examples=examples.CANARY_REQUEST)]) -> OrderView:

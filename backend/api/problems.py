@@ -14,7 +14,16 @@ from fastapi.responses import Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from backend.errors import BackendError, Conflict, NotFound, StorageFull, TooLarge, Unacceptable, Unauthenticated
+from backend.errors import (
+    BackendError,
+    Conflict,
+    NotFound,
+    NotYet,
+    StorageFull,
+    TooLarge,
+    Unacceptable,
+    Unauthenticated,
+)
 from backend.log_filter import OncePerMinute
 from contracts.onchain.errors import ChainUnavailable
 from contracts.protocol.errors import BadSignature, ProtocolError
@@ -26,6 +35,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BadSignature, 401),
     (NotFound, 404),
     (Conflict, 409),
+    (NotYet, 425),
     (TooLarge, 413),
     (Unacceptable, 422),
     (ProtocolError, 422),

@@ -7,6 +7,7 @@ from backend.services.canary import Canary
 from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
+from backend.services.traces import Traces
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
 from backend.store.blobs import BlobStore
@@ -20,6 +21,7 @@ class Services:
     intake: Intake
     leasing: Leasing
     delivery: Delivery
+    traces: Traces
     canary: Canary
     verdicts: Verdicts
     views: Views

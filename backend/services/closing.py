@@ -4,7 +4,7 @@ Nothing is posted before both roots are durable, so that what is checked later c
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlmodel import Session, col, select
 
@@ -14,7 +14,16 @@ from backend.services import epoch_facts, log_lines
 from backend.services.checks import VERDICT_FACT, new_verdicts
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.database import Database
-from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, OrderRow, VerdictRow, WorkloadRow
+from backend.store.tables import (
+    CommitmentRow,
+    EpochRow,
+    LeafRow,
+    LogLineRow,
+    OrderRow,
+    TraceRow,
+    VerdictRow,
+    WorkloadRow,
+)
 from contracts.onchain.chain import Chain
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import log_root
@@ -38,6 +47,7 @@ class _Plan:
     epoch_id: int
     chosen: list[Candidate]
     verdicts: list[VerdictRow]
+    traces: list[TraceRow]
     workloads: list[WorkloadRow]
     lines: list[bytes]
 
@@ -73,14 +83,14 @@ def _plan(session: Session, chain: Chain, treasury_signer: str, epoch_id: int) -
     taken = {candidate.row.digest for candidate in chosen}
     waiting = fresh.payable.keys() - taken
     verdicts = [verdict for verdict in fresh.verdicts if from_hex(verdict.digest) not in waiting]
-    return _Plan(epoch_id, chosen, verdicts, [], [])
+    return _Plan(epoch_id, chosen, verdicts, log_lines.traces_to_log(session), [], [])
 
 
 def _with_lines(session: Session, plan: _Plan) -> _Plan:
     jobs = [to_hex(candidate.row.digest) for candidate in plan.chosen if candidate.kind == "job"]
     workloads = log_lines.workloads_to_log(session, jobs)
-    lines = log_lines.epoch_lines(session, plan.chosen, plan.verdicts, workloads)
-    return _Plan(plan.epoch_id, plan.chosen, plan.verdicts, workloads, lines)
+    lines = log_lines.epoch_lines(session, plan.chosen, plan.verdicts, plan.traces, workloads)
+    return replace(plan, workloads=workloads, lines=lines)
 
 
 def _delivered(session: Session) -> list[Candidate]:
@@ -112,6 +122,7 @@ def _budget(session: Session, chain: Chain) -> int:
 def _write(database: Database, plan: _Plan, now: int) -> None:
     root = merkle_root([candidate.row.leaf() for candidate in plan.chosen])
     facts = [VERDICT_FACT + verdict.digest for verdict in plan.verdicts]
+    facts += [log_lines.TRACE_FACT + trace.commitment_digest for trace in plan.traces]
     facts += [log_lines.WORKLOAD_FACT + workload.workload_id for workload in plan.workloads]
     with database.begin() as session:
         session.add(

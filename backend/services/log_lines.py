@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 
 from backend.domain.epochs import Candidate
 from backend.store.chain_tables import LoggedFactRow
-from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, VerdictRow, WorkloadRow
+from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, TraceRow, VerdictRow, WorkloadRow
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import (
     CommitmentEntry,
@@ -15,24 +15,30 @@ from contracts.protocol.log import (
     LogEntry,
     OrderEntry,
     RowEntry,
+    TraceEntry,
     VerdictEntry,
     WorkloadEntry,
     dump_line,
 )
 from contracts.protocol.records import Commitment, Lease, Opening, Order, Verdict
 
-WORKLOAD_FACT = "workload:"
+WORKLOAD_FACT, TRACE_FACT = "workload:", "trace:"
 
 
 def epoch_lines(
-    session: Session, chosen: Sequence[Candidate], verdicts: Sequence[VerdictRow], new_workloads: Sequence[WorkloadRow]
+    session: Session,
+    chosen: Sequence[Candidate],
+    verdicts: Sequence[VerdictRow],
+    traces: Sequence[TraceRow],
+    new_workloads: Sequence[WorkloadRow],
 ) -> list[bytes]:
-    """All lines in order: workloads, each job's order, leases and commitment, verdicts, rows."""
+    """All lines in order: workloads, each job's order, leases and commitment, verdicts, traces, rows."""
     jobs = _jobs(session, [to_hex(c.row.digest) for c in chosen if c.kind == "job"])
     entries: list[LogEntry] = [WorkloadEntry(manifest=json.loads(row.manifest)) for row in new_workloads]
     for commitment, order in jobs:
         entries += [_order(order), *_leases(session, order.order_id), _commitment(commitment)]
     entries += [_verdict(row) for row in verdicts]
+    entries += [TraceEntry(commitment_digest=row.commitment_digest, trace=row.trace) for row in traces]
     entries += [_row(index, candidate) for index, candidate in enumerate(chosen)]
     return [dump_line(entry) for entry in entries]
 
@@ -45,6 +51,15 @@ def workloads_to_log(session: Session, commitment_digests: Iterable[str]) -> lis
         for workload_id in sorted(wanted)
         if session.get(LoggedFactRow, WORKLOAD_FACT + workload_id) is None
     ]
+
+
+def traces_to_log(session: Session) -> list[TraceRow]:
+    """The traces that no epoch's log has yet."""
+    query = select(TraceRow).outerjoin(
+        LoggedFactRow, col(LoggedFactRow.fact) == TRACE_FACT + col(TraceRow.commitment_digest)
+    )
+    query = query.where(col(LoggedFactRow.fact).is_(None))
+    return list(session.exec(query.order_by(col(TraceRow.received_at), col(TraceRow.commitment_digest))))
 
 
 def _jobs(session: Session, digests: list[str]) -> list[tuple[CommitmentRow, OrderRow]]:

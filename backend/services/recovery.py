@@ -14,7 +14,7 @@ from sqlmodel import Session, select
 from backend.chain.event_rows import load_history
 from backend.errors import NotRecoverable
 from backend.services.checks import VERDICT_FACT
-from backend.services.log_lines import WORKLOAD_FACT
+from backend.services.log_lines import TRACE_FACT, WORKLOAD_FACT
 from backend.services.publishing import epoch_path
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import LoggedFactRow
@@ -26,6 +26,7 @@ from backend.store.tables import (
     LeaseRow,
     LogLineRow,
     OrderRow,
+    TraceRow,
     VerdictRow,
     WorkloadRow,
 )
@@ -39,6 +40,7 @@ from contracts.protocol.log import (
     LogEntry,
     OrderEntry,
     RowEntry,
+    TraceEntry,
     VerdictEntry,
     WorkloadEntry,
     log_root,
@@ -183,7 +185,8 @@ def _owed(file: _EpochFile, deployment: Deployment, history: History) -> Iterato
 def _open_blobs(file: _EpochFile) -> list[str]:
     orders = {entry.order.terms.input_hash for entry in file.entries if isinstance(entry, OrderEntry)}
     outputs = {entry.commitment.output_hash for entry in file.entries if isinstance(entry, CommitmentEntry)}
-    return sorted(orders | outputs)
+    traces = {entry.trace for entry in file.entries if isinstance(entry, TraceEntry)}
+    return sorted(orders | outputs | traces)
 
 
 def _copy_blob(blobs: BlobStore, folder: Path, name: str) -> bool:
@@ -226,6 +229,10 @@ def _write(session: Session, file: _EpochFile, deployment: Deployment, history: 
             row = _verdict_row(entry, deployment, history, file.at_s)
             session.add_all([row, LoggedFactRow(fact=VERDICT_FACT + row.digest, epoch_id=file.epoch_id)])
             verdicts.add(row.digest)
+        elif isinstance(entry, TraceEntry):
+            digest = entry.commitment_digest
+            session.add(TraceRow(commitment_digest=digest, trace=entry.trace, received_at=file.at_s))
+            session.add(LoggedFactRow(fact=TRACE_FACT + digest, epoch_id=file.epoch_id))
     for entry in rows:
         session.add(_leaf_row(entry, file.epoch_id, "check" if entry.digest in verdicts else "job"))
 

@@ -118,6 +118,15 @@ class VerdictRow(SQLModel, table=True):
     received_at: int
 
 
+class TraceRow(SQLModel, table=True):
+    """What a node has shown of the trace behind its commitment. One a commitment."""
+
+    __tablename__ = "trace"
+    commitment_digest: str = Field(primary_key=True)
+    trace: str
+    received_at: int
+
+
 class EpochRow(SQLModel, table=True):
     """An epoch closed by the backend: its root is fixed before it is posted."""
 

@@ -68,6 +68,14 @@ class VerdictEntry(Record):
     opening: Opening | None
 
 
+class TraceEntry(Record):
+    """What a node has shown of the trace behind a commitment: `trace` names the bytes among the blobs."""
+
+    kind: Literal["trace"] = "trace"
+    commitment_digest: Bytes32
+    trace: Bytes32
+
+
 class RowEntry(Record):
     """A leaf of the epoch."""
 
@@ -85,7 +93,8 @@ class RowEntry(Record):
 
 
 LogEntry = Annotated[
-    WorkloadEntry | OrderEntry | LeaseEntry | CommitmentEntry | VerdictEntry | RowEntry, Field(discriminator="kind")
+    WorkloadEntry | OrderEntry | LeaseEntry | CommitmentEntry | VerdictEntry | TraceEntry | RowEntry,
+    Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[LogEntry] = TypeAdapter(LogEntry)
 

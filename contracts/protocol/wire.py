@@ -20,6 +20,7 @@ Byte strings are 0x hex; inputs and outputs travel as raw bytes under their kecc
     POST /v1/operator/leases               LeaseRequest -> LeaseGrant, or 204 when there is no job
     POST /v1/operator/heartbeats           Heartbeat -> LeaseGrant (lease extended)
     POST /v1/operator/commitments          SubmitCommitment -> Acknowledgement
+    POST /v1/operator/traces               SubmitTrace -> Acknowledgement
     POST /v1/operator/canary               CanaryRequest -> OrderView of a small paid job that only this node may lease
     POST /v1/verifier/verdicts             SubmitVerdict -> Acknowledgement
 """
@@ -246,6 +247,16 @@ class SubmitCommitment(Record):
 
     commitment: Commitment
     signature: Signature
+
+
+class SubmitTrace(Record):
+    """What lies behind a commitment's `traceCommit`, from `trace.opens_at` on. Its bytes were put among the blobs.
+
+    Signed by nobody: sha256 of the bytes is the trace hash that the commitment binds.
+    """
+
+    commitment_digest: Bytes32
+    trace: Bytes32
 
 
 class SubmitVerdict(Record):

@@ -7,6 +7,7 @@ Each is the node agent itself over another engine, run as `python -m deploy.loca
 of `assay node run`; nobody else is told.
 """
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from node_agent.execution.exact.decoding import Run, Task, generate
 from node_agent.execution.exact.embedding import ExactEmbedding
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.trace import trace_hash
+from node_agent.execution.exact.trace import encode
 from node_agent.models import ModelStore
 
 DROP_EVERY = 5
@@ -70,7 +71,8 @@ class Spoof(ExactGeneration):
         """See `engine.Engine`."""
         runs = generate(self._cheap, self.tasks(input_bytes, params))
         traced = [prefill_over(self.model, run.task, run.chosen) for run in runs]
-        return replace(self.execution(runs), trace_hash=trace_hash([run.trace for run in traced]))
+        trace = encode([run.trace for run in traced])
+        return replace(self.execution(runs), trace_hash=hashlib.sha256(trace).digest(), trace=trace)
 
 
 @torch.inference_mode()

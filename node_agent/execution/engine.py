@@ -16,6 +16,7 @@ How its work is checked is the engine's own property:
 What it may not know: the network, the chain, orders, prices, keys, or whether the caller is a node or a verifier.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -31,17 +32,22 @@ class Execution:
         output: the answer's bytes, in the canonical form of the engine.
         trace_hash: 32 bytes over everything computed on the way to the answer.
         units: how much was done, in the workload's unit of metering (at least 0).
+        trace: what a node shows of the way once nobody can copy it any more: bytes whose sha256 is `trace_hash`, laid
+            out as the engine says. Empty where the engine has nothing short to show.
     """
 
     output: bytes
     trace_hash: bytes
     units: int
+    trace: bytes = b""
 
     def __post_init__(self) -> None:
         if len(self.trace_hash) != 32:
             raise ValueError(f"a trace hash has 32 bytes, this one has {len(self.trace_hash)}")
         if self.units < 0:
             raise ValueError(f"units count work done and cannot be {self.units}")
+        if self.trace and hashlib.sha256(self.trace).digest() != self.trace_hash:
+            raise ValueError("the trace does not hash to the trace hash")
 
 
 class Engine(Protocol):

@@ -29,6 +29,7 @@ from contracts.protocol.wire import (
     OrderView,
     Problem,
     SubmitCommitment,
+    SubmitTrace,
 )
 from node_agent.errors import BackendRefused, BackendUnavailable, BadAnswer
 
@@ -117,6 +118,11 @@ class BackendApi:
     def submit(self, commitment: SubmitCommitment) -> Acknowledgement:
         """Hands over a commitment; the same one again is acknowledged again."""
         body = self._post("/v1/operator/commitments", commitment, attempts=self._attempts)
+        return _parse(Acknowledgement, body, "acknowledgement")
+
+    def show(self, trace: SubmitTrace) -> Acknowledgement:
+        """Shows a trace that is among the blobs; the same one again is acknowledged again."""
+        body = self._post("/v1/operator/traces", trace, attempts=self._attempts)
         return _parse(Acknowledgement, body, "acknowledgement")
 
     def order(self, order_id: str) -> OrderView:

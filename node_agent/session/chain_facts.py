@@ -25,10 +25,11 @@ class LaneFacts:
 
 @dataclass(frozen=True)
 class RootFacts:
-    """A posted epoch: its root (32 bytes) and how many leaves stand under it."""
+    """A posted epoch: its root (32 bytes), how many leaves stand under it, and when it was posted, Unix seconds."""
 
     root: bytes
     count: int
+    posted_at_s: int = 0
 
 
 class ChainFacts(Protocol):
@@ -51,7 +52,7 @@ class ChainFacts(Protocol):
         ...
 
     def posted(self, epoch_id: int) -> RootFacts:
-        """An epoch's root; a zero root where it is empty or not posted."""
+        """An epoch's root; a zero root where it is empty or not posted, and zero seconds where it is not posted."""
         ...
 
 
@@ -81,7 +82,7 @@ class OnchainFacts:
     def posted(self, epoch_id: int) -> RootFacts:
         """See ChainFacts."""
         found = call(self._chain.escrow.functions.epochs(epoch_id))
-        return RootFacts(bytes(found.root), found.count)
+        return RootFacts(bytes(found.root), found.count, found.postedAt)
 
 
 def call(function: Any) -> Any:

@@ -44,7 +44,8 @@ class Committer:
             trace_commit=to_hex(trace_commit(execution.trace_hash, from_hex(order_id), self._signer.address)),
             units=execution.units,
         )
-        self.deliver(self._journal.record(Answer(commitment, execution.trace_hash, execution.output, grant)))
+        answer = Answer(commitment, execution.trace_hash, execution.output, grant)
+        self.deliver(self._journal.record(answer, execution.trace))
 
     def resume(self) -> None:
         """Delivers what an earlier run or a failed call left undelivered. Raises BackendError."""

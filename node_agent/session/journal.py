@@ -5,7 +5,7 @@ two steps. So an answer is durable before it is signed, and whatever happens lat
 `synchronous=FULL` in WAL mode syncs each commit to disk (sqlite.org/pragma.html#pragma_synchronous).
 
 Also keeps what a node needs to be paid without the backend: the order that proves the cap, and the leaf's receipt.
-The trace hash never leaves this file; the file is readable by its owner alone.
+The trace, and its hash, leave this file when nobody can copy them any more; it is readable by its owner alone.
 """
 
 import errno
@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS answers (
     acknowledged_at INTEGER,
     refusal TEXT,
     receipt_json TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS traces (
+    order_id TEXT PRIMARY KEY REFERENCES answers, trace BLOB NOT NULL, shown_at INTEGER, refusal TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS leases (
     order_id TEXT PRIMARY KEY, grant_json TEXT NOT NULL, lent_at INTEGER NOT NULL, abandoned TEXT
@@ -161,8 +164,11 @@ class Journal:
             row = self._db.execute("SELECT order_id FROM leases ORDER BY rowid DESC LIMIT 1").fetchone()
         return None if row is None else str(row[0])
 
-    def record(self, answer: Answer) -> Answer:
-        """Writes an unsigned answer down, unless its order has one. Returns the one that stands: sign only that."""
+    def record(self, answer: Answer, trace: bytes = b"") -> Answer:
+        """Writes an unsigned answer down, unless its order has one. Returns the one that stands: sign only that.
+
+        `trace`: what can be shown of the answer later, if anything can.
+        """
         values = (
             answer.order_id,
             answer.commitment.model_dump_json(),
@@ -175,6 +181,12 @@ class Journal:
             "ON CONFLICT (order_id) DO NOTHING",
             *values,
         )
+        if trace:
+            self._write(
+                "INSERT INTO traces (order_id, trace) SELECT order_id, ? FROM answers WHERE order_id = ? "
+                "AND trace_hash = ? ON CONFLICT (order_id) DO NOTHING",
+                trace, answer.order_id, answer.trace_hash,
+            )  # fmt: skip
         return self._standing(answer.order_id)
 
     def sign(self, order_id: str, signature: str) -> Answer:
@@ -209,6 +221,21 @@ class Journal:
     def rooted(self) -> list[Answer]:
         """Answers with a receipt, oldest first."""
         return self._select("receipt_json IS NOT NULL")
+
+    def unshown(self) -> list[tuple[Answer, bytes]]:
+        """Answers with a receipt whose trace was neither shown nor refused, with that trace, oldest first."""
+        with self._explained():
+            rows = self._db.execute("SELECT order_id, trace FROM traces WHERE shown_at IS NULL AND refusal IS NULL")
+            traces = dict(rows.fetchall())
+        return [(answer, traces[answer.order_id]) for answer in self.rooted() if answer.order_id in traces]
+
+    def show(self, order_id: str, at_s: int) -> None:
+        """The backend has the answer's trace."""
+        self._write("UPDATE traces SET shown_at = ? WHERE order_id = ?", at_s, order_id)
+
+    def refuse_trace(self, order_id: str, reason: str) -> None:
+        """The backend will not have the answer's trace; it is not sent again."""
+        self._write("UPDATE traces SET refusal = ? WHERE order_id = ?", reason, order_id)
 
     def signed(self) -> list[Answer]:
         """All answers with a signature."""

@@ -27,6 +27,7 @@ from node_agent.session.journal import Journal
 from node_agent.session.lease import Job, LeaseDesk
 from node_agent.session.pulse import Beat, silent
 from node_agent.session.rooted import RootWatch
+from node_agent.session.showing import TraceDesk
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class NodeSession:
         desk: LeaseDesk,
         committer: Committer,
         watch: RootWatch,
+        traces: TraceDesk,
         journal: Journal,
         engines: Mapping[str, Engine],
         clock: Callable[[], int],
@@ -55,6 +57,7 @@ class NodeSession:
         beat: Beat = silent,
     ) -> None:
         self._desk, self._committer, self._watch, self._journal = desk, committer, watch, journal
+        self._traces = traces
         self._engines, self._clock, self._poll_s, self._beat = engines, clock, poll_s, beat
         self._turns = cycle(engines)
         self._told: AgentError | ChainError | None = None
@@ -71,6 +74,7 @@ class NodeSession:
         try:
             self._committer.resume()
             self._watch.require_rooted()
+            self._traces.step()
             self._journal.require_room()
             served = self._serve_next()
         except (BackendError, LeaseRejected, JobAbandoned, NotRooted, JournalFull, ChainError) as error:

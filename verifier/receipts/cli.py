@@ -103,6 +103,8 @@ def show_rerun(found: "Rerun", console: Console) -> None:
     console.print(f"  [red]NOT the same[/red]: {', '.join(found.differs_in)} differ")
     if found.first_difference is not None:
         console.print(f"  first difference: {found.first_difference}", markup=False)
+    if found.trace_difference is not None:
+        console.print(f"  first difference of the traces: {found.trace_difference}", markup=False)
 
 
 def show(report: ReceiptReport, console: Console) -> None:

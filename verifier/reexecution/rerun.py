@@ -13,12 +13,15 @@ from contracts.onchain.history import read_history
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.records import Opening
 from contracts.protocol.typed_data import trace_commit
+from node_agent.execution.engine import Execution
+from node_agent.execution.exact import trace
+from node_agent.execution.exact.engine import token_ids
 from verifier.comparison import differences
 from verifier.errors import JobUnknown
 from verifier.reexecution.engines import Engines
 from verifier.sampling.epoch_log import Job, LogBook, read_epoch
 from verifier.sampling.facts import check_input, check_job
-from verifier.sampling.source import LogSource, claimed_output, published_lines
+from verifier.sampling.source import LogSource, claimed_output, published_lines, shown_trace
 
 LATEST = "latest"
 
@@ -31,6 +34,8 @@ class Rerun(BaseModel):
         differs_in: which of the three are not.
         first_difference: where this machine's answer leaves the node's, as a path into the output ("text 0, token 17");
             None where the outputs are equal, or the node's is not published.
+        trace_difference: where this machine's trace leaves the node's ("text 0, tokens 16 to 31"), which may be before
+            the outputs part; None where they are equal, or the node's is not shown yet.
         signed_trace_commit: what the node signed of its trace.
         trace_commit: what this machine would have signed.
         opening: what this machine computed.
@@ -46,6 +51,7 @@ class Rerun(BaseModel):
     same: bool
     differs_in: list[str]
     first_difference: str | None
+    trace_difference: str | None
     signed_trace_commit: str
     trace_commit: str
     opening: Opening
@@ -61,8 +67,9 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
     """
     history, book = read_history(chain, chain.head().number), LogBook(chain.deployment.domain)
     found: dict[str, Job] = {}
-    for epoch_id, posted in sorted(history.epochs.items()):
+    for _, posted in sorted(history.epochs.items()):
         read_epoch(book, posted, published_lines(source, posted))
+    for epoch_id in sorted(history.epochs):
         found |= {job.commitment.commitment.order_id: job for job in book.jobs(epoch_id)}
     order_ids = [next(reversed(found), LATEST) if order_id == LATEST else order_id for order_id in order_ids]
     unknown = [order_id for order_id in order_ids if order_id not in found]
@@ -78,12 +85,13 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
 
     Raises:
         LogUnavailable: its input is not published.
-        WrongLog, WrongFact: another input is.
+        WrongLog, WrongFact: another input is, or another trace than was committed to.
         ExecutionError: this machine cannot run it.
     """
     commitment = job.commitment.commitment
     input_bytes, claimed = source.blob(job.order.order.terms.input_hash), claimed_output(source, job)
     check_input(job, keccak(input_bytes))
+    shown = shown_trace(source, job)
     engine = engines.get(job.manifest)
     started = time.monotonic()
     run = engine.recheck(input_bytes, job.order.params, claimed)
@@ -101,6 +109,7 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
         same=not differing,
         differs_in=differing,
         first_difference=first_difference(claimed, run.output),
+        trace_difference=trace_difference(shown, run),
         signed_trace_commit=commitment.trace_commit,
         trace_commit=to_hex(trace_commit(run.trace_hash, from_hex(commitment.order_id), commitment.node)),
         opening=opening,
@@ -117,6 +126,18 @@ def first_difference(claimed: bytes, output: bytes) -> str | None:
     except (ValueError, RecursionError):
         return "the node's output is no JSON"
     return _parting(theirs, json.loads(output), "text") or "only how the output is written"
+
+
+def trace_difference(shown: bytes, run: Execution) -> str | None:
+    """Where a trace that a node has shown and this machine's part. None for equal ones, or where one is not there."""
+    chunk = trace.first_difference(shown, run.trace) if shown and run.trace else None
+    if chunk is None:
+        return None
+    found = trace.place(chunk, [len(tokens) for tokens in token_ids(run.output)])
+    if found is None:
+        return f"chunk {chunk}"
+    text, tokens = found
+    return f"text {text}, tokens {tokens[0]} to {tokens[-1]}"
 
 
 def _parting(theirs: Any, ours: Any, name: str) -> str | None:

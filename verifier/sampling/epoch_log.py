@@ -18,6 +18,7 @@ from contracts.protocol.log import (
     LogEntry,
     OrderEntry,
     RowEntry,
+    TraceEntry,
     VerdictEntry,
     WorkloadEntry,
     log_root,
@@ -33,7 +34,7 @@ from verifier.errors import WorkloadUnknown, WrongLog
 class EpochLog:
     """The records of one epoch. Keys are digests, 32 bytes: orders by order id, the others by their own digest.
 
-    `verdicts_on` has the same verdicts by the commitment that they are on.
+    `verdicts_on` has the same verdicts, and `traces` what was shown, by the commitment that they are on.
     """
 
     epoch_id: int
@@ -42,18 +43,20 @@ class EpochLog:
     verdicts: dict[bytes, VerdictEntry] = field(default_factory=dict)
     verdicts_on: dict[bytes, list[VerdictEntry]] = field(default_factory=dict)
     leases: dict[bytes, list[LeaseEntry]] = field(default_factory=dict)
+    traces: dict[bytes, TraceEntry] = field(default_factory=dict)
     rows: list[RowEntry] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A row that pays a job, with the records behind it."""
+    """A row that pays a job, with the records behind it. `trace`: what was shown of it in the epochs read so far."""
 
     epoch_id: int
     row: RowEntry
     order: OrderEntry
     commitment: CommitmentEntry
     manifest: Manifest
+    trace: TraceEntry | None = None
 
     @property
     def digest(self) -> bytes:
@@ -92,6 +95,8 @@ class LogBook:
             case VerdictEntry():
                 log.verdicts[self.domain.verdict_digest(entry.verdict)] = entry
                 log.verdicts_on.setdefault(from_hex(entry.verdict.commitment_digest), []).append(entry)
+            case TraceEntry():
+                log.traces[from_hex(entry.commitment_digest)] = entry
             case RowEntry():
                 log.rows.append(entry)
 
@@ -112,12 +117,17 @@ class LogBook:
         order = log.orders.get(from_hex(commitment.commitment.order_id)) if commitment else None
         if commitment is None or order is None or order.order.terms.workload_id not in self._raw_manifests:
             return None
-        return Job(epoch_id, row, order, commitment, self.manifest(order.order.terms.workload_id))
+        manifest = self.manifest(order.order.terms.workload_id)
+        return Job(epoch_id, row, order, commitment, manifest, self.trace_of(from_hex(row.digest)))
 
     def jobs(self, epoch_id: int) -> list[Job]:
         """All jobs of an epoch, in row order."""
         found = (self.job(epoch_id, row) for row in self.epochs[epoch_id].rows)
         return [job for job in found if job is not None]
+
+    def trace_of(self, digest: bytes) -> TraceEntry | None:
+        """What was first published of the trace behind a commitment."""
+        return next((log.traces[digest] for log in self.epochs.values() if digest in log.traces), None)
 
     def verdicts_on(self, digest: bytes) -> list[VerdictEntry]:
         """All published verdicts on a commitment."""

@@ -1,5 +1,6 @@
 """Where the published log is read from: a URL or a folder of the same shape (SPEC section 11)."""
 
+import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -7,7 +8,8 @@ import httpx
 
 from contracts.onchain.history import PostedEpoch
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
-from verifier.errors import LogUnavailable, VerifierError, WrongLog
+from contracts.protocol.trace import is_trace_of
+from verifier.errors import LogUnavailable, VerifierError, WrongFact, WrongLog
 from verifier.sampling.epoch_log import Job
 
 _TIMEOUT_S = 5.0
@@ -80,6 +82,23 @@ def claimed_output(source: LogSource, job: Job) -> bytes:
         return source.blob(job.commitment.commitment.output_hash)
     except VerifierError:
         return b""
+
+
+def shown_trace(source: LogSource, job: Job) -> bytes:
+    """What the node has shown of the job's trace, or nothing where it has not.
+
+    Raises:
+        LogUnavailable, WrongLog: the log names it and does not hold it.
+        WrongFact: it is not what the node committed to.
+    """
+    if job.trace is None:
+        return b""
+    trace = source.blob(job.trace.trace)
+    commitment = job.commitment.commitment
+    if not is_trace_of(trace, commitment):
+        found = hashlib.sha256(trace).hexdigest()
+        raise WrongFact("the trace shown is the committed one", expected=commitment.trace_commit, found=found)
+    return trace
 
 
 def published_lines(source: LogSource, posted: PostedEpoch) -> list[bytes]:

@@ -1,6 +1,8 @@
 """What the exact engines share: how one is loaded on a host that computes rightly, and which workloads it serves."""
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -9,10 +11,11 @@ import torch
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices.probe import resolve
-from node_agent.execution.engine import Check
+from node_agent.execution.engine import Check, Execution
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact import self_test
 from node_agent.execution.exact.products import Products
+from node_agent.execution.exact.trace import TextTrace, encode
 from node_agent.execution.limits import require_named
 from node_agent.execution.model_files import ModelFiles
 
@@ -92,3 +95,9 @@ class ExactEngine(ABC):
                 needed=needed,
                 available=available,
             )
+
+
+def traced_execution(output: bytes, traces: Sequence[TextTrace], units: int) -> Execution:
+    """An execution with the trace of its texts, in order."""
+    trace = encode(traces)
+    return Execution(output=output, trace_hash=hashlib.sha256(trace).digest(), units=units, trace=trace)

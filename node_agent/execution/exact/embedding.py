@@ -18,11 +18,11 @@ from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution import determinism
 from node_agent.execution.bert_tokens import start_and_end
 from node_agent.execution.engine import Execution
-from node_agent.execution.exact.base_engine import ExactEngine
+from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
 from node_agent.execution.exact.encoder import ExactEncoder
 from node_agent.execution.exact.encoder_file import read_encoder
 from node_agent.execution.exact.products import Products
-from node_agent.execution.exact.trace import TextTrace, trace_hash
+from node_agent.execution.exact.trace import TextTrace
 from node_agent.execution.limits import read_tokens, require_params, require_showable
 
 BATCH_ROWS = 256
@@ -70,7 +70,7 @@ class ExactEmbedding(ExactEngine):
             traces.append(_traced(len(traces), states))
         output = canonical_json(answers)
         require_showable(output)
-        return Execution(output=output, trace_hash=trace_hash(traces), units=sum(len(text) for text in texts))
+        return traced_execution(output, traces, sum(len(text) for text in texts))
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: the one pass, whatever is claimed."""

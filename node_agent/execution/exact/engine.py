@@ -23,13 +23,12 @@ from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution import determinism
 from node_agent.execution.chat import chat_template
 from node_agent.execution.engine import Execution
-from node_agent.execution.exact.base_engine import ExactEngine
+from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
 from node_agent.execution.exact.decoding import Run, Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.exact.products import Products
 from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling
-from node_agent.execution.exact.trace import trace_hash
 from node_agent.execution.limits import read_tokens, require_params, require_showable
 
 TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
@@ -118,7 +117,7 @@ class ExactGeneration(ExactEngine):
         output = canonical_json([self._answer(run) for run in runs])
         require_showable(output)
         units = sum(len(run.chosen) for run in runs)
-        return Execution(output=output, trace_hash=trace_hash([run.trace for run in runs]), units=units)
+        return traced_execution(output, [run.trace for run in runs], units)
 
     def _answer(self, run: Run) -> dict[str, Any]:
         stopped = run.chosen[-1] in run.task.stops

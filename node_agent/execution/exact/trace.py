@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_POSITIONS = 16
+DIGEST_BYTES = 32
 CHUNK_TAG, TRACE_TAG = b"assay/exact/chunk/1\n", b"assay/exact/trace/1\n"
 
 
@@ -45,16 +46,36 @@ class TextTrace:
         return hashlib.sha256(CHUNK_TAG + counter)
 
 
+def encode(traces: Sequence[TextTrace]) -> bytes:
+    """The chunks of the texts of an input, in order, behind a tag: what a node may show of its trace."""
+    return TRACE_TAG + b"".join(chunk for trace in traces for chunk in trace.chunks())
+
+
 def trace_hash(traces: Sequence[TextTrace]) -> bytes:
     """32 bytes over the texts of an input, in order."""
-    whole = hashlib.sha256(TRACE_TAG)
-    for trace in traces:
-        for chunk in trace.chunks():
-            whole.update(chunk)
-    return whole.digest()
+    return hashlib.sha256(encode(traces)).digest()
 
 
-def first_difference(one: Sequence[bytes], other: Sequence[bytes]) -> int | None:
-    """The index of the first chunk of a text that differs or that only one side has; None if they are equal."""
-    pairs = enumerate(zip_longest(one, other))
+def first_difference(one: bytes, other: bytes) -> int | None:
+    """The index of the first chunk that differs, or that only one of two encoded traces has; None if they are equal."""
+    pairs = enumerate(zip_longest(_chunks(one), _chunks(other)))
     return next((index for index, (mine, theirs) in pairs if mine != theirs), None)
+
+
+def place(chunk: int, rows: Sequence[int]) -> tuple[int, range] | None:
+    """The text and its rows that a chunk of an encoded trace covers, or None for a chunk beyond all texts.
+
+    `rows`: how many rows each text has.
+    """
+    for text, count in enumerate(rows):
+        chunks = -(-count // CHUNK_POSITIONS)
+        if chunk < chunks:
+            first = chunk * CHUNK_POSITIONS
+            return text, range(first, min(first + CHUNK_POSITIONS, count))
+        chunk -= chunks
+    return None
+
+
+def _chunks(encoded: bytes) -> list[bytes]:
+    body = encoded[len(TRACE_TAG) :]
+    return [body[start : start + DIGEST_BYTES] for start in range(0, len(body), DIGEST_BYTES)]

@@ -119,7 +119,7 @@ class NativeGeneration:
         fingerprint = b"".join(run.fingerprint for run in runs)
         units = sum(len(run.chosen) for run in runs)
         opening = NativeOpening(self.numeric_class, rows, fingerprint)
-        return Opened(Execution(output, opening.trace_hash, units), opening)
+        return Opened(Execution(output, opening.trace_hash, units, opening.encode()), opening)
 
     def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Observed:
         """What this host sees in an answer, from one pass over each text.

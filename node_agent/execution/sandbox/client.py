@@ -204,7 +204,8 @@ class _Remote(Engine):
             }
         )
         try:
-            return Execution(b64decode(said["output"]), bytes.fromhex(said["trace_hash"]), int(said["units"]))
+            trace_hash, trace = bytes.fromhex(said["trace_hash"]), b64decode(said["trace"])
+            return Execution(b64decode(said["output"]), trace_hash, int(said["units"]), trace)
         except (KeyError, TypeError, ValueError) as error:
             raise ExecutorFailed(
                 f"The process that runs jobs answered with what is no execution: {error}.",

@@ -2,8 +2,8 @@
 
 First {"readable": [path, ...]}; what follows runs confined. Then {"load": manifest, "files": {...}, "device": ...},
 answered with {"engine": number, "name", "version", "check"}, and {"engine": number, "input": base64, "params": {...},
-"claimed": base64 or null}, answered with {"output": base64, "trace_hash": hex, "units": number}; or any of them with
-{"error": code, "message", "way_out", "values"}. It ends with its stdin.
+"claimed": base64 or null}, answered with {"output": base64, "trace_hash": hex, "units": number, "trace": base64}; or
+any of them with {"error": code, "message", "way_out", "values"}. It ends with its stdin.
 """
 
 import json
@@ -53,7 +53,12 @@ def _serve(request: Message, engines: list[Any]) -> Message:
         run = engine.execute(input_bytes, params)
     else:
         run = engine.recheck(input_bytes, params, b64decode(claimed))
-    return {"output": b64encode(run.output).decode(), "trace_hash": run.trace_hash.hex(), "units": run.units}
+    return {
+        "output": b64encode(run.output).decode(),
+        "trace_hash": run.trace_hash.hex(),
+        "units": run.units,
+        "trace": b64encode(run.trace).decode(),
+    }
 
 
 def _load(request: Message, engines: list[Any]) -> Message:

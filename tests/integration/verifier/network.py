@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from contracts.protocol.log import (
     LogEntry,
     OrderEntry,
     RowEntry,
+    TraceEntry,
     VerdictEntry,
     WorkloadEntry,
     dump_line,
@@ -43,6 +44,7 @@ from contracts.protocol.signing import Signer, compact
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, terms_hash, trace_commit
 from node_agent.execution.engine import Check, Engine, Execution
+from node_agent.execution.exact.trace import TRACE_TAG
 from verifier.beacon.chain import BeaconChain
 
 _PACKAGED = "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
@@ -101,7 +103,9 @@ class HashEngine(Engine):
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         self.calls += 1
         seed = self.flavour + input_bytes + repr(sorted(params.items())).encode()
-        return Execution(seed[::-1], hashlib.sha256(seed).digest(), 1 + len(input_bytes) % params["max_new_tokens"])
+        chunk = hashlib.sha256(seed).digest()
+        trace, units = TRACE_TAG + chunk, 1 + len(input_bytes) % params["max_new_tokens"]
+        return Execution(seed[::-1], hashlib.sha256(trace).digest(), units, trace)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Ordered:
     commitment: CommitmentEntry
     input_bytes: bytes
     row: Row
+    trace: bytes = b""
 
 
 @dataclass
@@ -255,7 +260,12 @@ class Network:
             CommitmentEntry(commitment=commitment, signature=node.sign(digest)),
             input_bytes,
             Row(requester.address, requester.address, self.operator_id, amount, digest),
+            run.trace,
         )
+
+    def show(self, job: Ordered) -> TraceEntry:
+        """A job's trace, as its node shows it."""
+        return TraceEntry(commitment_digest=to_hex(job.row.digest), trace=self.blob(job.trace))
 
     def _order(self, requester: Signer, input_bytes: bytes, max_price: int) -> Order:
         self._salt += 1
@@ -295,12 +305,20 @@ class Network:
         price, digest = self.manifest.check_price_units, self.domain.verdict_digest(entry.verdict)
         return Row(treasury, treasury, account, price, digest)
 
-    def post(self, jobs: list[Ordered], verdicts: list[VerdictEntry] = [], *, paid: int | None = None) -> Closed:  # noqa: B006
-        """Closes an epoch of these jobs and verdicts, writes its log and posts it. `paid`: how many checks are paid."""
+    def post(
+        self,
+        jobs: list[Ordered],
+        verdicts: Sequence[VerdictEntry] = (),
+        *,
+        shown: Sequence[TraceEntry] = (),
+        paid: int | None = None,
+    ) -> Closed:
+        """Closes an epoch of these jobs, verdicts and traces, writes its log and posts it. `paid`: how many checks
+        are paid."""
         epoch_id = len(self.closed) + 1
         checks = [self.check_row(entry) for entry in verdicts[:paid]]
         groups = self._groups(jobs, checks)
-        lines = [dump_line(entry) for entry in self._entries(jobs, verdicts, groups)]
+        lines = [dump_line(entry) for entry in self._entries(jobs, [*verdicts, *shown], groups)]
         (self.folder / "epochs" / f"{epoch_id}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
         root = merkle_root([row.leaf() for group in groups for row in group.rows])
         count = sum(len(group.rows) for group in groups)
@@ -327,14 +345,14 @@ class Network:
         return tuple(groups)
 
     def _entries(
-        self, jobs: list[Ordered], verdicts: list[VerdictEntry], groups: tuple[LaneGroup, ...]
+        self, jobs: list[Ordered], facts: Sequence[LogEntry], groups: tuple[LaneGroup, ...]
     ) -> Iterator[LogEntry]:
         if jobs and self.manifest.workload_id() not in self._published:
             self._published.add(self.manifest.workload_id())
             yield WorkloadEntry(manifest=self.manifest.model_dump(mode="json"))
         for job in jobs:
             yield from (job.order, job.lease, job.commitment)
-        yield from verdicts
+        yield from facts
         for index, row in enumerate(row for group in groups for row in group.rows):
             yield RowEntry(
                 index=index,

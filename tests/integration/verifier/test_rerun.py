@@ -1,16 +1,29 @@
 """A settled job run again, on a real chain and a published log: the same bits are found, others are located."""
 
+import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from contracts.protocol.hashing import to_hex
+from node_agent.execution.engine import Execution
+from node_agent.execution.exact.trace import TRACE_TAG
 from tests.integration.verifier.network import HashEngine, Network, Ordered
-from verifier.errors import JobUnknown, LogUnavailable, WrongLog
+from verifier.errors import JobUnknown, LogUnavailable, WrongFact, WrongLog
 from verifier.receipts.cli import verify_app
-from verifier.reexecution.rerun import find_settled, first_difference, rerun
+from verifier.reexecution.rerun import find_settled, first_difference, rerun, trace_difference
 from verifier.sampling.source import FolderLog
+
+
+class OddTrace(HashEngine):
+    """Answers as it should, and traces something else."""
+
+    def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
+        trace = TRACE_TAG + bytes(32)
+        return replace(super().execute(input_bytes, params), trace_hash=hashlib.sha256(trace).digest(), trace=trace)
 
 
 def order_id_of(job: Ordered) -> str:
@@ -31,6 +44,48 @@ def test_any_settled_job_runs_again(network: Network) -> None:
     assert no.trace_commit != no.signed_trace_commit
     assert no.first_difference is not None
     assert find_settled(network.chain, source, ["latest"]) == found[:1]
+
+
+@pytest.mark.chain
+def test_where_a_shown_trace_parts(network: Network) -> None:
+    """A node that answered right and traced something else is found out, and where; nothing that it did not commit to
+    is believed. Covers: A57"""
+    honest, odd = network.job("one"), network.job("two", engine=OddTrace())
+    network.post([honest, odd])
+    network.post([], shown=[network.show(honest), network.show(odd)])
+    source = FolderLog(network.folder)
+    found = find_settled(network.chain, source, [order_id_of(honest), order_id_of(odd)])
+    same, other = (rerun(job, source, HashEngine()) for job in found)
+    assert (same.same, same.trace_difference) == (True, None)
+    assert (other.differs_in, other.first_difference, other.trace_difference) == (["trace"], None, "chunk 0")
+
+
+@pytest.mark.chain
+def test_a_trace_that_was_not_committed_to_is_refused(network: Network) -> None:
+    """Whoever publishes the log cannot put words into a node's mouth. Covers: A57"""
+    job, another = network.job("one"), network.job("two")
+    network.post([job, another])
+    swapped = network.show(job).model_copy(update={"trace": network.show(another).trace})
+    network.post([], shown=[swapped])
+    source = FolderLog(network.folder)
+    (found,) = find_settled(network.chain, source, [order_id_of(job)])
+    with pytest.raises(WrongFact, match="the trace shown is the committed one"):
+        rerun(found, source, HashEngine())
+
+
+@pytest.mark.parametrize(
+    ("chunk", "where"), [(0, "text 0, tokens 0 to 15"), (1, "text 0, tokens 16 to 19"), (2, "text 1, tokens 0 to 4")]
+)
+def test_the_first_chunk_is_named_by_its_tokens(chunk: int, where: str) -> None:
+    """To sixteen tokens: an auditor sees where the computation left the model's, before the answer did."""
+    output = json.dumps([{"token_ids": list(range(20))}, {"token_ids": list(range(5))}]).encode()
+    chunks = [bytes([index]) * 32 for index in range(3)]
+    mine = TRACE_TAG + b"".join(chunks)
+    chunks[chunk] = b"x" * 32
+    run = Execution(output, hashlib.sha256(mine).digest(), 25, mine)
+    assert trace_difference(TRACE_TAG + b"".join(chunks), run) == where
+    assert trace_difference(mine, run) is None
+    assert trace_difference(b"", run) is None
 
 
 @pytest.mark.chain

@@ -1,5 +1,6 @@
 """A coordinator on a fake view of the chain and a clock that stands still, and parties that sign."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ NOW = 1_800_000_000
 PROMPT = encode_texts(["Why is the sky blue?"])
 PARAMS = {"max_new_tokens": 8}
 OUTPUT = canonical_json([{"finish_reason": "length", "text": "Scattering.", "token_ids": [1, 2, 3, 4, 5, 6, 7, 8]}])
-TRACE = keccak(b"trace")
+SHOWN = b"trace"
+TRACE = hashlib.sha256(SHOWN).digest()
 FIXED, UNIT, MAX_UNITS = 100, 10, 64
 MANIFEST = Manifest(
     kind="generation",

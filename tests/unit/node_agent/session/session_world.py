@@ -14,6 +14,7 @@ from node_agent.session.journal import Journal
 from node_agent.session.lease import LeaseDesk, PriceFloor
 from node_agent.session.loop import NodeSession
 from node_agent.session.rooted import RootWatch
+from node_agent.session.showing import TraceDesk
 from node_agent.testing import EchoEngine, FakeBackend, FakeFacts, fake_deployment, fake_manifest
 
 NOW_S = 1_800_000_000
@@ -77,12 +78,17 @@ class World:
             operator_id=self.facts.operator_id, max_unrooted=self.max_unrooted, clock=self.clock,
         )  # fmt: skip
 
+    def traces(self, journal: Journal) -> TraceDesk:
+        """What shows traces out of a journal."""
+        return TraceDesk(api=self.api, facts=self.facts, journal=journal, deployment=self.deployment, clock=self.clock)
+
     def session(self) -> NodeSession:
         """A whole session, as after a start."""
         journal = self.journal()
         return NodeSession(
             desk=self.desk(), committer=self.committer(journal), watch=self.watch(journal), journal=journal,
-            engines={self.manifest.workload_id(): self.engine}, clock=self.clock, poll_s=0.01,
+            traces=self.traces(journal), engines={self.manifest.workload_id(): self.engine},
+            clock=self.clock, poll_s=0.01,
         )  # fmt: skip
 
 

@@ -3,13 +3,24 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import Parameters
 from node_agent.execution.exact.products import by_name
 from node_agent.execution.exact.sampling import Sampling
-from node_agent.execution.exact.trace import CHUNK_POSITIONS, first_difference, trace_hash
+from node_agent.execution.exact.trace import (
+    CHUNK_POSITIONS,
+    DIGEST_BYTES,
+    TRACE_TAG,
+    TextTrace,
+    encode,
+    first_difference,
+    place,
+    trace_hash,
+)
 
 WARM = Sampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
 
@@ -83,9 +94,26 @@ def test_first_divergence_is_located(model: ExactLlama, tiny: Parameters) -> Non
     (other,) = generate(model, [task(stops=frozenset(), limit=length, sampling=WARM)])
     parting = next(index for index, pair in enumerate(zip(run.chosen, other.chosen, strict=True)) if len(set(pair)) > 1)
     # the logits at the parting are still equal, those after it are not
-    assert first_difference(run.trace.chunks(), other.trace.chunks()) == (parting + 1) // CHUNK_POSITIONS
-    assert first_difference(run.trace.chunks(), run.trace.chunks()) is None
-    assert first_difference(run.trace.chunks(), run.trace.chunks()[:2]) == 2
+    shown, theirs = encode([run.trace]), encode([other.trace])
+    chunk = first_difference(shown, theirs)
+    assert chunk == (parting + 1) // CHUNK_POSITIONS
+    assert place(chunk, [length]) == (0, range(chunk * CHUNK_POSITIONS, (chunk + 1) * CHUNK_POSITIONS))
+    assert first_difference(shown, shown) is None
+    assert first_difference(shown, shown[:-DIGEST_BYTES]) == 2
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=5))
+def test_a_chunk_has_one_place(rows: list[int]) -> None:
+    """The chunks of an encoded trace cover every row of every text once, in order, and nothing beyond."""
+    traces = [TextTrace(text) for text in range(len(rows))]
+    for trace, count in zip(traces, rows, strict=True):
+        for _ in range(count):
+            trace.update(np.zeros(1, np.int32))
+    chunks = len(encode(traces)[len(TRACE_TAG) :]) // DIGEST_BYTES
+    places = [place(chunk, rows) for chunk in range(chunks)]
+    covered = [(found[0], row) for found in places if found is not None for row in found[1]]
+    assert covered == [(text, row) for text, count in enumerate(rows) for row in range(count)]
+    assert place(chunks, rows) is None
 
 
 def test_trace_covers_every_logit(model: ExactLlama) -> None:

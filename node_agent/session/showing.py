@@ -1,0 +1,75 @@
+"""Shows the traces of answers once nobody can copy them any more (`contracts.protocol.trace`).
+
+What a node shows lets anyone who runs the job again see where a difference begins and, on native workloads, is what its
+work is judged by. It says nothing about pay: a backend that does not take a trace is asked again, or noted.
+"""
+
+import logging
+from collections.abc import Callable
+
+from contracts.onchain.deployment import Deployment
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.trace import opens_at
+from contracts.protocol.wire import Receipt, SubmitTrace
+from node_agent.errors import BackendRefused
+from node_agent.session.backend_api import BackendApi
+from node_agent.session.chain_facts import ChainFacts
+from node_agent.session.journal import Answer, Journal
+
+log = logging.getLogger(__name__)
+
+
+class TraceDesk:
+    """Shows the traces of one node."""
+
+    def __init__(
+        self,
+        *,
+        api: BackendApi,
+        facts: ChainFacts,
+        journal: Journal,
+        deployment: Deployment,
+        clock: Callable[[], int],
+    ) -> None:
+        self._api, self._facts, self._journal, self._clock = api, facts, journal, clock
+        self._domain, self._constants = deployment.domain, deployment.constants
+        self._posted_at: dict[int, int] = {}
+
+    def step(self) -> None:
+        """Shows what is due. A refusal is written down and logged, not raised.
+
+        Raises:
+            BackendUnavailable, ChainError: it cannot be told or done now.
+        """
+        for answer, trace in self._journal.unshown():
+            assert answer.receipt is not None, "only answers with a receipt are unshown"
+            due_at = self._due_at(answer, answer.receipt)
+            if due_at is not None and due_at <= self._clock():
+                self._show(answer, trace)
+
+    def _due_at(self, answer: Answer, receipt: Receipt) -> int | None:
+        posted = [self._posted(epoch_id) for epoch_id in (receipt.epoch_id, receipt.epoch_id + 1)]
+        comparator = answer.grant.order.terms.comparator
+        return opens_at(comparator, posted[0], posted[1], self._constants) if all(posted) else None
+
+    def _posted(self, epoch_id: int) -> int:
+        """When an epoch was posted, Unix seconds; 0: it is not. Asked until it is."""
+        if epoch_id not in self._posted_at:
+            found = self._facts.posted(epoch_id).posted_at_s
+            if not found:
+                return 0
+            self._posted_at[epoch_id] = found
+        return self._posted_at[epoch_id]
+
+    def _show(self, answer: Answer, trace: bytes) -> None:
+        digest = to_hex(self._domain.commitment_digest(answer.commitment))
+        try:
+            self._api.show(SubmitTrace(commitment_digest=digest, trace=self._api.put_blob(trace)))
+        except BackendRefused as error:
+            if not error.final:  # e.g. the backend waits for more confirmations than this node
+                return
+            self._journal.refuse_trace(answer.order_id, str(error))
+            log.warning("the trace of %s is not published: %s", answer.order_id, error)
+        else:
+            self._journal.show(answer.order_id, self._clock())
+            log.info("showed the trace of %s", answer.order_id)
