@@ -18,6 +18,7 @@ from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
 from backend.services.offering import require_tokenizers
+from backend.services.standings import Standings
 from backend.services.traces import Traces
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
@@ -78,14 +79,15 @@ def build_services(
     intake = Intake(database, blobs, open_tokenizers(settings.home), chain, deployment, clock)
     present = deployment.model_copy(update={"settler": settings.settler.address})
     views = Views(database, chain, present, settings.treasury_signer, clock, settings.public_rpc)
+    standings = Standings(blobs)
     canary, daily_units = settings.canary, settings.canary_daily_units
     return Services(
         blobs=blobs,
         intake=intake,
-        leasing=Leasing(database, chain, deployment, settings.settler, settings.lease_times, clock),
+        leasing=Leasing(database, chain, deployment, settings.settler, settings.lease_times, standings, clock),
         delivery=Delivery(database, blobs, deployment, clock),
         traces=Traces(database, blobs, deployment, clock),
-        verdicts=Verdicts(database, chain, deployment, clock),
+        verdicts=Verdicts(database, blobs, chain, deployment, clock),
         views=views,
         books=Books(database, chain, deployment.constants.unit_wei),
         canary=Canary(database, chain, deployment, intake, views, canary, daily_units, clock),

@@ -12,7 +12,7 @@ BackendError
 ├── Conflict                     409, the request is well-formed but does not fit the facts of now
 │   ├── LaneNotOpened, LaneExpiresFirst, LaneUnderNotice
 │   ├── CapTooLow, BalanceTooLow, LaneFull
-│   ├── OperatorSuspended, StakeTooLow, NodeBusy
+│   ├── OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy
 │   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
 │   ├── LeaseNotHeld, LeaseExpired
 │   ├── NotRooted
@@ -26,7 +26,7 @@ BackendError
 │   ├── DeadlineRefused, PriceTooLow, PriceTooHigh, ParamsRefused, ParamsHashMismatch, TermNotOffered
 │   ├── TooManyUnits, UnitsRefused, OutputTooLong
 │   ├── OpeningMismatch, OpeningDisagrees
-│   └── TraceMismatch, TraceTooLong
+│   └── TraceMismatch, TraceTooLong, ObservationRefused
 ├── StorageFull                  507, a file system or quota has no room; nothing half-written was acknowledged
 └── Misconfigured                never over HTTP: the operator of the backend set something wrong
     └── NotRecoverable           a database can not be made again from this chain and this log
@@ -458,6 +458,22 @@ class UnitsRefused(Unacceptable):
 
     def __init__(self, *, units: int, most: int) -> None:
         super().__init__(f"commitment.units = {units} is more than the {most} that the order asked for")
+
+
+class ObservationRefused(Unacceptable):
+    code = "observation_refused"
+
+    def __init__(self, *, digest: str, why: str) -> None:
+        super().__init__(f"the observation on {digest} is not taken: {why}")
+
+
+class OperatorWithheld(Conflict):
+    code = "operator_withheld"
+
+    def __init__(self, *, operator_id: int, why: str) -> None:
+        super().__init__(
+            f"operator {operator_id} is given no native work: {why}; its exact workloads and its pay are not touched"
+        )
 
 
 class TraceMismatch(Unacceptable):

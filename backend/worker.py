@@ -118,7 +118,7 @@ class Worker:
         troubles = Troubles()
         self._steps = (
             Step("indexing", lambda _: self._index(), troubles),
-            Step("closing", lambda now: close_epoch(database, chain, treasury.address, rule, now), troubles),
+            Step("closing", lambda now: close_epoch(database, blobs, chain, treasury.address, rule, now), troubles),
             Step("publishing", lambda _: publish_epochs(database, blobs, log), troubles),
             Step("posting", lambda now: post_epoch(database, chain, beacon, manager, now), troubles),
             Step("settling", lambda now: settle_epoch(database, chain, manager, treasury, now), troubles),

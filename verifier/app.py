@@ -14,9 +14,10 @@ from web3.exceptions import Web3Exception
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import ChainError
 from contracts.onchain.sender import Sender
-from contracts.protocol.errors import ProtocolError
+from contracts.protocol.errors import BadFingerprint, ProtocolError
 from contracts.protocol.hashing import from_hex, keccak, to_hex
-from contracts.protocol.records import COMPARATOR_EXACT, Verdict
+from contracts.protocol.native.fingerprint import NativeOpening
+from contracts.protocol.records import COMPARATORS, Verdict
 from contracts.protocol.typed_data import answer_commit
 from contracts.protocol.wire import SubmitVerdict
 from verifier.comparison import agrees, differences
@@ -33,6 +34,7 @@ from verifier.sampling.epoch_log import Job, LogBook, read_epoch
 from verifier.sampling.facts import check_input, check_job, require
 from verifier.sampling.sample import draw_epoch, read_seed
 from verifier.sampling.source import LogSource, claimed_output, published_lines
+from verifier.sampling.standings import Standings
 from verifier.verdicts.court import Court, find_job
 from verifier.verdicts.duties import Duty, duties_of, order_of_work
 from verifier.verdicts.journal import Answer, Journal
@@ -70,6 +72,7 @@ class Verifier:
         """Back to what the chain alone tells: at the start, and after a reorg."""
         self._generation = self._view.generation
         self._book = LogBook(self._chain.deployment.domain)
+        self._standings = Standings(self._book, self._source)
         self._drawn: dict[int, list[Duty]] = {}
         self._not_before: dict[object, float] = {}
         self._abstained: set[bytes] = set()
@@ -136,11 +139,15 @@ class Verifier:
         for epoch_id in sorted(self._book.epochs):
             posted = self._view.history.epochs[epoch_id]
             over = now > posted.timestamp + self._constants.case_window_s
-            if epoch_id in self._drawn or over or not posted.count:
+            if epoch_id in self._drawn or over or not posted.count or not self._may_try(("draw", epoch_id)):
                 continue
             seed = read_seed(self._chain, self._view.history, epoch_id)
             if seed is not None:
-                drawn = draw_epoch(self._view.history, self._book, self._constants, epoch_id, seed)
+                try:
+                    drawn = draw_epoch(self._view.history, self._book, self._constants, epoch_id, seed, self._standings)
+                except VerifierError as error:  # what a standing rests on is not published, or is something else
+                    self._later(("draw", epoch_id), error)
+                    continue
                 self._drawn[epoch_id] = duties_of(drawn, account, self._view.history, self._constants)
                 sampled = sum(row.sampled for row in drawn)
                 _log.info("epoch %d: %d of %d rows sampled", epoch_id, sampled, len(drawn))
@@ -156,7 +163,8 @@ class Verifier:
             input_bytes = self._verified_input(job)
             if input_bytes is not None:
                 _log.info("epoch %d row %d: re-executing", job.epoch_id, job.row.index)
-                self._worker.start(job, input_bytes, claimed_output(self._source, job))
+                node_class = self._class_of(job) if job.is_native else None
+                self._worker.start(job, input_bytes, claimed_output(self._source, job), node_class)
                 return
 
     def _next_jobs(self, account: int, now: int) -> list[Job]:
@@ -177,7 +185,8 @@ class Verifier:
     def _verified_input(self, job: Job) -> bytes | None:
         """The job's input, once every record of the job holds; None to abstain, for now or for good."""
         try:
-            require("the comparator is exact", expected=COMPARATOR_EXACT, found=job.order.order.terms.comparator)
+            wanted, found = COMPARATORS[job.manifest.comparator], job.order.order.terms.comparator
+            require("the comparator is the workload's", expected=wanted, found=found)
             check_job(self._chain.deployment.domain, job, self._view.history.node_keys)
             input_bytes = self._source.blob(job.order.order.terms.input_hash)
             check_input(job, keccak(input_bytes))
@@ -188,6 +197,15 @@ class Verifier:
         else:
             return input_bytes
         return None
+
+    def _class_of(self, job: Job) -> str | None:
+        """The numeric class that the job's node showed last, if it has shown any."""
+        shown = self._book.last_trace_of(job.commitment.commitment.node)
+        try:
+            return None if shown is None else NativeOpening.decode(self._source.blob(shown.trace)).numeric_class
+        except (VerifierError, BadFingerprint) as error:
+            _log.warning("the class of %s is not known: %s", job.commitment.commitment.node, error)
+            return None
 
     def _collect(self) -> None:
         finished = self._worker.poll()
@@ -200,16 +218,17 @@ class Verifier:
 
     def _record(self, finished: Finished) -> None:
         """Journals an answer and, where this verifier is on duty, signs the verdict on it."""
-        assert finished.opening is not None
-        job, opening = finished.job, finished.opening
+        assert finished.answered is not None
+        job, opening, seen = finished.job, finished.answered.opening, finished.answered.observation
         commitment = job.commitment.commitment
-        answer = Answer(job.digest, job.epoch_id, job.row.index, opening, agrees(opening, commitment))
+        answer = Answer(job.digest, job.epoch_id, job.row.index, opening, agrees(opening, commitment), seen)
         try:
             self._journal.record(answer)
         except SecondAnswer as error:
             self._abstain(job, error.code, error)
             return
-        verb = "agrees" if answer.agrees else f"differs in {', '.join(differences(opening, commitment))}"
+        differing = "was looked at" if seen else f"differs in {', '.join(differences(opening, commitment))}"
+        verb = "agrees" if answer.agrees else differing
         _log.info("epoch %d row %d: %s", job.epoch_id, job.row.index, verb)
 
     # ------------------------------------------------------------ speaking
@@ -236,8 +255,11 @@ class Verifier:
             answer_commit=to_hex(hidden),
         )
         signature = self._signer.sign(self._chain.deployment.domain.verdict_digest(verdict))
-        opening = answer.opening if answer.agrees else None
-        return SubmitVerdict(epoch_id=answer.epoch_id, verdict=verdict, signature=signature, opening=opening)
+        seen = to_hex(keccak(answer.observation)) if answer.observation else None
+        opening = answer.opening if answer.agrees or seen else None
+        return SubmitVerdict(
+            epoch_id=answer.epoch_id, verdict=verdict, signature=signature, opening=opening, observation=seen
+        )
 
     def _send(self, submit: SubmitVerdict) -> None:
         digest = submit.verdict.commitment_digest
@@ -245,7 +267,8 @@ class Verifier:
         if not self._may_try(key):
             return
         try:
-            self._publisher.send(submit)
+            answer = self._journal.answer(from_hex(digest))
+            self._publisher.send(submit, answer.observation if answer is not None else b"")
         except VerdictRefused as error:
             _log.error("%s: %s", error.code, error)
             self._not_before[key] = float("inf")

@@ -18,6 +18,7 @@ from backend.errors import (
     LeaseNotHeld,
     NodeBusy,
     OperatorSuspended,
+    OperatorWithheld,
     OutputTooLong,
     StakeTooLow,
     StaleRequest,
@@ -46,7 +47,9 @@ from contracts.protocol.wire import (
 
 _AUTHENTICATED = (BadSignature, WrongSigner, StaleRequest, WrongAction, UnknownNode)
 _NO_JOB: dict[int | str, dict[str, Any]] = {204: {"description": "There is no job of this workload now"}}
-_TOLD_LEASES = problems.told(*_AUTHENTICATED, UnknownWorkload, OperatorSuspended, StakeTooLow, NodeBusy)
+_TOLD_LEASES = problems.told(
+    *_AUTHENTICATED, UnknownWorkload, OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy
+)
 _TOLD_HEARTBEATS = problems.told(*_AUTHENTICATED, UnknownOrder, LeaseNotHeld, LeaseExpired)
 _TOLD_COMMITMENTS = problems.told(
     BadSignature,

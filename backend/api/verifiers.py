@@ -8,9 +8,11 @@ from backend.api import examples, problems
 from backend.api.services import Services
 from backend.api.strict_json import StrictJsonRoute
 from backend.errors import (
+    BlobMissing,
     ContradictingVerdict,
     InactiveVerifier,
     NotSampled,
+    ObservationRefused,
     OpeningDisagrees,
     OpeningMismatch,
     UnknownRow,
@@ -27,6 +29,8 @@ _TOLD = problems.told(
     NotSampled,
     OpeningMismatch,
     OpeningDisagrees,
+    BlobMissing,
+    ObservationRefused,
     ContradictingVerdict,
 )
 

@@ -19,7 +19,7 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.pricing import spend_cap_units
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.records import Order, Terms
+from contracts.protocol.records import COMPARATORS, Order, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain
@@ -117,7 +117,7 @@ class AssayClient:
         data = encode_texts([prompt] if isinstance(prompt, str) else prompt)
         texts = manifest.input.read(data)
         params = _default_params(manifest, max_new_tokens) | (params or {})
-        terms = self._terms(entry, data, params, _most_units(manifest, texts, params))
+        terms = self._terms(entry, manifest, data, params, _most_units(manifest, texts, params))
         for left in reversed(range(_TRIES)):
             self._backend.put_blob(terms.input_hash, data)
             try:
@@ -204,13 +204,14 @@ class AssayClient:
             raise Untrue("manifest of " + workload_id, said=workload_id, found=to_hex(keccak(raw)))
         return Manifest.model_validate_json(raw)
 
-    def _terms(self, entry: PriceSheetEntry, data: bytes, params: Params, most_units: int) -> Terms:
+    def _terms(self, entry: PriceSheetEntry, manifest: Manifest, data: bytes, params: Params, most_units: int) -> Terms:
         assert self._network is not None, "quote reads the network"
         ttl_s = self._network.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
         return Terms(
             workload_id=entry.workload_id,
             input_hash=to_hex(keccak(data)),
             params_hash=to_hex(hash_json(params)),
+            comparator=COMPARATORS[manifest.comparator],
             fixed_price=entry.fixed_price,
             unit_price=entry.unit_price,
             max_price=entry.fixed_price + most_units * entry.unit_price,

@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import Constants
 
+HEAD_START_S = 30
+"""How long a job waits for better reputations before an operator without any is offered it."""
+
+_WHOLE_PPM = 1_000_000
+
 
 @dataclass(frozen=True)
 class LeaseTimes:
@@ -57,6 +62,12 @@ def choose(candidates: Iterable[Candidate], operator: OperatorFacts, penalty_mul
             multiple=penalty_multiple,
         )
     return fitting
+
+
+def offered_to(candidates: Iterable[Candidate], reputation_ppm: int, now_s: int) -> list[Candidate]:
+    """The jobs that an operator of this reputation is offered: others have a head start of up to HEAD_START_S."""
+    wait_s = HEAD_START_S * (_WHOLE_PPM - reputation_ppm) // _WHOLE_PPM
+    return [job for job in candidates if job.accepted_at + wait_s <= now_s]
 
 
 def covers(operator: OperatorFacts, max_price: int, penalty_multiple: int) -> bool:

@@ -19,11 +19,10 @@ from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadTexts
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.records import COMPARATOR_EXACT, COMPARATOR_NATIVE, U48, VISIBILITY_OPEN, Order, Terms
+from contracts.protocol.records import COMPARATORS, U48, VISIBILITY_OPEN, Order, Terms
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import Domain
 
-_COMPARATORS = {"exact": COMPARATOR_EXACT, "native": COMPARATOR_NATIVE}
 _COPIES = 1
 
 CountTokens = Callable[[str], int]
@@ -61,7 +60,7 @@ def check_terms(
 
 def _check_offered(terms: Terms, manifest: Manifest) -> None:
     offered = {
-        "comparator": _COMPARATORS[manifest.comparator],
+        "comparator": COMPARATORS[manifest.comparator],
         "copies": _COPIES,
         "visibility": VISIBILITY_OPEN,
     }

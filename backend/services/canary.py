@@ -34,7 +34,7 @@ from contracts.onchain.deployment import Deployment
 from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.pricing import spend_cap_units
-from contracts.protocol.records import Order, Terms
+from contracts.protocol.records import COMPARATORS, Order, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.wire import ACTION_CANARY, CanaryRequest, Params, SubmitOrder
@@ -113,6 +113,7 @@ class Canary:
             workload_id=offer.workload_id,
             input_hash=to_hex(keccak(data)),
             params_hash=to_hex(hash_json(params)),
+            comparator=COMPARATORS[offer.manifest.comparator],
             fixed_price=offer.fixed_price,
             unit_price=offer.unit_price,
             max_price=price,

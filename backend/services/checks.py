@@ -10,19 +10,22 @@ from sqlmodel import Session, col, select
 
 from backend.chain.event_rows import load_history
 from backend.domain.epochs import Candidate
+from backend.services.log_lines import VERDICT_FACT
+from backend.services.standings import native_checks
 from backend.store import facts
+from backend.store.blobs import BlobStore
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.tables import CommitmentRow, LeafRow, OrderRow, VerdictRow, WorkloadRow
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import History
+from contracts.onchain.rates import check_threshold
 from contracts.protocol.constants import Constants
 from contracts.protocol.exposure import exposure_units
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row
-from contracts.protocol.sampling import is_sampled, least_threshold, seed
-
-VERDICT_FACT = "verdict:"
+from contracts.protocol.native import Standing, standing
+from contracts.protocol.sampling import is_sampled, seed
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class NewVerdicts:
     payable: dict[bytes, Candidate]
 
 
-def new_verdicts(session: Session, chain: Chain, treasury_signer: str) -> NewVerdicts:
+def new_verdicts(session: Session, blobs: BlobStore, chain: Chain, treasury_signer: str) -> NewVerdicts:
     """Reads the verdicts that the next epoch may log. Folds the chain's past only when one may be payable."""
     found = NewVerdicts([], {})
     sample: Sample | None = None
@@ -44,7 +47,7 @@ def new_verdicts(session: Session, chain: Chain, treasury_signer: str) -> NewVer
         found.verdicts.append(verdict)
         if verdict.opening_json is None or _is_paid(session, verdict) or _is_paid_now(found, verdict):
             continue
-        sample = sample or Sample(session, chain.deployment.constants, lambda number: chain.block(number).hash)
+        sample = sample or Sample(session, blobs, chain.deployment.constants, lambda number: chain.block(number).hash)
         price = sample.check_price(leaf)
         if price is not None:
             digest = from_hex(verdict.digest)
@@ -61,8 +64,10 @@ def is_revealed(session: Session, epoch_id: int) -> bool:
 class Sample:
     """The sample of every revealed epoch. `block_hash`: of a block by its number."""
 
-    def __init__(self, session: Session, constants: Constants, block_hash: Callable[[int], bytes]) -> None:
-        self._session, self._constants, self._block_hash = session, constants, block_hash
+    def __init__(
+        self, session: Session, blobs: BlobStore, constants: Constants, block_hash: Callable[[int], bytes]
+    ) -> None:
+        self._session, self._blobs, self._constants, self._block_hash = session, blobs, constants, block_hash
         self._history: History = load_history(session)
         self._posted_at = {epoch_id: epoch.timestamp for epoch_id, epoch in self._history.epochs.items()}
         self._seeds: dict[int, bytes] = {}
@@ -74,14 +79,21 @@ class Sample:
             return None
         manifest = self._manifest(leaf.digest)
         epoch = self._history.epochs[leaf.epoch_id]
-        threshold = least_threshold(
-            manifest.deterrence,
-            stake_units=self._history.stake_at(leaf.operator_id, epoch.block_number),
+        native = manifest.comparator == "native"
+        threshold = check_threshold(
+            self._history,
+            self._constants,
+            manifest,
+            operator_id=leaf.operator_id,
+            block_number=epoch.block_number,
             exposure_units=self._exposure(leaf.operator_id, leaf.epoch_id),
-            penalty_multiple=self._constants.penalty_multiple,
+            watched_ppm=self._standing(leaf).least_rate_ppm if native else 0,
         )
         picked = is_sampled(self._seed(leaf.epoch_id), from_hex(leaf.digest), threshold)
         return manifest.check_price_units if picked else None
+
+    def _standing(self, leaf: LeafRow) -> Standing:
+        return standing(native_checks(self._session, self._blobs, leaf.operator_id, before=leaf.epoch_id))
 
     def _exposure(self, operator_id: int, epoch_id: int) -> int:
         wait = self._constants.check_wait_s

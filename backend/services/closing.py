@@ -11,7 +11,9 @@ from sqlmodel import Session, col, select
 from backend.chain.escrow_reads import settler_bond
 from backend.domain.epochs import MAX_ROWS, Candidate, budget_units, choose, is_due
 from backend.services import epoch_facts, log_lines
-from backend.services.checks import VERDICT_FACT, new_verdicts
+from backend.services.checks import new_verdicts
+from backend.services.log_lines import VERDICT_FACT
+from backend.store.blobs import BlobStore
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.database import Database
 from backend.store.tables import (
@@ -52,14 +54,16 @@ class _Plan:
     lines: list[bytes]
 
 
-def close_epoch(database: Database, chain: Chain, treasury_signer: str, rule: ClosingRule, now: int) -> int | None:
+def close_epoch(
+    database: Database, blobs: BlobStore, chain: Chain, treasury_signer: str, rule: ClosingRule, now: int
+) -> int | None:
     """Closes the next epoch if it is time, and returns its id. Waits until the one before is confirmed as posted."""
     with database.read() as session:
         last, posted = epoch_facts.last_closed(session), epoch_facts.last_posted(session)
         posted_id = posted.epoch_id if posted else 0
         if last is not None and last.epoch_id > posted_id:
             return None
-        plan = _plan(session, chain, treasury_signer, posted_id + 1)
+        plan = _plan(session, blobs, chain, treasury_signer, posted_id + 1)
         if not is_due(plan.chosen, now, rule.epoch_s, rule.row_goal) and not _idle_reveal(last, plan, rule, now):
             return None
         plan = _with_lines(session, plan)
@@ -74,8 +78,8 @@ def _idle_reveal(last: EpochRow | None, plan: _Plan, rule: ClosingRule, now: int
     return unrevealed and not plan.chosen and last is not None and now - last.closed_at >= rule.epoch_s
 
 
-def _plan(session: Session, chain: Chain, treasury_signer: str, epoch_id: int) -> _Plan:
-    fresh = new_verdicts(session, chain, treasury_signer)
+def _plan(session: Session, blobs: BlobStore, chain: Chain, treasury_signer: str, epoch_id: int) -> _Plan:
+    fresh = new_verdicts(session, blobs, chain, treasury_signer)
     candidates = [*_delivered(session), *fresh.payable.values()]
     chosen = choose(candidates, _budget(session, chain)) if candidates else []
     if len(chosen) < len(candidates):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from backend.chain.views import ChainView
-from backend.domain.assignment import LeaseTimes, OperatorFacts, check_held, choose, lease_end
-from backend.errors import NodeBusy, UnknownOrder
+from backend.domain.assignment import LeaseTimes, OperatorFacts, check_held, choose, lease_end, offered_to
+from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
 from backend.services.intake import Clock
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
+from backend.services.standings import Standings, overdue_trace
 from backend.store.database import Database
 from backend.store.facts import exposed_of_operator, guilty_case, held_by, last_lease, waiting
 from backend.store.tables import LeaseRow, OrderRow
@@ -37,6 +38,7 @@ class Leasing:
     deployment: Deployment
     settler: Signer
     times: LeaseTimes
+    standings: Standings
     clock: Clock
 
     def lend(self, asked: LeaseRequest) -> LeaseGrant | None:
@@ -47,7 +49,7 @@ class Leasing:
         account = self.chain.operator(operator_id)
         node, now_s, constants = asked.request.node, self.clock(), self.deployment.constants
         with self.database.read() as session:
-            find_offer(session, asked.workload_id)
+            offer = find_offer(session, asked.workload_id)
             case = guilty_case(session, operator_id, self.chain.is_guilty)
         with self.database.begin() as session:
             held = held_by(session, node, now_s)
@@ -56,6 +58,8 @@ class Leasing:
             exposed = exposed_of_operator(session, operator_id, now_s, constants.settle_wait_s)
             operator = OperatorFacts(operator_id, account.stake, sum(exposed.values()), len(exposed), case)
             jobs = waiting(session, asked.workload_id, operator_id, node, now_s)
+            if offer.manifest.comparator == "native":
+                jobs = offered_to(jobs, self._reputation_ppm(session, operator_id, now_s), now_s)
             job = choose(jobs, operator, constants.penalty_multiple)
             if job is None:
                 return None
@@ -86,6 +90,16 @@ class Leasing:
             row.expires = max(row.expires, lease_end(order.deadline, now_s, self.times))
             grant = self._sign(session, row)
         return grant
+
+    def _reputation_ppm(self, session: Session, operator_id: int, now_s: int) -> int:
+        """Of an operator's native work. Raises OperatorWithheld where it is given none."""
+        found = self.standings.of(session, operator_id)
+        if not found.leases:
+            raise OperatorWithheld(operator_id=operator_id, why="verifiers of other classes saw another model's work")
+        late = overdue_trace(session, operator_id, now_s, self.deployment.constants)
+        if late is not None:
+            raise OperatorWithheld(operator_id=operator_id, why=f"it has not shown the trace of {late}")
+        return found.reputation_ppm
 
     def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> LeaseGrant:
         """The grant again for a node that asks twice, e.g. after a restart or a lost answer."""

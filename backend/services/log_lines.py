@@ -13,6 +13,7 @@ from contracts.protocol.log import (
     CommitmentEntry,
     LeaseEntry,
     LogEntry,
+    ObservationEntry,
     OrderEntry,
     RowEntry,
     TraceEntry,
@@ -22,7 +23,7 @@ from contracts.protocol.log import (
 )
 from contracts.protocol.records import Commitment, Lease, Opening, Order, Verdict
 
-WORKLOAD_FACT, TRACE_FACT = "workload:", "trace:"
+WORKLOAD_FACT, VERDICT_FACT, TRACE_FACT = "workload:", "verdict:", "trace:"
 
 
 def epoch_lines(
@@ -32,12 +33,13 @@ def epoch_lines(
     traces: Sequence[TraceRow],
     new_workloads: Sequence[WorkloadRow],
 ) -> list[bytes]:
-    """All lines in order: workloads, each job's order, leases and commitment, verdicts, traces, rows."""
+    """All lines in order: workloads; each job's order, leases, commitment; verdicts, observations, traces, rows."""
     jobs = _jobs(session, [to_hex(c.row.digest) for c in chosen if c.kind == "job"])
     entries: list[LogEntry] = [WorkloadEntry(manifest=json.loads(row.manifest)) for row in new_workloads]
     for commitment, order in jobs:
         entries += [_order(order), *_leases(session, order.order_id), _commitment(commitment)]
-    entries += [_verdict(row) for row in verdicts]
+    for row in verdicts:
+        entries += [_verdict(row), *_observation(row)]
     entries += [TraceEntry(commitment_digest=row.commitment_digest, trace=row.trace) for row in traces]
     entries += [_row(index, candidate) for index, candidate in enumerate(chosen)]
     return [dump_line(entry) for entry in entries]
@@ -96,6 +98,10 @@ def _verdict(row: VerdictRow) -> VerdictEntry:
         signature=row.signature,
         opening=None if row.opening_json is None else Opening.model_validate_json(row.opening_json),
     )
+
+
+def _observation(row: VerdictRow) -> list[LogEntry]:
+    return [] if row.observation is None else [ObservationEntry(verdict_digest=row.digest, observation=row.observation)]
 
 
 def _row(index: int, candidate: Candidate) -> RowEntry:

@@ -10,6 +10,9 @@ from backend.store.tables import WorkloadRow
 from backend.store.tokenizers import TokenizerStore
 from contracts.protocol.manifest import Manifest
 
+MOST_NATIVE_UNITS = 16_000
+"""What is shown and seen of native work has at most four bytes a unit, and less than 1,000 beside them."""
+
 
 def offer_workload(
     database: Database,
@@ -30,10 +33,10 @@ def offer_workload(
             f"prices are not negative and a job has at least one unit: fixed {fixed_price}, per unit {unit_price}, "
             f"most units {max_units}"
         )
-    if manifest.comparator != "exact":
+    if manifest.comparator == "native" and max_units > MOST_NATIVE_UNITS:
         raise Misconfigured(
-            f"the manifest's comparator is {manifest.comparator}; nodes and verifiers of this release take part "
-            "in exact workloads only, so its orders would wait for nobody"
+            f"a native job may have at most {MOST_NATIVE_UNITS} units, so that what a verifier saw of it can be kept; "
+            f"lower the most units, {max_units}"
         )
     if manifest.input.most_bytes > MAX_BLOB_BYTES:
         raise Misconfigured(

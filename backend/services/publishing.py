@@ -12,7 +12,7 @@ from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.space import explained
 from backend.store.tables import EpochRow, LogLineRow
-from contracts.protocol.log import CommitmentEntry, OrderEntry, TraceEntry, parse_line
+from contracts.protocol.log import CommitmentEntry, ObservationEntry, OrderEntry, TraceEntry, parse_line
 from contracts.protocol.records import VISIBILITY_OPEN
 
 
@@ -54,7 +54,7 @@ def _lines(database: Database, epoch_id: int) -> list[bytes]:
 
 
 def _blob_names(lines: list[bytes]) -> list[str]:
-    """Inputs and outputs of open orders, and traces. A commitment follows its order."""
+    """Inputs and outputs of open orders, traces and observations. A commitment follows its order."""
     names: list[str] = []
     is_open = False
     for entry in map(parse_line, lines):
@@ -65,6 +65,8 @@ def _blob_names(lines: list[bytes]) -> list[str]:
             names.append(entry.commitment.output_hash)
         elif isinstance(entry, TraceEntry):
             names.append(entry.trace)
+        elif isinstance(entry, ObservationEntry):
+            names.append(entry.observation)
     return names
 
 

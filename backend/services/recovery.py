@@ -13,8 +13,7 @@ from sqlmodel import Session, select
 
 from backend.chain.event_rows import load_history
 from backend.errors import NotRecoverable
-from backend.services.checks import VERDICT_FACT
-from backend.services.log_lines import TRACE_FACT, WORKLOAD_FACT
+from backend.services.log_lines import TRACE_FACT, VERDICT_FACT, WORKLOAD_FACT
 from backend.services.publishing import epoch_path
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import LoggedFactRow
@@ -38,6 +37,7 @@ from contracts.protocol.log import (
     CommitmentEntry,
     LeaseEntry,
     LogEntry,
+    ObservationEntry,
     OrderEntry,
     RowEntry,
     TraceEntry,
@@ -186,7 +186,8 @@ def _open_blobs(file: _EpochFile) -> list[str]:
     orders = {entry.order.terms.input_hash for entry in file.entries if isinstance(entry, OrderEntry)}
     outputs = {entry.commitment.output_hash for entry in file.entries if isinstance(entry, CommitmentEntry)}
     traces = {entry.trace for entry in file.entries if isinstance(entry, TraceEntry)}
-    return sorted(orders | outputs | traces)
+    seen = {entry.observation for entry in file.entries if isinstance(entry, ObservationEntry)}
+    return sorted(orders | outputs | traces | seen)
 
 
 def _copy_blob(blobs: BlobStore, folder: Path, name: str) -> bool:
@@ -216,6 +217,7 @@ def _write(session: Session, file: _EpochFile, deployment: Deployment, history: 
         session.add(LogLineRow(epoch_id=file.epoch_id, position=position, line=line))
     by_digest = {entry.digest: entry for entry in rows}
     verdicts = set[str]()
+    seen = {e.verdict_digest: e.observation for e in file.entries if isinstance(e, ObservationEntry)}
     for entry in file.entries:
         if isinstance(entry, WorkloadEntry):
             _write_workload(session, file, Manifest.model_validate(entry.manifest))
@@ -227,6 +229,7 @@ def _write(session: Session, file: _EpochFile, deployment: Deployment, history: 
             session.add(_commitment_row(entry, deployment, by_digest, file.at_s))
         elif isinstance(entry, VerdictEntry):
             row = _verdict_row(entry, deployment, history, file.at_s)
+            row.observation = seen.get(row.digest)
             session.add_all([row, LoggedFactRow(fact=VERDICT_FACT + row.digest, epoch_id=file.epoch_id)])
             verdicts.add(row.digest)
         elif isinstance(entry, TraceEntry):

@@ -7,22 +7,27 @@ from sqlmodel import Session, select
 
 from backend.chain.views import ChainView
 from backend.errors import (
+    BlobMissing,
     ContradictingVerdict,
     InactiveVerifier,
     NotSampled,
+    ObservationRefused,
     OpeningDisagrees,
     OpeningMismatch,
     UnknownRow,
     WrongSigner,
 )
 from backend.services.checks import Sample, is_revealed
-from backend.services.intake import Clock
+from backend.services.intake import Clock, keep_named
+from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import posts
-from backend.store.tables import CommitmentRow, LeafRow, VerdictRow
+from backend.store.tables import CommitmentRow, LeafRow, OrderRow, TraceRow, VerdictRow
 from contracts.onchain.deployment import Deployment
+from contracts.protocol.errors import BadFingerprint
 from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.records import Commitment, Opening, Verdict
+from contracts.protocol.native.observation import Observation, observed_opening
+from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Opening, Order, Verdict
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees, answer_commit
 from contracts.protocol.wire import Acknowledgement, SubmitVerdict
@@ -35,6 +40,7 @@ class Verdicts:
     """Receives verdicts: one a verifier and commitment. It judges nothing; whoever disagrees goes to the court."""
 
     database: Database
+    blobs: BlobStore
     chain: ChainView
     deployment: Deployment
     clock: Clock
@@ -42,8 +48,8 @@ class Verdicts:
     def receive(self, submitted: SubmitVerdict) -> Acknowledgement:
         """Acknowledges once the verdict is durable; the same one again is acknowledged as not new.
 
-        Raises WrongSigner, InactiveVerifier, UnknownRow, NotSampled, OpeningMismatch, OpeningDisagrees,
-        ContradictingVerdict.
+        Raises WrongSigner, InactiveVerifier, UnknownRow, NotSampled, OpeningMismatch, OpeningDisagrees, BlobMissing,
+        ObservationRefused, ContradictingVerdict.
         """
         verdict = submitted.verdict
         raw_digest = self.deployment.domain.verdict_digest(verdict)
@@ -58,12 +64,37 @@ class Verdicts:
         with self.database.begin() as session:
             commitment = _posted_commitment(session, submitted.epoch_id, verdict.commitment_digest)
             if submitted.opening is not None:
-                _check_opening(submitted.opening, verdict, commitment)
+                _check_hidden(submitted.opening, verdict)
             if _is_known(session, verdict, digest):
                 return Acknowledgement(digest=digest, new=False)
+            if submitted.observation is not None:
+                self._check_observation(session, submitted, commitment)
+            elif submitted.opening is not None and not agrees(submitted.opening, commitment):
+                raise OpeningDisagrees(digest=verdict.commitment_digest)
             session.add(_row(submitted, digest, account_id, now_s))
+            if submitted.observation is not None:
+                keep_named(self.blobs, "observation", submitted.observation)
         log.info("verdict digest=%s epoch=%d verifier=%s", digest, submitted.epoch_id, verdict.verifier)
         return Acknowledgement(digest=digest, new=True)
+
+    def _check_observation(self, session: Session, submitted: SubmitVerdict, commitment: Commitment) -> None:
+        """On native work only, before anybody could copy it from the node, and what the opening says that it is."""
+        digest, name = submitted.verdict.commitment_digest, submitted.observation
+        assert name is not None, "there is one"
+        if not self.blobs.has(name):
+            raise BlobMissing(field="observation", name=name)
+        observation = self.blobs.get(name)
+        order = session.get_one(OrderRow, commitment.order_id)
+        if Order.model_validate_json(order.order_json).terms.comparator != COMPARATOR_NATIVE:
+            raise ObservationRefused(digest=digest, why="the order's comparator is not `native`")
+        if session.get(TraceRow, digest) is not None:
+            raise ObservationRefused(digest=digest, why="its node has shown its trace, so that it could be copied")
+        try:
+            Observation.decode(observation)
+        except BadFingerprint as error:
+            raise ObservationRefused(digest=digest, why=str(error)) from error
+        if submitted.opening != observed_opening(observation, commitment):
+            raise ObservationRefused(digest=digest, why="the opening is not that of these bytes, output and units")
 
     def _require_sampled(self, epoch_id: int, digest: str) -> None:
         """Raises NotSampled for a row that the sample left out. Before the reveal is confirmed here, nobody knows."""
@@ -72,7 +103,7 @@ class Verdicts:
             leaf = session.exec(query).first()
             if leaf is None or not is_revealed(session, epoch_id):
                 return
-            sample = Sample(session, self.deployment.constants, self.chain.block_hash)
+            sample = Sample(session, self.blobs, self.deployment.constants, self.chain.block_hash)
             if sample.check_price(leaf) is None:
                 raise NotSampled(epoch_id=epoch_id, index=leaf.index, digest=digest)
 
@@ -90,12 +121,10 @@ def _posted_commitment(session: Session, epoch_id: int, digest: str) -> Commitme
     return Commitment.model_validate_json(row.commitment_json)
 
 
-def _check_opening(opening: Opening, verdict: Verdict, commitment: Commitment) -> None:
+def _check_hidden(opening: Opening, verdict: Verdict) -> None:
     actual = to_hex(answer_commit(opening, from_hex(verdict.commitment_digest), verdict.verifier))
     if actual != verdict.answer_commit:
         raise OpeningMismatch(answer_commit=verdict.answer_commit, actual=actual)
-    if not agrees(opening, commitment):
-        raise OpeningDisagrees(digest=verdict.commitment_digest)
 
 
 def _is_known(session: Session, verdict: Verdict, digest: str) -> bool:
@@ -118,6 +147,7 @@ def _row(submitted: SubmitVerdict, digest: str, account_id: int, now_s: int) -> 
         operator_id=account_id,
         verdict_json=verdict.model_dump_json(),
         opening_json=None if opening is None else opening.model_dump_json(),
+        observation=submitted.observation,
         signature=submitted.signature,
         received_at=now_s,
     )

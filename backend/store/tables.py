@@ -114,6 +114,7 @@ class VerdictRow(SQLModel, table=True):
     operator_id: int
     verdict_json: str
     opening_json: str | None
+    observation: str | None = None
     signature: str
     received_at: int
 

@@ -2,7 +2,7 @@
 
 collect --folder F    every host in a process of its own (half an hour on two cores; traces of some MB)
 gather --folder F     what is kept of them: bench/results/raw/native-*.json
-calibrate             thresholds out of the raw data, into verifier/comparison/native/calibrated
+calibrate             thresholds out of the raw data, into contracts/protocol/native/calibrated
 measure               bench/results/native.json
 """
 
@@ -20,9 +20,9 @@ from bench.native.hosts import CHEATS, HONEST, VERIFIERS
 from bench.native.measure import cheat, honest
 from bench.native.raw import PairData, exists, read
 from bench.report import ROOT, Figure, write
-from contracts.protocol.fingerprint import PROJECTIONS, NativeOpening
-from verifier.comparison.native import Thresholds, calibrate
-from verifier.comparison.native.calibrated import find
+from contracts.protocol.native import Thresholds, calibrate
+from contracts.protocol.native.calibrated import find
+from contracts.protocol.native.fingerprint import PROJECTIONS, NativeOpening
 
 CALIBRATED = ROOT / "verifier" / "comparison" / "native" / "calibrated"
 

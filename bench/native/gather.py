@@ -18,7 +18,7 @@ from bench.native import raw
 from bench.native.child import BATCH, LIMIT, MODEL
 from bench.native.hosts import CHEATS, HONEST, VERIFIERS
 from bench.report import commit
-from contracts.protocol.fingerprint import CIRCLE
+from contracts.protocol.native.fingerprint import CIRCLE
 from node_agent.execution.kinds.float_generation import MODELS
 
 Said = dict[str, Any]

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from bench.native.raw import PairData
-from verifier.comparison.native import (
+from contracts.protocol.native import (
     UNIT,
     WITHHELD_AT,
     Capital,

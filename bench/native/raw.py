@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report import RESULTS
-from contracts.protocol.fingerprint import CIRCLE, PROJECTIONS
-from verifier.comparison.native import Evidence, Pair, compare
+from contracts.protocol.native import Evidence, Pair, compare
+from contracts.protocol.native.fingerprint import CIRCLE, PROJECTIONS
 
 RAW = RESULTS / "raw"
 

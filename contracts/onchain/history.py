@@ -11,6 +11,7 @@ from typing import Any
 
 from contracts.onchain.events import Event
 from contracts.onchain.structs import named_leaf
+from contracts.protocol.rulings import Ruling
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,15 @@ class History:
         active = self.active_verifiers_at(block_number, minimum_units)
         return {account: stake for account, stake in active.items() if self.owners.get(account) != owner}
 
+    def is_suspected_at(self, operator_id: int, block_number: int) -> bool:
+        """Whether, at the end of a block, a case against the operator is open or was ruled against it."""
+        return any(
+            case.operator_id == operator_id
+            and case.opened.block_number <= block_number
+            and not _cleared(case, block_number)
+            for case in self.cases.values()
+        )
+
     def settler_at(self, block_number: int, default: str) -> str:
         """Who was settler at the end of a block. `default`: the deployment's, for a history that knows of no change."""
         return str(_at(self._settlers, block_number, self._settlers[0][1] if self._settlers else default))
@@ -149,6 +159,11 @@ class History:
     def of(self, name: str) -> list[Event]:
         """All events of one name, in order."""
         return [event for event in self.events if event.name == name]
+
+
+def _cleared(case: CaseFile, block_number: int) -> bool:
+    end = case.executed
+    return end is not None and end.block_number <= block_number and end.args["ruling"] != Ruling.NODE_GUILTY
 
 
 def _at(points: list[tuple[int, Any]], block_number: int, default: Any) -> Any:

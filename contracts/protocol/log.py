@@ -68,6 +68,14 @@ class VerdictEntry(Record):
     opening: Opening | None
 
 
+class ObservationEntry(Record):
+    """What a verdict on native work rests on: `observation` names the bytes among the blobs."""
+
+    kind: Literal["observation"] = "observation"
+    verdict_digest: Bytes32
+    observation: Bytes32
+
+
 class TraceEntry(Record):
     """What a node has shown of the trace behind a commitment: `trace` names the bytes among the blobs."""
 
@@ -93,7 +101,7 @@ class RowEntry(Record):
 
 
 LogEntry = Annotated[
-    WorkloadEntry | OrderEntry | LeaseEntry | CommitmentEntry | VerdictEntry | TraceEntry | RowEntry,
+    WorkloadEntry | OrderEntry | LeaseEntry | CommitmentEntry | VerdictEntry | ObservationEntry | TraceEntry | RowEntry,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[LogEntry] = TypeAdapter(LogEntry)

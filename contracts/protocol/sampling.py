@@ -50,6 +50,11 @@ def least_threshold(constants: Deterrence, *, stake_units: int, exposure_units: 
     return min(CERTAIN, -(-gain * exposure_units * CERTAIN // denominator))
 
 
+def raised(threshold: int, least_rate_ppm: int) -> int:
+    """A threshold, or that of a rate that suspicion asks for where it is higher."""
+    return max(threshold, -(-least_rate_ppm * CERTAIN // _PPM))
+
+
 def is_sampled(seed_: bytes, digest: bytes, threshold: int) -> bool:
     """Whether the row with this digest is checked."""
     return int.from_bytes(keccak(seed_ + digest), "big") < threshold

@@ -260,12 +260,17 @@ class SubmitTrace(Record):
 
 
 class SubmitVerdict(Record):
-    """What a verifier computed. `opening` is null when it does not match: then the court hears it first."""
+    """What a verifier computed. `opening` is null when it does not match: then the court hears it first.
+
+    On native work that another numeric class did, `observation` names what was seen; its bytes were put among the blobs
+    before, and `opening` has their sha256 as its trace hash.
+    """
 
     epoch_id: EpochId
     verdict: Verdict
     signature: Signature
     opening: Opening | None
+    observation: Bytes32 | None = None
 
 
 class Acknowledgement(Record):

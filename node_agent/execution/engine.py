@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from node_agent.execution.errors import EngineMismatch
+
 Check = Literal["regenerate", "prefill"]
 
 
@@ -57,11 +59,14 @@ class Engine(Protocol):
         name: the manifest's `engine`.
         version: the manifest's `engine_version`; it changes whenever the same call could give other bytes.
         check: how a verifier re-derives the work.
+        numeric_class: hex digest of this host's calibration, where engines of other classes may answer otherwise; None
+            where the workload knows no such classes.
     """
 
     name: str
     version: str
     check: Check
+    numeric_class: str | None = None
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Run the workload once.
@@ -84,3 +89,16 @@ class Engine(Protocol):
             claimed: what some node says is the output; any bytes.
         """
         return self.execute(input_bytes, params)
+
+    def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> bytes:
+        """What this host sees in an answer of another numeric class: an encoded `Observation`
+        (`contracts.protocol.native.observation`). Arguments as of `recheck`.
+
+        Raises:
+            EngineMismatch: the engine has no numeric classes.
+        """
+        raise EngineMismatch(
+            f"The engine {self.name} has no numeric classes to look across.",
+            way_out="Run the job again and compare what comes out.",
+            engine=self.name,
+        )

@@ -19,7 +19,7 @@ from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices import numeric_class, self_test
 from node_agent.devices.probe import resolve
 from node_agent.execution import determinism
-from node_agent.execution.engine import Check, Execution
+from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.execution.errors import (
     EngineMismatch,
     NumericClassMismatch,
@@ -32,7 +32,7 @@ from node_agent.execution.trace import Trace
 _SELF_TEST = encode_texts(["2 + 2 = 4"])
 
 
-class FloatEngine(ABC):
+class FloatEngine(Engine, ABC):
     """See `engine.Engine`. One instance serves one workload on one device; calls must not overlap in a process.
 
     Attributes:

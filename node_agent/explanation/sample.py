@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import History
+from contracts.onchain.rates import check_threshold
 from contracts.protocol.exposure import exposure_units
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.sampling import CERTAIN, is_sampled, least_threshold, seed
+from contracts.protocol.sampling import CERTAIN, is_sampled, seed
 from node_agent.explanation.published import PublishedLog
 
 
@@ -50,10 +51,15 @@ def draw(
     exposure = _exposure(chain, history, log, epoch_id, operator_id)
     if seed_ is None or exposure is None:
         return None
-    stake = history.stake_at(operator_id, history.epochs[epoch_id].block_number)
-    multiple = chain.deployment.constants.penalty_multiple
-    threshold = least_threshold(
-        manifest.deterrence, stake_units=stake, exposure_units=exposure, penalty_multiple=multiple
+    block_number = history.epochs[epoch_id].block_number
+    stake = history.stake_at(operator_id, block_number)
+    threshold = check_threshold(
+        history,
+        chain.deployment.constants,
+        manifest,
+        operator_id=operator_id,
+        block_number=block_number,
+        exposure_units=exposure,
     )
     return Draw(seed_, exposure, stake, threshold, is_sampled(seed_, digest, threshold))
 

@@ -14,7 +14,7 @@ from contracts.protocol.errors import BadSignature, BadTexts
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import COMPARATOR_EXACT, U48, Lease, NodeRequest, Order
+from contracts.protocol.records import COMPARATORS, U48, Lease, NodeRequest, Order
 from contracts.protocol.signing import Signer, recover
 from contracts.protocol.wire import ACTION_HEARTBEAT, ACTION_LEASE, REQUEST_TOLERANCE_S, LeaseGrant, LeaseRequest
 from contracts.protocol.wire import Heartbeat as HeartbeatCall
@@ -147,10 +147,10 @@ class LeaseDesk:
     def _check_workload(self, grant: LeaseGrant) -> Manifest:
         terms = grant.order.terms
         manifest = self._workloads.get(terms.workload_id)
-        if manifest is None or terms.comparator != COMPARATOR_EXACT:
+        if manifest is None or terms.comparator != COMPARATORS[manifest.comparator]:
             raise AlteredJob(
                 f"The job wants workload {terms.workload_id} with comparator {terms.comparator}; this node serves "
-                f"{', '.join(self._workloads)} with comparator {COMPARATOR_EXACT}.",
+                f"{', '.join(self._workloads)}, each with its manifest's comparator.",
                 way_out="Nothing was computed; tell the backend's operator.",
                 workload_id=terms.workload_id,
                 comparator=terms.comparator,

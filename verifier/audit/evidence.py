@@ -25,6 +25,7 @@ class Evidence:
     history: History
     head: Block
     book: LogBook
+    source: LogSource
     findings: Findings
     rows: dict[int, dict[int, RowEntry]] = field(default_factory=dict)
     packed: dict[int, Epoch] = field(default_factory=dict)
@@ -52,7 +53,7 @@ def gather(chain: Chain, source: LogSource) -> Evidence:
     """Reads all there is up to the head. What cannot be read, or is not what the chain commits to, is a fault."""
     head = chain.head()
     history = read_history(chain, head.number)
-    evidence = Evidence(chain, history, head, LogBook(chain.deployment.domain), Findings())
+    evidence = Evidence(chain, history, head, LogBook(chain.deployment.domain), source, Findings())
     for epoch_id in sorted(history.epochs):
         _read_log(evidence, source, epoch_id)
         if epoch_id in history.settled:

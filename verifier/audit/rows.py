@@ -2,6 +2,8 @@
 
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import RowEntry, VerdictEntry
+from contracts.protocol.native.observation import observed_opening
+from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Opening
 from contracts.protocol.typed_data import agrees, answer_commit
 from verifier.audit.evidence import Evidence
 from verifier.errors import WrongFact
@@ -111,8 +113,22 @@ def _check_verdict(evidence: Evidence, entry: VerdictEntry) -> None:
     commitment = log.commitments.get(digest) if log is not None else None
     require(f"the verdict is on a commitment of epoch {entry.epoch_id}", expected=True, found=commitment is not None)
     assert commitment is not None
-    if entry.opening is not None:
-        hidden = to_hex(answer_commit(entry.opening, digest, verdict.verifier))
-        require("the opening is what the verdict hides", expected=hidden, found=verdict.answer_commit)
-        found = agrees(entry.opening, commitment.commitment)
-        require("an opening is shown for an answer that matches", expected=True, found=found)
+    if entry.opening is None:
+        return
+    hidden = to_hex(answer_commit(entry.opening, digest, verdict.verifier))
+    require("the opening is what the verdict hides", expected=hidden, found=verdict.answer_commit)
+    if not agrees(entry.opening, commitment.commitment):
+        _check_observation(evidence, entry.epoch_id, signed, entry.opening, commitment.commitment)
+
+
+def _check_observation(
+    evidence: Evidence, epoch_id: int, verdict: bytes, opening: Opening, commitment: Commitment
+) -> None:
+    """An opening that is not the node's answer is shown on native work alone, with what it rests on."""
+    order = evidence.book.epochs[epoch_id].orders.get(from_hex(commitment.order_id))
+    native = order is not None and order.order.terms.comparator == COMPARATOR_NATIVE
+    named = [log.observations[verdict] for log in evidence.book.epochs.values() if verdict in log.observations]
+    require("an opening is shown for an answer that matches", expected=True, found=native and bool(named))
+    observation = evidence.source.blob(named[0].observation)
+    expected = observed_opening(observation, commitment)
+    require("the opening is that of what the verifier saw", expected=expected, found=opening)

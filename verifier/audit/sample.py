@@ -5,16 +5,19 @@ from contracts.protocol.hashing import keccak, to_hex
 from verifier.audit.evidence import Evidence
 from verifier.audit.rows import Draws
 from verifier.sampling.sample import DrawnRow, draw_epoch, read_seed
+from verifier.sampling.standings import Standings
 
 
 def draw_all(evidence: Evidence) -> Draws:
-    """How every row of every revealed epoch was drawn."""
+    """How every row of every revealed epoch was drawn. What a standing rests on and the log lacks is a finding."""
     draws: Draws = {}
+    standings = Standings(evidence.book, evidence.source)
     for epoch_id in sorted(evidence.history.epochs):
         seed = read_seed(evidence.chain, evidence.history, epoch_id)
         if seed is not None:
-            drawn = draw_epoch(evidence.history, evidence.book, evidence.constants, epoch_id, seed)
-            draws[epoch_id] = {row.job.digest: row for row in drawn}
+            with evidence.findings.watching(epoch=epoch_id):
+                drawn = draw_epoch(evidence.history, evidence.book, evidence.constants, epoch_id, seed, standings)
+                draws[epoch_id] = {row.job.digest: row for row in drawn}
     return draws
 
 

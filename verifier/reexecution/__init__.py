@@ -3,7 +3,7 @@
 The node's output goes in as a claim that may save work; what comes out does not depend on it.
 """
 
-from verifier.reexecution.engines import Engines, LocalEngines, answer
+from verifier.reexecution.engines import Answered, Engines, LocalEngines, answer, look
 from verifier.reexecution.worker import Finished, Worker
 
-__all__ = ["Engines", "Finished", "LocalEngines", "Worker", "answer"]
+__all__ = ["Answered", "Engines", "Finished", "LocalEngines", "Worker", "answer", "look"]

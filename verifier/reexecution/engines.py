@@ -1,12 +1,15 @@
 """The engines of a host by workload, and an answer from one run."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.records import Opening
+from contracts.protocol.native.observation import observed_opening
+from contracts.protocol.records import Commitment, Opening
+from contracts.protocol.typed_data import agrees
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
 from node_agent.execution.model_files import ModelFiles, bound_config_sha256, require_digest, sha256_file
@@ -60,6 +63,41 @@ class LocalEngines:
             )
         require_digest(config, bound)
         return ModelFiles(weights, tokenizer, config, manifest.weights_sha256, sha256_file(tokenizer))
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What this host says of a job.
+
+    Attributes:
+        opening: of its verdict.
+        observation: what it rests on where the work was native and no work of this host's class; else empty.
+    """
+
+    opening: Opening
+    observation: bytes = b""
+
+
+def look(
+    engine: Engine,
+    input_bytes: bytes,
+    params: Mapping[str, int],
+    claimed: bytes,
+    commitment: Commitment,
+    node_class: str | None,
+) -> Answered:
+    """What this host says of native work. Raises ExecutionError.
+
+    Args:
+        node_class: what the node last showed to be its class, if it did. The work of one's own class is done again, and
+            is equal; what is not, and all other work, is looked at.
+    """
+    if node_class == engine.numeric_class:
+        again = answer(engine, input_bytes, params, claimed)
+        if agrees(again, commitment):
+            return Answered(again)
+    observation = engine.observe(input_bytes, params, claimed)
+    return Answered(observed_opening(observation, commitment), observation)
 
 
 def answer(engine: Engine, input_bytes: bytes, params: Mapping[str, int], claimed: bytes = b"") -> Opening:

@@ -7,18 +7,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.records import Opening
 from node_agent.execution.errors import ExecutionError
-from verifier.reexecution.engines import Engines, answer
+from verifier.reexecution.engines import Answered, Engines, answer, look
 from verifier.sampling.epoch_log import Job
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A job that was run. Exactly one of `opening` and `error` is set; an error means to abstain, never to accuse."""
+    """A job that was run. Exactly one of `answered` and `error` is set; an error means to abstain, never to accuse."""
 
     job: Job
-    opening: Opening | None
+    answered: Answered | None
     error: ExecutionError | None
 
 
@@ -35,10 +34,10 @@ class Worker:
         """Whether a job runs, or ran and was not yet polled."""
         return self._running is not None
 
-    def start(self, job: Job, input_bytes: bytes, claimed: bytes) -> None:
-        """Begins a job. `claimed`: see `answer`."""
+    def start(self, job: Job, input_bytes: bytes, claimed: bytes, node_class: str | None = None) -> None:
+        """Begins a job. `claimed`: see `answer`; `node_class`: see `look`."""
         assert self._running is None, "the worker runs one job at a time"
-        self._running = self._pool.submit(self._run, job, input_bytes, claimed)
+        self._running = self._pool.submit(self._run, job, input_bytes, claimed, node_class)
 
     def load(self, manifest: Manifest) -> None:
         """Loads a workload's engine ahead of its first job. Its errors come up again when a job needs it."""
@@ -55,9 +54,14 @@ class Worker:
         """Waits for the job under way."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, job: Job, input_bytes: bytes, claimed: bytes) -> Finished:
+    def _run(self, job: Job, input_bytes: bytes, claimed: bytes, node_class: str | None) -> Finished:
         try:
             engine = self._engines.get(job.manifest)
-            return Finished(job, answer(engine, input_bytes, job.order.params, claimed), None)
+            if job.is_native:
+                commitment = job.commitment.commitment
+                found = look(engine, input_bytes, job.order.params, claimed, commitment, node_class)
+            else:
+                found = Answered(answer(engine, input_bytes, job.order.params, claimed))
+            return Finished(job, found, None)
         except ExecutionError as error:
             return Finished(job, None, error)

@@ -16,6 +16,7 @@ from contracts.protocol.log import (
     CommitmentEntry,
     LeaseEntry,
     LogEntry,
+    ObservationEntry,
     OrderEntry,
     RowEntry,
     TraceEntry,
@@ -34,7 +35,8 @@ from verifier.errors import WorkloadUnknown, WrongLog
 class EpochLog:
     """The records of one epoch. Keys are digests, 32 bytes: orders by order id, the others by their own digest.
 
-    `verdicts_on` has the same verdicts, and `traces` what was shown, by the commitment that they are on.
+    `verdicts_on` has the same verdicts, and `traces` what was shown, by the commitment that they are on; `observations`
+    are by the verdict that rests on them.
     """
 
     epoch_id: int
@@ -44,6 +46,7 @@ class EpochLog:
     verdicts_on: dict[bytes, list[VerdictEntry]] = field(default_factory=dict)
     leases: dict[bytes, list[LeaseEntry]] = field(default_factory=dict)
     traces: dict[bytes, TraceEntry] = field(default_factory=dict)
+    observations: dict[bytes, ObservationEntry] = field(default_factory=dict)
     rows: list[RowEntry] = field(default_factory=list)
 
 
@@ -57,6 +60,11 @@ class Job:
     commitment: CommitmentEntry
     manifest: Manifest
     trace: TraceEntry | None = None
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is compared across numeric classes, and no case can be opened on it."""
+        return self.manifest.comparator == "native"
 
     @property
     def digest(self) -> bytes:
@@ -97,6 +105,8 @@ class LogBook:
                 log.verdicts_on.setdefault(from_hex(entry.verdict.commitment_digest), []).append(entry)
             case TraceEntry():
                 log.traces[from_hex(entry.commitment_digest)] = entry
+            case ObservationEntry():
+                log.observations[from_hex(entry.verdict_digest)] = entry
             case RowEntry():
                 log.rows.append(entry)
 
@@ -125,9 +135,37 @@ class LogBook:
         found = (self.job(epoch_id, row) for row in self.epochs[epoch_id].rows)
         return [job for job in found if job is not None]
 
+    def job_of(self, digest: bytes) -> Job | None:
+        """The job whose row has this commitment's digest, in the epochs read so far."""
+        found = next((log for log in self.epochs.values() if digest in log.commitments), None)
+        rows = [] if found is None else [row for row in found.rows if from_hex(row.digest) == digest]
+        return self.job(found.epoch_id, rows[0]) if found is not None and rows else None
+
+    def trace_epoch(self, digest: bytes) -> int | None:
+        """The first epoch in whose log the trace behind a commitment stands."""
+        return min((epoch_id for epoch_id, log in self.epochs.items() if digest in log.traces), default=None)
+
     def trace_of(self, digest: bytes) -> TraceEntry | None:
         """What was first published of the trace behind a commitment."""
-        return next((log.traces[digest] for log in self.epochs.values() if digest in log.traces), None)
+        epoch_id = self.trace_epoch(digest)
+        return None if epoch_id is None else self.epochs[epoch_id].traces[digest]
+
+    def last_trace_of(self, node: str) -> TraceEntry | None:
+        """The trace of a native job that a node has shown last."""
+        for _, log in sorted(self.epochs.items(), reverse=True):
+            for digest, entry in log.traces.items():
+                job = self.job_of(digest)
+                if job is not None and job.is_native and job.commitment.commitment.node == node:
+                    return entry
+        return None
+
+    def observations_on(self, digest: bytes, until: int) -> list[tuple[str, str]]:
+        """Verifier and blob of each observation on a commitment that the logs up to an epoch hold, by verifier."""
+        logs = [log for epoch_id, log in sorted(self.epochs.items()) if epoch_id <= until]
+        entries = [entry for log in logs for entry in log.verdicts_on.get(digest, [])]
+        rests_on = {key: entry.observation for log in logs for key, entry in log.observations.items()}
+        signed = [(entry.verdict.verifier, self.domain.verdict_digest(entry.verdict)) for entry in entries]
+        return sorted((verifier, rests_on[key]) for verifier, key in signed if key in rests_on)
 
     def verdicts_on(self, digest: bytes) -> list[VerdictEntry]:
         """All published verdicts on a commitment."""

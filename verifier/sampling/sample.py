@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import History
+from contracts.onchain.rates import check_threshold
 from contracts.protocol.constants import Constants
 from contracts.protocol.exposure import exposure_units
-from contracts.protocol.sampling import draw_verifiers, is_sampled, least_threshold, seed
+from contracts.protocol.sampling import draw_verifiers, is_sampled, seed
 from verifier.sampling.epoch_log import Job, LogBook
+from verifier.sampling.standings import StandingAt, unwatched
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,15 @@ def read_seed(chain: Chain, history: History, epoch_id: int) -> bytes | None:
     return seed(block.hash, following.beacon, history.epochs[epoch_id].root)
 
 
-def draw_epoch(history: History, book: LogBook, constants: Constants, epoch_id: int, seed_: bytes) -> list[DrawnRow]:
-    """All job rows of an epoch with their least check rate and, where it selects them, who is on duty.
+def draw_epoch(
+    history: History,
+    book: LogBook,
+    constants: Constants,
+    epoch_id: int,
+    seed_: bytes,
+    standings: StandingAt = unwatched,
+) -> list[DrawnRow]:
+    """All job rows of an epoch with the rate at which they are checked and, where it selects them, who is on duty.
 
     Needs the book to hold every epoch up to this one. Rows without their records are left out; the audit names them.
     """
@@ -47,11 +56,14 @@ def draw_epoch(history: History, book: LogBook, constants: Constants, epoch_id: 
     drawn = []
     for job in book.jobs(epoch_id):
         operator = job.row.operator_id
-        threshold = least_threshold(
-            job.manifest.deterrence,
-            stake_units=history.stake_at(operator, block),
+        threshold = check_threshold(
+            history,
+            constants,
+            job.manifest,
+            operator_id=operator,
+            block_number=block,
             exposure_units=exposures.of(operator),
-            penalty_multiple=constants.penalty_multiple,
+            watched_ppm=standings(operator, epoch_id).least_rate_ppm if job.is_native else 0,
         )
         sampled = is_sampled(seed_, job.digest, threshold)
         stakes = history.verifiers_for(operator, block, constants.min_verifier_stake_units) if sampled else {}

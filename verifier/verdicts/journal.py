@@ -23,6 +23,10 @@ CREATE TABLE IF NOT EXISTS answer (
     opening TEXT NOT NULL,
     agrees INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS observation (
+    commitment_digest TEXT PRIMARY KEY REFERENCES answer,
+    observation BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS verdict (
     commitment_digest TEXT PRIMARY KEY REFERENCES answer,
     submit TEXT NOT NULL,
@@ -30,16 +34,22 @@ CREATE TABLE IF NOT EXISTS verdict (
 );
 """
 
+_ANSWERS = "SELECT answer.*, observation FROM answer LEFT JOIN observation USING (commitment_digest)"
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What was computed for the commitment in a row, and whether it is what the node committed to."""
+    """What was computed for the commitment in a row, and whether it is what the node committed to.
+
+    `observation`: what the opening rests on where native work was looked at; no court hears of it.
+    """
 
     commitment_digest: bytes
     epoch_id: int
     row_index: int
     opening: Opening
     agrees: bool
+    observation: bytes = b""
 
 
 class Journal:
@@ -59,7 +69,7 @@ class Journal:
 
     def answer(self, commitment_digest: bytes) -> Answer | None:
         """What was answered to a commitment, if anything was."""
-        query = "SELECT * FROM answer WHERE commitment_digest = ?"
+        query = f"{_ANSWERS} WHERE commitment_digest = ?"
         row = self._db.execute(query, (to_hex(commitment_digest),)).fetchone()
         return _answer(row) if row else None
 
@@ -72,6 +82,9 @@ class Journal:
                 journaled=known.opening.model_dump_json(),
                 computed=answer.opening.model_dump_json(),
             )
+        if answer.observation:  # first, so that no answer ever stands without what it rests on
+            values = to_hex(answer.commitment_digest), answer.observation
+            self._write("INSERT OR IGNORE INTO observation VALUES (?, ?)", values)
         self._write(
             "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?)",
             (
@@ -85,7 +98,7 @@ class Journal:
 
     def disagreements(self) -> list[Answer]:
         """Answers that differ from the node's: each is the court's business."""
-        return [_answer(row) for row in self._db.execute("SELECT * FROM answer WHERE agrees = 0")]
+        return [_answer(row) for row in self._db.execute(f"{_ANSWERS} WHERE agrees = 0 AND observation IS NULL")]
 
     def record_verdict(self, submit: SubmitVerdict) -> None:
         """Keeps a signed verdict until it is acknowledged. The first stands."""
@@ -122,6 +135,7 @@ class Journal:
         self._db.close()
 
 
-def _answer(row: tuple[str, int, int, str, int]) -> Answer:
-    digest, epoch_id, row_index, opening, agrees = row
-    return Answer(from_hex(digest), epoch_id, row_index, Opening.model_validate_json(opening), bool(agrees))
+def _answer(row: tuple[str, int, int, str, int, bytes | None]) -> Answer:
+    digest, epoch_id, row_index, opening, agrees, observation = row
+    computed = Opening.model_validate_json(opening)
+    return Answer(from_hex(digest), epoch_id, row_index, computed, bool(agrees), observation or b"")

@@ -11,7 +11,7 @@ import torch
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices.probe import resolve
-from node_agent.execution.engine import Check, Execution
+from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact import self_test
 from node_agent.execution.exact.products import Products
@@ -20,7 +20,7 @@ from node_agent.execution.limits import require_named
 from node_agent.execution.model_files import ModelFiles
 
 
-class ExactEngine(ABC):
+class ExactEngine(Engine, ABC):
     """See `engine.Engine`. Calls must not overlap in a process.
 
     Attributes:

@@ -4,9 +4,9 @@ Prompt, output and units are those of the kind `generation`. Parameters: `max_ne
 has them `temperature_milli` (0: greedy) and `seed`; the order signs them, so no node chooses what is drawn. Seed and
 input also turn the fingerprint, so an answer to one order says nothing about another.
 
-What a node signs is `NativeOpening.trace_hash` (`contracts.protocol.fingerprint`): over its class, the digest of all
-its logits and its fingerprint. Hosts of one class repeat it by running the job again. Others call `observe`, and
-compare what they see with what the node has opened (`verifier.comparison.native`).
+What a node signs is `NativeOpening.trace_hash` (`contracts.protocol.native.fingerprint`): over its class, the digest of
+all its logits and its fingerprint. Hosts of one class repeat it by running the job again. Others call `observe`, and
+compare what they see with what the node has opened (`contracts.protocol.native`).
 """
 
 import hashlib
@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from contracts.protocol.canonical import canonical_json
-from contracts.protocol.fingerprint import NativeOpening
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
+from contracts.protocol.native.fingerprint import NativeOpening
+from contracts.protocol.native.observation import Observation
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices import self_test
 from node_agent.devices.probe import resolve
-from node_agent.execution.engine import Check, Execution
+from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact.engine import SEED, TEMPERATURE, Prompting, token_ids
 from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
@@ -47,22 +48,7 @@ class Opened:
     opening: NativeOpening
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What another host sees in an answer: the arguments of `verifier.comparison.native.compare`.
-
-    Attributes:
-        fingerprint: its own, of all the answer's tokens.
-        margins_milli: one a token.
-        ended: whether there is an answer to each text, and each ends at its first stop token or at the limit.
-    """
-
-    fingerprint: bytes
-    margins_milli: list[int]
-    ended: bool
-
-
-class NativeGeneration:
+class NativeGeneration(Engine):
     """See `engine.Engine`. Calls must not overlap in a process.
 
     Attributes:
@@ -73,6 +59,7 @@ class NativeGeneration:
     version: str = "1"
     check: Check = "prefill"
     pinned: bool = False
+    numeric_class: str
 
     def __init__(self, model: NativeLlama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
         """Assemble from parts, and calibrate; `load` is the way in that verifies the parts.
@@ -88,7 +75,8 @@ class NativeGeneration:
 
     @classmethod
     def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Self:
-        """Load a model whose digests the store has verified, in the manifest's type of number.
+        """Load a model whose digests the store has verified: on a GPU in the manifest's type of number, on a CPU in
+        fp32, which is nearer to the model and faster there.
 
         Raises:
             SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
@@ -99,7 +87,8 @@ class NativeGeneration:
         require_named(files, manifest)
         if manifest.dtype == "int8":
             raise _mismatch(manifest, "a type of float")
-        model = NativeLlama.load(files.weights, files.config, Settings(manifest.dtype), where)
+        settings = Settings(manifest.dtype if where.type == "cuda" else "float32")
+        model = NativeLlama.load(files.weights, files.config, settings, where)
         return cls(model, TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256), manifest)
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
@@ -121,8 +110,8 @@ class NativeGeneration:
         opening = NativeOpening(self.numeric_class, rows, fingerprint)
         return Opened(Execution(output, opening.trace_hash, units, opening.encode()), opening)
 
-    def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Observed:
-        """What this host sees in an answer, from one pass over each text.
+    def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> bytes:
+        """What this host sees in an answer, from one pass over each text; see `engine.Engine`.
 
         Args:
             input_bytes, params: of the order.
@@ -131,14 +120,15 @@ class NativeGeneration:
         """
         tasks, answers = self._tasks(input_bytes, params), token_ids(claimed)
         if len(answers) != len(tasks) or not all(map(_readable, answers, tasks)):
-            return Observed(b"", [], ended=False)
+            return Observation(self.numeric_class, b"", (), ended=False).encode()
         runs = [recheck(self.model, task, answer) for task, answer in zip(tasks, answers, strict=True)]
         again = canonical_json([self._answer(run) for run in runs])
-        return Observed(
+        return Observation(
+            self.numeric_class,
             fingerprint=b"".join(run.fingerprint for run in runs),
-            margins_milli=[margin for run in runs for margin in run.margins_milli],
+            margins_milli=tuple(margin for run in runs for margin in run.margins_milli),
             ended=all(run.done for run in runs) and again == claimed,
-        )
+        ).encode()
 
     def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
         require_params(self.manifest.params, params)
@@ -159,8 +149,8 @@ class NativeGeneration:
     def _require_fit(self) -> None:
         manifest, around = self.manifest, self.prompting
         known = {MAX_NEW_TOKENS, TEMPERATURE, SEED}
-        wanted = (manifest.engine, manifest.engine_version, manifest.check, manifest.comparator, manifest.dtype)
-        have = (self.name, self.version, self.check, "native", self.model.settings.dtype)
+        wanted = (manifest.engine, manifest.engine_version, manifest.check, manifest.comparator)
+        have = (self.name, self.version, self.check, "native")
         if wanted != have or not {MAX_NEW_TOKENS} <= set(manifest.params) <= known:
             raise _mismatch(manifest, f"{have} with parameters of {sorted(known)}")
         overhead = len(around.before) + len(around.after)

@@ -50,7 +50,7 @@ class Run:
 
     Attributes:
         chosen: the tokens, one for each position heard.
-        fingerprint: of the hidden states that they were chosen from (`contracts.protocol.fingerprint`).
+        fingerprint: of the hidden states that they were chosen from (`contracts.protocol.native.fingerprint`).
         margins_milli: for each token, by how much this host prefers another; 0 where it chose the token itself.
     """
 

@@ -1,4 +1,4 @@
-"""Hidden states to the bytes of a fingerprint (`contracts.protocol.fingerprint`).
+"""Hidden states to the bytes of a fingerprint (`contracts.protocol.native.fingerprint`).
 
 Sums are `math.fsum`, which rounds once whatever the order of its terms, and squares of fp32 are exact in fp64: equal
 hidden states give equal bytes on any host.
@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.protocol.fingerprint import CIRCLE, PROJECTIONS, STEPS
+from contracts.protocol.native.fingerprint import CIRCLE, PROJECTIONS, STEPS
 from node_agent.execution.errors import NumericFailure
 from node_agent.execution.native.sampling import random_words
 

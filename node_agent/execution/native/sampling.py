@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.protocol.fingerprint import MARGIN_CLIP_MILLI
+from contracts.protocol.native.fingerprint import MARGIN_CLIP_MILLI
 from node_agent.execution.errors import NumericFailure
 
 DRAW_TAG = b"assay/native/draw/1\n"

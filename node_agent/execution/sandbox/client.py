@@ -72,7 +72,8 @@ class Executor:
         with self._lock:
             said = self._ask(wanted.request())
             self._loaded.append(wanted)
-        return _Remote(self, said["engine"], str(said["name"]), str(said["version"]), said["check"])
+        about = (str(said["name"]), str(said["version"]), said["check"], said["numeric_class"])
+        return _Remote(self, said["engine"], *about)
 
     def call(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One request, answered. Raises ExecutionError; ExecutorFailed where the process died, hung or babbled."""
@@ -187,6 +188,7 @@ class _Remote(Engine):
     name: str
     version: str
     check: Check
+    numeric_class: str | None
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         return self._run(input_bytes, params, None)
@@ -194,23 +196,40 @@ class _Remote(Engine):
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         return self._run(input_bytes, params, claimed)
 
-    def _run(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes | None) -> Execution:
-        said = self.executor.call(
+    def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> bytes:
+        said = self._ask(input_bytes, params, claimed, observe=True)
+        try:
+            return b64decode(said["observation"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _babble(error) from error
+
+    def _ask(
+        self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes | None, *, observe: bool = False
+    ) -> dict[str, Any]:
+        return self.executor.call(
             {
                 "engine": self.number,
                 "input": b64encode(input_bytes).decode(),
                 "params": dict(params),
                 "claimed": None if claimed is None else b64encode(claimed).decode(),
+                "observe": observe,
             }
         )
+
+    def _run(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes | None) -> Execution:
+        said = self._ask(input_bytes, params, claimed)
         try:
             trace_hash, trace = bytes.fromhex(said["trace_hash"]), b64decode(said["trace"])
             return Execution(b64decode(said["output"]), trace_hash, int(said["units"]), trace)
         except (KeyError, TypeError, ValueError) as error:
-            raise ExecutorFailed(
-                f"The process that runs jobs answered with what is no execution: {error}.",
-                way_out="Restart this program; if it happens again, the executor was taken over by an input.",
-            ) from error
+            raise _babble(error) from error
+
+
+def _babble(error: Exception) -> ExecutorFailed:
+    return ExecutorFailed(
+        f"The process that runs jobs answered with what was not asked for: {error}.",
+        way_out="Restart this program; if it happens again, the executor was taken over by an input.",
+    )
 
 
 def _error_of(said: Mapping[str, Any]) -> ExecutionError:

@@ -1,9 +1,10 @@
 """The confined process: reads requests from stdin, one line of JSON each, and answers each with one on stdout.
 
 First {"readable": [path, ...]}; what follows runs confined. Then {"load": manifest, "files": {...}, "device": ...},
-answered with {"engine": number, "name", "version", "check"}, and {"engine": number, "input": base64, "params": {...},
-"claimed": base64 or null}, answered with {"output": base64, "trace_hash": hex, "units": number, "trace": base64}; or
-any of them with {"error": code, "message", "way_out", "values"}. It ends with its stdin.
+answered with {"engine": number, "name", "version", "check", "numeric_class"}, and {"engine": number, "input": base64,
+"params": {...}, "claimed": base64 or null, "observe": bool}, answered with {"output": base64, "trace_hash": hex,
+"units": number, "trace": base64} or, to observe, {"observation": base64}; or any of them with {"error": code,
+"message", "way_out", "values"}. It ends with its stdin.
 """
 
 import json
@@ -49,6 +50,8 @@ def _serve(request: Message, engines: list[Any]) -> Message:
         return _load(request, engines)
     engine, input_bytes, params = engines[request["engine"]], b64decode(request["input"]), request["params"]
     claimed = request["claimed"]
+    if request["observe"]:
+        return {"observation": b64encode(engine.observe(input_bytes, params, b64decode(claimed))).decode()}
     if claimed is None:
         run = engine.execute(input_bytes, params)
     else:
@@ -72,7 +75,13 @@ def _load(request: Message, engines: list[Any]) -> Message:
     files = ModelFiles(weights, tokenizer, config, said["weights_sha256"], said["tokenizer_sha256"])
     engine = kinds.load(files, Manifest.model_validate(request["load"]), request["device"])
     engines.append(engine)
-    return {"engine": len(engines) - 1, "name": engine.name, "version": engine.version, "check": engine.check}
+    return {
+        "engine": len(engines) - 1,
+        "name": engine.name,
+        "version": engine.version,
+        "check": engine.check,
+        "numeric_class": engine.numeric_class,
+    }
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from verifier.verdicts.publisher import Publisher
 
 
 class Inbox:
-    """What was posted to /v1/verifier/verdicts."""
+    """What was posted to /v1/verifier/verdicts, and the blobs that were put before, by their names."""
 
     def __init__(self) -> None:
         self.url = ""
         self.received: list[SubmitVerdict] = []
+        self.blobs: dict[str, bytes] = {}
 
     def take(self, body: bytes) -> bytes:
         submitted = SubmitVerdict.model_validate_json(body)
@@ -41,6 +42,11 @@ def inbox() -> Iterator[Inbox]:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(answer)
+
+        def do_PUT(self) -> None:
+            box.blobs[self.path.rsplit("/", 1)[1]] = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(201)
+            self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""

@@ -39,7 +39,7 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import Commitment, Lease, Opening, Order, Terms, Verdict
+from contracts.protocol.records import COMPARATORS, Commitment, Lease, Opening, Order, Terms, Verdict
 from contracts.protocol.signing import Signer, compact
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, terms_hash, trace_commit
@@ -159,7 +159,7 @@ class Network:
         self.chain = Chain(self.w3, self.deployment)
         self.domain = self.deployment.domain
         self.engine = engine or HashEngine()
-        self.manifest = manifest or _manifest()
+        self.manifest = manifest or fake_manifest()
         self.params = PARAMS if self.manifest.params else {}
         self._published: set[str] = set()
         self._salt = self._open_max = 0
@@ -274,6 +274,7 @@ class Network:
             workload_id=self.manifest.workload_id(),
             input_hash=self.blob(input_bytes),
             params_hash=to_hex(hash_json(self.params)),
+            comparator=COMPARATORS[self.manifest.comparator],
             fixed_price=10,
             unit_price=5,
             max_price=max_price,
@@ -310,7 +311,7 @@ class Network:
         jobs: list[Ordered],
         verdicts: Sequence[VerdictEntry] = (),
         *,
-        shown: Sequence[TraceEntry] = (),
+        shown: Sequence[LogEntry] = (),
         paid: int | None = None,
     ) -> Closed:
         """Closes an epoch of these jobs, verdicts and traces, writes its log and posts it. `paid`: how many checks
@@ -374,7 +375,8 @@ def moved_row(job: Ordered, **changes: Any) -> Ordered:
     return replace(job, row=replace(job.row, **changes))
 
 
-def _manifest() -> Manifest:
+def fake_manifest(**changes: Any) -> Manifest:
+    """A workload that no real engine serves, and every row of which is checked."""
     return Manifest.model_validate(
         {
             "kind": "generation",
@@ -397,4 +399,5 @@ def _manifest() -> Manifest:
                 "false_alarm_ppm": 0,
             },
         }
+        | changes
     )

@@ -1,4 +1,4 @@
-"""Traces that nodes have shown."""
+"""Traces that nodes have shown, and what verdicts on native work rest on."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +17,9 @@ def upgrade() -> None:
         sa.Column("received_at", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("commitment_digest"),
     )
+    op.add_column("verdict", sa.Column("observation", sa.String(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("verdict", "observation")
     op.drop_table("trace")

@@ -43,12 +43,14 @@ def test_what_cannot_be_kept_is_not_offered(world: World) -> None:
     assert offered(world) == 1
 
 
-def test_what_nobody_would_serve_is_not_offered(world: World) -> None:
-    """Protects requesters: no order for a comparator that this release's nodes and verifiers take no part in."""
+def test_native_work_is_offered_in_pieces_that_can_be_looked_at(world: World) -> None:
+    """Protects verifiers: what they saw of the longest job can be kept."""
     native, tokenizers = changed(comparator="native"), open_tokenizers(world.folder)
-    with pytest.raises(Misconfigured, match="native"):
-        offer_workload(world.database, tokenizers, native, BYTE_TOKENIZER, **PRICES)
+    with pytest.raises(Misconfigured, match="16001"):
+        offer_workload(world.database, tokenizers, native, BYTE_TOKENIZER, **(PRICES | {"max_units": 16_001}))
     assert offered(world) == 1
+    offer_workload(world.database, tokenizers, native, BYTE_TOKENIZER, **PRICES)
+    assert offered(world) == 2
 
 
 def test_a_backend_does_not_start_without_a_tokenizer(world: World) -> None:

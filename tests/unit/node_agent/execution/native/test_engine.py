@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from contracts.protocol.fingerprint import OPENING_HEAD, PROJECTIONS, NativeOpening
+from contracts.protocol.native.fingerprint import OPENING_HEAD, PROJECTIONS, NativeOpening
+from contracts.protocol.native.observation import Observation
 from contracts.protocol.texts import encode_texts
 from node_agent.execution.errors import EngineMismatch, InvalidParams
 from node_agent.execution.model_files import ModelFiles
@@ -27,7 +28,7 @@ def test_what_is_signed_binds_what_is_opened(engine: NativeGeneration) -> None:
 def test_another_host_sees_an_honest_answer_as_it_is(engine: NativeGeneration) -> None:
     """One pass over the output alone gives a fingerprint of the same length, and no margins."""
     opened = engine.run(INPUT, PARAMS)
-    seen = engine.observe(INPUT, PARAMS, opened.execution.output)
+    seen = Observation.decode(engine.observe(INPUT, PARAMS, opened.execution.output))
     assert seen.ended
     assert set(seen.margins_milli) == {0}
     assert len(seen.fingerprint) == len(opened.opening.fingerprint)
@@ -56,8 +57,8 @@ def test_altered_outputs_have_not_ended_as_they_must(engine: NativeGeneration) -
     strange = json.loads(json.dumps(answers))
     strange[0]["token_ids"][0] = 10**6
     for claimed in (cut, longer, renamed, answers[:1], [], {}, [{"token_ids": []}, {"token_ids": [1]}], strange):
-        assert not engine.observe(INPUT, PARAMS, json.dumps(claimed).encode()).ended
-    assert not engine.observe(INPUT, PARAMS, b"\xff").ended
+        assert not Observation.decode(engine.observe(INPUT, PARAMS, json.dumps(claimed).encode())).ended
+    assert not Observation.decode(engine.observe(INPUT, PARAMS, b"\xff")).ended
 
 
 @pytest.mark.parametrize(

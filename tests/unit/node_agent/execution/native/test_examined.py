@@ -2,15 +2,16 @@
 
 import pytest
 
-from contracts.protocol.fingerprint import NativeOpening
+from contracts.protocol.errors import BadFingerprint
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.native import Check, Finding, examine, judge
+from contracts.protocol.native.fingerprint import NativeOpening
+from contracts.protocol.native.observation import Observation, observed_opening
 from contracts.protocol.records import Commitment
+from contracts.protocol.trace import is_trace_of
 from contracts.protocol.typed_data import trace_commit
 from node_agent.execution.native.engine import NativeGeneration, Opened
 from tests.unit.node_agent.execution.native.conftest import INPUT, PARAMS
-from verifier.comparison.native import Finding
-from verifier.errors import WrongFact
-from verifier.reexecution.native import Examined, examine, observe
 
 ORDER, NODE, WEIGHTS = keccak(b"order"), "0x" + "11" * 20, "ab" * 32
 
@@ -28,48 +29,63 @@ def committed(opened: Opened, **changes: object) -> Commitment:
     return Commitment.model_validate(fields | changes)
 
 
-def examined(engine: NativeGeneration, opened: Opened, commitment: Commitment, opening: NativeOpening) -> Examined:
-    """This host's verdict on it."""
-    output = opened.execution.output
-    seen = observe(engine, INPUT, PARAMS, output)
-    return examine(seen, opening, commitment, output, WEIGHTS, engine.numeric_class)
+def examined(engine: NativeGeneration, opened: Opened, commitment: Commitment) -> Check:
+    """What this host, as a verifier, makes of it."""
+    seen = engine.observe(INPUT, PARAMS, opened.execution.output)
+    assert is_trace_of(opened.execution.trace, commitment)
+    return examine(WEIGHTS, "v1", opened.execution.trace, seen, commitment.units)
 
 
 def test_an_honest_job_shows_nothing(engine: NativeGeneration) -> None:
     """Near fingerprints, no margins, well formed; inconclusive, since nobody calibrated this model."""
     opened = engine.run(INPUT, PARAMS)
-    found = examined(engine, opened, committed(opened), NativeOpening.decode(opened.opening.encode()))
+    found = examined(engine, opened, committed(opened))
     assert found.evidence.well_formed
     assert max(found.evidence.distances) <= 2
     assert found.thresholds is None
-    assert found.judgement.finding is Finding.INCONCLUSIVE
+    assert judge(found.evidence, found.thresholds).finding is Finding.INCONCLUSIVE
 
 
 def test_a_node_cannot_open_what_it_did_not_commit_to(engine: NativeGeneration) -> None:
-    """Once it has seen what others found it is bound: another fingerprint, class or output is refused.
-
-    Covers: A13
-    """
+    """Once it has seen what others found it is bound: no other fingerprint or class is its trace. Covers: A13"""
     opened = engine.run(INPUT, PARAMS)
-    own = opened.opening
+    own, commitment = opened.opening, committed(opened)
+    assert is_trace_of(own.encode(), commitment)
     for other in (
         NativeOpening(own.numeric_class, own.rows_digest, own.fingerprint[::-1]),
         NativeOpening("00" * 32, own.rows_digest, own.fingerprint),
     ):
-        with pytest.raises(WrongFact, match="opening"):
-            examined(engine, opened, committed(opened), other)
-    with pytest.raises(WrongFact, match="output"):
-        examined(engine, opened, committed(opened, output_hash=to_hex(bytes(32))), own)
+        assert not is_trace_of(other.encode(), commitment)
 
 
 def test_another_nodes_commitment_is_of_no_use(engine: NativeGeneration) -> None:
-    """The same trace under another name is another commitment.
+    """The same trace under another name is another commitment. Covers: A01"""
+    opened = engine.run(INPUT, PARAMS)
+    assert not is_trace_of(opened.execution.trace, committed(opened, node="0x" + "22" * 20))
 
-    Covers: A01
+
+def test_a_trace_that_is_no_opening_is_as_far_off_as_can_be(engine: NativeGeneration) -> None:
+    """A node that commits to nonsense is suspect, whatever its class; a verifier that publishes it is not heard.
+
+    Covers: A58
     """
     opened = engine.run(INPUT, PARAMS)
-    with pytest.raises(WrongFact, match="opening"):
-        examined(engine, opened, committed(opened, node="0x" + "22" * 20), opened.opening)
+    seen = engine.observe(INPUT, PARAMS, opened.execution.output)
+    found = examine(WEIGHTS, "v1", b"nonsense", seen, opened.execution.units)
+    assert judge(found.evidence, found.thresholds).finding is Finding.SUSPECT
+    for nonsense in (b"", b"nonsense", seen[:-1], seen + b"x"):
+        with pytest.raises(BadFingerprint):
+            examine(WEIGHTS, "v1", opened.execution.trace, nonsense, opened.execution.units)
+
+
+def test_an_observation_is_bound_by_its_verdict(engine: NativeGeneration) -> None:
+    """What a verifier saw comes back as it was published, and has one digest."""
+    opened = engine.run(INPUT, PARAMS)
+    seen = engine.observe(INPUT, PARAMS, opened.execution.output)
+    assert Observation.decode(seen).encode() == seen
+    changed = Observation.decode(seen[:-1] + bytes([seen[-1] ^ 1])).encode()
+    commitment = committed(opened)
+    assert observed_opening(seen, commitment) != observed_opening(changed, commitment)
 
 
 def test_an_inflated_meter_is_no_matter_of_floats(engine: NativeGeneration) -> None:
@@ -79,4 +95,5 @@ def test_an_inflated_meter_is_no_matter_of_floats(engine: NativeGeneration) -> N
     """
     opened = engine.run(INPUT, PARAMS)
     inflated = committed(opened, units=200 * opened.execution.units)
-    assert examined(engine, opened, inflated, opened.opening).judgement.finding is Finding.SUSPECT
+    check = examined(engine, opened, inflated)
+    assert judge(check.evidence, check.thresholds).finding is Finding.SUSPECT

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.protocol.fingerprint import FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, distances
+from contracts.protocol.native.fingerprint import FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, distances
 from node_agent.execution.errors import NumericFailure
 from node_agent.execution.native.calibration import class_digest, results, same_class
 from node_agent.execution.native.generation import Task, generate, recheck

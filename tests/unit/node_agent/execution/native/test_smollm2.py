@@ -5,13 +5,13 @@ import torch
 
 from bench.native.hosts import CHEATS
 from bench.native.texts import tasks
+from contracts.protocol.native import Evidence, Finding, Thresholds, compare, judge
+from contracts.protocol.native.calibrated import read
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.generation import Run, Task, generate, recheck
 from node_agent.execution.native.model import NativeLlama
 from node_agent.execution.native.settings import Dtype, Settings
-from verifier.comparison.native import Evidence, Finding, Thresholds, compare, judge
-from verifier.comparison.native.calibrated import read
 
 pytestmark = pytest.mark.model
 

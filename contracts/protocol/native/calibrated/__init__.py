@@ -4,11 +4,13 @@ Each names the digest of the data that it was computed from; `python -m bench.na
 """
 
 import json
+from functools import cache
 from importlib import resources
 
-from verifier.comparison.native.thresholds import Thresholds
+from contracts.protocol.native.thresholds import Thresholds
 
 
+@cache
 def read() -> list[Thresholds]:
     """All of them."""
     files = (entry for entry in resources.files(__name__).iterdir() if entry.name.endswith(".json"))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.protocol.errors import BadFingerprint
-from contracts.protocol.fingerprint import FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, distances
+from contracts.protocol.native.fingerprint import FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, distances
 
 MOST_DISTANCE = PROJECTIONS * FARTHEST
 

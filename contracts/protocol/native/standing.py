@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from verifier.comparison.native.capital import UNIT, Capital
-from verifier.comparison.native.evidence import Evidence
-from verifier.comparison.native.thresholds import WHOLE_PPM, Thresholds
-from verifier.comparison.native.verdict import Finding, judge
+from contracts.protocol.native.capital import UNIT, Capital
+from contracts.protocol.native.check import Check
+from contracts.protocol.native.thresholds import WHOLE_PPM
+from contracts.protocol.native.verdict import Finding, judge
 
 WITHHELD_AT = 1_000_000
 WATCHED_AT = 100
@@ -34,15 +34,6 @@ class State(StrEnum):
     CLEAR = "clear"
     WATCH = "watch"
     WITHHELD = "withheld"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One job of a node, checked by one verifier under the thresholds of their classes."""
-
-    verifier: str
-    evidence: Evidence
-    thresholds: Thresholds
 
 
 @dataclass(frozen=True)
@@ -72,6 +63,10 @@ class Standing:
         return False
 
 
+CLEAR = Standing(State.CLEAR, 0, WHOLE_PPM)
+"""Of whoever was not checked yet."""
+
+
 def standing(checks: Iterable[Check]) -> Standing:
     """The standing after a node's checks, oldest first."""
     history = list(checks)
@@ -92,7 +87,8 @@ def standing(checks: Iterable[Check]) -> Standing:
 def _capital(checks: Iterable[Check]) -> Capital:
     capital = Capital()
     for check in checks:
-        capital = capital.after(check.evidence, check.thresholds)
+        if check.thresholds is not None:
+            capital = capital.after(check.evidence, check.thresholds)
     return capital
 
 

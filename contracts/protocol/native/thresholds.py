@@ -21,8 +21,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from contracts.protocol.native.evidence import Evidence
 from contracts.protocol.records import Record
-from verifier.comparison.native.evidence import Evidence
 
 VERSION = 1
 """Of all verdict arithmetic in this package; a verdict names the version that it was reached by."""

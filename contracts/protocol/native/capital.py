@@ -20,8 +20,8 @@ Everything rounds down, which only ever helps the node.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from verifier.comparison.native.evidence import Evidence
-from verifier.comparison.native.thresholds import Score, Thresholds
+from contracts.protocol.native.evidence import Evidence
+from contracts.protocol.native.thresholds import Score, Thresholds
 
 UNIT = 2**128
 """A stake of one."""

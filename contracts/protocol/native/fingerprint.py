@@ -33,10 +33,8 @@ FARTHEST = CIRCLE // 2
 MARGIN_CLIP_MILLI = 10_000
 """The largest margin of a token, thousandths: e^-10 of a chance is as wrong as any."""
 
-_TRACE_TAG = b"assay/trace/native/1\n"
-
-OPENING_HEAD = len(_TRACE_TAG) + 64
-"""Bytes of tag, class and rows' digest."""
+OPENING_HEAD = 64
+"""Bytes of class and rows' digest."""
 
 
 def distance(left: int, right: int) -> int:
@@ -73,15 +71,14 @@ class NativeOpening:
 
     def encode(self) -> bytes:
         """The bytes that are published."""
-        return _TRACE_TAG + bytes.fromhex(self.numeric_class) + self.rows_digest + self.fingerprint
+        return bytes.fromhex(self.numeric_class) + self.rows_digest + self.fingerprint
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Out of published bytes, whatever they are. Raises BadFingerprint where they are no opening."""
-        if len(data) < OPENING_HEAD or not data.startswith(_TRACE_TAG):
+        if len(data) < OPENING_HEAD:
             raise BadFingerprint(node_bytes=len(data), verifier_bytes=OPENING_HEAD)
-        digests = len(_TRACE_TAG) + 32
-        return cls(data[len(_TRACE_TAG) : digests].hex(), data[digests:OPENING_HEAD], data[OPENING_HEAD:])
+        return cls(data[:32].hex(), data[32:OPENING_HEAD], data[OPENING_HEAD:])
 
     @property
     def trace_hash(self) -> bytes:

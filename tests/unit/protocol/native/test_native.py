@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.protocol.errors import BadFingerprint
-from contracts.protocol.fingerprint import CIRCLE, FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, NativeOpening, distance
-from verifier.comparison.native import (
+from contracts.protocol.native import (
     SUSPECT_AT,
     UNIT,
     WITHHELD_AT,
@@ -28,9 +27,17 @@ from verifier.comparison.native import (
     judge,
     standing,
 )
-from verifier.comparison.native.capital import BETS, numerators
-from verifier.comparison.native.evidence import MOST_DISTANCE
-from verifier.comparison.native.thresholds import MOST_MEAN_PPM, VERSION, WHOLE_PPM, upper_limit_ppm
+from contracts.protocol.native.capital import BETS, numerators
+from contracts.protocol.native.evidence import MOST_DISTANCE
+from contracts.protocol.native.fingerprint import (
+    CIRCLE,
+    FARTHEST,
+    MARGIN_CLIP_MILLI,
+    PROJECTIONS,
+    NativeOpening,
+    distance,
+)
+from contracts.protocol.native.thresholds import MOST_MEAN_PPM, VERSION, WHOLE_PPM, upper_limit_ppm
 
 PAIR = Pair("11" * 32, "22" * 32, "33" * 32, "44" * 32)
 THRESHOLDS = Thresholds(

@@ -7,9 +7,9 @@ import pytest
 from bench.native.__main__ import honest_pairs
 from bench.native.gather import CLAIMED, FORGERIES
 from bench.native.raw import PairData, read
-from verifier.comparison.native import UNIT, WITHHELD_AT, Capital, Evidence, Finding, Thresholds, calibrate, judge
-from verifier.comparison.native.calibrated import find
-from verifier.comparison.native.calibrated import read as stored
+from contracts.protocol.native import UNIT, WITHHELD_AT, Capital, Evidence, Finding, Thresholds, calibrate, judge
+from contracts.protocol.native.calibrated import find
+from contracts.protocol.native.calibrated import read as stored
 
 PAIRS = honest_pairs()
 VERIFIERS = sorted(CLAIMED)

@@ -2,10 +2,10 @@
 
 from enum import StrEnum
 
+from contracts.protocol.native.capital import UNIT, job_course
+from contracts.protocol.native.evidence import Evidence
+from contracts.protocol.native.thresholds import VERSION, Score, Thresholds
 from contracts.protocol.records import Record
-from verifier.comparison.native.capital import UNIT, job_course
-from verifier.comparison.native.evidence import Evidence
-from verifier.comparison.native.thresholds import VERSION, Score, Thresholds
 
 SUSPECT_AT = 10_000
 """What a stake of one on a job must be worth: an honest job is suspect with a chance of at most 1e-4."""

@@ -1,0 +1,184 @@
+"""Native work on a real chain and a published log: looked at across classes, judged by all alike, slashed by nobody."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.onchain.history import read_history
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
+from contracts.protocol.native import State
+from tests.integration.verifier.crew import Crew, Inbox, inbox
+from tests.integration.verifier.network import Network, Ordered, anvil, anvil_binary, fake_manifest
+from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
+from verifier.audit import audit
+from verifier.sampling.epoch_log import LogBook, read_epoch
+from verifier.sampling.source import FolderLog, published_lines
+from verifier.sampling.standings import Standings
+
+CHEAT = NativeDouble(NODE_CLASS, b"another model")
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    """A chain of its own, and a native workload whose rows are all checked."""
+    if anvil_binary() is None:
+        pytest.skip("no anvil: put it on the PATH or run npm ci in contracts/")
+    manifest = fake_manifest(
+        engine="torch-native",
+        comparator="native",
+        check="prefill",
+        weights_sha256=WEIGHTS_SHA256,
+        numeric_class=None,
+        params={"max_new_tokens": {"minimum": 1, "maximum": TOKENS}},
+    )
+    with anvil() as url:
+        made = Network(url, tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS))
+        made.params = {"max_new_tokens": TOKENS}
+        yield made
+
+
+@pytest.fixture
+def box() -> Iterator[Inbox]:
+    with inbox() as made:
+        yield made
+
+
+@pytest.fixture
+def make_crew(network: Network, tmp_path: Path, box: Inbox) -> Iterator[Callable[..., Crew]]:
+    """Makes a crew of these engines, one a verifier; closed at the end."""
+    crews: list[Crew] = []
+
+    def make(*engines: NativeDouble) -> Crew:
+        crews.append(Crew(network, tmp_path / "home", box, engines))
+        return crews[-1]
+
+    yield make
+    for crew in crews:
+        crew.close()
+
+
+def published(network: Network, box: Inbox) -> list[LogEntry]:
+    """What a backend's log would have of the verdicts received, their blobs included."""
+    entries: list[LogEntry] = []
+    for sent in box.received:
+        entries.append(
+            VerdictEntry(epoch_id=sent.epoch_id, verdict=sent.verdict, signature=sent.signature, opening=sent.opening)
+        )
+        if sent.observation is not None:
+            assert network.blob(box.blobs[sent.observation]) == sent.observation
+            digest = to_hex(network.domain.verdict_digest(sent.verdict))
+            entries.append(ObservationEntry(verdict_digest=digest, observation=sent.observation))
+    return entries
+
+
+def standings(network: Network) -> Standings:
+    """By the whole log, as anybody reads it."""
+    source, book = FolderLog(network.folder), LogBook(network.domain)
+    history = read_history(network.chain, network.chain.head().number)
+    for posted in history.epochs.values():
+        read_epoch(book, posted, published_lines(source, posted))
+    return Standings(book, source)
+
+
+def looked_at(network: Network, crew: Crew, jobs: list[Ordered], box: Inbox, verdicts: int) -> None:
+    """Posts jobs in epoch 1, reveals their sample, lets the crew work, publishes all and shows the traces."""
+    network.post(jobs)
+    network.post([])
+    crew.work_until(lambda _: len(box.received) >= verdicts)
+    network.post([], shown=[*published(network, box), *(network.show(job) for job in jobs)])
+
+
+@pytest.mark.chain
+def test_honest_work_of_another_class_is_looked_at_and_stands(
+    network: Network, make_crew: Callable[..., Crew], box: Inbox
+) -> None:
+    """The verdict rests on what its verifier saw, before the node shows anything; nobody goes to court; the audit
+    follows it all."""
+    crew = make_crew(NativeDouble(VERIFIER_CLASS))
+    looked_at(network, crew, [network.job("one")], box, 1)
+    (sent,) = box.received
+    assert sent.observation is not None
+    assert sent.opening is not None
+    assert not crew.history().cases
+    found = standings(network)(network.operator_id, 4)
+    assert (found.state, found.least_rate_ppm, found.reputation_ppm) == (State.CLEAR, 0, 1_000_000)
+    assert audit(network.chain, FolderLog(network.folder)).faults == []
+
+
+@pytest.mark.chain
+def test_another_models_work_is_withheld_and_never_slashed(
+    network: Network, make_crew: Callable[..., Crew], box: Inbox
+) -> None:
+    """Whoever reads the log comes to the same standing: no leases, every job checked, no reputation, all stake left.
+
+    Covers: A03, A53
+    """
+    crew = make_crew(*(NativeDouble(VERIFIER_CLASS) for _ in range(3)))
+    jobs = [network.job(f"job {index}", engine=CHEAT) for index in range(6)]
+    stake = crew.history().stake_at(network.operator_id, network.chain.head().number)
+    looked_at(network, crew, jobs, box, len(jobs))
+    standing = standings(network)
+    before, after = standing(network.operator_id, 3), standing(network.operator_id, 4)
+    assert before.state is State.CLEAR, "nothing counts before it is published"
+    assert (after.state, after.leases, after.least_rate_ppm) == (State.WITHHELD, False, 1_000_000)
+    history = crew.history()
+    assert not history.cases
+    assert history.stake_at(network.operator_id, network.chain.head().number) == stake
+    assert audit(network.chain, FolderLog(network.folder)).faults == []
+
+
+@pytest.mark.chain
+def test_work_of_ones_own_class_is_done_again_and_equal(
+    network: Network, make_crew: Callable[..., Crew], box: Inbox
+) -> None:
+    """The class that a node has shown is the verifier's: equality decides, and is published as on exact work. One that
+    only claims the class is looked at."""
+    node, verifier = NativeDouble(VERIFIER_CLASS), NativeDouble(VERIFIER_CLASS)
+    crew = make_crew(verifier)
+    looked_at(network, crew, [network.job("one", engine=node)], box, 1)
+    assert (verifier.executed, verifier.observed) == (0, 1), "no class is shown yet"
+    network.post([network.job("two", engine=node), network.job("three", engine=CHEAT)])
+    network.post([])
+    crew.work_until(lambda _: len(box.received) >= 3)
+    by_digest = {sent.verdict.commitment_digest: sent for sent in box.received}
+    same, other = (by_digest[to_hex(job.row.digest)] for job in network.closed[4].jobs)
+    assert same.observation is None
+    assert same.opening is not None
+    assert other.observation is not None
+    assert verifier.executed == 2
+
+
+@pytest.mark.chain
+def test_an_observation_that_is_another_is_named_by_the_audit(
+    network: Network, make_crew: Callable[..., Crew], box: Inbox
+) -> None:
+    """A log that puts other bytes under a verdict, or leaves them out, is found out. Covers: A57"""
+    crew = make_crew(NativeDouble(VERIFIER_CLASS))
+    network.post([network.job("one")])
+    network.post([])
+    crew.work_until(lambda _: bool(box.received))
+    verdict, seen = published(network, box)
+    assert isinstance(seen, ObservationEntry)
+    swapped = seen.model_copy(update={"observation": network.blob(b"something else")})
+    network.post([], shown=[verdict, swapped])
+    faults = audit(network.chain, FolderLog(network.folder)).faults
+    assert any("what the verifier saw" in fault.rule for fault in faults)
+
+
+@pytest.mark.chain
+def test_a_restarted_verifier_says_what_it_said(network: Network, make_crew: Callable[..., Crew], box: Inbox) -> None:
+    """What was seen is written down with the answer, so a crash changes neither. Covers: A56"""
+    crew = make_crew(NativeDouble(VERIFIER_CLASS))
+    network.post([network.job("one")])
+    network.post([])
+    crew.work_until(lambda _: bool(box.received))
+    (first,) = box.received
+    box.received.clear()
+    crew.restart(0)
+    crew.engines[0].flavour = b"broken"  # type: ignore[attr-defined]
+    for _ in range(5):
+        crew.members[0].step()
+    assert all(sent == first for sent in box.received)
+    assert first.observation == to_hex(keccak(box.blobs[first.observation or ""]))
