@@ -1,9 +1,14 @@
 """The sample and the draw follow from chain and log alone, the same for everybody."""
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from contracts.onchain.events import Event
 from contracts.onchain.history import History
 from contracts.protocol.constants import DEVELOPMENT
-from contracts.protocol.sampling import CERTAIN, is_sampled, least_threshold
+from contracts.protocol.rulings import Ruling
+from contracts.protocol.sampling import CERTAIN, is_sampled, least_threshold, raised
 from tests.unit.verifier.records import MANIFEST, OPERATOR, book, job
 from verifier.sampling.sample import draw_epoch
 
@@ -53,3 +58,39 @@ def test_rows_whose_records_are_missing_are_left_out() -> None:
     known = book(job(0, 1), job(1, 1))
     del known.epochs[1].orders[bytes.fromhex(job(0).commitment.commitment.order_id[2:])]
     assert [row.job.row.index for row in draw_epoch(history(), known, DEVELOPMENT, 1, SEED)] == [1]
+
+
+def accused(ruling: Ruling | None = None) -> History:
+    """The operator, with a case opened in block 15 and, if there is a ruling, executed in block 25."""
+    found = history()
+    about = {"caseId": b"case", "epochId": 1, "index": 0, "commitmentDigest": b"", "penaltyUnits": 1}
+    found.add([event("CaseOpened", 15, operatorId=OPERATOR, **about)], {})
+    if ruling is not None:
+        found.add([event("CaseExecuted", 25, caseId=b"case", ruling=int(ruling))], {})
+    return found
+
+
+def threshold(found: History, epoch_id: int) -> int:
+    (drawn,) = draw_epoch(found, book(job(0, epoch_id)), DEVELOPMENT, epoch_id, SEED)
+    return drawn.threshold
+
+
+@pytest.mark.parametrize("cleared", [Ruling.NODE_UPHELD, Ruling.DISMISSED])
+def test_a_case_that_is_open_has_every_job_checked(cleared: Ruling) -> None:
+    """Suspicion raises the rate to one from the case's block on, until the case is over in the operator's favour; after
+    a ruling against it, for good. Covers: A03"""
+    least = threshold(history(), 2)
+    assert least < CERTAIN
+    assert threshold(accused(), 1) == threshold(history(), 1), "the case came after epoch 1"
+    assert threshold(accused(), 2) == CERTAIN
+    assert threshold(accused(cleared), 2) == CERTAIN, "it was still open"
+    assert threshold(accused(cleared), 3) == threshold(history(), 3)
+    assert threshold(accused(Ruling.NODE_GUILTY), 3) == CERTAIN
+
+
+@given(st.integers(0, CERTAIN), st.integers(0, 10**6))
+def test_suspicion_only_ever_raises(least: int, rate_ppm: int) -> None:
+    """No rate that suspicion asks for lets an operator be checked less than the published formula says. Covers: A03"""
+    assert CERTAIN >= raised(least, rate_ppm) >= least
+    assert raised(least, 10**6) == CERTAIN
+    assert raised(least, 0) == least
