@@ -10,10 +10,11 @@ import json
 import sys
 from typing import Any
 
-from bench.adversaries import collusion, economics, exact_cheats, honest, native
+from bench.adversaries import collusion, economics, equivocation, exact_cheats, honest, native
 from bench.report import RESULTS, Figure, write
 from contracts.protocol.constants import PRODUCTION
 from contracts.protocol.sampling import Deterrence
+from node_agent.execution.exact.trace import CHUNK_POSITIONS, DIGEST_BYTES, TRACE_TAG
 from node_agent.execution.kinds import generation
 
 RAW = RESULTS / "raw" / "adversaries-exact.json"
@@ -100,6 +101,7 @@ def simulate(constants: Deterrence, check_costs: dict[str, float]) -> dict[str, 
         "cabal": [collusion.cabal(10_000, COLLUDING, answering, SEED) for answering in (1.0, 0.9, 0.8)],
         "without_work": collusion.without_work(20_000, SEED),
         "grinding": collusion.grinding(terms.rate, 50, 10_000, SEED),
+        "equivocation": equivocation.twice(500, SEED),
         "honest": honest.checks(HONEST_CHECKS, SEED),
         "native": native.summary(),
     }
@@ -116,7 +118,8 @@ def figures(rows: list[dict[str, Any]], profits: list[dict[str, Any]], simulated
     """What the file's readers compare."""
     named = {row["name"]: row for row in rows}
     expected = [row["profit"][f"colluding_{COLLUDING}"]["ev_pct_expected"] for row in profits]
-    worst = max(*expected, simulated["stake_then_cheat_once"]["ev_pct_of_reward"], simulated["sybil_split_ev_pct"])
+    apart = [simulated[name]["ev_pct_of_reward"] for name in ("stake_then_cheat_once", "equivocation")]
+    worst = max(*expected, *apart, simulated["sybil_split_ev_pct"])
     int8 = [gap for name in ("int8, another grid", "prefill spoof, int8, another grid") for gap in named[name]["gaps"]]
     return {
         "honest_checks": Figure(simulated["honest"]["checks"], "checks of the exact engine", goal=100_000),
@@ -129,8 +132,12 @@ def figures(rows: list[dict[str, Any]], profits: list[dict[str, Any]], simulated
         "executions_per_job": Figure(max(simulated["executions_per_job"].values()), "executions", goal=1.01),
         "proof_bytes_per_token": Figure(
             max(COMMITMENT_BYTES / exact_cheats.NEW, simulated["native"]["proof_bytes_per_token"]),
-            "bytes, the dearer engine's",
+            "bytes that a check needs, the dearer engine's",
             goal=4,
+        ),
+        "shown_trace_bytes_per_token": Figure(
+            (len(TRACE_TAG) + DIGEST_BYTES * -(-exact_cheats.NEW // CHUNK_POSITIONS)) / exact_cheats.NEW,
+            "bytes that locate a difference, shown when all checks are over; exact engine",
         ),
     }
 
