@@ -19,6 +19,8 @@ from contracts.protocol.signing import Signer
 REWARD = 10_000
 """maxPrice of each order, units."""
 
+KEY = b"\7" * 32
+
 
 @dataclass
 class Operator:
@@ -78,15 +80,10 @@ def twice(orders: int, chance: int) -> dict[str, Any]:
 def _staked(orders: int) -> Operator:
     names = ("token", "stakes", "escrow", "court", "contests", "minter", "settler", "treasury", "governor", "guardian")
     at = {name: to_hex(keccak(name.encode())[12:]) for name in (*names, "sink")}
-    network, owner, node = (
-        deploy(Addresses(**at), PRODUCTION, 31337, bytes(32), {}),
-        "0x" + "0e" * 20,
-        Signer(b"\7" * 32),
-    )
+    network, owner, node = deploy(Addresses(**at), PRODUCTION, 31337, bytes(32), {}), "0x" + "0e" * 20, Signer(KEY)
     account, units = network.stakes.register(owner, owner), orders * PRODUCTION.penalty_multiple * REWARD
-    network.stakes.add_node_key(
-        owner, node.address, from_hex(node.sign(network.stakes.domain.node_key_digest(owner, node.address)))
-    )
+    belongs = node.sign(network.stakes.domain.node_key_digest(owner, node.address))
+    network.stakes.add_node_key(owner, node.address, from_hex(belongs))
     network.token.mint(at["minter"], owner, units * PRODUCTION.unit_wei)
     network.token.approve(owner, at["stakes"], units * PRODUCTION.unit_wei)
     network.stakes.stake(owner, account, units)
