@@ -28,6 +28,7 @@ class ExactEngine(ABC):
     version: str = "1"
     check: Check = "prefill"
     pinned: bool = False
+    concurrent: bool = False
     meter: ClassVar[str]
 
     def __init__(self, tokenizer: TextTokenizer, manifest: Manifest) -> None:

@@ -73,6 +73,7 @@ class NativeGeneration:
     version: str = "1"
     check: Check = "prefill"
     pinned: bool = False
+    concurrent: bool = False
 
     def __init__(self, model: NativeLlama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
         """Assemble from parts, and calibrate; `load` is the way in that verifies the parts.

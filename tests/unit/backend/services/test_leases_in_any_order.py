@@ -3,13 +3,14 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlmodel import select
 
 from backend.domain.lanes import Lane
-from backend.errors import BackendError
+from backend.errors import LeaseExpired, LeaseNotHeld
 from backend.store.tables import LeaseRow
 from contracts.protocol.signing import Signer
 from tests.unit.backend.world import NODE, OTHER_NODE, REQUESTER, World, commitment_for
@@ -65,14 +66,12 @@ class Leases(RuleBasedStateMachine):
         if index >= len(known):
             return
         order_id, held = known.pop(index), self._held(node)
-        try:
+        if order_id in held:
             self.world.services.delivery.receive(commitment_for(order_id, node))
-        except BackendError as error:
-            assert error.code in ("lease_not_held", "lease_expired")
-            assert order_id not in held
-        else:
-            assert order_id in held
             self.delivered.add(order_id)
+        else:
+            with pytest.raises((LeaseNotHeld, LeaseExpired)):
+                self.world.services.delivery.receive(commitment_for(order_id, node))
 
     @rule(seconds=st.sampled_from([1, 20, 61]))
     def wait(self, seconds: int) -> None:

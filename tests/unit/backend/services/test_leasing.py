@@ -81,7 +81,7 @@ def test_a_node_holds_as_many_as_it_names_and_one_more(world: World) -> None:
 
 
 def test_an_unnamed_job_of_another_workload_is_asked_for_there(world: World) -> None:
-    """Protects a node that restarts with several workloads: it hears which job it forgot; a named one is no hindrance."""
+    """Protects a node that restarts with several workloads: it hears which job it forgot; one it names is no bar."""
     order_id = world.order()
     world.lend()
     elsewhere = offer_another(world)
