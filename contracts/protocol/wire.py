@@ -220,7 +220,7 @@ class LeaseRequest(Record):
     request: NodeRequest
     signature: Signature
     workload_id: Bytes32
-    held: Annotated[list[Bytes32], Field(default_factory=list, max_length=MOST_LEASES - 1)]
+    held: list[Bytes32] = Field(default_factory=list, max_length=MOST_LEASES - 1)
 
 
 class Heartbeat(Record):

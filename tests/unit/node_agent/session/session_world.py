@@ -42,6 +42,7 @@ class World:
     engine: EchoEngine = field(default_factory=EchoEngine)
     floor: PriceFloor = field(default_factory=PriceFloor)
     max_unrooted: int = 0
+    slots: int = 1
 
     def __post_init__(self) -> None:
         self.deployment: Deployment = fake_deployment(self.settler.address)
@@ -83,6 +84,7 @@ class World:
         return NodeSession(
             desk=self.desk(), committer=self.committer(journal), watch=self.watch(journal), journal=journal,
             engines={self.manifest.workload_id(): self.engine}, clock=self.clock, poll_s=0.01,
+            slots=self.slots,
         )  # fmt: skip
 
 
