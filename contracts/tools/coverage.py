@@ -52,7 +52,7 @@ BLIND = (
           "mstore(leafAt, keccak256(0, 0x60))", FAULT, READER),
     Blind("src/libraries/PackedEpoch.sol", "mstore(0x40, free)", "mstore(0x40, free)",
           "mstore(0x40, free)", FAULT, READER),
-    Blind("src/libraries/PackedEpoch.sol", WORD, WORD, WORD, FAULT, READER),
+    Blind("src/libraries/PackedEpoch.sol", WORD, WORD, WORD, f"{FAULT} {WORD}", READER),
     Blind("src/Lanes.sol", "return SkipReason.NONE;", "return SkipReason.NONE;",
           "return SkipReason.NONE;", "revert JobEscrow_IsPaused();", "test/escrow/Leaves.t.sol"),
 )  # fmt: skip
