@@ -7,7 +7,7 @@ is asked, written down, signed or delivered, is in one.
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from queue import Empty, SimpleQueue
 
@@ -17,6 +17,7 @@ from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import (
     AgentError,
     BackendError,
+    BackendRefused,
     EngineFailed,
     JobAbandoned,
     JournalFull,
@@ -35,6 +36,8 @@ from node_agent.session.work import Work
 log = logging.getLogger(__name__)
 
 _JITTER = 0.25
+_STAKE_TOO_LOW = "stake_too_low"
+"""The backend's code where a stake does not cover one more job."""
 
 
 class NodeSession:
@@ -114,7 +117,7 @@ class NodeSession:
         begun = without = 0
         while without < len(self._engines) and len(held := self._held()) < self._slots and not self._stop.is_set():
             workload_id = next(self._turns)
-            grant = self._desk.ask(workload_id, held) if self._may_begin(workload_id) else None
+            grant = self._ask(workload_id, held) if self._may_begin(workload_id) else None
             if grant is None:
                 without += 1
             elif self._begin(grant):
@@ -122,6 +125,14 @@ class NodeSession:
             else:
                 break
         return begun > 0
+
+    def _ask(self, workload_id: str, held: Sequence[str]) -> LeaseGrant | None:
+        try:
+            return self._desk.ask(workload_id, held)
+        except BackendRefused as error:
+            if error.reason == _STAKE_TOO_LOW and self._under_way:
+                return None  # the stake is at work: nothing is wrong, there is just no more for now
+            raise
 
     def _held(self) -> list[str]:
         """The orders whose leases this node knows that it holds: those under way, and those that failed."""

@@ -1,5 +1,6 @@
 """A node with several slots: each job lives and fails by itself, and no order is answered twice."""
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -243,6 +244,32 @@ def test_a_job_lent_again_while_it_is_under_way_is_kept(world: World, gated: Gat
         wait(lambda: bool(world.backend.commitments))
     assert delivered(world) == [order_id]
     assert gated.calls == 1
+
+
+def test_a_stake_that_is_at_work_is_no_trouble(world: World, gated: Gated, caplog: pytest.LogCaptureFixture) -> None:
+    """Protects operators from false alarms: a stake that covers two jobs and not the third slot is told as an error
+    only when nothing is under way. Covers: A05"""
+    for text in ("one", "two", "three"):
+        world.backend.order(text.encode())
+    refused, asked_in_vain = problem(409, "stake_too_low", "add stake or wait"), threading.Event()
+
+    def intercept(method: str, path: str, body: bytes) -> tuple[int, bytes] | None:
+        if path.endswith("/leases") and len(LeaseRequest.model_validate_json(body).held) == 2:
+            asked_in_vain.set()
+            return refused
+        return None
+
+    world.backend.intercept = intercept
+    with caplog.at_level(logging.ERROR):
+        with running(world):
+            assert asked_in_vain.wait(20)
+            gated.open("one", "two", "three")
+            wait(lambda: len(world.backend.commitments) == 3)
+        assert not caplog.records
+        world.backend.intercept = lambda method, path, body: refused if path.endswith("/leases") else None
+        assert not world.session().step()
+    assert "stake_too_low" in caplog.text
+    assert gated.most == 2
 
 
 def test_a_full_node_does_not_ask(world: World, gated: Gated) -> None:
