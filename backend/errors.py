@@ -262,7 +262,8 @@ class NodeBusy(Conflict):
 
     def __init__(self, *, node: str, order_id: str, expires: int) -> None:
         super().__init__(
-            f"{node} holds the job {order_id} of another workload until {expires}; deliver it or let the lease lapse"
+            f"{node} holds the job {order_id} of another workload until {expires} and does not name it; "
+            "ask for that workload to get it again, or let the lease lapse"
         )
 
 

@@ -60,6 +60,7 @@ class NodeSettings:
         floor: the least the node works for.
         max_unrooted: overdue delivered jobs that it bears before it takes no more.
         poll_s: pause between questions for a job.
+        slots: jobs held at once, at most; engines that batch answer them together.
     """
 
     home: Path
@@ -73,6 +74,7 @@ class NodeSettings:
     floor: PriceFloor = field(default_factory=PriceFloor)
     max_unrooted: int = 3
     poll_s: float = 2.0
+    slots: int = 1
 
 
 def default_engines(settings: NodeSettings) -> EngineFactory:
@@ -101,8 +103,8 @@ def run_node(
 
     Args:
         engine_factory: builds the engine of a workload; `default_engines(settings)` if not given.
-        stop: ends the loop after the job under way. If not given, SIGTERM and SIGINT do, and a second one abandons
-            the job; nothing half-done is ever signed.
+        stop: ends the loop after the jobs under way. If not given, SIGTERM and SIGINT do, and a second one abandons
+            the jobs; nothing half-done is ever signed.
 
     Raises:
         SetupError, KeystoreError, ChainError, ExecutionError: the node cannot start.
@@ -124,7 +126,7 @@ def run_until_told(serve: Callable[[threading.Event], None]) -> None:
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        log.info("%s: finishing the job under way; once more abandons it", signal.Signals(number).name)
+        log.info("%s: finishing the jobs under way; once more abandons them", signal.Signals(number).name)
         stop.set()
 
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -241,6 +243,7 @@ def build_session(
         engines=engines,
         clock=unix_time,
         poll_s=settings.poll_s,
+        slots=settings.slots,
         beat=Pulse(settings.home / PULSE),
     )  # fmt: skip
 

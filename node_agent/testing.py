@@ -143,6 +143,7 @@ class EchoEngine(Engine):
     name: str = "echo"
     version: str = "fake"
     check: Check = "regenerate"
+    concurrent: bool = True
 
     def __init__(self, *, fickle: bool = False) -> None:
         self.calls = 0
@@ -160,7 +161,7 @@ class FakeBackend:
     """A backend in memory. See the module's docstring.
 
     Attributes:
-        jobs: what is lent, first to last; a job leaves when it is committed to.
+        jobs: what is lent, first to last, but for what the node says it holds; one leaves when it is committed to.
         commitments: every commitment received, repetitions included.
         receipts: what an order's view shows, by order id.
         traces: every trace received.
@@ -271,7 +272,9 @@ class FakeBackend:
     def _operator(self, what: str, body: bytes) -> Answer:
         if what == "leases":
             asked = LeaseRequest.model_validate_json(body)
-            return (200, _json(self.grant(self.jobs[0], asked.request.node))) if self.jobs else (204, b"")
+            unknown = (job for job in self.jobs if to_hex(self.deployment.domain.order_id(job[0])) not in asked.held)
+            job = next(unknown, None)
+            return (204, b"") if job is None else (200, _json(self.grant(job, asked.request.node)))
         if what == "heartbeats":
             request: NodeRequest = Heartbeat.model_validate_json(body).request
             return 200, _json(self.grant(self.known[request.order_id], request.node))

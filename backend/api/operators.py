@@ -78,7 +78,7 @@ def operators_router(services: Services) -> APIRouter:
     def lend(
         asked: Annotated[LeaseRequest, Body(openapi_examples=examples.LEASE_REQUEST)],
     ) -> LeaseGrant | Response:
-        """Lends the oldest job that the node may take, or gives again the lease that it holds."""
+        """Lends the oldest job that the node may take, or gives again a lease that it holds and does not name."""
         return services.leasing.lend(asked) or Response(status_code=204)
 
     @router.post("/heartbeats", responses=_TOLD_HEARTBEATS)

@@ -2,7 +2,7 @@
 
 - A job is lent to one node at a time: leases never overlap.
 - k * (open maxima + this maximum) <= stake, so that cheating on everything open costs more than it brings (SPEC 10).
-- Without stake: one job at a time. A node holds one job at a time.
+- Without stake: one job at a time. With it a node may hold several: those that it names, and one more.
 - The oldest job first; one that this node already let lapse comes last, so that another gets its chance.
 """
 

@@ -42,7 +42,7 @@ class Leasing:
     clock: Clock
 
     def lend(self, asked: LeaseRequest) -> LeaseGrant | None:
-        """The oldest job of the workload that the node may take, the one that it already holds, or None."""
+        """The oldest job of the workload that the node may take, or None; first of all a job that it holds unawares."""
         operator_id = authenticate(
             asked.request, asked.signature, ACTION_LEASE, self.chain, self.deployment.domain, self.clock()
         )
@@ -52,9 +52,9 @@ class Leasing:
             offer = find_offer(session, asked.workload_id)
             case = guilty_case(session, operator_id, self.chain.is_guilty)
         with self.database.begin() as session:
-            held = held_by(session, node, now_s)
-            if held is not None:
-                return self._held_grant(session, held, asked.workload_id)
+            unknown = next((held for held in held_by(session, node, now_s) if held.order_id not in asked.held), None)
+            if unknown is not None:
+                return self._held_grant(session, unknown, asked.workload_id)
             exposed = exposed_of_operator(session, operator_id, now_s, constants.settle_wait_s)
             operator = OperatorFacts(operator_id, account.stake, sum(exposed.values()), len(exposed), case)
             jobs = waiting(session, asked.workload_id, operator_id, node, now_s)
@@ -102,7 +102,7 @@ class Leasing:
         return found.reputation_ppm
 
     def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> LeaseGrant:
-        """The grant again for a node that asks twice, e.g. after a restart or a lost answer."""
+        """The grant again for a node that does not know of it, e.g. after a restart or a lost answer."""
         order = _order(session, held)
         if order.workload_id != workload_id:
             raise NodeBusy(node=held.node, order_id=held.order_id, expires=held.expires)

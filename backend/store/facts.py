@@ -217,14 +217,15 @@ def waiting(session: Session, workload_id: str, operator_id: int, node: str, now
     ]
 
 
-def held_by(session: Session, node: str, now_s: int) -> LeaseRow | None:
-    """The lease under which a node works now, or None."""
+def held_by(session: Session, node: str, now_s: int) -> list[LeaseRow]:
+    """The leases under which a node works now, the oldest first."""
     query = (
         select(LeaseRow)
         .outerjoin(CommitmentRow, col(CommitmentRow.order_id) == LeaseRow.order_id)
         .where(LeaseRow.node == node, col(LeaseRow.expires) >= now_s, col(CommitmentRow.digest).is_(None))
+        .order_by(col(LeaseRow.id))
     )
-    return session.exec(query).first()
+    return list(session.exec(query))
 
 
 def last_lease(session: Session, order_id: str) -> LeaseRow | None:

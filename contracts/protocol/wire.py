@@ -51,6 +51,9 @@ ACTION_CANARY = "canary"
 REQUEST_TOLERANCE_S = 60
 """How far a NodeRequest's timestamp may be from the backend's clock, seconds."""
 
+MOST_LEASES = 64
+"""How many jobs a node may hold at once."""
+
 EpochId = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
 """Epochs count from 1; more than a database's integer holds never come."""
 
@@ -209,11 +212,16 @@ class BooksView(Record):
 
 
 class LeaseRequest(Record):
-    """A node asks for a job of one workload. action = "lease", order_id zero."""
+    """A node asks for one more job of one workload. action = "lease", order_id zero.
+
+    `held`: the orders of the leases that it knows it holds. One that it holds and does not name, e.g. after a restart
+    or a lost answer, is lent to it again before any other: so it holds at most one more than it names.
+    """
 
     request: NodeRequest
     signature: Signature
     workload_id: Bytes32
+    held: list[Bytes32] = Field(default_factory=list, max_length=MOST_LEASES - 1)
 
 
 class Heartbeat(Record):

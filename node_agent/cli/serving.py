@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.protocol.wire import MOST_LEASES
 from node_agent.app import NodeSettings, run_node
 from node_agent.cli.apps import node_app
 from node_agent.cli.options import (
@@ -40,8 +41,12 @@ def run(
     min_unit_price: Annotated[int, typer.Option(min=0, help="Least units a unit of work.")] = 0,
     max_unrooted: Annotated[int, typer.Option(min=0, help="Overdue delivered jobs to bear.")] = 3,
     poll_s: Annotated[float, typer.Option(min=0.05, help="Pause between questions for a job, seconds.")] = 2.0,
+    slots: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_LEASES, help="Jobs held at once; exact chats are answered in one running batch."),
+    ] = 1,
 ) -> None:
-    """Serve jobs until SIGTERM or SIGINT; the job under way is finished, a second signal abandons it."""
+    """Serve jobs until SIGTERM or SIGINT; jobs under way are finished, a second signal abandons them."""
     log_to_stderr()
     with explained():
         if threads != 1:
@@ -52,7 +57,10 @@ def run(
             )
         floor = PriceFloor(min_fixed_price, min_unit_price)
         where = Where(home, rpc, deployment, backend)
-        run_node(node_settings(where, workload, models, device, floor=floor, max_unrooted=max_unrooted, poll_s=poll_s))
+        settings = node_settings(
+            where, workload, models, device, floor=floor, max_unrooted=max_unrooted, poll_s=poll_s, slots=slots
+        )
+        run_node(settings)
 
 
 def node_settings(
@@ -64,6 +72,7 @@ def node_settings(
     floor: PriceFloor = PriceFloor(),
     max_unrooted: int = 3,
     poll_s: float = 2.0,
+    slots: int = 1,
 ) -> NodeSettings:
     """A node as its home and the options say. Raises BadSetting or PasswordMissing."""
     kept = where.settings
@@ -80,6 +89,7 @@ def node_settings(
         floor=floor,
         max_unrooted=max_unrooted,
         poll_s=poll_s,
+        slots=slots,
     )
 
 

@@ -19,9 +19,9 @@ What it may not know: the network, the chain, orders, prices, keys, or whether t
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
-from node_agent.execution.errors import EngineMismatch
+from node_agent.execution.errors import EngineMismatch, ExecutionError
 
 Check = Literal["regenerate", "prefill"]
 
@@ -61,12 +61,14 @@ class Engine(Protocol):
         check: how a verifier re-derives the work.
         numeric_class: hex digest of this host's calibration, where engines of other classes may answer otherwise; None
             where the workload knows no such classes.
+        concurrent: whether calls of `execute` may overlap, from several threads; they are then answered together.
     """
 
     name: str
     version: str
     check: Check
     numeric_class: str | None = None
+    concurrent: bool = False
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Run the workload once.
@@ -102,3 +104,33 @@ class Engine(Protocol):
             way_out="Run the job again and compare what comes out.",
             engine=self.name,
         )
+
+
+class Batch(Protocol):
+    """Orders under way together: each joins at any step, and leaves when it is done."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any order is under way."""
+        ...
+
+    def join(self, key: int, input_bytes: bytes, params: Mapping[str, int]) -> None:
+        """Let an order take part in every step from the next on, under a key that no other has.
+
+        Raises:
+            ExecutionError: what `Engine.execute` would raise, and OutOfMemory; the others are not touched.
+        """
+        ...
+
+    def step(self) -> list[tuple[int, Execution | ExecutionError]]:
+        """One step of all that are under way. Returns what got done, by key: what `execute` would return or raise."""
+        ...
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """An engine in whose arithmetic company changes not a bit, so that it answers orders of any mix together."""
+
+    def new_batch(self) -> Batch:
+        """An empty batch."""
+        ...

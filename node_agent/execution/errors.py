@@ -12,6 +12,7 @@
     +-- ModelUnavailable       no such model here, or it could not be fetched
     +-- UnsafeModelFormat      not safetensors or GGUF; pickles run code when loaded and are never opened
     +-- UnsupportedModel       a safe file, but not an architecture this engine computes
+    +-- OutOfMemory            no room for an order beside those under way
     +-- NumericFailure         the model produced NaN or infinity
     +-- SelfTestFailed         this host computes something else than it must
     +-- SandboxUnavailable     this host cannot keep a job from network, files and other processes
@@ -105,6 +106,12 @@ class UnsupportedModel(ExecutionError):
     """Thrown when a model's configuration or tensors are not what this engine computes."""
 
     code = "unsupported_model"
+
+
+class OutOfMemory(ExecutionError):
+    """Thrown when the device has no room for an order's keys and values; orders under way are not touched."""
+
+    code = "out_of_memory"
 
 
 class NumericFailure(ExecutionError):

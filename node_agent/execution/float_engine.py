@@ -44,6 +44,7 @@ class FloatEngine(Engine, ABC):
     version: str = "1"
     check: Check = "regenerate"
     pinned: bool = True
+    concurrent: bool = False
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer, *, overhead_tokens: int) -> None:
         """Keep what is needed for limits; `load` is the way in that verifies the parts.

@@ -1,4 +1,4 @@
-"""Keeps a lease alive from a thread of its own while the engine works in the main one."""
+"""Keeps a lease alive from a thread of its own while the engine works in another."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ _JOIN_S = 1.0
 
 
 class Heartbeat:
-    """A context in which a lease is renewed, three times in its life.
+    """Renews a lease three times in its life, from `start` to `end`, or while a context lasts.
 
     A refusal ends the beating: whether an answer still counts is for the backend to say when it gets it. No answer
     does not: the next beat may come through. `expires` is when the lease ends as last granted, Unix seconds.
@@ -29,15 +29,23 @@ class Heartbeat:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Begins to beat."""
         self._thread.start()
+
+    def end(self) -> None:
+        """Beats no more."""
+        self._over.set()
+        self._thread.join(_JOIN_S)  # a call on its way may end later; it changes nothing any more
+
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join(_JOIN_S)  # a call on its way may end later; it changes nothing any more
+        self.end()
 
     def _beat(self) -> None:
         while not self._over.wait(max(_LEAST_PAUSE_S, (self.expires - self._clock()) / _BEATS_A_LEASE)):

@@ -5,7 +5,7 @@ signer, input and parameters must hash to what was signed, the workload must be 
 the price must be worth the work and covered by the lane on chain.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contracts.onchain.deployment import Deployment
@@ -64,15 +64,20 @@ class LeaseDesk:
         self._deployment, self._domain = deployment, deployment.domain
         self._workloads, self._floor, self._clock = workloads, floor, clock
 
-    def ask(self, workload_id: str) -> LeaseGrant | None:
+    def ask(self, workload_id: str, held: Sequence[str] = ()) -> LeaseGrant | None:
         """A lease of a job whose signatures check out, or None when there is no job.
+
+        Args:
+            workload_id: of which workload.
+            held: orders of leases that are held already; any other that the backend knows of comes first.
 
         Raises:
             ForgedLease, ForgedOrder: it is not what the settler lent or the signer ordered.
             BackendError: nothing usable came.
         """
         request, signature = self._request(ACTION_LEASE, to_hex(ZERO32))
-        grant = self._api.lease(LeaseRequest(request=request, signature=signature, workload_id=workload_id))
+        asked = LeaseRequest(request=request, signature=signature, workload_id=workload_id, held=list(held))
+        grant = self._api.lease(asked)
         if grant is not None:
             self._check_lease(grant, grant.order)
             self._check_order(grant)

@@ -1,10 +1,15 @@
-"""One job at a time: lease, compute, commit; wait when there is none. Nothing that a backend does ends it."""
+"""Lease, compute, commit; wait when there is no job. Nothing that a backend does ends it.
+
+As many jobs are under way at once as the node has slots. Engines and heartbeats work in threads of their own; whatever
+is asked, written down, signed or delivered, is in one.
+"""
 
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
+from queue import Empty, SimpleQueue
 
 from contracts.onchain.errors import ChainError
 from contracts.protocol.records import Lease
@@ -12,26 +17,28 @@ from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import (
     AgentError,
     BackendError,
+    BackendRefused,
     EngineFailed,
     JobAbandoned,
     JournalFull,
-    LeaseLost,
     LeaseRejected,
     NotRooted,
 )
-from node_agent.execution.engine import Engine, Execution
-from node_agent.execution.errors import ExecutionError
+from node_agent.execution.engine import Engine
 from node_agent.session.commit import Committer
 from node_agent.session.heartbeat import Heartbeat
 from node_agent.session.journal import Journal
-from node_agent.session.lease import Job, LeaseDesk
+from node_agent.session.lease import LeaseDesk
 from node_agent.session.pulse import Beat, silent
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceDesk
+from node_agent.session.work import Work
 
 log = logging.getLogger(__name__)
 
 _JITTER = 0.25
+_STAKE_TOO_LOW = "stake_too_low"
+"""The backend's code where a stake does not cover one more job."""
 
 
 class NodeSession:
@@ -40,6 +47,7 @@ class NodeSession:
     Args:
         engines: the engine of each workload id; asked for in turn.
         poll_s: pause when there is no job or something went wrong, give or take a quarter, so that nodes spread.
+        slots: how many jobs to hold at once, at most; of a workload whose engine is not `concurrent`, one.
         beat: hears what is being done.
     """
 
@@ -54,99 +62,151 @@ class NodeSession:
         engines: Mapping[str, Engine],
         clock: Callable[[], int],
         poll_s: float,
+        slots: int = 1,
         beat: Beat = silent,
     ) -> None:
         self._desk, self._committer, self._watch, self._journal = desk, committer, watch, journal
         self._traces = traces
-        self._engines, self._clock, self._poll_s, self._beat = engines, clock, poll_s, beat
+        self._engines, self._clock, self._poll_s, self._slots, self._beat = engines, clock, poll_s, slots, beat
         self._turns = cycle(engines)
         self._told: AgentError | ChainError | None = None
-        self._failed: set[str] = set()
+        self._stop = threading.Event()
+        self._under_way: dict[str, Work] = {}
+        self._over: SimpleQueue[Work] = SimpleQueue()
+        self._failed: dict[str, int] = {}
+        """Orders that failed here, and when the last lease of each ends: until then it takes up a slot."""
 
     def run(self, stop: threading.Event) -> None:
-        """Serves until `stop` is set; a job under way is finished first. Raises JournalError."""
-        while not stop.is_set():
-            if not self.step():
-                stop.wait(self._poll_s * random.uniform(1 - _JITTER, 1 + _JITTER))
+        """Serves until `stop` is set; jobs under way are finished first. Raises JournalError."""
+        self._stop = stop
+        try:
+            while not stop.is_set():
+                if not self.step() and not self._under_way:
+                    stop.wait(self._pause_s())
+            while self._under_way:
+                self._tried(self._deliver_one)
+        finally:
+            for work in self._under_way.values():
+                work.heartbeat.end()
 
     def step(self) -> bool:
-        """One round. True when a job was served, so that the next may be asked for at once. Raises JournalError."""
-        try:
-            self._committer.resume()
-            self._watch.require_rooted()
-            self._traces.step()
-            self._journal.require_room()
-            served = self._serve_next()
-        except (BackendError, LeaseRejected, JobAbandoned, NotRooted, JournalFull, ChainError) as error:
-            self._report(error)
+        """One round: fills the free slots, and delivers one job if any gets done before there is more to ask for.
+
+        True when a job was delivered, so that the next may be asked for at once. Raises JournalError.
+        """
+        begun, delivered = self._tried(self._take), self._tried(self._deliver_one)
+        if begun is None or delivered is None:
             return False
-        self._beat("delivered" if served else "no_job", "")
+        if delivered or not self._under_way:
+            self._beat("delivered" if delivered else "no_job", "")
         if self._told is not None:
             log.info("going on after: %s", self._told.code)
             self._told = None
-        return served
+        return delivered
 
-    def _serve_next(self) -> bool:
-        for _ in self._engines:
+    def _tried(self, part: Callable[[], bool]) -> bool | None:
+        """What a part of a round says; None when it went wrong, which is reported."""
+        try:
+            return part()
+        except (BackendError, LeaseRejected, JobAbandoned, NotRooted, JournalFull, ChainError) as error:
+            self._report(error)
+            return None
+
+    def _take(self) -> bool:
+        """Asks each workload in turn until the slots are full or none has a job. Whether a job was begun."""
+        self._committer.resume()
+        self._watch.require_rooted()
+        self._traces.step()
+        self._journal.require_room()
+        begun = without = 0
+        while without < len(self._engines) and len(held := self._held()) < self._slots and not self._stop.is_set():
             workload_id = next(self._turns)
-            grant = self._desk.ask(workload_id)
-            if grant is not None:
-                return self._serve(grant)
-        return False
+            grant = self._ask(workload_id, held) if self._may_begin(workload_id) else None
+            if grant is None:
+                without += 1
+            elif self._begin(grant):
+                begun, without = begun + 1, 0
+            else:
+                break
+        return begun > 0
 
-    def _serve(self, grant: LeaseGrant) -> bool:
+    def _ask(self, workload_id: str, held: Sequence[str]) -> LeaseGrant | None:
+        try:
+            return self._desk.ask(workload_id, held)
+        except BackendRefused as error:
+            if error.reason == _STAKE_TOO_LOW and self._under_way:
+                return None  # the stake is at work: nothing is wrong, there is just no more for now
+            raise
+
+    def _held(self) -> list[str]:
+        """The orders whose leases this node knows that it holds: those under way, and those that failed."""
+        now = self._clock()
+        return [*self._under_way, *(order_id for order_id, ends in self._failed.items() if now <= ends)]
+
+    def _may_begin(self, workload_id: str) -> bool:
+        is_idle = all(work.workload_id != workload_id for work in self._under_way.values())
+        return is_idle or self._engines[workload_id].concurrent
+
+    def _begin(self, grant: LeaseGrant) -> bool:
+        """Starts work on a job. False for one that is there already, or was: its lease was not known, or came again."""
         order_id = grant.lease.order_id
+        if order_id in self._under_way:  # its lease was lost meanwhile, and is ours again
+            self._under_way[order_id].keep(self._heartbeat(grant))
+            return False
         answered = self._journal.find(order_id)
         if answered is not None:
             log.info("%s is lent again; its journaled answer is sent", order_id)
             self._committer.deliver(answered)
             return False
         if order_id in self._failed:  # the lease stays ours until it ends; failing again helps nobody
+            self._failed[order_id] = grant.lease.expires
             return False
         self._journal.lend(grant, self._clock())
         try:
-            self._compute_and_commit(self._desk.accept(grant))
-        except (LeaseRejected, JobAbandoned) as error:
-            self._failed.add(order_id)
-            self._journal.abandon(order_id, str(error))
+            job = self._desk.accept(grant)
+        except LeaseRejected as error:
+            self._abandon(order_id, grant.lease.expires, error)
             raise
-        return True
-
-    def _compute_and_commit(self, job: Job) -> None:
-        grant = job.grant
-        order_id = grant.lease.order_id
         log.info("working on %s until %d", order_id, grant.lease.expires)
         self._beat("working", order_id)
-        with Heartbeat(grant.lease, lambda: self._renew(grant), self._clock) as beat:
-            execution = self._execute(job)
-            now = self._clock()
-            if beat.expires <= now:
-                raise LeaseLost(
-                    f"The lease of {order_id} ended at {beat.expires}, the answer was there at {now}.",
-                    way_out="Nothing was signed; this host may be too slow for the workload, or lost its connection.",
-                    expires=beat.expires,
-                    now=now,
-                )
-            self._committer.commit(grant, execution)
+        work = Work(job, self._engines[grant.order.terms.workload_id], self._heartbeat(grant), self._over)
+        self._under_way[order_id] = work
+        work.start()
+        return True
+
+    def _deliver_one(self) -> bool:
+        """Commits to a job that got done. False when none did while a slot is free, or none is under way."""
+        if not self._under_way:
+            return False
+        is_full = len(self._under_way) == self._slots
+        try:
+            work = self._over.get(timeout=None if is_full else self._pause_s())
+        except Empty:
+            return False
+        try:
+            self._committer.commit(work.job.grant, work.execution(self._clock()))
+        except JobAbandoned as error:
+            self._abandon(work.order_id, work.heartbeat.expires, error)
+            raise
+        finally:
+            del self._under_way[work.order_id]
+            work.heartbeat.end()
+        return True
+
+    def _abandon(self, order_id: str, lent_until: int, error: AgentError) -> None:
+        self._failed[order_id] = lent_until
+        self._journal.abandon(order_id, str(error))
+
+    def _heartbeat(self, grant: LeaseGrant) -> Heartbeat:
+        return Heartbeat(grant.lease, lambda: self._renew(grant), self._clock)
 
     def _renew(self, grant: LeaseGrant) -> Lease:
         lease = self._desk.renew(grant)
         self._beat("working", lease.order_id)
         return lease
 
-    def _execute(self, job: Job) -> Execution:
-        order_id = job.grant.lease.order_id
-        engine = self._engines[job.grant.order.terms.workload_id]
-        try:
-            return engine.execute(job.input_bytes, job.grant.params)
-        except Exception as error:
-            name = error.code if isinstance(error, ExecutionError) else type(error).__name__
-            raise EngineFailed(
-                f"The engine failed on {order_id}: {name}: {error}.",
-                way_out="Nothing was signed, the lease runs out and another node gets the job.",
-                order_id=order_id,
-                cause=name,
-            ) from error
+    def _pause_s(self) -> float:
+        return self._poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)
 
     def _report(self, error: AgentError | ChainError) -> None:
         """Says what is wrong once, not at every round while it lasts."""

@@ -18,7 +18,15 @@ from contracts.protocol.errors import BadSignature
 from contracts.protocol.records import Address, Bytes32, Order, Record, Signature, Uint32, Uint40, Units64
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import Domain
-from contracts.protocol.wire import CanaryRequest, Heartbeat, LeaseRequest, SubmitCommitment, SubmitOrder, SubmitVerdict
+from contracts.protocol.wire import (
+    MOST_LEASES,
+    CanaryRequest,
+    Heartbeat,
+    LeaseRequest,
+    SubmitCommitment,
+    SubmitOrder,
+    SubmitVerdict,
+)
 
 MANY = settings(max_examples=200, deadline=None)
 RECORDS: dict[type[Record], Any] = {
@@ -167,6 +175,15 @@ def _at(body: Any, path: tuple[str, ...]) -> Any:
     for part in path:
         body = body[part]
     return body
+
+
+@given(count=st.integers(0, 2 * MOST_LEASES))
+@MANY
+def test_leases_named(count: int) -> None:
+    """Protects the coordinator: a node names at most as many leases as it may hold beside the one it asks for."""
+    named = [f"0x{number:064x}" for number in range(count)]
+    assert takes(LeaseRequest, put(example(LeaseRequest), ("held",), named)) == (count < MOST_LEASES)
+    assert not takes(LeaseRequest, put(example(LeaseRequest), ("held",), [*named[:3], "0xZ"]))
 
 
 @pytest.mark.parametrize("kind", RECORDS)

@@ -31,6 +31,7 @@ class ExactEngine(Engine, ABC):
     version: str = "1"
     check: Check = "prefill"
     pinned: bool = False
+    concurrent: bool = False
     meter: ClassVar[str]
 
     def __init__(self, tokenizer: TextTokenizer, manifest: Manifest) -> None:

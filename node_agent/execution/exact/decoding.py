@@ -92,6 +92,10 @@ class Batch:
         self.running.append(run)
         return run
 
+    def leave(self, runs: Sequence[Run]) -> None:
+        """Drop texts that are not wanted any more."""
+        self.running = [run for run in self.running if run not in runs]
+
     @torch.inference_mode()
     def step(self) -> list[Run]:
         """One forward pass: a chunk of each prompt, or one more token of each answer. Returns those that got done."""

@@ -23,8 +23,9 @@ from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution import determinism
 from node_agent.execution.chat import chat_template
 from node_agent.execution.engine import Execution
+from node_agent.execution.errors import ExecutionError, OutOfMemory
 from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
-from node_agent.execution.exact.decoding import Run, Task, generate, recheck
+from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
 from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.exact.products import Products
@@ -100,6 +101,10 @@ class ExactGeneration(ExactEngine):
             runs = [run for run in found if run is not None]
         return self.execution(runs if len(runs) == len(tasks) else generate(self.model, tasks))
 
+    def new_batch(self) -> "OrderBatch":
+        """See `engine.Batching`."""
+        return OrderBatch(self)
+
     def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
         """What an order asks for, a task a text; they may be run in any company. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
@@ -123,6 +128,47 @@ class ExactGeneration(ExactEngine):
         stopped = run.chosen[-1] in run.task.stops
         text = self.tokenizer.decode(run.chosen[:-1] if stopped else run.chosen)
         return {"finish_reason": "stop" if stopped else "length", "text": text, "token_ids": run.chosen}
+
+
+class OrderBatch:
+    """Orders answered together, each as `ExactGeneration.execute` answers it alone; see `engine.Batch`."""
+
+    def __init__(self, engine: ExactGeneration) -> None:
+        self._engine, self._batch = engine, Batch(engine.model)
+        self._orders: dict[int, list[Run]] = {}
+
+    @property
+    def busy(self) -> bool:
+        """See `engine.Batch`."""
+        return bool(self._orders)
+
+    def join(self, key: int, input_bytes: bytes, params: Mapping[str, int]) -> None:
+        """See `engine.Batch`."""
+        joined: list[Run] = []
+        try:
+            for task in self._engine.tasks(input_bytes, params):
+                joined.append(self._batch.join(task))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            self._batch.leave(joined)
+            raise OutOfMemory(
+                f"There is no memory for this order beside the {len(self._orders)} under way: {error}.",
+                way_out="Serve fewer jobs at once (--slots), or a workload of shorter texts.",
+                under_way=len(self._orders),
+            ) from error
+        self._orders[key] = joined
+
+    def step(self) -> list[tuple[int, Execution | ExecutionError]]:
+        """See `engine.Batch`."""
+        determinism.full_precision()
+        self._batch.step()
+        done = [key for key, runs in self._orders.items() if all(run.done for run in runs)]
+        return [(key, self._result(self._orders.pop(key))) for key in done]
+
+    def _result(self, runs: Sequence[Run]) -> Execution | ExecutionError:
+        try:
+            return self._engine.execution(runs)
+        except ExecutionError as error:
+            return error
 
 
 def token_ids(output: bytes) -> list[list[int]]:

@@ -60,6 +60,7 @@ class NativeGeneration(Engine):
     check: Check = "prefill"
     pinned: bool = False
     numeric_class: str
+    concurrent: bool = False
 
     def __init__(self, model: NativeLlama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
         """Assemble from parts, and calibrate; `load` is the way in that verifies the parts.

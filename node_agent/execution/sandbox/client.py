@@ -2,15 +2,16 @@
 
 import json
 import os
-import select
 import subprocess
 import sys
 import threading
 import weakref
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class _Loaded:
 class Executor:
     """The confined process of a host. A process that dies or hangs is replaced at the next call.
 
+    Several threads may call its engines at once: what an engine can batch is answered together, the rest in turn.
+
     Args:
         readable: what it may read besides its own program: the model store.
     """
@@ -58,49 +61,79 @@ class Executor:
     def __init__(self, readable: Path) -> None:
         self._readable = readable.expanduser().resolve()
         self._loaded: list[_Loaded] = []
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Starts the process, if it does not run. Raises SandboxUnavailable where this kernel cannot confine it."""
         with self._lock:
-            self._require_running()
+            self._running()
 
     def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
         """The engine of a workload, in the process. Raises what `kinds.load` does, and SandboxUnavailable."""
         wanted = _Loaded(manifest, files, device)
         with self._lock:
-            said = self._ask(wanted.request())
+            said = self._running().ask(wanted.request())
             self._loaded.append(wanted)
-        about = (str(said["name"]), str(said["version"]), said["check"], said["numeric_class"])
+        about = (
+            str(said["name"]),
+            str(said["version"]),
+            said["check"],
+            said["concurrent"] is True,
+            said["numeric_class"],
+        )
         return _Remote(self, said["engine"], *about)
 
     def call(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One request, answered. Raises ExecutionError; ExecutorFailed where the process died, hung or babbled."""
         with self._lock:
-            return self._ask(request)
+            process = self._running()
+        return process.ask(request)
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, and with it all calls under way."""
         with self._lock:
-            self._kill()
+            self._end()
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        self._require_running()
-        return self._exchange(request)
+    def _running(self) -> "_Process":
+        if self._process is None or self._process.is_over:
+            self._end()
+            self._process = self._started()
+        return self._process
 
-    def _require_running(self) -> None:
-        if self._process is None or self._process.poll() is not None:
-            self._start()
+    def _started(self) -> "_Process":
+        process = _Process()
+        try:
+            process.ask({"readable": [str(self._readable)]})
+            for number, wanted in enumerate(self._loaded):
+                if process.ask(wanted.request())["engine"] != number:
+                    raise _failed("loaded its engines in another order", process.end())
+        except BaseException:
+            process.end()  # one that is not confined, or lacks an engine, is never asked again
+            raise
+        self._at_the_end = weakref.finalize(self, process.end)
+        return process
 
-    def _start(self) -> None:
-        self._kill()
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            self._at_the_end.detach()
+            process.end()
+
+
+class _Process:
+    """One confined process, and the calls that it has not answered yet: it may answer them in any order.
+
+    A thread reads its answers. When it ends, or says what is no answer, every call that waits fails.
+    """
+
+    def __init__(self) -> None:
         environment = {
             name: value
             for name, value in os.environ.items()
             if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
         }
-        self._process = subprocess.Popen(
+        self._popen = subprocess.Popen(
             _PROGRAM,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -108,75 +141,105 @@ class Executor:
             cwd="/",
             start_new_session=True,  # a Ctrl-C is for its parent, which lets the job finish
         )
-        self._at_the_end = weakref.finalize(self, _end, self._process)
-        try:
-            self._exchange({"readable": [str(self._readable)]})
-            for number, wanted in enumerate(self._loaded):
-                if self._exchange(wanted.request())["engine"] != number:
-                    raise self._failed("loaded its engines in another order")
-        except ExecutionError:
-            self._kill()  # one that is not confined, or lacks an engine, is never asked again
-            raise
+        self._waiting: dict[int, Future[dict[str, Any]]] = {}
+        self._numbers = count()
+        self._how: str | None = None
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._reader = threading.Thread(target=self._read, name="executor", daemon=True)
+        self._reader.start()
 
-    def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdin is not None
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it can answer nothing any more."""
+        return self._how is not None or self._popen.poll() is not None
+
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Sends a request and waits for its answer. Raises ExecutionError; ExecutorFailed as `Executor.call`."""
+        answer: Future[dict[str, Any]] = Future()
+        with self._lock:
+            number, how = next(self._numbers), self._how
+            if how is None:
+                self._waiting[number] = answer
+        if how is not None:
+            raise _failed(how, self.end())
+        with suppress(OSError):  # it ended: the reader sees that too, and says so
+            self._write(json.dumps({"id": number, **request}).encode() + b"\n")
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._failed("ended") from error
-        line = self._read_line()
-        try:
-            said = json.loads(line)
-        except ValueError as error:
-            raise self._failed("answered with what is no JSON") from error
-        if not isinstance(said, dict):
-            raise self._failed("answered with what is no object")
+            said = answer.result(CALL_TIMEOUT_S)
+        except TimeoutError:
+            self._popen.kill()
+            raise _failed("hung", self.end()) from None
         if "error" in said:
             raise _error_of(said)
         return said
 
-    def _read_line(self) -> bytes:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        descriptor, read = self._process.stdout.fileno(), b""
-        while not read.endswith(b"\n"):
-            ready, _, _ = select.select([descriptor], [], [], CALL_TIMEOUT_S)
-            piece = os.read(descriptor, 1 << 16) if ready else b""
-            read += piece
-            if not piece or len(read) > _ANSWER_BYTES:
-                raise self._failed("ended" if ready and not piece else "hung, or answered too much")
-        return read
+    def end(self) -> int:
+        """Closes its stdin, which ends a process that is well, and waits; its exit status."""
+        assert self._popen.stdin is not None
+        if not self._writing.acquire(timeout=_END_S):
+            self._popen.kill()  # who writes to it is held up by it
+            self._writing.acquire()
+        self._popen.stdin.close()
+        self._writing.release()
+        try:
+            code = self._popen.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            code = self._popen.wait()
+        if threading.current_thread() is not self._reader:
+            self._reader.join()
+        return code
 
-    def _failed(self, how: str) -> ExecutorFailed:
-        code = self._kill()
-        return ExecutorFailed(
-            f"The process that runs jobs {how} (exit status {code}).",
-            way_out="Its last words are in this program's log: did memory run out? The next job gets a new one.",
-            status=code,
-        )
+    def _write(self, line: bytes) -> None:
+        assert self._popen.stdin is not None
+        with self._writing:
+            if self._popen.stdin.closed:
+                return
+            while line:
+                line = line[os.write(self._popen.stdin.fileno(), line) :]
 
-    def _kill(self) -> int | None:
-        """Ends the process, if there is one; its exit status."""
-        process, self._process = self._process, None
-        if process is None:
-            return None
-        self._at_the_end.detach()
-        return _end(process)
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        how = None
+        with self._popen.stdout as answers:
+            while how is None:
+                line = answers.readline(_ANSWER_BYTES)
+                how = self._hand_out(line) if line else "ended"
+            code = self.end()
+        with self._lock:
+            self._how = how
+            waiting, self._waiting = self._waiting, {}
+        for call in waiting.values():
+            call.set_exception(_failed(how, code))
+
+    def _hand_out(self, line: bytes) -> str | None:
+        """Gives an answer to the call that waits for it, or returns what is wrong with it."""
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return "answered with what is no JSON, or too much of it"
+        if not isinstance(said, dict):
+            return "answered with what is no object"
+        number = said.pop("id", None)
+        with self._lock:
+            call = self._waiting.pop(number, None) if isinstance(number, int) else None
+        if call is None:
+            return "answered what it was not asked"
+        call.set_result(said)
+        return None
 
 
-def _end(process: subprocess.Popen[bytes]) -> int:
-    """Closes the pipes, which ends a process that is well, and waits; its exit status."""
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(BrokenPipeError):  # what was still to be written has nobody to read it
-                pipe.close()
-    try:
-        return process.wait(_END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+def _failed(how: str, code: int) -> ExecutorFailed:
+    return ExecutorFailed(
+        f"The process that runs jobs {how} (exit status {code}).",
+        way_out="Its last words are in this program's log: did memory run out? The next job gets a new one.",
+        status=code,
+    )
 
 
 @dataclass(frozen=True)
@@ -188,6 +251,7 @@ class _Remote(Engine):
     name: str
     version: str
     check: Check
+    concurrent: bool
     numeric_class: str | None
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:

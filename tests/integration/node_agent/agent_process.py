@@ -12,10 +12,10 @@ from node_agent.session.backend_api import BackendApi
 from node_agent.testing import EchoEngine, FakeFacts, fake_deployment, fake_manifest
 
 
-def main(home: Path, backend_url: str, settler: str, password: str) -> None:
+def main(home: Path, backend_url: str, settler: str, password: str, slots: int) -> None:
     """Serves the fake workload until it is told to stop, or killed."""
     deployment, manifest = fake_deployment(settler), fake_manifest()
-    settings = NodeSettings(home, "", deployment, backend_url, (), password, poll_s=0.05)
+    settings = NodeSettings(home, "", deployment, backend_url, (), password, poll_s=0.05, slots=slots)
     signer, workload_id = load_key(home / NODE_KEY, password), manifest.workload_id()
     engines = {workload_id: EchoEngine(fickle=True)}
     run_until_told(
@@ -32,4 +32,4 @@ def main(home: Path, backend_url: str, settler: str, password: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))

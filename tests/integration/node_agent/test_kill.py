@@ -34,10 +34,10 @@ class Scene:
         self.backend = FakeBackend(self.deployment, SETTLER, fake_manifest(), unix_time)
 
     @contextmanager
-    def agent(self, url: str) -> Iterator[subprocess.Popen[bytes]]:
+    def agent(self, url: str, slots: int = 1) -> Iterator[subprocess.Popen[bytes]]:
         """The node's process; killed at the end if it still runs."""
         script = Path(__file__).with_name("agent_process.py")
-        command = [sys.executable, str(script), str(self.home), url, SETTLER.address, PASSWORD]
+        command = [sys.executable, str(script), str(self.home), url, SETTLER.address, PASSWORD, str(slots)]
         with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "."}) as process:
             try:
                 yield process
@@ -104,8 +104,12 @@ def test_killed_between_journal_and_send(scene: Scene, moment: str) -> None:
     journal.close()
 
 
-def test_killed_at_any_time(scene: Scene) -> None:
-    """Killed again and again while it serves many jobs, a node sends one commitment an order. Covers: A45, A56"""
+@pytest.mark.parametrize("slots", [1, 4])
+def test_killed_at_any_time(scene: Scene, slots: int) -> None:
+    """Killed again and again while it serves many jobs, and holds several, a node sends one commitment an order.
+
+    Covers: A45, A56
+    """
     orders = [scene.backend.order(b"job %d" % index) for index in range(40)]
     kills = 0
     with scene.backend.serve() as url:
@@ -119,7 +123,7 @@ def test_killed_at_any_time(scene: Scene) -> None:
                     reached.set()
 
             scene.backend.intercept = intercept
-            with scene.agent(url) as agent:
+            with scene.agent(url, slots) as agent:
                 assert reached.wait(WAIT_S)
                 agent.send_signal(signal.SIGKILL)
                 agent.wait(WAIT_S)
@@ -128,7 +132,7 @@ def test_killed_at_any_time(scene: Scene) -> None:
         scene.backend.intercept = lambda method, path, body: (
             done.set() if path.endswith("/leases") and not scene.backend.jobs else None
         )
-        with scene.agent(url) as agent:
+        with scene.agent(url, slots) as agent:
             assert done.wait(WAIT_S)
             agent.terminate()
             assert agent.wait(WAIT_S) == 0

@@ -1,6 +1,7 @@
 """A coordinator on a fake view of the chain and a clock that stands still, and parties that sign."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,11 +173,11 @@ class World:
         order = Order(requester=REQUESTER.address, spend_cap=cap, terms=wanted)
         return self.services.intake.accept(signed(order))[0]
 
-    def ask(self, key: Signer = NODE, **changes: Any) -> LeaseRequest:
-        """A node's signed request for a job."""
+    def ask(self, key: Signer = NODE, held: Sequence[str] = (), **changes: Any) -> LeaseRequest:
+        """A node's signed request for a job, which names the leases that it knows of."""
         request = self._request("lease", to_hex(ZERO32), key, changes)
         signature = key.sign(DOMAIN.node_request_digest(request))
-        return LeaseRequest(request=request, signature=signature, workload_id=WORKLOAD)
+        return LeaseRequest(request=request, signature=signature, workload_id=WORKLOAD, held=list(held))
 
     def beat(self, order_id: str, key: Signer = NODE) -> Heartbeat:
         """A node's signed heartbeat."""
@@ -187,9 +188,9 @@ class World:
         values: dict[str, Any] = {"action": action, "order_id": order_id, "timestamp": self.now_s}
         return NodeRequest(node=key.address, **(values | changes))
 
-    def lend(self, key: Signer = NODE) -> LeaseGrant:
+    def lend(self, key: Signer = NODE, held: Sequence[str] = ()) -> LeaseGrant:
         """A lease that must be given."""
-        grant = self.services.leasing.lend(self.ask(key))
+        grant = self.services.leasing.lend(self.ask(key, held))
         assert grant is not None
         return grant
 

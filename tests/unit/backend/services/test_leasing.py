@@ -1,14 +1,30 @@
-"""Jobs are lent to authentic nodes, one at a time, and given to another when a lease lapses."""
+"""Jobs are lent to authentic nodes, each to one at a time, and given to another when a lease lapses."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from backend.chain.views import OperatorAccount
 from backend.errors import BackendError
+from backend.services.offering import offer_workload
+from backend.store.home import open_tokenizers
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.signing import Signer, recover
-from tests.unit.backend.world import DOMAIN, NODE, OTHER_NODE, SETTLER, World, commitment_for, signer
+from node_agent.testing import BYTE_TOKENIZER
+from tests.unit.backend.world import (
+    DOMAIN,
+    FIXED,
+    MANIFEST,
+    MAX_UNITS,
+    NODE,
+    OTHER_NODE,
+    SETTLER,
+    UNIT,
+    World,
+    commitment_for,
+    signer,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +61,57 @@ def test_lease_is_signed_and_exclusive(world: World) -> None:
     assert to_hex(DOMAIN.order_id(grant.order)) == order_id
     assert world.services.leasing.lend(world.ask(OTHER_NODE)) is None
     assert world.lend() == grant, "a node that asks again, e.g. after a restart, gets the same lease"
+
+
+def test_a_node_holds_as_many_as_it_names_and_one_more(world: World) -> None:
+    """Protects nodes that fill a batch, and requesters from nodes that take more than they can do: another job is lent
+    to who names all that it holds, and what it does not name comes again first. Covers: A03"""
+    orders = sorted(world.order() for _ in range(4))  # equally old, so they are lent in the order of their ids
+    first = world.lend()
+    second = world.lend(held=orders[:1])
+    assert [each.lease.order_id for each in (first, second)] == orders[:2]
+    assert world.lend(held=orders[:1]) == second, "its answer was lost"
+    assert world.lend(held=orders[1:2]) == first
+    assert world.lend() == first, "after a restart, the oldest first"
+    world.services.delivery.receive(commitment_for(orders[0]))
+    assert world.lend() == second, "what is delivered is held no more"
+    assert world.lend(held=orders[:2]).lease.order_id == orders[2], "naming what is delivered does no harm"
+    assert world.lend(OTHER_NODE, held=orders).lease.order_id == orders[3], "another's leases are not given by naming"
+    assert world.services.leasing.lend(world.ask(held=orders[1:3])) is None
+
+
+def test_an_unnamed_job_of_another_workload_is_asked_for_there(world: World) -> None:
+    """Protects a node that restarts with several workloads: it hears which job it forgot; one it names is no bar."""
+    order_id = world.order()
+    world.lend()
+    elsewhere = offer_another(world)
+    with pytest.raises(BackendError, match=order_id) as caught:
+        world.services.leasing.lend(world.ask().model_copy(update={"workload_id": elsewhere}))
+    assert caught.value.code == "node_busy"
+    asked = world.ask(held=[order_id]).model_copy(update={"workload_id": elsewhere})
+    assert world.services.leasing.lend(asked) is None
+
+
+def test_a_stakeless_node_names_in_vain(world: World) -> None:
+    """Protects the network from operators without stake: naming what it holds brings no second job. Covers: A05"""
+    world.chain.operators[1] = OperatorAccount()
+    world.order(), world.order()
+    held = [world.lend().lease.order_id]
+    with pytest.raises(BackendError) as caught:
+        world.lend(held=held)
+    assert caught.value.code == "stake_too_low"
+
+
+def test_asking_at_once_lends_nothing_twice(world: World) -> None:
+    """Protects requesters: of requests that meet, those of one node get one lease, those of two get two. Covers: A05"""
+    orders = sorted(world.order() for _ in range(3))
+    asked = [world.ask(), world.ask(OTHER_NODE)] * 4
+    with ThreadPoolExecutor(8) as pool:
+        grants = [grant for grant in pool.map(world.services.leasing.lend, asked) if grant is not None]
+    lent = {(grant.lease.node, grant.lease.order_id) for grant in grants}
+    assert {node for node, _ in lent} == {NODE.address, OTHER_NODE.address}
+    assert {order_id for _, order_id in lent} == set(orders[:2])
+    assert (len(grants), len(lent)) == (8, 2)
 
 
 def test_lapsed_lease_is_lent_again(world: World) -> None:
@@ -138,6 +205,14 @@ def test_dismissed_case_changes_nothing(world: World, ruling: int) -> None:
     world.event("CaseOpened", caseId="0xca", epochId=1, index=0, operatorId=1)
     world.event("CaseExecuted", caseId="0xca", ruling=ruling)
     world.lend()
+
+
+def offer_another(world: World) -> str:
+    """Offers a second workload and returns its id."""
+    other = MANIFEST.model_copy(update={"model": "smol-other"})
+    prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": MAX_UNITS}
+    offer_workload(world.database, open_tokenizers(world.folder), other, BYTE_TOKENIZER, **prices)
+    return other.workload_id()
 
 
 def test_signer_is_typed() -> None:

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from node_agent.execution.errors import (
     UnknownKind,
 )
 from node_agent.execution.model_files import ModelFiles
-from node_agent.execution.sandbox import Executor
+from node_agent.execution.sandbox import Executor, client
 
 HELLO, PARAMS = encode_texts(["hello"]), {"max_new_tokens": 4}
 
@@ -147,21 +149,50 @@ def test_it_is_told_no_secret(
     assert not [path for path in opened if path.startswith("socket:") or path.endswith((".json", ".sqlite"))]
 
 
-def test_a_dead_process_is_replaced(
-    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An input that kills it costs that job alone; the next one is answered as before. Covers: A50"""
+def test_a_dead_process_is_replaced(executor: Executor, tiny_files: ModelFiles, manifest: Manifest) -> None:
+    """An input that kills it costs the jobs under way and no other; the next is answered as before. Covers: A50"""
     engine = executor.load(tiny_files, manifest, "cpu")
     before = engine.execute(HELLO, PARAMS)
-    killed = _process_of(executor)
-    os.kill(killed, signal.SIGKILL)
-    monkeypatch.setattr(executor._process, "poll", lambda: None)  # as if it died while it ran the job
-    with pytest.raises(ExecutorFailed, match="-9"):
-        engine.execute(HELLO, PARAMS)
+    os.kill(_process_of(executor), signal.SIGSTOP)
+    with ThreadPoolExecutor(2) as pool:
+        under_way = [pool.submit(engine.execute, HELLO, PARAMS) for _ in range(2)]
+        _wait_for(lambda: len(executor._process._waiting) == 2)  # type: ignore[union-attr]
+        os.kill(_process_of(executor), signal.SIGKILL)
+        for each in under_way:
+            with pytest.raises(ExecutorFailed, match="-9"):
+                each.result(30)
     assert engine.execute(HELLO, PARAMS) == before
 
 
-NO_ANSWERS = ["no json", "[1]", '{"output": "AA=="}', '{"output": 1, "trace_hash": "", "units": 1}']
+def test_a_process_that_hangs_is_replaced(
+    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited too long has an error, and the next call a process that answers. Covers: A50"""
+    engine = executor.load(tiny_files, manifest, "cpu")
+    before = engine.execute(HELLO, PARAMS)
+    os.kill(_process_of(executor), signal.SIGSTOP)
+    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.1)
+    with pytest.raises(ExecutorFailed, match="hung"):
+        engine.execute(HELLO, PARAMS)
+    monkeypatch.undo()
+    assert engine.execute(HELLO, PARAMS) == before
+
+
+BABBLER = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    good = {"id": asked["id"], "engine": 0, "name": "n", "version": "v", "check": "prefill", "concurrent": False}
+    print(sys.argv[1].replace("ID", str(asked["id"])) if "input" in asked else json.dumps(good), flush=True)
+"""
+NO_ANSWERS = [
+    "no json",
+    "[1]",
+    '{"output": "AA==", "trace_hash": "%s", "units": 1}' % ("00" * 32),
+    '{"id": 99, "output": "AA==", "trace_hash": "%s", "units": 1}' % ("00" * 32),
+    '{"id": ID, "output": "AA=="}',
+    '{"id": ID, "output": 1, "trace_hash": "", "units": 1}',
+]
 
 
 @pytest.mark.parametrize("babble", NO_ANSWERS)
@@ -169,8 +200,8 @@ def test_nonsense_is_never_taken_for_an_answer(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, babble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a process that was taken over says, it is either an execution in form, or an error."""
+    monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", BABBLER, babble])
     engine = executor.load(tiny_files, manifest, "cpu")
-    monkeypatch.setattr(executor, "_read_line", lambda: babble.encode())
     with pytest.raises(ExecutorFailed):
         engine.execute(HELLO, PARAMS)
 
@@ -189,7 +220,7 @@ executor.main()
 
 def test_a_process_that_cannot_be_confined_runs_nothing() -> None:
     """It says why and ends, whatever it is asked after that. Covers: A50"""
-    asked = b'{"readable": []}\n{"engine": 0, "input": "", "params": {}, "claimed": null}\n'
+    asked = b'{"id": 0, "readable": []}\n{"id": 1, "engine": 0, "input": "", "params": {}, "claimed": null}\n'
     done = subprocess.run([sys.executable, "-c", UNCONFINED], input=asked, stdout=subprocess.PIPE, env=_with_path())
     (said,) = done.stdout.splitlines()
     assert json.loads(said)["error"] == "sandbox_unavailable"
@@ -200,23 +231,27 @@ def test_a_process_that_is_not_confined_is_never_asked_again(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not at the next call either: each begins with a new process that has to be confined first. Covers: A50"""
-    started = []
-
-    def refuse(request: object) -> None:
-        started.append(_process_of(executor))
-        raise SandboxUnavailable("This kernel cannot.", way_out="Use another.")
-
-    monkeypatch.setattr(executor, "_exchange", refuse)
+    started, start = [], client._Process
+    monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", UNCONFINED])
+    monkeypatch.setattr(client, "_Process", lambda: started.append(start()) or started[-1])
     for _ in range(2):
         with pytest.raises(SandboxUnavailable):
             executor.load(tiny_files, manifest, "cpu")
         assert executor._process is None
-    assert len(set(started)) == 2
+    assert len({process.pid for process in started}) == 2
+    assert all(process.is_over for process in started)
 
 
 def _process_of(executor: Executor) -> int:
     assert executor._process is not None
     return executor._process.pid
+
+
+def _wait_for(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def _with_path() -> dict[str, str]:

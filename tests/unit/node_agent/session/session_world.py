@@ -43,6 +43,7 @@ class World:
     engine: EchoEngine = field(default_factory=EchoEngine)
     floor: PriceFloor = field(default_factory=PriceFloor)
     max_unrooted: int = 0
+    slots: int = 1
 
     def __post_init__(self) -> None:
         self.deployment: Deployment = fake_deployment(self.settler.address)
@@ -89,6 +90,7 @@ class World:
             desk=self.desk(), committer=self.committer(journal), watch=self.watch(journal), journal=journal,
             traces=self.traces(journal), engines={self.manifest.workload_id(): self.engine},
             clock=self.clock, poll_s=0.01,
+            slots=self.slots,
         )  # fmt: skip
 
 

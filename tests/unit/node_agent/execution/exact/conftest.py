@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contracts.protocol.manifest import Manifest
 from node_agent.execution.exact import build_encoder
+from node_agent.execution.exact.build import build
 from node_agent.execution.exact.build_llama import build_from
 from node_agent.execution.exact.encoder_file import EncoderParameters, read_encoder
+from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.model_files import ModelFiles, sha256_file
 
 Fields = dict[str, object]
 MakeModel = Callable[..., Parameters]
@@ -136,3 +140,37 @@ def make_encoder(tmp_path_factory: pytest.TempPathFactory) -> MakeEncoder:
 def tiny_encoder(make_encoder: MakeEncoder) -> EncoderParameters:
     """One tiny encoder for tests that do not care which."""
     return make_encoder()
+
+
+@pytest.fixture(scope="module")
+def files(tiny_files: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
+    """The reference Llama of the device's self-test as a model file."""
+    path = tmp_path_factory.mktemp("exact") / "model.safetensors"
+    build(tiny_files, path)
+    config = path.parent / "config.json"
+    return ModelFiles(path, tiny_files.tokenizer, config, sha256_file(path), tiny_files.tokenizer_sha256)
+
+
+@pytest.fixture(scope="module")
+def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manifest:
+    """A workload of that file."""
+    return make_manifest(
+        files,
+        kind="generation",
+        engine="exact",
+        engine_version="1",
+        check="prefill",
+        numeric_class=None,
+        params={
+            "max_new_tokens": {"minimum": 1, "maximum": 40},
+            "temperature_milli": {"minimum": 0, "maximum": 2000},
+            "top_p_ppm": {"minimum": 1, "maximum": 1_000_000},
+            "seed": {"minimum": 0, "maximum": 2**63 - 1},
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(files: ModelFiles, manifest: Manifest) -> ExactGeneration:
+    """Loaded as a node loads it, self-test included."""
+    return ExactGeneration.load(files, manifest, "cpu")

@@ -1,7 +1,6 @@
 """The exact engine behind the port: executing and checking agree, whatever a node claims."""
 
 import json
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,46 +17,11 @@ from node_agent.execution.errors import (
     ModelDigestMismatch,
     UnsupportedModel,
 )
-from node_agent.execution.exact.build import build
 from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.model_files import ModelFiles, sha256_file
+from node_agent.execution.model_files import ModelFiles
 
 PARAMS = {"max_new_tokens": 12, "temperature_milli": 900, "top_p_ppm": 950_000, "seed": 7}
 TEXTS = encode_texts(["Hello", "What is 2 + 2?", "x"])
-
-
-@pytest.fixture(scope="module")
-def files(tiny_files: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
-    """The reference Llama of the device's self-test as a model file."""
-    path = tmp_path_factory.mktemp("exact") / "model.safetensors"
-    build(tiny_files, path)
-    config = path.parent / "config.json"
-    return ModelFiles(path, tiny_files.tokenizer, config, sha256_file(path), tiny_files.tokenizer_sha256)
-
-
-@pytest.fixture(scope="module")
-def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manifest:
-    """A workload of that file."""
-    return make_manifest(
-        files,
-        kind="generation",
-        engine="exact",
-        engine_version="1",
-        check="prefill",
-        numeric_class=None,
-        params={
-            "max_new_tokens": {"minimum": 1, "maximum": 40},
-            "temperature_milli": {"minimum": 0, "maximum": 2000},
-            "top_p_ppm": {"minimum": 1, "maximum": 1_000_000},
-            "seed": {"minimum": 0, "maximum": 2**63 - 1},
-        },
-    )
-
-
-@pytest.fixture(scope="module")
-def engine(files: ModelFiles, manifest: Manifest) -> ExactGeneration:
-    """Loaded as a node loads it, self-test included."""
-    return ExactGeneration.load(files, manifest, "cpu")
 
 
 def test_it_is_an_engine(engine: ExactGeneration) -> None:

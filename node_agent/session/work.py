@@ -1,0 +1,76 @@
+"""A job under way: its engine computes in a thread of its own, and another keeps its lease alive."""
+
+import threading
+from queue import SimpleQueue
+
+from node_agent.errors import EngineFailed, LeaseLost
+from node_agent.execution.engine import Engine, Execution
+from node_agent.execution.errors import ExecutionError
+from node_agent.session.heartbeat import Heartbeat
+from node_agent.session.lease import Job
+
+
+class Work:
+    """One job from its start to its answer. Its threads end with the process: what they compute is signed elsewhere.
+
+    Args:
+        over: where it puts itself once the engine has done its part, well or badly.
+    """
+
+    def __init__(self, job: Job, engine: Engine, heartbeat: Heartbeat, over: "SimpleQueue[Work]") -> None:
+        self.job, self.heartbeat = job, heartbeat
+        self._engine, self._over = engine, over
+        self._execution: Execution | None = None
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._compute, name="work", daemon=True)
+
+    @property
+    def order_id(self) -> str:
+        """The order that it answers, 0x hex."""
+        return self.job.grant.lease.order_id
+
+    @property
+    def workload_id(self) -> str:
+        """What it is work of."""
+        return self.job.grant.order.terms.workload_id
+
+    def start(self) -> None:
+        """Starts both threads."""
+        self.heartbeat.start()
+        self._thread.start()
+
+    def keep(self, heartbeat: Heartbeat) -> None:
+        """Goes on under another lease of the same job."""
+        self.heartbeat.end()
+        self.heartbeat = heartbeat
+        heartbeat.start()
+
+    def execution(self, now: int) -> Execution:
+        """What was computed, once it is over. Raises EngineFailed; LeaseLost if the lease has ended by `now`."""
+        if self._execution is None:
+            raise self._failed() from self._failure
+        if self.heartbeat.expires <= now:
+            raise LeaseLost(
+                f"The lease of {self.order_id} ended at {self.heartbeat.expires}, the answer was there at {now}.",
+                way_out="Nothing was signed; this host may be too slow for the workload, or lost its connection.",
+                expires=self.heartbeat.expires,
+                now=now,
+            )
+        return self._execution
+
+    def _compute(self) -> None:
+        try:
+            self._execution = self._engine.execute(self.job.input_bytes, self.job.grant.params)
+        except Exception as error:  # noqa: BLE001  whatever it is, `execution` raises it where it is told
+            self._failure = error
+        self._over.put(self)
+
+    def _failed(self) -> EngineFailed:
+        error = self._failure
+        name = error.code if isinstance(error, ExecutionError) else type(error).__name__
+        return EngineFailed(
+            f"The engine failed on {self.order_id}: {name}: {error}.",
+            way_out="Nothing was signed, the lease runs out and another node gets the job.",
+            order_id=self.order_id,
+            cause=name,
+        )
