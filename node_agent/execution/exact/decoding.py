@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from node_agent.execution.exact.model import Cache, ExactLlama
 from node_agent.execution.exact.sampling import Sampling, choose
+from node_agent.execution.exact.static_decoding import StaticDecoder
 from node_agent.execution.exact.trace import TextTrace
 
 PREFILL_ROWS = 128
@@ -84,6 +86,7 @@ class Batch:
 
     def __init__(self, model: ExactLlama) -> None:
         self._model = model
+        self._decoder: StaticDecoder | None = None
         self.running: list[Run] = []
 
     def join(self, task: Task) -> Run:
@@ -97,17 +100,34 @@ class Batch:
         """One forward pass: a chunk of each prompt, or one more token of each answer. Returns those that got done."""
         batch = [run.next_rows() for run in self.running]
         choosing = [run.wants_logits(len(new)) for run, (new, _) in zip(self.running, batch, strict=True)]
-        hidden = self._model.forward(batch)  # (T, C)
-        ends = np.cumsum([len(new) for new, _ in batch]) - 1  # each text's last row
-        last = torch.tensor(ends[choosing], device=hidden.device)
-        if len(last):
-            logits = self._model.logits(hidden.index_select(0, last)).cpu().numpy()
-            chosen_by = [run for run, wants in zip(self.running, choosing, strict=True) if wants]
-            for run, row in zip(chosen_by, logits, strict=True):
-                run.take(row)
+        if self._model.static_decoding and all(choosing) and all(len(new) == 1 for new, _ in batch):
+            logits = self._decoded(batch)
+        else:
+            logits = self._read(batch, choosing)
+        chosen_by = [run for run, wants in zip(self.running, choosing, strict=True) if wants]
+        for run, row in zip(chosen_by, logits.cpu().numpy(), strict=True):
+            run.take(row)
         finished = [run for run in self.running if run.done]
         self.running = [run for run in self.running if not run.done]
+        if self._decoder and not self.running:
+            self._model.idle_decoders.append(self._decoder)
+            self._decoder = None
         return finished
+
+    def _read(self, batch: Sequence[tuple[list[int], Cache]], choosing: Sequence[bool]) -> Tensor:
+        """Any step: (n, V) logits of the n texts that choose, if there are any."""
+        hidden = self._model.forward(batch)  # (T, C)
+        if not any(choosing):
+            return hidden[:0]
+        ends = np.cumsum([len(new) for new, _ in batch]) - 1  # each text's last row
+        return self._model.logits(hidden.index_select(0, torch.tensor(ends[choosing], device=hidden.device)))
+
+    def _decoded(self, batch: Sequence[tuple[list[int], Cache]]) -> Tensor:
+        """A step in which every text reads one token and chooses the next: (T, V) logits."""
+        if self._decoder is None:
+            idle = self._model.idle_decoders
+            self._decoder = idle.pop() if idle else StaticDecoder(self._model)
+        return self._decoder.logits([(new[0], cache) for new, cache in batch])
 
 
 def generate(model: ExactLlama, tasks: Iterable[Task]) -> list[Run]:
