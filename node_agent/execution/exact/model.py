@@ -81,8 +81,7 @@ class Slots:
 
     def cache(self, slot: int) -> Cache:
         """A slot's memory as an empty cache."""
-        tensors = (self.keys, self.values, self.key_powers, self.value_powers)
-        return Cache(*(each[:, slot] for each in tensors))
+        return Cache(self.keys[:, slot], self.values[:, slot], self.key_powers[:, slot], self.value_powers[:, slot])
 
 
 class _Heads(NamedTuple):

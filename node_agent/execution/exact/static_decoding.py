@@ -25,6 +25,7 @@ class StaticDecoder:
 
     def __init__(self, model: ExactLlama) -> None:
         self._model = model
+        self._seats: dict[Cache, int] = {}  # the slot of each text of the last step
         self._make_room(1, LEAST_SPAN)
 
     def logits(self, batch: Sequence[tuple[int, Cache]]) -> Tensor:
@@ -63,7 +64,7 @@ class StaticDecoder:
     def _make_room(self, count: int, positions: int) -> None:
         """New slots, all free, and no graphs. Texts in the old ones stay there until they are seated."""
         self._slots = self._model.new_slots(_power_of_two(count), _power_of_two(positions, LEAST_SPAN))
-        self._seats: dict[Cache, int] = {}
+        self._seats = {}
         self._inputs = torch.zeros(2, self._slots.count, dtype=torch.int64, device=self._model.device)  # tokens, places
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}  # by span, with where the logits will be
 
@@ -81,7 +82,7 @@ class StaticDecoder:
     def _capture(self, span: int) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         """A graph of the step. It is run before, since libraries set up at first use what no capture may contain; that
         writes to the slots only what the replay writes again."""
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             self._compute(span)
