@@ -180,10 +180,18 @@ def golden_vectors_hash(model: ExactEncoder) -> str:
 @cache
 def golden_parameters() -> Parameters:
     """A small Llama of fixed integers, the same on every host."""
-    cos, sin = tables.rotary_tables(_GOLDEN_CONFIG.head_dim, _GOLDEN_CONFIG.positions, tables.rational(10_000), None)
+    return fixed_llama(_GOLDEN_CONFIG, qkv_exponent=32)
+
+
+def fixed_llama(config: ExactConfig, qkv_exponent: int) -> Parameters:
+    """A Llama of any size of fixed integers, the same on every host. The larger the exponent, the more positions are
+    attended to."""
+    cos, sin = tables.rotary_tables(config.head_dim, config.positions, tables.rational(10_000), None)
     made: dict[str, Integers] = {"table.exp2": tables.exp2_table(), "table.sigmoid": tables.sigmoid_table()}
     made["table.cos"], made["table.sin"] = cos, sin
-    return Parameters.assemble(_GOLDEN_CONFIG, _fixed_integers(_GOLDEN_CONFIG, made))
+    for index in range(config.num_hidden_layers):
+        made[f"layers.{index}.qkv.exponent"] = np.array([qkv_exponent], np.int32)
+    return Parameters.assemble(config, _fixed_integers(config, made))
 
 
 @cache
