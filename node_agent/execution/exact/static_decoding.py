@@ -88,7 +88,7 @@ class StaticDecoder:
             self._compute(span)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=side):
             logits = self._compute(span)
         return graph, logits
 
