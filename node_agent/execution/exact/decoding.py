@@ -5,6 +5,7 @@ tokens and trace are the same in any company. `recheck` reads prompt and answer 
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -100,12 +101,9 @@ class Batch:
         """One forward pass: a chunk of each prompt, or one more token of each answer. Returns those that got done."""
         batch = [run.next_rows() for run in self.running]
         choosing = [run.wants_logits(len(new)) for run, (new, _) in zip(self.running, batch, strict=True)]
-        if self._model.static_decoding and all(choosing) and all(len(new) == 1 for new, _ in batch):
-            logits = self._decoded(batch)
-        else:
-            logits = self._read(batch, choosing)
+        logits = self._logits(batch, choosing).cpu().numpy()
         chosen_by = [run for run, wants in zip(self.running, choosing, strict=True) if wants]
-        for run, row in zip(chosen_by, logits.cpu().numpy(), strict=True):
+        for run, row in zip(chosen_by, logits, strict=True):
             run.take(row)
         finished = [run for run in self.running if run.done]
         self.running = [run for run in self.running if not run.done]
@@ -114,20 +112,18 @@ class Batch:
             self._decoder = None
         return finished
 
-    def _read(self, batch: Sequence[tuple[list[int], Cache]], choosing: Sequence[bool]) -> Tensor:
-        """Any step: (n, V) logits of the n texts that choose, if there are any."""
+    def _logits(self, batch: Sequence[tuple[list[int], Cache]], choosing: Sequence[bool]) -> Tensor:
+        """Read, and return the (n, V) logits of the n texts that choose, if there are any."""
+        if self._model.static_decoding and all(choosing) and all(len(new) == 1 for new, _ in batch):
+            idle = self._model.idle_decoders
+            self._decoder = self._decoder or (idle.pop() if idle else StaticDecoder(self._model))
+            with suppress(torch.OutOfMemoryError):  # slots for all of them do not fit; text by text they may
+                return self._decoder.logits([(new[0], cache) for new, cache in batch])
         hidden = self._model.forward(batch)  # (T, C)
         if not any(choosing):
             return hidden[:0]
         ends = np.cumsum([len(new) for new, _ in batch]) - 1  # each text's last row
         return self._model.logits(hidden.index_select(0, torch.tensor(ends[choosing], device=hidden.device)))
-
-    def _decoded(self, batch: Sequence[tuple[list[int], Cache]]) -> Tensor:
-        """A step in which every text reads one token and chooses the next: (T, V) logits."""
-        if self._decoder is None:
-            idle = self._model.idle_decoders
-            self._decoder = idle.pop() if idle else StaticDecoder(self._model)
-        return self._decoder.logits([(new[0], cache) for new, cache in batch])
 
 
 def generate(model: ExactLlama, tasks: Iterable[Task]) -> list[Run]:

@@ -225,22 +225,19 @@ class ExactLlama(ExactModel):
         """Attention of all slots at once: (B, H D) with 20 fraction bits. Arguments as `decode` makes them."""
         d, span, matrices = self.config.head_dim, hidden.shape[-1], written.shape[0]  # a matrix for each key/value head
 
-        def kept(
-            past: Tensor, new: Tensor
-        ) -> Tensor:  # the layer's (B, K, positions, ...), (B, K, n) -> (B K, span, n)
+        def kept(past: Tensor, new: Tensor) -> Tensor:
+            """A layer's (B, K, positions, n) with (B, K, n) written to it: its (B K, span, n)."""
             n = new.shape[-1]
             past.view(-1, n).index_copy_(0, written, new.reshape(-1, n))
             return past[:, :, :span].view(matrices, span, n)
 
-        key, key_powers = kept(slots.keys[index], heads.key), kept(slots.key_powers[index], heads.key_powers)
-        value, value_powers = (
-            kept(slots.values[index], heads.value),
-            kept(slots.value_powers[index], heads.value_powers),
-        )
         mixed = self._attend(
             (heads.query.reshape(matrices, -1, d), heads.query_powers.reshape(matrices, -1, 1)),  # (B K, G, ...)
-            (key, key_powers.transpose(1, 2)),
-            (value, value_powers.transpose(1, 2)),
+            (kept(slots.keys[index], heads.key), kept(slots.key_powers[index], heads.key_powers).transpose(1, 2)),
+            (
+                kept(slots.values[index], heads.value),
+                kept(slots.value_powers[index], heads.value_powers).transpose(1, 2),
+            ),
             hidden,
         )
         return mixed.view(slots.count, -1)

@@ -10,6 +10,7 @@ steps run without graphs, for tests.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,6 +37,9 @@ class StaticDecoder:
 
         Returns:
             (T, V) int32 logits with 16 fraction bits: a row for each text, in order.
+
+        Raises:
+            torch.OutOfMemoryError: there is no room for the slots. No text has read its token.
         """
         taken = self._seat([cache for _, cache in batch])
         tokens, places = [0] * self._slots.count, [0] * self._slots.count
@@ -82,15 +86,19 @@ class StaticDecoder:
     def _capture(self, span: int) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         """A graph of the step. It is run before, since libraries set up at first use what no capture may contain; that
         writes to the slots only what the replay writes again."""
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side):
             self._compute(span)
-        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.current_stream().wait_stream(self._side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=side):
+        with torch.cuda.graph(graph, stream=self._side):
             logits = self._compute(span)
         return graph, logits
+
+    @cached_property
+    def _side(self) -> torch.cuda.Stream:
+        """The stream of all captures and of the runs before them: cuBLAS keeps memory for each stream it has seen."""
+        return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def _compute(self, span: int) -> Tensor:
         """What is captured: nothing in it may depend on the host's reading a tensor."""

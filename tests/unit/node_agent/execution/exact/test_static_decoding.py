@@ -156,6 +156,23 @@ def test_decoders_serve_one_batch_after_the_other(tiny: Parameters) -> None:
     assert len(static.idle_decoders) == 2
 
 
+def test_where_slots_do_not_fit(tiny: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch whose slots exceed the memory goes on text by text, and by slots again when it has become smaller."""
+    ragged, static = (ExactLlama(tiny, by_name("int8"), CPU) for _ in range(2))
+    static.static_decoding, plain, counts = True, static.new_slots, []
+
+    def new_slots(count: int, positions: int) -> Slots:
+        counts.append(count)
+        if count > 2 and positions > 1:
+            raise torch.OutOfMemoryError
+        return plain(count, positions)
+
+    monkeypatch.setattr(static, "new_slots", new_slots)
+    given = tasks(4, Sampling())
+    assert facts(generate(static, given)) == facts(generate(ragged, given))
+    assert {2, 4} <= set(counts)
+
+
 @pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
 def test_allowed_operations_only(tiny: Parameters, products: Products) -> None:
     """The static steps run what `operations.py` allows: nothing that rounds, and nothing that reads a tensor."""
