@@ -8,6 +8,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import cycle, islice
 from typing import Any
 
@@ -39,7 +40,11 @@ def hashes(model: ExactLlama, segments: int, size: int = SEGMENT, new: int = NEW
 def report(model: ExactLlama, segments: int) -> dict[str, Any]:
     """The hashes, with what they are of: those of two reports that agree in `of` are equal, or a device is wrong."""
     return {
-        "of": {"engine_version": ExactGeneration.version, "golden_logits": GOLDEN_LOGITS, "shape": "SmolLM2-135M"},
+        "of": {
+            "engine_version": ExactGeneration.version,
+            "golden_logits": GOLDEN_LOGITS,
+            "model": asdict(model.config) | {"qkv_exponent": models.QKV_EXPONENT},
+        },
         "device": name(model.device),
         "torch": torch.__version__,
         "products": model.products.name,

@@ -231,13 +231,13 @@ class ExactLlama(ExactModel):
             past.view(-1, n).index_copy_(0, written, new.reshape(-1, n))
             return past[:, :, :span].view(matrices, span, n)
 
+        key, key_powers = kept(slots.keys[index], heads.key), kept(slots.key_powers[index], heads.key_powers)
+        value = kept(slots.values[index], heads.value)
+        value_powers = kept(slots.value_powers[index], heads.value_powers)
         mixed = self._attend(
             (heads.query.reshape(matrices, -1, d), heads.query_powers.reshape(matrices, -1, 1)),  # (B K, G, ...)
-            (kept(slots.keys[index], heads.key), kept(slots.key_powers[index], heads.key_powers).transpose(1, 2)),
-            (
-                kept(slots.values[index], heads.value),
-                kept(slots.value_powers[index], heads.value_powers).transpose(1, 2),
-            ),
+            (key, key_powers.transpose(1, 2)),
+            (value, value_powers.transpose(1, 2)),
             hidden,
         )
         return mixed.view(slots.count, -1)
