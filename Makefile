@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
-.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-exact bench-adversaries
+.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-exact bench-gpu bench-adversaries
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -117,6 +117,9 @@ bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and o
 bench-exact: $(VENV)/dev  ## the exact engine: one hash in every setting, quality and speed beside transformers (over an hour)
 	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull smollm2-135m
 	@$(BIN)/python -m bench.exact
+
+bench-gpu: $(VENV)/dev  ## the exact engine on a GPU: the CPU's hash, speed beside transformers there; GPU='--cpu-hashes FILE'
+	@$(BIN)/python -m bench.gpu $(GPU)
 
 bench-adversaries: $(VENV)/dev  ## every way to cheat on the real model: how often it is caught, and what it earns
 	@$(BIN)/assay models pull smollm2-135m-exact

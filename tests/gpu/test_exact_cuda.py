@@ -1,15 +1,17 @@
 """The exact engine on CUDA gives the bits that it gives on a CPU. Runs only where there is a GPU."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bench.gpu import models, speed
 from node_agent.execution import determinism
 from node_agent.execution.exact import build_encoder, self_test
 from node_agent.execution.exact.build_llama import build_from
-from node_agent.execution.exact.decoding import Task, generate, recheck
+from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
 from node_agent.execution.exact.encoder import ExactEncoder
 from node_agent.execution.exact.encoder_file import read_encoder
 from node_agent.execution.exact.model import ExactLlama
@@ -21,6 +23,8 @@ from tests.unit.node_agent.execution.exact.conftest import TINY, TINY_ENCODER, r
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none")
 
+GPU, CPU = torch.device("cuda"), torch.device("cpu")
+WAYS = [each.name for each in ALL]
 PROMPTS, NEW_TOKENS = 1000, 16
 SHAPE = TINY | {
     "vocab_size": 997,
@@ -28,6 +32,7 @@ SHAPE = TINY | {
     "intermediate_size": 1536,
     "head_dim": 48,
     "num_hidden_layers": 4,
+    "max_position_embeddings": 320,
 }
 
 
@@ -40,62 +45,126 @@ def parameters(tmp_path_factory: pytest.TempPathFactory) -> Parameters:
 
 
 @pytest.fixture(scope="module")
+def smollm2() -> Parameters:
+    """Fixed integers in the shape of SmolLM2-135M: the sizes for which a GPU's libraries choose their kernels."""
+    return self_test.fixed_llama(models.SMOLLM2, models.QKV_EXPONENT)
+
+
+def task(index: int, length: int, new: int = NEW_TOKENS, vocabulary: int = 997) -> Task:
+    """Every third is sampled."""
+    prompt = (self_test.mixed(length, index) % vocabulary).tolist()
+    how = Sampling(800, 900_000, index.to_bytes(32, "big")) if index % 3 == 0 else Sampling()
+    return Task(prompt, new, frozenset(), how, index)
+
+
+@pytest.fixture(scope="module")
 def tasks() -> list[Task]:
-    """Prompts of 1 to 64 tokens, every third sampled."""
-    rng = np.random.Generator(np.random.PCG64(5))
-    made = []
-    for index in range(PROMPTS):
-        prompt = rng.integers(0, 997, int(rng.integers(1, 65))).tolist()
-        how = Sampling(800, 900_000, index.to_bytes(32, "big")) if index % 3 == 0 else Sampling()
-        made.append(Task(prompt, NEW_TOKENS, frozenset(), how, index))
-    return made
+    """Prompts of 1 to 64 tokens."""
+    return [task(index, 1 + 37 * index % 64) for index in range(PROMPTS)]
 
 
 @pytest.fixture(scope="module")
 def on_the_cpu(parameters: Parameters, tasks: list[Task]) -> list[bytes]:
     """Each task's trace, by the slowest and surest products."""
     determinism.full_precision()
-    model = ExactLlama(parameters, by_name("fp64"), torch.device("cpu"))
-    return [
-        trace_hash([run.trace]) for start in range(0, PROMPTS, 50) for run in generate(model, tasks[start : start + 50])
-    ]
+    model = ExactLlama(parameters, by_name("fp64"), CPU)
+    return [each for start in range(0, PROMPTS, 50) for each in hashes(generate(model, tasks[start : start + 50]))]
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("products", [each.name for each in ALL])
+def hashes(runs: Sequence[Run]) -> list[bytes]:
+    return [trace_hash([run.trace]) for run in runs]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("graphs", [True, False], ids=["graphs", "no graphs"])
+@pytest.mark.parametrize("products", WAYS)
 def test_every_trace_is_the_cpus(
-    parameters: Parameters, tasks: list[Task], on_the_cpu: list[bytes], products: str
+    parameters: Parameters, tasks: list[Task], on_the_cpu: list[bytes], products: str, graphs: bool
 ) -> None:
-    """1,000 prompts in batches of 1 to 64, by each way to multiply that is sound on this card. Covers: A09"""
-    device = torch.device("cuda")
+    """1,000 prompts in batches of 1 to 64, by each way to multiply, replayed and not. Covers: A09"""
     determinism.full_precision()
-    self_test.require_sound(by_name(products), device)
-    model = ExactLlama(parameters, by_name(products), device)
+    way = by_name(products, graphs)
+    self_test.require_sound(way, GPU)
+    model = ExactLlama(parameters, way, GPU)
     start, size, traces = 0, 1, []
     while start < PROMPTS:
-        traces += [trace_hash([run.trace]) for run in generate(model, tasks[start : start + size])]
+        traces += hashes(generate(model, tasks[start : start + size]))
         start, size = start + size, size % 64 + 1
     assert traces == on_the_cpu
 
 
-@pytest.mark.timeout(600)
-def test_a_cpu_checks_what_a_gpu_answered(parameters: Parameters, tasks: list[Task]) -> None:
-    """One pass on a CPU over the tokens that a GPU generated gives its trace. Covers: A09"""
-    gpu = ExactLlama(parameters, self_test.sound_products("cuda"), torch.device("cuda"))
-    cpu = ExactLlama(parameters, self_test.sound_products("cpu"), torch.device("cpu"))
-    for run in generate(gpu, tasks[:64]):
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("products", WAYS)
+def test_replays_survive_every_change(parameters: Parameters, products: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts of 1 to 250 positions join at each step and leave in any order, so that between two replays slots are
+    filled, freed and taken again, and spans and slots grow. Covers: A09"""
+    determinism.full_precision()
+    replays = count_replays(monkeypatch)
+    given = [task(index, 1 + 13 * index % 90, 5 + 29 * index % 160) for index in range(40)]
+    gpu, cpu = ExactLlama(parameters, by_name(products), GPU), ExactLlama(parameters, by_name("fp64"), CPU)
+    batch, runs = Batch(gpu), []
+    for each in given:
+        runs.append(batch.join(each))
+        batch.step()  # which reads a prompt: no replay
+        batch.step()
+        batch.step()
+    while batch.running:
+        batch.step()
+    assert hashes(runs) == hashes(generate(cpu, given))
+    again = [hashes(generate(gpu, given[start : start + 7])) for start in range(0, 40, 7)]  # by graphs made before
+    assert [each for some in again for each in some] == hashes(runs)
+    assert len(replays) > 200
+
+
+def count_replays(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """A list that grows by an entry a replay."""
+    replays: list[None] = []
+    plain = torch.cuda.CUDAGraph.replay
+
+    def replay(graph: torch.cuda.CUDAGraph) -> None:
+        replays.append(None)
+        plain(graph)
+
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", replay)
+    return replays
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("products", WAYS)
+def test_a_cpu_checks_what_a_gpu_answered(smollm2: Parameters, products: str) -> None:
+    """At SmolLM2's size, 64 texts at once: one pass on a CPU over the tokens of each gives its trace. Covers: A09"""
+    determinism.full_precision()
+    gpu, cpu = ExactLlama(smollm2, by_name(products), GPU), ExactLlama(smollm2, self_test.sound_products("cpu"), CPU)
+    vocabulary = models.SMOLLM2.vocab_size
+    for run in generate(gpu, [task(index, 1 + 3 * index, vocabulary=vocabulary) for index in range(64)]):
         checked = recheck(cpu, run.task, run.chosen)
         assert checked is not None
-        assert trace_hash([checked.trace]) == trace_hash([run.trace])
+        assert hashes([checked]) == hashes([run])
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize("products", WAYS)
+@torch.inference_mode()
+def test_a_step_asks_nothing_of_the_host(parameters: Parameters, products: str) -> None:
+    """What is captured runs without a single wait for the GPU."""
+    model = ExactLlama(parameters, by_name(products), GPU)
+    inputs, slots = torch.zeros(2, 8, dtype=torch.int64, device=GPU), model.new_slots(8, 64)
+    model.logits(model.decode(inputs[0], inputs[1], slots, 64))  # libraries set themselves up
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        model.logits(model.decode(inputs[0], inputs[1], slots, 64))
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def test_the_self_test_finds_a_sound_way() -> None:
-    """Worst-case products and golden logits on the card itself."""
-    report = self_test.run(torch.device("cuda"))
-    assert report.products in {each.name for each in ALL}
+    """Worst-case products and golden logits on the card itself, by graphs."""
+    report = self_test.run(GPU)
+    assert report.graphs, report.unsound
 
 
-@pytest.mark.parametrize("products", [each.name for each in ALL])
+@pytest.mark.parametrize("products", WAYS)
 def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
     """An encoder's states and vectors of 64 texts, in one batch on the card and one by one on a CPU. Covers: A09"""
     fields = TINY_ENCODER | {"hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 1536}
@@ -103,10 +172,20 @@ def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
     build_encoder.build_from(fields, random_encoder_state(fields, 5).__getitem__, "0" * 64, path)
     rng = np.random.Generator(np.random.PCG64(7))
     texts = [rng.integers(0, 53, int(length)).tolist() for length in rng.integers(1, 65, 64)]
-    gpu = ExactEncoder(read_encoder(path), by_name(products), torch.device("cuda"))
-    cpu = ExactEncoder(read_encoder(path), by_name("fp64"), torch.device("cpu"))
+    gpu = ExactEncoder(read_encoder(path), by_name(products), GPU)
+    cpu = ExactEncoder(read_encoder(path), by_name("fp64"), CPU)
     together = [torch.split(states, [len(text) for text in texts]) for states in gpu.forward(texts)]
     for index, text in enumerate(texts):
         alone = cpu.forward([text])
         assert all(torch.equal(layer[index].cpu(), states) for layer, states in zip(together, alone, strict=True))
         assert gpu.vector(together[-1][index]) == cpu.vector(alone[-1])
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore")  # of transformers
+def test_speed_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """Decode and prefill beside transformers in bf16 and fp32, at SmolLM2's size; `make bench-gpu` measures longer."""
+    found = speed.measure(self_test.sound_products(str(GPU)), GPU, batches=(1, 64), rounds=3)
+    with capsys.disabled():
+        for batch, measured in found["batches"].items():
+            print(f"\nbatch {batch}:", {name: round(ratio, 2) for name, ratio in measured["ratios"].items()})  # noqa: T201

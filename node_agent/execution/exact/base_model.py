@@ -82,12 +82,15 @@ class ExactModel:
         self, query: tuple[Tensor, Tensor], key: tuple[Tensor, Tensor], value: tuple[Tensor, Tensor],
         hidden: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Scores, weights, shares and mixtures of SPEC.md, for all heads of one text.
+        """Scores, weights, shares and mixtures of SPEC.md, for all heads of one text, or of B texts.
+
+        A hidden position's weight and share are exactly 0, so it adds nothing to any sum, whatever its key and value.
 
         Args:
             query: (K, n, D) integers and (K, n, 1) powers of two.
             key, value: (K, S, D) integers and (K, 1, S) powers of two.
-            hidden: (t, S) positions that the last t queries of each of n / t groups may not see; none if not given.
+            hidden: (B, 1, t, S) positions that the queries may not see, in groups of t, of B texts whose heads lie one
+                after the other; none if not given.
 
         Returns:
             (K, n, D) with 20 fraction bits.
@@ -96,7 +99,7 @@ class ExactModel:
         scores = scores.mul_(query[1]).mul_(key[1])
         scores = round_shift(scores, 2 * a.HEAD_FRACTION - a.SCORE_FRACTION)
         if hidden is not None:
-            scores.view(scores.shape[0], -1, *hidden.shape).masked_fill_(hidden, HIDDEN)
+            scores.view(hidden.shape[0], -1, *hidden.shape[2:]).masked_fill_(hidden, HIDDEN)
         exps = self._exp2_of(scores.amax(-1, keepdim=True) - scores)  # (K, n, S)
         shares, scale, shift = self._shares(exps, exps * value[1])
         sums = torch.bmm(shares, value[0]).to(torch.int64)  # (K, n, D)

@@ -5,14 +5,17 @@ tokens and trace are the same in any company. `recheck` reads prompt and answer 
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from node_agent.execution.exact.model import Cache, ExactLlama
 from node_agent.execution.exact.sampling import Sampling, choose
+from node_agent.execution.exact.static_decoding import StaticDecoder
 from node_agent.execution.exact.trace import TextTrace
 
 PREFILL_ROWS = 128
@@ -84,6 +87,7 @@ class Batch:
 
     def __init__(self, model: ExactLlama) -> None:
         self._model = model
+        self._decoder: StaticDecoder | None = None
         self.running: list[Run] = []
 
     def join(self, task: Task) -> Run:
@@ -101,17 +105,29 @@ class Batch:
         """One forward pass: a chunk of each prompt, or one more token of each answer. Returns those that got done."""
         batch = [run.next_rows() for run in self.running]
         choosing = [run.wants_logits(len(new)) for run, (new, _) in zip(self.running, batch, strict=True)]
-        hidden = self._model.forward(batch)  # (T, C)
-        ends = np.cumsum([len(new) for new, _ in batch]) - 1  # each text's last row
-        last = torch.tensor(ends[choosing], device=hidden.device)
-        if len(last):
-            logits = self._model.logits(hidden.index_select(0, last)).cpu().numpy()
-            chosen_by = [run for run, wants in zip(self.running, choosing, strict=True) if wants]
-            for run, row in zip(chosen_by, logits, strict=True):
-                run.take(row)
+        logits = self._logits(batch, choosing).cpu().numpy()
+        chosen_by = [run for run, wants in zip(self.running, choosing, strict=True) if wants]
+        for run, row in zip(chosen_by, logits, strict=True):
+            run.take(row)
         finished = [run for run in self.running if run.done]
         self.running = [run for run in self.running if not run.done]
+        if self._decoder and not self.running:
+            self._model.idle_decoders.append(self._decoder)
+            self._decoder = None
         return finished
+
+    def _logits(self, batch: Sequence[tuple[list[int], Cache]], choosing: Sequence[bool]) -> Tensor:
+        """Read, and return the (n, V) logits of the n texts that choose, if there are any."""
+        if self._model.static_decoding and all(choosing) and all(len(new) == 1 for new, _ in batch):
+            idle = self._model.idle_decoders
+            self._decoder = self._decoder or (idle.pop() if idle else StaticDecoder(self._model))
+            with suppress(torch.OutOfMemoryError):  # slots for all of them do not fit; text by text they may
+                return self._decoder.logits([(new[0], cache) for new, cache in batch])
+        hidden = self._model.forward(batch)  # (T, C)
+        if not any(choosing):
+            return hidden[:0]
+        ends = np.cumsum([len(new) for new, _ in batch]) - 1  # each text's last row
+        return self._model.logits(hidden.index_select(0, torch.tensor(ends[choosing], device=hidden.device)))
 
 
 def generate(model: ExactLlama, tasks: Iterable[Task]) -> list[Run]:

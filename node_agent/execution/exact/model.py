@@ -2,15 +2,21 @@
 
 Each step's arithmetic is `base_model.py`'s; here is the order of the steps, and the cache.
 
-Texts of a batch lie one after the other along one axis of rows: linear maps run over all rows at once, attention text
-by text. Nothing is padded.
+`forward` reads any number of tokens of each text. Texts lie one after the other along one axis of rows: linear maps run
+over all rows at once, attention text by text. Nothing is padded.
 
-Shapes: T rows (new positions of all texts), t those of one text, S its positions so far; C, H, K, G, D, F, V as in
-SPEC.md.
+`decode` reads one token of each text, and its shapes depend on how much memory there is, not on how much of it is used:
+attention runs over all slots at once, what a text may not see is masked, and what is masked weighs exactly 0. So the
+bits are those of `forward`, and a GPU can replay a step without asking the host (`static_decoding.py`).
+
+Shapes: T rows (new positions of all texts), t those of one text, S its positions so far; B slots; L layers; C, H, K, G,
+D, F, V as in SPEC.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,24 +27,72 @@ from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.model_file import ExactConfig, LayerParameters, Parameters
 from node_agent.execution.exact.products import Products
 
+if TYPE_CHECKING:
+    from node_agent.execution.exact.static_decoding import StaticDecoder
+
 HEAD_PIECE = 2048
-"""Logits computed at once for all rows. Changes nothing but speed."""
+"""Logits that a CPU computes at once for all rows. Changes nothing but speed."""
 
 
+@dataclass(eq=False)
 class Cache:
     """The past of one text: integers and their powers of two, of all layers, filled from the front.
 
     Attributes:
+        keys, values: (L, K, positions, D).
+        key_powers, value_powers: (L, K, positions) 2^ek and 2^ev.
         used: how many positions it holds.
     """
 
-    def __init__(self, config: ExactConfig, positions: int, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (config.num_hidden_layers, config.num_key_value_heads, positions)
-        self.keys = torch.zeros(*shape, config.head_dim, dtype=dtype, device=device)  # (L, K, positions, D)
-        self.values = torch.zeros(*shape, config.head_dim, dtype=dtype, device=device)  # (L, K, positions, D)
-        self.key_powers = torch.ones(shape, dtype=torch.int64, device=device)  # (L, K, positions) 2^ek
-        self.value_powers = torch.ones(shape, dtype=torch.int64, device=device)  # (L, K, positions) 2^ev
-        self.used = 0
+    keys: Tensor
+    values: Tensor
+    key_powers: Tensor
+    value_powers: Tensor
+    used: int = 0
+
+    @property
+    def positions(self) -> int:
+        """How many it has room for."""
+        return self.keys.shape[2]
+
+    def move(self, to: "Cache") -> None:
+        """Copy what it holds to the memory of another, with room for it, and live there from now on."""
+        for name in ("keys", "values", "key_powers", "value_powers"):
+            target = getattr(to, name)
+            target[:, :, : self.used] = getattr(self, name)[:, :, : self.used]
+            setattr(self, name, target)
+
+
+class Slots:
+    """Room for the pasts of several texts in one block of memory.
+
+    What a slot holds behind the positions that its text has used is within the bounds of SPEC.md and weighs nothing.
+    """
+
+    def __init__(
+        self, config: ExactConfig, count: int, positions: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        shape = (config.num_hidden_layers, count, config.num_key_value_heads, positions)
+        self.count, self.positions = count, positions
+        self.keys = torch.zeros(*shape, config.head_dim, dtype=dtype, device=device)  # (L, B, K, positions, D)
+        self.values = torch.zeros(*shape, config.head_dim, dtype=dtype, device=device)  # (L, B, K, positions, D)
+        self.key_powers = torch.ones(shape, dtype=torch.int64, device=device)  # (L, B, K, positions) 2^ek
+        self.value_powers = torch.ones(shape, dtype=torch.int64, device=device)  # (L, B, K, positions) 2^ev
+
+    def cache(self, slot: int) -> Cache:
+        """A slot's memory as an empty cache."""
+        return Cache(self.keys[:, slot], self.values[:, slot], self.key_powers[:, slot], self.value_powers[:, slot])
+
+
+class _Heads(NamedTuple):
+    """What attention takes of new positions, as it is kept: integers in the products' type, and powers of two."""
+
+    query: Tensor  # (T, H, D)
+    query_powers: Tensor  # (T, H, 1)
+    key: Tensor  # (T, K, D)
+    key_powers: Tensor  # (T, K, 1)
+    value: Tensor  # (T, K, D)
+    value_powers: Tensor  # (T, K, 1)
 
 
 @dataclass(frozen=True)
@@ -59,10 +113,14 @@ class ExactLlama(ExactModel):
     Attributes:
         config: sizes.
         layers: its blocks in order. Dropping one gives another model, and another trace.
+        static_decoding: whether batches decode by steps of fixed shapes: on a GPU. Changes nothing but speed.
+        idle_decoders: that no batch uses; kept because making their graphs takes as long as many steps.
     """
 
     def __init__(self, parameters: Parameters, products: Products, device: torch.device) -> None:
         super().__init__(parameters.embedding, parameters.exp2, products, device)
+        self.static_decoding = device.type == "cuda" and products.graphs
+        self.idle_decoders: list[StaticDecoder] = []
         self.config = parameters.config
         self._head = self._in_pieces(parameters.head)
         self.layers = [self._layer(layer) for layer in parameters.layers]
@@ -72,7 +130,11 @@ class ExactLlama(ExactModel):
 
     def new_cache(self, positions: int) -> Cache:
         """An empty cache with room for `positions`."""
-        return Cache(self.config, positions, self.products.attention_type, self.device)
+        return self.new_slots(1, positions).cache(0)
+
+    def new_slots(self, count: int, positions: int) -> Slots:
+        """Empty slots for so many texts with room for `positions` each."""
+        return Slots(self.config, count, positions, self.products.attention_type, self.device)
 
     def forward(self, batch: Sequence[tuple[Sequence[int], Cache]]) -> Tensor:
         """Read the next tokens of some texts and append them to their caches.
@@ -85,15 +147,29 @@ class ExactLlama(ExactModel):
         """
         tokens = torch.tensor([token for new, _ in batch for token in new], device=self.device)  # (T,)
         places = torch.cat([torch.arange(c.used, c.used + len(new), device=self.device) for new, c in batch])  # (T,)
-        cos = self._cos.index_select(0, places)[:, None]  # (T, 1, D / 2)
-        sin = self._sin.index_select(0, places)[:, None]
-        x = self._embedded(tokens)
-        for index, layer in enumerate(self.layers):
-            x = add(x, self._attention(index, layer, self._normed(x, layer.attention_norm), cos, sin, batch))
-            x = add(x, self._mlp(layer, self._normed(x, layer.mlp_norm)))
+        hidden = self._states(tokens, places, partial(self._mix_texts, batch))
         for new, cache in batch:
             cache.used += len(new)
-        return self._normed(x, self._final_norm)
+        return hidden
+
+    def decode(self, tokens: Tensor, places: Tensor, slots: Slots, span: int) -> Tensor:
+        """Read one token of each slot and append it to what the slot holds. Nothing is asked of the host.
+
+        Args:
+            tokens: (B,) int64; any token of the model for a slot without a text.
+            places: (B,) int64 how many positions each slot's text has used; 0 for a slot without a text.
+            slots: the B texts' pasts.
+            span: attention looks at so many positions of each slot; more than any of `places`.
+
+        Returns:
+            (B, C) as from `forward`; of a slot without a text, integers within bounds that mean nothing.
+        """
+        kv_heads = self.config.num_key_value_heads
+        steps = torch.arange(span, device=self.device)
+        hidden = (steps > places[:, None])[:, None, None]  # (B, 1, 1, span)
+        rows = torch.arange(slots.count * kv_heads, device=self.device).view(-1, kv_heads)  # (B, K)
+        written = (rows * slots.positions + places[:, None]).view(-1)  # (B K,) among all positions of a layer
+        return self._states(tokens, places, partial(self._mix_slots, slots, written, hidden))
 
     def logits(self, normed: Tensor) -> Tensor:
         """(T, C) normed states to (T, V) int32 logits with 16 fraction bits."""
@@ -108,34 +184,63 @@ class ExactLlama(ExactModel):
             start = stop
         return logits
 
-    def _attention(
-        self,
-        index: int,
-        layer: _Layer,
-        y: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        batch: Sequence[tuple[Sequence[int], Cache]],
-    ) -> Tensor:
+    def _states(self, tokens: Tensor, places: Tensor, mix: Callable[[int, _Heads], Tensor]) -> Tensor:
+        """All layers over (T,) tokens at (T,) places; `mix` is attention of a layer over pasts: to (T, H D)."""
+        cos = self._cos.index_select(0, places)[:, None]  # (T, 1, D / 2)
+        sin = self._sin.index_select(0, places)[:, None]
+        x = self._embedded(tokens)
+        for index, layer in enumerate(self.layers):
+            heads = self._heads(layer, self._normed(x, layer.attention_norm), cos, sin)
+            o = mix(index, heads)  # (T, H D)
+            x = add(x, self._apply(layer.attention_out, o, a.MIXED_FRACTION, a.RESIDUAL_FRACTION))
+            x = add(x, self._mlp(layer, self._normed(x, layer.mlp_norm)))
+        return self._normed(x, self._final_norm)
+
+    def _heads(self, layer: _Layer, y: Tensor, cos: Tensor, sin: Tensor) -> _Heads:
         c = self.config
         heads, kv_heads, d = c.num_attention_heads, c.num_key_value_heads, c.head_dim
         qkv = self._apply(layer.qkv, y, a.NORMED_FRACTION, a.HEAD_FRACTION).clamp_(-a.HEAD_MAX, a.HEAD_MAX)
         qkv = qkv.view(-1, heads + 2 * kv_heads, d)  # (T, H + 2K, D)
         rotated = _rotate(qkv[:, : heads + kv_heads], cos, sin)  # (T, H + K, D)
-        query, query_powers = self._shorten_heads(rotated[:, :heads], c.query_bits)
-        key, key_powers = self._shorten_heads(rotated[:, heads:], c.key_bits)
-        value, value_powers = self._shorten_heads(qkv[:, heads + kv_heads :], a.VALUE_BITS)
+        return _Heads(
+            *self._shorten_heads(rotated[:, :heads], c.query_bits),
+            *self._shorten_heads(rotated[:, heads:], c.key_bits),
+            *self._shorten_heads(qkv[:, heads + kv_heads :], a.VALUE_BITS),
+        )
+
+    def _mix_texts(self, batch: Sequence[tuple[Sequence[int], Cache]], index: int, heads: _Heads) -> Tensor:
+        """Attention text by text: the rows of the texts in order, (T, H D) with 20 fraction bits."""
         mixed, start = [], 0
         for new, cache in batch:
             rows, place = slice(start, start + len(new)), slice(cache.used, cache.used + len(new))
-            cache.keys[index, :, place] = key[rows].transpose(0, 1)
-            cache.key_powers[index, :, place] = key_powers[rows, :, 0].t()
-            cache.values[index, :, place] = value[rows].transpose(0, 1)
-            cache.value_powers[index, :, place] = value_powers[rows, :, 0].t()
-            mixed.append(self._mix(index, query[rows], query_powers[rows], cache))
+            cache.keys[index, :, place] = heads.key[rows].transpose(0, 1)
+            cache.key_powers[index, :, place] = heads.key_powers[rows, :, 0].t()
+            cache.values[index, :, place] = heads.value[rows].transpose(0, 1)
+            cache.value_powers[index, :, place] = heads.value_powers[rows, :, 0].t()
+            mixed.append(self._mix(index, heads.query[rows], heads.query_powers[rows], cache))
             start = rows.stop
-        o = mixed[0] if len(mixed) == 1 else torch.cat(mixed)  # (T, H D)
-        return self._apply(layer.attention_out, o, a.MIXED_FRACTION, a.RESIDUAL_FRACTION)
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+    def _mix_slots(self, slots: Slots, written: Tensor, hidden: Tensor, index: int, heads: _Heads) -> Tensor:
+        """Attention of all slots at once: (B, H D) with 20 fraction bits. Arguments as `decode` makes them."""
+        d, span, matrices = self.config.head_dim, hidden.shape[-1], written.shape[0]  # a matrix for each key/value head
+
+        def kept(past: Tensor, new: Tensor) -> Tensor:
+            """A layer's (B, K, positions, n) with (B, K, n) written to it: its (B K, span, n)."""
+            n = new.shape[-1]
+            past.view(-1, n).index_copy_(0, written, new.reshape(-1, n))
+            return past[:, :, :span].view(matrices, span, n)
+
+        key, key_powers = kept(slots.keys[index], heads.key), kept(slots.key_powers[index], heads.key_powers)
+        value = kept(slots.values[index], heads.value)
+        value_powers = kept(slots.value_powers[index], heads.value_powers)
+        mixed = self._attend(
+            (heads.query.reshape(matrices, -1, d), heads.query_powers.reshape(matrices, -1, 1)),  # (B K, G, ...)
+            (key, key_powers.transpose(1, 2)),
+            (value, value_powers.transpose(1, 2)),
+            hidden,
+        )
+        return mixed.view(slots.count, -1)
 
     def _mix(self, index: int, query: Tensor, query_powers: Tensor, cache: Cache) -> Tensor:
         """Attention of one text: (t, H, D) queries and (t, H, 1) powers of two to (t, H D), 20 fraction bits."""
@@ -151,7 +256,7 @@ class ExactLlama(ExactModel):
             (by_head(query), by_head(query_powers)),
             (cache.keys[index, :, :end], cache.key_powers[index, :, None, :end]),
             (cache.values[index, :, :end], cache.value_powers[index, :, None, :end]),
-            steps[None, :] > steps[cache.used :, None] if new > 1 else None,  # (t, S)
+            (steps > steps[cache.used :, None])[None, None] if new > 1 else None,  # (1, 1, t, S)
         )
         return mixed.view(kv_heads, group, new, d).permute(2, 0, 1, 3).reshape(new, -1)
 
@@ -166,9 +271,11 @@ class ExactLlama(ExactModel):
         return self._norm(x, self.config.epsilon, gain)
 
     def _in_pieces(self, matrix: Matrix) -> list[Linear]:
-        """The output matrix cut along its rows, so that what is done to each piece's logits stays in a CPU's cache."""
-        cuts = range(0, matrix.weight.shape[0], HEAD_PIECE)
-        parts = [(matrix.weight[cut : cut + HEAD_PIECE], matrix.multiplier[cut : cut + HEAD_PIECE]) for cut in cuts]
+        """The output matrix cut along its rows, so that what is done to each piece's logits stays in a CPU's cache.
+        Elsewhere it is one piece: fewer kernels."""
+        size = HEAD_PIECE if self.device.type == "cpu" else matrix.weight.shape[0]
+        cuts = range(0, matrix.weight.shape[0], size)
+        parts = [(matrix.weight[cut : cut + size], matrix.multiplier[cut : cut + size]) for cut in cuts]
         return [self._linear(Matrix(weight, multiplier, matrix.exponent)) for weight, multiplier in parts]
 
     def _layer(self, layer: LayerParameters) -> _Layer:

@@ -20,12 +20,13 @@ INTEGER = frozenset({
 """On integer and boolean tensors only; `div` with rounding_mode floor only."""
 
 MOVES = frozenset({
-    "cat", "chunk", "copy_", "detach", "detach_", "empty", "index_select", "lift_fresh", "masked_fill_", "new_zeros",
-    "ones", "permute", "reshape", "resolve_conj", "resolve_neg", "select", "slice", "split", "t", "to", "transpose",
-    "unbind", "unsqueeze", "view", "view_as", "zeros",
+    "alias", "cat", "chunk", "copy_", "detach", "detach_", "empty", "index_copy_", "index_select", "lift_fresh",
+    "masked_fill_", "new_zeros", "ones", "permute", "reshape", "resolve_conj", "resolve_neg", "select", "slice",
+    "split", "t", "to", "transpose", "unbind", "unsqueeze", "view", "view_as", "zeros",
 })
 """Copies and look-ups, on any type. That conversions lose nothing follows from the bounds in SPEC.md. What `empty`
-gives is written in full before it is read: a test fills it with other bytes."""
+gives is written in full before it is read: a test fills it with other bytes. `index_copy_` writes to places that differ
+from each other."""
 
 PRODUCTS = frozenset({"_int_mm", "bmm", "matmul"})
 """Products of bounded integers; float ones in fp32 and fp64 only."""

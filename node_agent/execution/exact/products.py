@@ -46,10 +46,14 @@ class Products(ABC):
     Attributes:
         name: as in reports.
         attention_type: the float type whose products of attention's integers are exact here.
+        graphs: whether it may be captured in CUDA graphs, where there are any; the self-test finds out.
     """
 
     name: ClassVar[str]
     attention_type: ClassVar[torch.dtype] = torch.float32
+
+    def __init__(self, graphs: bool = True) -> None:
+        self.graphs = graphs
 
     @abstractmethod
     def prepare(self, weight: Tensor) -> Weight:
@@ -142,9 +146,9 @@ ALL: tuple[Products, ...] = (Int8Products(), Fp32Products(), Fp64Products())
 """Fastest first on hosts where all are sound."""
 
 
-def by_name(name: str) -> Products:
-    """One of ALL. Raises KeyError."""
-    return {each.name: each for each in ALL}[name]
+def by_name(name: str, graphs: bool = True) -> Products:
+    """As one of ALL. Raises KeyError."""
+    return {each.name: type(each) for each in ALL}[name](graphs)
 
 
 def _halves(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -4,9 +4,10 @@ Three kinds of known answers, all of integers, so that they hold on every host o
 - products of the largest integers that can occur, in the sizes that choose other kernels (one row, many, long rows);
 - integer square roots next to perfect squares, where a seed that is off shows;
 - the logits of a small Llama of fixed integers, prefill and decode, and the states and vectors of a small encoder,
-  against pinned hashes that the references confirm.
+  against pinned hashes that the references confirm; on a GPU, decode by graphs too.
 
-A way to multiply that fails is not used; a host on which none passes gets no engine.
+A way to multiply that fails is not used; a GPU on which all fail by graphs goes without graphs; a host on which none
+passes gets no engine.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ from node_agent.execution.exact.encoder_file import EncoderConfig, EncoderParame
 from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import ExactConfig, Parameters
 from node_agent.execution.exact.products import ALL, Products, by_name
+from node_agent.execution.exact.static_decoding import StaticDecoder
 
 GOLDEN_LOGITS = "639954f23c2366193830836c22660d41cee0a1328446b84a08b7d166c1abd351"
 """sha256 of the golden model's logits after each of GOLDEN_TOKENS, as int32 little-endian."""
@@ -38,6 +40,9 @@ GOLDEN_VECTORS = "499cb08bc56007fda6211fc9c56fc66a8638fb321262e0e6e4755d86fbd7dd
 """sha256 of the golden encoder's states, as int32 little-endian, and vector of each of GOLDEN_TEXTS."""
 
 GOLDEN_TOKENS = tuple((7 * index * index + 3) % 96 for index in range(24))
+
+GOLDEN_JOINS = (0, 2, 7)
+"""Steps at which the texts decoded together join, so that slots are added, moved, empty and taken again."""
 
 GOLDEN_TEXTS = (GOLDEN_TOKENS, GOLDEN_TOKENS[5:8])
 
@@ -78,31 +83,35 @@ class Report:
     Attributes:
         device: where it ran.
         products: the way to multiply that was chosen.
+        graphs: whether it is sound in CUDA graphs; means nothing elsewhere than on a GPU.
         unsound: those tried before it, with what went wrong.
     """
 
     device: str
     products: str
+    graphs: bool
     unsound: dict[str, str]
 
 
 def run(device: torch.device) -> Report:
-    """Find the first of `products.ALL` that is sound here; takes about a second on a CPU.
+    """Find the first of `products.ALL` that is sound here, with graphs if one is; takes about a second on a CPU.
 
     Raises:
         SelfTestFailed: none is; nothing that this host computes may be signed.
     """
     determinism.full_precision()
+    eager = [by_name(each.name, graphs=False) for each in ALL] if device.type == "cuda" else []
     unsound: dict[str, str] = {}
-    for products in ALL:
+    for products in (*ALL, *eager):
+        name = products.name if products.graphs else f"{products.name} without graphs"
         try:
             require_sound(products, device)
         except SelfTestFailed as error:
-            unsound[products.name] = error.message
-        except RuntimeError as error:  # torch has no such kernel on this device
-            unsound[products.name] = str(error).splitlines()[0]
+            unsound[name] = error.message
+        except RuntimeError as error:  # torch has no such kernel on this device, or cannot capture it
+            unsound[name] = str(error).splitlines()[0]
         else:
-            return Report(str(device), products.name, unsound)
+            return Report(str(device), products.name, products.graphs, unsound)
     raise SelfTestFailed(
         f"No way to multiply is exact on {device}: {unsound}.",
         way_out="Use an unmodified build of torch. Until one passes, this host signs nothing.",
@@ -115,7 +124,8 @@ def run(device: torch.device) -> Report:
 @cache
 def sound_products(device: str) -> Products:
     """The chosen way to multiply, tested once a process and device. Raises as `run` does."""
-    return by_name(run(torch.device(device)).products)
+    report = run(torch.device(device))
+    return by_name(report.products, report.graphs)
 
 
 @torch.inference_mode()
@@ -129,6 +139,9 @@ def require_sound(products: Products, device: torch.device) -> None:
     for name, chunk in (("prefill", len(GOLDEN_TOKENS)), ("decode", 1)):
         found = golden_hash(ExactLlama(golden_parameters(), products, device), chunk)
         _require(products, f"golden logits, {name}", GOLDEN_LOGITS, found)
+    if device.type == "cuda" and products.graphs:
+        hashes = golden_static_hashes(ExactLlama(golden_parameters(), products, device))
+        _require(products, "golden logits, decode by graphs", {GOLDEN_LOGITS}, hashes)
     found = golden_vectors_hash(ExactEncoder(golden_encoder(), products, device))
     _require(products, "golden vectors", GOLDEN_VECTORS, found)
 
@@ -140,6 +153,18 @@ def golden_hash(model: ExactLlama, chunk: int) -> str:
         logits = model.logits(model.forward([(GOLDEN_TOKENS[start : start + chunk], state)]))
         digest.update(logits.cpu().numpy().astype("<i4").tobytes())
     return digest.hexdigest()
+
+
+def golden_static_hashes(model: ExactLlama) -> set[str]:
+    """Hex sha256 of the golden model's logits for each of some texts decoded together by steps of fixed shapes."""
+    texts = [(join, model.new_cache(len(GOLDEN_TOKENS)), hashlib.sha256()) for join in GOLDEN_JOINS]
+    decoder = StaticDecoder(model)
+    for step in range(max(GOLDEN_JOINS) + len(GOLDEN_TOKENS)):
+        here = [each for each in texts if each[0] <= step < each[0] + len(GOLDEN_TOKENS)]
+        logits = decoder.logits([(GOLDEN_TOKENS[step - join], state) for join, state, _ in here])
+        for (_, _, digest), row in zip(here, logits.cpu().numpy().astype("<i4"), strict=True):
+            digest.update(row.tobytes())
+    return {digest.hexdigest() for _, _, digest in texts}
 
 
 def golden_vectors_hash(model: ExactEncoder) -> str:
@@ -155,10 +180,18 @@ def golden_vectors_hash(model: ExactEncoder) -> str:
 @cache
 def golden_parameters() -> Parameters:
     """A small Llama of fixed integers, the same on every host."""
-    cos, sin = tables.rotary_tables(_GOLDEN_CONFIG.head_dim, _GOLDEN_CONFIG.positions, tables.rational(10_000), None)
+    return fixed_llama(_GOLDEN_CONFIG, qkv_exponent=32)
+
+
+def fixed_llama(config: ExactConfig, qkv_exponent: int) -> Parameters:
+    """A Llama of any size of fixed integers, the same on every host. The larger the exponent, the more positions are
+    attended to."""
+    cos, sin = tables.rotary_tables(config.head_dim, config.positions, tables.rational(10_000), None)
     made: dict[str, Integers] = {"table.exp2": tables.exp2_table(), "table.sigmoid": tables.sigmoid_table()}
     made["table.cos"], made["table.sin"] = cos, sin
-    return Parameters.assemble(_GOLDEN_CONFIG, _fixed_integers(_GOLDEN_CONFIG, made))
+    for index in range(config.num_hidden_layers):
+        made[f"layers.{index}.qkv.exponent"] = np.array([qkv_exponent], np.int32)
+    return Parameters.assemble(config, _fixed_integers(config, made))
 
 
 @cache

@@ -14,6 +14,7 @@ from torch import Tensor
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.exact import self_test
 from node_agent.execution.exact.encoder_reference import EncoderReference
+from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.products import ALL, Fp32Products, Fp64Products, Products, Weight
 from node_agent.execution.exact.reference import Reference
 
@@ -88,6 +89,31 @@ def test_no_sound_way_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_test, "ALL", (Sloppy(),))
     with pytest.raises(SelfTestFailed, match="signs nothing"):
         self_test.run(CPU)
+
+
+@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
+@torch.inference_mode()
+def test_steps_of_fixed_shapes_give_the_golden_logits(products: Products) -> None:
+    """What a GPU's self-test runs by graphs, here without: each of several texts in changing company."""
+    model = ExactLlama(self_test.golden_parameters(), products, CPU)
+    assert self_test.golden_static_hashes(model) == {self_test.GOLDEN_LOGITS}
+
+
+@pytest.mark.parametrize("error", [SelfTestFailed("wrong", way_out="none"), RuntimeError("cannot capture")])
+def test_a_gpu_whose_graphs_are_wrong_goes_without(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Every way by graphs is tried first; then each without, which a model then keeps to."""
+
+    def require_sound(products: Products, device: torch.device) -> None:
+        if products.graphs or products.name == "int8":
+            raise error
+
+    monkeypatch.setattr(self_test, "require_sound", require_sound)
+    report = self_test.run(torch.device("cuda"))
+    assert (report.products, report.graphs) == ("fp32", False)
+    assert list(report.unsound) == ["int8", "fp32", "fp64", "int8 without graphs"]
+    self_test.sound_products.cache_clear()
+    assert not self_test.sound_products("cuda").graphs
+    self_test.sound_products.cache_clear()
 
 
 @pytest.mark.parametrize("what", ["logits", "vectors"])
