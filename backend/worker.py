@@ -26,6 +26,7 @@ from backend.services.answers import Answers
 from backend.services.bookkeeping import reconcile
 from backend.services.cases import execute_cases
 from backend.services.closing import ClosingRule, close_epoch
+from backend.services.equivocations import bring_equivocations
 from backend.services.posting import post_epoch
 from backend.services.publishing import publish_epochs
 from backend.services.settling import settle_epoch
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 TICK_S = 0.5
 _LONGEST_WAIT_S = 30.0
 _RECONCILE_EVERY_S = 30.0
+_BRING_EVERY_S = 30.0
 _RANGES_A_TICK = 20
 
 _EXPECTED = (
@@ -123,6 +125,12 @@ class Worker:
             Step("posting", lambda now: post_epoch(database, chain, beacon, manager, now), troubles),
             Step("settling", lambda now: settle_epoch(database, chain, manager, treasury, now), troubles),
             Step("executing cases", lambda now: execute_cases(database, chain, manager, now), troubles),
+            Step(
+                "bringing equivocations",
+                lambda now: bring_equivocations(database, chain, manager, now),
+                troubles,
+                every_s=_BRING_EVERY_S,
+            ),
             Step("answering contests", lambda now: answers.step(manager, now), troubles),
             Step("sending", lambda now: _send(manager, now), troubles),
             Step("reconciling", lambda _: reconcile(database, chain), troubles, every_s=_RECONCILE_EVERY_S),

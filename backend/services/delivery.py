@@ -12,7 +12,7 @@ from backend.services.offering import find_offer
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import last_lease
-from backend.store.tables import CommitmentRow, OrderRow
+from backend.store.tables import CommitmentRow, EquivocationRow, OrderRow
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES
@@ -46,6 +46,7 @@ class Delivery:
         if recovered != commitment.node:
             raise WrongSigner(what="commitment", named=commitment.node, recovered=recovered)
         digest, now_s = to_hex(raw_digest), self.clock()
+        self._keep_equivocation(submitted, digest, now_s)
         has_output = self.blobs.has(commitment.output_hash)
         with self.database.begin() as session:
             order = session.get(OrderRow, commitment.order_id)
@@ -64,6 +65,22 @@ class Delivery:
             keep_named(self.blobs, "commitment.output_hash", commitment.output_hash)
         log.info("delivered order=%s node=%s commitment=%s", commitment.order_id, commitment.node, digest)
         return Acknowledgement(digest=digest, new=True)
+
+    def _keep_equivocation(self, submitted: SubmitCommitment, digest: str, now_s: int) -> None:
+        """A second answer that a node signed is refused like any other, and kept: it costs the node its stake."""
+        commitment = submitted.commitment
+        with self.database.begin() as session:
+            known = session.exec(select(CommitmentRow).where(CommitmentRow.order_id == commitment.order_id)).first()
+            twice = known is not None and known.node == commitment.node and known.digest != digest
+            if twice and session.get(EquivocationRow, commitment.order_id) is None:
+                session.add(
+                    EquivocationRow(
+                        order_id=commitment.order_id,
+                        commitment_json=commitment.model_dump_json(),
+                        signature=submitted.signature,
+                        received_at=now_s,
+                    )
+                )
 
     def _check_work(self, session: Session, commitment: Commitment, order: OrderRow) -> None:
         """No more than was asked for, and an output that a contest can show: else the settler's bond would pay."""

@@ -102,6 +102,16 @@ class CommitmentRow(SQLModel, table=True):
     received_at: int
 
 
+class EquivocationRow(SQLModel, table=True):
+    """Another commitment that the same node signed to an order that it had answered. The first such one."""
+
+    __tablename__ = "equivocation"
+    order_id: str = Field(primary_key=True)
+    commitment_json: str
+    signature: str
+    received_at: int
+
+
 class VerdictRow(SQLModel, table=True):
     """A verifier's verdict on a row of an epoch. One a verifier and commitment."""
 

@@ -7,9 +7,10 @@ from sqlmodel import select
 
 from backend.errors import BackendError
 from backend.store.home import open_blobs
-from backend.store.tables import CommitmentRow
+from backend.store.tables import CommitmentRow, EquivocationRow
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES
+from contracts.protocol.records import Commitment
 from contracts.protocol.wire import SubmitCommitment
 from tests.unit.backend.world import FIXED, NODE, OTHER_NODE, UNIT, World, commitment_for
 
@@ -93,3 +94,17 @@ def test_contradiction_is_refused_and_names_both(world: World, caplog: pytest.Lo
     assert caught.value.code == "contradicting_commitment"
     assert kept in str(caught.value)
     assert kept in caplog.text
+    with world.database.read() as session:
+        (row,) = session.exec(select(EquivocationRow))
+    assert (row.order_id, Commitment.model_validate_json(row.commitment_json).units) == (order_id, 7)
+
+
+def test_only_a_second_answer_of_the_same_node_is_kept(world: World) -> None:
+    """Protects nodes: the same answer again, or another node's late one, is no equivocation. Covers: A56"""
+    order_id = lent(world)
+    world.services.delivery.receive(commitment_for(order_id))
+    world.services.delivery.receive(commitment_for(order_id))
+    with pytest.raises(BackendError):
+        world.services.delivery.receive(commitment_for(order_id, OTHER_NODE, units=7))
+    with world.database.read() as session:
+        assert session.exec(select(EquivocationRow)).first() is None
