@@ -113,7 +113,7 @@ def test_a_verdict_on_a_row_outside_the_sample_is_logged_and_not_paid(bench: Ben
     for job in jobs:
         bench.check(1, job)
     with bench.database.read() as session:
-        rule = Sample(session, bench.constants, lambda number: bench.chain.block(number).hash)
+        rule = Sample(session, bench.blobs, bench.constants, lambda number: bench.chain.block(number).hash)
         leaves = session.exec(select(LeafRow).where(LeafRow.epoch_id == 1)).all()
         sampled = {leaf.digest for leaf in leaves if rule.check_price(leaf) is not None}
     bench.deliver("bob")
