@@ -106,7 +106,7 @@ class Bench:
         for job, execution in zip(self.jobs, cheap, strict=True):
             (task,) = self.engine.tasks(job.input_bytes, job.params)
             run = prefill_over(self.engine.model, task, _tokens(execution))
-            found.append(replace(execution, trace_hash=self.engine.execution([run]).trace_hash))
+            found.append(replace(execution, trace_hash=self.engine.execution([run]).trace_hash, trace=b""))
         return found
 
     def caught(self, name: str, how: str, answers: Sequence[Execution]) -> Caught:
@@ -198,7 +198,7 @@ def _without_a_model(bench: Bench) -> list[Caught]:
     made = [_with_tokens(bench, each, random_tokens(number), _noise(number)) for number, each in enumerate(honest)]
     empty = [_with_tokens(bench, each, [2], _noise(number)) for number, each in enumerate(honest)]
     copied = [honest[number - 1] for number in range(len(honest))]
-    replayed = [replace(each, trace_hash=honest[number - 1].trace_hash) for number, each in enumerate(honest)]
+    replayed = [replace(each, trace_hash=honest[number - 1].trace_hash, trace=b"") for number, each in enumerate(honest)]
     return [
         bench.caught("random answer", "tokens and trace drawn at random", made),
         bench.caught("empty answer", "stops at once, the trace is a guess", empty),
