@@ -198,7 +198,9 @@ def _without_a_model(bench: Bench) -> list[Caught]:
     made = [_with_tokens(bench, each, random_tokens(number), _noise(number)) for number, each in enumerate(honest)]
     empty = [_with_tokens(bench, each, [2], _noise(number)) for number, each in enumerate(honest)]
     copied = [honest[number - 1] for number in range(len(honest))]
-    replayed = [replace(each, trace_hash=honest[number - 1].trace_hash, trace=b"") for number, each in enumerate(honest)]
+    replayed = [
+        replace(each, trace_hash=honest[number - 1].trace_hash, trace=b"") for number, each in enumerate(honest)
+    ]
     return [
         bench.caught("random answer", "tokens and trace drawn at random", made),
         bench.caught("empty answer", "stops at once, the trace is a guess", empty),
