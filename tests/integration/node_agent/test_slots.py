@@ -32,6 +32,7 @@ from node_agent.session.journal import Journal
 from node_agent.session.lease import LeaseDesk, PriceFloor
 from node_agent.session.loop import NodeSession
 from node_agent.session.rooted import RootWatch
+from node_agent.session.showing import TraceDesk
 from node_agent.testing import FakeFacts
 from tests.integration.backend.api.coordinator import listening
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, FIXED, NODE, REQUESTER, SETTLER, UNIT, World, signed, terms
@@ -91,7 +92,9 @@ class Scene:
         )
         return NodeSession(
             desk=desk, committer=Committer(api=api, journal=journal, signer=NODE, domain=DOMAIN, clock=now),
-            watch=watch, journal=journal, engines=dict.fromkeys(manifests, self.engine),
+            watch=watch, journal=journal,
+            traces=TraceDesk(api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, clock=now),
+            engines=dict.fromkeys(manifests, self.engine),
             clock=now, poll_s=0.05, slots=SLOTS,
         )  # fmt: skip
 
