@@ -43,8 +43,10 @@ CREATE TABLE IF NOT EXISTS answers (
     receipt_json TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS traces (
-    order_id TEXT PRIMARY KEY REFERENCES answers, trace BLOB NOT NULL, shown_at INTEGER, refusal TEXT
+    order_id TEXT PRIMARY KEY REFERENCES answers, comparator INTEGER NOT NULL, trace BLOB NOT NULL,
+    shown_at INTEGER, kept_for TEXT
 ) STRICT;
+CREATE INDEX IF NOT EXISTS unshown ON traces (comparator) WHERE shown_at IS NULL AND kept_for IS NULL;
 CREATE TABLE IF NOT EXISTS leases (
     order_id TEXT PRIMARY KEY, grant_json TEXT NOT NULL, lent_at INTEGER NOT NULL, abandoned TEXT
 ) STRICT;
@@ -183,9 +185,9 @@ class Journal:
         )
         if trace:
             self._write(
-                "INSERT INTO traces (order_id, trace) SELECT order_id, ? FROM answers WHERE order_id = ? "
-                "AND trace_hash = ? ON CONFLICT (order_id) DO NOTHING",
-                trace, answer.order_id, answer.trace_hash,
+                "INSERT INTO traces (order_id, comparator, trace) SELECT order_id, ?, ? FROM answers "
+                "WHERE order_id = ? AND trace_hash = ? ON CONFLICT (order_id) DO NOTHING",
+                answer.grant.order.terms.comparator, trace, answer.order_id, answer.trace_hash,
             )  # fmt: skip
         return self._standing(answer.order_id)
 
@@ -222,12 +224,18 @@ class Journal:
         """Answers with a receipt, oldest first."""
         return self._select("receipt_json IS NOT NULL")
 
-    def unshown(self) -> list[tuple[Answer, bytes]]:
-        """Answers with a receipt whose trace was neither shown nor refused, with that trace, oldest first."""
+    def unshown(self, comparator: int, most: int) -> list[tuple[Answer, bytes]]:
+        """The oldest answers with a receipt whose trace was neither shown nor refused, with that trace.
+
+        `comparator`: of their orders; `most`: so many of them.
+        """
         with self._explained():
-            rows = self._db.execute("SELECT order_id, trace FROM traces WHERE shown_at IS NULL AND refusal IS NULL")
-            traces = dict(rows.fetchall())
-        return [(answer, traces[answer.order_id]) for answer in self.rooted() if answer.order_id in traces]
+            rows = self._db.execute(
+                f"SELECT {_COLUMNS}, trace FROM traces JOIN answers USING (order_id) WHERE comparator = ? AND "
+                "shown_at IS NULL AND kept_for IS NULL AND receipt_json IS NOT NULL ORDER BY traces.rowid LIMIT ?",
+                (comparator, most),
+            ).fetchall()
+        return [(_answer(row[:-1]), row[-1]) for row in rows]
 
     def show(self, order_id: str, at_s: int) -> None:
         """The backend has the answer's trace."""
@@ -235,7 +243,7 @@ class Journal:
 
     def refuse_trace(self, order_id: str, reason: str) -> None:
         """The backend will not have the answer's trace; it is not sent again."""
-        self._write("UPDATE traces SET refusal = ? WHERE order_id = ?", reason, order_id)
+        self._write("UPDATE traces SET kept_for = ? WHERE order_id = ?", reason, order_id)
 
     def signed(self) -> list[Answer]:
         """All answers with a signature."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.hashing import to_hex
+from contracts.protocol.records import COMPARATORS
 from contracts.protocol.trace import opens_at
 from contracts.protocol.wire import Receipt, SubmitTrace
 from node_agent.errors import BackendRefused
@@ -17,6 +18,9 @@ from node_agent.session.chain_facts import ChainFacts
 from node_agent.session.journal import Answer, Journal
 
 log = logging.getLogger(__name__)
+
+_MOST_A_STEP = 16
+"""So that no backlog keeps a node from work."""
 
 
 class TraceDesk:
@@ -41,10 +45,12 @@ class TraceDesk:
         Raises:
             BackendUnavailable, ChainError: it cannot be told or done now.
         """
-        for answer, trace in self._journal.unshown():
-            assert answer.receipt is not None, "only answers with a receipt are unshown"
-            due_at = self._due_at(answer, answer.receipt)
-            if due_at is not None and due_at <= self._clock():
+        for comparator in COMPARATORS.values():
+            for answer, trace in self._journal.unshown(comparator, _MOST_A_STEP):
+                assert answer.receipt is not None, "only answers with a receipt are unshown"
+                due_at = self._due_at(answer, answer.receipt)
+                if due_at is None or due_at > self._clock():
+                    break  # the younger ones are not due either
                 self._show(answer, trace)
 
     def _due_at(self, answer: Answer, receipt: Receipt) -> int | None:

@@ -34,7 +34,7 @@ class Standings:
         for earlier in sorted(self._book.epochs.keys() - self._seen):
             if earlier < epoch_id:
                 self._read(earlier)
-        known = self._checks.get(operator_id, [])
+        known = sorted(self._checks.get(operator_id, []), key=lambda one: one[0])
         return standing(check for epoch, check in known if epoch < epoch_id)
 
     def _read(self, epoch_id: int) -> None:
