@@ -182,7 +182,8 @@ BABBLER = """
 import json, sys
 for line in sys.stdin:
     asked = json.loads(line)
-    good = {"id": asked["id"], "engine": 0, "name": "n", "version": "v", "check": "prefill", "concurrent": False}
+    about = {"name": "n", "version": "v", "check": "prefill", "concurrent": False, "numeric_class": None}
+    good = {"id": asked["id"], "engine": 0, **about}
     print(sys.argv[1].replace("ID", str(asked["id"])) if "input" in asked else json.dumps(good), flush=True)
 """
 NO_ANSWERS = [
