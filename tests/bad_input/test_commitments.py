@@ -66,12 +66,14 @@ def test_twice_and_at_once(place: Place) -> None:
 
 
 def test_contradicting(place: Place) -> None:
-    """Protects the requester: the first answer stands, the other is refused with both digests."""
+    """Protects the requester: the first answer stands, the other is refused with both digests, and kept once, since its
+    node signed both."""
     order_id = place.lent()
     place.put(OUTPUT)
     kept = place.post(COMMITMENTS, place.commitment(order_id)).json()["digest"]
     other = place.put(b"another output")
     body = place.commitment(order_id, output_hash=other)
+    assert place.post(COMMITMENTS, body).status_code == 409
     refuses(place, COMMITMENTS, body, 409, "contradicting_commitment", order_id, kept, way_out="contradicts it")
 
 

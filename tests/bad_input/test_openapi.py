@@ -36,8 +36,8 @@ CHECKS = [
     openapi_checks.response_schema_conformance,
 ]
 NUMBERS = [0, 1, 7, 8, 9, 100, 180, 10**6, 2**32 - 1, 2**40 - 1, 2**48 - 1, 2**48, 2**63 - 1, 2**63, 2**64 - 1]
-NOT_HERE = {"POST /v1/operator/canary"}
-"""Operations that nothing here can make succeed: this backend pays for no canaries."""
+NOT_HERE = {"POST /v1/operator/canary", "POST /v1/operator/traces"}
+"""Operations that nothing here can make succeed: this backend pays for no canaries, and no window for cases ends."""
 
 
 class Things:
@@ -72,7 +72,12 @@ class Things:
             "/v1/orders": self._order, "/v1/operator/commitments": self._commitment,
             "/v1/operator/leases": self._lease, "/v1/operator/heartbeats": self._heartbeat,
             "/v1/operator/canary": self._canary, "/v1/verifier/verdicts": self._verdict,
+            "/v1/operator/traces": self._trace,
         }  # fmt: skip
+
+    def _trace(self, data: st.DataObject) -> Any:
+        pick = {"commitment_digest": self.digests, "trace": self.hashes}
+        return {name: data.draw(st.sampled_from(values)) for name, values in pick.items()}
 
     def _order(self, data: st.DataObject) -> Any:
         pick: dict[str, list[Any]] = {

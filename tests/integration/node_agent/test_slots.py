@@ -178,7 +178,10 @@ def test_restarted_it_gets_back_what_it_holds(scene: Scene, tmp_path: Path) -> N
     on, and delivers each once. Covers: A45, A56"""
     orders = [scene.order([f"Question {index}"], 3) for index in range(6)]
     with closing(BackendApi(scene.url)) as api:
-        scene.session(tmp_path / "node", api)._take()
+        crashed = scene.session(tmp_path / "node", api)
+        crashed._take()
+        for work in crashed._under_way.values():
+            work.heartbeat.end()  # as a crash does
     assert _leased(scene) == SLOTS
     with scene.node(tmp_path / "node"):
         _wait(lambda: len(scene.delivered()) == 6)
