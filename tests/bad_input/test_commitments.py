@@ -73,7 +73,7 @@ def test_contradicting(place: Place) -> None:
     kept = place.post(COMMITMENTS, place.commitment(order_id)).json()["digest"]
     other = place.put(b"another output")
     body = place.commitment(order_id, output_hash=other)
-    assert place.post(COMMITMENTS, body).status_code == 409
+    assert place.http.post(place.url + COMMITMENTS, json=body).status_code == 409
     refuses(place, COMMITMENTS, body, 409, "contradicting_commitment", order_id, kept, way_out="contradicts it")
 
 
