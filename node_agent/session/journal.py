@@ -178,17 +178,19 @@ class Journal:
             answer.output,
             answer.grant.model_dump_json(),
         )
-        self._write(
-            "INSERT INTO answers (order_id, commitment_json, trace_hash, output, grant_json) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (order_id) DO NOTHING",
-            *values,
-        )
-        if trace:
-            self._write(
-                "INSERT INTO traces (order_id, comparator, trace) SELECT order_id, ?, ? FROM answers "
-                "WHERE order_id = ? AND trace_hash = ? ON CONFLICT (order_id) DO NOTHING",
-                answer.grant.order.terms.comparator, trace, answer.order_id, answer.trace_hash,
-            )  # fmt: skip
+        with self._explained(), self._db:  # both or neither: native work whose trace is lost can never be judged
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "INSERT INTO answers (order_id, commitment_json, trace_hash, output, grant_json) "
+                "VALUES (?, ?, ?, ?, ?) ON CONFLICT (order_id) DO NOTHING",
+                values,
+            )
+            if trace:
+                self._db.execute(
+                    "INSERT INTO traces (order_id, comparator, trace) SELECT order_id, ?, ? FROM answers "
+                    "WHERE order_id = ? AND trace_hash = ? ON CONFLICT (order_id) DO NOTHING",
+                    (answer.grant.order.terms.comparator, trace, answer.order_id, answer.trace_hash),
+                )
         return self._standing(answer.order_id)
 
     def sign(self, order_id: str, signature: str) -> Answer:

@@ -83,6 +83,10 @@ class Crew:
             engines=self.engines[index],
         )
 
+    def journal(self, index: int) -> Journal:
+        """What a verifier has on disk."""
+        return self._journals[index]
+
     def stop(self, index: int) -> None:
         """Takes a verifier away with all that it has in memory."""
         self.members.pop(index)

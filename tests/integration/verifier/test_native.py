@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts.onchain.history import read_history
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
 from contracts.protocol.native import State
 from tests.integration.verifier.crew import Crew, Inbox, inbox
@@ -175,10 +175,14 @@ def test_a_restarted_verifier_says_what_it_said(network: Network, make_crew: Cal
     network.post([])
     crew.work_until(lambda _: bool(box.received))
     (first,) = box.received
-    box.received.clear()
+    engine, digest = crew.engines[0], from_hex(first.verdict.commitment_digest)
+    assert isinstance(engine, NativeDouble)
     crew.restart(0)
-    crew.engines[0].flavour = b"broken"  # type: ignore[attr-defined]
+    engine.flavour = b"broken"
     for _ in range(5):
         crew.members[0].step()
-    assert all(sent == first for sent in box.received)
-    assert first.observation == to_hex(keccak(box.blobs[first.observation or ""]))
+    kept = crew.journal(0).answer(digest)
+    assert kept is not None
+    assert to_hex(keccak(kept.observation)) == first.observation
+    assert kept.opening == first.opening
+    assert (engine.observed, box.received) == (1, [first])

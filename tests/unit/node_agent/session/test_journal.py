@@ -169,3 +169,21 @@ def test_damaged_journal_is_an_error(world: World, tmp_path: Path) -> None:
     with pytest.raises(JournalError) as caught:
         world.journal()
     assert isinstance(caught.value.__cause__, sqlite3.Error)
+
+
+def test_an_answer_and_its_trace_are_written_together(world: World) -> None:
+    """Protects a node on native work: a failure between the two leaves neither, so that no answer is signed whose trace
+    can never be shown. Covers: A45, A56"""
+    order_id = world.backend.order(b"hello")
+    session = world.session()
+    with sqlite3.connect(world.home / "journal.sqlite") as other:
+        other.execute("ALTER TABLE traces RENAME TO lost")
+    with pytest.raises(JournalError):
+        session.step()
+    with sqlite3.connect(world.home / "journal.sqlite") as other:
+        other.execute("ALTER TABLE lost RENAME TO traces")
+        assert other.execute("SELECT count(*) FROM answers").fetchone() == (0,)
+    assert not world.backend.commitments
+    assert world.session().step()
+    (sent,) = world.backend.commitments
+    assert sent.commitment.order_id == order_id
