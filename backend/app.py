@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from backend.api.http import create_http
 from backend.api.services import Services
 from backend.chain.views import ChainView, OnChainView
-from backend.domain.assignment import LeaseTimes, times_fit
+from backend.domain.assignment import NEWCOMER_PRICE, Cover, LeaseTimes, times_fit
 from backend.errors import Misconfigured
 from backend.services.books import Books
 from backend.services.canary import Canary
@@ -36,7 +36,8 @@ class Settings:
 
     `treasury_signer`: the signer of the treasury's lane, out of which checks are paid. `canary`: the key whose own lane
     pays newcomers' first jobs, at most `canary_daily_units` a day; None: there are none. `public_rpc`: an RPC URL
-    that browser wallets may be given for the chain.
+    that browser wallets may be given for the chain. `newcomer_price`: the most units that a job may cost that is lent
+    to an operator without stake.
     """
 
     home: Path
@@ -48,6 +49,7 @@ class Settings:
     canary: Signer | None = None
     canary_daily_units: int = 10**9
     public_rpc: str | None = None
+    newcomer_price: int = NEWCOMER_PRICE
 
 
 def unix_now() -> int:
@@ -78,13 +80,16 @@ def build_services(
     deployment = settings.deployment
     intake = Intake(database, blobs, open_tokenizers(settings.home), chain, deployment, clock)
     present = deployment.model_copy(update={"settler": settings.settler.address})
-    views = Views(database, chain, present, settings.treasury_signer, clock, settings.public_rpc)
+    views = Views(
+        database, chain, present, settings.treasury_signer, clock, settings.newcomer_price, settings.public_rpc
+    )
     standings = Standings(blobs)
+    cover = Cover(deployment.constants.penalty_multiple, settings.newcomer_price)
     canary, daily_units = settings.canary, settings.canary_daily_units
     return Services(
         blobs=blobs,
         intake=intake,
-        leasing=Leasing(database, chain, deployment, settings.settler, settings.lease_times, standings, clock),
+        leasing=Leasing(database, chain, deployment, settings.settler, settings.lease_times, cover, standings, clock),
         delivery=Delivery(database, blobs, deployment, clock),
         traces=Traces(database, blobs, deployment, clock),
         verdicts=Verdicts(database, blobs, chain, deployment, clock),

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from backend.api.patience import ImpatientProtocol
 from backend.app import Settings, build_app
-from backend.domain.assignment import LeaseTimes
+from backend.domain.assignment import NEWCOMER_PRICE, LeaseTimes
 from backend.errors import Misconfigured
 from backend.services.offering import all_offers, offer_workload
 from backend.store.home import canary_keystore, open_database, open_tokenizers, settler_keystore, treasury_keystore
@@ -42,6 +42,9 @@ def serve(
         str | None, typer.Option(envvar="ASSAY_PUBLIC_RPC", help="RPC URL that browser wallets may be given")
     ] = None,
     canary_budget: Annotated[int, typer.Option(min=0, help="units a day for newcomers' first jobs")] = 10**9,
+    newcomer_price: Annotated[
+        int, typer.Option(min=0, help="most units of a job lent without stake: what registering a name costs")
+    ] = NEWCOMER_PRICE,
 ) -> None:
     """Serves the HTTP API: takes orders, lends them, receives commitments and verdicts.
 
@@ -59,6 +62,7 @@ def serve(
         canary=load_key(canary, password) if canary.exists() else None,
         canary_daily_units=canary_budget,
         public_rpc=public_rpc,
+        newcomer_price=newcomer_price,
     )
     app, listening = build_app(settings), _listening(host, port)
     config = uvicorn.Config(app, log_config=None, access_log=False, http=ImpatientProtocol)

@@ -250,8 +250,9 @@ class OperatorSuspended(Conflict):
 class StakeTooLow(Conflict):
     code = "stake_too_low"
 
-    def __init__(self, *, stake: int, open_max: int, max_price: int, multiple: int) -> None:
-        way_out = "without stake one job at a time is lent" if stake == 0 else f"add stake or wait, k = {multiple}"
+    def __init__(self, *, stake: int, open_max: int, max_price: int, multiple: int, newcomer_price: int) -> None:
+        alone = f"without stake one job at a time is lent, of at most {newcomer_price} units"
+        way_out = f"{alone}; add stake, k = {multiple}" if stake == 0 else f"add stake or wait, k = {multiple}"
         super().__init__(
             f"a stake of {stake} units does not cover {open_max} open + {max_price} for the oldest job; {way_out}"
         )

@@ -117,7 +117,10 @@ def _stake_limits(found: Standing) -> list[str]:
     stake, free, cheapest = found.account.stake_units, found.free_units, found.cheapest_job_units
     told = []
     if stake == 0:
-        told.append("no stake: one job at a time, and every one is checked before it is paid; `assay node stake` adds")
+        told.append(
+            f"no stake: one job at a time{_most(found)}, and every one is checked before it is paid; "
+            "`assay node stake` adds"
+        )
     elif free is not None and cheapest is not None and free < cheapest:
         told.append(
             f"the stake is full: {stake} units cover {stake // found.penalty_multiple} units of open jobs; wait until "
@@ -129,6 +132,10 @@ def _stake_limits(found: Standing) -> list[str]:
             short = ether(found.appeal_wei - found.hot_key_wei)
             told.append(f"the hot key {found.hot_key} cannot pay for an appeal: send it {short} ether")
     return told
+
+
+def _most(found: Standing) -> str:
+    return "" if found.network is None else f" of at most {found.network.newcomer_price} units"
 
 
 def _demand_limits(found: Standing) -> list[str]:

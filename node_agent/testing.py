@@ -297,7 +297,7 @@ class FakeBackend:
             chain_id=d.chain_id, escrow=d.escrow, stake_manager=d.stake_manager, court=d.court,
             contests=d.contests, token=d.token,
             settler=d.settler, treasury=d.treasury, treasury_signer=d.treasury, first_block=d.first_block,
-            constants=d.constants, price_sheet=[],
+            constants=d.constants, price_sheet=[], newcomer_price=0,
         )  # fmt: skip
 
     def _view(self, order_id: str) -> OrderView:

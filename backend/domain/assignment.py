@@ -2,7 +2,8 @@
 
 - A job is lent to one node at a time: leases never overlap.
 - k * (open maxima + this maximum) <= stake, so that cheating on everything open costs more than it brings (SPEC 10).
-- Without stake: one job at a time. With it a node may hold several: those that it names, and one more.
+- Without stake: one job at a time, and a cheap one, since a name that has nothing to lose is left behind when it is
+  caught (verifier/ECONOMICS.md). With stake a node may hold several: those that it names, and one more.
 - The oldest job first; one that this node already let lapse comes last, so that another gets its chance.
 """
 
@@ -14,6 +15,9 @@ from contracts.protocol.constants import Constants
 
 HEAD_START_S = 30
 """How long a job waits for better reputations before an operator without any is offered it."""
+
+NEWCOMER_PRICE = 10**8
+"""Units; a tenth of a token of 18 decimals. Who runs a backend sets it to what registering a name costs there."""
 
 _WHOLE_PPM = 1_000_000
 
@@ -48,18 +52,30 @@ class OperatorFacts:
     guilty_case: str | None = None
 
 
-def choose(candidates: Iterable[Candidate], operator: OperatorFacts, penalty_multiple: int) -> Candidate | None:
+@dataclass(frozen=True)
+class Cover:
+    """What an operator must have at stake.
+
+    `penalty_multiple`: k. `newcomer_price`: the most units that a job may cost that is lent without stake.
+    """
+
+    penalty_multiple: int
+    newcomer_price: int
+
+
+def choose(candidates: Iterable[Candidate], operator: OperatorFacts, cover: Cover) -> Candidate | None:
     """The job to lend, or None when none waits. Raises OperatorSuspended, or StakeTooLow when none fits its stake."""
     if operator.guilty_case is not None:
         raise OperatorSuspended(operator_id=operator.operator_id, case_id=operator.guilty_case)
     waiting = sorted(candidates, key=lambda job: (job.lapsed_here, job.accepted_at, job.order_id))
-    fitting = next((job for job in waiting if covers(operator, job.max_price, penalty_multiple)), None)
+    fitting = next((job for job in waiting if covers(operator, job.max_price, cover)), None)
     if waiting and fitting is None:
         raise StakeTooLow(
             stake=operator.stake,
             open_max=operator.open_max,
             max_price=waiting[0].max_price,
-            multiple=penalty_multiple,
+            multiple=cover.penalty_multiple,
+            newcomer_price=cover.newcomer_price,
         )
     return fitting
 
@@ -70,11 +86,11 @@ def offered_to(candidates: Iterable[Candidate], reputation_ppm: int, now_s: int)
     return [job for job in candidates if job.accepted_at + wait_s <= now_s]
 
 
-def covers(operator: OperatorFacts, max_price: int, penalty_multiple: int) -> bool:
+def covers(operator: OperatorFacts, max_price: int, cover: Cover) -> bool:
     """Whether the operator may take one more job of this maximum."""
     if operator.stake == 0:
-        return operator.open_jobs == 0
-    return penalty_multiple * (operator.open_max + max_price) <= operator.stake
+        return operator.open_jobs == 0 and max_price <= cover.newcomer_price
+    return cover.penalty_multiple * (operator.open_max + max_price) <= operator.stake
 
 
 def lease_end(deadline: int, now_s: int, times: LeaseTimes) -> int:

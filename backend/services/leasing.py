@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from backend.chain.views import ChainView
-from backend.domain.assignment import LeaseTimes, OperatorFacts, check_held, choose, lease_end, offered_to
+from backend.domain.assignment import Cover, LeaseTimes, OperatorFacts, check_held, choose, lease_end, offered_to
 from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
 from backend.services.intake import Clock
 from backend.services.node_requests import authenticate
@@ -38,6 +38,7 @@ class Leasing:
     deployment: Deployment
     settler: Signer
     times: LeaseTimes
+    cover: Cover
     standings: Standings
     clock: Clock
 
@@ -60,7 +61,7 @@ class Leasing:
             jobs = waiting(session, asked.workload_id, operator_id, node, now_s)
             if offer.manifest.comparator == "native":
                 jobs = offered_to(jobs, self._reputation_ppm(session, operator_id, now_s), now_s)
-            job = choose(jobs, operator, constants.penalty_multiple)
+            job = choose(jobs, operator, self.cover)
             if job is None:
                 return None
             row = LeaseRow(

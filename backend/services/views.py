@@ -48,6 +48,7 @@ class Views:
     deployment: Deployment
     treasury_signer: str
     clock: Clock
+    newcomer_price: int
     public_rpc: str | None = None
 
     def network(self) -> NetworkInfo:
@@ -80,6 +81,7 @@ class Views:
             first_block=d.first_block,
             constants=d.constants,
             price_sheet=sheet,
+            newcomer_price=self.newcomer_price,
             public_rpc=self.public_rpc,
         )
 

@@ -119,7 +119,7 @@ def figures(rows: list[dict[str, Any]], profits: list[dict[str, Any]], simulated
     named = {row["name"]: row for row in rows}
     expected = [row["profit"][f"colluding_{COLLUDING}"]["ev_pct_expected"] for row in profits]
     apart = [simulated[name]["ev_pct_of_reward"] for name in ("stake_then_cheat_once", "equivocation")]
-    worst = max(*expected, *apart, simulated["sybil_split_ev_pct"])
+    worst = max(*expected, *apart, simulated["sybil_split_ev_pct"], simulated["newcomer"]["ev_pct_of_the_dearest_job"])
     int8 = [gap for name in ("int8, another grid", "prefill spoof, int8, another grid") for gap in named[name]["gaps"]]
     return {
         "honest_checks": Figure(simulated["honest"]["checks"], "checks of the exact engine", goal=100_000),

@@ -198,11 +198,14 @@ def newcomer(constants: Deterrence, *, colluding: float) -> dict[str, float]:
     """Who has no stake, cheats until caught, and comes back under another name.
 
     It gets one job at a time, each is checked, and there is nothing to slash: what it earns are the checks that are
-    drawn to its friends. A name costs the gas of registering an operator and a node key.
+    drawn to its friends. A name costs the gas of registering an operator and a node key, and is lost with each check
+    that is not: 1 - q a job. The dearest job that it is lent costs as much as a name (`backend.domain.assignment`).
     """
     terms = Terms(constants, 0, REWARD_UNITS)
+    before_gas = expected(terms, detection=1, colluding=colluding)
     return {
         "check_rate": terms.rate,
-        "ev_pct_of_reward_before_gas": 100 * expected(terms, detection=1, colluding=colluding),
+        "ev_pct_of_reward_before_gas": 100 * before_gas,
+        "ev_pct_of_the_dearest_job": 100 * (before_gas - (1 - colluding)),
         "rewards_per_name": colluding / (1 - colluding),
     }

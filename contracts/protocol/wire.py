@@ -75,7 +75,8 @@ class PriceSheetEntry(Record):
 class NetworkInfo(Record):
     """Where and on what terms this backend works. Everything in it can be checked on chain.
 
-    `public_rpc`: an RPC URL that wallets may be told, None when the backend names none.
+    `newcomer_price`: the most units that a job may cost that is lent to an operator without stake. `public_rpc`: an RPC
+    URL that wallets may be told, None when the backend names none.
     """
 
     chain_id: int
@@ -90,6 +91,7 @@ class NetworkInfo(Record):
     first_block: int
     constants: Constants
     price_sheet: list[PriceSheetEntry]
+    newcomer_price: int
     public_rpc: str | None = None
 
 

@@ -21,6 +21,7 @@ ENTRY = PriceSheetEntry(
 NETWORK = NetworkInfo(
     chain_id=1, escrow=ADDRESS, stake_manager=ADDRESS, court=ADDRESS, contests=ADDRESS, token=ADDRESS, settler=ADDRESS,
     treasury=ADDRESS, treasury_signer=ADDRESS, first_block=0, constants=DEVELOPMENT, price_sheet=[ENTRY],
+    newcomer_price=500,
 )  # fmt: skip
 VIEW = NodeView(
     operator_id=1, nodes=[], stake=1000, locked=0, earned=0, claimed=0, open_max=0, delivered_jobs=3, checked_jobs=1,
@@ -49,7 +50,7 @@ def test_nothing_limits_a_node_at_work() -> None:
         ({"beat": LastBeat(999, 1, "no_job", "", 0)}, "demand is the limit"),
         ({"view": VIEW.model_copy(update={"suspended": True})}, "found this operator guilty"),
         ({"view": VIEW.model_copy(update={"open_max": 2})}, "the stake is full: 1000 units cover 111"),
-        ({"account": Account(1, ADDRESS, ADDRESS, 0, 0, 0, 0, 0)}, "no stake: one job at a time"),
+        ({"account": Account(1, ADDRESS, ADDRESS, 0, 0, 0, 0, 0)}, "no stake: one job at a time of at most 500 units"),
         ({"network": None, "view": None, "backend_error": "no answer"}, "the backend cannot be asked: no answer"),
         ({"network": NETWORK.model_copy(update={"price_sheet": []})}, "the backend offers no workload"),
         ({"cases": [CASE]}, "1 open cases lock"),

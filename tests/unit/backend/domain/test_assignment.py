@@ -3,7 +3,7 @@
 given jobs that wait and an operator that asks
 ├── when none waits: None
 ├── when a case was upheld against it: operator_suspended
-├── when it has no stake: one job at a time
+├── when it has no stake: one cheap job at a time
 ├── when k * (open + this) exceeds its stake: the oldest that fits, or stake_too_low
 └── otherwise the oldest; those that it let lapse come last
 """
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from backend.domain.assignment import (
     Candidate,
+    Cover,
     LeaseTimes,
     OperatorFacts,
     check_held,
@@ -35,8 +36,11 @@ def operator(stake: int = 1000, open_max: int = 0, open_jobs: int = 0, case: str
     return OperatorFacts(1, stake, open_max, open_jobs, case)
 
 
-def chosen(jobs: list[Candidate], facts: OperatorFacts, multiple: int = 9) -> str | None:
-    found = choose(jobs, facts, multiple)
+COVER = Cover(penalty_multiple=9, newcomer_price=100)
+
+
+def chosen(jobs: list[Candidate], facts: OperatorFacts) -> str | None:
+    found = choose(jobs, facts, COVER)
     return None if found is None else found.order_id
 
 
@@ -56,22 +60,25 @@ def test_open_value_never_exceeds_stake() -> None:
     assert chosen([job("a", price=10)], operator(stake=90)) == "a"
     assert chosen([job("a", price=11, age=9), job("b", price=10)], operator(stake=90)) == "b"
     with pytest.raises(StakeTooLow, match="89"):
-        choose([job("a", price=10)], operator(stake=89), 9)
+        choose([job("a", price=10)], operator(stake=89), COVER)
     with pytest.raises(StakeTooLow):
-        choose([job("a", price=10)], operator(stake=90, open_max=1, open_jobs=1), 9)
+        choose([job("a", price=10)], operator(stake=90, open_max=1, open_jobs=1), COVER)
 
 
 def test_stakeless_operator_gets_one_job_at_a_time() -> None:
-    """Protects the network from Sybils without stake: splitting gains nothing but single jobs. Covers: A05"""
-    assert chosen([job("a", price=10**9)], operator(stake=0)) == "a"
+    """Protects the network from Sybils without stake: splitting gains nothing but single cheap jobs. Covers: A05"""
+    assert chosen([job("a", price=100)], operator(stake=0)) == "a"
+    assert chosen([job("a", price=101, age=9), job("b", price=1)], operator(stake=0)) == "b"
+    with pytest.raises(StakeTooLow, match="of at most 100 units; add stake"):
+        choose([job("a", price=101)], operator(stake=0), COVER)
     with pytest.raises(StakeTooLow):
-        choose([job("a", price=1)], operator(stake=0, open_max=10, open_jobs=1), 9)
+        choose([job("a", price=1)], operator(stake=0, open_max=10, open_jobs=1), COVER)
 
 
 def test_guilty_operator_gets_nothing() -> None:
     """Protects requesters from operators whom the court found guilty, even while no job waits."""
     with pytest.raises(OperatorSuspended, match="0xcase"):
-        choose([], operator(case="0xcase"), 9)
+        choose([], operator(case="0xcase"), COVER)
 
 
 @given(
@@ -85,12 +92,12 @@ def test_any_sequence_stays_within_stake(stake: int, multiple: int, prices: list
     for price in prices:
         facts = operator(stake, sum(open_jobs), len(open_jobs))
         try:
-            found = choose([job("a", price)], facts, multiple)
+            found = choose([job("a", price)], facts, Cover(multiple, newcomer_price=150))
         except StakeTooLow:
             continue
         assert found is not None
         open_jobs.append(price)
-        assert multiple * sum(open_jobs) <= stake or (stake == 0 and len(open_jobs) == 1)
+        assert multiple * sum(open_jobs) <= stake or (stake == 0 and len(open_jobs) == 1 and price <= 150)
 
 
 def test_lease_ends() -> None:
@@ -123,14 +130,14 @@ def test_grace_must_fit_the_notice() -> None:
 def test_splitting_stake_gains_nothing(stakes: list[int], multiple: int, prices: list[int]) -> None:
     """Protects the network from Sybils: however an operator splits its stake, its parts together have no more open at
     once than the whole could, and are checked no less for the same open value. Covers: A05"""
-    whole, opened = sum(stakes), [0] * len(stakes)
+    whole, opened, cover = sum(stakes), [0] * len(stakes), Cover(multiple, newcomer_price=0)
     for price in prices:
         for part, stake in enumerate(stakes):
-            if covers(operator(stake, opened[part], int(opened[part] > 0)), price, multiple):
+            if covers(operator(stake, opened[part], int(opened[part] > 0)), price, cover):
                 opened[part] += price
                 break
     assert multiple * sum(opened) <= whole
-    assert covers(operator(whole, 0), max(1, sum(opened)), multiple) or sum(opened) == 0
+    assert covers(operator(whole, 0), max(1, sum(opened)), cover) or sum(opened) == 0
     thresholds = [_threshold(stake, value, multiple) for stake, value in zip(stakes, opened, strict=True) if value]
     assert all(
         threshold >= _threshold(stake=multiple * 10**6, exposure=10**6, multiple=multiple) for threshold in thresholds

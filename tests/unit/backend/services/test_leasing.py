@@ -1,11 +1,13 @@
 """Jobs are lent to authentic nodes, each to one at a time, and given to another when a lease lapses."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from backend.chain.views import OperatorAccount
+from backend.domain.assignment import Cover
 from backend.errors import BackendError
 from backend.services.offering import offer_workload
 from backend.store.home import open_tokenizers
@@ -24,6 +26,7 @@ from tests.unit.backend.world import (
     World,
     commitment_for,
     signer,
+    terms,
 )
 
 
@@ -100,6 +103,21 @@ def test_a_stakeless_node_names_in_vain(world: World) -> None:
     with pytest.raises(BackendError) as caught:
         world.lend(held=held)
     assert caught.value.code == "stake_too_low"
+
+
+def test_a_dear_job_is_not_lent_without_stake(world: World) -> None:
+    """Protects requesters from names that are thrown away: what a cheat brings is less than the next name costs.
+
+    Covers: A05
+    """
+    world.chain.operators[1] = OperatorAccount()
+    world.order()
+    price = terms().max_price
+    strict = replace(world.services.leasing, cover=Cover(9, newcomer_price=price - 1))
+    with pytest.raises(BackendError) as caught:
+        strict.lend(world.ask())
+    assert (caught.value.code, f"at most {price - 1} units" in str(caught.value)) == ("stake_too_low", True)
+    assert replace(strict, cover=Cover(9, newcomer_price=price)).lend(world.ask()) is not None
 
 
 def test_asking_at_once_lends_nothing_twice(world: World) -> None:
