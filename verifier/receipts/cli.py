@@ -17,7 +17,7 @@ from verifier.receipts.verify import verify_receipt
 from verifier.sampling.source import open_source
 
 if TYPE_CHECKING:
-    from verifier.reexecution.rerun import Rerun
+    from verifier.reexecution.rerun import Rerun, Seen
 
 verify_app = typer.Typer(help="Recompute one payment from its receipt and the chain.")
 
@@ -88,7 +88,7 @@ def _rerun(
         console = Console(soft_wrap=True, highlight=False)
         for one in found:
             show_rerun(one, console)
-    if not all(one.same for one in found):
+    if not all(one.confirmed for one in found):
         raise typer.Exit(1)
 
 
@@ -100,11 +100,30 @@ def show_rerun(found: "Rerun", console: Console) -> None:
     if found.same:
         console.print("  [green]same[/green]: trace, output and units are the node's, bit for bit")
         return
-    console.print(f"  [red]NOT the same[/red]: {', '.join(found.differs_in)} differ")
+    if found.seen is not None:
+        show_seen(found.seen, found.differs_in, console)
+    else:
+        console.print(f"  [red]NOT the same[/red]: {', '.join(found.differs_in)} differ")
     if found.first_difference is not None:
         console.print(f"  first difference: {found.first_difference}", markup=False)
     if found.trace_difference is not None:
         console.print(f"  first difference of the traces: {found.trace_difference}", markup=False)
+
+
+def show_seen(seen: "Seen", differing: list[str], console: Console) -> None:
+    """Native work for people: other bits are no fault between two classes."""
+    judged = seen.judgement
+    console.print(
+        f"  other bits ({', '.join(differing)}), by a node of class {(seen.node_class or 'none')[:8]}; "
+        f"this machine is of {seen.own_class[:8]}"
+    )
+    colour = {"accept": "green", "inconclusive": "yellow", "suspect": "red"}[judged.finding.value]
+    console.print(
+        f"  [{colour}]{judged.finding.value}[/{colour}]: {judged.tokens} tokens, activations a median of "
+        f"{seen.distance} of 256 steps apart"
+    )
+    if not seen.calibrated:
+        console.print("  these two classes were never calibrated against each other: nothing more can be said")
 
 
 def show(report: ReceiptReport, console: Console) -> None:

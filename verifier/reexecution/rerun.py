@@ -4,16 +4,20 @@ import json
 import time
 from collections.abc import Sequence
 from itertools import zip_longest
+from statistics import median
 from typing import Any
 
 from pydantic import BaseModel
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import read_history
+from contracts.protocol.errors import BadFingerprint
 from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.native import Finding, Judgement, examine, judge
+from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.records import Opening
 from contracts.protocol.typed_data import trace_commit
-from node_agent.execution.engine import Execution
+from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact import trace
 from node_agent.execution.exact.engine import token_ids
 from verifier.comparison import differences
@@ -26,6 +30,24 @@ from verifier.sampling.source import LogSource, claimed_output, published_lines,
 LATEST = "latest"
 
 
+class Seen(BaseModel):
+    """What this machine sees in native work, whose bits are another's where the classes differ.
+
+    Attributes:
+        node_class: that the node has shown; None where what it showed names none.
+        own_class: of this machine.
+        calibrated: whether there are thresholds for the two; without them nothing can be said.
+        distance: the median over the tokens, in steps, 0 to 256: noise is near 0, another model near 128.
+        judgement: what verifiers would make of it (`contracts.protocol.native`).
+    """
+
+    node_class: str | None
+    own_class: str
+    calibrated: bool
+    distance: int
+    judgement: Judgement
+
+
 class Rerun(BaseModel):
     """What running a job again said.
 
@@ -35,7 +57,8 @@ class Rerun(BaseModel):
         first_difference: where this machine's answer leaves the node's, as a path into the output ("text 0, token 17");
             None where the outputs are equal, or the node's is not published.
         trace_difference: where this machine's trace leaves the node's ("text 0, tokens 16 to 31"), which may be before
-            the outputs part; None where they are equal, or the node's is not shown yet.
+            the outputs part; None where they are equal, or the node's is not shown yet, and on native work.
+        seen: on native work that is not the same, once the node has shown its trace.
         signed_trace_commit: what the node signed of its trace.
         trace_commit: what this machine would have signed.
         opening: what this machine computed.
@@ -52,10 +75,16 @@ class Rerun(BaseModel):
     differs_in: list[str]
     first_difference: str | None
     trace_difference: str | None
+    seen: Seen | None = None
     signed_trace_commit: str
     trace_commit: str
     opening: Opening
     seconds: float
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether this machine stands by the work: the same bits, or floats as near as two classes are."""
+        return self.same or (self.seen is not None and self.seen.judgement.finding is Finding.ACCEPT)
 
 
 def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[Job]:
@@ -109,12 +138,33 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
         same=not differing,
         differs_in=differing,
         first_difference=first_difference(claimed, run.output),
-        trace_difference=trace_difference(shown, run),
+        trace_difference=None if job.is_native else trace_difference(shown, run),
+        seen=_seen(job, engine, input_bytes, claimed, shown) if job.is_native and differing and shown else None,
         signed_trace_commit=commitment.trace_commit,
         trace_commit=to_hex(trace_commit(run.trace_hash, from_hex(commitment.order_id), commitment.node)),
         opening=opening,
         seconds=seconds,
     )
+
+
+def _seen(job: Job, engine: Engine, input_bytes: bytes, claimed: bytes, shown: bytes) -> Seen:
+    assert engine.numeric_class is not None, "a native engine has a class"
+    observation, units = engine.observe(input_bytes, job.order.params, claimed), job.commitment.commitment.units
+    check = examine(job.manifest.weights_sha256, "this machine", shown, observation, units)
+    return Seen(
+        node_class=_shown_class(shown),
+        own_class=engine.numeric_class,
+        calibrated=check.thresholds is not None,
+        distance=int(median(check.evidence.distances or (0,))),
+        judgement=judge(check.evidence, check.thresholds),
+    )
+
+
+def _shown_class(shown: bytes) -> str | None:
+    try:
+        return NativeOpening.decode(shown).numeric_class
+    except BadFingerprint:
+        return None
 
 
 def first_difference(claimed: bytes, output: bytes) -> str | None:

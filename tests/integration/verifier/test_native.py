@@ -4,15 +4,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from contracts.onchain.history import read_history
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
-from contracts.protocol.native import State
+from contracts.protocol.native import Finding, State
 from tests.integration.verifier.crew import Crew, Inbox, inbox
 from tests.integration.verifier.network import Network, Ordered, anvil, anvil_binary, fake_manifest
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 from verifier.audit import audit
+from verifier.receipts.cli import show_rerun
+from verifier.reexecution.rerun import find_settled, rerun
 from verifier.sampling.epoch_log import LogBook, read_epoch
 from verifier.sampling.source import FolderLog, published_lines
 from verifier.sampling.standings import Standings
@@ -186,3 +189,33 @@ def test_a_restarted_verifier_says_what_it_said(network: Network, make_crew: Cal
     assert to_hex(keccak(kept.observation)) == first.observation
     assert kept.opening == first.opening
     assert (engine.observed, box.received) == (1, [first])
+
+
+@pytest.mark.chain
+def test_an_auditor_of_another_class_runs_it_again(
+    network: Network, make_crew: Callable[..., Crew], box: Inbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other bits are no fault between two classes: what is near is confirmed, another model's work is not; before the
+    node has shown its trace there is nothing to hold against. Covers: A09"""
+    honest, cheat = network.job("one"), network.job("two", engine=CHEAT)
+    network.post([honest, cheat])
+    source, auditor = FolderLog(network.folder), NativeDouble(VERIFIER_CLASS)
+    orders = [job.commitment.commitment.order_id for job in (honest, cheat)]
+    early = rerun(find_settled(network.chain, source, orders)[0], source, auditor)
+    assert (early.same, early.seen, early.trace_difference, early.confirmed) == (False, None, None, False)
+    network.post([], shown=[network.show(honest), network.show(cheat)])
+    near, far = (rerun(job, source, auditor) for job in find_settled(network.chain, source, orders))
+    assert near.seen is not None
+    assert far.seen is not None
+    assert (near.same, near.confirmed, near.seen.judgement.finding) == (False, True, Finding.ACCEPT)
+    assert (far.same, far.confirmed, far.seen.judgement.finding) == (False, False, Finding.SUSPECT)
+    assert near.seen.distance < 10 < 100 < far.seen.distance
+    own = rerun(find_settled(network.chain, source, orders)[0], source, NativeDouble(NODE_CLASS))
+    assert (own.same, own.seen, own.confirmed) == (True, None, True)
+    stranger = rerun(find_settled(network.chain, source, orders)[1], source, NativeDouble("ab" * 32, CHEAT.flavour))
+    assert stranger.seen is not None
+    assert (stranger.seen.calibrated, stranger.confirmed) == (False, False)
+    for each in (near, far, stranger):
+        show_rerun(each, Console(soft_wrap=True, highlight=False))
+    said = capsys.readouterr().out
+    assert [word in said for word in ("accept", "suspect", "never calibrated", "NOT the same")] == [True] * 3 + [False]
