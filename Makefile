@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
-.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-exact bench-gpu bench-adversaries
+.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-exact bench-gpu bench-adversaries bench-native
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -124,6 +124,10 @@ bench-gpu: $(VENV)/dev  ## the exact engine on a GPU: the CPU's hash, speed besi
 bench-adversaries: $(VENV)/dev  ## every way to cheat on the real model: how often it is caught, and what it earns
 	@$(BIN)/assay models pull smollm2-135m-exact
 	@$(BIN)/python -m bench.adversaries exact
+
+bench-native: $(VENV)/dev  ## float work between numeric classes: thresholds, and who is caught by them (an hour)
+	@$(BIN)/assay models pull smollm2-135m
+	@$(BIN)/python -m bench.native
 
 bench-contracts-assurance: $(VENV)/dev  ## what the long tests of the contracts showed, gathered from bench/results/raw
 	@$(BIN)/python -m bench.assurance

@@ -14,7 +14,7 @@ from contracts.protocol.native.fingerprint import PROJECTIONS, NativeOpening
 from contracts.protocol.native.observation import Observation
 from node_agent.execution.engine import Check, Engine, Execution
 
-_PAIR = next(each for each in read() if each.texts >= 100)
+_PAIR = max(read(), key=lambda each: each.distance.low)
 WEIGHTS_SHA256, NODE_CLASS, VERIFIER_CLASS = _PAIR.weights_sha256, _PAIR.node_class, _PAIR.verifier_class
 TOKENS = 64
 

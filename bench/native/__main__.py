@@ -1,9 +1,10 @@
-"""`python -m bench.native STEP`: real traces of classes and cheats, thresholds out of them, and what they catch.
+"""`python -m bench.native [STEP]`: real traces of classes and cheats, thresholds out of them, and what they catch.
 
-collect --folder F    every host in a process of its own (half an hour on two cores; traces of some MB)
-gather --folder F     what is kept of them: bench/results/raw/native-*.json
-calibrate             thresholds out of the raw data, into contracts/protocol/native/calibrated
-measure               bench/results/native.json
+collect      every host in a process of its own (an hour on one core), into the folder of traces; goes on where it stood
+gather       what is kept of them: bench/results/raw/native-*.json
+calibrate    thresholds out of the raw data, into contracts/protocol/native/calibrated
+measure      bench/results/native.json
+Without a step, all of them.
 """
 
 import argparse
@@ -13,10 +14,11 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from bench.native.child import HOSTS, MODEL
-from bench.native.gather import CLAIMED, FORGERIES, gather
-from bench.native.hosts import CHEATS, HONEST, VERIFIERS
+from bench.native.gather import FORGERIES, gather
+from bench.native.hosts import CHEATS, CLAIMED, HONEST, VERIFIERS
 from bench.native.measure import cheat, honest
 from bench.native.raw import PairData, exists, read
 from bench.report import ROOT, Figure, write
@@ -24,7 +26,8 @@ from contracts.protocol.native import Thresholds, calibrate
 from contracts.protocol.native.calibrated import find
 from contracts.protocol.native.fingerprint import PROJECTIONS, NativeOpening
 
-CALIBRATED = ROOT / "verifier" / "comparison" / "native" / "calibrated"
+TRACES = ROOT / ".traces" / "native"
+CALIBRATED = ROOT / "contracts" / "protocol" / "native" / "calibrated"
 
 
 def collect(folder: Path) -> None:
@@ -50,35 +53,62 @@ def honest_pairs() -> dict[str, PairData]:
 
 
 def recalibrate() -> list[Thresholds]:
-    """Thresholds of every honest pair, written where the verifier reads them. One of each pair of classes."""
-    found = {}
-    for data in honest_pairs().values():
-        one = calibrate(data.texts, data.pair)
-        known = found.get((one.node_class, one.verifier_class))
-        if known is None or known.tokens < one.tokens:  # two names of one class
-            found[one.node_class, one.verifier_class] = one
-    text = json.dumps([each.model_dump() for each in found.values()], indent=2) + "\n"
-    (CALIBRATED / f"{MODEL}.json").write_text(text)
-    return list(found.values())
+    """Thresholds of every pair of two classes, written where backend, verifiers and auditors read them."""
+    pairs = [data for data in honest_pairs().values() if data.pair.node_class != data.pair.verifier_class]
+    found = [calibrate(data.calibrating, data.pair) for data in pairs]
+    (CALIBRATED / f"{MODEL}.json").write_text(json.dumps([each.model_dump() for each in found], indent=2) + "\n")
+    return found
 
 
 def measure() -> None:
-    """Every cheat under the thresholds of the class that it claims, honest work under those of its other half."""
+    """Every cheat under the thresholds of the class that it claims, honest work on fresh texts."""
     pairs = honest_pairs()
-    fares = {name: honest(data, jobs=1000, lives=26) for name, data in pairs.items()}
+    fares = {
+        name: honest(data, found, jobs=1000, lives=3)
+        for name, data in pairs.items()
+        if (found := thresholds_of(data)) is not None
+    }
     cheats = {}
     for verifier, claimed in CLAIMED.items():
         past = pairs[f"{claimed}--{verifier}"]
-        thresholds = find(past.pair.weights_sha256, past.pair.node_class, past.pair.verifier_class)
+        thresholds = thresholds_of(past)
         assert thresholds is not None, "calibrate first"
         names = [f"{name}--{verifier}" for name in (*CHEATS, *(f"{name}+spoof" for name in CHEATS), *FORGERIES)]
-        cheats |= {name: cheat(read(name).texts, thresholds, past.texts) for name in names if exists(name)}
-    figures = {
+        cheats |= {name: cheat(read(name).texts, thresholds, past.fresh) for name in names if exists(name)}
+    write("native", "make bench-native", figures(pairs, fares, cheats), honest=fares, cheats=cheats)
+
+
+def thresholds_of(data: PairData) -> Thresholds | None:
+    """Those of a pair, as they are stored; None within one class."""
+    return find(data.pair.weights_sha256, data.pair.node_class, data.pair.verifier_class)
+
+
+def figures(
+    pairs: dict[str, PairData], fares: dict[str, dict[str, Any]], cheats: dict[str, dict[str, Any]]
+) -> dict[str, Figure]:
+    """What the file's readers compare. A near class: fp32 before fp32 of other instructions."""
+    spoofs = {bits: cheats[f"{bits}+spoof--fp32-avx2"] for bits in ("int4-group32", "int8")}
+    suspects = sum(kind["suspect"] for each in fares.values() for kind in each["fresh_texts"].values())
+    return {
+        "class_pairs": Figure(len(fares), "pairs"),
         "honest_checks": Figure(sum(each["checks"] for each in fares.values()), "jobs", must=100_000),
         "false_withheld": Figure(sum(each["withheld"] for each in fares.values()), "lives", must=0),
+        "false_suspects": Figure(suspects, "fresh texts", must=0),
+        "int4_spoof_suspect_within": Figure(_worst(spoofs["int4-group32"]), "tokens, by a near class", goal=64),
+        "int8_spoof_withheld_within": Figure(_withheld(spoofs["int8"]), "tokens, by a near class", goal=2000),
         "proof_bytes_per_token": Figure(proof_bytes_per_token(pairs.values()), "bytes", must=4),
     }
-    write("native", "python -m bench.native measure", figures, honest=fares, cheats=cheats)
+
+
+def _worst(found: dict[str, Any]) -> int | None:
+    """Tokens until the last of a cheat's texts was suspect; None where one never was."""
+    return found["suspect_within_tokens"]["worst"] if found["findings"]["suspect"] == found["texts"] else None
+
+
+def _withheld(found: dict[str, Any]) -> int | None:
+    """Tokens until the last of a cheat's lives was withheld, after honest work; None where one never was."""
+    after = found["after_honest_jobs"]
+    return after["tokens_until_withheld"]["worst"] if after["withheld_share"] == 1 else None
 
 
 def proof_bytes_per_token(pairs: Iterable[PairData]) -> float:
@@ -91,19 +121,18 @@ def proof_bytes_per_token(pairs: Iterable[PairData]) -> float:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m bench.native")
-    parser.add_argument("step", choices=("collect", "gather", "calibrate", "measure"))
-    parser.add_argument("--folder", type=Path, help="of traces")
+    steps = {
+        "collect": lambda: collect(said.folder),
+        "gather": lambda: print("\n".join(gather(said.folder))),
+        "calibrate": lambda: print("\n".join(each.model_dump_json() for each in recalibrate())),
+        "measure": measure,
+    }
+    parser.add_argument("step", nargs="?", choices=steps, help="one of them alone")
+    parser.add_argument("--folder", type=Path, default=TRACES, help="of traces")
     said = parser.parse_args()
-    if said.step in ("collect", "gather") and said.folder is None:
-        parser.error("--folder is needed")
-    if said.step == "collect":
-        collect(said.folder)
-    elif said.step == "gather":
-        print("\n".join(gather(said.folder)))
-    elif said.step == "calibrate":
-        print("\n".join(each.model_dump_json() for each in recalibrate()))
-    else:
-        measure()
+    for name, step in steps.items():
+        if said.step in (None, name):
+            step()
 
 
 if __name__ == "__main__":

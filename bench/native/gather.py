@@ -1,8 +1,8 @@
 """From what the hosts said (a folder of traces, megabytes) to the raw data of pairs that is kept.
 
-A cheat claims to be of the class that it is not checked by: bf16 before the verifier fp32, fp32 before bf16. Beside
-what it computed, each cheat is also shown as a *prefill spoof* (`NAME+spoof`): its tokens with the fingerprint that an
-honest host of the claimed class gets from one pass over them. Three forgeries need no model at all.
+A cheat claims to be of a class that it is not checked by (`hosts.CLAIMED`). Beside what it computed, each cheat is
+also shown as a *prefill spoof* (`NAME+spoof`): its tokens with the fingerprint that an honest host of the claimed class
+gets from one pass over them. Three forgeries need no model at all.
 """
 
 import json
@@ -16,15 +16,13 @@ import torch
 
 from bench.native import raw
 from bench.native.child import BATCH, LIMIT, MODEL
-from bench.native.hosts import CHEATS, HONEST, VERIFIERS
+from bench.native.hosts import CALIBRATING, CHEATS, CLAIMED, HONEST, VERIFIERS
 from bench.report import commit
 from contracts.protocol.native.fingerprint import CIRCLE
 from node_agent.execution.kinds.float_generation import MODELS
 
 Said = dict[str, Any]
-COMMAND = "python -m bench.native collect --folder TRACES && python -m bench.native gather --folder TRACES"
-CLAIMED = {"fp32": "bf16", "bf16": "fp32"}
-"""The class that a cheat says it is of, by who checks it."""
+COMMAND = "make bench-native"
 
 FORGED = 32
 """Texts of each forgery."""
@@ -49,7 +47,7 @@ def gather(folder: Path) -> list[str]:
 
 
 def _pairs(folder: Path, verifier: str, nodes: tuple[str, ...]) -> Iterator[tuple[str, str, list[Said]]]:
-    claimed = CLAIMED[verifier]
+    claimed = CLAIMED.get(verifier)
     for node in nodes:
         seen, own = _read(folder, f"{node}--{verifier}"), _fingerprints(_read(folder, node))
         if node in HONEST:
@@ -57,7 +55,7 @@ def _pairs(folder: Path, verifier: str, nodes: tuple[str, ...]) -> Iterator[tupl
         if node == claimed:
             for name, forge in FORGERIES.items():
                 yield name, claimed, _texts([forge(own, index) for index in range(len(own))], seen)[:FORGED]
-        if node in CHEATS:
+        if node in CHEATS and claimed is not None:
             yield node, claimed, _texts(own, seen)
             if (folder / f"{node}--{claimed}.json").exists():
                 spoof = _fingerprints(_read(folder, f"{node}--{claimed}"))
@@ -86,8 +84,9 @@ def _head(folder: Path, name: str, verifier: str, node_class: str) -> Said:
         "weights_sha256": MODELS[MODEL].weights_sha256,
         "node_class": claimed["class"],
         "verifier_class": checking["class"],
-        "node_settings": claimed["settings"],
-        "verifier_settings": checking["settings"],
+        "node_settings": claimed["settings"] | {"environment": dict(HONEST[node_class].environment)},
+        "verifier_settings": checking["settings"] | {"environment": dict(HONEST[verifier].environment)},
+        "calibrating_texts": CALIBRATING,
         "new_tokens": LIMIT,
         "batch": BATCH,
         "command": COMMAND,

@@ -39,17 +39,21 @@ class Host:
 
 
 _FP32, _BF16 = Settings("float32"), Settings("bfloat16")
-_MOST, _MANY, _SOME, _FEW = 128, 64, 32, 32
+
+CALIBRATING = 64
+"""The texts that thresholds come from: the first. All others are fresh: rates are measured on them alone."""
+
+_TEXTS, _FEW = 128, 32
 
 HONEST: dict[str, Host] = {
-    "fp32": Host(_FP32, _MANY),
-    "fp32-2threads": Host(Settings("float32", threads=2), _MANY),
-    "fp32-sdpa": Host(Settings("float32", "sdpa"), _SOME),
-    "fp32-avx2": Host(_FP32, _SOME, {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}),
-    "fp32-noisa": Host(_FP32, _SOME, {"ATEN_CPU_CAPABILITY": "default"}),
-    "bf16": Host(_BF16, _MOST),
-    "bf16-sdpa": Host(Settings("bfloat16", "sdpa"), _SOME),
-    "fp16": Host(Settings("float16"), _FEW // 2),
+    "fp32": Host(_FP32, _TEXTS),
+    "fp32-2threads": Host(Settings("float32", threads=2), _TEXTS),
+    "fp32-sdpa": Host(Settings("float32", "sdpa"), _TEXTS),
+    "fp32-avx2": Host(_FP32, _TEXTS, {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    "fp32-noisa": Host(_FP32, _TEXTS, {"ATEN_CPU_CAPABILITY": "default"}),
+    "bf16": Host(_BF16, _TEXTS),
+    "bf16-sdpa": Host(Settings("bfloat16", "sdpa"), _TEXTS),
+    "fp16": Host(Settings("float16"), _TEXTS),
 }
 """By name; the first of each type is what the others are compared with."""
 
@@ -62,10 +66,19 @@ CHEATS: dict[str, Host] = {
     "altered-prompt": Host(_BF16, _FEW, ask="Say briefly:"),
     "ignored-seed": Host(_BF16, _FEW, salt="mine"),
 }
-"""What a node might do instead; it says that it is of the class bf16, the one with the widest thresholds."""
+"""What a node might do instead."""
 
 VERIFIERS: dict[str, tuple[str, ...]] = {
     "fp32": (*HONEST, *CHEATS),
-    "bf16": ("fp32", "bf16", "bf16-sdpa", *CHEATS),
+    "fp32-avx2": ("fp32", "fp32-noisa", "bf16", *CHEATS),
+    "bf16": ("fp32", "fp32-avx2", "bf16-sdpa", *CHEATS),
+    "fp32-2threads": ("fp32",),
+    "fp32-sdpa": ("fp32",),
+    "fp32-noisa": ("fp32", "fp32-avx2"),
+    "bf16-sdpa": ("fp32", "bf16"),
+    "fp16": ("fp32",),
 }
 """Who checks whom."""
+
+CLAIMED = {"fp32": "bf16", "fp32-avx2": "fp32", "bf16": "fp32"}
+"""The class that a cheat says it is of, by who checks it: far from the verifier's class, and near to it."""

@@ -1,5 +1,5 @@
-"""What the raw data of pairs shows: who is caught after how many tokens, and how honest work fares under thresholds
-that it was no part of.
+"""What the raw data of pairs shows: who is caught after how many tokens, and how honest work fares on fresh texts,
+that no threshold has seen.
 
 Verdict arithmetic is the verifier's own, in integers. Lives of a node are its texts, one a job, drawn with
 replacement by a generator of fixed seed.
@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from bench.native.raw import PairData
+from bench.native.texts import KINDS, kind_of
 from contracts.protocol.native import (
     UNIT,
     WITHHELD_AT,
@@ -20,7 +21,6 @@ from contracts.protocol.native import (
     Evidence,
     Finding,
     Thresholds,
-    calibrate,
     judge,
 )
 
@@ -49,13 +49,12 @@ def cheat(texts: Sequence[Evidence], thresholds: Thresholds, honest: Sequence[Ev
     """How a cheat fares: job by job, over a life of cheating, and when it cheats after a life of honest work."""
     judged = [judge(text, thresholds) for text in texts]
     caught = sorted(judgement.caught_at for judgement in judged if judgement.caught_at is not None)
-    shares = {finding.value: sum(j.finding is finding for j in judged) for finding in Finding}
     return {
         "texts": len(texts),
         "tokens": sum(text.tokens for text in texts),
         "distance_ppm": sum(j.distance_ppm for j in judged) // len(judged),
         "margin_ppm": sum(j.margin_ppm for j in judged) // len(judged),
-        "findings": shares,
+        "findings": _findings(texts, thresholds),
         "suspect_within_tokens": {"median": median(caught), "worst": caught[-1]} if caught else None,
         "from_the_start": withheld(texts, thresholds, Capital()).record(),
         "after_honest_jobs": withheld(texts, thresholds, _past(honest, thresholds)).record(),
@@ -96,35 +95,42 @@ def _drawn(texts: Sequence[Evidence], life: int) -> Iterator[Evidence]:
         yield drawing.choice(texts)
 
 
-def honest(data: PairData, jobs: int, lives: int) -> dict[str, Any]:
-    """Honest lives under thresholds of the other half of the texts, both ways round.
+def honest(data: PairData, thresholds: Thresholds, jobs: int, lives: int) -> dict[str, Any]:
+    """Honest lives on fresh texts: of all kinds mixed, and of each kind alone, as if a requester sent nothing else.
 
     Args:
         data: of an honest pair.
+        thresholds: of that pair.
         jobs: of a life.
-        lives: in each direction.
+        lives: of each diet.
     """
-    halves = data.texts[0::2], data.texts[1::2]
-    findings = {finding.value: 0 for finding in Finding}
-    false_withheld, peak, best_job = 0, 0, 0
-    for known, unseen in (halves, halves[::-1]):
-        thresholds = calibrate(known, data.pair)
-        for text in unseen:
-            judgement = judge(text, thresholds)
-            findings[judgement.finding.value] += 1
-            best_job = max(best_job, judgement.worth)
-        for life in range(lives):
-            capital, drawn = Capital(), _drawn(unseen, life)
-            for _ in range(jobs):
-                capital = capital.after(next(drawn), thresholds)
-            false_withheld += capital.peak >= WITHHELD_AT * UNIT
-            peak = max(peak, capital.peak)
+    diets = {"mixed": data.fresh} | {kind: list(_of_kind(data, kind)) for kind in KINDS}
+    findings = {kind: _findings(diets[kind], thresholds) for kind in KINDS}
+    fared = [_life(texts, thresholds, jobs, life) for texts in diets.values() for life in range(lives)]
+    peak = max(each.peak for each in fared)
     return {
-        "checks": 2 * lives * jobs,
-        "lives": 2 * lives,
-        "withheld": false_withheld,
+        "checks": len(fared) * jobs,
+        "lives": len(fared),
+        "withheld": sum(each.peak >= WITHHELD_AT * UNIT for each in fared),
         "highest_peak": round(peak / UNIT, 4),
         "peak_log10": round(log10(max(peak, 1) / UNIT), 2),
-        "unseen_texts": findings,
-        "most_that_a_job_was_worth": best_job,
+        "fresh_texts": findings,
+        "most_that_a_job_was_worth": max(judge(text, thresholds).worth for text in data.fresh),
     }
+
+
+def _of_kind(data: PairData, kind: str) -> Iterator[Evidence]:
+    before = len(data.calibrating)
+    return (text for index, text in enumerate(data.fresh, start=before) if kind_of(index) == kind)
+
+
+def _findings(texts: Sequence[Evidence], thresholds: Thresholds) -> dict[str, int]:
+    judged = [judge(text, thresholds).finding for text in texts]
+    return {finding.value: judged.count(finding) for finding in Finding}
+
+
+def _life(texts: Sequence[Evidence], thresholds: Thresholds, jobs: int, life: int) -> Capital:
+    capital, drawn = Capital(), _drawn(texts, life)
+    for _ in range(jobs):
+        capital = capital.after(next(drawn), thresholds)
+    return capital

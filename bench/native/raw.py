@@ -1,6 +1,7 @@
 """Raw data of a pair: per token, how far fingerprints are apart and by how much the verifier preferred another token.
 
-One JSON file a pair in bench/results/raw, `native-NODE--VERIFIER.json`, integers only. `differences`: base64, one byte
+One JSON file a pair in bench/results/raw, `native-NODE--VERIFIER.json`, integers only. The first `calibrating_texts`
+are what thresholds come from; all others are fresh. `differences`: base64, one byte
 a projection, node minus verifier modulo 256; `margins`: [token, thousandths] where the margin is not 0.
 """
 
@@ -20,11 +21,21 @@ RAW = RESULTS / "raw"
 
 @dataclass(frozen=True)
 class PairData:
-    """Attributes: `head`: who, where and how; `texts`: the evidence of each text; `sha256`: of the file."""
+    """Attributes: `head`: who, where and how; `texts`: the evidence of each, in order; `sha256`: of the file."""
 
     head: dict[str, Any]
     texts: list[Evidence]
     sha256: str
+
+    @property
+    def calibrating(self) -> list[Evidence]:
+        """The texts that thresholds come from."""
+        return self.texts[: self.head["calibrating_texts"]]
+
+    @property
+    def fresh(self) -> list[Evidence]:
+        """The texts that no threshold has seen."""
+        return self.texts[self.head["calibrating_texts"] :]
 
     @property
     def pair(self) -> Pair:

@@ -4,23 +4,25 @@ import random
 
 import pytest
 
-from bench.native.__main__ import honest_pairs
-from bench.native.gather import CLAIMED, FORGERIES
-from bench.native.raw import PairData, read
+from bench.native.__main__ import honest_pairs, thresholds_of
+from bench.native.gather import FORGERIES
+from bench.native.hosts import CLAIMED
+from bench.native.raw import read
 from contracts.protocol.native import UNIT, WITHHELD_AT, Capital, Evidence, Finding, Thresholds, calibrate, judge
-from contracts.protocol.native.calibrated import find
 from contracts.protocol.native.calibrated import read as stored
 
 PAIRS = honest_pairs()
 VERIFIERS = sorted(CLAIMED)
-CRUDE = ("int4", "int4-group32", "altered-prompt")
+NEAR = "fp32-avx2"
+"""The verifier whose class is near the claimed one: both compute in fp32."""
+
+CRUDE = ("int4", "int4-group32", "altered-prompt", "dropped-layer")
 FINE = ("int8", "int8-in-fp32")
 
 
 def thresholds_before(verifier: str) -> Thresholds:
     """Of the class that cheats claim before a verifier."""
-    pair = PAIRS[f"{CLAIMED[verifier]}--{verifier}"].pair
-    found = find(pair.weights_sha256, pair.node_class, pair.verifier_class)
+    found = thresholds_of(PAIRS[f"{CLAIMED[verifier]}--{verifier}"])
     assert found is not None
     return found
 
@@ -38,34 +40,36 @@ def withheld_after(texts: list[Evidence], thresholds: Thresholds, life: int) -> 
 
 def test_thresholds_are_what_their_data_says() -> None:
     """Computed anew from the files, bit for bit, and bound to the files' digests: no figure is typed in."""
-    computed = {data.sha256: calibrate(data.texts, data.pair) for data in PAIRS.values()}
-    assert stored()
-    for each in stored():
-        assert each == computed[each.data_sha256]
+    computed = [calibrate(data.calibrating, data.pair) for data in PAIRS.values()]
+    assert stored() == computed
+    assert len(stored()) >= 12, "threads, attention, instruction sets, bf16, fp16"
 
 
 @pytest.mark.parametrize("name", sorted(PAIRS))
 def test_no_honest_text_is_suspect(name: str) -> None:
-    """Every text of every pair of classes, under the thresholds of its pair.
+    """Every text of every pair of classes: those that thresholds come from are accepted, of fresh ones none is suspect.
 
     Covers: A09
     """
     data = PAIRS[name]
-    thresholds = calibrate(data.texts, data.pair)
-    findings = {judge(text, thresholds).finding for text in data.texts if text.tokens >= 16}
-    assert findings == {Finding.ACCEPT}
+    thresholds = thresholds_of(data)
+    assert thresholds is not None
+    known = {judge(text, thresholds).finding for text in data.calibrating if text.tokens >= 16}
+    assert known == {Finding.ACCEPT}
+    assert len(data.fresh) >= 60
+    assert Finding.SUSPECT not in {judge(text, thresholds).finding for text in data.fresh}
 
 
-@pytest.mark.parametrize("verifier", VERIFIERS)
-def test_honest_lives_on_unseen_texts_are_never_withheld(verifier: str) -> None:
-    """Thresholds of one half of the texts, lives out of the other: far below the bound of 1e-6.
+@pytest.mark.parametrize("name", sorted(PAIRS))
+def test_honest_lives_on_fresh_texts_are_never_withheld(name: str) -> None:
+    """Lives out of texts that no threshold has seen: far below the bound of 1e-6.
 
     Covers: A09
     """
-    data: PairData = PAIRS[f"{CLAIMED[verifier]}--{verifier}"]
-    thresholds = calibrate(data.texts[0::2], data.pair)
-    for life in range(10):
-        assert withheld_after(data.texts[1::2], thresholds, life) is None
+    data = PAIRS[name]
+    thresholds = thresholds_of(data)
+    assert thresholds is not None
+    assert [withheld_after(data.fresh, thresholds, life) for life in range(3)] == [None] * 3
 
 
 @pytest.mark.parametrize("verifier", VERIFIERS)
@@ -102,6 +106,30 @@ def test_prefill_spoofs_are_caught_by_their_tokens(verifier: str, cheat: str) ->
     texts, thresholds = read(f"{cheat}+spoof--{verifier}").texts, thresholds_before(verifier)
     found = [withheld_after(texts, thresholds, life) for life in range(10)]
     assert all(tokens is not None and tokens <= 400 for tokens in found), found
+
+
+@pytest.mark.parametrize("cheat", FINE)
+def test_a_near_class_sees_a_spoof_of_eight_bits(cheat: str) -> None:
+    """Perfect activations, tokens of weights rounded to eight bits: withheld within 2,000 checked tokens.
+
+    Covers: A53
+    """
+    texts, thresholds = read(f"{cheat}+spoof--{NEAR}").texts, thresholds_before(NEAR)
+    found = [withheld_after(texts, thresholds, life) for life in range(10)]
+    assert all(tokens is not None and tokens <= 2000 for tokens in found), found
+
+
+@pytest.mark.parametrize("cheat", ["int4", "int4-group32"])
+def test_a_near_class_sees_a_spoof_of_four_bits_in_every_job(cheat: str) -> None:
+    """Within 64 tokens, at a false alarm of at most 1e-4 a job.
+
+    Covers: A53
+    """
+    thresholds = thresholds_before(NEAR)
+    for text in read(f"{cheat}+spoof--{NEAR}").texts:
+        if text.tokens >= 32:
+            found = judge(text, thresholds)
+            assert (found.finding, found.caught_at is not None and found.caught_at <= 64) == (Finding.SUSPECT, True)
 
 
 @pytest.mark.parametrize("verifier", VERIFIERS)

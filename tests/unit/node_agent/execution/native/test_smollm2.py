@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from bench.native.__main__ import thresholds_of
 from bench.native.hosts import CHEATS
+from bench.native.raw import read
 from bench.native.texts import tasks
 from contracts.protocol.native import Evidence, Finding, Thresholds, compare, judge
-from contracts.protocol.native.calibrated import read
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.generation import Run, Task, generate, recheck
@@ -34,7 +35,9 @@ def verifier(smollm_files: ModelFiles) -> NativeLlama:
 @pytest.fixture(scope="module")
 def thresholds() -> Thresholds:
     """Those of bf16 nodes before fp32 verifiers: the classes of one machine, and a measure for any other."""
-    return next(each for each in read() if each.distance.low > 20 and each.texts >= 100)
+    found = thresholds_of(read("bf16--fp32"))
+    assert found is not None
+    return found
 
 
 def loaded(files: ModelFiles, dtype: Dtype) -> NativeLlama:
