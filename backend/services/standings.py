@@ -27,8 +27,9 @@ def native_checks(session: Session, blobs: BlobStore, operator_id: int, *, befor
     query = (
         select(TraceRow, CommitmentRow, LoggedFactRow)
         .join(CommitmentRow, col(CommitmentRow.digest) == TraceRow.commitment_digest)
+        .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
         .join(LoggedFactRow, col(LoggedFactRow.fact) == TRACE_FACT + col(TraceRow.commitment_digest))
-        .where(CommitmentRow.operator_id == operator_id)
+        .where(CommitmentRow.operator_id == operator_id, col(OrderRow.workload_id).in_(_native_workloads(session)))
         .order_by(col(LoggedFactRow.epoch_id), col(TraceRow.commitment_digest))
     )
     shown = [found for found in session.exec(query) if before is None or found[2].epoch_id < before]
@@ -61,6 +62,12 @@ def _of_job(
         with suppress(BadFingerprint):  # a verifier that publishes nonsense says nothing about anybody
             checks.append(examine(weights_sha256, verdict.verifier, blobs.get(trace.trace), seen, units))
     return checks
+
+
+def _native_workloads(session: Session) -> list[str]:
+    """Their ids. A trace of exact work is published too, and says nothing here."""
+    rows = session.exec(select(WorkloadRow))
+    return [row.workload_id for row in rows if Manifest.model_validate_json(row.manifest).comparator == "native"]
 
 
 def _manifest(session: Session, commitment: CommitmentRow) -> Manifest:
