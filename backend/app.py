@@ -78,8 +78,8 @@ def build_services(
     deployment = settings.deployment
     intake = Intake(database, blobs, open_tokenizers(settings.home), chain, deployment, clock)
     present = deployment.model_copy(update={"settler": settings.settler.address})
-    views = Views(database, chain, present, settings.treasury_signer, clock, settings.public_rpc)
     standings = Standings(blobs)
+    views = Views(database, chain, present, settings.treasury_signer, standings, clock, settings.public_rpc)
     canary, daily_units = settings.canary, settings.canary_daily_units
     return Services(
         blobs=blobs,

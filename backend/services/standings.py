@@ -18,7 +18,7 @@ from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadFingerprint
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.native import Check, Standing, examine, standing
-from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Order
+from contracts.protocol.records import COMPARATOR_NATIVE, Commitment
 from contracts.protocol.trace import opens_at
 
 
@@ -98,21 +98,19 @@ class Standings:
 
 
 def overdue_trace(session: Session, operator_id: int, now_s: int, constants: Constants) -> str | None:
-    """A native commitment whose trace the operator should have shown an EPOCH_MAX ago, and has not; or None."""
+    """The oldest native commitment whose trace the operator should have shown an EPOCH_MAX ago and has not, or None."""
     query = (
-        select(LeafRow, OrderRow)
+        select(LeafRow)
         .join(CommitmentRow, col(CommitmentRow.digest) == LeafRow.digest)
         .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
         .outerjoin(TraceRow, col(TraceRow.commitment_digest) == LeafRow.digest)
         .where(LeafRow.operator_id == operator_id, col(TraceRow.trace).is_(None))
+        .where(col(OrderRow.workload_id).in_(_native_workloads(session)))
+        .order_by(col(LeafRow.epoch_id), col(LeafRow.index))
     )
-    native = [
-        leaf
-        for leaf, order in session.exec(query)
-        if Order.model_validate_json(order.order_json).terms.comparator == COMPARATOR_NATIVE
-    ]
-    posted = posts(session, {leaf.epoch_id + after for leaf in native for after in (0, 1)})
-    for leaf in native:
+    unshown = session.exec(query).all()
+    posted = posts(session, {leaf.epoch_id + after for leaf in unshown for after in (0, 1)})
+    for leaf in unshown:
         if leaf.epoch_id + 1 in posted:
             here, following = (posted[leaf.epoch_id + after].timestamp for after in (0, 1))
             if opens_at(COMPARATOR_NATIVE, here, following, constants) + constants.epoch_max_s < now_s:
