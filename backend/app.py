@@ -80,10 +80,17 @@ def build_services(
     deployment = settings.deployment
     intake = Intake(database, blobs, open_tokenizers(settings.home), chain, deployment, clock)
     present = deployment.model_copy(update={"settler": settings.settler.address})
-    views = Views(
-        database, chain, present, settings.treasury_signer, clock, settings.newcomer_price, settings.public_rpc
-    )
     standings = Standings(blobs)
+    views = Views(
+        database,
+        chain,
+        present,
+        settings.treasury_signer,
+        standings,
+        clock,
+        settings.newcomer_price,
+        settings.public_rpc,
+    )
     cover = Cover(deployment.constants.penalty_multiple, settings.newcomer_price)
     canary, daily_units = settings.canary, settings.canary_daily_units
     return Services(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import read_history
+from contracts.protocol.hashing import from_hex
+from contracts.protocol.native.standing import WATCH_CHECKS, State
 from contracts.protocol.wire import NetworkInfo, NodeView
 from node_agent.errors import BackendError
 from node_agent.session.backend_api import BackendApi
@@ -21,7 +23,10 @@ _SILENT_AFTER_S = 60
 
 @dataclass(frozen=True)
 class Standing:
-    """All of it. Units and Unix seconds. `network` and `view` are None when the backend is unknown or silent."""
+    """All of it. Units and Unix seconds. `network` and `view` are None when the backend is unknown or silent.
+
+    `overdue_order`: the order behind the overdue trace that the backend names, where this home's journal has it.
+    """
 
     account: Account
     penalty_multiple: int
@@ -38,6 +43,7 @@ class Standing:
     unrooted: int
     rooted: int
     refused: list[str] = field(default_factory=list)
+    overdue_order: str | None = None
     read_at_s: int = 0
 
     @property
@@ -89,13 +95,14 @@ def read_standing(
         unrooted=len(journal.unrooted()),
         rooted=len(journal.rooted()),
         refused=[f"{answer.order_id}: {answer.refusal}" for answer in journal.refused()],
+        overdue_order=_overdue_order(chain, journal, view),
         read_at_s=int(time.time()),
     )
 
 
 def limits(found: Standing) -> list[str]:
     """What keeps the operator from earning more now, the worst first; empty when nothing does."""
-    return [*_node_limits(found), *_stake_limits(found), *_demand_limits(found)]
+    return [*_node_limits(found), *_stake_limits(found), *_native_limits(found), *_demand_limits(found)]
 
 
 def _node_limits(found: Standing) -> list[str]:
@@ -138,12 +145,49 @@ def _most(found: Standing) -> str:
     return "" if found.network is None else f" of at most {found.network.newcomer_price} units"
 
 
+def _native_limits(found: Standing) -> list[str]:
+    if found.view is None:
+        return []
+    told, native = [], found.view.native
+    recent = f"{native.suspect} of the last {min(native.checks, WATCH_CHECKS)} checks were suspect"
+    if native.state is State.WITHHELD:
+        told.append(
+            f"no native jobs are lent: verifiers of other classes saw another model's work ({recent}). It costs no "
+            "stake, no pay and no exact work. `assay node explain JOB` tells whose class differed from this node's, "
+            "`assay verify --job JOB` whether another host comes to the same answer"
+        )
+    elif native.state is State.WATCH:
+        ends = f"for {native.watch_left} more checks, and until" if native.watch_left else "until"
+        told.append(
+            f"native work is on watch: at least {native.least_rate_ppm / 10_000:g} % of it is checked {ends} "
+            f"checks have lifted the doubt ({recent}); `assay node explain JOB` tells what a verifier saw"
+        )
+    if native.overdue_trace is not None:
+        told.append(_overdue(native.overdue_trace, found.overdue_order))
+    return told
+
+
+def _overdue(digest: str, order_id: str | None) -> str:
+    says = f"no native jobs are lent before the trace of commitment {digest} is shown: "
+    if order_id is None:
+        return says + "this home has no such answer; run the node from the home that computed it"
+    return says + f"a running node shows it; `assay node explain {order_id}` tells why it has not"
+
+
 def _demand_limits(found: Standing) -> list[str]:
     if found.network is not None and not found.network.price_sheet:
         return ["the backend offers no workload"]
     if found.is_running and found.beat is not None and found.beat.state == "no_job":
         return ["no job waits that this node may take: demand is the limit"]
     return []
+
+
+def _overdue_order(chain: Chain, journal: Journal, view: NodeView | None) -> str | None:
+    if view is None or view.native.overdue_trace is None:
+        return None
+    digest, domain = from_hex(view.native.overdue_trace), chain.deployment.domain
+    known = (answer for answer in journal.rooted() if domain.commitment_digest(answer.commitment) == digest)
+    return next((answer.order_id for answer in known), None)
 
 
 def _ask(api: BackendApi | None, operator_id: int) -> tuple[NetworkInfo | None, NodeView | None, str | None]:

@@ -18,7 +18,7 @@ from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadFingerprint
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.native import Check, Standing, examine, standing
-from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Order
+from contracts.protocol.records import COMPARATOR_NATIVE, Commitment
 from contracts.protocol.trace import opens_at
 
 
@@ -27,8 +27,9 @@ def native_checks(session: Session, blobs: BlobStore, operator_id: int, *, befor
     query = (
         select(TraceRow, CommitmentRow, LoggedFactRow)
         .join(CommitmentRow, col(CommitmentRow.digest) == TraceRow.commitment_digest)
+        .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
         .join(LoggedFactRow, col(LoggedFactRow.fact) == TRACE_FACT + col(TraceRow.commitment_digest))
-        .where(CommitmentRow.operator_id == operator_id)
+        .where(CommitmentRow.operator_id == operator_id, col(OrderRow.workload_id).in_(_native_workloads(session)))
         .order_by(col(LoggedFactRow.epoch_id), col(TraceRow.commitment_digest))
     )
     shown = [found for found in session.exec(query) if before is None or found[2].epoch_id < before]
@@ -63,6 +64,12 @@ def _of_job(
     return checks
 
 
+def _native_workloads(session: Session) -> list[str]:
+    """Their ids. A trace of exact work is published too, and says nothing here."""
+    rows = session.exec(select(WorkloadRow))
+    return [row.workload_id for row in rows if Manifest.model_validate_json(row.manifest).comparator == "native"]
+
+
 def _manifest(session: Session, commitment: CommitmentRow) -> Manifest:
     order = session.get_one(OrderRow, commitment.order_id)
     return Manifest.model_validate_json(session.get_one(WorkloadRow, order.workload_id).manifest)
@@ -91,21 +98,19 @@ class Standings:
 
 
 def overdue_trace(session: Session, operator_id: int, now_s: int, constants: Constants) -> str | None:
-    """A native commitment whose trace the operator should have shown an EPOCH_MAX ago, and has not; or None."""
+    """The oldest native commitment whose trace the operator should have shown an EPOCH_MAX ago and has not, or None."""
     query = (
-        select(LeafRow, OrderRow)
+        select(LeafRow)
         .join(CommitmentRow, col(CommitmentRow.digest) == LeafRow.digest)
         .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
         .outerjoin(TraceRow, col(TraceRow.commitment_digest) == LeafRow.digest)
         .where(LeafRow.operator_id == operator_id, col(TraceRow.trace).is_(None))
+        .where(col(OrderRow.workload_id).in_(_native_workloads(session)))
+        .order_by(col(LeafRow.epoch_id), col(LeafRow.index))
     )
-    native = [
-        leaf
-        for leaf, order in session.exec(query)
-        if Order.model_validate_json(order.order_json).terms.comparator == COMPARATOR_NATIVE
-    ]
-    posted = posts(session, {leaf.epoch_id + after for leaf in native for after in (0, 1)})
-    for leaf in native:
+    unshown = session.exec(query).all()
+    posted = posts(session, {leaf.epoch_id + after for leaf in unshown for after in (0, 1)})
+    for leaf in unshown:
         if leaf.epoch_id + 1 in posted:
             here, following = (posted[leaf.epoch_id + after].timestamp for after in (0, 1))
             if opens_at(COMPARATOR_NATIVE, here, following, constants) + constants.epoch_max_s < now_s:

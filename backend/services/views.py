@@ -3,7 +3,7 @@
 An order's view follows from public facts only. Nothing here knows whether a job will be checked.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
@@ -15,6 +15,7 @@ from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
 from backend.services.intake import Clock
 from backend.services.offering import all_offers
 from backend.services.receipts import leaf_hashes, payment_receipt
+from backend.services.standings import Standings, overdue_trace
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
 from backend.store.database import Database
@@ -28,6 +29,7 @@ from contracts.protocol.wire import (
     EpochState,
     EpochView,
     LaneView,
+    NativeStanding,
     NetworkInfo,
     NodeView,
     OrderView,
@@ -47,6 +49,7 @@ class Views:
     chain: ChainView
     deployment: Deployment
     treasury_signer: str
+    standings: Standings
     clock: Clock
     newcomer_price: int
     public_rpc: str | None = None
@@ -144,6 +147,7 @@ class Views:
             delivered, checked = _delivered_jobs(session), _checked_jobs(session)
             exposed = {id_: facts.exposed_of_operator(session, id_, now_s, settle_wait_s) for id_ in keys}
             guilty = {id_: facts.guilty_case(session, id_, self.chain.is_guilty) for id_ in keys}
+            native = {id_: self._native(session, id_, now_s) for id_ in keys}
         accounts = {id_: self.chain.operator(id_) for id_ in keys}
         return [
             NodeView(
@@ -158,9 +162,14 @@ class Views:
                 checked_jobs=checked.get(id_, 0),
                 slashed=sum(units for slashed_id, units in slashes if slashed_id == id_),
                 suspended=guilty[id_] is not None,
+                native=native[id_],
             )
             for id_, nodes in sorted(keys.items())
         ]
+
+    def _native(self, session: Session, operator_id: int, now_s: int) -> NativeStanding:
+        late = overdue_trace(session, operator_id, now_s, self.deployment.constants)
+        return NativeStanding(**asdict(self.standings.of(session, operator_id)), overdue_trace=late)
 
     def epochs(self) -> list[EpochView]:
         """The newest epochs, newest first."""

@@ -30,6 +30,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.protocol.constants import Constants
+from contracts.protocol.native.standing import State
 from contracts.protocol.records import (
     Address,
     Bytes32,
@@ -155,6 +156,33 @@ class LaneView(Record):
     under_notice: bool
 
 
+Ppm = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+"""A part of one, in parts per million."""
+
+
+class NativeStanding(Record):
+    """An operator's standing on native work (`contracts.protocol.native.standing`), as anyone folds it from the log.
+
+    `clear`; `watch`: at least `least_rate_ppm` of its native jobs are checked; `withheld`: it is lent none.
+
+    Attributes:
+        checks: that compared anything so far.
+        suspect: how many of the last 64 of them were suspect.
+        watch_left: how many more, none of them suspect, until none of the last 64 is.
+        reputation_ppm: how much it is trusted; who has less is offered native jobs some seconds later.
+        overdue_trace: digest of a commitment whose trace it has not shown in time, until when it is lent no native
+            jobs either; the oldest such one.
+    """
+
+    state: State
+    least_rate_ppm: Ppm
+    reputation_ppm: Ppm
+    checks: Uint32
+    suspect: Uint32
+    watch_left: Uint32
+    overdue_trace: Bytes32 | None
+
+
 class NodeView(Record):
     """An operator as it stands. Units."""
 
@@ -169,6 +197,7 @@ class NodeView(Record):
     checked_jobs: Uint32
     slashed: Units64
     suspended: bool
+    native: NativeStanding
 
 
 EpochState = Literal["closing", "posted", "revealed", "settled", "stranded"]

@@ -27,6 +27,7 @@ def show_standing(chain: Chain, found: Standing) -> None:
         "free room for jobs": "unknown" if free is None else f"{tokens_of(chain, free)} = stake / {multiple} - open",
         "jobs delivered": "unknown" if view is None else str(view.delivered_jobs),
         "jobs checked": "unknown" if view is None else str(view.checked_jobs),
+        "native work": "unknown" if view is None else f"{view.native.state}, {view.native.checks} checks",
         "jobs void": str(found.void_jobs),
         "undelivered answers": str(found.undelivered),
         "delivered, without a root": str(found.unrooted),

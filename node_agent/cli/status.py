@@ -85,6 +85,7 @@ def _plain(found: Standing) -> dict[str, object]:
             "void": found.void_jobs, "undelivered": found.undelivered, "unrooted": found.unrooted,
             "rooted": found.rooted, "refused": found.refused,
         },
+        "native": None if found.view is None else found.view.native.model_dump(mode="json"),
         "cases": cases,
         "running": found.is_running,
         "last_beat": None if found.beat is None else asdict(found.beat),

@@ -1,6 +1,7 @@
 """Puts one payment together again, step by step, and names what does not fit."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from contracts.onchain.chain import Chain
@@ -8,13 +9,15 @@ from contracts.onchain.history import read_history
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import LeaseEntry
+from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row, merkle_proof, merkle_verify
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import Commitment, Order
+from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Order
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees
 from contracts.protocol.wire import OrderView, Receipt
 from node_agent.errors import BackendError
+from node_agent.explanation.native import Looks, trace_in_words
 from node_agent.explanation.outcome import Outcome, case_of, outcome_of
 from node_agent.explanation.published import PublishedLog
 from node_agent.explanation.sample import Draw, draw
@@ -27,6 +30,9 @@ Mark = Literal["ok", "lie", "note"]
 
 _FINAL = {"paid": "paid", "alone": "paid", "void": "void", "skipped": "skipped"}
 """What the backend must call an outcome on chain that is final."""
+
+_MOST_SEEN_BYTES = 1 << 20
+"""An observation has some more bytes a token than a trace (contracts.protocol.trace.MAX_TRACE_BYTES)."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +263,11 @@ class Explainer:
         if not self._tell_leaf(place, row):
             return
         self._tell_leases_of_log(epoch_id, commitment.node)
-        self._tell_sample(order, row, epoch_id, to_hex(digest), commitment)
+        manifest = self._manifest(order)
+        self._tell_sample(order, row, epoch_id, manifest)
+        self._tell_verdicts(epoch_id, to_hex(digest), order, commitment, manifest)
+        if order.terms.comparator == COMPARATOR_NATIVE:
+            self._tell_trace(epoch_id, to_hex(digest))
         self._tell_case(epoch_id, index)
         outcome = outcome_of(self._from.chain, self._history, epoch_id, index, operator_id, self._now_s)
         self._tell_outcome(outcome, row)
@@ -306,8 +316,8 @@ class Explainer:
         if others:
             self._found.add("lease", "note", f"it was lent to {', '.join(others)} before, who did not deliver")
 
-    def _tell_sample(self, order: Order, row: Row, epoch_id: int, digest: str, commitment: Commitment) -> None:
-        drawn = self._draw(order, row, epoch_id)
+    def _tell_sample(self, order: Order, row: Row, epoch_id: int, manifest: Manifest | None) -> None:
+        drawn = self._draw(row, epoch_id, manifest)
         if drawn is None:
             following = epoch_id + 1 in self._history.epochs
             why = "; ".join(self._log.unread.values()) if following else f"epoch {epoch_id + 1} reveals the seed"
@@ -315,25 +325,52 @@ class Explainer:
                 "sample", "note", f"cannot be told now: {why or 'the workload or the log is not to be had'}"
             )
             return
-        self._found.sampled = drawn.sampled
-        chosen = "checked" if drawn.sampled else "not checked"
+        # By what is not folded here, its operator's standing, more native work may be checked: a verdict shows it.
+        native, verdicts = (
+            order.terms.comparator == COMPARATOR_NATIVE,
+            self._log.verdicts_on(to_hex(row.digest), epoch_id),
+        )
+        self._found.sampled = drawn.sampled or (native and bool(verdicts))
+        chosen = "checked" if self._found.sampled else "not checked"
         says = (
             f"{chosen}: seed {to_hex(drawn.seed)[:12]}.., least chance {drawn.chance_percent:.2f} % for "
             f"{drawn.exposure_units} units open on {drawn.stake_units} of stake"
         )
+        if native:
+            says += "; while an operator is on watch, at least half of its native jobs are checked"
         self._found.add("sample", "ok", says)
+
+    def _tell_verdicts(
+        self, epoch_id: int, digest: str, order: Order, commitment: Commitment, manifest: Manifest | None
+    ) -> None:
+        looks, otherwise = None, "did not agree, and went to the court"
+        if order.terms.comparator == COMPARATOR_NATIVE:
+            otherwise = "said what cannot be judged here"
+        if manifest is not None and self._from.api is not None:
+            read = partial(self._from.api.blob, max_bytes=_MOST_SEEN_BYTES)
+            looks = Looks(self._log, self._domain, manifest, commitment, digest, read)
         for entry in self._log.verdicts_on(digest, epoch_id):
             same = entry.opening is not None and agrees(entry.opening, commitment)
-            says = "computed the same answer" if same else "did not agree, and went to the court"
+            says = (looks and looks.in_words(entry)) or ("computed the same answer" if same else otherwise)
             self._found.add("verdict", "note", f"verifier {entry.verdict.verifier} {says}")
 
-    def _draw(self, order: Order, row: Row, epoch_id: int) -> Draw | None:
+    def _tell_trace(self, epoch_id: int, digest: str) -> None:
+        shown, kept = self._log.trace_of(digest), self._from.journal.kept_trace(self._found.order_id)
+        constants, shown_in = self._from.chain.deployment.constants, shown[0] if shown else None
+        says = trace_in_words(self._history, constants, epoch_id, shown_in, kept, self._now_s)
+        self._found.add("trace", "note", f"of commitment {digest}: {says}")
+
+    def _manifest(self, order: Order) -> Manifest | None:
         if self._from.api is None:
             return None
         try:
-            manifest = self._from.api.manifest(order.terms.workload_id)
+            return self._from.api.manifest(order.terms.workload_id)
         except BackendError as error:
             self._found.add("sample", "note", f"the workload's manifest cannot be had: {error}")
+            return None
+
+    def _draw(self, row: Row, epoch_id: int, manifest: Manifest | None) -> Draw | None:
+        if manifest is None:
             return None
         return draw(self._from.chain, self._history, self._log, manifest, epoch_id, row.operator_id, row.digest)
 

@@ -1,6 +1,6 @@
 """The published log, read for one payment: held against the roots on chain, found by ids. Trusts no line unread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from contracts.onchain.history import History, PostedEpoch
@@ -9,8 +9,10 @@ from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.log import (
     CommitmentEntry,
     LeaseEntry,
+    ObservationEntry,
     OrderEntry,
     RowEntry,
+    TraceEntry,
     VerdictEntry,
     log_root,
     parse_line,
@@ -24,12 +26,15 @@ ReadLines = Callable[[int], list[bytes]]
 
 @dataclass
 class EpochLog:
-    """The records of one epoch, by their own digests; rows in order."""
+    """The records of one epoch, by their own digests; rows in order. Of traces and observations the blobs' names, by
+    the digests of their commitments and verdicts."""
 
     orders: dict[str, OrderEntry] = field(default_factory=dict)
     leases: list[LeaseEntry] = field(default_factory=list)
     commitments: dict[str, CommitmentEntry] = field(default_factory=dict)
     verdicts: list[VerdictEntry] = field(default_factory=list)
+    traces: dict[str, str] = field(default_factory=dict)
+    observations: dict[str, str] = field(default_factory=dict)
     rows: list[RowEntry] = field(default_factory=list)
 
 
@@ -61,6 +66,20 @@ class PublishedLog:
         """The published verdicts on a commitment, from the logs of `since` on."""
         logs = [self.epoch(n) for n in sorted(self._history.epochs) if n >= since]
         return [v for log in logs if log for v in log.verdicts if v.verdict.commitment_digest == digest]
+
+    def trace_of(self, digest: str) -> tuple[int, str] | None:
+        """The first epoch in whose log a commitment's trace stands, and the blob's name."""
+        return next(((n, log.traces[digest]) for n, log in self._all() if digest in log.traces), None)
+
+    def observation_of(self, digest: str) -> tuple[int, str] | None:
+        """The first epoch in whose log the observation behind a verdict stands, and the blob's name."""
+        return next(((n, log.observations[digest]) for n, log in self._all() if digest in log.observations), None)
+
+    def _all(self) -> Iterator[tuple[int, EpochLog]]:
+        for epoch_id in sorted(self._history.epochs):
+            log = self.epoch(epoch_id)
+            if log is not None:
+                yield epoch_id, log
 
     def job_rows(self, epoch_id: int) -> list[tuple[int, int]] | None:
         """(operator id, max price) of an epoch's jobs, as `exposure_units` wants them."""
@@ -110,6 +129,10 @@ class PublishedLog:
                     log.commitments[to_hex(self._domain.commitment_digest(entry.commitment))] = entry
                 case VerdictEntry():
                     log.verdicts.append(entry)
+                case TraceEntry():
+                    log.traces[entry.commitment_digest] = entry.trace
+                case ObservationEntry():
+                    log.observations[entry.verdict_digest] = entry.observation
                 case RowEntry():
                     log.rows.append(entry)
         return log

@@ -92,6 +92,14 @@ class LentJob:
     abandoned: str | None
 
 
+@dataclass(frozen=True)
+class KeptTrace:
+    """A trace of this home. `shown_at`: when the backend took it, Unix seconds; `refusal`: why it would not."""
+
+    shown_at: int | None
+    refusal: str | None
+
+
 _COLUMNS = "commitment_json, trace_hash, output, grant_json, signature, acknowledged_at, refusal, receipt_json"
 
 
@@ -238,6 +246,12 @@ class Journal:
                 (comparator, most),
             ).fetchall()
         return [(_answer(row[:-1]), row[-1]) for row in rows]
+
+    def kept_trace(self, order_id: str) -> KeptTrace | None:
+        """What became of an answer's trace; None: this home has none."""
+        with self._explained():
+            row = self._db.execute("SELECT shown_at, kept_for FROM traces WHERE order_id = ?", (order_id,)).fetchone()
+        return None if row is None else KeptTrace(*row)
 
     def show(self, order_id: str, at_s: int) -> None:
         """The backend has the answer's trace."""

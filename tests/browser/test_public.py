@@ -3,11 +3,12 @@
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from deploy.localnet.network import Network
 from deploy.localnet.processes import assay_command
@@ -64,6 +65,28 @@ def test_a_donation_is_shown_apart_and_nothing_flickers(open_page: Open, network
     expect(donated).to_have_text("123\u00a0ADEV")
     expect(page.locator("#unexplained")).to_have_text("0")
     assert page.evaluate("kept.length > 3 && kept.every((element) => element.isConnected)")
+
+
+def test_who_is_watched_is_seen(open_page: Open, tmp_path: Path) -> None:
+    """Protects requesters of native work: whose work is in doubt is marked, on a screen of any size; nobody else is."""
+    page = open_page("/", phone=True)
+    marks = page.locator("#nodes .chip")
+    expect(page.locator("#nodes tr")).not_to_have_count(0)
+    expect(marks).to_have_count(0)
+    for state, says in (("watch", "on watch"), ("withheld", "native work withheld")):
+        page.route("**/v1/nodes", partial(_as_if, {"state": state, "least_rate_ppm": 500_000}))
+        look_again(page)
+        expect(marks.first).to_have_text(says)
+        _is_sound(page, tmp_path / "nodes.png")
+        page.unroute("**/v1/nodes")
+    look_again(page)
+    expect(marks).to_have_count(0)
+
+
+def _as_if(native: dict[str, object], route: Route) -> None:
+    """The nodes, with other standings on native work."""
+    answer = route.fetch()
+    route.fulfill(response=answer, json=[{**node, "native": {**node["native"], **native}} for node in answer.json()])
 
 
 def test_the_backend_goes_away(open_page: Open) -> None:

@@ -65,10 +65,14 @@ function drawNodes(nodes) {
   show($("nodes-none"), nodes.length === 0);
 }
 
-function operator({ operator_id, suspended }) {
-  const mark = suspended ? [" ", h("span", { className: "chip suspended" }, "suspended")] : [];
-  return h("span", {}, String(operator_id), ...mark);
+function operator({ operator_id, suspended, native }) {
+  const marks = suspended ? [chip("suspended", "suspended", "The court found it guilty: it is lent no jobs.")] : [];
+  if (native.state === "watch") marks.push(chip("watch", "on watch", `At least ${native.least_rate_ppm / 10000} % of its native work is checked.`));
+  if (native.state === "withheld") marks.push(chip("withheld", "native work withheld", "Verifiers saw another model's work: it is lent no native jobs."));
+  return h("span", {}, String(operator_id), ...marks.flatMap((mark) => [" ", mark]));
 }
+
+const chip = (kind, says, title) => h("span", { className: `chip ${kind}`, title }, says);
 
 function drawSheet({ price_sheet }) {
   refresh($("sheet"), price_sheet, (entry) => entry.workload_id,

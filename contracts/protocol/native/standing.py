@@ -44,6 +44,9 @@ class Standing:
         state: see the module.
         least_rate_ppm: the rate at which this node's jobs are checked at least; the deterrence bound may ask for more.
         reputation_ppm: what assignment weighs it by: a sixth less for every factor of ten that the bets have won.
+        checks: how many compared anything; who abstained is not counted.
+        suspect: how many of the last WATCH_CHECKS of them were suspect.
+        watch_left: how many more, none of them suspect, until none of the last WATCH_CHECKS is.
         leases: whether it is given new jobs on native workloads.
         slashed: never.
     """
@@ -51,6 +54,9 @@ class Standing:
     state: State
     least_rate_ppm: int
     reputation_ppm: int
+    checks: int = 0
+    suspect: int = 0
+    watch_left: int = 0
 
     @property
     def leases(self) -> bool:
@@ -76,12 +82,19 @@ def standing(checks: Iterable[Check]) -> Standing:
     peak, worth = min(each.peak for each in states), min(each.worth for each in states)
     broken = sum(not check.evidence.well_formed for check in history)
     malformed = broken and len({check.verifier for check in history if not check.evidence.well_formed}) > 1
+    ages, compared = _suspect_ages(history), sum(check.evidence.tokens > 0 for check in history)
+    counted = compared, len(ages), WATCH_CHECKS - min(ages, default=WATCH_CHECKS)
     if peak >= WITHHELD_AT * UNIT or malformed:
-        return Standing(State.WITHHELD, WHOLE_PPM, 0)
-    recent = (judge(check.evidence, check.thresholds).finding for check in history[-WATCH_CHECKS:])
-    watched = worth >= WATCHED_AT * UNIT or any(finding is Finding.SUSPECT for finding in recent)
+        return Standing(State.WITHHELD, WHOLE_PPM, 0, *counted)
+    watched = worth >= WATCHED_AT * UNIT or ages
     state, rate = (State.WATCH, WATCH_RATE_PPM) if watched else (State.CLEAR, 0)
-    return Standing(state, rate, _reputation_ppm(worth))
+    return Standing(state, rate, _reputation_ppm(worth), *counted)
+
+
+def _suspect_ages(history: list[Check]) -> list[int]:
+    """Of the last WATCH_CHECKS, how many checks came after each suspect one."""
+    recent = (judge(check.evidence, check.thresholds).finding for check in reversed(history[-WATCH_CHECKS:]))
+    return [age for age, finding in enumerate(recent) if finding is Finding.SUSPECT]
 
 
 def _capital(checks: Iterable[Check]) -> Capital:

@@ -1,5 +1,6 @@
 """`assay node explain`: every way in which a job ends, recomputed from chain, published log and journal."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +9,17 @@ import pytest
 
 from contracts.onchain.history import read_history
 from contracts.protocol.hashing import to_hex
-from contracts.protocol.records import Lease
+from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
+from contracts.protocol.native.observation import observed_opening
+from contracts.protocol.records import Lease, Verdict
+from contracts.protocol.typed_data import answer_commit
 from contracts.protocol.wire import LeaseGrant
 from node_agent.explanation import Explainer, Explanation, Sources
 from node_agent.explanation.sample import seed_of
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.journal import Answer, Journal
-from tests.integration.verifier.network import PARAMS, Network, Ordered, anvil
+from tests.integration.verifier.network import PARAMS, Network, Ordered, anvil, fake_manifest
+from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 from verifier.sampling.epoch_log import LogBook, read_epoch
 from verifier.sampling.sample import draw_epoch
 
@@ -48,6 +53,8 @@ class Told:
         name = request.url.path.rpartition("/")[2]
         if request.url.path.startswith("/v1/log/epochs/"):
             return httpx.Response(200, stream=httpx.ByteStream((self.network.folder / "epochs" / name).read_bytes()))
+        if request.url.path.startswith("/v1/blobs/"):
+            return httpx.Response(200, stream=httpx.ByteStream((self.network.folder / "blobs" / name).read_bytes()))
         if name == self.network.manifest.workload_id():
             return httpx.Response(200, stream=httpx.ByteStream(self.network.manifest.canonical()))
         return httpx.Response(404, stream=httpx.ByteStream(b"{}"))
@@ -147,3 +154,86 @@ def test_work_that_nothing_is_owed_for(network: Network, told: Told) -> None:
     told.journal.acknowledge(id_of(waiting), network.chain.head().timestamp - 9)
     assert told.explain(id_of(waiting)).says.startswith("delivered 9 s ago")
     assert told.explain(to_hex(b"\7" * 32)).outcome == "unknown"
+
+
+@pytest.fixture
+def native(tmp_path: Path) -> Iterator[Told]:
+    """The same of native work, on a network of its own."""
+    manifest = fake_manifest(
+        engine="torch-native", comparator="native", check="prefill", weights_sha256=WEIGHTS_SHA256, numeric_class=None,
+        params={"max_new_tokens": {"minimum": 1, "maximum": TOKENS}},
+    )  # fmt: skip
+    with anvil() as url:
+        network = Network(url, tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS))
+        network.params = {"max_new_tokens": TOKENS}
+        journal = Journal(tmp_path / "native.sqlite", node=network.keys["node"].address, domain=network.domain)
+        yield Told(network, journal)
+        journal.close()
+
+
+def looked(network: Network, job: Ordered, verifier: int, seen: bytes) -> list[LogEntry]:
+    """A verdict that rests on an observation, with it."""
+    key, digest = network.verifiers[verifier], job.row.digest
+    opening = observed_opening(seen, job.commitment.commitment)
+    hidden = to_hex(answer_commit(opening, digest, key.address))
+    verdict = Verdict(commitment_digest=to_hex(digest), verifier=key.address, answer_commit=hidden)
+    signed, name = network.domain.verdict_digest(verdict), network.blob(seen)
+    return [
+        VerdictEntry(epoch_id=1, verdict=verdict, signature=key.sign(signed), opening=opening),
+        ObservationEntry(verdict_digest=to_hex(signed), observation=name),
+    ]
+
+
+def test_a_native_jobs_trace_when_it_is_due_and_overdue(native: Told) -> None:
+    """Protects operators: a trace that is not shown blocks native work, and it is said of which commitment, and why."""
+    network, constants = native.network, native.network.deployment.constants
+    job = network.job("one")
+
+    def told() -> str:
+        return says(native.explain(id_of(job)), "trace")
+
+    network.post([job])
+    assert "when the check period is over, which the post of epoch 2 begins" in told()
+    network.post([])
+    assert "when no verifier can copy it any more" in told()
+    network.wait(constants.check_wait_s + 1)
+    assert "run the node from the home that computed the job" in told()
+    trace_hash = hashlib.sha256(job.trace).digest()
+    native.journal.record(Answer(job.commitment.commitment, trace_hash, b"out", grant_of(network, job)), job.trace)
+    assert "and not shown: `assay node run` shows it by itself" in told()
+    network.wait(constants.epoch_max_s + 1)
+    assert f"of commitment {to_hex(job.row.digest)}: OVERDUE since" in told()
+    assert "no native jobs are lent to the operator before it is shown" in told()
+    native.journal.refuse_trace(id_of(job), "422 trace_mismatch: another")
+    assert "the backend would not have it: 422 trace_mismatch" in told()
+    native.journal.show(id_of(job), 77)
+    assert "the backend took it at 77" in told()
+    network.post([], shown=[network.show(job)])
+    assert "shown in the log of epoch 3" in told()
+
+
+def test_what_verifiers_saw_of_a_native_job(native: Told) -> None:
+    """Protects operators: whose class saw what is judged again from the log, and no verdict on native work is said to
+    have gone to the court."""
+    network, eyes = native.network, NativeDouble(VERIFIER_CLASS)
+    good, bad = network.job("one"), network.job("two", engine=NativeDouble(NODE_CLASS, b"another model"))
+    network.post([good, bad])
+    network.post([])
+    seen = {id_of(job): eyes.observe(job.input_bytes, network.params, b"") for job in (good, bad)}
+    unmeasured = NativeDouble("77" * 32).observe(good.input_bytes, network.params, b"")
+    first = [*looked(network, good, 0, seen[id_of(good)]), *looked(network, bad, 0, seen[id_of(bad)])]
+    network.post([], shown=[*first, *looked(network, good, 1, b"nonsense"), *looked(network, bad, 1, unmeasured)])
+    assert "is judged once the trace is shown" in says(native.explain(id_of(good)), "verdict")
+    network.post([], shown=[network.show(good), network.show(bad)])
+    network.post([], shown=looked(network, good, 2, seen[id_of(good)]))
+    found = native.explain(id_of(good))
+    told = says(found, "verdict")
+    assert (found.lies, found.sampled) == ([], True)
+    assert f"of class {VERIFIER_CLASS[:8]}.. found it accept; the node's is {NODE_CLASS[:8]}..," in told
+    assert "published what is no observation" in told
+    assert "after the trace, so that it does not count" in told
+    assert "court" not in told
+    told = says(native.explain(id_of(bad)), "verdict")
+    assert "found it suspect" in told
+    assert f"`assay verify --job {id_of(bad)}` on another host" in told
+    assert "a pair of classes that nobody has measured" in told

@@ -1,15 +1,24 @@
 """Native work on a real chain and a published log: looked at across classes, judged by all alike, slashed by nobody."""
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from rich.console import Console
 
+from backend.app import Settings, build_app
+from backend.chain.indexer import Indexer
+from backend.services.recovery import recover_database
+from backend.store.home import open_blobs, open_database, open_tokenizers
 from contracts.onchain.history import read_history
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
 from contracts.protocol.native import Finding, State
+from contracts.protocol.wire import NativeStanding, NodeView
+from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.integration.verifier.crew import Crew, Inbox, inbox
 from tests.integration.verifier.network import Network, Ordered, anvil, anvil_binary, fake_manifest
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
@@ -33,6 +42,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
         comparator="native",
         check="prefill",
         weights_sha256=WEIGHTS_SHA256,
+        tokenizer_sha256=BYTE_TOKENIZER_SHA256,
         numeric_class=None,
         params={"max_new_tokens": {"minimum": 1, "maximum": TOKENS}},
     )
@@ -85,6 +95,22 @@ def standings(network: Network) -> Standings:
     return Standings(book, source)
 
 
+def shown_over_http(network: Network, home: Path) -> NativeStanding:
+    """The operator's standing as GET /v1/nodes has it, of a backend that was made again from chain and log."""
+    open_tokenizers(home).put(BYTE_TOKENIZER_SHA256, BYTE_TOKENIZER)
+    database, blobs = open_database(home), open_blobs(home)
+    indexer = Indexer(database, network.chain, confirmations=0)
+    while indexer.step():
+        pass
+    recover_database(database, blobs, network.deployment, network.folder)
+    database.close()
+    treasury = network.keys["treasury"].address
+    told = Settings(home, network.rpc_url, network.deployment, network.keys["settler"], treasury)
+    with TestClient(build_app(told)) as http:
+        views = [NodeView.model_validate_json(json.dumps(view)) for view in http.get("/v1/nodes").json()]
+    return next(view.native for view in views if view.operator_id == network.operator_id)
+
+
 def looked_at(network: Network, crew: Crew, jobs: list[Ordered], box: Inbox, verdicts: int) -> None:
     """Posts jobs in epoch 1, reveals their sample, lets the crew work, publishes all and shows the traces."""
     network.post(jobs)
@@ -95,7 +121,7 @@ def looked_at(network: Network, crew: Crew, jobs: list[Ordered], box: Inbox, ver
 
 @pytest.mark.chain
 def test_honest_work_of_another_class_is_looked_at_and_stands(
-    network: Network, make_crew: Callable[..., Crew], box: Inbox
+    network: Network, make_crew: Callable[..., Crew], box: Inbox, tmp_path: Path
 ) -> None:
     """The verdict rests on what its verifier saw, before the node shows anything; nobody goes to court; the audit
     follows it all."""
@@ -107,12 +133,25 @@ def test_honest_work_of_another_class_is_looked_at_and_stands(
     assert not crew.history().cases
     found = standings(network)(network.operator_id, 4)
     assert (found.state, found.least_rate_ppm, found.reputation_ppm) == (State.CLEAR, 0, 1_000_000)
+    assert shown_over_http(network, tmp_path / "backend") == NativeStanding(**asdict(found), overdue_trace=None)
     assert audit(network.chain, FolderLog(network.folder)).faults == []
 
 
 @pytest.mark.chain
+def test_one_suspect_job_is_watched(
+    network: Network, make_crew: Callable[..., Crew], box: Inbox, tmp_path: Path
+) -> None:
+    """Anyone sees who is watched, and the backend that says so folded what the verifiers fold. Covers: A03"""
+    crew = make_crew(NativeDouble(VERIFIER_CLASS))
+    looked_at(network, crew, [network.job("one", engine=CHEAT), network.job("two")], box, 2)
+    found = standings(network)(network.operator_id, 4)
+    assert (found.state, found.checks, found.suspect) == (State.WATCH, 2, 1)
+    assert shown_over_http(network, tmp_path / "backend") == NativeStanding(**asdict(found), overdue_trace=None)
+
+
+@pytest.mark.chain
 def test_another_models_work_is_withheld_and_never_slashed(
-    network: Network, make_crew: Callable[..., Crew], box: Inbox
+    network: Network, make_crew: Callable[..., Crew], box: Inbox, tmp_path: Path
 ) -> None:
     """Whoever reads the log comes to the same standing: no leases, every job checked, no reputation, all stake left.
 
@@ -126,6 +165,7 @@ def test_another_models_work_is_withheld_and_never_slashed(
     before, after = standing(network.operator_id, 3), standing(network.operator_id, 4)
     assert before.state is State.CLEAR, "nothing counts before it is published"
     assert (after.state, after.leases, after.least_rate_ppm) == (State.WITHHELD, False, 1_000_000)
+    assert shown_over_http(network, tmp_path / "backend") == NativeStanding(**asdict(after), overdue_trace=None)
     history = crew.history()
     assert not history.cases
     assert history.stake_at(network.operator_id, network.chain.head().number) == stake

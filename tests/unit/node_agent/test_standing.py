@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from contracts.protocol.constants import DEVELOPMENT
-from contracts.protocol.wire import NetworkInfo, NodeView, PriceSheetEntry
+from contracts.protocol.native.standing import State
+from contracts.protocol.wire import NativeStanding, NetworkInfo, NodeView, PriceSheetEntry
 from node_agent.session.court import Accusation
 from node_agent.session.earnings import Account
 from node_agent.session.gas import ether
@@ -23,9 +24,12 @@ NETWORK = NetworkInfo(
     treasury=ADDRESS, treasury_signer=ADDRESS, first_block=0, constants=DEVELOPMENT, price_sheet=[ENTRY],
     newcomer_price=500,
 )  # fmt: skip
+CLEAR = NativeStanding(
+    state=State.CLEAR, least_rate_ppm=0, reputation_ppm=10**6, checks=70, suspect=0, watch_left=0, overdue_trace=None
+)
 VIEW = NodeView(
     operator_id=1, nodes=[], stake=1000, locked=0, earned=0, claimed=0, open_max=0, delivered_jobs=3, checked_jobs=1,
-    slashed=0, suspended=False,
+    slashed=0, suspended=False, native=CLEAR,
 )  # fmt: skip
 WELL = Standing(
     account=Account(1, ADDRESS, ADDRESS, 1000, 0, 0, 0, 0), penalty_multiple=9, cases=[], network=NETWORK, view=VIEW,
@@ -60,6 +64,36 @@ def test_nothing_limits_a_node_at_work() -> None:
 def test_each_limit_is_named(changes: dict[str, object], told: str) -> None:
     """Zero pay has a true cause, and the way out."""
     assert any(told in limit for limit in limits(replace(WELL, **changes)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("native", "told"),
+    [
+        (
+            {"state": State.WATCH, "least_rate_ppm": 500_000, "suspect": 1, "watch_left": 40},
+            ["at least 50 % of it is checked for 40 more checks, and until", "1 of the last 64 checks were suspect"],
+        ),
+        ({"state": State.WATCH, "least_rate_ppm": 500_000, "checks": 3}, ["checked until checks", "0 of the last 3"]),
+        (
+            {"state": State.WITHHELD, "least_rate_ppm": 10**6, "reputation_ppm": 0, "checks": 9, "suspect": 6},
+            ["no native jobs are lent", "6 of the last 9 checks", "costs no stake", "`assay verify --job JOB`"],
+        ),
+        ({"overdue_trace": "0x" + "33" * 32}, ["the trace of commitment 0x33", "`assay node explain 0x22"]),
+    ],
+)
+def test_what_native_work_limits(native: dict[str, object], told: list[str]) -> None:
+    """Protects operators: who is watched, or lent no native work, is told why, until when and what to do about it."""
+    view = VIEW.model_copy(update={"native": CLEAR.model_copy(update=native)})
+    (limit,) = limits(replace(WELL, view=view, overdue_order=ID))
+    for words in told:
+        assert words in limit
+
+
+def test_an_overdue_trace_of_another_home() -> None:
+    """Protects operators with several homes: only the one that computed an answer has its trace."""
+    view = VIEW.model_copy(update={"native": CLEAR.model_copy(update={"overdue_trace": ID})})
+    (limit,) = limits(replace(WELL, view=view))
+    assert "run the node from the home that computed it" in limit
 
 
 def test_a_case_in_words() -> None:

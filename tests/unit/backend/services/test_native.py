@@ -16,7 +16,7 @@ from contracts.protocol.native.observation import observed_opening
 from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Verdict
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import answer_commit, trace_commit
-from contracts.protocol.wire import LeaseRequest, SubmitTrace, SubmitVerdict
+from contracts.protocol.wire import LeaseRequest, NativeStanding, SubmitTrace, SubmitVerdict
 from node_agent.execution.engine import Execution
 from node_agent.testing import BYTE_TOKENIZER
 from tests.native_double import NODE_CLASS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
@@ -54,7 +54,13 @@ class Native:
         prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": MAX_UNITS}
         offer_workload(world.database, open_tokenizers(world.folder), NATIVE, BYTE_TOKENIZER, **prices)
         world.chain.verifiers |= {key.address: 3 + index for index, key in enumerate(VERIFIERS)}
+        world.event("NodeKeyAdded", id=1, node=NODE.address)
         self.epoch_id = 0
+
+    def seen(self) -> NativeStanding:
+        """What anyone sees of the node's operator."""
+        (view,) = self.world.services.views.nodes()
+        return view.native
 
     def lend(self) -> str:
         """Asks for a native job and returns its order's id."""
@@ -186,10 +192,15 @@ def test_honest_work_goes_on(native: Native) -> None:
 
 
 def test_another_models_work_is_given_no_more(native: Native) -> None:
-    """Protects requesters: after some jobs that no verifier takes for the model's, none is lent; exact work is, and
-    nothing is slashed. Covers: A03, A53"""
+    """Protects requesters: after some jobs that no verifier takes for the model's, none is lent, and anybody sees it;
+    exact work is lent, and nothing is slashed. Covers: A03, A53"""
+    seen = [native.seen()]
     for index in range(3):
         native.checked(CHEAT, VERIFIERS[index])
+        seen.append(native.seen())
+    assert [view.state for view in seen] == ["clear", "watch", "watch", "withheld"]
+    assert [(view.checks, view.suspect) for view in seen] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert (seen[1].least_rate_ppm, seen[1].watch_left, seen[-1].reputation_ppm) == (500_000, 64, 0)
     native.order()
     native.world.now_s += HEAD_START_S
     assert refused(native.lend) == "operator_withheld"
@@ -214,8 +225,10 @@ def test_a_trace_that_is_not_shown_stops_the_work(native: Native) -> None:
     native.order()
     assert native.lend()
     native.world.now_s += 61
+    assert native.seen().overdue_trace == digest
     assert refused(lambda: (native.order(), native.lend())) == "operator_withheld"
     native.show(digest, run)
+    assert native.seen().overdue_trace is None
     assert native.lend()
 
 

@@ -1,0 +1,108 @@
+"""One native job in words: whether its trace is shown, and what each verifier's look at it comes to.
+
+Judged here again from the published log, by everybody's arithmetic (`contracts.protocol.native`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contracts.onchain.history import History
+from contracts.protocol.constants import Constants
+from contracts.protocol.errors import BadFingerprint
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.log import VerdictEntry
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.native import Check, Finding, examine, judge
+from contracts.protocol.native.observation import Observation
+from contracts.protocol.records import COMPARATOR_NATIVE, Commitment
+from contracts.protocol.trace import opens_at
+from contracts.protocol.typed_data import Domain
+from node_agent.errors import BackendError
+from node_agent.explanation.published import PublishedLog
+from node_agent.session.journal import KeptTrace
+
+ReadBlob = Callable[[str], bytes]
+"""A blob's bytes by its name. Raises BackendError."""
+
+
+def trace_in_words(
+    history: History, constants: Constants, epoch_id: int, shown_in: int | None, kept: KeptTrace | None, now_s: int
+) -> str:
+    """How it stands with the trace of a job.
+
+    Args:
+        epoch_id: of the job's row, which is posted.
+        shown_in: the first epoch whose log has the trace.
+        kept: what the node's journal says of it; None where it has none.
+        now_s: the chain's time, Unix seconds.
+    """
+    following = history.epochs.get(epoch_id + 1)
+    if shown_in is not None:
+        return f"shown in the log of epoch {shown_in}: with it, the checks of this job count"
+    if kept is not None and kept.shown_at is not None:
+        return f"the backend took it at {kept.shown_at}; its next log has it"
+    if following is None:
+        return f"is shown when the check period is over, which the post of epoch {epoch_id + 1} begins"
+    due_at = opens_at(COMPARATOR_NATIVE, history.epochs[epoch_id].timestamp, following.timestamp, constants)
+    if now_s <= due_at:
+        return f"is shown from {due_at} on, when no verifier can copy it any more"
+    if now_s <= due_at + constants.epoch_max_s:
+        return f"due since {due_at}, and not shown: {_why_unshown(kept)}"
+    return f"OVERDUE since {due_at}: no native jobs are lent to the operator before it is shown; {_why_unshown(kept)}"
+
+
+def _why_unshown(kept: KeptTrace | None) -> str:
+    if kept is None:
+        return "this home's journal does not have it: run the node from the home that computed the job"
+    if kept.refusal is not None:
+        return f"the backend would not have it: {kept.refusal}"
+    return "`assay node run` shows it by itself"
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What verifiers saw of one commitment. `digest`: its own, 0x hex."""
+
+    log: PublishedLog
+    domain: Domain
+    manifest: Manifest
+    commitment: Commitment
+    digest: str
+    read: ReadBlob
+
+    def in_words(self, entry: VerdictEntry) -> str | None:
+        """What one verdict's observation comes to; None where the verdict rests on none."""
+        seen = self.log.observation_of(to_hex(self.domain.verdict_digest(entry.verdict)))
+        shown = self.log.trace_of(self.digest)
+        if seen is None:
+            return None
+        if shown is None:
+            return "looked at it from another class, which is judged once the trace is shown"
+        if seen[0] > shown[0]:
+            return "published what it saw after the trace, so that it does not count"
+        try:
+            trace, observation = self.read(shown[1]), self.read(seen[1])
+            units, weights = self.commitment.units, self.manifest.weights_sha256
+            check = examine(weights, entry.verdict.verifier, trace, observation, units)
+        except BackendError as error:
+            return f"looked at it, which cannot be read now: {error}"
+        except BadFingerprint:
+            return "published what is no observation, so that it says nothing"
+        return self._found(check, trace, Observation.decode(observation))
+
+    def _found(self, check: Check, trace: bytes, seen: Observation) -> str:
+        judged, limits = judge(check.evidence, check.thresholds), check.thresholds
+        says = (
+            f"of class {seen.numeric_class[:8]}.. found it {judged.finding}; the node's is {trace[:32].hex()[:8]}.., "
+        )
+        if not check.evidence.well_formed:
+            says += "and its trace or units are not as long as the answer"
+        elif limits is None:
+            says += "a pair of classes that nobody has measured: it counts neither for nor against"
+        else:
+            says += (
+                f"over {judged.tokens} tokens activations are {judged.distance_ppm} ppm apart (of honest work at most "
+                f"{limits.distance.mean_ppm}), choices {judged.margin_ppm} ppm (at most {limits.margin.mean_ppm})"
+            )
+        again = f"; `assay verify --job {self.commitment.order_id}` on another host tells whose answer is off"
+        return says + (again if judged.finding is Finding.SUSPECT else "")
