@@ -4,11 +4,12 @@ Prompt, output and units: the kind `embedding` (`node_agent/execution/kinds/embe
 states after the embedding and after each layer (`trace.py`). There is nothing to decode, so a check is the one pass.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution import determinism
 from node_agent.execution.bert_tokens import start_and_end
 from node_agent.execution.engine import Execution
+from node_agent.execution.errors import ExecutionError
 from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
 from node_agent.execution.exact.encoder import ExactEncoder
 from node_agent.execution.exact.encoder_file import read_encoder
@@ -26,7 +28,7 @@ from node_agent.execution.exact.trace import TextTrace
 from node_agent.execution.limits import read_tokens, require_params, require_showable
 
 BATCH_ROWS = 256
-"""Tokens of texts computed together, at least one text. Changes nothing but speed."""
+"""Tokens of texts computed together, of any orders, at least one text. Changes nothing but speed."""
 
 
 class ExactEmbedding(ExactEngine):
@@ -60,21 +62,39 @@ class ExactEmbedding(ExactEngine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input. Errors as in `engine.Engine`, and OutputTooLong."""
-        require_params(self.manifest.params, params)
-        texts = [self._around(each) for each in read_tokens(self.manifest.input, self.tokenizer, input_bytes)]
-        determinism.full_precision()
-        answers: list[Any] = []
-        traces: list[TextTrace] = []
-        for states in self._states(texts):
-            answers.append(self.answer(self.model.vector(states[-1])))
-            traces.append(_traced(len(traces), states))
-        output = canonical_json(answers)
-        require_showable(output)
-        return traced_execution(output, traces, sum(len(text) for text in texts))
+        order = self.order(input_bytes, params)
+        while order.left:
+            self.advance([order])
+        return self.execution(order)
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: the one pass, whatever is claimed."""
         return self.execute(input_bytes, params)
+
+    def new_batch(self) -> "OrderBatch":
+        """See `engine.Batching`."""
+        return OrderBatch(self)
+
+    def order(self, input_bytes: bytes, params: Mapping[str, int]) -> "Order":
+        """What an order asks for; it may be computed in any company. Errors as in `engine.Engine`."""
+        require_params(self.manifest.params, params)
+        return Order([self._around(each) for each in read_tokens(self.manifest.input, self.tokenizer, input_bytes)])
+
+    def advance(self, orders: Iterable["Order"]) -> None:
+        """One forward pass over the first texts that these orders have left, whosever they are."""
+        left = [(order, text) for order in orders for text in order.left]
+        taken = left[: _fitting([len(text) for _, text in left])]
+        determinism.full_precision()
+        states = self._states([text for _, text in taken])
+        for (order, _), rows in zip(taken, states, strict=True):
+            order.traces.append(_traced(len(order.traces), rows))
+            order.vectors.append(self.model.vector(rows[-1]))
+
+    def execution(self, order: "Order") -> Execution:
+        """What an order comes to that has no text left. Raises OutputTooLong."""
+        output = canonical_json([self.answer(vector) for vector in order.vectors])
+        require_showable(output)
+        return traced_execution(output, order.traces, sum(len(text) for text in order.texts))
 
     def answer(self, vector: list[int]) -> Any:
         """What stands in the output for a text, from its unit vector with 20 fraction bits: a value of canonical JSON.
@@ -91,21 +111,65 @@ class ExactEmbedding(ExactEngine):
     def _around(self, tokens: list[int]) -> list[int]:
         return [self._start, *tokens, self._end]
 
-    def _states(self, texts: Sequence[list[int]]) -> list[list[Tensor]]:
-        """For each text its (T, C) states after the embedding and after each layer."""
-        found: list[list[Tensor]] = []
-        while len(found) < len(texts):
-            batch = _first_rows(texts[len(found) :])
-            lengths = [len(text) for text in batch]
-            by_layer = [torch.split(states, lengths) for states in self.model.forward(batch)]
-            found += [list(states) for states in zip(*by_layer, strict=True)]
-        return found
+    def _states(self, texts: Sequence[list[int]]) -> list[tuple[Tensor, ...]]:
+        """For each text its (T, C) states after the embedding and after each layer, from one forward pass."""
+        lengths = [len(text) for text in texts]
+        by_layer = [torch.split(states, lengths) for states in self.model.forward(texts)]
+        return list(zip(*by_layer, strict=True))
 
 
-def _first_rows(texts: Sequence[list[int]]) -> Sequence[list[int]]:
-    """The first texts that have no more than BATCH_ROWS tokens together, at least one."""
-    rows = np.cumsum([len(text) for text in texts])
-    return texts[: max(1, int((rows <= BATCH_ROWS).sum()))]
+@dataclass(frozen=True)
+class Order:
+    """The texts of an order, and what the first of them came to.
+
+    Attributes:
+        texts: the tokens of each, with those around it.
+        vectors: of each that is done, with 20 fraction bits.
+        traces: digests of the states of each that is done.
+    """
+
+    texts: Sequence[list[int]]
+    vectors: list[list[int]] = field(default_factory=list)
+    traces: list[TextTrace] = field(default_factory=list)
+
+    @property
+    def left(self) -> Sequence[list[int]]:
+        """The texts that are not done."""
+        return self.texts[len(self.vectors) :]
+
+
+class OrderBatch:
+    """Orders answered together, those that joined first before the others; see `engine.Batch`."""
+
+    def __init__(self, engine: ExactEmbedding) -> None:
+        self._engine = engine
+        self._orders: dict[int, Order] = {}
+
+    @property
+    def busy(self) -> bool:
+        """See `engine.Batch`."""
+        return bool(self._orders)
+
+    def join(self, key: int, input_bytes: bytes, params: Mapping[str, int]) -> None:
+        """See `engine.Batch`."""
+        self._orders[key] = self._engine.order(input_bytes, params)
+
+    def step(self) -> list[tuple[int, Execution | ExecutionError]]:
+        """See `engine.Batch`."""
+        self._engine.advance(self._orders.values())
+        done = [key for key, order in self._orders.items() if not order.left]
+        return [(key, self._result(self._orders.pop(key))) for key in done]
+
+    def _result(self, order: Order) -> Execution | ExecutionError:
+        try:
+            return self._engine.execution(order)
+        except ExecutionError as error:
+            return error
+
+
+def _fitting(lengths: Sequence[int]) -> int:
+    """How many of the first texts have no more than BATCH_ROWS tokens together, at least one."""
+    return max(1, sum(rows <= BATCH_ROWS for rows in accumulate(lengths)))
 
 
 def _traced(text: int, states: Sequence[Tensor]) -> TextTrace:

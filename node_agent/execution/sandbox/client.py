@@ -1,6 +1,7 @@
 """The side that holds the keys: starts the confined process, and calls the engines in it as if they were here."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from node_agent.execution import errors
 from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.execution.errors import ExecutionError, ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.sandbox.shared_lock import SharedLock
+
+log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 900.0
 """Longer than any job that is allowed; what takes longer hangs."""
@@ -52,7 +56,9 @@ class _Loaded:
 class Executor:
     """The confined process of a host. A process that dies or hangs is replaced at the next call.
 
-    Several threads may call its engines at once: what an engine can batch is answered together, the rest in turn.
+    Several threads may call its engines at once: what an engine can batch is answered together, the rest in turn. If
+    the process ends with several calls under way, nobody knows whose input ended it: each of them is tried once more,
+    alone, while all others wait. One that was alone fails.
 
     Args:
         readable: what it may read besides its own program: the model store.
@@ -63,16 +69,20 @@ class Executor:
         self._loaded: list[_Loaded] = []
         self._process: _Process | None = None
         self._lock = threading.Lock()
+        self._calls = SharedLock()
+        self._closed = threading.Event()
 
     def start(self) -> None:
         """Starts the process, if it does not run. Raises SandboxUnavailable where this kernel cannot confine it."""
-        with self._lock:
-            self._running()
+        self._running()
 
     def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
-        """The engine of a workload, in the process. Raises what `kinds.load` does, and SandboxUnavailable."""
+        """The engine of a workload, in the process. Waits for the calls under way.
+
+        Raises what `kinds.load` does, SandboxUnavailable and ExecutorFailed.
+        """
         wanted = _Loaded(manifest, files, device)
-        with self._lock:
+        with self._calls.exclusive():
             said = self._running().ask(wanted.request())
             self._loaded.append(wanted)
         about = (
@@ -85,21 +95,34 @@ class Executor:
         return _Remote(self, said["engine"], *about)
 
     def call(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """One request, answered. Raises ExecutionError; ExecutorFailed where the process died, hung or babbled."""
-        with self._lock:
-            process = self._running()
-        return process.ask(request)
+        """One request, answered.
+
+        Raises ExecutionError; ExecutorFailed where the process died, hung or babbled over this one, or was closed.
+        """
+        try:
+            with self._calls.shared():
+                return self._running().ask(request)
+        except _CauseUnknown as error:
+            log.warning("%s A job that was under way is tried again, alone.", error.message)
+        with self._calls.exclusive():
+            return self._running().ask(request)
 
     def close(self) -> None:
-        """Ends the process, and with it all calls under way."""
+        """Ends the process for good: calls under way fail, and so do later ones."""
+        self._closed.set()
         with self._lock:
             self._end()
 
     def _running(self) -> "_Process":
-        if self._process is None or self._process.is_over:
-            self._end()
-            self._process = self._started()
-        return self._process
+        with self._lock:
+            if self._closed.is_set():
+                raise ExecutorFailed(
+                    "The process that runs jobs was ended on purpose.", way_out="Start this program again."
+                )
+            if self._process is None or self._process.is_over:
+                self._end()
+                self._process = self._started()
+            return self._process
 
     def _started(self) -> "_Process":
         process = _Process()
@@ -111,7 +134,7 @@ class Executor:
         except BaseException:
             process.end()  # one that is not confined, or lacks an engine, is never asked again
             raise
-        self._at_the_end = weakref.finalize(self, process.end)
+        self._at_the_end = weakref.finalize(self, _end_for_good, self._closed, process)
         return process
 
     def _end(self) -> None:
@@ -119,6 +142,15 @@ class Executor:
         if process is not None:
             self._at_the_end.detach()
             process.end()
+
+
+class _CauseUnknown(ExecutorFailed):
+    """Thrown where a process ended and the call need not be why: others were under way too, or it came too late."""
+
+
+def _end_for_good(closed: threading.Event, process: "_Process") -> None:
+    closed.set()
+    process.end()
 
 
 class _Process:
@@ -144,6 +176,7 @@ class _Process:
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
         self._numbers = count()
         self._how: str | None = None
+        self._hung = False
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._reader = threading.Thread(target=self._read, name="executor", daemon=True)
         self._reader.start()
@@ -159,21 +192,25 @@ class _Process:
         return self._how is not None or self._popen.poll() is not None
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Sends a request and waits for its answer. Raises ExecutionError; ExecutorFailed as `Executor.call`."""
+        """Sends a request and waits for its answer.
+
+        Raises ExecutionError; ExecutorFailed where the process died, hung or babbled; _CauseUnknown.
+        """
         answer: Future[dict[str, Any]] = Future()
         with self._lock:
             number, how = next(self._numbers), self._how
             if how is None:
                 self._waiting[number] = answer
         if how is not None:
-            raise _failed(how, self.end())
+            raise _failed(how, self.end(), _CauseUnknown)
         with suppress(OSError):  # it ended: the reader sees that too, and says so
             self._write(json.dumps({"id": number, **request}).encode() + b"\n")
         try:
             said = answer.result(CALL_TIMEOUT_S)
         except TimeoutError:
+            self._hung = True
             self._popen.kill()
-            raise _failed("hung", self.end()) from None
+            said = answer.result()  # the reader sees that it ended, and says so to all who wait
         if "error" in said:
             raise _error_of(said)
         return said
@@ -209,13 +246,14 @@ class _Process:
         with self._popen.stdout as answers:
             while how is None:
                 line = answers.readline(_ANSWER_BYTES)
-                how = self._hand_out(line) if line else "ended"
+                how = self._hand_out(line) if line else "hung" if self._hung else "ended"
             code = self.end()
         with self._lock:
             self._how = how
             waiting, self._waiting = self._waiting, {}
+        kind = ExecutorFailed if len(waiting) == 1 else _CauseUnknown
         for call in waiting.values():
-            call.set_exception(_failed(how, code))
+            call.set_exception(_failed(how, code, kind))
 
     def _hand_out(self, line: bytes) -> str | None:
         """Gives an answer to the call that waits for it, or returns what is wrong with it."""
@@ -234,8 +272,8 @@ class _Process:
         return None
 
 
-def _failed(how: str, code: int) -> ExecutorFailed:
-    return ExecutorFailed(
+def _failed(how: str, code: int, kind: type[ExecutorFailed] = ExecutorFailed) -> ExecutorFailed:
+    return kind(
         f"The process that runs jobs {how} (exit status {code}).",
         way_out="Its last words are in this program's log: did memory run out? The next job gets a new one.",
         status=code,

@@ -1,6 +1,7 @@
 """One node with several slots, end to end but for the chain: a real coordinator over HTTP, a real model in a batch."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from node_agent.execution import kinds
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact.build import build
 from node_agent.execution.model_files import ModelFiles, sha256_file
-from node_agent.execution.sandbox import Executor
+from node_agent.execution.sandbox import Executor, client
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.commit import Committer
 from node_agent.session.journal import Journal
@@ -36,7 +37,7 @@ from node_agent.session.showing import TraceDesk
 from node_agent.testing import FakeFacts
 from tests.integration.backend.api.coordinator import listening
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, FIXED, NODE, REQUESTER, SETTLER, UNIT, World, signed, terms
-from tests.unit.node_agent.execution.conftest import make_manifest, tiny_files  # noqa: F401  fixtures
+from tests.unit.node_agent.execution.conftest import make_deadly, make_manifest, tiny_files  # noqa: F401  fixtures
 
 WAIT_S, SLOTS, MAX_UNITS = 60, 4, 200
 
@@ -60,8 +61,10 @@ class Together(Engine):
 class Scene:
     """A coordinator, and a node of it whose engine runs confined."""
 
-    def __init__(self, world: World, url: str, manifest: Manifest, engine: Engine) -> None:
-        self.world, self.url, self.manifest, self.engine = world, url, manifest, Together(engine)
+    def __init__(self, world: World, url: str, manifest: Manifest, files: ModelFiles) -> None:
+        self.world, self.url, self.manifest = world, url, manifest
+        self.executor = Executor(Path(os.path.commonpath([files.weights, files.tokenizer])))
+        self.engine = Together(self.executor.load(files, manifest, "cpu"))
         self.orders: dict[str, tuple[bytes, dict[str, int]]] = {}
 
     def order(self, texts: list[str], tokens: int) -> str:
@@ -116,6 +119,17 @@ class Scene:
             thread.join(WAIT_S)
             assert not thread.is_alive()
 
+    def commitment(self, alone: Engine, order_id: str) -> Commitment:
+        """What an honest node commits to that runs the order by itself."""
+        run = alone.execute(*self.orders[order_id])
+        return Commitment(
+            order_id=order_id,
+            node=NODE.address,
+            output_hash=to_hex(keccak(run.output)),
+            trace_commit=to_hex(trace_commit(run.trace_hash, bytes.fromhex(order_id[2:]), NODE.address)),
+            units=run.units,
+        )
+
     def delivered(self) -> dict[str, Commitment]:
         """What the coordinator accepted, by order."""
         views = {order_id: self.world.services.views.order(order_id) for order_id in self.orders}
@@ -147,10 +161,10 @@ def scene(tmp_path: Path, files: ModelFiles, manifest: Manifest) -> Iterator[Sce
     world.chain.operators[1] = OperatorAccount(stake=10**9)
     prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": MAX_UNITS}
     offer_workload(world.database, open_tokenizers(tmp_path), manifest, files.tokenizer.read_bytes(), **prices)
-    executor = Executor(Path(os.path.commonpath([files.weights, files.tokenizer])))
     with listening(create_http(world.services)) as url:
-        yield Scene(world, url, manifest, executor.load(files, manifest, "cpu"))
-    executor.close()
+        made = Scene(world, url, manifest, files)
+        yield made
+    made.executor.close()
     world.database.close()
 
 
@@ -163,14 +177,28 @@ def test_answered_together_as_if_alone(scene: Scene, files: ModelFiles, tmp_path
         _wait(lambda: len(scene.delivered()) == 10)
     alone = kinds.load(files, scene.manifest, "cpu")
     for order_id, commitment in scene.delivered().items():
-        run = alone.execute(*scene.orders[order_id])
-        assert commitment == Commitment(
-            order_id=order_id,
-            node=NODE.address,
-            output_hash=to_hex(keccak(run.output)),
-            trace_commit=to_hex(trace_commit(run.trace_hash, bytes.fromhex(order_id[2:]), NODE.address)),
-            units=run.units,
-        )
+        assert commitment == scene.commitment(alone, order_id)
+
+
+def test_a_job_that_kills_the_process_costs_no_other(
+    scene: Scene,
+    files: ModelFiles,
+    tmp_path: Path,
+    make_deadly: Callable[[bytes], list[client._Process]],  # noqa: F811
+) -> None:
+    """Protects what an operator earns: of four jobs that a node holds, one crashes the process whenever it runs. The
+    other three are delivered as if it were not there, it is abandoned, and the node serves on. Covers: A50, A58"""
+    poisonous = scene.order(["poison"], 5)
+    started = make_deadly(scene.orders[poisonous][0])
+    honest = [scene.order([f"Question {index}"], 20 + index) for index in range(SLOTS - 1)]
+    os.kill(scene.executor._process.pid, signal.SIGKILL)  # type: ignore[union-attr]  the next is a deadly one
+    with scene.node(tmp_path / "node"):
+        _wait(lambda: len(scene.delivered()) == SLOTS - 1)
+        honest.append(scene.order(["Afterwards"], 3))
+        _wait(lambda: len(scene.delivered()) == SLOTS)
+    alone = kinds.load(files, scene.manifest, "cpu")
+    assert scene.delivered() == {order_id: scene.commitment(alone, order_id) for order_id in honest}
+    assert [process._popen.poll() for process in started if process.is_over] == [-11, -11]
 
 
 def test_restarted_it_gets_back_what_it_holds(scene: Scene, tmp_path: Path) -> None:

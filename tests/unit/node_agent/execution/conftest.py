@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import sys
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -12,6 +14,7 @@ from contracts.protocol.manifest import Manifest
 from node_agent.devices import numeric_class, self_test
 from node_agent.execution.kinds.float_generation import FloatGeneration
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
+from node_agent.execution.sandbox import client
 from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER
 
@@ -19,6 +22,23 @@ TINY_OVERHEAD = 97
 """Tokens of the chat template with one token a byte."""
 
 MakeManifest = Callable[..., Manifest]
+MakeDeadly = Callable[[bytes], list[client._Process]]
+
+CRASHES = """
+import ctypes, sys, time
+from node_agent.execution.sandbox import executor
+
+take = executor._Server.take
+
+def crash_or_take(server, request):
+    if request.get("input") == sys.argv[1]:
+        time.sleep(0.5)  # what was asked at the same time is under way by then
+        ctypes.string_at(0)
+    take(server, request)
+
+executor._Server.take = crash_or_take
+executor.main()
+"""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -43,6 +63,25 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     metadata = {CONFIG_KEY: hashlib.sha256(config.read_bytes()).hexdigest()}
     write_safetensors(weights, {name: array.shape for name, array in state.items()}, state.__getitem__, metadata)
     return ModelFiles(weights, tokenizer, config, sha256_file(weights), sha256_file(tokenizer))
+
+
+@pytest.fixture
+def make_deadly(monkeypatch: pytest.MonkeyPatch) -> MakeDeadly:
+    """Makes every confined process started from now on crash over an input. Returns those that were, and will be."""
+
+    def make(input_bytes: bytes) -> list[client._Process]:
+        started: list[client._Process] = []
+        start = client._Process
+
+        def recorded() -> client._Process:
+            started.append(start())
+            return started[-1]
+
+        monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", CRASHES, b64encode(input_bytes).decode()])
+        monkeypatch.setattr(client, "_Process", recorded)
+        return started
+
+    return make
 
 
 @pytest.fixture(scope="session")

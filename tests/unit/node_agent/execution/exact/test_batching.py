@@ -14,11 +14,18 @@ from hypothesis import strategies as st
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
 from node_agent.execution.engine import Batching, Engine, Execution
-from node_agent.execution.errors import ExecutionError, InvalidInput, InvalidParams, OutOfMemory, OutputTooLong
+from node_agent.execution.errors import (
+    ExecutionError,
+    ExecutorFailed,
+    InvalidInput,
+    InvalidParams,
+    OutOfMemory,
+    OutputTooLong,
+)
 from node_agent.execution.exact import engine as engine_module
 from node_agent.execution.exact.engine import ExactGeneration, OrderBatch
 from node_agent.execution.model_files import ModelFiles
-from node_agent.execution.sandbox import Executor
+from node_agent.execution.sandbox import Executor, client
 
 Order = tuple[bytes, Mapping[str, int]]
 
@@ -177,3 +184,27 @@ def test_checks_and_other_engines_go_in_between(
         assert there.recheck(SHORT, params(5), done.output) == done
         assert there.recheck(SHORT, params(5), b"nonsense") == done
         assert long.result(60) == engine.execute(LONG, params(40))
+
+
+def test_an_order_that_kills_the_process_costs_no_other(
+    engine: ExactGeneration,
+    executor: Executor,
+    files: ModelFiles,
+    manifest: Manifest,
+    make_deadly: Callable[[bytes], list[client._Process]],
+) -> None:
+    """Protects what an operator earns from a poisonous job: the process crashes over it in the middle of a batch, and
+    again when it is tried alone. It fails, and the others have the very bytes that each has alone. Covers: A50, A58"""
+    poison = encode_texts(["poison"])
+    started = make_deadly(poison)
+    there = executor.load(files, manifest, "cpu")
+    orders = [(encode_texts([f"Question {seed}"] * 4), params(40, seed)) for seed in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(there.execute, *order) for order in orders]
+        killer = pool.submit(there.execute, poison, params(3))
+        with pytest.raises(ExecutorFailed, match="exit status -11"):
+            killer.result(60)
+        assert [each.result(60) for each in found] == [engine.execute(*order) for order in orders]
+    assert there.execute(*orders[0]) == engine.execute(*orders[0])
+    assert [process._popen.poll() for process in started if process.is_over] == [-11, -11]
+    assert len(started) == 3

@@ -2,27 +2,33 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.engine import Engine
+from node_agent.execution.engine import Batching, Engine, Execution
 from node_agent.execution.errors import (
     EngineMismatch,
+    ExecutionError,
     InvalidInput,
     InvalidParams,
     ModelDigestMismatch,
+    OutputTooLong,
     UnsupportedModel,
 )
 from node_agent.execution.exact import build_encoder, embedding
-from node_agent.execution.exact.embedding import ExactEmbedding
+from node_agent.execution.exact.embedding import ExactEmbedding, OrderBatch
 from node_agent.execution.exact.trace import CHUNK_TAG, TRACE_TAG
 from node_agent.execution.model_files import ModelFiles, sha256_file
+from node_agent.execution.sandbox import Executor
 from node_agent.testing import BYTE_TOKENIZER
 
 from .conftest import TINY_ENCODER, random_encoder_state
@@ -81,6 +87,90 @@ def test_texts_are_answered_as_if_alone(engine: ExactEmbedding, monkeypatch: pyt
     together = json.loads(engine.execute(encode_texts(TEXTS), {}).output)
     assert together == [engine.vector(text) for text in TEXTS]
     assert together == [json.loads(engine.execute(encode_texts([text]), {}).output)[0] for text in TEXTS]
+
+
+INPUTS = st.lists(st.text("abc?", min_size=1, max_size=50), min_size=1, max_size=4).map(encode_texts)
+
+
+def drained(batch: OrderBatch) -> dict[int, Execution | ExecutionError]:
+    """Everything that comes out of a batch."""
+    found: dict[int, Execution | ExecutionError] = {}
+    while batch.busy:
+        found |= batch.step()
+    return found
+
+
+@given(orders=st.lists(st.tuples(INPUTS, st.integers(0, 3)), min_size=1, max_size=6), rows=st.integers(1, 300))
+@settings(max_examples=40, deadline=None)
+def test_company_changes_no_byte(engine: ExactEmbedding, orders: list[tuple[bytes, int]], rows: int) -> None:
+    """Protects honest nodes that fill their device: orders of any texts, each joining some steps after the one before,
+    have the output, trace and units that each has alone, however many rows share a pass. Covers: A09"""
+    assert isinstance(engine, Batching)
+    alone = {key: engine.execute(order, {}) for key, (order, _) in enumerate(orders)}
+    batch, found = engine.new_batch(), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "BATCH_ROWS", rows)
+        for key, (order, steps) in enumerate(orders):
+            batch.join(key, order, {})
+            for _ in range(steps):
+                found |= batch.step() if batch.busy else []
+        assert found | drained(batch) == alone
+
+
+def test_orders_share_a_pass(engine: ExactEmbedding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects what batching is for: twelve short orders take the passes that their tokens fill, and no pass has more
+    than fit."""
+    passes: list[int] = []
+    forward = engine.model.forward
+
+    def counted(texts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        passes.append(sum(len(text) for text in texts))
+        return forward(texts)
+
+    monkeypatch.setattr(engine.model, "forward", counted)
+    monkeypatch.setattr(embedding, "BATCH_ROWS", 100)
+    batch = engine.new_batch()
+    for key in range(12):
+        batch.join(key, encode_texts(["x" * 18]), {})
+    assert list(drained(batch)) == list(range(12))
+    assert passes == [100, 100, 40]
+
+
+def test_what_fails_fails_alone(engine: ExactEmbedding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the others from poison: what cannot run does not join, and an answer that nobody could show is its own
+    order's error. Covers: A58"""
+    good, long = encode_texts(["Hello"]), encode_texts(TEXTS)
+    alone = engine.execute(good, {})
+
+    def no_long_ones(output: bytes) -> None:
+        if len(output) > len(alone.output):
+            raise OutputTooLong("Too long.", way_out="Ask for less.")
+
+    monkeypatch.setattr(embedding, "require_showable", no_long_ones)
+    batch = engine.new_batch()
+    batch.join(0, good, {})
+    with pytest.raises(InvalidInput):
+        batch.join(1, b"[1]", {})
+    with pytest.raises(InvalidParams):
+        batch.join(2, good, {"max_new_tokens": 3})
+    batch.join(3, long, {})
+    batch.join(4, good, {})
+    found = drained(batch)
+    assert isinstance(found.pop(3), OutputTooLong)
+    assert found == {0: alone, 4: alone}
+
+
+def test_the_executor_answers_many_at_once(engine: ExactEmbedding, files: ModelFiles) -> None:
+    """Protects the node: it may hold several orders, and calls from several threads each have their own answer, the
+    very bytes of the engine alone. Covers: A09"""
+    executor = Executor(files.weights.parent)
+    there = executor.load(files, engine.manifest, "cpu")
+    assert there.concurrent
+    orders = [encode_texts([f"Question {index}"] * (1 + index % 4)) for index in range(12)]
+    with ThreadPoolExecutor(len(orders)) as pool:
+        found = list(pool.map(lambda order: there.execute(order, {}), orders))
+    executor.close()
+    assert found == [engine.execute(order, {}) for order in orders]
 
 
 def test_the_trace_is_every_state(engine: ExactEmbedding) -> None:
