@@ -86,23 +86,31 @@ def thresholds_of(data: PairData) -> Thresholds | None:
 def figures(
     pairs: dict[str, PairData], fares: dict[str, dict[str, Any]], cheats: dict[str, dict[str, Any]]
 ) -> dict[str, Figure]:
-    """What the file's readers compare. A near class: fp32 before fp32 of other instructions."""
-    spoofs = {bits: cheats[f"{bits}+spoof--fp32-avx2"] for bits in ("int4-group32", "int8")}
+    """What the file's readers compare. Near: fp32 before fp32 of other instructions; far:
+    bf16 before fp32. None: some lives are never withheld."""
+    near, far = (
+        {bits: cheats[f"{bits}+spoof--{verifier}"] for bits in ("int4-group32", "int8")}
+        for verifier in ("fp32-avx2", "fp32")
+    )
     suspects = sum(kind["suspect"] for each in fares.values() for kind in each["fresh_texts"].values())
     return {
         "class_pairs": Figure(len(fares), "pairs"),
         "honest_checks": Figure(sum(each["checks"] for each in fares.values()), "jobs", must=100_000),
         "false_withheld": Figure(sum(each["withheld"] for each in fares.values()), "lives", must=0),
         "false_suspects": Figure(suspects, "fresh texts", must=0),
-        "int4_spoof_suspect_within": Figure(_worst(spoofs["int4-group32"]), "tokens, by a near class", goal=64),
-        "int8_spoof_withheld_within": Figure(_withheld(spoofs["int8"]), "tokens, by a near class", goal=2000),
+        "int4_spoof_suspect_near_pct": Figure(_suspect_pct(near["int4-group32"]), "% of jobs of 64 tokens", goal=100),
+        "int4_spoof_suspect_far_pct": Figure(_suspect_pct(far["int4-group32"]), "% of jobs of 64 tokens", goal=100),
+        "int4_spoof_withheld_near": Figure(_withheld(near["int4-group32"]), "tokens, the worst life", goal=64),
+        "int4_spoof_withheld_far": Figure(_withheld(far["int4-group32"]), "tokens, the worst life", goal=64),
+        "int8_spoof_withheld_near": Figure(_withheld(near["int8"]), "tokens, the worst life", goal=2000),
+        "int8_spoof_withheld_far": Figure(_withheld(far["int8"]), "tokens, the worst life", goal=2000),
         "proof_bytes_per_token": Figure(proof_bytes_per_token(pairs.values()), "bytes", must=4),
     }
 
 
-def _worst(found: dict[str, Any]) -> int | None:
-    """Tokens until the last of a cheat's texts was suspect; None where one never was."""
-    return found["suspect_within_tokens"]["worst"] if found["findings"]["suspect"] == found["texts"] else None
+def _suspect_pct(found: dict[str, Any]) -> float:
+    """The part of a cheat's jobs that one look is enough for."""
+    return round(100 * float(found["findings"]["suspect"]) / float(found["texts"]), 1)
 
 
 def _withheld(found: dict[str, Any]) -> int | None:

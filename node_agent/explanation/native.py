@@ -102,7 +102,8 @@ class Looks:
         else:
             says += (
                 f"over {judged.tokens} tokens activations are {judged.distance_ppm} ppm apart (of honest work at most "
-                f"{limits.distance.mean_ppm}), choices {judged.margin_ppm} ppm (at most {limits.margin.mean_ppm})"
+                f"{limits.distance.mean_ppm}), choices {judged.margin_ppm} ppm (at most {limits.margin.mean_ppm}), "
+                f"outliers {judged.outlier_ppm} ppm (at most {limits.outlier.mean_ppm})"
             )
         again = f"; `assay verify --job {self.commitment.order_id}` on another host tells whose answer is off"
         return says + (again if judged.finding is Finding.SUSPECT else "")

@@ -10,15 +10,16 @@ it *ever* reaches x is at most 1 / x, however long it goes on and whenever one l
 arXiv:2010.09686). So the reciprocal of a threshold is the false-alarm bound, and it needs no distribution, no
 independence of scores, and no number of checks fixed beforehand: only that the bound of the mean holds.
 
-The stake is spread over four bold- and four timid-to-bold bets (BETS, of distances and of margins alike), and over the
-job that a node begins to cheat at: 1 / (j (j + 1)) of it is put down before the j-th job. What is put down later has
-lost nothing to the honest jobs before. A sum of such stakes is one again.
+The stake is spread over timid to bold bets (BETS) on each of the three scores, and over the job that a node begins to
+cheat at: 1 / (j (j + 1)) of it is put down before the j-th job. What is put down later has lost nothing to the honest
+jobs before. A sum of such stakes is one again.
 
 Everything rounds down, which only ever helps the node.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from contracts.protocol.native.evidence import Evidence
 from contracts.protocol.native.thresholds import Score, Thresholds
@@ -26,14 +27,14 @@ from contracts.protocol.native.thresholds import Score, Thresholds
 UNIT = 2**128
 """A stake of one."""
 
-BETS = (1, 2, 4, 8)
-"""Sixteenths: c. On each score."""
+BETS = (2, 8, 32, 128)
+"""Parts of 256: c. On each score. The best is about the part of tokens that a cheat has wrong."""
 
 MOST = UNIT * 10**12
 """No bet is worth more: keeps the integers small, and less than it won is still no gain on average."""
 
-_SIXTEENTHS = 16
-_STRATEGIES = 2 * len(BETS)
+_PARTS = 256
+_STRATEGIES = 3 * len(BETS)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Capital:
     """What the bets against one node are worth.
 
     Attributes:
-        stakes: of each bet on distances, then of each bet on margins, in units of 1 / UNIT.
+        stakes: of each bet on distances, then on margins, then on outliers, in units of 1 / UNIT.
         jobs: how many jobs were bet on.
         peak: the most that all together were ever worth.
     """
@@ -72,15 +73,27 @@ def job_course(evidence: Evidence, thresholds: Thresholds) -> Iterator[int]:
 
 
 def _course(stakes: tuple[int, ...], evidence: Evidence, thresholds: Thresholds) -> Iterator[tuple[int, ...]]:
-    of_distance = {value: numerators(thresholds.distance, value) for value in set(evidence.distances)}
-    of_margin = {value: numerators(thresholds.margin, value) for value in set(evidence.margins_milli)}
-    wholes = [_SIXTEENTHS * score.mean_ppm for score in (thresholds.distance, thresholds.margin) for _ in BETS]
-    for distance, margin in zip(evidence.distances, evidence.margins_milli, strict=True):
-        bets = zip(stakes, (*of_distance[distance], *of_margin[margin]), wholes, strict=True)
+    wholes = [_PARTS * score.mean_ppm for score, _ in scored(evidence, thresholds) for _ in BETS]
+    factors = [
+        [known[value] for value in values]
+        for score, values in scored(evidence, thresholds)
+        for known in ({value: numerators(score, value) for value in set(values)},)
+    ]
+    for of_token in zip(*factors, strict=True):
+        bets = zip(stakes, chain.from_iterable(of_token), wholes, strict=True)
         stakes = tuple(min(MOST, stake * numerator // whole) for stake, numerator, whole in bets)
         yield stakes
 
 
+def scored(evidence: Evidence, thresholds: Thresholds) -> tuple[tuple[Score, tuple[int, ...]], ...]:
+    """The three scores with what each is of, a value a token."""
+    return (
+        (thresholds.distance, evidence.distances),
+        (thresholds.margin, evidence.margins_milli),
+        (thresholds.outlier, evidence.margins_milli),
+    )
+
+
 def numerators(score: Score, value: int) -> tuple[int, ...]:
-    """What each of BETS is multiplied by after a token, in parts of 16 * mean_ppm."""
-    return tuple((_SIXTEENTHS - bet) * score.mean_ppm + bet * score.of(value) for bet in BETS)
+    """What each of BETS is multiplied by after a token, in parts of 256 * mean_ppm."""
+    return tuple((_PARTS - bet) * score.mean_ppm + bet * score.of(value) for bet in BETS)

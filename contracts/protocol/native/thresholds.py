@@ -1,13 +1,14 @@
 """What honest hosts of two classes differ by: measured, bounded, and kept with the digest of what was measured.
 
 A **score** turns a distance or a margin into 0 to 1 (parts per million): nothing up to `low`, everything from `high`,
-a straight line between. Of honest work its mean is small; `mean_ppm` bounds it. The bound is the largest of
+a straight line between. Of honest work its mean is small; `mean_ppm` bounds it. There are three: of distances, of
+margins, and of *outliers*, margins larger than any that honest work was seen to have. The bound is the largest of
 
 - the upper confidence limit of the mean over texts, at 1 - DOUBT, by Chernoff's inequality for bounded variables
   (Hoeffding 1963, theorem 1): the least m with n kl(mean / r, m / r) >= ln(1 / DOUBT). The n texts are taken as
   independent, and no text as more than SPREAD times as noisy as the worst that was measured: r is that;
 - the mean of the worst text that was measured, so that no text like those counts against its node;
-- LEAST_MEAN_PPM, where next to nothing was seen.
+- LEAST_MEAN_PPM, of outliers LEAST_OUTLIER_PPM, where next to nothing was seen.
 
 The second decides as a rule, and lies some times above the mean: the room for texts unlike those that were measured.
 
@@ -24,15 +25,17 @@ from pydantic import Field
 from contracts.protocol.native.evidence import Evidence
 from contracts.protocol.records import Record
 
-VERSION = 1
+VERSION = 2
 """Of all verdict arithmetic in this package; a verdict names the version that it was reached by."""
 
 WHOLE_PPM = 1_000_000
 DOUBT = Decimal("0.001")
-"""That the limit of a mean is too low, for each of a pair's two scores."""
+"""That the limit of a mean is too low, for each of a pair's scores."""
 
 SPREAD = 4
 LEAST_MEAN_PPM = 10_000
+LEAST_OUTLIER_PPM = 2_000
+"""One token in 500 may be an outlier, though none was seen: the room for texts unlike those that were measured."""
 
 LEAST_TEXT = 16
 """Tokens; a shorter text is no measure of how far off a text can be."""
@@ -74,7 +77,7 @@ class Thresholds(Record):
         node_class, verifier_class: hex digests of calibrations (`node_agent.execution.native.calibration`).
         data_sha256: of the file that they were computed from, byte for byte.
         texts, tokens: how much was measured.
-        distance, margin: the two scores.
+        distance, margin, outlier: the three scores.
     """
 
     version: Annotated[int, Field(strict=True, ge=1)]
@@ -86,6 +89,7 @@ class Thresholds(Record):
     tokens: _Natural
     distance: Score
     margin: Score
+    outlier: Score
 
 
 @dataclass(frozen=True)
@@ -105,25 +109,27 @@ def calibrate(texts: Sequence[Evidence], pair: Pair) -> Thresholds:
     low = _quantile(distances, 950_000)
     distance = (low, low + max(LEAST_DISTANCE, low))
     margin = (0, max(LEAST_MARGIN_MILLI, _quantile(margins, 999_000)))
+    largest = max(LEAST_MARGIN_MILLI, _quantile(margins, WHOLE_PPM))
     return Thresholds(
         version=VERSION,
         **vars(pair),
         texts=len(texts),
         tokens=sum(text.tokens for text in texts),
-        distance=_score(distances, *distance),
-        margin=_score(margins, *margin),
+        distance=_score(distances, *distance, LEAST_MEAN_PPM),
+        margin=_score(margins, *margin, LEAST_MEAN_PPM),
+        outlier=_score(margins, largest, 2 * largest, LEAST_OUTLIER_PPM),
     )
 
 
-def _score(texts: Sequence[Sequence[int]], low: int, high: int) -> Score:
+def _score(texts: Sequence[Sequence[int]], low: int, high: int, least_ppm: int) -> Score:
     ramp = Score(low=low, high=high, mean_ppm=1)
     means = [sum(map(ramp.of, text)) // len(text) for text in texts if len(text) >= LEAST_TEXT]
     if len(means) < LEAST_TEXTS:
         raise ValueError(f"{len(means)} texts have {LEAST_TEXT} tokens or more, thresholds take {LEAST_TEXTS}")
-    reach = min(WHOLE_PPM, SPREAD * max(LEAST_MEAN_PPM, *means))
+    reach = min(WHOLE_PPM, SPREAD * max(least_ppm, *means))
     share = -(-sum(means) * WHOLE_PPM // (len(means) * reach))
     limit = -(-upper_limit_ppm(share, len(means)) * reach // WHOLE_PPM)
-    return Score(low=low, high=high, mean_ppm=max(limit, LEAST_MEAN_PPM, *means))
+    return Score(low=low, high=high, mean_ppm=max(limit, least_ppm, *means))
 
 
 def upper_limit_ppm(mean_ppm: int, count: int) -> int:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from contracts.protocol.native.capital import UNIT, job_course
+from contracts.protocol.native.capital import UNIT, job_course, scored
 from contracts.protocol.native.evidence import Evidence
 from contracts.protocol.native.thresholds import VERSION, Score, Thresholds
 from contracts.protocol.records import Record
@@ -31,7 +31,7 @@ class Judgement(Record):
         tokens: how many were compared.
         worth: the most that a stake of one on this job was worth, rounded down.
         caught_at: after how many tokens it reached SUSPECT_AT; None where it never did.
-        distance_ppm, margin_ppm: the mean scores.
+        distance_ppm, margin_ppm, outlier_ppm: the mean scores.
     """
 
     version: int
@@ -41,25 +41,26 @@ class Judgement(Record):
     caught_at: int | None
     distance_ppm: int
     margin_ppm: int
+    outlier_ppm: int
 
 
 def judge(evidence: Evidence, thresholds: Thresholds | None) -> Judgement:
     """The verdict on a job.
 
-    Accepted where both mean scores are within honest work's bounds; suspect where the bet on this job alone was won,
+    Accepted where all mean scores are within honest work's bounds; suspect where the bet on this job alone was won,
     or where the answer is not well formed; inconclusive between, on too few tokens, and without thresholds.
     """
     if thresholds is None or not evidence.tokens:
         finding = Finding.INCONCLUSIVE if evidence.well_formed else Finding.SUSPECT
         return Judgement(
             version=VERSION, finding=finding, tokens=evidence.tokens, worth=0, caught_at=None,
-            distance_ppm=0, margin_ppm=0,
+            distance_ppm=0, margin_ppm=0, outlier_ppm=0,
         )  # fmt: skip
     course = list(job_course(evidence, thresholds))
     caught = next((token for token, worth in enumerate(course, start=1) if worth >= SUSPECT_AT * UNIT), None)
-    distance_ppm = mean_ppm(thresholds.distance, evidence.distances)
-    margin_ppm = mean_ppm(thresholds.margin, evidence.margins_milli)
-    within = distance_ppm <= thresholds.distance.mean_ppm and margin_ppm <= thresholds.margin.mean_ppm
+    scores = scored(evidence, thresholds)
+    means = [mean_ppm(score, values) for score, values in scores]
+    within = all(mean <= score.mean_ppm for mean, (score, _) in zip(means, scores, strict=True))
     if caught is not None or not evidence.well_formed:
         finding = Finding.SUSPECT
     elif within and evidence.tokens >= LEAST_TOKENS:
@@ -68,7 +69,7 @@ def judge(evidence: Evidence, thresholds: Thresholds | None) -> Judgement:
         finding = Finding.INCONCLUSIVE
     return Judgement(
         version=VERSION, finding=finding, tokens=evidence.tokens, worth=max(course) // UNIT, caught_at=caught,
-        distance_ppm=distance_ppm, margin_ppm=margin_ppm,
+        distance_ppm=means[0], margin_ppm=means[1], outlier_ppm=means[2],
     )  # fmt: skip
 
 

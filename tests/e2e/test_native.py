@@ -1,0 +1,170 @@
+"""Float work end to end on its real model: nodes and verifiers of two numeric classes, and a node that cuts corners."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from backend.client.jobs import AssayClient
+from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
+from contracts.protocol.native import State
+from contracts.protocol.wire import NativeStanding, NodeView
+from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
+from deploy.localnet.network import Network, Offered
+from deploy.localnet.processes import Processes
+from node_agent.execution import kinds
+from node_agent.execution.deterrence import DETERRENCE
+from node_agent.execution.kinds import native_generation
+from node_agent.models import ModelStore
+
+pytestmark = [pytest.mark.chain, pytest.mark.model]
+
+_NODES = TypeAdapter(list[NodeView])
+MODEL, TOKENS, EPOCH_S = "smollm2-135m", 48, 8
+HONEST, CHEAT = "node-ana", "node-cal"
+VERIFIERS = ("verifier-eva", "verifier-finn")
+OTHER_CLASS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+"""What makes a verifier's sums end in other bits than a node's on the same machine."""
+
+PROMPTS = (
+    "Why is the sky blue?",
+    "Name three rivers of Europe and say where each of them ends.",
+    "How does a lock keep a boat from falling?",
+    "Write two sentences about winter.",
+)
+CAST = Cast(
+    nodes=(HONEST, CHEAT), verifiers=VERIFIERS, requesters=("requester-gil",), node_stake_units=3 * TOKEN_UNITS,
+    verifier_stake_units=5 * TOKEN_UNITS, lane_units=3 * TOKEN_UNITS, treasury_lane_units=TOKEN_UNITS,
+    settler_bond_units=20 * TOKEN_UNITS,
+)  # fmt: skip
+
+
+class World:
+    """A founded network that offers one native workload, every row of which is checked."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.store, self.network = ModelStore(), Network(root, Processes(root / "logs"), DEVELOPMENT)
+        self._environment = monkeypatch
+        self.founding = Founding(self.network, CAST, print)
+
+    def start(self) -> None:
+        """Everything but the nodes."""
+        network, founding = self.network, self.founding
+        network.start_chain("anvil")
+        network.deploy()
+        founding.make_keys()
+        founding.fund()
+        network.start_beacon()
+        network.start_backend([offered(self.store)])
+        network.start_worker(epoch_s=EPOCH_S, confirmations=1)
+        founding.join_verifiers()
+        for name in CAST.nodes:
+            founding.join_node(name)
+        with self._environment.context() as process:
+            for name, value in OTHER_CLASS.items():
+                process.setenv(name, value)
+            for name in VERIFIERS:
+                network.start_verifier(name, self.store.root)
+
+    def serve(self, name: str, *program: str) -> None:
+        """Starts the only node at work."""
+        self.network.start_node(name, self.store.root, program=program or ("node", "run"))
+
+    def answered(self, prompts: tuple[str, ...]) -> list[str]:
+        """Orders answers to these, waits until each is there, and returns their orders."""
+        placed = []
+        with AssayClient(self.network.backend_url, self.founding.requesters["requester-gil"]) as client:
+            for prompt in prompts:
+                order = client.submit(prompt, "native_generation", TOKENS, {"temperature_milli": 700})
+                placed.append(client.wait(order.order_id, timeout_s=150.0).order_id)
+        return placed
+
+    def until_judged(self, name: str, jobs: int) -> NativeStanding:
+        """Waits until so many checks of an operator are complete, as the backend's API has it."""
+        end, account = time.monotonic() + 200, self.founding.accounts[name]
+        while True:
+            self.network.processes.check()
+            views = _NODES.validate_json(httpx.get(f"{self.network.backend_url}/v1/nodes").content)
+            found = next(view.native for view in views if view.operator_id == account)
+            if found.checks >= jobs:
+                return found
+            assert time.monotonic() < end, f"{found}; see {self.network.processes.logs}"
+            time.sleep(1)
+
+    def run_again(self, order_ids: list[str]) -> list[dict[str, Any]]:
+        """Each job's `seen` by an auditor whose machine is of the verifiers' class."""
+        arguments = ["verify", *(f"--job={order_id}" for order_id in order_ids), *self._where(), "--device", "cpu"]
+        with self._environment.context() as process:
+            for name, value in OTHER_CLASS.items():
+                process.setenv(name, value)
+            said = self.network.processes.run("again", [*arguments, "--json"], ends_with=(0, 1))
+        return [found["seen"] for found in json.loads(said)]
+
+    def audit(self) -> dict[str, Any]:
+        """As anybody does it."""
+        report = self.network.root / "audit.json"
+        self.network.processes.run("audit", ["audit", *self._where(), "--json", str(report)])
+        return dict(json.loads(report.read_text()))
+
+    def _where(self) -> list[str]:
+        network = self.network
+        escrow = network.deployment.escrow
+        return ["--rpc", network.rpc_url, "--escrow", escrow, "--log", f"{network.backend_url}/v1/log"]
+
+
+def offered(store: ModelStore) -> Offered:
+    """SmolLM2 as it is. Every row is sampled: costs so far apart that the least rate is one."""
+    certain = DETERRENCE | {"cheat_cost_ppm": 0, "honest_cost_ppm": 1_000_000, "collusion_ppm": 600_000}
+    manifest = kinds.write_manifest(
+        "native_generation", MODEL, "cpu", check_price_units=3_000_000, deterrence=certain,
+        params=native_generation.TEMPLATE["params"] | {MAX_NEW_TOKENS: {"minimum": 1, "maximum": TOKENS}},
+        input=InputLimits(max_texts=4, max_bytes=2048, max_tokens=512, overhead_tokens=30),
+    )  # fmt: skip
+    return Offered(manifest, store.load(MODEL).tokenizer, 2_000_000, 1_000_000, TOKENS)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    made = World(tmp_path, monkeypatch)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.network.processes.stop_all()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections that end with us
+def test_native_work_is_judged_by_what_others_see(world: World) -> None:
+    """Every program is the real one. An honest node's floats are near to what verifiers of another class see, another
+    model's are far; where the two classes are calibrated, the one stays clear and the other is watched; nobody is
+    slashed, and everything is paid and audited.
+
+    Covers: A03, A08, A09
+    """
+    world.serve(HONEST)
+    honest = world.answered(PROMPTS)
+    world.network.processes.stop(HONEST, wait_s=30)
+    world.serve(CHEAT, "-m", "tests.e2e.native_cheat", "--how", "rounded")
+    cheated = world.answered(PROMPTS)
+    world.serve(HONEST)  # it shows its traces
+    stands = [world.until_judged(name, len(PROMPTS)) for name in CAST.nodes]
+    near, far = world.run_again(honest), world.run_again(cheated)
+    assert max(each["distance"] for each in near) < 10 < 30 < min(each["distance"] for each in far), (
+        "by any two classes"
+    )
+    known = {each["calibrated"] for each in (*near, *far)}
+    assert len(known) == 1, "both nodes have shown one class"
+    findings = ["accept", "suspect"] if known == {True} else ["inconclusive"] * 2
+    assert [{each["judgement"]["finding"] for each in half} for half in (near, far)] == [{word} for word in findings]
+    assert stands[0].state is State.CLEAR
+    assert (stands[1].state is State.CLEAR) == (known == {False}), "no thresholds, no word against anybody"
+    report = world.audit()
+    assert report["faults"] == []
+    assert (report["cases"], report["void_rows"], report["unexplained_wei"]) == (0, 0, 0)
