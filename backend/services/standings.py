@@ -98,7 +98,11 @@ class Standings:
 
 
 def overdue_trace(session: Session, operator_id: int, now_s: int, constants: Constants) -> str | None:
-    """The oldest native commitment whose trace the operator should have shown an EPOCH_MAX ago and has not, or None."""
+    """The oldest native commitment whose trace the operator should have shown an EPOCH_MAX ago and has not, or None.
+
+    Forgotten after UNBOND: by then it could have moved its stake to another name, so a longer block keeps out only
+    those whose disk broke.
+    """
     query = (
         select(LeafRow)
         .join(CommitmentRow, col(CommitmentRow.digest) == LeafRow.digest)
@@ -113,6 +117,7 @@ def overdue_trace(session: Session, operator_id: int, now_s: int, constants: Con
     for leaf in unshown:
         if leaf.epoch_id + 1 in posted:
             here, following = (posted[leaf.epoch_id + after].timestamp for after in (0, 1))
-            if opens_at(COMPARATOR_NATIVE, here, following, constants) + constants.epoch_max_s < now_s:
+            late_s = now_s - opens_at(COMPARATOR_NATIVE, here, following, constants)
+            if constants.epoch_max_s < late_s <= constants.unbond_s:
                 return leaf.digest
     return None

@@ -48,7 +48,13 @@ def trace_in_words(
         return f"is shown from {due_at} on, when no verifier can copy it any more"
     if now_s <= due_at + constants.epoch_max_s:
         return f"due since {due_at}, and not shown: {_why_unshown(kept)}"
-    return f"OVERDUE since {due_at}: no native jobs are lent to the operator before it is shown; {_why_unshown(kept)}"
+    until = due_at + constants.unbond_s
+    if now_s > until:
+        return f"was never shown; since {until} that keeps nothing from the operator any more"
+    return (
+        f"OVERDUE since {due_at}: no native jobs are lent to the operator before it is shown, or {until}; "
+        f"{_why_unshown(kept)}"
+    )
 
 
 def _why_unshown(kept: KeptTrace | None) -> str:

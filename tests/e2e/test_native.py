@@ -86,7 +86,8 @@ class World:
         return placed
 
     def until_judged(self, name: str, jobs: int) -> NativeStanding:
-        """Waits until so many checks of an operator are complete, as the backend's API has it."""
+        """Waits until so many checks of an operator are complete, as the backend's API has it. Further orders bring
+        further epochs, in whose logs traces are published."""
         end, account = time.monotonic() + 200, self.founding.accounts[name]
         while True:
             self.network.processes.check()
@@ -95,7 +96,8 @@ class World:
             if found.checks >= jobs:
                 return found
             assert time.monotonic() < end, f"{found}; see {self.network.processes.logs}"
-            time.sleep(1)
+            self.answered(PROMPTS[:1])
+            time.sleep(EPOCH_S)
 
     def run_again(self, order_ids: list[str]) -> list[dict[str, Any]]:
         """Each job's `seen` by an auditor whose machine is of the verifiers' class."""

@@ -228,7 +228,7 @@ ALL = tuple(Seen(each) for each in VERIFIERS)
 CAUGHT = [Job(1, 1, ALL, off=TOKENS), Job(2, 1, ALL, off=TOKENS)]
 MENDED = [Job(1, 1, ALL, off=3), Job(2, 1, ALL), Job(3, 1, ALL)]
 WORSE = [Job(1, 1, ALL), Job(2, 1, ALL), Job(3, 1, ALL, off=4)]
-MIXED = [Job(1, 1, ALL, off=off) for off in (0, 4, 0, 0)]
+MIXED = [Job(1, 1, ALL), Job(1, 1, ALL[:1], off=TOKENS), Job(1, 1, ALL), Job(1, 1, ALL)]
 """The bad one comes last by its digest, and second by when it was received."""
 UNSEEN = [Job(epoch, 1, tuple(Seen(each, late=1) for each in VERIFIERS), off=TOKENS) for epoch in (1, 2)]
 
