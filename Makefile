@@ -54,12 +54,12 @@ test: check forge-test chromium tests/browser/node_modules/.installed  ## everyt
 	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
-	@$(BIN)/python -m pytest -q tests/e2e
+	@$(BIN)/python -m pytest -q tests/e2e/test_demo.py
 
 check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under a minute)
 	@$(MAKE) --no-print-directory -j2 -Otarget lint types unit
 
-SLOWEST = tests/readme tests/integration/deploy tests/survival tests/browser tests/bad_input
+SLOWEST = tests/e2e/test_native.py tests/readme tests/integration/deploy tests/survival tests/browser tests/bad_input
 
 .PHONY: lint types unit
 lint:

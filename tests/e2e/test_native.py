@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from node_agent.models import ModelStore
 pytestmark = [pytest.mark.chain, pytest.mark.model]
 
 _NODES = TypeAdapter(list[NodeView])
-MODEL, TOKENS, EPOCH_S = "smollm2-135m", 48, 8
+MODEL, TOKENS, EPOCH_S = "smollm2-135m", 32, 8
 HONEST, CHEAT = "node-ana", "node-cal"
 VERIFIERS = ("verifier-eva", "verifier-finn")
 OTHER_CLASS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -36,7 +37,6 @@ PROMPTS = (
     "Why is the sky blue?",
     "Name three rivers of Europe and say where each of them ends.",
     "How does a lock keep a boat from falling?",
-    "Write two sentences about winter.",
 )
 CAST = Cast(
     nodes=(HONEST, CHEAT), verifiers=VERIFIERS, requesters=("requester-gil",), node_stake_units=3 * TOKEN_UNITS,
@@ -64,8 +64,8 @@ class World:
         network.start_backend([offered(self.store)])
         network.start_worker(epoch_s=EPOCH_S, confirmations=1)
         founding.join_verifiers()
-        for name in CAST.nodes:
-            founding.join_node(name)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(founding.join_node, CAST.nodes))
         with self._environment.context() as process:
             for name, value in OTHER_CLASS.items():
                 process.setenv(name, value)
@@ -78,17 +78,19 @@ class World:
 
     def answered(self, prompts: tuple[str, ...]) -> list[str]:
         """Orders answers to these, waits until each is there, and returns their orders."""
-        placed = []
         with AssayClient(self.network.backend_url, self.founding.requesters["requester-gil"]) as client:
-            for prompt in prompts:
-                order = client.submit(prompt, "native_generation", TOKENS, {"temperature_milli": 700})
-                placed.append(client.wait(order.order_id, timeout_s=150.0).order_id)
+            placed = [
+                client.submit(prompt, "native_generation", TOKENS, {"temperature_milli": 700}).order_id
+                for prompt in prompts
+            ]
+            for order_id in placed:
+                client.wait(order_id, timeout_s=200.0)
         return placed
 
     def until_judged(self, name: str, jobs: int) -> NativeStanding:
         """Waits until so many checks of an operator are complete, as the backend's API has it. Further orders bring
         further epochs, in whose logs traces are published."""
-        end, account = time.monotonic() + 200, self.founding.accounts[name]
+        end, account = time.monotonic() + 300, self.founding.accounts[name]
         while True:
             self.network.processes.check()
             views = _NODES.validate_json(httpx.get(f"{self.network.backend_url}/v1/nodes").content)
@@ -141,7 +143,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         made.network.processes.stop_all()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections that end with us
 def test_native_work_is_judged_by_what_others_see(world: World) -> None:
     """Every program is the real one. An honest node's floats are near to what verifiers of another class see, another
@@ -157,7 +159,8 @@ def test_native_work_is_judged_by_what_others_see(world: World) -> None:
     cheated = world.answered(PROMPTS)
     world.serve(HONEST)  # it shows its traces
     stands = [world.until_judged(name, len(PROMPTS)) for name in CAST.nodes]
-    near, far = world.run_again(honest), world.run_again(cheated)
+    seen = world.run_again([*honest, *cheated])
+    near, far = seen[: len(honest)], seen[len(honest) :]
     assert max(each["distance"] for each in near) < 10 < 30 < min(each["distance"] for each in far), (
         "by any two classes"
     )
