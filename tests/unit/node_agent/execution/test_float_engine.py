@@ -310,7 +310,7 @@ def test_errors_have_distinct_codes() -> None:
     def tree(kind: type[ExecutionError]) -> list[type[ExecutionError]]:
         return [kind, *(found for child in kind.__subclasses__() for found in tree(child))]
 
-    codes = [kind.code for kind in tree(ExecutionError)]
+    codes = [kind.code for kind in tree(ExecutionError) if "code" in vars(kind)]  # others are a kind of their parent
     assert len(codes) == len(set(codes))
 
 
