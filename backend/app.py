@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from backend.api.http import create_http
 from backend.api.services import Services
 from backend.chain.views import ChainView, OnChainView
-from backend.domain.assignment import NEWCOMER_PRICE, Cover, LeaseTimes, times_fit
+from backend.domain.assignment import NEWCOMER_TOKENS_PART, Cover, LeaseTimes, times_fit
 from backend.errors import Misconfigured
 from backend.services.books import Books
 from backend.services.canary import Canary
@@ -37,7 +37,7 @@ class Settings:
     `treasury_signer`: the signer of the treasury's lane, out of which checks are paid. `canary`: the key whose own lane
     pays newcomers' first jobs, at most `canary_daily_units` a day; None: there are none. `public_rpc`: an RPC URL
     that browser wallets may be given for the chain. `newcomer_price`: the most units that a job may cost that is lent
-    to an operator without stake.
+    to an operator without stake; None: a tenth of a token.
     """
 
     home: Path
@@ -49,7 +49,7 @@ class Settings:
     canary: Signer | None = None
     canary_daily_units: int = 10**9
     public_rpc: str | None = None
-    newcomer_price: int = NEWCOMER_PRICE
+    newcomer_price: int | None = None
 
 
 def unix_now() -> int:
@@ -73,6 +73,13 @@ def build_app(settings: Settings) -> FastAPI:
     return create_http(build_services(settings, chain, database, open_blobs(settings.home), unix_now))
 
 
+def _cover(settings: Settings, chain: ChainView) -> Cover:
+    constants, price = settings.deployment.constants, settings.newcomer_price
+    if price is None:
+        price = 10 ** chain.token().decimals // constants.unit_wei // NEWCOMER_TOKENS_PART
+    return Cover(constants.penalty_multiple, price)
+
+
 def build_services(
     settings: Settings, chain: ChainView, database: Database, blobs: BlobStore, clock: Callable[[], int]
 ) -> Services:
@@ -81,26 +88,21 @@ def build_services(
     intake = Intake(database, blobs, open_tokenizers(settings.home), chain, deployment, clock)
     present = deployment.model_copy(update={"settler": settings.settler.address})
     standings = Standings(blobs)
+    cover = _cover(settings, chain)
     views = Views(
-        database,
-        chain,
-        present,
-        settings.treasury_signer,
-        standings,
-        clock,
-        settings.newcomer_price,
-        settings.public_rpc,
+        database, chain, present, settings.treasury_signer, standings, clock, cover.newcomer_price, settings.public_rpc
     )
-    cover = Cover(deployment.constants.penalty_multiple, settings.newcomer_price)
     canary, daily_units = settings.canary, settings.canary_daily_units
     return Services(
         blobs=blobs,
         intake=intake,
-        leasing=Leasing(database, chain, deployment, settings.settler, settings.lease_times, cover, standings, clock),
+        leasing=Leasing(
+            database, blobs, chain, deployment, settings.settler, settings.lease_times, cover, standings, clock
+        ),
         delivery=Delivery(database, blobs, deployment, clock),
         traces=Traces(database, blobs, deployment, clock),
         verdicts=Verdicts(database, blobs, chain, deployment, clock),
         views=views,
         books=Books(database, chain, deployment.constants.unit_wei),
-        canary=Canary(database, chain, deployment, intake, views, canary, daily_units, clock),
+        canary=Canary(database, chain, deployment, intake, views, canary, daily_units, cover, clock),
     )

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from backend.api.patience import ImpatientProtocol
 from backend.app import Settings, build_app
-from backend.domain.assignment import NEWCOMER_PRICE, LeaseTimes
+from backend.domain.assignment import LeaseTimes
 from backend.errors import Misconfigured
 from backend.services.offering import all_offers, offer_workload
 from backend.store.home import canary_keystore, open_database, open_tokenizers, settler_keystore, treasury_keystore
@@ -43,8 +43,9 @@ def serve(
     ] = None,
     canary_budget: Annotated[int, typer.Option(min=0, help="units a day for newcomers' first jobs")] = 10**9,
     newcomer_price: Annotated[
-        int, typer.Option(min=0, help="most units of a job lent without stake: what registering a name costs")
-    ] = NEWCOMER_PRICE,
+        int | None,
+        typer.Option(min=0, help="most units of a job lent without stake: what a name costs; else a tenth of a token"),
+    ] = None,
 ) -> None:
     """Serves the HTTP API: takes orders, lends them, receives commitments and verdicts.
 

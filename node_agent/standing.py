@@ -168,7 +168,7 @@ def _native_limits(found: Standing) -> list[str]:
 
 
 def _overdue(digest: str, order_id: str | None) -> str:
-    says = f"no native jobs are lent before the trace of commitment {digest} is shown: "
+    says = f"no native jobs are lent before the trace of commitment {digest} is shown, or is forgotten after UNBOND: "
     if order_id is None:
         return says + "this home has no such answer; run the node from the home that computed it"
     return says + f"a running node shows it; `assay node explain {order_id}` tells why it has not"

@@ -95,6 +95,11 @@ class Verifier:
             time.sleep(POLL_S)
         self._worker.close()
 
+    @property
+    def computing(self) -> bool:
+        """Whether it runs a job at the moment, beside `step`."""
+        return self._worker.computing
+
     def step(self) -> None:
         """One turn. Raises ChainError when the chain does not answer."""
         head = self._view.refresh()

@@ -16,8 +16,8 @@ from contracts.protocol.constants import Constants
 HEAD_START_S = 30
 """How long a job waits for better reputations before an operator without any is offered it."""
 
-NEWCOMER_PRICE = 10**8
-"""Units; a tenth of a token of 18 decimals. Who runs a backend sets it to what registering a name costs there."""
+NEWCOMER_TOKENS_PART = 10
+"""A tenth of a token, unless who runs a backend says what registering a name costs there."""
 
 _WHOLE_PPM = 1_000_000
 
@@ -89,8 +89,13 @@ def offered_to(candidates: Iterable[Candidate], reputation_ppm: int, now_s: int)
 def covers(operator: OperatorFacts, max_price: int, cover: Cover) -> bool:
     """Whether the operator may take one more job of this maximum."""
     if operator.stake == 0:
-        return operator.open_jobs == 0 and max_price <= cover.newcomer_price
+        return operator.open_jobs == 0 and lendable(0, max_price, cover)
     return cover.penalty_multiple * (operator.open_max + max_price) <= operator.stake
+
+
+def lendable(stake: int, max_price: int, cover: Cover) -> bool:
+    """Whether a job of this maximum is ever lent to a newcomer; to whoever has stake it depends on how much."""
+    return stake > 0 or max_price <= cover.newcomer_price
 
 
 def lease_end(deadline: int, now_s: int, times: LeaseTimes) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlmodel import Session, col
 
 from backend.chain.views import ChainView
+from backend.domain.assignment import Cover, lendable
 from backend.domain.outcomes import state_of
 from backend.domain.pricing import Offer
 from backend.errors import (
@@ -22,6 +23,7 @@ from backend.errors import (
     CapTooLow,
     LaneUnderNotice,
     OperatorSuspended,
+    StakeTooLow,
 )
 from backend.services.intake import Clock, Intake
 from backend.services.node_requests import authenticate
@@ -58,12 +60,14 @@ class Canary:
     views: Views
     signer: Signer | None
     daily_units: int
+    cover: Cover
     clock: Clock
 
     def place(self, asked: CanaryRequest) -> str:
         """The id of the operator's canary order: the one that it has, or a new one if that expired undelivered.
 
-        Raises an Unauthenticated, UnknownWorkload, OperatorSuspended, CanaryOff, CanaryBudgetSpent or CanaryUnfunded.
+        Raises an Unauthenticated, UnknownWorkload, OperatorSuspended, CanaryOff, CanaryBudgetSpent, CanaryUnfunded, or
+        StakeTooLow where not even that may be lent without stake.
         """
         domain, now_s, node = self.deployment.domain, self.clock(), asked.request.node
         operator_id = authenticate(asked.request, asked.signature, ACTION_CANARY, self.chain, domain, now_s)
@@ -80,6 +84,11 @@ class Canary:
             return placed
         params = {name: allowed.minimum for name, allowed in offer.manifest.params.items()}
         price = offer.fixed_price + offer.manifest.most_units([TEXT], params) * offer.unit_price
+        if not lendable(self.chain.operator(operator_id).stake, price, self.cover):
+            raise StakeTooLow(
+                stake=0, open_max=0, max_price=price, multiple=self.cover.penalty_multiple,
+                newcomer_price=self.cover.newcomer_price,
+            )  # fmt: skip
         if spent + price > self.daily_units:
             raise CanaryBudgetSpent(spent=spent, price=price, budget=self.daily_units)
         return self._order(

@@ -11,7 +11,8 @@ from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
 from backend.services.intake import Clock
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
-from backend.services.standings import Standings, overdue_trace
+from backend.services.standings import Standings, overdue_trace, unmeasured_class
+from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import exposed_of_operator, guilty_case, held_by, last_lease, waiting
 from backend.store.tables import LeaseRow, OrderRow
@@ -34,6 +35,7 @@ class Leasing:
     """Lends jobs. `settler` signs leases and nothing else here."""
 
     database: Database
+    blobs: BlobStore
     chain: ChainView
     deployment: Deployment
     settler: Signer
@@ -60,7 +62,7 @@ class Leasing:
             operator = OperatorFacts(operator_id, account.stake, sum(exposed.values()), len(exposed), case)
             jobs = waiting(session, asked.workload_id, operator_id, node, now_s)
             if offer.manifest.comparator == "native":
-                jobs = offered_to(jobs, self._reputation_ppm(session, operator_id, now_s), now_s)
+                jobs = offered_to(jobs, self._reputation_ppm(session, operator_id, asked.workload_id, now_s), now_s)
             job = choose(jobs, operator, self.cover)
             if job is None:
                 return None
@@ -92,12 +94,17 @@ class Leasing:
             grant = self._sign(session, row)
         return grant
 
-    def _reputation_ppm(self, session: Session, operator_id: int, now_s: int) -> int:
+    def _reputation_ppm(self, session: Session, operator_id: int, workload_id: str, now_s: int) -> int:
         """Of an operator's native work. Raises OperatorWithheld where it is given none."""
         found = self.standings.of(session, operator_id)
         if not found.leases:
             raise OperatorWithheld(operator_id=operator_id, why="verifiers of other classes saw another model's work")
-        late = overdue_trace(session, operator_id, now_s, self.deployment.constants)
+        constants = self.deployment.constants
+        named = unmeasured_class(session, self.blobs, operator_id, workload_id, now_s, constants)
+        if named is not None:
+            why = f"nobody has measured its numeric class {named} on this model, so nobody could check its work"
+            raise OperatorWithheld(operator_id=operator_id, why=why)
+        late = overdue_trace(session, operator_id, now_s, constants)
         if late is not None:
             raise OperatorWithheld(operator_id=operator_id, why=f"it has not shown the trace of {late}")
         return found.reputation_ppm

@@ -18,6 +18,8 @@ from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadFingerprint
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.native import Check, Standing, examine, standing
+from contracts.protocol.native.calibrated import is_measured
+from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.records import COMPARATOR_NATIVE, Commitment
 from contracts.protocol.trace import opens_at
 
@@ -121,3 +123,29 @@ def overdue_trace(session: Session, operator_id: int, now_s: int, constants: Con
             if constants.epoch_max_s < late_s <= constants.unbond_s:
                 return leaf.digest
     return None
+
+
+def unmeasured_class(
+    session: Session, blobs: BlobStore, operator_id: int, workload_id: str, now_s: int, constants: Constants
+) -> str | None:
+    """The class that the operator's newest trace of a native workload names, if nobody could check work of it; or None.
+
+    A node writes its class itself, and a check without thresholds says nothing: whoever names a class that nobody has
+    measured would never be caught. Forgotten after UNBOND, as a trace that was never shown is.
+    """
+    newest = session.exec(
+        select(TraceRow, CommitmentRow)
+        .join(CommitmentRow, col(CommitmentRow.digest) == TraceRow.commitment_digest)
+        .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
+        .where(CommitmentRow.operator_id == operator_id, OrderRow.workload_id == workload_id)
+        .order_by(col(TraceRow.received_at).desc(), col(TraceRow.commitment_digest))
+        .limit(1)
+    ).first()
+    if newest is None or newest[0].received_at + constants.unbond_s < now_s:
+        return None
+    trace, commitment = newest
+    try:
+        named = NativeOpening.decode(blobs.get(trace.trace)).numeric_class
+    except BadFingerprint:
+        return None  # a trace that is no opening is counted as it is
+    return None if is_measured(_manifest(session, commitment).weights_sha256, named) else named

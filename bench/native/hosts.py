@@ -70,15 +70,15 @@ CHEATS: dict[str, Host] = {
 
 VERIFIERS: dict[str, tuple[str, ...]] = {
     "fp32": (*HONEST, *CHEATS),
-    "fp32-avx2": ("fp32", "fp32-noisa", "bf16", *CHEATS),
-    "bf16": ("fp32", "fp32-avx2", "bf16-sdpa", *CHEATS),
-    "fp32-2threads": ("fp32",),
-    "fp32-sdpa": ("fp32",),
-    "fp32-noisa": ("fp32", "fp32-avx2"),
-    "bf16-sdpa": ("fp32", "bf16"),
-    "fp16": ("fp32",),
+    "fp32-avx2": ("fp32", "fp32-avx2", "fp32-noisa", "bf16", *CHEATS),
+    "bf16": ("fp32", "fp32-avx2", "bf16", "bf16-sdpa", *CHEATS),
+    "fp32-2threads": ("fp32", "fp32-2threads"),
+    "fp32-sdpa": ("fp32", "fp32-sdpa"),
+    "fp32-noisa": ("fp32", "fp32-avx2", "fp32-noisa"),
+    "bf16-sdpa": ("fp32", "bf16", "bf16-sdpa"),
+    "fp16": ("fp32", "fp16"),
 }
-"""Who checks whom."""
+"""Who checks whom, its own class too: one pass over an answer has not the bits that generating it step by step had."""
 
 CLAIMED = {"fp32": "bf16", "fp32-avx2": "fp32", "bf16": "fp32"}
 """The class that a cheat says it is of, by who checks it: far from the verifier's class, and near to it."""

@@ -59,11 +59,6 @@ def write(name: str, head: dict[str, Any], texts: list[dict[str, Any]]) -> None:
     (RAW / f"native-{name}.json").write_text(body)
 
 
-def exists(name: str) -> bool:
-    """Whether there is a file of a pair."""
-    return (RAW / f"native-{name}.json").exists()
-
-
 def read(name: str) -> PairData:
     """The file of a pair, by `NODE--VERIFIER`."""
     content = (RAW / f"native-{name}.json").read_bytes()

@@ -9,12 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 from pydantic import TypeAdapter
 
 from backend.client.jobs import AssayClient
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
 from contracts.protocol.native import State
+from contracts.protocol.native.calibrated import is_measured
 from contracts.protocol.wire import NativeStanding, NodeView
 from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
 from deploy.localnet.network import Network, Offered
@@ -22,6 +24,9 @@ from deploy.localnet.processes import Processes
 from node_agent.execution import kinds
 from node_agent.execution.deterrence import DETERRENCE
 from node_agent.execution.kinds import native_generation
+from node_agent.execution.native.calibration import class_digest
+from node_agent.execution.native.model import NativeLlama
+from node_agent.execution.native.settings import Settings
 from node_agent.models import ModelStore
 
 pytestmark = [pytest.mark.chain, pytest.mark.model]
@@ -73,7 +78,7 @@ class World:
                 network.start_verifier(name, self.store.root)
 
     def serve(self, name: str, *program: str) -> None:
-        """Starts the only node at work."""
+        """Starts a node."""
         self.network.start_node(name, self.store.root, program=program or ("node", "run"))
 
     def answered(self, prompts: tuple[str, ...]) -> list[str]:
@@ -134,7 +139,16 @@ def offered(store: ModelStore) -> Offered:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def measured() -> None:
+    """Skips where nobody has measured what this CPU's floats are like: there a check says nothing."""
+    files = ModelStore().pull(MODEL)
+    native = NativeLlama.load(files.weights, files.config, Settings("float32"), torch.device("cpu"))
+    if not is_measured(files.weights_sha256, found := class_digest(native)):
+        pytest.skip(f"this CPU's class {found} has no thresholds; `make bench-native` measures it")
+
+
+@pytest.fixture
+def world(measured: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World(tmp_path, monkeypatch)
     try:
         made.start()
@@ -147,8 +161,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections that end with us
 def test_native_work_is_judged_by_what_others_see(world: World) -> None:
     """Every program is the real one. An honest node's floats are near to what verifiers of another class see, another
-    model's are far; where the two classes are calibrated, the one stays clear and the other is watched; nobody is
-    slashed, and everything is paid and audited.
+    model's are far; the one stays clear, the other is watched; nobody is slashed, and everything is paid and audited.
 
     Covers: A03, A08, A09
     """
@@ -164,12 +177,10 @@ def test_native_work_is_judged_by_what_others_see(world: World) -> None:
     assert max(each["distance"] for each in near) < 10 < 30 < min(each["distance"] for each in far), (
         "by any two classes"
     )
-    known = {each["calibrated"] for each in (*near, *far)}
-    assert len(known) == 1, "both nodes have shown one class"
-    findings = ["accept", "suspect"] if known == {True} else ["inconclusive"] * 2
-    assert [{each["judgement"]["finding"] for each in half} for half in (near, far)] == [{word} for word in findings]
-    assert stands[0].state is State.CLEAR
-    assert (stands[1].state is State.CLEAR) == (known == {False}), "no thresholds, no word against anybody"
+    assert all(each["calibrated"] for each in seen), "both nodes have shown one class, and both are measured"
+    findings = [{each["judgement"]["finding"] for each in half} for half in (near, far)]
+    assert findings == [{"accept"}, {"suspect"}]
+    assert (stands[0].state, stands[1].state in (State.WATCH, State.WITHHELD)) == (State.CLEAR, True)
     report = world.audit()
     assert report["faults"] == []
     assert (report["cases"], report["void_rows"], report["unexplained_wei"]) == (0, 0, 0)

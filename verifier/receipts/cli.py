@@ -46,7 +46,10 @@ def verify(
     device: Annotated[str | None, typer.Option(help="For --job: cpu, cuda or cuda:N; the first GPU, else CPU.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Say what a receipt proves and what it does not, or whether jobs run here as they were paid. Exits 1 if not so."""
+    """Say what a receipt proves and what it does not, or whether jobs run here as they were paid.
+
+    Exits 1 if not so, or not known: native work is confirmed where it is the same, or as near as its two classes are.
+    """
     if (receipt is None) == (not job):
         raise typer.BadParameter("give a receipt's file, or --job with an order's id")
     if job:
@@ -100,7 +103,12 @@ def show_rerun(found: "Rerun", console: Console) -> None:
     if found.same:
         console.print("  [green]same[/green]: trace, output and units are the node's, bit for bit")
         return
-    if found.seen is not None:
+    if found.unshown:
+        console.print(
+            f"  other bits ({', '.join(found.differs_in)}), as hosts of another class have; [yellow]cannot be judged"
+            "[/yellow] before the node has shown its trace, which it does when the check period is over"
+        )
+    elif found.seen is not None:
         show_seen(found.seen, found.differs_in, console)
     else:
         console.print(f"  [red]NOT the same[/red]: {', '.join(found.differs_in)} differ")
@@ -113,10 +121,10 @@ def show_rerun(found: "Rerun", console: Console) -> None:
 def show_seen(seen: "Seen", differing: list[str], console: Console) -> None:
     """Native work for people: other bits are no fault between two classes."""
     judged = seen.judgement
-    console.print(
-        f"  other bits ({', '.join(differing)}), by a node of class {(seen.node_class or 'none')[:8]}; "
-        f"this machine is of {seen.own_class[:8]}"
-    )
+    whose = f"a node of class {(seen.node_class or 'none')[:8]}; this machine is of {seen.own_class[:8]}"
+    if seen.node_class == seen.own_class:
+        whose = f"a node of this machine's class, {seen.own_class[:8]}, in which they should be equal"
+    console.print(f"  other bits ({', '.join(differing)}), by {whose}")
     colour = {"accept": "green", "inconclusive": "yellow", "suspect": "red"}[judged.finding.value]
     console.print(
         f"  [{colour}]{judged.finding.value}[/{colour}]: {judged.tokens} tokens, activations a median of "

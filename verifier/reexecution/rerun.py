@@ -7,7 +7,7 @@ from itertools import zip_longest
 from statistics import median
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import read_history
@@ -59,6 +59,7 @@ class Rerun(BaseModel):
         trace_difference: where this machine's trace leaves the node's ("text 0, tokens 16 to 31"), which may be before
             the outputs part; None where they are equal, or the node's is not shown yet, and on native work.
         seen: on native work that is not the same, once the node has shown its trace.
+        unshown: whether it is native work, not the same, and the node has not shown its trace yet.
         signed_trace_commit: what the node signed of its trace.
         trace_commit: what this machine would have signed.
         opening: what this machine computed.
@@ -76,11 +77,13 @@ class Rerun(BaseModel):
     first_difference: str | None
     trace_difference: str | None
     seen: Seen | None = None
+    unshown: bool = False
     signed_trace_commit: str
     trace_commit: str
     opening: Opening
     seconds: float
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def confirmed(self) -> bool:
         """Whether this machine stands by the work: the same bits, or floats as near as two classes are."""
@@ -139,6 +142,7 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
         differs_in=differing,
         first_difference=first_difference(claimed, run.output),
         trace_difference=None if job.is_native else trace_difference(shown, run),
+        unshown=job.is_native and bool(differing) and not shown,
         seen=_seen(job, engine, input_bytes, claimed, shown) if job.is_native and differing and shown else None,
         signed_trace_commit=commitment.trace_commit,
         trace_commit=to_hex(trace_commit(run.trace_hash, from_hex(commitment.order_id), commitment.node)),

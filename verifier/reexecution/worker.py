@@ -34,6 +34,11 @@ class Worker:
         """Whether a job runs, or ran and was not yet polled."""
         return self._running is not None
 
+    @property
+    def computing(self) -> bool:
+        """Whether a job is still running."""
+        return self._running is not None and not self._running.done()
+
     def start(self, job: Job, input_bytes: bytes, claimed: bytes, node_class: str | None = None) -> None:
         """Begins a job. `claimed`: see `answer`; `node_class`: see `look`."""
         assert self._running is None, "the worker runs one job at a time"

@@ -44,7 +44,7 @@ class Standing:
         state: see the module.
         least_rate_ppm: the rate at which this node's jobs are checked at least; the deterrence bound may ask for more.
         reputation_ppm: what assignment weighs it by: a sixth less for every factor of ten that the bets have won.
-        checks: how many compared anything; who abstained is not counted.
+        checks: how many said anything; who abstained is not counted.
         suspect: how many of the last WATCH_CHECKS of them were suspect.
         watch_left: how many more, none of them suspect, until none of the last WATCH_CHECKS is.
         leases: whether it is given new jobs on native workloads.
@@ -82,13 +82,17 @@ def standing(checks: Iterable[Check]) -> Standing:
     peak, worth = min(each.peak for each in states), min(each.worth for each in states)
     broken = sum(not check.evidence.well_formed for check in history)
     malformed = broken and len({check.verifier for check in history if not check.evidence.well_formed}) > 1
-    ages, compared = _suspect_ages(history), sum(check.evidence.tokens > 0 for check in history)
+    ages, compared = _suspect_ages(history), sum(map(_says_something, history))
     counted = compared, len(ages), WATCH_CHECKS - min(ages, default=WATCH_CHECKS)
     if peak >= WITHHELD_AT * UNIT or malformed:
         return Standing(State.WITHHELD, WHOLE_PPM, 0, *counted)
     watched = worth >= WATCHED_AT * UNIT or ages
     state, rate = (State.WATCH, WATCH_RATE_PPM) if watched else (State.CLEAR, 0)
     return Standing(state, rate, _reputation_ppm(worth), *counted)
+
+
+def _says_something(check: Check) -> bool:
+    return check.evidence.tokens > 0 or not check.evidence.well_formed
 
 
 def _suspect_ages(history: list[Check]) -> list[int]:

@@ -11,6 +11,8 @@ margins, and of *outliers*, margins larger than any that honest work was seen to
 - LEAST_MEAN_PPM, of outliers LEAST_OUTLIER_PPM, where next to nothing was seen.
 
 The second decides as a rule, and lies some times above the mean: the room for texts unlike those that were measured.
+Of outliers the third decides: they begin at the largest margin of the same texts, so their measured mean says nothing,
+and LEAST_OUTLIER_PPM is an assumption, held against fresh texts (bench/results/native.json) and not derived from them.
 
 Logarithms are `decimal`'s, which are correctly rounded: anyone computes the same thresholds from the same data.
 """

@@ -1,6 +1,7 @@
 """Verifiers at work on a test network, and an inbox over HTTP in a backend's place."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,9 @@ from verifier.reexecution import Engines
 from verifier.sampling.source import FolderLog
 from verifier.verdicts.journal import Journal
 from verifier.verdicts.publisher import Publisher
+
+
+PATIENCE_S = 20.0
 
 
 class Inbox:
@@ -101,13 +105,20 @@ class Crew:
         return read_history(self.network.chain, self.network.chain.head().number)
 
     def work_until(self, done: Callable[[History], bool], *, turns: int = 80) -> History:
-        """Turns of all verifiers, a second of chain time each, until the chain shows what is waited for."""
+        """Turns of all verifiers, a second of chain time each, until the chain shows what is waited for.
+
+        The chain's clock stands while somebody computes, for PATIENCE_S at most: how fast this machine is just now
+        makes nobody late.
+        """
         for _ in range(turns):
             for member in self.members.values():
                 member.step()
             history = self.history()
             if done(history):
                 return history
+            until = time.monotonic() + PATIENCE_S
+            while any(member.computing for member in self.members.values()) and time.monotonic() < until:
+                time.sleep(0.02)
             self.network.wait(1)
         raise AssertionError("not reached; cases: " + str([c.said for c in history.cases.values()]))
 

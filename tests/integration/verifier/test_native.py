@@ -191,6 +191,8 @@ def test_work_of_ones_own_class_is_done_again_and_equal(
     assert same.opening is not None
     assert other.observation is not None
     assert verifier.executed == 2
+    network.post([], shown=[*published(network, box), *(network.show(job) for job in network.closed[4].jobs)])
+    assert standings(network)(network.operator_id, 7).state is State.WATCH, "what is not equal in one class counts"
 
 
 @pytest.mark.chain
@@ -255,7 +257,11 @@ def test_an_auditor_of_another_class_runs_it_again(
     stranger = rerun(find_settled(network.chain, source, orders)[1], source, NativeDouble("ab" * 32, CHEAT.flavour))
     assert stranger.seen is not None
     assert (stranger.seen.calibrated, stranger.confirmed) == (False, False)
-    for each in (near, far, stranger):
+    kin = rerun(find_settled(network.chain, source, orders)[1], source, NativeDouble(NODE_CLASS))
+    assert kin.seen is not None
+    assert (kin.confirmed, kin.seen.judgement.finding) == (False, Finding.SUSPECT), "one class, and another model"
+    for each in (early, near, far, stranger, kin):
         show_rerun(each, Console(soft_wrap=True, highlight=False))
     said = capsys.readouterr().out
-    assert [word in said for word in ("accept", "suspect", "never calibrated", "NOT the same")] == [True] * 3 + [False]
+    words = ("cannot be judged", "accept", "suspect", "never calibrated", "should be equal", "NOT the same")
+    assert [word in said for word in words] == [True] * 5 + [False]

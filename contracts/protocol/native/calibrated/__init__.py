@@ -21,3 +21,8 @@ def find(weights_sha256: str, node_class: str, verifier_class: str) -> Threshold
     """Those of a model and a pair of classes; None where that pair was never calibrated, so nothing can be said."""
     wanted = (weights_sha256, node_class, verifier_class)
     return next((t for t in read() if (t.weights_sha256, t.node_class, t.verifier_class) == wanted), None)
+
+
+def is_measured(weights_sha256: str, node_class: str) -> bool:
+    """Whether work of this class of a model can be checked: there are thresholds of it and some verifier's class."""
+    return any((each.weights_sha256, each.node_class) == (weights_sha256, node_class) for each in read())

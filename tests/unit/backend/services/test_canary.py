@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from backend.app import build_services
+from backend.chain.views import OperatorAccount
 from backend.domain.lanes import Lane
 from backend.errors import BackendError
 from backend.services.canary import DAY_S
@@ -50,6 +51,16 @@ def test_it_is_kept_for_the_node_that_asked(lit: World) -> None:
     assert (view.state, view.signer, view.order.terms.max_price) == ("queued", CANARY.address, PRICE)
     assert lit.services.leasing.lend(lit.ask(OTHER_NODE)) is None
     assert lit.lend().lease.order_id == order_id
+
+
+def test_a_network_whose_newcomers_may_not_have_it_says_so(lit: World) -> None:
+    """Protects the newcomer from a first job that it would be refused, and the budget. Who has stake gets it."""
+    settings = replace(lit.settings, canary=CANARY, canary_daily_units=2 * PRICE + 1, newcomer_price=PRICE - 1)
+    lit.services = build_services(settings, lit.chain, lit.database, lit.blobs, lambda: lit.now_s)
+    staked, lit.chain.operators[1] = lit.chain.operators[1], OperatorAccount()
+    assert refused(lit, asked(lit)) == "stake_too_low"
+    lit.chain.operators[1] = staked
+    assert lit.services.canary.place(asked(lit))
 
 
 def test_one_an_operator(lit: World) -> None:

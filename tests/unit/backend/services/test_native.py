@@ -244,6 +244,24 @@ def test_a_trace_that_is_lost_is_forgotten_in_the_end(native: Native) -> None:
     assert native.lend()
 
 
+def test_a_class_that_nobody_measured_is_lent_no_more(native: Native) -> None:
+    """Protects requesters: a node writes its class itself, and work of an unknown one is never counted; so whoever
+    names one is lent no more, until stake could have left anyway. Covers: A03, A53"""
+    stranger = NativeDouble("77" * 32, b"another", tokens=8)
+    digest, run = native.job(stranger)
+    native.over()
+    native.show(digest, run)
+    assert native.seen().state == "clear", "nothing can be said"
+    with pytest.raises(BackendError, match=f"measured its numeric class {'77' * 32}") as caught:
+        (native.order(), native.lend())
+    assert caught.value.code == "operator_withheld"
+    native.world.order()
+    assert native.world.lend(), "exact work goes on"
+    native.world.now_s += DEPLOYMENT.constants.unbond_s + 1
+    native.order()
+    assert native.lend()
+
+
 def test_better_reputations_have_a_head_start() -> None:
     """Protects requesters: a job goes to whoever was never in doubt first, and is kept from nobody for long."""
     jobs = [Candidate(f"{age}", 1, 1000, 100 - age, lapsed_here=False) for age in (0, HEAD_START_S // 2, HEAD_START_S)]

@@ -6,12 +6,12 @@ import pytest
 
 from bench.native.__main__ import honest_pairs, thresholds_of
 from bench.native.gather import FORGERIES
-from bench.native.hosts import CLAIMED
+from bench.native.hosts import CLAIMED, HONEST
 from bench.native.raw import read
 from contracts.protocol.native import UNIT, WITHHELD_AT, Capital, Evidence, Finding, Thresholds, calibrate, judge
 from contracts.protocol.native.calibrated import read as stored
 
-PAIRS = {name: data for name, data in honest_pairs().items() if thresholds_of(data) is not None}
+PAIRS = honest_pairs()
 VERIFIERS = sorted(CLAIMED)
 NEAR = "fp32-avx2"
 """The verifier whose class is near the claimed one: both compute in fp32."""
@@ -22,9 +22,7 @@ FINE = ("int8", "int8-in-fp32")
 
 def thresholds_before(verifier: str) -> Thresholds:
     """Of the class that cheats claim before a verifier."""
-    found = thresholds_of(PAIRS[f"{CLAIMED[verifier]}--{verifier}"])
-    assert found is not None
-    return found
+    return thresholds_of(PAIRS[f"{CLAIMED[verifier]}--{verifier}"])
 
 
 def withheld_after(texts: list[Evidence], thresholds: Thresholds, life: int) -> int | None:
@@ -42,7 +40,9 @@ def test_thresholds_are_what_their_data_says() -> None:
     """Computed anew from the files, bit for bit, and bound to the files' digests: no figure is typed in."""
     computed = [calibrate(data.calibrating, data.pair) for data in PAIRS.values()]
     assert stored() == computed
-    assert len(stored()) >= 12, "threads, attention, instruction sets, bf16, fp16"
+    classes = {each.node_class for each in stored()}
+    assert len(classes) == len(HONEST) == 8, "threads, attention, instruction sets, bf16, fp16"
+    assert classes <= {each.node_class for each in stored() if each.node_class == each.verifier_class}
 
 
 @pytest.mark.parametrize("name", sorted(PAIRS))
@@ -53,7 +53,6 @@ def test_no_honest_text_is_suspect(name: str) -> None:
     """
     data = PAIRS[name]
     thresholds = thresholds_of(data)
-    assert thresholds is not None
     known = {judge(text, thresholds).finding for text in data.calibrating if text.tokens >= 16}
     assert known == {Finding.ACCEPT}
     assert len(data.fresh) >= 60
@@ -68,7 +67,6 @@ def test_honest_lives_on_fresh_texts_are_never_withheld(name: str) -> None:
     """
     data = PAIRS[name]
     thresholds = thresholds_of(data)
-    assert thresholds is not None
     assert [withheld_after(data.fresh, thresholds, life) for life in range(3)] == [None] * 3
 
 
@@ -110,7 +108,8 @@ def test_prefill_spoofs_are_caught_by_their_tokens(verifier: str, cheat: str) ->
 
 @pytest.mark.parametrize("cheat", FINE)
 def test_a_near_class_sees_a_spoof_of_eight_bits(cheat: str) -> None:
-    """Perfect activations, tokens of weights rounded to eight bits: withheld within 2,000 checked tokens.
+    """Perfect activations, tokens of weights rounded to eight bits: withheld within 2,000 checked tokens from its first
+    job on. After an honest life it can take more (bench/results/native.json).
 
     Covers: A53
     """

@@ -35,9 +35,7 @@ def verifier(smollm_files: ModelFiles) -> NativeLlama:
 @pytest.fixture(scope="module")
 def thresholds() -> Thresholds:
     """Those of bf16 nodes before fp32 verifiers: the classes of one machine, and a measure for any other."""
-    found = thresholds_of(read("bf16--fp32"))
-    assert found is not None
-    return found
+    return thresholds_of(read("bf16--fp32"))
 
 
 def loaded(files: ModelFiles, dtype: Dtype) -> NativeLlama:
