@@ -16,7 +16,6 @@ from verifier.sampling.source import FolderLog
 from verifier.verdicts.journal import Journal
 from verifier.verdicts.publisher import Publisher
 
-
 PATIENCE_S = 20.0
 
 
