@@ -52,6 +52,25 @@ class Execution:
             raise ValueError("the trace does not hash to the trace hash")
 
 
+@dataclass(frozen=True)
+class Speed:
+    """What a host was measured to do for one job alone, before it takes any.
+
+    Attributes:
+        way: how it computes, in words for people: "AVX2 kernels, 1 thread".
+        read_per_s: tokens a second read in one pass: a prompt, a check, a text to embed.
+        write_per_s: tokens a second generated one after the other; equal to `read_per_s` where nothing is generated.
+    """
+
+    way: str
+    read_per_s: float
+    write_per_s: float
+
+    def seconds(self, read: int, written: int) -> float:
+        """How long a job takes that reads and writes so many tokens."""
+        return read / self.read_per_s + written / self.write_per_s
+
+
 class Engine(Protocol):
     """Computes one workload on one device.
 
@@ -62,6 +81,7 @@ class Engine(Protocol):
         numeric_class: hex digest of this host's calibration, where engines of other classes may answer otherwise; None
             where the workload knows no such classes.
         concurrent: whether calls of `execute` may overlap, from several threads; they are then answered together.
+        speed: what this host was measured to do; None where nobody measured.
     """
 
     name: str
@@ -69,6 +89,7 @@ class Engine(Protocol):
     check: Check
     numeric_class: str | None = None
     concurrent: bool = False
+    speed: Speed | None = None
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Run the workload once.
