@@ -28,7 +28,7 @@ from node_agent.execution.errors import (
     UnsafeModelFormat,
     UnsupportedModel,
 )
-from node_agent.execution.kinds.float_embedding import SCALE, FloatEmbedding, to_integers
+from node_agent.execution.float_embedding import SCALE, FloatEmbedding, to_integers
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import TRACE_TAG
 from node_agent.models import ModelStore
