@@ -1,6 +1,7 @@
 """Whether this host can serve what is offered: kind, engine, numeric class, and each file of each model."""
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from contracts.protocol.manifest import Manifest
@@ -34,7 +35,8 @@ def _workloads(where: Where, store: ModelStore, device: str | None) -> list[Find
                 continue
             lines = _files(manifest, store)
             if is_well(lines):
-                lines += tried(f"engine of {manifest.model}", lambda of=manifest: _engine(executor, of, store, device))
+                load = partial(_engine, executor, manifest, store, device)
+                lines += tried(f"engine of {manifest.model}", load)
             served += is_well(lines)
             found += lines
     if served == 0:

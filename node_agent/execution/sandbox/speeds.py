@@ -9,9 +9,9 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from node_agent.devices.probe import cpu_facts
 from node_agent.execution.engine import Speed
@@ -31,10 +31,7 @@ class Speeds:
     def known(self, device: str, weights_sha256: str) -> Speed | None:
         """What was measured of a model on a device by this host and version; None if nothing was."""
         found = self._read().get(_key(device, weights_sha256))
-        try:
-            return None if found is None else Speed(**found)
-        except TypeError:  # another release's fields: measured again
-            return None
+        return None if found is None else Speed(**found)
 
     def keep(self, device: str, weights_sha256: str, speed: Speed) -> None:
         """Writes a figure down. Where the store cannot be written to, it is measured again at the next start."""
@@ -52,7 +49,7 @@ class Speeds:
         """So that the next start measures again."""
         self._path.unlink(missing_ok=True)
 
-    def _read(self) -> dict[str, Mapping[str, object]]:
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
             found = json.loads(self._path.read_bytes())
         except (FileNotFoundError, ValueError):  # nothing measured yet, or cut off: measured again

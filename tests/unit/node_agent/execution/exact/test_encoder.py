@@ -8,7 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node_agent.execution.bert import Bert, BertConfig
+from node_agent.execution.bert import Bert
+from node_agent.execution.bert_config import BertConfig
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Integers
 from node_agent.execution.exact.eager import encoder as fast
