@@ -16,8 +16,8 @@ help:  ## list the targets
 # torch, which takes gigabytes, is only for GPUs, for work in floats and for the tests.
 CUDA := $(shell nvidia-smi >/dev/null 2>&1 && echo '[cuda]')
 PIP = $(BIN)/pip install --progress-bar off -c constraints.txt
-# Of what pip says: what it downloads, by size, and what goes wrong.
-SHOWN = 2> >(grep -v '^WARNING: Location' >&2) | sed -nE 's/^ *Downloading ([^ /]+) \((.*)\)/  \1, \2/p; s/^(Installing (build|collected|backend)[a-z ]*).*/  \1/p; s/^ *(Building editable).*/  \1 (compiling the kernels)/p'
+# Of what pip says: what it downloads from a megabyte on, and what goes wrong.
+SHOWN = 2> >(grep -v '^WARNING: Location' >&2) | sed -nE 's/^ *Downloading ([^ /]+) \((.*[MG]B)\)/  \1, \2/p; s/^(Installing (build|collected|backend)[a-z ]*).*/  \1/p; s/^ *(Building editable).*/  \1 (compiling the kernels)/p'
 
 $(VENV)/run: pyproject.toml setup.py constraints.txt node_agent/execution/exact/kernels/kernels.c
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
