@@ -97,10 +97,10 @@ class _Server:
                 self._say(number, _problem(found) if isinstance(found, ExecutionError) else _answer(found))
 
     def _confine(self, request: Message) -> Message:
-        # torch asks for folders to write to, and writes nothing that a job needs
-        tempfile.tempdir = os.environ["TORCHINDUCTOR_CACHE_DIR"] = "/"
         if request["torch"]:
             _import_torch()
+        # torch asks for folders to write to, and writes nothing that a job needs
+        tempfile.tempdir = os.environ["TORCHINDUCTOR_CACHE_DIR"] = "/"
         confine([Path(each) for each in request["readable"]])
         self.confined = True
         return {"confined": True}
