@@ -1,6 +1,9 @@
 """Fixtures: tiny models of any shape with weights of a seed, as model files."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +28,41 @@ WAYS: tuple[Way, ...] = (
 )
 """Every way in which this host can compute on its CPU: each set of kernels, on two threads, and each of torch's."""
 
-EAGER = ways_of("cpu")
+_KERNEL_WAY = "from node_agent.execution.exact import ways; WAY = ways.sound('cpu').ways[0]"
+_TORCH_WAY = (
+    "import sys, torch; torch.set_num_threads(int(sys.argv[2]))\n"
+    "from node_agent.execution.exact.eager.products import by_name\n"
+    "from node_agent.execution.exact.eager.ways import EagerWay; WAY = EagerWay(by_name('NAME'), torch.device('cpu'))"
+)
+PLACES: dict[str, tuple[str, int, dict[str, str]]] = {
+    **{f"{name} kernels": (_KERNEL_WAY, 1, {"ASSAY_KERNELS": name}) for name in kernels.available()},
+    "kernels, three threads": (_KERNEL_WAY, 3, {}),
+    "torch fp32, two threads": (_TORCH_WAY.replace("NAME", "fp32"), 2, {}),
+    "torch fp32, oneDNN and MKL held to AVX2": (
+        _TORCH_WAY.replace("NAME", "fp32"), 1, {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+    ),
+    "torch fp64, plain kernels": (
+        _TORCH_WAY.replace("NAME", "fp64"), 1, {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+    ),
+}  # fmt: skip
+"""Processes that compute in the most different ways: what makes WAY there, on how many threads, with which settings."""
+if "avx512_vnni" in kernels.cpu_flags():  # elsewhere a row takes seconds
+    PLACES["torch int8"] = (_TORCH_WAY.replace("NAME", "int8"), 1, {})
+
+
+def elsewhere(place: str, script: str, *arguments: Path) -> str:
+    """What a script prints in a process of its own that computes in one of PLACES, as WAY."""
+    way, threads, settings = PLACES[place]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "ASSAY_THREADS": str(threads)} | settings
+    command = [
+        sys.executable,
+        "-c",
+        f"{way.replace('sys.argv[2]', repr(str(threads)))}\n{script}",
+        *map(str, arguments),
+    ]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=280)
+    return done.stdout
+
 
 Fields = dict[str, object]
 MakeModel = Callable[..., Parameters]

@@ -1,10 +1,7 @@
 """MiniLM through the exact engine: one hash over everything that moves float engines, and how near fp32 it stays."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -21,12 +18,14 @@ from node_agent.execution import kinds
 from node_agent.execution.bert import Bert
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.container import Matrix
-from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.embedding import ExactEmbedding
 from node_agent.execution.exact.encoder_file import read_encoder
+from node_agent.execution.exact.ways import sound
 from node_agent.execution.kinds.embedding import SCALE
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.models import ModelStore
+
+from .conftest import PLACES, elsewhere
 
 pytestmark = pytest.mark.model
 
@@ -34,40 +33,27 @@ HASH = "4f1055d143ed2522eac9c30c29e7c73231764ea252b86797cf30b3bd979c9391"
 """Of EMBED, on every host."""
 
 EMBED = """
-import hashlib, sys, torch
+import hashlib, sys
 import numpy as np
 from pathlib import Path
-from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.encoder_file import read_encoder
-from node_agent.execution.exact.eager.products import by_name
+from node_agent.execution.exact.ways import sound
 
-torch.set_num_threads(int(sys.argv[3]))
-model = EagerEncoder(read_encoder(Path(sys.argv[1])), by_name(sys.argv[2]), torch.device("cpu"))
+model = WAY.encoder(read_encoder(Path(sys.argv[1])))
 texts = [[101, 2023, 102], list(range(2000, 2090)), [101, *range(9000, 9040), 102]]
 
 def digest(all_states):
     found = hashlib.sha256()
     for states in all_states:
-        for rows in (*(each.tolist() for each in states), model.vector(states[-1])):
-            found.update(np.array(rows, "<i4").tobytes())
+        for rows in (*states, np.array(model.vector(states[-1]))):
+            found.update(rows.astype("<i4").tobytes())
     return found.hexdigest()
 
-lengths = [len(text) for text in texts]
-together = zip(*(torch.split(states, lengths) for states in model.forward(texts)))
-alone = [model.forward([text]) for text in texts]
+ends = np.cumsum([len(text) for text in texts])
+together = zip(*(np.split(states, ends[:-1]) for states in model.states(texts)))
+alone = [model.states([text]) for text in texts]
 sys.stdout.write(" ".join(sorted({digest(together), digest(alone)})))
 """
-
-SETTINGS = {
-    "int8": ("int8", 1, {}),
-    "int8, two threads": ("int8", 2, {}),
-    "int8, AVX2 kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "avx2"}),
-    "int8, plain kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "default"}),
-    "fp32": ("fp32", 1, {}),
-    "fp32, oneDNN and MKL held to AVX2": ("fp32", 1, {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}),
-    "fp32, two threads": ("fp32", 2, {}),
-    "fp64, plain kernels": ("fp64", 1, {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
-}
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +95,10 @@ def test_the_file_is_the_same_on_every_host(files: ModelFiles, origin: ModelFile
     assert (tmp_path / "config.json").read_bytes() == files.config.read_bytes()
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_one_hash_everywhere(files: ModelFiles, name: str) -> None:
-    """Threads, instruction sets, products, three texts together and alone: one hash of all states and vectors."""
-    products, threads, variables = SETTINGS[name]
-    environment = os.environ | variables | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", EMBED, str(files.weights), products, str(threads)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=280)
-    assert done.stdout == HASH
+@pytest.mark.parametrize("way", PLACES)
+def test_one_hash_everywhere(files: ModelFiles, way: str) -> None:
+    """Kernels and torch, threads, instruction sets, texts together and alone: one hash."""
+    assert elsewhere(way, EMBED, files.weights) == HASH
 
 
 def test_the_workload_is_no_hosts_alone(manifest: Manifest) -> None:
@@ -142,7 +124,7 @@ def test_a_cheaper_model_shows(files: ModelFiles, minilm: ExactEmbedding) -> Non
 
     parameters = read_encoder(files.weights)
     layers = tuple(replace(each, up=coarse(each.up), down=coarse(each.down)) for each in parameters.layers)
-    model = EagerEncoder(replace(parameters, layers=layers), minilm.model.products, torch.device("cpu"))
+    model = sound("cpu").ways[0].encoder(replace(parameters, layers=layers))
     cheat = ExactEmbedding(model, minilm.tokenizer, minilm.manifest)
     text = encode_texts(["The weather is lovely today."])
     assert cheat.execute(text, {}).trace_hash != minilm.execute(text, {}).trace_hash

@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -19,13 +16,15 @@ from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.container import Matrix
-from node_agent.execution.exact.eager.llama import EagerLlama
-from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.exact.port import Reading
+from node_agent.execution.exact.ways import sound
 from node_agent.execution.llama import load_llama
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.models import ModelStore
+
+from .conftest import PLACES, elsewhere
 
 pytestmark = pytest.mark.model
 
@@ -33,17 +32,14 @@ TRACE = "d20e10e4fceab18aef959415b3725b7e3040bbbd75ecd0ec06204a62a009d5f6"
 """Of GENERATE, on every host."""
 
 GENERATE = """
-import sys, torch
+import sys
 from pathlib import Path
 from node_agent.execution.exact.decoding import Task, generate, recheck
-from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.model_file import read_model
-from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.sampling import Sampling
 from node_agent.execution.exact.trace import trace_hash
 
-torch.set_num_threads(int(sys.argv[3]))
-model = EagerLlama(read_model(Path(sys.argv[1])), by_name(sys.argv[2]), torch.device("cpu"))
+model = WAY.llama(read_model(Path(sys.argv[1])))
 prompts = [[1, 4093, 198, 1780], [1, 504, 3575, 282, 4649, 314], list(range(300, 371)), [28]]
 sampling = [Sampling(), Sampling(700, 900_000, bytes(range(32))), Sampling(), Sampling(1300)]
 tasks = [Task(prompt, 6, frozenset(), how, i) for i, (prompt, how) in enumerate(zip(prompts, sampling))]
@@ -53,14 +49,6 @@ checked = [recheck(model, task, run.chosen) for task, run in zip(tasks, together
 found = {trace_hash([run.trace for run in runs]).hex() for runs in (together, alone, checked)}
 sys.stdout.write(" ".join(sorted(found)))
 """
-
-SETTINGS = {
-    "int8, two threads": ("int8", 2, {}),
-    "int8, AVX2 kernels": ("int8", 1, {"ATEN_CPU_CAPABILITY": "avx2"}),
-    "fp32, oneDNN and MKL held to AVX2": ("fp32", 1, {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}),
-    "fp64, plain kernels": ("fp64", 1, {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
-}
-"""The most different ones; `make bench-exact` has every pair of threads, batch, instructions, products and way."""
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +71,13 @@ def test_the_file_is_the_same_on_every_host(files: ModelFiles, smollm_files: Mod
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", SETTINGS)
-def test_one_trace_everywhere(model_path: Path, name: str) -> None:
-    """Threads, instruction sets, products, batch of four and alone, generation and check: one trace."""
-    products, threads, variables = SETTINGS[name]
-    environment = os.environ | variables | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", GENERATE, str(model_path), products, str(threads)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=280)
-    assert done.stdout == TRACE
+@pytest.mark.parametrize("way", PLACES)
+def test_one_trace_everywhere(model_path: Path, way: str) -> None:
+    """Kernels and torch, threads, instruction sets, batch of four and alone, generation and check: one trace.
+
+    `make bench-exact` has every pair of torch's settings.
+    """
+    assert elsewhere(way, GENERATE, model_path) == TRACE
 
 
 @pytest.mark.timeout(300)
@@ -115,10 +102,9 @@ def test_it_is_nearly_as_good_as_fp32(model_path: Path, smollm_files: ModelFiles
     with torch.inference_mode():
         floats = load_llama(smollm_files.weights, smollm_files.config, torch.device("cpu"))
         theirs = floats.logits(floats.forward(tokens, floats.new_cache(512)))
-        model = EagerLlama(read_model(model_path), by_name("fp32"), torch.device("cpu"))
-        cache = model.new_cache(512)
-        rows = [model.logits(model.forward([(part.tolist(), cache)])) for part in tokens.split(64)]
-    ours = torch.cat(rows).to(torch.float64) / 2**16
+    model = sound("cpu").ways[0].llama(read_model(model_path))
+    rows = model.read([Reading(tokens.tolist(), model.new_cache(512), 512)])
+    ours = torch.from_numpy(rows).to(torch.float64) / 2**16
     losses = [F.cross_entropy(each[:-1].double(), tokens[1:]).item() for each in (theirs, ours)]
     assert math.exp(losses[1] - losses[0]) < 1.01
     assert (theirs.argmax(-1) == ours.argmax(-1)).double().mean() >= 0.95
@@ -148,7 +134,7 @@ def test_a_prefill_spoof_is_caught(files: ModelFiles, smollm_manifest: Manifest)
         | {"weights_sha256": files.weights_sha256, "params": {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}}
     )
     honest = ExactGeneration.load(files, manifest, "cpu")
-    cheap = EagerLlama(int4(read_model(files.weights)), honest.model.products, torch.device("cpu"))
+    cheap = sound("cpu").ways[0].llama(int4(read_model(files.weights)))
     cheat = ExactGeneration(cheap, honest.tokenizer, manifest)
     for prompt in SPOOFED:
         prompts, params = encode_texts([prompt]), {"max_new_tokens": 64}

@@ -15,7 +15,10 @@ from contracts.protocol.texts import encode_texts
 from node_agent.execution import kinds
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor
-from tests.unit.node_agent.execution.conftest import MakeManifest
+
+from .conftest import MakeManifest
+
+pytestmark = pytest.mark.model
 
 PACKAGES = ("cuda-bindings==13.5.0", "cuda-pathfinder==1.9.1")
 
