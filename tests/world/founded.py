@@ -1,6 +1,6 @@
 """A founded chain in a second: founded once a run for each plan, dumped, and loaded into an Anvil of its own by a test.
 
-Its blocks lie in the past, timelocks too; whoever loads it goes on at the clock's time.
+Its blocks lie in the past, timelocks too; whoever loads it goes on at the clock's time. Old states can be asked for.
 """
 
 import fcntl
@@ -47,6 +47,7 @@ def founded(plan: Plan, *options: str) -> Iterator[Founded]:
     """A chain on which `plan` stands, in an Anvil with `options` that nobody else uses."""
     place = _dump(plan)
     with anvil("--load-state", str(place / "state.json"), *options) as url:
+        rpc(connect(url), "evm_mine")  # the chain's time is now
         yield Founded(url, plan, Deployment.load(place / "deployment.json"))
 
 
@@ -67,5 +68,5 @@ def _found(plan: Plan, place: Path) -> None:
         give_ether(w3, plan.addresses())
         deployment = deploy_contracts(w3, plan)
         Furnishing(w3, deployment, plan, lambda seconds: pass_time(w3, seconds)).furnish()
-        (place / "state.json").write_bytes(gzip.decompress(from_hex(rpc(w3, "anvil_dumpState"))))
+        (place / "state.json").write_bytes(gzip.decompress(from_hex(rpc(w3, "anvil_dumpState", True))))
         deployment.save(place / "deployment.json")

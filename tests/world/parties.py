@@ -12,7 +12,7 @@ BEACON = BeaconChain(b"\7" * 32, 256)
 
 def key(name: str) -> Signer:
     """A party's key."""
-    return Signer(keccak(b"world " + name.encode()))
+    return Signer(keccak(name.encode()))
 
 
 def owner_of(name: str) -> Signer:

@@ -22,7 +22,7 @@ from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import OnchainFacts
 from node_agent.testing import FakeBackend
 from tests.integration.verifier.crew import Crew, inbox
-from tests.integration.verifier.network import Network, Ordered, anvil
+from tests.integration.verifier.network import Network, Ordered, network_of
 from verifier.audit import audit
 from verifier.reexecution import LocalEngines
 from verifier.sampling.source import FolderLog
@@ -51,8 +51,8 @@ def minilm() -> tuple[ModelStore, Manifest, Engine]:
 def network(tmp_path: Path, minilm: tuple[ModelStore, Manifest, Engine]) -> Iterator[Network]:
     """A network whose workload is the embedding."""
     _, manifest, engine = minilm
-    with anvil() as url:
-        yield Network(url, tmp_path / "log", manifest=manifest, engine=engine)
+    with network_of(tmp_path / "log", manifest=manifest, engine=engine) as made:
+        yield made
 
 
 @pytest.fixture
