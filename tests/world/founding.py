@@ -43,7 +43,7 @@ class Plan:
 
     def addresses(self) -> list[str]:
         """Everybody who sends transactions."""
-        names = [operator.name for operator in self.operators]
+        names = [*(name for name, _ in self.tokens), *(operator.name for operator in self.operators)]
         return [address(each) for each in (*map(key, (*PARTIES, *names)), *map(owner_of, names))]
 
     def account(self, name: str) -> int:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,10 @@ from eth_account import Account
 
 from backend.client import AssayClient
 from contracts.protocol.wire import LeaseGrant
-from tests.integration.backend.api.coordinator import KEYS, Coordinator, free_port
+from deploy.localnet.processes import free_port
+from tests.integration.backend.api.coordinator import KEYS, Coordinator
+from tests.world import parties
+from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.chain
 PASSWORD = "a password of tests"
@@ -24,7 +26,7 @@ PASSWORD = "a password of tests"
 @contextmanager
 def served(running: Coordinator, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`assay serve` as a process of its own on the coordinator's folder."""
-    for name, key in (("settler", KEYS["settler"]), ("treasury", KEYS["deployer"])):
+    for name, key in (("settler", KEYS["settler"]), ("treasury", parties.key("treasury"))):
         encrypted = Account.encrypt(key.private_key(), PASSWORD, iterations=2)
         (running.home / f"{name}.json").write_text(json.dumps(encrypted))
     running.chain.deployment.save(running.home / "deployment.json")
@@ -36,18 +38,15 @@ def served(running: Coordinator, port: int) -> Iterator[subprocess.Popen[bytes]]
     }
     command = [sys.executable, "-c", "from backend.cli import serve_app; serve_app()", "--port", str(port)]
     with subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[4]) as process:
-        until = time.monotonic() + 30
-        while not _answers(port):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
         try:
+            eventually(lambda: _answers(process, port))
             yield process
         finally:
             process.kill()
 
 
-def _answers(port: int) -> bool:
+def _answers(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    assert process.poll() is None
     try:
         return httpx.get(f"http://127.0.0.1:{port}/v1/network").is_success
     except httpx.TransportError:

@@ -15,6 +15,7 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.texts import decode_texts
 from contracts.protocol.wire import LeaseGrant, OrderView
 from tests.integration.backend.api.coordinator import FIXED, KEYS, UNIT, Coordinator
+from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.chain
 
@@ -151,7 +152,7 @@ def test_stakeless_node_takes_one_job(running: Coordinator) -> None:
     running.wallet().deposit(10_000)
     assert running.lease().json()["code"] == "unknown_node"
     running.register_node(stake_units=0)
-    time.sleep(1.1)  # the coordinator keeps what it read of a key for a second
+    eventually(lambda: running.lease().status_code == 204)  # the coordinator keeps what it read of a key for a second
     for number in range(2):
         running.client().submit(f"question {number}", max_new_tokens=2)
     assert running.deliver(granted(running)).status_code == 200
