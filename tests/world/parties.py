@@ -6,7 +6,7 @@ from contracts.protocol.hashing import keccak
 from contracts.protocol.signing import Signer
 from verifier.beacon.chain import BeaconChain
 
-BEACON = BeaconChain(b"\7" * 32, 256)
+BEACON = BeaconChain(b"\7" * 32, 1024)
 """What every founded chain is anchored in."""
 
 
