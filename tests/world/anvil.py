@@ -15,10 +15,10 @@ CHAIN_ID = 31337
 
 
 @contextmanager
-def anvil(*options: str) -> Iterator[str]:
+def anvil(*options: str, chain_id: int = CHAIN_ID) -> Iterator[str]:
     """A chain of its own that mines each transaction at once, unless `options` say otherwise. Yields its URL."""
     port = free_port()
-    with subprocess.Popen([find_anvil(), *_options(port), *options]) as process:
+    with subprocess.Popen([find_anvil(), *_options(port, chain_id), *options]) as process:
         url = f"http://127.0.0.1:{port}"
         try:
             eventually(lambda: _answers(process, url), poll_s=0.02)
@@ -46,8 +46,8 @@ def pass_time(w3: Web3, seconds: int) -> None:
     rpc(w3, "evm_mine")
 
 
-def _options(port: int) -> list[str]:
-    return ["--port", str(port), "--hardfork", "prague", "--chain-id", str(CHAIN_ID), "--silent"]
+def _options(port: int, chain_id: int) -> list[str]:
+    return ["--port", str(port), "--hardfork", "prague", "--chain-id", str(chain_id), "--silent"]
 
 
 def _answers(process: "subprocess.Popen[bytes]", url: str) -> bool:

@@ -14,7 +14,7 @@ from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import from_hex, to_hex
 from tests.world.parties import BEACON, address, key, owner_of
 
-PARTIES = ("deployer", "settler", "treasury", "session", "alice", "bob", "requester", "stranger")
+PARTIES = ("deployer", "settler", "treasury", "session", "alice", "bob", "requester", "canary", "stranger")
 
 
 @dataclass(frozen=True)
