@@ -24,6 +24,7 @@ from node_agent.session.earnings import read_account
 from node_agent.session.journal import Answer, Journal
 from node_agent.session.rooted import row_of
 from node_agent.testing import EchoEngine, FakeBackend, fake_manifest
+from tests.world.anvil import pass_time
 from tests.world.founded import founded
 from tests.world.founding import Plan
 from tests.world.parties import BEACON, key
@@ -170,6 +171,7 @@ def test_serves_is_paid_and_settles_alone(network: Network) -> None:
     paid = network.chain.balance_wei(read_account(network.chain, operator_id).payout) - before
     assert paid == (gross - gross * SHORT.fee_bps // 10_000) * SHORT.unit_wei
     assert "JobEscrow_NothingToClaim" in command("claim", code=1)
+    pass_time(network.chain.w3, SHORT.settle_wait_s)  # only commands are left, and they ask the chain for the time
     network.wait(lambda: escrow.epochStatus(2).call() == 4)
     assert "1 jobs settled one by one" in command("settle")
     assert read_account(network.chain, operator_id).claimable_units > 0
