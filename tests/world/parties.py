@@ -6,7 +6,8 @@ from contracts.protocol.hashing import keccak
 from contracts.protocol.signing import Signer
 from verifier.beacon.chain import BeaconChain
 
-BEACON = BeaconChain(b"\7" * 32, 1024)
+BEACON_SECRET, BEACON_LENGTH = b"\7" * 32, 1024
+BEACON = BeaconChain(BEACON_SECRET, BEACON_LENGTH)
 """What every founded chain is anchored in."""
 
 
