@@ -1,4 +1,4 @@
-"""The main job end to end: `assay demo` on Anvil; in the long form on the embedded chain too, as `make demo` runs it."""
+"""The main job end to end: `assay demo` on Anvil; in the long form on the embedded chain too, as `make demo`."""
 
 import json
 import subprocess
@@ -21,14 +21,14 @@ TOP_LEVEL = {
 def run_demo(chain: str, folder: Path) -> dict[str, Any]:
     report = folder / "report.json"
     command = [assay_command(), "demo", "--chain", chain, "--jobs", str(JOBS), "--json", str(report)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=560)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1160)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return dict(json.loads(report.read_text()))
 
 
 @pytest.mark.model
 @pytest.mark.chain
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("chain", short_or_long(["anvil"], ["embedded", "anvil"]))
 def test_the_main_job_end_to_end(chain: str, tmp_path: Path) -> None:
     """Everybody honest is paid, the cheats are slashed, every payment is recomputed, no wei is unexplained.

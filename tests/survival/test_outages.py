@@ -10,7 +10,7 @@ from tests.survival.programs import LONGEST_WAIT_S
 from tests.survival.town import LEASE_S, REQUESTERS, WRITERS, Town, town
 from tests.world.soak import short_or_long
 
-pytestmark = pytest.mark.chain
+pytestmark = [pytest.mark.chain, pytest.mark.timeout(900)]
 
 OUTAGE_S = short_or_long(max(LEASE_S, LONGEST_PAUSE_S, LONGEST_WAIT_S) + 4.0, 60.0)
 """For how long the chain is away: longer than a lease lasts, and than anybody waits before another try."""

@@ -18,7 +18,7 @@ from deploy.localnet.processes import assay_command, environment
 from tests.survival.small_disk import SmallDisk, small_disk
 from tests.survival.town import NODES, REQUESTERS, VERIFIERS, Town, town
 
-pytestmark = pytest.mark.chain
+pytestmark = [pytest.mark.chain, pytest.mark.timeout(900)]
 
 SIZES_MB = {"backend": 12, **dict.fromkeys((*NODES, *VERIFIERS), 3)}
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from contracts.onchain.history import History, read_history
 from contracts.protocol.wire import Acknowledgement, SubmitVerdict
 from tests.integration.verifier.network import Network
+from tests.world.waiting import PATIENCE_S
 from verifier.app import Verifier
 from verifier.reexecution import Engines
 from verifier.sampling.source import FolderLog
 from verifier.verdicts.journal import Journal
 from verifier.verdicts.publisher import Publisher
-
-PATIENCE_S = 20.0
 
 
 class Inbox:

@@ -38,7 +38,7 @@ def test_from_deposit_to_answer(running: Coordinator) -> None:
         client.output(view)
     assert running.deliver(granted(running)).json()["new"] is True
     assert running.lease().status_code == 204
-    view = client.wait(view.order_id, timeout_s=10)
+    view = client.wait(view.order_id, timeout_s=120)
     assert view.state == "delivered"
     assert client.output(view).text == "Scattering."
     assert client.verify_price(view) == FIXED + 2 * UNIT
@@ -59,7 +59,7 @@ def test_a_batch_of_prompts_is_one_order(running: Coordinator) -> None:
     items = [{"finish_reason": "stop", "text": text, "token_ids": [5, 6]} for text in ("Because.", "4", "Là.")]
     assert running.deliver(grant, canonical_json(items), units=16).json()["code"] == "units_refused"
     assert running.deliver(grant, canonical_json(items), units=6).json()["new"] is True
-    view = client.wait(view.order_id, timeout_s=10)
+    view = client.wait(view.order_id, timeout_s=120)
     answer = client.output(view)
     assert answer.texts == ["Because.", "4", "Là."]
     assert answer.items == items
