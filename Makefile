@@ -54,7 +54,8 @@ PYTEST = $(BIN)/python -m pytest -q
 # Tests on chains mostly wait for blocks and windows, so three share two cores. Files that take longest come first.
 ON_CHAINS = -n 3 --dist loadfile --no-loadscope-reorder
 SLOWEST = tests/survival tests/readme tests/integration/deploy tests/integration/node_agent tests/browser tests/bad_input
-WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests/differential tests/integration/verifier
+WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests/differential tests/integration/verifier \
+  tests/integration/backend/worker/test_crashes.py tests/unit/backend
 
 test: check forge-test chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
 	@$(PYTEST) -n 2 tests/unit -m model
@@ -62,7 +63,7 @@ test: check forge-test chromium tests/browser/node_modules/.installed models  ##
 	@$(PYTEST) tests/e2e/test_demo.py
 
 check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under 90 seconds)
-	@$(MAKE) --no-print-directory -j2 -Otarget lint types unit
+	@$(MAKE) --no-print-directory -j3 -Otarget unit types lint
 
 soak: $(VENV)/dev contracts/node_modules/.installed models  ## the long forms of the tests: both demos, native work on its model, fuzz, outages, kills: an hour
 	@ASSAY_SOAK=1 $(PYTEST) -n 2 --dist loadfile $(WITH_LONG_FORMS)
@@ -85,7 +86,7 @@ types:
 	@echo "types: ok"
 
 unit:
-	@$(BIN)/python -m pytest -q tests/unit -m 'not model'
+	@$(PYTEST) -n 2 --dist worksteal tests/unit -m 'not model'
 
 FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forge-*/bin/forge)))
 
