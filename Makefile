@@ -57,7 +57,8 @@ SLOWEST = tests/survival tests/readme tests/integration/deploy tests/integration
 WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests/differential tests/integration/verifier \
   tests/integration/backend/worker/test_crashes.py tests/unit/backend
 
-test: check forge-test chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
+test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
+	@$(MAKE) --no-print-directory -j3 -Otarget unit types forge-test-after-lint
 	@$(PYTEST) -n 2 tests/unit -m model
 	@$(PYTEST) $(ON_CHAINS) $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(PYTEST) tests/e2e/test_demo.py
@@ -87,6 +88,10 @@ types:
 
 unit:
 	@$(PYTEST) -n 2 --dist worksteal tests/unit -m 'not model'
+
+.PHONY: forge-test-after-lint
+forge-test-after-lint: lint  # both build into contracts/out
+	@$(MAKE) --no-print-directory forge-test
 
 FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forge-*/bin/forge)))
 
