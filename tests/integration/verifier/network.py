@@ -4,6 +4,7 @@ No backend: epochs are built and settled here by direct calls, so that a test ca
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -195,7 +196,7 @@ class Network:
             fixed_price=10,
             unit_price=5,
             max_price=max_price,
-            deadline=self.chain.head().timestamp + 100,
+            deadline=max(self.chain.head().timestamp, int(time.time())) + 100,  # no block may have come for long
             salt=self._salt,
         )
         return Order(requester=requester.address, spend_cap=self._open_max, terms=terms)
