@@ -57,16 +57,28 @@ up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, ke
 	@$(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/assay up $(UP)
 
-test: check forge-test chromium tests/browser/node_modules/.installed  ## everything: lint, forge, pytest, end to end on py-evm and on Anvil
+PYTEST = $(BIN)/python -m pytest -q
+# Tests on chains mostly wait for blocks and windows, so three share two cores. Files that take longest come first.
+ON_CHAINS = -n 3 --dist loadfile --no-loadscope-reorder
+SLOWEST = tests/survival tests/readme tests/integration/deploy tests/integration/node_agent tests/browser tests/bad_input
+WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests/differential tests/integration/verifier \
+  tests/integration/backend/worker/test_crashes.py tests/unit/backend
+
+test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
+	@$(MAKE) --no-print-directory -j3 -Otarget unit types forge-test-after-lint
+	@$(PYTEST) -n 2 tests/unit -m model
+	@$(PYTEST) $(ON_CHAINS) $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
+	@$(PYTEST) tests/e2e/test_demo.py
+
+check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under 90 seconds)
+	@$(MAKE) --no-print-directory -j3 -Otarget unit types lint
+
+soak: $(VENV)/dev contracts/node_modules/.installed models  ## the long forms of the tests: both demos, native work on its model, fuzz, outages, kills: an hour
+	@ASSAY_SOAK=1 $(PYTEST) -n 2 --dist loadfile $(WITH_LONG_FORMS)
+
+.PHONY: soak models
+models: $(VENV)/run
 	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2-exact
-	@$(BIN)/python -m pytest -q -n 2 tests/unit -m model
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
-	@$(BIN)/python -m pytest -q tests/e2e/test_demo.py
-
-check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under a minute)
-	@$(MAKE) --no-print-directory -j2 -Otarget lint types unit
-
-SLOWEST = tests/e2e/test_native.py tests/readme tests/integration/deploy tests/survival tests/browser tests/bad_input
 
 .PHONY: lint types unit
 lint:
@@ -82,7 +94,11 @@ types:
 	@echo "types: ok"
 
 unit:
-	@$(BIN)/python -m pytest -q tests/unit -m 'not model'
+	@$(PYTEST) -n 2 --dist worksteal tests/unit -m 'not model'
+
+.PHONY: forge-test-after-lint
+forge-test-after-lint: lint  # both build into contracts/out
+	@$(MAKE) --no-print-directory forge-test
 
 FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forge-*/bin/forge)))
 

@@ -41,7 +41,8 @@ from contracts.protocol.signing import Signer
 _log = logging.getLogger(__name__)
 
 TICK_S = 0.5
-_LONGEST_WAIT_S = 30.0
+LONGEST_WAIT_S = 30.0
+"""Of a step that fails again and again."""
 _RECONCILE_EVERY_S = 30.0
 _BRING_EVERY_S = 30.0
 _RANGES_A_TICK = 20
@@ -98,7 +99,7 @@ class Step:
         try:
             self._run(now)
         except _EXPECTED as error:
-            wait = min(TICK_S * 2 ** min(self._failures, 8), _LONGEST_WAIT_S)
+            wait = min(TICK_S * 2 ** min(self._failures, 8), LONGEST_WAIT_S)
             self._failures, self._next_at = self._failures + 1, monotonic + wait
             words = f"{type(error).__name__}: {error}"
             level = logging.ERROR if self._troubles.begin(self._name, words) else logging.DEBUG

@@ -97,6 +97,7 @@ class Follower:
     earned_before: int
     on_stage: OnStage
     poll_s: float = 1.0
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self._told: set[str] = set()
@@ -104,13 +105,13 @@ class Follower:
     def follow(self, timeout_s: float) -> Explanation:
         """Until the operator's credit has grown by it. Raises CanaryFailed when it ends otherwise, or takes longer."""
         assert self.sources.api is not None, "a canary job needs a backend"
-        start, watch, pause = time.monotonic(), self._watch(self.sources.api), threading.Event()
-        while time.monotonic() - start < timeout_s:
+        start, watch, pause = self.clock(), self._watch(self.sources.api), threading.Event()
+        while self.clock() - start < timeout_s:
             try:
                 view = self.sources.api.order(self.order_id)
                 if view.state == "expired":
                     raise CanaryFailed(f"The canary job {self.order_id} expired undelivered.", way_out=_EXPLAIN)
-                self._tell_before_root(view, time.monotonic() - start)
+                self._tell_before_root(view, self.clock() - start)
                 if view.state not in _BEFORE_ROOT and (found := self._tell_on_chain()) is not None:
                     watch.require_rooted()
                     return found

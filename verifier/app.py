@@ -58,11 +58,14 @@ class Verifier:
         publisher: Publisher,
         journal: Journal,
         engines: Engines,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        self._clock, self._sleep = clock, sleep
         self._chain, self._signer, self._source = chain, sender.signer, source
         self._publisher, self._journal = publisher, journal
         self._view = ChainView(chain)
-        self._court = Court(chain, sender, journal)
+        self._court = Court(chain, sender, journal, clock)
         self._worker = Worker(engines)
         self._constants = chain.deployment.constants
         self._loaded: set[str] = set()
@@ -92,7 +95,7 @@ class Verifier:
                 if told:
                     _log.info("going on after: %s", told)
                 told = ""
-            time.sleep(POLL_S)
+            self._sleep(POLL_S)
         self._worker.close()
 
     @property
@@ -285,11 +288,11 @@ class Verifier:
     # ------------------------------------------------------------ patience
 
     def _may_try(self, key: object) -> bool:
-        return time.monotonic() >= self._not_before.get(key, 0.0)
+        return self._clock() >= self._not_before.get(key, 0.0)
 
     def _later(self, key: object, error: VerifierError | ProtocolError) -> None:
         _log.warning("%s: %s", error.code, error)
-        self._not_before[key] = time.monotonic() + _RETRY_S
+        self._not_before[key] = self._clock() + _RETRY_S
 
     def _abstain(self, job: Job, code: str, error: Exception) -> None:
         _log.error("epoch %d row %d: abstains, %s: %s", job.epoch_id, job.row.index, code, error)

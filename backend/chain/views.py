@@ -79,9 +79,9 @@ class ChainView(Protocol):
 class OnChainView:
     """ChainView over the deployed contracts. Raises ChainUnavailable when the endpoint does not answer."""
 
-    def __init__(self, chain: Chain, *, keep_s: float = 1.0) -> None:
+    def __init__(self, chain: Chain, *, keep_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._chain = chain
-        self._kept = _Kept(keep_s)
+        self._kept = _Kept(keep_s, clock)
 
     def lane(self, requester: str, signer: str) -> Lane:
         lane = _struct(self._chain.escrow.functions.lanes(_address(requester), _address(signer)))
@@ -176,13 +176,13 @@ class FakeChainView:
 class _Kept:
     """Answers kept for a moment. Threads that miss at once each ask the chain."""
 
-    def __init__(self, keep_s: float) -> None:
-        self._keep_s = keep_s
+    def __init__(self, keep_s: float, clock: Callable[[], float]) -> None:
+        self._keep_s, self._clock = keep_s, clock
         self._answers: dict[Any, tuple[float, Any]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: Any, ask: Callable[[], T]) -> T:
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             kept = self._answers.get(key)
         if kept is not None and now - kept[0] < self._keep_s:

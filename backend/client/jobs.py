@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,10 @@ class AssayClient:
         requester: str | None = None,
         chain: Chain | None = None,
         http: httpx.Client | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        self._clock, self._sleep = clock, sleep
         self._backend = BackendHttp(backend_url, http)
         self._signer, self._chain = signer, chain
         self.requester = (requester or signer.address).lower()
@@ -148,11 +152,11 @@ class AssayClient:
 
     def wait(self, order_id: str, *, settled: bool = False, timeout_s: float = 600.0, poll_s: float = 0.5) -> OrderView:
         """The order once it is delivered, or with `settled` once its money is decided; or once it expired."""
-        until, wanted = time.monotonic() + timeout_s, _SETTLED if settled else _DELIVERED
+        until, wanted = self._clock() + timeout_s, _SETTLED if settled else _DELIVERED
         while (view := self.order(order_id)).state not in wanted:
-            if time.monotonic() > until:
+            if self._clock() > until:
                 raise WaitedTooLong(order_id=order_id, state=view.state, waited_s=timeout_s)
-            time.sleep(poll_s)
+            self._sleep(poll_s)
         return view
 
     def output(self, view: OrderView) -> Answer:

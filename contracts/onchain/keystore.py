@@ -9,6 +9,9 @@ from eth_account import Account
 
 from contracts.protocol.signing import Signer
 
+ITERATIONS: int | None = None
+"""Of a new file's key derivation. None: eth-account's own (scrypt, n = 2^18), a second to open."""
+
 
 class KeystoreError(Exception):
     """A key file that is missing, damaged, or locked with another password."""
@@ -20,7 +23,7 @@ def create_key(path: Path, password: str, *, iterations: int | None = None) -> S
     """Makes a new key and writes it encrypted, readable by its owner alone. Refuses to overwrite a file."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     private_key = secrets.token_bytes(32)
-    encrypted = Account.encrypt(private_key, password, iterations=iterations)
+    encrypted = Account.encrypt(private_key, password, iterations=iterations or ITERATIONS)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 1 << 20
 MAX_LIST_BYTES = 1 << 26
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "assay-node"}
 
 _R = TypeVar("_R", bound=Record)
@@ -168,7 +168,7 @@ class BackendApi:
                 if attempt == attempts:
                     raise
                 log.info("attempt %d of %d: %s", attempt, attempts, error.message)
-                self._pause(random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))
+                self._pause(random.uniform(0, min(LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))
         raise ValueError(f"attempts must be positive, not {attempts}")
 
     def _once(self, method: str, path: str, body: bytes | None, max_bytes: int) -> bytes:

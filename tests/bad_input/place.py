@@ -23,17 +23,18 @@ from backend.store.home import open_tokenizers
 from backend.store.tables import LeafRow, LeaseRow, WorkloadRow
 from contracts.protocol.canonical import canonical_json, hash_json
 from contracts.protocol.hashing import from_hex, keccak, to_hex
-from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
+from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import Commitment, Lease, NodeRequest, Opening, Order, Terms, Verdict
-from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain, answer_commit, trace_commit
 from contracts.protocol.wire import Problem
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+from node_agent.testing import BYTE_TOKENIZER
 from tests.integration.backend.api.coordinator import serving
-from tests.integration.backend.worker.bench import KEYS, MANIFEST, Bench, anvil
-from tests.integration.backend.worker.court import Court
+from tests.integration.backend.worker.bench import KEYS, MANIFEST, Bench
+from tests.integration.backend.worker.court import COURT
+from tests.world import manifests
+from tests.world.founded import founded
 
 PARAMS = {"max_new_tokens": 8}
 FIXED, UNIT, MAX_PRICE = 100, 10, 180
@@ -47,15 +48,9 @@ _LONGEST_DETAIL = 1500
 
 def manifest(model: str, honest_cost_ppm: int) -> Manifest:
     """A workload whose every row (cost 10^6) or no row (cost 0) of a staked operator is sampled."""
-    return Manifest(
-        kind="generation", unit="completion token", meter="new_tokens", model=model, weights_sha256="ab" * 32,
-        tokenizer_sha256=BYTE_TOKENIZER_SHA256, engine_version="1", numeric_class="ef" * 32,
-        params={"max_new_tokens": IntegerRange(minimum=1, maximum=16)},
-        input=InputLimits(max_texts=3, max_bytes=400, max_tokens=100), check_price_units=50,
-        deterrence=Deterrence(
-            honest_cost_ppm=honest_cost_ppm, cheat_cost_ppm=0, detection_ppm=10**6, collusion_ppm=600_000,
-            false_alarm_ppm=0,
-        ),
+    return manifests.manifest(
+        model=model, params=manifests.up_to_tokens(16), input={"max_texts": 3, "max_bytes": 400, "max_tokens": 100},
+        check_price_units=50, deterrence=manifests.EVERY_ROW | {"honest_cost_ppm": honest_cost_ppm},
     )  # fmt: skip
 
 
@@ -238,15 +233,14 @@ def unchanged(bench: Bench) -> Iterator[None]:
 @contextmanager
 def open_place(home: Path) -> Iterator[Place]:
     """A backend on a chain of its own, with lanes of alice and bob, a staked operator and two verifiers."""
-    with anvil() as rpc_url:
-        bench = Bench(rpc_url, home)
-        Court(bench)
+    with founded(COURT) as chain:
+        bench = Bench(chain.url, chain.deployment, home)
         with bench.database.begin() as session:  # the bench's own workload comes without its tokenizer
             session.delete(session.get_one(WorkloadRow, MANIFEST.workload_id()))
         for each in (ALWAYS, NEVER):
             prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": 40}
             offer_workload(bench.database, open_tokenizers(home), each, BYTE_TOKENIZER, **prices)
-        settings = Settings(home, rpc_url, bench.deployment, KEYS["settler"], KEYS["session"].address)
+        settings = Settings(home, chain.url, bench.deployment, KEYS["settler"], KEYS["session"].address)
         with serving(settings) as url:
             place = Place(bench, url)
             try:

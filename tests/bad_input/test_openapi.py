@@ -23,11 +23,12 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
 from tests.bad_input.place import ALWAYS, INPUT, NEVER, OUTPUT, STRANGER, Place
 from tests.integration.backend.worker.bench import KEYS
+from tests.world.soak import short_or_long
 
 pytestmark = pytest.mark.chain
 SEED = int(os.environ.get("ASSAY_SEED", "20261121"))
-LEAST_CASES = 2000
-EXAMPLES = {"allowed": 55, "forbidden": 55, "real": 120}
+LEAST_CASES = short_or_long(800, 2000)
+EXAMPLES = short_or_long({"allowed": 12, "forbidden": 12, "real": 50}, {"allowed": 55, "forbidden": 55, "real": 120})
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     openapi_checks.status_code_conformance,

@@ -22,7 +22,7 @@ from tests.bad_input.place import ALWAYS, Place, files
 from tests.integration.backend.api.coordinator import listening
 from tests.integration.backend.worker.bench import KEYS
 from tests.unit.backend.world import World
-from verifier.beacon.chain import BeaconChain
+from tests.world.parties import BEACON, BEACON_LENGTH, BEACON_SECRET
 
 pytestmark = pytest.mark.chain
 PASSWORD = "the password of these tests"
@@ -99,10 +99,10 @@ def prepared(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file, name in KEY_FILES.items():
         key = Account.encrypt(KEYS[name].private_key(), PASSWORD, iterations=2)
         (home / file).write_text(json.dumps(key))
-    secret = Account.encrypt(b"\7" * 32, PASSWORD, iterations=2)
+    secret = Account.encrypt(BEACON_SECRET, PASSWORD, iterations=2)
     (home / "beacon.key.json").write_text(json.dumps(secret))
-    anchor = to_hex(BeaconChain(b"\7" * 32, 64).anchor)
-    (home / "beacon.json").write_text(json.dumps({"anchor": anchor, "length": 64}))
+    anchor = to_hex(BEACON.anchor)
+    (home / "beacon.json").write_text(json.dumps({"anchor": anchor, "length": BEACON_LENGTH}))
     place.bench.deployment.save(home / "deployment.json")
     (home / "models").mkdir()
     (home / "log").mkdir()

@@ -17,7 +17,7 @@ _OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=60_000)
 
 Open = Callable[..., Page]
 
@@ -108,7 +108,7 @@ def ordered(network: Network, funded: Callable[[str], None]) -> str:
 def settled(network: Network, ordered: str) -> str:
     """An order that went the whole way."""
     with AssayClient(network.backend_url, net.REQUESTERS["fay"]) as client:
-        assert client.wait(ordered, settled=True, timeout_s=60).state == "paid"
+        assert client.wait(ordered, settled=True, timeout_s=120).state == "paid"
     return ordered
 
 

@@ -18,7 +18,7 @@ from tests.browser.network import CONSTANTS, FIXED_PRICE, offer
 from tests.browser.wallet import TestWallet
 
 WalletOf = Callable[..., TestWallet]
-SETTLES_MS = 40_000
+SETTLES_MS = 120_000
 
 
 def connect(page: Page) -> None:

@@ -8,13 +8,14 @@ from tests.differential.moves import Moves
 from tests.differential.scene import prepare
 from tests.differential.soak import shorten, take
 from tests.differential.twin import CONSTANTS, Disagreement, Twin
+from tests.world.soak import short_or_long
 
 
 def test_modelAndContracts_agreeOnPyEvm() -> None:
     """Covers: A14, A15, A16, A19, A20, A24, A25, A35, A36, A40. Every result, error, event and balance of each call."""
     twin = Twin(PyEvm())
     prepare(twin)
-    drive(twin, examples=40, steps=30)
+    drive(twin, examples=short_or_long(40, 400), steps=30)
     assert twin.steps > 800
 
 
@@ -24,7 +25,7 @@ def test_modelAndContracts_agreeOnPyEvmAndAnvil() -> None:
     try:
         twin = Twin(both)
         prepare(twin)
-        drive(twin, examples=15, steps=30)
+        drive(twin, examples=short_or_long(15, 150), steps=30)
     finally:
         both.close()
     assert twin.steps > 400

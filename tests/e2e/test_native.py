@@ -1,4 +1,7 @@
-"""Float work end to end on its real model: nodes and verifiers of two numeric classes, and a node that cuts corners."""
+"""Float work end to end on its real model: nodes and verifiers of two numeric classes, and a node that cuts corners.
+
+Part of `make soak`; tests/integration/verifier/test_native.py is its short form, with an engine that stands for both.
+"""
 
 import json
 import time

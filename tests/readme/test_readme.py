@@ -11,7 +11,7 @@ from deploy.settings import ClientFile
 from tests.integration.deploy.terminal import Terminal, environment
 from tests.readme.transcript import assert_printed, follow, section, steps
 
-pytestmark = [pytest.mark.chain, pytest.mark.model, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chain, pytest.mark.model, pytest.mark.timeout(1500)]
 
 README = Path(__file__).parents[2] / "README.md"
 WALKS = ("A requester's", "An operator's", "An auditor's")
@@ -39,5 +39,5 @@ def test_first_ten_minutes(terminal: Terminal, whose: str) -> None:
     todo = steps(text)
     assert len(todo) >= 4
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for step, printed in follow(todo, terminal.folder, environment() | {"PATH": path}, timeout_s=600):
+    for step, printed in follow(todo, terminal.folder, environment() | {"PATH": path}, timeout_s=900):
         assert_printed(step, printed)

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.world.waiting import PATIENCE_S
+
 REPOSITORY = Path(__file__).parents[2]
 _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
@@ -40,7 +42,7 @@ class Child:
         if self.alive:
             signal.pidfd_send_signal(self._fd, number)
 
-    def wait(self, timeout_s: float = 20.0) -> None:
+    def wait(self, timeout_s: float = PATIENCE_S) -> None:
         """Until it has ended."""
         assert select.select([self._fd], [], [], timeout_s)[0], f"{self.name} did not end within {timeout_s} s"
 
@@ -97,12 +99,12 @@ class Nursery:
         """Ends every child, and the nursery."""
         for child in self._children:
             child.send(signal.SIGTERM)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 30
         for child in self._children:
             if not select.select([child._fd], [], [], max(0.0, until - time.monotonic()))[0]:
                 child.kill()
             os.close(child._fd)
-        self._process.communicate(timeout=20)  # the end of its stdin ends it
+        self._process.communicate(timeout=PATIENCE_S)  # the end of its stdin ends it
 
 
 def _serve() -> None:

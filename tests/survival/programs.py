@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
+import backend.worker
 from backend.cli import serve_app
 from backend.cli_worker import worker_app
 from contracts.onchain.chain import Chain
@@ -25,15 +26,17 @@ from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.session.backend_api import BackendApi
 from node_agent.testing import EchoEngine
 from tests.survival import doom
+from tests.world.parties import BEACON
+from tests.world.soak import short_or_long
 from verifier.app import Verifier
-from verifier.beacon.chain import BeaconChain
 from verifier.beacon.service import create_app
 from verifier.sampling.source import open_source
 from verifier.verdicts.journal import Journal
 from verifier.verdicts.publisher import Publisher
 
 DICE = b"dice"
-BEACON = BeaconChain(b"\7" * 32, 400)
+LONGEST_WAIT_S = short_or_long(4.0, backend.worker.LONGEST_WAIT_S)
+"""Of a worker whose steps fail. In the short form an outage that is longer than it need not last for a minute."""
 
 
 class DiceEngine(Engine):
@@ -65,6 +68,7 @@ def api(arguments: list[str]) -> None:
 
 def worker(arguments: list[str]) -> None:
     """`assay worker`."""
+    backend.worker.LONGEST_WAIT_S = LONGEST_WAIT_S
     doom.arm()
     worker_app(arguments)
 

@@ -12,11 +12,12 @@ import pytest
 
 from tests.survival.doom import POINTS
 from tests.survival.town import NODES, VERIFIERS, Customers, Town, town
+from tests.world.soak import short_or_long
 
 pytestmark = pytest.mark.chain
 
-KILLS = int(os.environ.get("ASSAY_KILLS", "48"))
-LEAST_KILLS_A_KIND = 6
+KILLS = int(os.environ.get("ASSAY_KILLS", short_or_long("24", "96")))
+LEAST_KILLS_A_KIND = short_or_long(3, 12)
 LEAST_ORDERS = 15
 READY = {
     "api": "Application startup complete",
@@ -24,7 +25,8 @@ READY = {
     "node": " serves ",
     "verifier": "watches escrow",
 }
-DRAIN_S = 150.0
+DRAIN_S = 300.0
+"""An upper bound, not a pause: a case that nobody answers takes its windows, half a minute."""
 KINDS = {"api": "api", "worker": "worker"} | dict.fromkeys(NODES, "node") | dict.fromkeys(VERIFIERS, "verifier")
 
 
@@ -97,7 +99,7 @@ class Reaper:
         return _Life(self._dice.uniform(0.1, 4.0)) if choice < 0.9 else _Life(self._dice.uniform(0.1, 1.0), True)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_killed_again_and_again(tmp_path: Path) -> None:
     """Node, verifier, backend and worker die by SIGKILL at random moments and at the worst places (between journal and
     send, blob and commit, intent and broadcast): each order ends once, books and chain agree to the wei.
@@ -123,5 +125,5 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
         f"{dict(reaper.kills)}, {reaper.at_points} at chosen places; paid {len(ends.paid)}, void {len(ends.void)}, "
         f"expired {len(ends.expired)}; orders that found it dead: {len(customers.failed)}"
     )
-    assert reaper.kills.total() >= 30
+    assert reaper.kills.total() >= KILLS
     assert len(ends.paid) >= LEAST_ORDERS // 2

@@ -18,7 +18,7 @@ from deploy.localnet.processes import assay_command, environment
 from tests.survival.small_disk import SmallDisk, small_disk
 from tests.survival.town import NODES, REQUESTERS, VERIFIERS, Town, town
 
-pytestmark = pytest.mark.chain
+pytestmark = [pytest.mark.chain, pytest.mark.timeout(900)]
 
 SIZES_MB = {"backend": 12, **dict.fromkeys((*NODES, *VERIFIERS), 3)}
 
@@ -56,9 +56,9 @@ def test_a_full_disk_stops_nobody_for_ever(place: Town, disks: dict[str, SmallDi
     _fill_the_backend(place, disks["backend"])
     for number in range(3):
         place.order("bob", f"say {number}")
-    place.wait_for(place.at_rest, 90)
+    place.wait_for(place.at_rest)
     _fill_the_nodes(place, disks)
-    place.wait_for(place.at_rest, 90)
+    place.wait_for(place.at_rest)
     assert place.check().paid >= place.accepted
 
 
@@ -128,7 +128,7 @@ def test_a_lost_database_strands_nobody(place: Town) -> None:
     place.offer(place.home)
     place.start_all()
     place.order("bob", "say that it goes on")
-    place.wait_for(place.at_rest, 90)
+    place.wait_for(place.at_rest)
     assert "identical" in _ledger(place, "rebuild")
     assert place.check(is_recovered=True).paid >= place.accepted
 

@@ -7,7 +7,6 @@ reached through a proxy to the chain, so that the chain can go away without dyin
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,25 +14,23 @@ from typing import Any
 
 import httpx
 from eth_account import Account
-from eth_utils.address import to_checksum_address
 
 from backend.client import AssayClient
 from backend.client.errors import ClientError
 from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
-from contracts.onchain.chain import Chain, connect
-from contracts.onchain.deployment import deploy
-from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
-from contracts.protocol.hashing import from_hex, keccak, to_hex
-from contracts.protocol.signing import Signer
-from deploy.localnet.anvil import answers, find_anvil
 from deploy.localnet.processes import assay_command, environment, free_port
-from node_agent.testing import BYTE_TOKENIZER, fake_manifest
+from node_agent.testing import BYTE_TOKENIZER
 from tests.survival.checker import Checker, Ends, undecided, unfinished
 from tests.survival.nursery import Child, Nursery
-from tests.survival.programs import BEACON
 from tests.survival.proxy import Proxy
+from tests.world.anvil import rpc
+from tests.world.founded import Founded, founded
+from tests.world.founding import Operator, Plan
+from tests.world.manifests import manifest
+from tests.world.parties import key
+from tests.world.waiting import PATIENCE_S, eventually
 
 CONSTANTS = DEVELOPMENT.model_copy(
     update={
@@ -41,7 +38,7 @@ CONSTANTS = DEVELOPMENT.model_copy(
         "reveal_window_s": 6, "case_window_s": 300,
     }
 )  # fmt: skip
-MANIFEST = fake_manifest()
+MANIFEST = manifest()
 PASSWORD = "a password of the survival tests"
 NODES, VERIFIERS, REQUESTERS = ("node-ann", "node-dan"), ("verifier-eva", "verifier-finn"), ("alice", "bob")
 DICE_NODE = "node-dan"
@@ -49,36 +46,21 @@ WRITERS = ("api", "worker", *NODES, *VERIFIERS)
 """Everybody who keeps something."""
 EPOCH_S, LEASE_S, MOST_TOKENS = 3, 6, 16
 FIXED_PRICE, UNIT_PRICE = 100, 10
-LANE_UNITS, STAKE_UNITS, BOND_UNITS = 10**6, 10**6, 10**7
-
-
-def key(name: str) -> Signer:
-    """A party's key, the same in every run."""
-    return Signer(keccak(b"survival " + name.encode()))
-
-
-@contextmanager
-def anvil() -> Iterator[int]:
-    """Anvil that mines at once, until it is told otherwise. Yields its port."""
-    port = free_port()
-    command = [find_anvil(), "--port", str(port), "--hardfork", "prague", "--chain-id", "31337", "--silent"]
-    with subprocess.Popen(command) as process:
-        until = time.monotonic() + 20
-        while not answers(f"http://127.0.0.1:{port}"):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        try:
-            yield port
-        finally:
-            process.terminate()
+PLAN = Plan(
+    CONSTANTS, lanes=tuple((name, 10**6) for name in REQUESTERS), tokens=(("treasury", 10**9),), session_units=10**6,
+    bond_units=10**7,
+    operators=(
+        *(Operator(name, 10**6, "node") for name in NODES),
+        *(Operator(name, 2 * CONSTANTS.min_verifier_stake_units, "verifier") for name in VERIFIERS),
+    ),
+)  # fmt: skip
 
 
 @contextmanager
 def town(root: Path) -> Iterator["Town"]:
     """A network with money in its lanes and stake under its parties; no program runs yet."""
-    with anvil() as port:
-        place = Town(root, port)
+    with founded(PLAN) as chain:
+        place = Town(root, chain)
         place.set_up()
         try:
             yield place
@@ -92,12 +74,11 @@ class Town:
     that the backend acknowledged.
     """
 
-    def __init__(self, root: Path, port: int) -> None:
+    def __init__(self, root: Path, chain: Founded) -> None:
         self.root, self.home = root, root / "backend"
         self.nursery = Nursery(root / "logs")
-        self.proxy = Proxy(port)
-        self.direct_url = f"http://127.0.0.1:{port}"
-        self.w3 = connect(self.direct_url)
+        self.direct_url, self.deployment, self.chain = chain.url, chain.deployment, chain.chain()
+        self.proxy = Proxy(int(chain.url.rpartition(":")[2]))
         self.ports = {"api": free_port(), "beacon": free_port()}
         self.url = f"http://127.0.0.1:{self.ports['api']}"
         self.children: dict[str, Child] = {}
@@ -107,72 +88,14 @@ class Town:
 
     def rpc(self, method: str, *params: Any) -> Any:
         """One of Anvil's own calls, past the proxy."""
-        answer: Any = self.w3.provider.make_request(method, list(params))  # type: ignore[arg-type]  # not in its list
-        assert "error" not in answer, answer
-        return answer["result"]
+        return rpc(self.chain.w3, method, *params)
 
     def set_up(self) -> None:
-        """Contracts, lanes, stakes, keys. Blocks come every second from then on, and only then."""
-        names = ("founder", "settler", "treasury", *REQUESTERS, *NODES, *VERIFIERS)
-        owners = [f"owner of {name}" for name in (*NODES, *VERIFIERS)]
-        for name in (*names, *owners):
-            self.rpc("anvil_setBalance", to_checksum_address(key(name).address), hex(10**21))
-        founder = Sender(self.w3, key("founder"))
-        self.deployment = deploy(
-            founder, CONSTANTS, settler=key("settler").address, treasury=key("treasury").address,
-            beacon_anchor=to_hex(BEACON.anchor),
-        )  # fmt: skip
+        """Files and keys. Blocks come every second from then on, and only then."""
         self.deployment.save(self.root / "deployment.json")
-        self.chain = Chain(self.w3, self.deployment)
-        self._fund_lanes(founder)
-        self.accounts = {name: self._register(founder, name) for name in (*NODES, *VERIFIERS)}
-        self._add_node_keys()
-        self._admit(founder)
         self._write_homes()
         self.rpc("evm_setIntervalMining", 1)
         assert self.rpc("anvil_getAutomine") is False, "no transaction is mined at once"
-
-    def _fund_lanes(self, founder: Sender) -> None:
-        escrow, token = self.chain.escrow, self.chain.token
-        treasury = Sender(self.w3, key("treasury"))
-        founder.call(token.functions.transfer(treasury.address, 10**9 * CONSTANTS.unit_wei))
-        for sender in (founder, treasury):
-            for contract in (escrow, self.chain.stakes):
-                sender.call(token.functions.approve(contract.address, 10**30))
-        for name in REQUESTERS:
-            lane = to_checksum_address(key(name).address)
-            founder.call(escrow.functions.deposit(lane, lane, LANE_UNITS))
-        session = to_checksum_address(key("session").address)
-        treasury.call(escrow.functions.openLane(session, 2**32 - 1, LANE_UNITS))
-        founder.call(escrow.functions.bondSettler(BOND_UNITS))
-
-    def _register(self, founder: Sender, name: str) -> int:
-        owner = Sender(self.w3, key(f"owner of {name}"))
-        owner.call(self.chain.stakes.functions.register(owner.address))
-        account = int(self.chain.stakes.functions.operatorIdOf(owner.address).call())
-        stake = 2 * CONSTANTS.min_verifier_stake_units if name in VERIFIERS else STAKE_UNITS
-        founder.call(self.chain.stakes.functions.stake(account, stake))
-        return account
-
-    def _add_node_keys(self) -> None:
-        for name in NODES:
-            owner, node = key(f"owner of {name}"), key(name)
-            signature = node.sign(self.deployment.stake_domain.node_key_digest(owner.address, node.address))
-            adding = self.chain.stakes.functions.addNodeKey(to_checksum_address(node.address), from_hex(signature))
-            Sender(self.w3, owner).call(adding)
-
-    def _admit(self, founder: Sender) -> None:
-        governor, stakes = self.chain.governor.functions, self.chain.stakes
-        calls = [
-            stakes.encode_abi("admitVerifier", [self.accounts[name], to_checksum_address(key(name).address)])
-            for name in VERIFIERS
-        ]
-        for data in calls:
-            founder.call(governor.schedule(stakes.address, 0, data, bytes(32), bytes(32), CONSTANTS.timelock_s))
-        time.sleep(CONSTANTS.timelock_s + 1)
-        self.rpc("evm_mine")
-        for data in calls:
-            founder.call(governor.execute(stakes.address, 0, data, bytes(32), bytes(32)))
 
     def _write_homes(self) -> None:
         homes = {"settler": "backend/settler.json", "session": "backend/treasury.json"}
@@ -215,7 +138,7 @@ class Town:
     def _program(self, name: str) -> tuple[str, list[str]]:
         deployment = str(self.root / "deployment.json")
         where = ["--rpc", self.proxy.url, "--deployment", deployment]
-        home, manifest = str(self.root / name), str(self.root / "manifest.json")
+        home, sheet = str(self.root / name), str(self.root / "manifest.json")
         if name == "beacon":
             return "beacon", [self.proxy.url, deployment, str(self.ports["beacon"])]
         if name == "api":
@@ -227,7 +150,7 @@ class Town:
             return "worker", ["--home", str(self.home), *where, "--beacon", beacon, *pace]
         if name in NODES:
             dice = "dice" if name == DICE_NODE else "honest"
-            return "node", [home, self.proxy.url, deployment, self.url, manifest, dice]
+            return "node", [home, self.proxy.url, deployment, self.url, sheet, dice]
         return "verifier", [home, self.proxy.url, deployment, self.url]
 
     def is_up(self) -> bool:
@@ -237,12 +160,9 @@ class Town:
         except httpx.TransportError:
             return False
 
-    def wait_for(self, done: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    def wait_for(self, done: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Polls until it is so. Fails with the ends of all logs."""
-        until = time.monotonic() + timeout_s
-        while not done():
-            assert time.monotonic() < until, f"not reached within {timeout_s} s\n{self.log_ends()}"
-            time.sleep(0.1)
+        eventually(done, timeout_s, poll_s=0.1, says=self.log_ends)
 
     def log_ends(self) -> str:
         """The last lines of every program."""

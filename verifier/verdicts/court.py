@@ -6,7 +6,7 @@ and the journal, so a restart at any point goes on where the chain stands.
 """
 
 import logging
-import time
+from collections.abc import Callable
 from typing import Any
 
 from contracts.onchain.chain import Chain
@@ -30,8 +30,8 @@ _RULING_OPEN, _RULING_GUILTY = 0, 3
 class Court:
     """The duties of one verifier key."""
 
-    def __init__(self, chain: Chain, sender: Sender, journal: Journal) -> None:
-        self._chain, self._sender, self._journal = chain, sender, journal
+    def __init__(self, chain: Chain, sender: Sender, journal: Journal, clock: Callable[[], float]) -> None:
+        self._chain, self._sender, self._journal, self._clock = chain, sender, journal, clock
         self._address = sender.signer.address
         self._constants = chain.deployment.constants
         self._not_before: dict[tuple[str, str], float] = {}
@@ -133,14 +133,14 @@ class Court:
 
     def _send(self, name: str, arguments: tuple[Any, ...], about: str) -> None:
         """A refusal is no failure: another verifier was first, or a window closed; the next events tell which."""
-        if time.monotonic() < self._not_before.get((name, about), 0.0):
+        if self._clock() < self._not_before.get((name, about), 0.0):
             return
         try:
             with explain():
                 receipt = self._sender.call(getattr(self._chain.court.functions, name)(*arguments))
         except Reverted as error:
             _log.warning("%s on %s refused: %s", name, about, error)
-            self._not_before[name, about] = time.monotonic() + _RETRY_S
+            self._not_before[name, about] = self._clock() + _RETRY_S
         else:
             _log.info("%s on %s in block %d", name, about, receipt["blockNumber"])
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from deploy.localnet.processes import assay_command
 from deploy.settings import ClientFile
+from tests.world.waiting import eventually
 
 
 def environment() -> dict[str, str]:
@@ -40,7 +40,7 @@ class Terminal:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=400,
         )
         assert done.returncode == code, (arguments, done.stdout[-2000:], done.stderr[-2000:])
         return done.stdout if code == 0 else done.stderr
@@ -55,23 +55,23 @@ class Terminal:
             self._up = subprocess.Popen(
                 [assay_command(), "up"], cwd=self.folder, env=environment(), stdout=log, stderr=log
             )
-        before, until = printed.read_text().count("Assay is up"), time.monotonic() + 240
-        while printed.read_text().count("Assay is up") == before:
-            assert self._up.poll() is None, printed.read_text()[-3000:]
-            assert time.monotonic() < until, printed.read_text()[-3000:]
-            time.sleep(0.2)
+        process, before = self._up, printed.read_text().count("Assay is up")
+
+        def is_up() -> bool:
+            assert process.poll() is None, printed.read_text()[-3000:]
+            return printed.read_text().count("Assay is up") > before
+
+        eventually(is_up, 400, poll_s=0.2, says=lambda: printed.read_text()[-3000:])
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self._up is not None:
             self._up.send_signal(number)
-            assert self._up.wait(90) == 0
+            assert self._up.wait(180) == 0
             self._up = None
 
     def chain(self) -> Chain:
         return Chain.open(ClientFile.load(self.network).rpc, Deployment.load(self.network / "deployment.json"))
 
     def until_paid(self, order_id: str) -> None:
-        url, until = f"{ClientFile.load(self.network).backend}/v1/orders/{order_id}", time.monotonic() + 200
-        while (state := httpx.get(url).json()["state"]) != "paid":
-            assert time.monotonic() < until, state
-            time.sleep(0.5)
+        url = f"{ClientFile.load(self.network).backend}/v1/orders/{order_id}"
+        eventually(lambda: httpx.get(url).json()["state"] == "paid", 400, poll_s=0.5, says=lambda: httpx.get(url).text)

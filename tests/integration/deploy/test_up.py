@@ -15,6 +15,7 @@ from deploy.localnet.anvil import anvil_options, find_anvil
 from deploy.localnet.processes import Processes, free_port
 from deploy.localnet.up.keeper import BUSY_FOR_S, ChainKeeper
 from tests.integration.deploy.terminal import Terminal
+from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.chain
 
@@ -29,7 +30,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 @pytest.mark.model
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
     """Orders, lanes, blocks and receipts are the same after a stop; a job ordered before it is delivered after it.
 
@@ -109,8 +110,7 @@ def test_a_killed_chain_goes_on_from_what_was_saved(tmp_path: Path) -> None:
         assert keeper.call("eth_getTransactionReceipt", tx_hash)["blockHash"] == block
         assert keeper.call("eth_getBalance", "0x" + "11" * 20, "latest") == "0x5"
         head = int(keeper.call("eth_blockNumber"), 16)
-        while int(keeper.call("eth_blockNumber"), 16) == head:
-            time.sleep(0.1)
+        eventually(lambda: int(keeper.call("eth_blockNumber"), 16) > head)
         newest = int(keeper.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
         assert abs(newest - time.time()) <= 3
         assert said == []
@@ -151,7 +151,4 @@ def _answers(keeper: ChainKeeper) -> bool:
 
 
 def _mined(keeper: ChainKeeper, tx_hash: str) -> None:
-    until = time.monotonic() + 20
-    while keeper.call("eth_getTransactionReceipt", tx_hash) is None:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    eventually(lambda: keeper.call("eth_getTransactionReceipt", tx_hash) is not None)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.node_agent.operator_world import PASSWORD, SETTINGS, World, anvil, world
+from tests.integration.node_agent.operator_world import PASSWORD, SETTINGS, World, world
 
 
 @pytest.fixture(scope="session")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The network."""
-    with anvil() as rpc, world(rpc, tmp_path_factory.mktemp("net")) as running:
+    with world(tmp_path_factory.mktemp("net")) as running:
         yield running
 
 

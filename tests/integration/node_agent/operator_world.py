@@ -1,9 +1,7 @@
 """A whole network around one operator: a chain, real contracts, the real backend and worker, canary lane."""
 
 import re
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,32 +19,32 @@ from backend.services.closing import ClosingRule
 from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
 from backend.worker import Worker, WorkerSettings
-from contracts.onchain.chain import Chain, connect
-from contracts.onchain.deployment import Deployment, deploy
+from contracts.onchain.chain import Chain
+from contracts.onchain.deployment import Deployment
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
-from contracts.protocol.hashing import from_hex, keccak, to_hex
-from contracts.protocol.signing import Signer
-from deploy.localnet.anvil import answers, anvil_options, find_anvil
-from deploy.localnet.processes import free_port
 from node_agent.app import NodeSettings, run_node
 from node_agent.cli import node_app
 from node_agent.home import is_running
-from node_agent.testing import BYTE_TOKENIZER, EchoEngine, fake_manifest
+from node_agent.testing import BYTE_TOKENIZER, EchoEngine
 from tests.integration.backend.api.coordinator import serving
-from verifier.beacon.chain import BeaconChain
+from tests.world.founded import Founded, founded
+from tests.world.founding import Plan
+from tests.world.manifests import manifest
+from tests.world.parties import BEACON, key
+from tests.world.waiting import PATIENCE_S, eventually
 
-PASSWORD, WAIT_S = "a password of this test", 90
+PASSWORD = "a password of this test"
 SETTINGS = ("ASSAY_RPC", "ASSAY_BACKEND", "ASSAY_DEPLOYMENT", "ASSAY_OWNER_KEY", "ASSAY_MODELS", "ASSAY_DEVICE")
 """What a test before may have left in the environment: an `assay` that is called in this process sets what it finds."""
-FOUNDER = Signer(from_hex("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
-"""The first account of the development mnemonic."""
-SETTLER, TREASURY, CANARY = (Signer(keccak(name)) for name in (b"settler", b"treasury", b"canary"))
+SETTLER, TREASURY, CANARY = (key(name) for name in ("settler", "treasury", "canary"))
 CONSTANTS = DEVELOPMENT.model_copy(update={"check_wait_s": 3})
-MANIFEST = fake_manifest()
+MANIFEST = manifest()
 WORKLOAD = MANIFEST.workload_id()
 FIXED, UNIT, MAX_UNITS = 2_000_000, 1_000_000, 8
 LANE_UNITS = 10**9
+PLAN = Plan(CONSTANTS, lanes=(("treasury", LANE_UNITS), ("canary", LANE_UNITS)), bond_units=10 * LANE_UNITS)
+BLOCK_S = 0.25
 
 
 @dataclass
@@ -75,31 +73,15 @@ class World:
 
 
 @contextmanager
-def anvil() -> Iterator[str]:
-    """A chain with a block a second: faster ones would run ahead of the clock, which the doctor minds."""
-    port = free_port()
-    with subprocess.Popen([find_anvil(), *anvil_options(port)]) as process:
-        url = f"http://127.0.0.1:{port}"
-        wait(lambda: answers(url))
-        try:
-            yield url
-        finally:
-            process.terminate()
+def world(folder: Path) -> Iterator[World]:
+    """Contracts, backend and worker; the canary's lane is funded, and blocks come by the clock."""
+    with founded(PLAN, "--block-time", str(BLOCK_S)) as chain, _served(chain, folder) as running:
+        yield running
 
 
 @contextmanager
-def world(rpc: str, folder: Path) -> Iterator[World]:
-    """Contracts, backend and worker; the canary's lane is funded."""
-    w3, beacon = connect(rpc), BeaconChain(b"\7" * 32, 256)
-    founder = Sender(w3, FOUNDER)
-    deployment = deploy(
-        founder, CONSTANTS, settler=SETTLER.address, treasury=TREASURY.address, beacon_anchor=to_hex(beacon.anchor)
-    )
-    chain = Chain(w3, deployment)
-    founder.pay([SETTLER.address], 10**18)
-    escrow, lanes = chain.escrow.functions, [to_checksum_address(key.address) for key in (TREASURY, CANARY)]
-    calls = [chain.token.functions.approve(chain.escrow.address, 10**27), escrow.bondSettler(10 * LANE_UNITS)]
-    founder.call_all([*calls, *(escrow.deposit(lane, lane, LANE_UNITS) for lane in lanes)], gas=400_000)
+def _served(place: Founded, folder: Path) -> Iterator[World]:
+    rpc, deployment, chain = place.url, place.deployment, place.chain()
     home = folder / "backend"
     database = open_database(home)
     prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": MAX_UNITS}
@@ -111,16 +93,16 @@ def world(rpc: str, folder: Path) -> Iterator[World]:
         home=home, rpc_url=rpc, deployment=deployment, beacon_url="", settler=SETTLER, treasury=TREASURY,
         closing=ClosingRule(2), confirmations=1,
     )  # fmt: skip
-    values = FakeBeacon([beacon.value(epoch_id) for epoch_id in range(1, 257)])
+    values = FakeBeacon([BEACON.value(epoch_id) for epoch_id in range(1, 257)])
     worker, stop = Worker(database, Chain.open(rpc, deployment), values, rule), threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     try:
         with serving(settings) as url:
-            yield World(rpc, url, chain, founder, folder)
+            yield World(rpc, url, chain, Sender(place.connect(), key("deployer")), folder)
     finally:
         stop.set()
-        thread.join(WAIT_S)
+        thread.join(PATIENCE_S)
 
 
 def command(*arguments: str, code: int = 0) -> str:
@@ -147,20 +129,12 @@ def running_node(found: World, home: Path) -> Iterator[None]:
     thread = threading.Thread(target=run_node, args=(settings, lambda manifest: EchoEngine(), stop))
     thread.start()
     try:
-        wait(lambda: is_running(home))
+        eventually(lambda: is_running(home))
         yield
     finally:
         stop.set()
-        thread.join(WAIT_S)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
-
-
-def wait(done: Callable[[], bool]) -> None:
-    """Polls until it is so."""
-    until = time.monotonic() + WAIT_S
-    while not done():
-        assert time.monotonic() < until, "it did not come to pass in time"
-        time.sleep(0.1)
 
 
 Bend = Callable[[str, httpx.Response], tuple[bytes, dict[str, str]]]

@@ -14,7 +14,7 @@ from contracts.protocol.wire import LeaseGrant
 from node_agent.session.court import CourtWatch
 from node_agent.session.journal import Answer, Journal
 from tests.integration.verifier.crew import Crew, inbox
-from tests.integration.verifier.network import PARAMS, HashEngine, Network, Ordered, anvil
+from tests.integration.verifier.network import PARAMS, HashEngine, Network, Ordered, network_of
 
 pytestmark = pytest.mark.chain
 LIAR = b"liar"
@@ -24,8 +24,8 @@ DISMISSED, NODE_GUILTY = 1, 3
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
     """Five verifiers of equal stake: two are a minority."""
-    with anvil() as url:
-        yield Network(url, tmp_path / "log", stakes=(10**9,) * 5)
+    with network_of(tmp_path / "log", verifiers=5) as made:
+        yield made
 
 
 @contextmanager

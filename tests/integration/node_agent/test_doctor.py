@@ -2,11 +2,8 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from email.utils import formatdate
 from pathlib import Path
@@ -20,8 +17,6 @@ from backend.store.home import open_database, open_tokenizers
 from contracts.onchain.keystore import create_key, load_key
 from contracts.onchain.sender import Sender
 from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
-from deploy.localnet.anvil import answers, find_anvil
-from deploy.localnet.processes import free_port
 from node_agent.devices import numeric_class, self_test
 from node_agent.doctor import Finding, Limits, look_at_account, look_at_host, look_at_network, look_at_work
 from node_agent.execution import kinds
@@ -31,7 +26,6 @@ from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from node_agent.where import Where
 from tests.integration.node_agent.operator_world import (
-    FOUNDER,
     MANIFEST,
     PASSWORD,
     SETTINGS,
@@ -40,6 +34,8 @@ from tests.integration.node_agent.operator_world import (
     command,
     fund_what_it_says,
 )
+from tests.world.anvil import anvil
+from tests.world.parties import key
 
 pytestmark = pytest.mark.chain
 UNCONFINED = """
@@ -211,29 +207,13 @@ def test_a_gpu_that_cannot_be_used(node: Path, tmp_path: Path, monkeypatch: pyte
     assert "nvidia-smi sees NVIDIA H100, 570.1, torch" in failed(by_name(look_at_host(node, node, None, Limits())))
 
 
-@contextmanager
-def other_chain(chain_id: int) -> Iterator[str]:
-    """An empty chain. Yields its URL."""
-    port = free_port()
-    command_ = [find_anvil(), "--port", str(port), "--chain-id", str(chain_id), "--silent"]
-    with subprocess.Popen(command_) as process:
-        url, until = f"http://127.0.0.1:{port}", time.monotonic() + 20
-        while not answers(url):
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        try:
-            yield url
-        finally:
-            process.terminate()
-
-
 def test_rpc_dead_wrong_or_stale(node: Path) -> None:
     """No answer, another chain, a chain without the contracts, a chain that stands still: each in its own words."""
     assert "chain_unavailable" in failed(network(node, rpc=NOWHERE))
-    with other_chain(4242) as url:
+    with anvil(chain_id=4242) as url:
         assert "wrong_chain" in (told := failed(network(node, rpc=url)))
         assert "4242" in told
-    with other_chain(31337) as url:
+    with anvil() as url:
         assert "no_contract" in failed(network(node, rpc=url))
     with Where(node) as where:
         lines = look_at_network(where, Limits(head_age_s=-1))
@@ -309,5 +289,5 @@ def test_stake_suspension_and_gas(found: World, node: Path, home: Path) -> None:
     assert "found this operator guilty" in told
     hot = Sender(found.chain.w3, load_key(home / "node.json", PASSWORD))
     left = found.chain.w3.eth.get_balance(hot.address) - 21_000 * (2 * 10**9 + 2 * 10**9)
-    hot.pay([FOUNDER.address], max(1, left))
+    hot.pay([key("deployer").address], max(1, left))
     assert account(node)["gas for appeals"][0].startswith("WARN")

@@ -18,7 +18,7 @@ from node_agent.explanation import Explainer, Explanation, Sources
 from node_agent.explanation.sample import seed_of
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.journal import Answer, Journal
-from tests.integration.verifier.network import PARAMS, Network, Ordered, anvil, fake_manifest
+from tests.integration.verifier.network import PARAMS, Network, Ordered, fake_manifest, network_of
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 from verifier.sampling.epoch_log import LogBook, read_epoch
 from verifier.sampling.sample import draw_epoch
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.chain
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Contracts, a log in a folder, and no backend."""
-    with anvil() as url:
-        yield Network(url, tmp_path_factory.mktemp("net") / "log", stakes=(10**9,))
+    with network_of(tmp_path_factory.mktemp("net") / "log", verifiers=1) as made:
+        yield made
 
 
 class Told:
@@ -163,8 +163,7 @@ def native(tmp_path: Path) -> Iterator[Told]:
         engine="torch-native", comparator="native", check="prefill", weights_sha256=WEIGHTS_SHA256, numeric_class=None,
         params={"max_new_tokens": {"minimum": 1, "maximum": TOKENS}},
     )  # fmt: skip
-    with anvil() as url:
-        network = Network(url, tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS))
+    with network_of(tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS)) as network:
         network.params = {"max_new_tokens": TOKENS}
         journal = Journal(tmp_path / "native.sqlite", node=network.keys["node"].address, domain=network.domain)
         yield Told(network, journal)

@@ -18,10 +18,11 @@ from contracts.protocol.wire import SubmitCommitment
 from node_agent.app import JOURNAL, NODE_KEY, unix_time
 from node_agent.session.journal import Journal
 from node_agent.testing import FakeBackend, fake_deployment, fake_manifest, problem
+from tests.world.waiting import PATIENCE_S
 
 PASSWORD = "a password of this test"
 SETTLER = Signer(keccak(b"settler"))
-WAIT_S = 30
+WAIT_S = PATIENCE_S
 
 
 class Scene:

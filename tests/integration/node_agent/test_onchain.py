@@ -10,16 +10,12 @@ import pytest
 from eth_utils.address import to_checksum_address
 from typer.testing import CliRunner
 
-from backend.chain.embedded import EmbeddedChain
-from backend.chain.rpc_server import mine_in_background, serve
-from contracts.onchain.chain import Chain, connect
-from contracts.onchain.deployment import deploy
+from contracts.onchain.chain import Chain
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
-from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
-from contracts.protocol.signing import Signer, compact
+from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
 from node_agent.app import NodeSettings, run_node, unix_time
 from node_agent.cli import keys_app, node_app
@@ -28,23 +24,21 @@ from node_agent.session.earnings import read_account
 from node_agent.session.journal import Answer, Journal
 from node_agent.session.rooted import row_of
 from node_agent.testing import EchoEngine, FakeBackend, fake_manifest
+from tests.world.anvil import pass_time
+from tests.world.founded import founded
+from tests.world.founding import Plan
+from tests.world.parties import BEACON, key
+from tests.world.waiting import PATIENCE_S, eventually
 
-PASSWORD, WAIT_S = "a password of this test", 60
-DEPLOYER = Signer(from_hex("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
-SETTLER = Signer(from_hex("0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"))
-"""The first two accounts of the development mnemonic."""
-
+PASSWORD = "a password of this test"
 SHORT = DEVELOPMENT.model_copy(
     update={
         "order_ttl_s": 60, "epoch_max_s": 20, "check_wait_s": 1, "commit_window_s": 1, "reveal_window_s": 1,
         "settle_wait_s": 26, "case_window_s": 26, "notice_s": 120, "unbond_s": 60,
     }
 )  # fmt: skip
-BEACONS = [keccak(b"end")]
-for _ in range(9):
-    BEACONS.append(keccak(BEACONS[-1]))
-BEACONS.reverse()  # keccak(BEACONS[i + 1]) == BEACONS[i]; the first is the anchor
 UNITS = 10**6
+PLAN = Plan(SHORT, lanes=(("requester", UNITS),), bond_units=UNITS)
 
 
 @dataclass
@@ -65,10 +59,7 @@ class Network:
 
     def fund(self, address: str, *, tokens: int) -> None:
         """Native coin for gas, and whole tokens."""
-        fields = {"to": to_checksum_address(address), "value": 10**18, "gas": 21_000}
-        self.deployer.w3.eth.wait_for_transaction_receipt(
-            self.deployer.w3.eth.send_raw_transaction(_signed(self.deployer, fields))
-        )
+        self.deployer.pay([address], 10**18)
         self.deployer.call(self.chain.token.functions.transfer(to_checksum_address(address), tokens * 10**18))
 
     def post(self, epoch_id: int, leaves: list[bytes]) -> None:
@@ -78,7 +69,7 @@ class Network:
             behind = escrow.epochs(epoch_id - 1).call().postedBlock + SHORT.seed_blocks
             self.wait(lambda: self.chain.head().number > behind)
         self.settler.call(
-            escrow.postEpoch(epoch_id, merkle_root(leaves), len(leaves), BEACONS[epoch_id], bytes(32)), gas=500_000
+            escrow.postEpoch(epoch_id, merkle_root(leaves), len(leaves), BEACON.value(epoch_id), bytes(32)), gas=500_000
         )
 
     def settle(self, epoch_id: int, answers: list[Answer], operator_id: int, *, prove_cap: bool = True) -> None:
@@ -99,57 +90,25 @@ class Network:
 
     def wait(self, done: Callable[[], bool]) -> None:
         """Polls until it is so."""
-        pause = threading.Event()
-        for _ in range(WAIT_S * 10):
-            if done():
-                return
-            pause.wait(0.1)
-        raise AssertionError("it did not come to pass in time")
-
-
-def _signed(sender: Sender, fields: dict[str, object]) -> bytes:
-    w3 = sender.w3
-    nonce = w3.eth.get_transaction_count(sender.address)
-    price = {"maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
-    transaction = {**fields, **price, "nonce": nonce, "chainId": w3.eth.chain_id, "type": 2}
-    account = w3.eth.account.from_key(sender.signer.private_key())
-    return bytes(account.sign_transaction(transaction).raw_transaction)
-
-
-@pytest.fixture(scope="module")
-def rpc() -> Iterator[str]:
-    """The embedded chain with five blocks a second."""
-    chain = EmbeddedChain()
-    server = serve(chain, "127.0.0.1", 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    stop = mine_in_background(chain, 0.2)
-    yield f"http://127.0.0.1:{server.server_port}"
-    stop.set()
-    server.shutdown()
-    server.server_close()
+        eventually(done)
 
 
 @pytest.fixture
-def network(rpc: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
-    """Fresh contracts, a bonded settler and a funded lane."""
-    w3 = connect(rpc)
-    deployer, settler = Sender(w3, DEPLOYER), Sender(w3, SETTLER)
-    treasury = to_hex(keccak(b"treasury")[12:])
-    deployment = deploy(deployer, SHORT, settler=SETTLER.address, treasury=treasury, beacon_anchor=to_hex(BEACONS[0]))
-    chain = Chain(w3, deployment)
-    backend = FakeBackend(deployment, SETTLER, fake_manifest(), unix_time)
-    network = Network(rpc, chain, deployer, settler, backend, tmp_path)
-    deployment.save(network.deployment_file)
-    deployer.call(chain.token.functions.approve(chain.escrow.address, 10**24))
-    lane = to_checksum_address(backend.requester.address)
-    deployer.call(chain.escrow.functions.deposit(lane, lane, UNITS))
-    deployer.call(chain.escrow.functions.bondSettler(UNITS))
-    for name, value in {
-        "ASSAY_PASSWORD": PASSWORD, "ASSAY_RPC": rpc, "ASSAY_DEPLOYMENT": str(network.deployment_file),
-        "ASSAY_HOME": str(tmp_path / "node"),
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    return network
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    """A founded chain with four blocks a second, a bonded settler and a funded lane."""
+    with founded(PLAN, "--block-time", "0.25") as place:
+        chain = place.chain()
+        backend = FakeBackend(place.deployment, key("settler"), fake_manifest(), unix_time)
+        assert backend.requester.address == key("requester").address, "whose lane is funded"
+        deployer, settler = (Sender(chain.w3, key(name)) for name in ("deployer", "settler"))
+        network = Network(place.url, chain, deployer, settler, backend, tmp_path)
+        place.deployment.save(network.deployment_file)
+        for name, value in {
+            "ASSAY_PASSWORD": PASSWORD, "ASSAY_RPC": place.url, "ASSAY_DEPLOYMENT": str(network.deployment_file),
+            "ASSAY_HOME": str(tmp_path / "node"),
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        yield network
 
 
 def command(*arguments: str, code: int = 0) -> str:
@@ -202,7 +161,7 @@ def test_serves_is_paid_and_settles_alone(network: Network) -> None:
     network.wait(lambda: len(journal.rooted()) == 3)
     assert "it can be settled one by one after" in command("settle", second, code=1)
     stop.set()
-    node.join(WAIT_S)
+    node.join(PATIENCE_S)
     assert not node.is_alive()
     network.settle(1, [a for a in journal.rooted() if a.order_id in first], operator_id)
     gross = sum(network.row(a, operator_id).amount_units for a in journal.rooted() if a.order_id in first)
@@ -212,6 +171,7 @@ def test_serves_is_paid_and_settles_alone(network: Network) -> None:
     paid = network.chain.balance_wei(read_account(network.chain, operator_id).payout) - before
     assert paid == (gross - gross * SHORT.fee_bps // 10_000) * SHORT.unit_wei
     assert "JobEscrow_NothingToClaim" in command("claim", code=1)
+    pass_time(network.chain.w3, SHORT.settle_wait_s)  # only commands are left, and they ask the chain for the time
     network.wait(lambda: escrow.epochStatus(2).call() == 4)
     assert "1 jobs settled one by one" in command("settle")
     assert read_account(network.chain, operator_id).claimable_units > 0
@@ -235,7 +195,7 @@ def test_skipped_leaf_is_settled_by_its_node(network: Network) -> None:
     journal = _journal(network)
     network.wait(lambda: len(journal.rooted()) == 1)
     stop.set()
-    node.join(WAIT_S)
+    node.join(PATIENCE_S)
     network.post(2, [])
     network.settle(1, journal.rooted(), operator_id, prove_cap=False)
     assert read_account(network.chain, operator_id).claimable_units == 0

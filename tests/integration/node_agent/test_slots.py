@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import count
@@ -38,8 +37,9 @@ from node_agent.testing import FakeFacts
 from tests.integration.backend.api.coordinator import listening
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, FIXED, NODE, REQUESTER, SETTLER, UNIT, World, signed, terms
 from tests.unit.node_agent.execution.conftest import make_deadly, make_manifest, tiny_files  # noqa: F401  fixtures
+from tests.world.waiting import PATIENCE_S, eventually
 
-WAIT_S, SLOTS, MAX_UNITS = 60, 4, 200
+SLOTS, MAX_UNITS = 4, 200
 
 
 class Together(Engine):
@@ -54,7 +54,7 @@ class Together(Engine):
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Fails unless the slots are filled."""
         if next(self._calls) < SLOTS:
-            self._all_there.wait(WAIT_S)
+            self._all_there.wait(PATIENCE_S)
         return self._engine.execute(input_bytes, params)
 
 
@@ -116,7 +116,7 @@ class Scene:
             yield
         finally:
             stop.set()
-            thread.join(WAIT_S)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
     def commitment(self, alone: Engine, order_id: str) -> Commitment:
@@ -174,7 +174,7 @@ def test_answered_together_as_if_alone(scene: Scene, files: ModelFiles, tmp_path
     for index in range(10):
         scene.order([f"Question {index}"] * (1 + index % 3), 1 + 5 * (index % 4))
     with scene.node(tmp_path / "node"):
-        _wait(lambda: len(scene.delivered()) == 10)
+        eventually(lambda: len(scene.delivered()) == 10)
     alone = kinds.load(files, scene.manifest, "cpu")
     for order_id, commitment in scene.delivered().items():
         assert commitment == scene.commitment(alone, order_id)
@@ -193,9 +193,9 @@ def test_a_job_that_kills_the_process_costs_no_other(
     honest = [scene.order([f"Question {index}"], 20 + index) for index in range(SLOTS - 1)]
     os.kill(scene.executor._process.pid, signal.SIGKILL)  # type: ignore[union-attr]  the next is a deadly one
     with scene.node(tmp_path / "node"):
-        _wait(lambda: len(scene.delivered()) == SLOTS - 1)
+        eventually(lambda: len(scene.delivered()) == SLOTS - 1)
         honest.append(scene.order(["Afterwards"], 3))
-        _wait(lambda: len(scene.delivered()) == SLOTS)
+        eventually(lambda: len(scene.delivered()) == SLOTS)
     alone = kinds.load(files, scene.manifest, "cpu")
     assert scene.delivered() == {order_id: scene.commitment(alone, order_id) for order_id in honest}
     assert [process._popen.poll() for process in started if process.is_over] == [-11, -11]
@@ -212,16 +212,9 @@ def test_restarted_it_gets_back_what_it_holds(scene: Scene, tmp_path: Path) -> N
             work.heartbeat.end()  # as a crash does
     assert _leased(scene) == SLOTS
     with scene.node(tmp_path / "node"):
-        _wait(lambda: len(scene.delivered()) == 6)
+        eventually(lambda: len(scene.delivered()) == 6)
     assert set(scene.delivered()) == set(orders)
 
 
 def _leased(scene: Scene) -> int:
     return sum(scene.world.services.views.order(order_id).state == "leased" for order_id in scene.orders)
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    until = time.monotonic() + WAIT_S
-    while not done():
-        assert time.monotonic() < until, "it did not come to pass in time"
-        time.sleep(0.05)

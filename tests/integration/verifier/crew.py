@@ -10,13 +10,12 @@ from pathlib import Path
 from contracts.onchain.history import History, read_history
 from contracts.protocol.wire import Acknowledgement, SubmitVerdict
 from tests.integration.verifier.network import Network
+from tests.world.waiting import PATIENCE_S
 from verifier.app import Verifier
 from verifier.reexecution import Engines
 from verifier.sampling.source import FolderLog
 from verifier.verdicts.journal import Journal
 from verifier.verdicts.publisher import Publisher
-
-PATIENCE_S = 20.0
 
 
 class Inbox:
@@ -72,6 +71,7 @@ class Crew:
     def __init__(self, network: Network, home: Path, box: Inbox, engines: Sequence[Engines]) -> None:
         self.network, self._home, self.box, self.engines = network, home, box, engines
         self._journals: dict[int, Journal] = {}
+        self._now_s = 0  # the chain's time at the last turn: nobody's next try waits for a clock on the wall
         self.members = {index: self._start(index) for index in range(len(engines))}
 
     def _start(self, index: int) -> Verifier:
@@ -84,6 +84,7 @@ class Crew:
             publisher=Publisher(self.box.url),
             journal=self._journals[index],
             engines=self.engines[index],
+            clock=lambda: self._now_s,
         )
 
     def journal(self, index: int) -> Journal:
@@ -110,6 +111,7 @@ class Crew:
         makes nobody late.
         """
         for _ in range(turns):
+            self._now_s = self.network.chain.head().timestamp
             for member in self.members.values():
                 member.step()
             history = self.history()

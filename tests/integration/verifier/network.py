@@ -4,10 +4,6 @@ No backend: epochs are built and settled here by direct calls, so that a test ca
 """
 
 import hashlib
-import os
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,14 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from eth_utils.address import to_checksum_address
-
-from contracts.onchain.chain import Chain, connect
-from contracts.onchain.deployment import Deployment, deploy
 from contracts.onchain.sender import Sender
 from contracts.protocol.canonical import hash_json
-from contracts.protocol.constants import DEVELOPMENT
-from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.log import (
     CommitmentEntry,
     LeaseEntry,
@@ -45,43 +36,34 @@ from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, terms_hash, trace_commit
 from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.execution.exact.trace import TRACE_TAG
-from verifier.beacon.chain import BeaconChain
+from tests.world.anvil import pass_time, rpc
+from tests.world.founded import Founded, founded
+from tests.world.founding import PARTIES, Operator, Plan
+from tests.world.manifests import EVERY_ROW, manifest, up_to_tokens
+from tests.world.parties import BEACON, key, owner_of
 
-_PACKAGED = "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 PARAMS = {"max_new_tokens": 8}
+NODE_STAKE_UNITS, STAKE_UNITS = 10**6, 10**9
 
 
-def anvil_binary() -> str | None:
-    """Where Anvil is, or None."""
-    packaged = Path(__file__).parents[3] / _PACKAGED
-    named = os.environ.get("ASSAY_ANVIL") or shutil.which("anvil")
-    return named or (str(packaged) if packaged.exists() else None)
+def plan(verifiers: int = 3) -> Plan:
+    """An operator and verifiers of equal stake."""
+    return Plan(
+        lanes=(("requester", 10**7), ("treasury", 10**7)), bond_units=10**8,
+        operators=(
+            Operator("node", NODE_STAKE_UNITS, "node"),
+            *(Operator(f"verifier {number}", STAKE_UNITS, "verifier") for number in range(verifiers)),
+        ),
+    )  # fmt: skip
 
 
 @contextmanager
-def anvil() -> Iterator[str]:
-    """A chain of its own that mines each transaction at once. Yields its URL."""
-    binary = anvil_binary()
-    assert binary is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [binary, "--hardfork", "prague", "--port", str(port), "--silent", "--accounts", "20"],
-        stdout=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        w3 = connect(url)
-        until = time.monotonic() + 20
-        while not w3.is_connected():
-            assert process.poll() is None, "anvil ended"
-            assert time.monotonic() < until, "anvil did not answer within 20 s"
-            time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
+def network_of(
+    folder: Path, *, verifiers: int = 3, manifest: Manifest | None = None, engine: Engine | None = None
+) -> Iterator["Network"]:
+    """A network on a founded chain of its own."""
+    with founded(plan(verifiers)) as chain:
+        yield Network(chain, folder, manifest or fake_manifest(), engine or HashEngine())
 
 
 class HashEngine(Engine):
@@ -133,54 +115,33 @@ class Closed:
 class Network:
     """All parties in one object. Keys are fixed, so that runs are alike."""
 
-    def __init__(
-        self,
-        rpc_url: str,
-        folder: Path,
-        *,
-        stakes: tuple[int, ...] = (10**9, 10**9, 10**9),
-        manifest: Manifest | None = None,
-        engine: Engine | None = None,
-    ) -> None:
-        self.rpc_url, self.folder = rpc_url, folder
+    def __init__(self, chain: Founded, folder: Path, manifest: Manifest, engine: Engine) -> None:
+        self.rpc_url, self.folder, self.deployment = chain.url, folder, chain.deployment
         (folder / "epochs").mkdir(parents=True)
         (folder / "blobs").mkdir()
-        self.w3 = connect(rpc_url)
-        self.beacon = BeaconChain(b"\7" * 32, 64)
-        self.keys = {
-            name: Signer(keccak(name.encode()))
-            for name in ("deployer", "settler", "treasury", "requester", "session", "operator", "node", "stranger")
-        }
-        self.verifiers = [Signer(keccak(b"verifier %d" % i)) for i in range(len(stakes))]
-        self._owners = [Signer(keccak(b"owner %d" % i)) for i in range(len(stakes))]
-        for signer in [*self.keys.values(), *self.verifiers, *self._owners]:
-            self.rpc("anvil_setBalance", to_checksum_address(signer.address), hex(10**21))
-        self.deployment = self._deploy()
-        self.chain = Chain(self.w3, self.deployment)
-        self.domain = self.deployment.domain
-        self.engine = engine or HashEngine()
-        self.manifest = manifest or fake_manifest()
+        self.beacon = BEACON
+        self.keys = {name: key(name) for name in (*PARTIES, "node")} | {"operator": owner_of("node")}
+        verifiers = [operator.name for operator in chain.plan.operators if operator.role == "verifier"]
+        self.verifiers = [key(name) for name in verifiers]
+        self.operator_id = chain.plan.account("node")
+        self.verifier_ids = [chain.plan.account(name) for name in verifiers]
+        self.chain = chain.chain()
+        self.w3, self.domain = self.chain.w3, self.deployment.domain
+        self.engine, self.manifest = engine, manifest
         self.params = PARAMS if self.manifest.params else {}
         self._published: set[str] = set()
         self._salt = self._open_max = 0
         self.closed: dict[int, Closed] = {}
-        self._fund()
-        self.operator_id = self._register_operator()
-        self.verifier_ids = [
-            self._register_verifier(owner, key, stake)
-            for owner, key, stake in zip(self._owners, self.verifiers, stakes, strict=True)
-        ]
 
     # ------------------------------------------------------------ chain
 
     def rpc(self, method: str, *params: Any) -> Any:
         """A JSON-RPC call."""
-        return self.w3.provider.make_request(method, list(params))  # type: ignore[arg-type]
+        return rpc(self.w3, method, *params)
 
     def wait(self, seconds: int) -> None:
         """Moves the chain's time."""
-        self.rpc("evm_increaseTime", seconds)
-        self.rpc("evm_mine")
+        pass_time(self.w3, seconds)
 
     def mine(self, blocks: int) -> None:
         for _ in range(blocks):
@@ -191,49 +152,6 @@ class Network:
 
     def call(self, who: Signer, function: Any) -> Any:
         return self.sender(who).call(function)
-
-    def _deploy(self) -> Deployment:
-        return deploy(
-            self.sender(self.keys["deployer"]),
-            DEVELOPMENT,
-            settler=self.keys["settler"].address,
-            treasury=self.keys["treasury"].address,
-            beacon_anchor=to_hex(self.beacon.anchor),
-        )
-
-    def _fund(self) -> None:
-        escrow, token, deployer = self.chain.escrow, self.chain.token, self.keys["deployer"]
-        for contract in (escrow, self.chain.stakes):
-            self.call(deployer, token.functions.approve(contract.address, 10**30))
-        for lane in ("requester", "treasury"):
-            owner = to_checksum_address(self.keys[lane].address)
-            self.call(deployer, escrow.functions.deposit(owner, owner, 10**7))
-        self.call(deployer, escrow.functions.bondSettler(10**8))
-
-    def _register_operator(self) -> int:
-        owner, node = self.keys["operator"], self.keys["node"]
-        account = self._register(owner)
-        signature = node.sign(self.deployment.stake_domain.node_key_digest(owner.address, node.address))
-        stakes = self.chain.stakes.functions
-        self.call(owner, stakes.addNodeKey(to_checksum_address(node.address), from_hex(signature)))
-        self.call(self.keys["deployer"], stakes.stake(account, 10**6))
-        return account
-
-    def _register(self, owner: Signer) -> int:
-        address = to_checksum_address(owner.address)
-        self.call(owner, self.chain.stakes.functions.register(address))
-        return int(self.chain.stakes.functions.operatorIdOf(address).call())
-
-    def _register_verifier(self, owner: Signer, key: Signer, stake: int) -> int:
-        account, deployer = self._register(owner), self.keys["deployer"]
-        stakes, governor = self.chain.stakes, self.chain.governor.functions
-        self.call(deployer, stakes.functions.stake(account, stake))
-        admit = stakes.functions.admitVerifier(account, to_checksum_address(key.address))
-        call = (stakes.address, 0, admit._encode_transaction_data(), bytes(32), account.to_bytes(32, "big"))
-        self.call(deployer, governor.schedule(*call, self.deployment.constants.timelock_s))
-        self.wait(self.deployment.constants.timelock_s + 1)
-        self.call(deployer, governor.execute(*call))
-        return account
 
     # ------------------------------------------------------------ the flow
 
@@ -278,7 +196,7 @@ class Network:
             fixed_price=10,
             unit_price=5,
             max_price=max_price,
-            deadline=self.chain.head().timestamp + 100,
+            deadline=max(self.chain.head().timestamp, int(time.time())) + 100,  # no block may have come for long
             salt=self._salt,
         )
         return Order(requester=requester.address, spend_cap=self._open_max, terms=terms)
@@ -376,28 +294,8 @@ def moved_row(job: Ordered, **changes: Any) -> Ordered:
 
 
 def fake_manifest(**changes: Any) -> Manifest:
-    """A workload that no real engine serves, and every row of which is checked."""
-    return Manifest.model_validate(
-        {
-            "kind": "generation",
-            "unit": "completion token",
-            "meter": "new_tokens",
-            "model": "fake",
-            "weights_sha256": "11" * 32,
-            "tokenizer_sha256": "22" * 32,
-            "engine_version": "1",
-            "numeric_class": "33" * 32,
-            "params": {"max_new_tokens": {"minimum": 1, "maximum": 8}},
-            "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 100},
-            "check_price_units": 7,
-            # Costs so far apart that the least rate is one: every row is sampled, whatever the seed.
-            "deterrence": {
-                "honest_cost_ppm": 1_000_000,
-                "cheat_cost_ppm": 0,
-                "detection_ppm": 1_000_000,
-                "collusion_ppm": 600_000,
-                "false_alarm_ppm": 0,
-            },
-        }
-        | changes
-    )
+    """The world's manifest; every row of it is checked."""
+    return manifest(
+        **{"model": "fake", "params": up_to_tokens(8), "check_price_units": 7, "deterrence": EVERY_ROW,
+           "engine_version": "1"} | changes
+    )  # fmt: skip

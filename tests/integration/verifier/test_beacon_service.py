@@ -36,5 +36,5 @@ def test_an_empty_epoch_needs_no_seed(network: Network) -> None:
 def test_a_chain_that_ran_out_says_so(network: Network) -> None:
     """Beyond its last value the beacon names its range."""
     client = TestClient(create_app(network.chain, network.beacon))
-    answer = client.get("/v1/beacon/65")
+    answer = client.get("/v1/beacon/1025")
     assert (answer.status_code, answer.json()["code"]) == (404, "beacon_exhausted")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from typer.testing import CliRunner
 
 from contracts.onchain.keystore import KeystoreError, load_key
 from tests.integration.verifier.network import Network
+from tests.world.waiting import PATIENCE_S
 from verifier.cli import beacon_app, verifier_app
 
 
@@ -68,9 +68,7 @@ def test_a_verifier_process_runs_is_killed_and_runs_again(network: Network, tmp_
         assert process.stderr is not None
         seen = next((line for line in process.stderr if "watches escrow" in line), None)
         process.send_signal(ending)
-        until = time.monotonic() + 20
-        while process.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
+        process.wait(PATIENCE_S)
         process.stderr.close()
         assert seen is not None
         assert process.returncode == (-9 if ending == signal.SIGKILL else 0)

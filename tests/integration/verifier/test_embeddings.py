@@ -14,7 +14,7 @@ from contracts.protocol.log import CommitmentEntry, LeaseEntry, OrderEntry
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import amount_units
-from node_agent.app import NodeSettings, build_session
+from node_agent.app import NodeSettings, build_session, unix_time
 from node_agent.execution import kinds
 from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.models import ModelStore
@@ -22,7 +22,8 @@ from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import OnchainFacts
 from node_agent.testing import FakeBackend
 from tests.integration.verifier.crew import Crew, inbox
-from tests.integration.verifier.network import Network, Ordered, anvil
+from tests.integration.verifier.network import Network, Ordered, network_of
+from tests.world.manifests import EVERY_ROW
 from verifier.audit import audit
 from verifier.reexecution import LocalEngines
 from verifier.sampling.source import FolderLog
@@ -39,11 +40,7 @@ def minilm() -> tuple[ModelStore, Manifest, Engine]:
     """MiniLM as a node loads it. Every row is sampled: costs so far apart that the least rate is one."""
     store = ModelStore()
     files = store.pull("minilm-l6-v2-exact")
-    certain = {
-        "honest_cost_ppm": 1_000_000, "cheat_cost_ppm": 0, "detection_ppm": 1_000_000, "collusion_ppm": 600_000,
-        "false_alarm_ppm": 0,
-    }  # fmt: skip
-    manifest = kinds.write_manifest("embedding", "minilm-l6-v2-exact", "cpu", check_price_units=7, deterrence=certain)
+    manifest = kinds.write_manifest("embedding", "minilm-l6-v2-exact", "cpu", check_price_units=7, deterrence=EVERY_ROW)
     return store, manifest, kinds.load(files, manifest, "cpu")
 
 
@@ -51,8 +48,8 @@ def minilm() -> tuple[ModelStore, Manifest, Engine]:
 def network(tmp_path: Path, minilm: tuple[ModelStore, Manifest, Engine]) -> Iterator[Network]:
     """A network whose workload is the embedding."""
     _, manifest, engine = minilm
-    with anvil() as url:
-        yield Network(url, tmp_path / "log", manifest=manifest, engine=engine)
+    with network_of(tmp_path / "log", manifest=manifest, engine=engine) as made:
+        yield made
 
 
 @pytest.fixture
@@ -99,8 +96,7 @@ class Served:
     def batch(self, texts: list[str]) -> Ordered:
         """Orders a batch, lets the node serve it, and gives the job as the log will have it."""
         network, node = self.network, self.network.keys["node"]
-        clock = lambda: network.chain.head().timestamp  # noqa: E731
-        backend = FakeBackend(network.deployment, network.keys["settler"], network.manifest, clock)
+        backend = FakeBackend(network.deployment, network.keys["settler"], network.manifest, unix_time)
         assert backend.requester.address == network.keys["requester"].address
         order_id = backend.order(texts, changes={"fixed_price": FIXED, "unit_price": UNIT, "max_price": MOST})
         workload_id = network.manifest.workload_id()

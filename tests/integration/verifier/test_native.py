@@ -20,7 +20,7 @@ from contracts.protocol.native import Finding, State
 from contracts.protocol.wire import NativeStanding, NodeView
 from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.integration.verifier.crew import Crew, Inbox, inbox
-from tests.integration.verifier.network import Network, Ordered, anvil, anvil_binary, fake_manifest
+from tests.integration.verifier.network import Network, Ordered, fake_manifest, network_of
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 from verifier.audit import audit
 from verifier.receipts.cli import show_rerun
@@ -35,8 +35,6 @@ CHEAT = NativeDouble(NODE_CLASS, b"another model")
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
     """A chain of its own, and a native workload whose rows are all checked."""
-    if anvil_binary() is None:
-        pytest.skip("no anvil: put it on the PATH or run npm ci in contracts/")
     manifest = fake_manifest(
         engine="torch-native",
         comparator="native",
@@ -46,8 +44,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
         numeric_class=None,
         params={"max_new_tokens": {"minimum": 1, "maximum": TOKENS}},
     )
-    with anvil() as url:
-        made = Network(url, tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS))
+    with network_of(tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS)) as made:
         made.params = {"max_new_tokens": TOKENS}
         yield made
 

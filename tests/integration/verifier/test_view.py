@@ -7,7 +7,7 @@ from verifier.verdicts.view import ChainView
 def test_what_a_reorg_undid_is_forgotten(network: Network) -> None:
     """After a reorg the view holds what the chain holds, and says that it started over."""
     view = ChainView(network.chain)
-    snapshot = network.rpc("evm_snapshot")["result"]
+    snapshot = network.rpc("evm_snapshot")
     network.post([network.job("one")])
     view.refresh()
     assert sorted(view.history.epochs) == [1]

@@ -23,7 +23,6 @@ from contracts.onchain.deployment import Deployment
 from contracts.protocol.canonical import canonical_json, hash_json
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
-from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Terms, Verdict
 from contracts.protocol.sampling import Deterrence
@@ -38,7 +37,8 @@ from contracts.protocol.wire import (
     SubmitOrder,
     SubmitVerdict,
 )
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+from node_agent.testing import BYTE_TOKENIZER
+from tests.world.manifests import manifest, up_to_tokens
 
 NOW = 1_800_000_000
 PROMPT = encode_texts(["Why is the sky blue?"])
@@ -47,26 +47,13 @@ OUTPUT = canonical_json([{"finish_reason": "length", "text": "Scattering.", "tok
 SHOWN = b"trace"
 TRACE = hashlib.sha256(SHOWN).digest()
 FIXED, UNIT, MAX_UNITS = 100, 10, 64
-MANIFEST = Manifest(
-    kind="generation",
-    unit="completion token",
-    meter="new_tokens",
-    model="smol-test",
-    weights_sha256="11" * 32,
-    tokenizer_sha256=BYTE_TOKENIZER_SHA256,
-    engine_version="1",
-    numeric_class="33" * 32,
-    params={"max_new_tokens": IntegerRange(minimum=1, maximum=256)},
-    input=InputLimits(max_texts=4, max_bytes=1000, max_tokens=200),
+MANIFEST = manifest(
+    model="smol-test", params=up_to_tokens(256), input={"max_texts": 4, "max_bytes": 1000, "max_tokens": 200},
     check_price_units=20,
     deterrence=Deterrence(
-        honest_cost_ppm=500_000,
-        cheat_cost_ppm=0,
-        detection_ppm=1_000_000,
-        collusion_ppm=300_000,
-        false_alarm_ppm=0,
-    ),
-)
+        honest_cost_ppm=500_000, cheat_cost_ppm=0, detection_ppm=1_000_000, collusion_ppm=300_000, false_alarm_ppm=0
+    ).model_dump(),
+)  # fmt: skip
 WORKLOAD = MANIFEST.workload_id()
 
 

@@ -15,6 +15,7 @@ from deploy.localnet.up.errors import AlreadyRunning, NoState, NotOurs
 from deploy.localnet.up.folder import Folder
 from deploy.localnet.up.supervisor import Service, Supervisor
 from deploy.settings import ClientFile
+from tests.world.waiting import eventually
 
 CLIENT = ClientFile(
     rpc="http://r", backend="http://b", beacon="http://c", escrow="0x" + "11" * 20, build="0x" + "22" * 32
@@ -126,10 +127,7 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    until = time.monotonic() + 10
-    while _runs(child) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not _runs(child)
+    eventually(lambda: not _runs(child))
 
 
 def _runs(pid: int) -> bool:

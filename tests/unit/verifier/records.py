@@ -3,39 +3,24 @@
 from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.log import CommitmentEntry, OrderEntry, RowEntry, WorkloadEntry
-from contracts.protocol.manifest import Manifest
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import Commitment, Opening, Order, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import Domain, trace_commit
+from tests.world.manifests import manifest, up_to_tokens
 from verifier.sampling.epoch_log import Job, LogBook
 
 DOMAIN = Domain(31337, "0x" + "ee" * 20)
 REQUESTER, NODE = Signer(keccak(b"requester")), Signer(keccak(b"node"))
 OPERATOR = 3
 PARAMS = {"max_new_tokens": 4}
-MANIFEST = Manifest.model_validate(
-    {
-        "kind": "generation",
-        "unit": "completion token",
-        "meter": "new_tokens",
-        "model": "fake",
-        "weights_sha256": "11" * 32,
-        "tokenizer_sha256": "22" * 32,
-        "engine_version": "1",
-        "numeric_class": "33" * 32,
-        "params": {"max_new_tokens": {"minimum": 1, "maximum": 8}},
-        "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 100},
-        "check_price_units": 7,
-        "deterrence": {
-            "honest_cost_ppm": 700_000,
-            "cheat_cost_ppm": 100_000,
-            "detection_ppm": 990_000,
-            "collusion_ppm": 100_000,
-            "false_alarm_ppm": 1_000,
-        },
-    }
-)
+MANIFEST = manifest(
+    model="fake", engine_version="1", params=up_to_tokens(8), check_price_units=7,
+    deterrence={
+        "honest_cost_ppm": 700_000, "cheat_cost_ppm": 100_000, "detection_ppm": 990_000, "collusion_ppm": 100_000,
+        "false_alarm_ppm": 1_000,
+    },
+)  # fmt: skip
 
 
 def opening(index: int) -> Opening:

@@ -1,12 +1,10 @@
 """A coordinator for tests: the real contracts on a real Anvil, the real database, real HTTP."""
 
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,69 +17,35 @@ from backend.app import Settings, build_app
 from backend.client import AssayClient, Wallet
 from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
-from contracts.onchain.chain import Chain, connect
-from contracts.onchain.deployment import deploy
+from contracts.onchain.chain import Chain
 from contracts.onchain.sender import Sender
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
-from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from contracts.protocol.records import Commitment, NodeRequest
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import trace_commit
 from contracts.protocol.wire import LeaseGrant, LeaseRequest, SubmitCommitment
-from deploy.localnet.anvil import answers, find_anvil
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+from deploy.localnet.processes import free_port
+from node_agent.testing import BYTE_TOKENIZER
+from tests.world.founded import founded
+from tests.world.founding import Plan
+from tests.world.manifests import manifest
+from tests.world.parties import key, owner_of
+from tests.world.waiting import eventually
 
 FIXED, UNIT = 100, 10
-KEYS = {name: Signer(keccak(b"api " + name.encode())) for name in ("deployer", "settler", "alice", "owner", "node")}
-MANIFEST = Manifest(
-    kind="generation",
-    unit="completion token",
-    meter="new_tokens",
-    model="smol-test",
-    weights_sha256="11" * 32,
-    tokenizer_sha256=BYTE_TOKENIZER_SHA256,
-    engine_version="1",
-    numeric_class="33" * 32,
-    params={"max_new_tokens": IntegerRange(minimum=1, maximum=64)},
-    input=InputLimits(max_texts=4, max_bytes=1000, max_tokens=200),
-    check_price_units=20,
+KEYS = {name: key(name) for name in ("deployer", "settler", "alice", "node")} | {"owner": owner_of("node")}
+MANIFEST = manifest(
+    model="smol-test", input={"max_texts": 4, "max_bytes": 1000, "max_tokens": 200}, check_price_units=20,
     deterrence=Deterrence(
-        honest_cost_ppm=500_000,
-        cheat_cost_ppm=0,
-        detection_ppm=1_000_000,
-        collusion_ppm=300_000,
-        false_alarm_ppm=0,
-    ),
-)
+        honest_cost_ppm=500_000, cheat_cost_ppm=0, detection_ppm=1_000_000, collusion_ppm=300_000, false_alarm_ppm=0
+    ).model_dump(),
+)  # fmt: skip
+PLAN = Plan(tokens=(("alice", 10**15), ("owner of node", 10**15)))
+"""Contracts, and people with tokens: no lane, no operator, no bond."""
 OUTPUT = canonical_json([{"finish_reason": "stop", "text": "Scattering.", "token_ids": [5, 6]}])
-
-
-@contextmanager
-def anvil() -> Iterator[str]:
-    """A chain that mines each transaction at once. Yields its URL."""
-    port = free_port()
-    command = [find_anvil(), "--port", str(port), "--hardfork", "prague", "--chain-id", "31337", "--silent"]
-    with subprocess.Popen(command) as process:
-        url, until = f"http://127.0.0.1:{port}", time.monotonic() + 20
-        while not answers(url):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        try:
-            yield url
-        finally:
-            process.terminate()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -121,9 +85,7 @@ class Coordinator:
 
     def bond_settler(self, units: int) -> None:
         """What lets an epoch charge so much."""
-        deployer, wei = self.sender("deployer"), units * self.chain.deployment.constants.unit_wei
-        deployer.call(self.chain.token.functions.approve(self.chain.escrow.address, wei))
-        deployer.call(self.chain.escrow.functions.bondSettler(units))
+        self.sender("deployer").call(self.chain.escrow.functions.bondSettler(units))
 
     def lease(self) -> httpx.Response:
         """The node asks for a job."""
@@ -157,28 +119,13 @@ class Coordinator:
 
 
 @contextmanager
-def coordinator(
-    folder: Path, constants: Constants = DEVELOPMENT, beacon_anchor: str = "0x" + "11" * 32
-) -> Iterator[Coordinator]:
-    """A fresh chain, fresh contracts, a fresh backend."""
-    with anvil() as rpc_url:
-        w3 = connect(rpc_url)
-        for key in KEYS.values():
-            w3.provider.make_request("anvil_setBalance", [key.address, hex(10**21)])  # type: ignore[arg-type]  # Anvil's
-        deployer = Sender(w3, KEYS["deployer"])
-        deployment = deploy(
-            deployer,
-            constants,
-            settler=KEYS["settler"].address,
-            treasury=KEYS["deployer"].address,
-            beacon_anchor=beacon_anchor,
-        )
-        chain = Chain(w3, deployment)
-        for name in ("alice", "owner"):
-            deployer.call(chain.token.functions.transfer(to_checksum_address(KEYS[name].address), 10**24))
+def coordinator(folder: Path, constants: Constants = DEVELOPMENT) -> Iterator[Coordinator]:
+    """A founded chain, a fresh backend."""
+    with founded(replace(PLAN, constants=constants)) as place:
+        chain, deployment = place.chain(), place.deployment
         prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": 64}
         offer_workload(open_database(folder), open_tokenizers(folder), MANIFEST, BYTE_TOKENIZER, **prices)
-        with serving(Settings(folder, rpc_url, deployment, KEYS["settler"], deployment.treasury)) as url:
+        with serving(Settings(folder, place.url, deployment, KEYS["settler"], deployment.treasury)) as url:
             running = Coordinator(url, chain, folder)
             yield running
             for client in running.clients:
@@ -200,11 +147,8 @@ def listening(app: Any) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    until = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < until, "the server did not start within 20 s"
-        time.sleep(0.02)
     try:
+        eventually(lambda: server.started)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True

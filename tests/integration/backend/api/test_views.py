@@ -1,13 +1,12 @@
 """The chain view's adapter says what its fake says, on real contracts."""
 
-import time
-
 import pytest
 from eth_utils.address import to_checksum_address
 
 from backend.chain.views import ChainView, FakeChainView, OnChainView, OperatorAccount
 from backend.domain.lanes import Lane
 from tests.integration.backend.api.coordinator import KEYS, Coordinator
+from tests.world.anvil import pass_time
 
 pytestmark = pytest.mark.chain
 ALICE, NODE, OWNER = KEYS["alice"].address, KEYS["node"].address, KEYS["owner"].address
@@ -47,14 +46,17 @@ def test_fake_and_chain_agree(running: Coordinator) -> None:
 
 def test_answers_are_kept_for_a_moment_but_lanes_never(running: Coordinator) -> None:
     """Protects the endpoint from a call a request, and money from stale balances."""
-    view = OnChainView(running.chain, keep_s=0.5)
+    now = [100.0]
+    view = OnChainView(running.chain, keep_s=0.5, clock=lambda: now[0])
     assert view.operator_of(NODE) == 0
     running.register_node(stake_units=0)
     running.wallet().deposit(100)
     assert view.lane(ALICE, ALICE).balance == 100
     running.wallet().deposit(100)
     assert view.lane(ALICE, ALICE).balance == 200
-    time.sleep(0.6)
+    now[0] += 0.4
+    assert view.operator_of(NODE) == 0
+    now[0] += 0.2
     assert view.operator_of(NODE) == 1
 
 
@@ -80,6 +82,5 @@ def admit(running: Coordinator, account_id: int, key: str) -> None:
     data = chain.stakes.encode_abi("admitVerifier", [account_id, to_checksum_address(key)])
     call = (chain.stakes.address, 0, data, b"\0" * 32, b"\0" * 32)
     deployer.call(chain.governor.functions.schedule(*call, chain.deployment.constants.timelock_s))
-    chain.w3.provider.make_request("evm_increaseTime", [2])  # type: ignore[arg-type]
-    chain.w3.provider.make_request("evm_mine", [])  # type: ignore[arg-type]  # both Anvil's
+    pass_time(chain.w3, 2)
     deployer.call(chain.governor.functions.execute(*call))

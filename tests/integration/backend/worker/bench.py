@@ -4,10 +4,8 @@ Blocks are mined on demand and the chain's time is moved, so nothing waits for a
 coordinator writes them, with real signatures.
 """
 
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,55 +23,38 @@ from backend.store.home import open_blobs, open_database
 from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, VerdictRow, WorkloadRow
 from backend.worker import Worker, WorkerSettings
 from contracts.onchain.chain import Chain, connect
-from contracts.onchain.deployment import Deployment, deploy
+from contracts.onchain.deployment import Deployment
 from contracts.onchain.sender import Sender
 from contracts.protocol.canonical import hash_json
-from contracts.protocol.constants import DEVELOPMENT, Constants
+from contracts.protocol.constants import Constants
 from contracts.protocol.hashing import from_hex, keccak, to_hex
-from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import VISIBILITY_OPEN, Commitment, Lease, Opening, Order, Terms, Verdict
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, trace_commit
-from deploy.localnet.anvil import answers, find_anvil
-from deploy.localnet.processes import free_port
-from verifier.beacon.chain import BeaconChain
+from tests.world import parties
+from tests.world.anvil import pass_time, rpc
+from tests.world.founding import Operator, Plan
+from tests.world.manifests import manifest, up_to_tokens
 
 KEYS = {
-    name: Signer(keccak(b"bench " + name.encode()))
-    for name in ("deployer", "settler", "treasury", "session", "alice", "bob", "owner", "node", "owner-v", "verifier")
-}
+    name: parties.key(name)
+    for name in ("deployer", "settler", "treasury", "session", "alice", "bob", "node", "verifier", "judge-1", "judge-2")
+} | {"owner": parties.owner_of("node")}
 PARAMS = {"max_new_tokens": 8}
 FIXED_PRICE, UNIT_PRICE, MAX_PRICE = 100, 10, 1_000
-MANIFEST = Manifest(
-    kind="generation", unit="completion token", meter="new_tokens",
-    model="bench", weights_sha256="ab" * 32, tokenizer_sha256="cd" * 32, engine_version="1", numeric_class="ef" * 32,
-    params={"max_new_tokens": IntegerRange(minimum=1, maximum=8)},
-    input=InputLimits(max_texts=1, max_bytes=100, max_tokens=100),
-    check_price_units=50,
+MANIFEST = manifest(
+    model="bench", params=up_to_tokens(8), check_price_units=50,
     deterrence=Deterrence(
         honest_cost_ppm=900_000, cheat_cost_ppm=0, detection_ppm=1_000_000, collusion_ppm=0, false_alarm_ppm=0
-    ),
+    ).model_dump(),
 )  # fmt: skip
-
-
-@contextmanager
-def anvil() -> Iterator[str]:
-    """A chain that mines each transaction at once. Yields its URL."""
-    port = free_port()
-    command = [find_anvil(), "--port", str(port), "--hardfork", "prague", "--chain-id", "31337", "--silent"]
-    with subprocess.Popen(command) as process:
-        url, until = f"http://127.0.0.1:{port}", time.monotonic() + 20
-        while not answers(url):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        try:
-            yield url
-        finally:
-            process.terminate()
+PLAN = Plan(
+    lanes=(("alice", 10**6), ("bob", 10**6)), tokens=(("treasury", 10**9),), session_units=10**6, bond_units=10**7,
+    operators=(Operator("node", role="node"), Operator("verifier")),
+)  # fmt: skip
 
 
 @dataclass
@@ -81,24 +62,19 @@ class Bench:
     """Everything around a worker. `now`: the clock that the worker is given."""
 
     url: str
+    deployment: Deployment
     home: Path
-    constants: Constants = DEVELOPMENT
     confirmations: int = 1
     now: int = field(default_factory=lambda: int(time.time()))
     delivered: int = 0
 
     def __post_init__(self) -> None:
         self.w3 = connect(self.url)
-        self.beacon = BeaconChain(b"\7" * 32, 64)
-        for who in KEYS:
-            self.give_ether(who)
-        self.deployment = self._deploy()
+        self.beacon = parties.BEACON
         self.chain = Chain(self.w3, self.deployment)
         self.database: Database = open_database(self.home)
         self.blobs = open_blobs(self.home)
-        self._fund()
-        self.operator_id = self._register("owner")
-        self.verifier_id = self._register("owner-v")
+        self.operator_id, self.verifier_id = PLAN.account("node"), PLAN.account("verifier")
         with self.database.begin() as session:
             session.add(
                 WorkloadRow(
@@ -109,14 +85,12 @@ class Bench:
 
     # ------------------------------------------------------------ chain
 
-    def rpc(self, method: str, *params: Any) -> Any:
-        answer: Any = self.w3.provider.make_request(method, list(params))  # type: ignore[arg-type]  # Anvil's own methods
-        assert "error" not in answer, answer
-        return answer["result"]
+    @property
+    def constants(self) -> Constants:
+        return self.deployment.constants
 
-    def give_ether(self, who: str) -> None:
-        """So that a key can send transactions."""
-        self.rpc("anvil_setBalance", self.address(who), hex(10**21))
+    def rpc(self, method: str, *params: Any) -> Any:
+        return rpc(self.w3, method, *params)
 
     def mine(self, blocks: int = 1) -> None:
         for _ in range(blocks):
@@ -124,39 +98,10 @@ class Bench:
 
     def wait(self, seconds: int) -> None:
         """Moves the chain's time."""
-        self.rpc("evm_increaseTime", seconds)
-        self.mine()
+        pass_time(self.w3, seconds)
 
     def call(self, who: str, function: ContractFunction) -> Any:
         return Sender(self.w3, KEYS[who]).call(function)
-
-    def _deploy(self) -> Deployment:
-        return deploy(
-            Sender(self.w3, KEYS["deployer"]), self.constants, settler=KEYS["settler"].address,
-            treasury=KEYS["treasury"].address, beacon_anchor=to_hex(self.beacon.anchor),
-        )  # fmt: skip
-
-    def _fund(self) -> None:
-        escrow, token = self.chain.escrow, self.chain.token
-        total = 10**9 * self.constants.unit_wei
-        self.call("deployer", token.functions.mint(to_checksum_address(KEYS["treasury"].address), total))
-        for who in ("deployer", "treasury"):
-            for contract in (escrow, self.chain.stakes):
-                self.call(who, token.functions.approve(contract.address, 10**30))
-        for who in ("alice", "bob"):
-            self.call("deployer", escrow.functions.deposit(self.address(who), self.address(who), 10**6))
-        self.call("treasury", escrow.functions.openLane(self.address("session"), 2**32 - 1, 10**6))
-        self.call("deployer", escrow.functions.bondSettler(10**7))
-
-    def _register(self, owner: str) -> int:
-        self.call(owner, self.chain.stakes.functions.register(self.address(owner)))
-        return int(self.chain.stakes.functions.operatorIdOf(self.address(owner)).call())
-
-    def add_node_key(self) -> None:
-        """The operator's node, as the contracts know it."""
-        owner, node = KEYS["owner"], KEYS["node"]
-        consent = node.sign(self.deployment.stake_domain.node_key_digest(owner.address, node.address))
-        self.call("owner", self.chain.stakes.functions.addNodeKey(self.address("node"), from_hex(consent)))
 
     def address(self, who: str) -> Any:
         return to_checksum_address(KEYS[who].address)
@@ -243,6 +188,21 @@ class Bench:
             worker.tick(self.now)
             self.mine()
             self.now += clock_s
+
+    def drive_until(self, worker: Worker, done: Callable[[], bool], *, most: int = 80) -> None:
+        """Ticks until it is so."""
+        for _ in range(most):
+            if done():
+                return
+            self.drive(worker)
+        raise AssertionError(f"not there after {most} ticks")
+
+    def settle(self, worker: Worker, epoch_id: int = 1) -> None:
+        """An epoch through post, reveal, check period and settlement, until the worker has read all of it."""
+        self.drive_until(worker, lambda: {epoch_id, epoch_id + 1} <= self.posted())
+        self.wait(self.constants.check_wait_s)
+        self.drive_until(worker, lambda: self.settlement(epoch_id) is not None)
+        self.drive(worker, 2)
 
     # ------------------------------------------------------------ what came of it
 

@@ -1,14 +1,22 @@
-"""A fresh bench on a chain of its own."""
+"""A fresh bench on a founded chain of its own, without and with a court."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.backend.worker.bench import Bench, anvil
+from tests.integration.backend.worker.bench import PLAN, Bench
+from tests.integration.backend.worker.court import COURT, Court
+from tests.world.founded import founded
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with anvil() as url:
-        yield Bench(url, tmp_path / "home")
+    with founded(PLAN) as chain:
+        yield Bench(chain.url, chain.deployment, tmp_path / "home")
+
+
+@pytest.fixture
+def court(tmp_path: Path) -> Iterator[Court]:
+    with founded(COURT) as chain:
+        yield Court(Bench(chain.url, chain.deployment, tmp_path / "home"))

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,21 +37,10 @@ def worker_of(bench: Bench, home: Path) -> Worker:
 
 
 def settle(bench: Bench) -> Worker:
-    """Epoch 1 through to its settlement. Its jobs' node is registered, as an answer needs it to be."""
-    bench.add_node_key()
+    """Epoch 1 through to its settlement."""
     worker = worker_of(bench, bench.home)
-    drive_until(bench, worker, lambda: bench.posted() == {1, 2})
-    bench.wait(bench.constants.check_wait_s)
-    drive_until(bench, worker, lambda: bench.settlement(1) is not None)
+    bench.settle(worker)
     return worker
-
-
-def drive_until(bench: Bench, worker: Worker, done: Callable[[], bool]) -> None:
-    for _ in range(60):
-        if done():
-            return
-        bench.drive(worker)
-    raise AssertionError("not there after 60 ticks")
 
 
 def place_of(bench: Bench, row: CommitmentRow) -> tuple[int, int]:

@@ -1,10 +1,7 @@
 """The worker killed: at every single write, and as a real process by SIGKILL. Nothing is lost, nothing is doubled."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +15,24 @@ from sqlmodel import Session, col, select
 from backend.store.chain_tables import TxAttemptRow, TxIntentRow
 from backend.store.database import Database
 from backend.store.tables import LeafRow
+from backend.worker import TICK_S
 from contracts.onchain.chain import Chain, connect
 from deploy.localnet.processes import free_port
 from tests.integration.backend.worker.bench import KEYS, Bench
+from tests.survival.nursery import Child, Nursery
+from tests.world.soak import short_or_long
+from tests.world.waiting import eventually
 from verifier.beacon.service import create_app
 
-_PROGRAM = "from backend.cli_worker import worker_app; worker_app()"
+_STARTED, _STOPPED = "worker started", "worker stopped"
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Whence workers come as processes of their own, without the seconds of importing."""
+    made = Nursery(tmp_path_factory.mktemp("nursery"))
+    yield made
+    made.close()
 
 
 class Killed(BaseException):
@@ -74,50 +83,42 @@ def _die_until(bench: Bench, monkeypatch: pytest.MonkeyPatch, after_commit: bool
     raise AssertionError("not done after 200 lives")
 
 
-def test_sigkill_between_post_and_settle(bench: Bench) -> None:
+def test_sigkill_between_post_and_settle(bench: Bench, nursery: Nursery) -> None:
     """A real worker process is killed with SIGKILL after the post and started again: one payment. Covers: A16, A45"""
     with _beacon(bench) as url:
         _write_keystores(bench)
         bench.deliver()
         bench.deliver("bob")
-        first = _start(bench, url)
+        first = _start(nursery, bench, url)
         _mine_until(bench, first, lambda: bench.posted() >= {1, 2})
-        first.send_signal(signal.SIGKILL)
-        first.wait(10)
+        first.kill()
         assert bench.settlement(1) is None
         bench.wait(bench.constants.check_wait_s)
-        second = _start(bench, url)
-        try:
-            _mine_until(bench, second, lambda: bench.settlement(1) is not None)
-            bench.mine(3)
-            time.sleep(1.5)  # three ticks in which a second payment would be tried
-        finally:
-            second.terminate()
-            assert second.wait(10) == 0
+        second = _start(nursery, bench, url)
+        _mine_until(bench, second, lambda: bench.settlement(1) is not None)
+        bench.mine(3)
+        time.sleep(3 * TICK_S)  # three ticks in which a second payment would be tried
+        _end(second)
     _assert_once(bench, paid_units=2 * 150)
 
 
-def test_sigkill_at_random_points(bench: Bench) -> None:
+def test_sigkill_at_random_points(bench: Bench, nursery: Nursery) -> None:
     """Processes live for shorter and longer moments, through closing, posting and settling. Covers: A45"""
     with _beacon(bench) as url:
         _write_keystores(bench)
         bench.deliver()
-        for life_s in (0.9, 1.6, 1.2, 2.3, 1.9):
-            process = _start(bench, url)
+        for life_s in short_or_long((0.3, 1.2, 0.7), (0.1, 0.9, 1.6, 0.4, 1.2, 2.3, 0.6, 1.9)):
+            process = _start(nursery, bench, url)
             until = time.monotonic() + life_s
             while time.monotonic() < until:
                 bench.mine()
                 time.sleep(0.1)
             process.kill()
-            process.wait(10)
-        last = _start(bench, url)
-        try:
-            _mine_until(bench, last, lambda: bench.posted() >= {1, 2})
-            bench.wait(bench.constants.check_wait_s)
-            _mine_until(bench, last, lambda: bench.settlement(1) is not None)
-        finally:
-            last.terminate()
-            last.wait(10)
+        last = _start(nursery, bench, url)
+        _mine_until(bench, last, lambda: bench.posted() >= {1, 2})
+        bench.wait(bench.constants.check_wait_s)
+        _mine_until(bench, last, lambda: bench.settlement(1) is not None)
+        _end(last)
     _assert_once(bench, paid_units=150)
 
 
@@ -157,20 +158,28 @@ def _write_keystores(bench: Bench) -> None:
     bench.deployment.save(bench.home / "deployment.json")
 
 
-def _start(bench: Bench, beacon_url: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable, "-c", _PROGRAM, "--home", str(bench.home), "--rpc", bench.url, "--beacon", beacon_url,
+def _start(nursery: Nursery, bench: Bench, beacon_url: str) -> Child:
+    """`assay worker`, once its loop runs."""
+    arguments = [
+        "--home", str(bench.home), "--rpc", bench.url, "--beacon", beacon_url,
         "--deployment", str(bench.home / "deployment.json"), "--epoch-seconds", "1", "--confirmations", "1",
     ]  # fmt: skip
-    with (bench.home / "worker.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"ASSAY_PASSWORD": "bench"})
+    process = nursery.start("worker", "worker", arguments, {"ASSAY_PASSWORD": "bench"})
+    eventually(lambda: process.says(_STARTED) or not process.alive, says=process.log_text)
+    return process
 
 
-def _mine_until(bench: Bench, process: subprocess.Popen[bytes], done: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not done():
-        log = (bench.home / "worker.log").read_text()
-        assert process.poll() is None, log[-3000:]
-        assert time.monotonic() < until, log[-3000:]
+def _end(process: Child) -> None:
+    """As its operator ends it; it must end well."""
+    process.send(signal.SIGTERM)
+    process.wait()
+    assert process.says(_STOPPED), process.log_text()[-3000:]
+
+
+def _mine_until(bench: Bench, process: Child, done: Callable[[], bool]) -> None:
+    def reached() -> bool:
+        assert process.alive, process.log_text()[-3000:]
         bench.mine()
-        time.sleep(0.1)
+        return done()
+
+    eventually(reached, poll_s=0.1, says=process.log_text)

@@ -142,7 +142,6 @@ def test_a_price_above_the_signed_formula_comes_back(bench: Bench) -> None:
         Row(alice, alice, bench.operator_id, PRICE + extra, domain.commitment_digest(c))
         for extra, c in ((0, right), (1, wrong))
     ]
-    bench.add_node_key()
     settle_by_hand(bench, entries, rows, order, signature)
     log_folder = bench.home / "log"
     (log_folder / "blobs").mkdir()

@@ -2,31 +2,23 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-
-from eth_account import Account
 
 from backend.chain.embedded import EmbeddedChain
 from backend.chain.rpc_server import mine_in_background, serve
+from contracts.onchain.chain import connect
+from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
-from tests.integration.backend.worker.bench import Bench
+from contracts.protocol.hashing import from_hex
+from contracts.protocol.signing import Signer
+from tests.integration.backend.worker.bench import PLAN, Bench
+from tests.world.founding import Furnishing, deploy_contracts
+from tests.world.waiting import eventually
 
-_FUNDED = Account.from_key("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+RICH = Signer(from_hex("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
 """The first account of the development mnemonic, known to everybody."""
-SHORT = DEVELOPMENT.model_copy(update={"check_wait_s": 3})
-
-
-class EmbeddedBench(Bench):
-    """A bench whose chain gives ether only from its funded account."""
-
-    def give_ether(self, who: str) -> None:
-        fields = {
-            "type": 2, "chainId": 31337, "nonce": self.w3.eth.get_transaction_count(_FUNDED.address, "pending"),
-            "to": self.address(who), "value": 10**18, "data": "0x", "gas": 21_000, "maxFeePerGas": 10**10,
-            "maxPriorityFeePerGas": 10**9,
-        }  # fmt: skip
-        sent = self.w3.eth.send_raw_transaction(_FUNDED.sign_transaction(fields).raw_transaction)
-        self.w3.eth.wait_for_transaction_receipt(sent, timeout=20)
+SHORT = replace(PLAN, constants=DEVELOPMENT.model_copy(update={"check_wait_s": 3}))
 
 
 def test_an_epoch_settles_on_the_embedded_chain(tmp_path: Path) -> None:
@@ -36,15 +28,22 @@ def test_an_epoch_settles_on_the_embedded_chain(tmp_path: Path) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     stop = mine_in_background(chain, 0.2)
     try:
-        bench = EmbeddedBench(f"http://127.0.0.1:{server.server_port}", tmp_path / "home", SHORT)
+        url = f"http://127.0.0.1:{server.server_port}"
+        w3 = connect(url)
+        Sender(w3, RICH).pay(SHORT.addresses(), 10**18)
+        deployment = deploy_contracts(w3, SHORT)
+        Furnishing(w3, deployment, SHORT, time.sleep).furnish()
+        bench = Bench(url, deployment, tmp_path / "home")
         for who in ("alice", "bob", "alice"):
             bench.deliver(who)
-        worker, until = bench.worker(), time.monotonic() + 60
-        while bench.settlement(1) is None:
-            assert time.monotonic() < until
+        worker = bench.worker()
+
+        def settled() -> bool:
             worker.tick(bench.now)
             bench.now += 1
-            time.sleep(0.1)
+            return bench.settlement(1) is not None
+
+        eventually(settled, poll_s=0.1)
         assert bench.assert_books_are_right()[f"operator:{bench.operator_id}"] == 405
         assert {row.error for row in bench.receipts()} == {None}
     finally:

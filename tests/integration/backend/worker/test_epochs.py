@@ -15,18 +15,10 @@ from contracts.protocol.packing import unpack
 from tests.integration.backend.worker.bench import KEYS, Bench
 
 
-def settle_one_epoch(bench: Bench) -> None:
-    """Closes, posts, reveals and settles epoch 1."""
-    worker = bench.worker()
-    bench.drive(worker, 40)
-    bench.wait(bench.constants.check_wait_s)
-    bench.drive(worker, 8)
-
-
 def test_an_epoch_is_closed_posted_revealed_and_settled(bench: Bench) -> None:
     """The whole way: amounts, fees, ledger = contract totals, unexplained wei 0, log as its root says."""
     jobs = [bench.deliver("alice"), bench.deliver("bob", units=7), bench.deliver("alice", units=90)]
-    settle_one_epoch(bench)
+    bench.settle(bench.worker())
     settlement = bench.settlement(1)
     assert settlement is not None
     assert settlement.void_bits == settlement.skipped_bits == b"\0"
@@ -48,7 +40,7 @@ def test_an_epoch_is_closed_posted_revealed_and_settled(bench: Bench) -> None:
 def test_an_idle_network_stops_posting(bench: Bench) -> None:
     """One empty epoch reveals the sample of the last rows; after that nothing is posted."""
     bench.deliver()
-    settle_one_epoch(bench)
+    bench.settle(bench.worker())
     bench.drive(bench.worker(), 30)
     assert [event.args["count"] for event in bench.events("EpochPosted")] == [1, 0]
 
@@ -58,12 +50,10 @@ def test_a_check_is_paid_once_from_the_treasurys_lane(bench: Bench) -> None:
     without stake is always checked. Covers: A25
     """
     job = bench.deliver()
-    settle_one_epoch(bench)
+    bench.settle(bench.worker())
     bench.check(1, job)
     worker = bench.worker()
-    bench.drive(worker, 40)
-    bench.wait(bench.constants.check_wait_s)
-    bench.drive(worker, 8)
+    bench.settle(worker, 3)
     settlement = bench.settlement(3)
     assert settlement is not None
     (row,) = unpack(settlement.packed, 1).rows
@@ -80,7 +70,7 @@ def test_a_lane_whose_cap_is_too_low_is_skipped_alone(bench: Bench) -> None:
     """The chain charges nobody above what was signed, and the other lane pays as ever. Covers: A25"""
     bench.deliver("alice", cap=149)
     bench.deliver("bob")
-    settle_one_epoch(bench)
+    bench.settle(bench.worker())
     settlement = bench.settlement(1)
     assert settlement is not None
     rows = unpack(settlement.packed, 2).rows
@@ -109,7 +99,7 @@ def test_a_verdict_on_a_row_outside_the_sample_is_logged_and_not_paid(bench: Ben
     """
     bench.call("deployer", bench.chain.stakes.functions.stake(bench.operator_id, 10**9))
     jobs = [bench.deliver() for _ in range(12)]
-    settle_one_epoch(bench)
+    bench.settle(bench.worker())
     for job in jobs:
         bench.check(1, job)
     with bench.database.read() as session:
@@ -128,7 +118,7 @@ def test_a_verdict_on_a_row_outside_the_sample_is_logged_and_not_paid(bench: Ben
 def test_the_ledger_commands(bench: Bench) -> None:
     """`assay ledger show` and `rebuild` succeed on right books, and fail when an entry has no event behind it."""
     bench.deliver()
-    settle_one_epoch(bench)
+    bench.settle(bench.worker())
     bench.deployment.save(bench.home / "deployment.json")
     options = ["--home", str(bench.home), "--deployment", str(bench.home / "deployment.json")]
     shown = CliRunner().invoke(ledger_app, ["show", *options, "--rpc", bench.url])

@@ -22,7 +22,6 @@ def test_two_answers_to_one_order_cost_the_node_its_stake(bench: Bench) -> None:
 
     Covers: A56
     """
-    bench.add_node_key()
     bench.call("deployer", bench.chain.stakes.functions.stake(bench.operator_id, 10**6))
     wrong, _ = bench.deliver("alice"), bench.deliver("bob")
     sign_again(bench, wrong)

@@ -34,15 +34,10 @@ def test_posts_and_settlements_survive_reorgs(bench: Bench, depth: int) -> None:
     bench.deliver("bob")
     bench.mine(64)  # the deployment stays
     worker = bench.worker()
-    bench.drive(worker, 40)
-    bench.wait(bench.constants.check_wait_s)
-    bench.drive(worker, 6)
-    assert bench.settlement(1) is not None
+    bench.settle(worker)
     bench.rpc("anvil_reorg", depth, [])
-    bench.drive(worker, 30)
-    bench.wait(bench.constants.check_wait_s)
-    bench.drive(worker, 8)
-    assert bench.settlement(1) is not None
+    bench.drive(worker, 3)
+    bench.settle(worker)
     accounts = bench.assert_books_are_right()
     assert accounts[f"operator:{bench.operator_id}"] == 270
     on_chain = bench.chain.events(bench.deployment.first_block, bench.chain.head().number)

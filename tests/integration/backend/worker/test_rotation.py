@@ -39,8 +39,5 @@ def test_the_new_settler_settles_what_the_old_one_posted(bench: Bench) -> None:
     with pytest.raises(Misconfigured, match=KEYS["bob"].address):
         worker_of(bench, "settler")
     new = worker_of(bench, "bob")
-    bench.drive(new, 30)
-    bench.wait(bench.constants.check_wait_s)
-    bench.drive(new, 10)
-    assert bench.settlement(1) is not None
+    bench.settle(new)
     assert bench.assert_books_are_right()[f"operator:{bench.operator_id}"] == 135

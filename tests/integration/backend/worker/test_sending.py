@@ -14,7 +14,8 @@ from backend.chain.tx_port import RpcPort, TxPort
 from contracts.onchain.chain import connect
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.signing import Signer
-from tests.integration.backend.worker.bench import KEYS, Bench, anvil
+from tests.integration.backend.worker.bench import KEYS, Bench
+from tests.world.anvil import anvil, rpc
 
 SIGNER = Signer(keccak(b"sender"))
 
@@ -41,7 +42,7 @@ class Real:
     url: str
 
     def mine(self) -> None:
-        connect(self.url).provider.make_request("evm_mine", [])  # type: ignore[arg-type]  # Anvil's own method
+        rpc(connect(self.url), "evm_mine")
 
 
 @pytest.fixture(params=["fake", "anvil"])
@@ -51,8 +52,8 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
         return
     with anvil() as url:
         w3 = connect(url)
-        w3.provider.make_request("evm_setAutomine", [False])  # type: ignore[arg-type]  # Anvil's own methods
-        w3.provider.make_request("anvil_setBalance", [SIGNER.address, hex(10**20)])  # type: ignore[arg-type]
+        rpc(w3, "evm_setAutomine", False)
+        rpc(w3, "anvil_setBalance", SIGNER.address, hex(10**20))
         yield Real(RpcPort(w3), url)
 
 

@@ -19,6 +19,7 @@ from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.merkle import Row
 from contracts.protocol.packing import Epoch, LaneGroup, bits, pack
 from contracts.protocol.pricing import fee_units
+from tests.world.soak import short_or_long
 
 FEE_BPS = DEVELOPMENT.fee_bps
 LANES = [("0x" + "aa" * 20, "0x" + "bb" * 20), ("0x" + "cc" * 20, "0x" + "cc" * 20)]
@@ -203,7 +204,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=short_or_long(8, 200), deadline=None)
 @given(steps=STEPS)
 def test_replay_is_identical_through_reorgs(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any]]

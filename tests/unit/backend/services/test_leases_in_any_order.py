@@ -14,6 +14,7 @@ from backend.errors import LeaseExpired, LeaseNotHeld
 from backend.store.tables import LeaseRow
 from contracts.protocol.signing import Signer
 from tests.unit.backend.world import NODE, OTHER_NODE, REQUESTER, World, commitment_for
+from tests.world.soak import short_or_long
 
 NODES = st.sampled_from([NODE, OTHER_NODE])
 SLOTS = 3
@@ -107,6 +108,6 @@ class Leases(RuleBasedStateMachine):
 
 
 TestLeases = Leases.TestCase
-TestLeases.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestLeases.settings = settings(max_examples=short_or_long(6, 200), stateful_step_count=30, deadline=None)
 TestLeases.__doc__ = """Protects requesters and nodes: leases of one job never overlap, a node that lost an answer or
 restarted gets exactly what it holds, and none holds more jobs than it has slots. Covers: A03, A45"""

@@ -29,6 +29,7 @@ from contracts.protocol.records import COMPARATORS, Commitment, Opening, Order, 
 from contracts.protocol.typed_data import answer_commit, trace_commit
 from tests.native_double import NODE_CLASS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, MANIFEST, NODE, NOW, REQUESTER, World, signer, terms
+from tests.world.soak import short_or_long
 from verifier.sampling.epoch_log import LogBook, read_epoch
 from verifier.sampling.standings import Standings as VerifierStandings
 
@@ -234,7 +235,7 @@ UNSEEN = [Job(epoch, 1, tuple(Seen(each, late=1) for each in VERIFIERS), off=TOK
 
 
 # Without shrinking, which would outlast a test's time: no history is long.
-@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True)
+@settings(max_examples=short_or_long(4, 100), deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True)
 @example(jobs=CAUGHT)
 @example(jobs=MENDED)
 @example(jobs=WORSE)

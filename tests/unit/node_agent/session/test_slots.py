@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ from node_agent.execution.engine import Execution
 from node_agent.session.loop import NodeSession
 from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import World
+from tests.world.waiting import PATIENCE_S, eventually
 
 
 class Gated(EchoEngine):
@@ -64,15 +65,8 @@ def running(world: World) -> Iterator[threading.Event]:
         yield stop
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
-
-
-def wait(done: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < until, "it did not come to pass in time"
-        time.sleep(0.01)
 
 
 def delivered(world: World) -> list[str]:
@@ -83,12 +77,12 @@ def test_slots_are_filled_and_each_answer_goes_out_when_it_is_done(world: World,
     """Protects the use of a GPU: all slots are full, whoever is done first is delivered first, and its slot filled."""
     orders = {text: world.backend.order(text.encode()) for text in ("one", "two", "three", "four")}
     with running(world) as stop:
-        wait(lambda: len(gated.begun) == 3)
+        eventually(lambda: len(gated.begun) == 3)
         gated.open("two")
-        wait(lambda: len(gated.begun) == 4)
+        eventually(lambda: len(gated.begun) == 4)
         assert delivered(world) == [orders["two"]]
         gated.open("four")
-        wait(lambda: len(world.backend.commitments) == 2)
+        eventually(lambda: len(world.backend.commitments) == 2)
         stop.set()
         gated.open("one", "three")
     assert gated.most == 3
@@ -120,7 +114,7 @@ def test_one_that_fails_abandons_itself_alone(world: World, gated: Gated) -> Non
     orders = {text: world.backend.order(text.encode()) for text in ("one", "poison", "two", "three")}
     gated.open("one", "poison", "two", "three")
     with running(world):
-        wait(lambda: len(world.backend.commitments) == 3)
+        eventually(lambda: len(world.backend.commitments) == 3)
     assert sorted(delivered(world)) == sorted(set(orders.values()) - {orders["poison"]})
     assert Counter(gated.begun)[b'["poison"]'] == 1
     lent = world.journal().lent(orders["poison"])
@@ -139,12 +133,12 @@ def test_each_lease_has_its_own_heartbeat(world: World, gated: Gated) -> None:
 
     world.backend.intercept, world.backend.lease_s = intercept, 2
     with running(world):
-        wait(lambda: set(beaten) == set(orders))
+        eventually(lambda: set(beaten) == set(orders))
         gated.open("one")
-        wait(lambda: bool(world.backend.commitments))
+        eventually(lambda: bool(world.backend.commitments))
         time.sleep(0.1)
         beaten.clear()
-        wait(lambda: len(beaten) >= 4)
+        eventually(lambda: len(beaten) >= 4)
         assert set(beaten) == set(orders[1:])
         gated.open("two", "three")
 
@@ -162,7 +156,7 @@ def test_engines_that_cannot_batch_get_one_job_at_a_time(world: World, gated: Ga
     world.backend.intercept = intercept
     gated.open("one", "two", "three")
     with running(world):
-        wait(lambda: len(world.backend.commitments) == 3)
+        eventually(lambda: len(world.backend.commitments) == 3)
     assert delivered(world) == orders
     assert gated.most == 1
     assert set(held) == {0}
@@ -185,7 +179,7 @@ def test_restart_with_several_leases_held_delivers_each_once(world: World, gated
     world.engine = again = Gated()
     again.open(*texts)
     with running(world):
-        wait(lambda: len(world.backend.commitments) == 3)
+        eventually(lambda: len(world.backend.commitments) == 3)
     assert sorted(delivered(world)) == sorted(orders)
     assert again.calls == 3 - journaled
     first = {answer.order_id: answer for answer in world.journal().signed()}
@@ -212,9 +206,9 @@ def test_a_lost_answer_to_a_lease_request_loses_no_job(world: World, gated: Gate
 
     world.backend.intercept = lose_the_second
     with running(world):
-        wait(lambda: len(gated.begun) == 3)
+        eventually(lambda: len(gated.begun) == 3)
         gated.open("one", "two", "three")
-        wait(lambda: len(world.backend.commitments) == 3)
+        eventually(lambda: len(world.backend.commitments) == 3)
     assert sorted(delivered(world)) == sorted(orders)
     assert asked[:4] == [[], orders[:1], orders[:1], orders[:2]]
 
@@ -239,9 +233,9 @@ def test_a_job_lent_again_while_it_is_under_way_is_kept(world: World, gated: Gat
     with running(world):
         assert refused.wait(20)
         calls = len(world.backend.calls)
-        wait(lambda: world.backend.calls[calls:].count(("POST", "/v1/operator/leases")) > 1)
+        eventually(lambda: world.backend.calls[calls:].count(("POST", "/v1/operator/leases")) > 1)
         gated.open("one")
-        wait(lambda: bool(world.backend.commitments))
+        eventually(lambda: bool(world.backend.commitments))
     assert delivered(world) == [order_id]
     assert gated.calls == 1
 
@@ -264,7 +258,7 @@ def test_a_stake_that_is_at_work_is_no_trouble(world: World, gated: Gated, caplo
         with running(world):
             assert asked_in_vain.wait(20)
             gated.open("one", "two", "three")
-            wait(lambda: len(world.backend.commitments) == 3)
+            eventually(lambda: len(world.backend.commitments) == 3)
         assert not caplog.records
         world.backend.intercept = lambda method, path, body: refused if path.endswith("/leases") else None
         assert not world.session().step()
@@ -285,8 +279,8 @@ def test_a_full_node_does_not_ask(world: World, gated: Gated) -> None:
     world.backend.intercept = intercept
     with running(world):
         for text in ("one", "two", "three", "four", "five"):
-            wait(lambda: len(gated.begun) >= 3)
+            eventually(lambda: len(gated.begun) >= 3)
             gated.open(text)
-        wait(lambda: len(world.backend.commitments) == 5)
+        eventually(lambda: len(world.backend.commitments) == 5)
     assert max(map(len, held)) == 2
     assert all(len(set(before)) == len(before) for before, _ in pairwise(held))

@@ -1,0 +1,55 @@
+"""The one way in which tests start Anvil."""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from web3 import Web3
+
+from deploy.localnet.anvil import answers, find_anvil
+from deploy.localnet.processes import free_port
+from tests.world.waiting import eventually
+
+CHAIN_ID = 31337
+
+
+@contextmanager
+def anvil(*options: str, chain_id: int = CHAIN_ID) -> Iterator[str]:
+    """A chain of its own that mines each transaction at once, unless `options` say otherwise. Yields its URL."""
+    port = free_port()
+    with subprocess.Popen([find_anvil(), *_options(port, chain_id), *options]) as process:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            eventually(lambda: _answers(process, url), poll_s=0.02)
+            yield url
+        finally:
+            process.terminate()
+
+
+def rpc(w3: Web3, method: str, *params: Any) -> Any:
+    """The result of one call, of Anvil's own methods too."""
+    answer: Any = w3.provider.make_request(method, list(params))  # type: ignore[arg-type]  # not in web3's list
+    assert "error" not in answer, answer
+    return answer["result"]
+
+
+def give_ether(w3: Web3, addresses: Sequence[str]) -> None:
+    """A thousand each, so that they can send transactions."""
+    for address in addresses:
+        rpc(w3, "anvil_setBalance", address, hex(10**21))
+
+
+def pass_time(w3: Web3, seconds: int) -> None:
+    """Moves the chain's time, which stays ahead of the clock: not beside programs that live by the clock."""
+    rpc(w3, "evm_increaseTime", seconds)
+    rpc(w3, "evm_mine")
+
+
+def _options(port: int, chain_id: int) -> list[str]:
+    return ["--port", str(port), "--hardfork", "prague", "--chain-id", str(chain_id), "--silent"]
+
+
+def _answers(process: "subprocess.Popen[bytes]", url: str) -> bool:
+    assert process.poll() is None, f"anvil ended with {process.returncode}"
+    return answers(url)
