@@ -1,20 +1,24 @@
 """`assay wallet`: a requester's money at the command line. Amounts in tokens."""
 
+from __future__ import annotations
+
 import json
 import time
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.amounts import TokenScale
 from backend.client.cli_sessions import session_app
 from backend.client.errors import NotWithdrawable, TooLittle
 from backend.client.options import DeploymentOption, HomeOption, JsonOption, RpcOption, Where
-from backend.client.wallet import LaneState, Wallet
+
+if TYPE_CHECKING:
+    from backend.client.amounts import TokenScale
+    from backend.client.wallet import LaneState, Wallet
 
 wallet_app = typer.Typer(help="Moves tokens into lanes and out of them.", no_args_is_help=True)
 wallet_app.add_typer(session_app, name="session")
@@ -113,6 +117,8 @@ def _require_ripe(lane: LaneState, now_s: int) -> None:
 
 
 def _print_lanes(wallet: Wallet, found: list[LaneState], scale: TokenScale) -> None:
+    from backend.client.amounts import TokenScale
+
     table = Table("lane's signer", "balance", "charged so far", "expires", "withdrawable", show_edge=False)
     for lane in found:
         ripe, until = lane.withdrawable_from, lane.withdrawable_until

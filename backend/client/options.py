@@ -4,22 +4,23 @@ Each is read from its ASSAY_* variable too; `assay` fills those in from the netw
 (deploy/settings.py), so that nothing needs to be given there.
 """
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.client.amounts import TokenScale
 from backend.client.errors import NotConfigured
-from backend.client.jobs import AssayClient
-from backend.client.sessions import find_session, key_file
-from backend.client.wallet import Wallet, scale_of
-from contracts.onchain.chain import Chain
-from contracts.onchain.deployment import Deployment
-from contracts.onchain.keystore import load_key
-from contracts.protocol.signing import Signer
+
+if TYPE_CHECKING:
+    from backend.client.amounts import TokenScale
+    from backend.client.jobs import AssayClient
+    from backend.client.wallet import Wallet
+    from contracts.onchain.chain import Chain
+    from contracts.protocol.signing import Signer
 
 KEY_FILE, RECEIPTS = "requester.json", "receipts"
 
@@ -68,11 +69,16 @@ class Where:
 
     def key(self, file: Path | None = None) -> Signer:
         """The requester's key, opened; or the one in `file`."""
+        from contracts.onchain.keystore import load_key
+
         file = file or self.folder() / KEY_FILE
         return load_key(file, password_of(file))
 
     def chain(self) -> Chain:
         """The deployment, through the endpoint."""
+        from contracts.onchain.chain import Chain
+        from contracts.onchain.deployment import Deployment
+
         if self.rpc is None:
             raise NotConfigured(option="--rpc", variable="ASSAY_RPC", what="the URL of the chain")
         if self.deployment is None:
@@ -81,10 +87,16 @@ class Where:
 
     def wallet(self) -> Wallet:
         """The requester's money."""
+        from backend.client.wallet import Wallet
+
         return Wallet(self.chain(), self.key())
 
     def client(self) -> tuple[AssayClient, TokenScale]:
         """The requester's orders, or a session's of it, and how amounts are shown."""
+        from backend.client.jobs import AssayClient
+        from backend.client.sessions import find_session, key_file
+        from backend.client.wallet import scale_of
+
         if self.backend is None:
             raise NotConfigured(option="--backend", variable="ASSAY_BACKEND", what="the URL of the coordinator")
         chain = self.chain()

@@ -1,5 +1,7 @@
 """`assay up`: a network to play with, in the foreground, kept in a folder from one start to the next."""
 
+from __future__ import annotations
+
 import json
 import signal
 import threading
@@ -7,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,12 +17,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from deploy.localnet.founding import TOKEN_UNITS
 from deploy.localnet.up.errors import NoState
 from deploy.localnet.up.folder import Folder
-from deploy.localnet.up.town import CAST, REQUESTER, Town
 from deploy.settings import NETWORK_FOLDER
-from node_agent.models import ModelStore, default_root
+
+if TYPE_CHECKING:
+    from deploy.localnet.up.town import Town
 
 up_app = typer.Typer()
 _console = Console(highlight=False, soft_wrap=True)
@@ -42,6 +44,9 @@ def up(
     models: Annotated[Path | None, typer.Option(help="Folder that `assay models pull` fills.")] = None,
 ) -> None:
     """Run a network to play with until Ctrl-C. Started again, it goes on where it stopped."""
+    from deploy.localnet.up.town import Town
+    from node_agent.models import ModelStore, default_root
+
     if chain != "anvil":
         raise NoState(chain)
     folder = Folder.take(home)
@@ -107,6 +112,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def show(town: Town, console: Console) -> None:
     """Where everything is, and what to try first."""
+    from deploy.localnet.founding import TOKEN_UNITS
+    from deploy.localnet.up.town import CAST, REQUESTER
+
     network, folder = town.network, town.folder_path
     key = network.party(REQUESTER).key(REQUESTER)
     lane, wallet = (units // TOKEN_UNITS for units in (CAST.lane_units, CAST.wallet_units))

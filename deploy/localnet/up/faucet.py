@@ -4,13 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from eth_utils.address import is_address
 from rich.console import Console
 
-from contracts.onchain.deployment import Deployment
-from deploy.localnet.founding import TOKEN_UNITS
-from deploy.localnet.network import ETHER_EACH_WEI, Network
-from deploy.localnet.processes import Processes
 from deploy.localnet.up.errors import NoFaucet
 
 PLAY_CHAIN_ID = 31337
@@ -26,6 +21,13 @@ def faucet(
     tokens: Annotated[int, typer.Option(min=1, max=10**6, help="Whole tokens.")] = 100,
 ) -> None:
     """Give an address tokens, and ether for gas, on a network that `assay up` keeps."""
+    from eth_utils.address import is_address
+
+    from contracts.onchain.deployment import Deployment
+    from deploy.localnet.founding import TOKEN_UNITS
+    from deploy.localnet.network import ETHER_EACH_WEI, Network
+    from deploy.localnet.processes import Processes
+
     if not is_address(address):
         raise typer.BadParameter(f"{address!r} is no address; give 0x and 40 hex digits", param_hint="ADDRESS")
     found = Deployment.load(deployment)

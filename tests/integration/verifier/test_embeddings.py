@@ -23,7 +23,7 @@ from node_agent.session.chain_facts import OnchainFacts
 from node_agent.testing import FakeBackend
 from tests.integration.verifier.crew import Crew, inbox
 from tests.integration.verifier.network import Network, Ordered, anvil
-from verifier.audit import audit
+from verifier.audit.audit import audit
 from verifier.reexecution import LocalEngines
 from verifier.sampling.source import FolderLog
 
