@@ -12,7 +12,7 @@ BackendError
 ├── Conflict                     409, the request is well-formed but does not fit the facts of now
 │   ├── LaneNotOpened, LaneExpiresFirst, LaneUnderNotice
 │   ├── CapTooLow, BalanceTooLow, LaneFull
-│   ├── OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy
+│   ├── OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy, NodeElsewhere
 │   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
 │   ├── LeaseNotHeld, LeaseExpired
 │   ├── NotRooted
@@ -265,6 +265,17 @@ class NodeBusy(Conflict):
         super().__init__(
             f"{node} holds the job {order_id} of another workload until {expires} and does not name it; "
             "ask for that workload to get it again, or let the lease lapse"
+        )
+
+
+class NodeElsewhere(Conflict):
+    code = "node_elsewhere"
+
+    def __init__(self, *, node: str, ago_s: int, window_s: int) -> None:
+        super().__init__(
+            f"the key {node} is in use elsewhere: another node run asked for work with it {ago_s} s ago. Two that "
+            "answer one order are slashed, so this one is lent nothing. Stop the other; once it was silent for "
+            f"{window_s} s this one is served. A second node needs a key of its own (assay node init in another home)"
         )
 
 

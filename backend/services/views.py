@@ -14,6 +14,7 @@ from backend.domain.outcomes import state_of
 from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
 from backend.services.intake import Clock
 from backend.services.offering import all_offers
+from backend.services.presence import serving
 from backend.services.receipts import leaf_hashes, payment_receipt
 from backend.services.standings import Standings, overdue_trace
 from backend.store import facts
@@ -57,7 +58,7 @@ class Views:
     def network(self) -> NetworkInfo:
         """The deployment and the price sheet."""
         with self.database.read() as session:
-            offers = all_offers(session)
+            offers, asking = all_offers(session), serving(session, self.clock())
         sheet = [
             PriceSheetEntry(
                 workload_id=offer.workload_id,
@@ -67,6 +68,8 @@ class Views:
                 unit_price=offer.unit_price,
                 max_units=offer.max_units,
                 unit=offer.manifest.unit,
+                most_new_tokens=offer.manifest.most_new_tokens,
+                serving=asking.get(offer.workload_id, 0),
             )
             for offer in offers
         ]

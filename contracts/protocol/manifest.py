@@ -117,6 +117,12 @@ class Manifest(Record):
             raise ValueError(f"the meter new_tokens needs the parameter {MAX_NEW_TOKENS}, from 1 up")
         return self
 
+    @property
+    def most_new_tokens(self) -> int | None:
+        """The longest answer to one text, in tokens; None where answers have a length of their own."""
+        allowed = self.params.get(MAX_NEW_TOKENS)
+        return None if allowed is None else allowed.maximum
+
     def canonical(self) -> bytes:
         """The canonical bytes whose hash is the workload id."""
         return canonical_json(self.model_dump(mode="json"))
