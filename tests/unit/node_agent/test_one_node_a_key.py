@@ -1,10 +1,11 @@
 """One node a key: a second process on one home is refused, by name of the first; it may start when that one is gone."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,21 +60,17 @@ def test_a_second_node_on_one_home_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_look_at_a_home_keeps_no_node_from_starting(tmp_path: Path) -> None:
-    """`assay node status` looks for the lock every now and then; a node that starts meanwhile is not refused."""
+    """`assay node status` holds the lock for a moment while it looks; a node that starts meanwhile is not refused."""
     home = tmp_path / "node"
     with running(home):
         pass
-    looking = "import sys; from pathlib import Path; from node_agent.home import is_running\n"
-    looking += "while True: is_running(Path(sys.argv[1]))"
-    busy = subprocess.Popen([sys.executable, "-c", looking, str(home)])
-    try:
-        time.sleep(1.0)
-        for _ in range(20):
-            with running(home):
-                pass
-    finally:
-        busy.kill()
-        busy.wait()
+    with (home / "run.lock").open("r") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        over = threading.Timer(0.25, fcntl.flock, (looking, fcntl.LOCK_UN))
+        over.start()
+        with running(home):
+            assert is_running(home)
+        over.join()
 
 
 def test_a_session_names_host_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
