@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.amounts import TokenScale
 from backend.client.cli_contests import contest_order
 from backend.client.cli_wallet import wallet_app
 from backend.client.errors import BadInput, NotDelivered, Refused, WaitedTooLong
@@ -30,6 +29,7 @@ from backend.client.options import (
     SessionOption,
     Where,
 )
+from contracts.protocol.amounts import TokenScale
 from contracts.protocol.wire import OrderView, Params
 
 __all__ = ["jobs_app", "wallet_app"]

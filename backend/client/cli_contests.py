@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.amounts import TokenScale
 from backend.client.contests import Contests, ContestView
 from backend.client.errors import NotConfigured, Untrue
 from backend.client.jobs import read_answer
@@ -17,6 +16,7 @@ from backend.client.options import BackendOption, DeploymentOption, HomeOption, 
 from backend.client.wallet import scale_of
 from contracts.onchain.charges import ContestStatus
 from contracts.onchain.sender import Sender
+from contracts.protocol.amounts import TokenScale
 
 contests_app = typer.Typer(
     help="Contests of charges: read by anyone, opened, answered and ended with any funded key.", no_args_is_help=True

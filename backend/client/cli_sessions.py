@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.client.options import DeploymentOption, HomeOption, RpcOption, Where, password_of
+from contracts.protocol.amounts import positive_amount
 
 session_app = typer.Typer(help="Session keys: what one can spend is what its lane holds.", no_args_is_help=True)
 
@@ -19,7 +20,7 @@ _DAY_S = 86_400
 @session_app.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="what to call it, e.g. after the program that gets the key")],
-    amount: Annotated[str, typer.Option(help="tokens that it may spend, e.g. 1.5")],
+    amount: Annotated[str, typer.Option(help="tokens that it may spend, e.g. 1.5", callback=positive_amount)],
     days: Annotated[float, typer.Option(min=0.01, help="how long the lane takes orders")] = 30.0,
     send: Annotated[
         bool, typer.Option("--send/--sign-only", help="open the lane, or leave that to who brings the grant")

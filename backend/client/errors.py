@@ -7,7 +7,6 @@ ClientError
 ├── NotDelivered          the order has no output
 ├── Untrue                what the backend said does not check out
 ├── WaitedTooLong         the order is not there yet
-├── BadAmount             an amount that is no whole number of units
 ├── BadInput              nothing to order, or an order that cannot be told
 ├── TooLittle             a wallet or lane holds less than is moved
 ├── NotWithdrawable       a lane without a ripe notice
@@ -65,13 +64,6 @@ class WaitedTooLong(ClientError):
 
     def __init__(self, *, order_id: str, state: str, waited_s: float) -> None:
         super().__init__(f"order {order_id} is still {state} after {waited_s:.0f} s; wait again with its id")
-
-
-class BadAmount(ClientError):
-    code = "bad_amount"
-
-    def __init__(self, *, text: str, why: str) -> None:
-        super().__init__(f"{text!r} {why}")
 
 
 class BadInput(ClientError):

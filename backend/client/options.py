@@ -16,10 +16,10 @@ import typer
 from backend.client.errors import NotConfigured
 
 if TYPE_CHECKING:
-    from backend.client.amounts import TokenScale
     from backend.client.jobs import AssayClient
     from backend.client.wallet import Wallet
     from contracts.onchain.chain import Chain
+    from contracts.protocol.amounts import TokenScale
     from contracts.protocol.signing import Signer
 
 KEY_FILE, RECEIPTS = "requester.json", "receipts"

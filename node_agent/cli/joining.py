@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from contracts.protocol.amounts import amount_or_zero
 from node_agent.cli.apps import keys_app, node_app
 from node_agent.cli.options import (
     DEFAULT_HOME,
@@ -64,7 +65,11 @@ def init(
     rpc: RpcOption = None,
     deployment: DeploymentOption = None,
     stake: Annotated[
-        str | None, typer.Option(help="Bring the stake up to so many tokens; room for ten jobs at once if not given.")
+        str | None,
+        typer.Option(
+            help="Bring the stake up to so many tokens; room for ten jobs at once if not given.",
+            callback=amount_or_zero,
+        ),
     ] = None,
     payout: Annotated[str | None, typer.Option(help="Address that claims go to; the owner's if not given.")] = None,
     owner_key: OwnerKeyOption = None,
@@ -162,7 +167,7 @@ def _stake_units(chain: Chain, settings: HomeSettings, network: NetworkInfo | No
     from node_agent.where import tokens_of, units_of
 
     if settings.stake is not None:
-        return units_of(chain, settings.stake)
+        return units_of(chain, settings.stake, least=0)
     if network is None:
         return 0
     units = proposed_stake_units(network.price_sheet, chain.deployment.constants.penalty_multiple)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.protocol.amounts import positive_amount
 from node_agent.cli.apps import node_app
 from node_agent.cli.options import (
     DEFAULT_HOME,
@@ -17,9 +18,9 @@ from node_agent.cli.options import (
 from node_agent.errors import NotSettleable
 
 
-@node_app.command()
+@node_app.command(context_settings={"ignore_unknown_options": True})
 def stake(
-    tokens: Annotated[str, typer.Argument(help="How many tokens to add.")],
+    tokens: Annotated[str, typer.Argument(help="How many tokens to add.", callback=positive_amount)],
     home: HomeOption = DEFAULT_HOME,
     rpc: RpcOption = None,
     deployment: DeploymentOption = None,
