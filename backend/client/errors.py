@@ -4,6 +4,8 @@ ClientError
 ├── Refused               the backend refused; `status`, `code` and its words
 ├── BackendUnavailable    no answer, or none that the agreement knows
 ├── NotOffered            no such workload on the price sheet, or not at the price that was allowed
+├── NobodyServes          no node asks for work of the workload now
+├── NotTaken              a text, a batch or a parameter beyond what the workload takes
 ├── NotDelivered          the order has no output
 ├── Untrue                what the backend said does not check out
 ├── WaitedTooLong         the order is not there yet
@@ -43,6 +45,21 @@ class NotOffered(ClientError):
 
     def __init__(self, *, workload: str, offered: list[str]) -> None:
         super().__init__(f"{workload!r} is no one workload's id or model; offered are: {', '.join(offered) or 'none'}")
+
+
+class NobodyServes(ClientError):
+    code = "nobody_serves"
+
+    def __init__(self, *, kind: str, model: str) -> None:
+        super().__init__(
+            f"nobody serves {kind} ({model}) now: no node asked for such work lately. Nothing was signed; try again "
+            "later, or order with --wait-for-node: the order then waits until its deadline, and costs nothing if no "
+            "node comes"
+        )
+
+
+class NotTaken(ClientError):
+    code = "not_taken"
 
 
 class NotDelivered(ClientError):

@@ -94,6 +94,7 @@ class Where:
     def client(self) -> tuple[AssayClient, TokenScale]:
         """The requester's orders, or a session's of it, and how amounts are shown."""
         from backend.client.jobs import AssayClient
+        from backend.client.lane_lock import lane_lock
         from backend.client.sessions import find_session, key_file
         from backend.client.wallet import scale_of
 
@@ -101,7 +102,9 @@ class Where:
             raise NotConfigured(option="--backend", variable="ASSAY_BACKEND", what="the URL of the coordinator")
         chain = self.chain()
         if self.session is None:
-            return AssayClient(self.backend, self.key(), chain=chain), scale_of(chain)
-        session = find_session(self.folder(), self.session)
-        key = self.key(key_file(self.folder(), session.name))
-        return AssayClient(self.backend, key, session.requester, chain), scale_of(chain)
+            key, requester = self.key(), None
+        else:
+            session = find_session(self.folder(), self.session)
+            key, requester = self.key(key_file(self.folder(), session.name)), session.requester
+        lock = lane_lock(self.folder(), requester or key.address, key.address)
+        return AssayClient(self.backend, key, requester, chain, lock=lock), scale_of(chain)

@@ -5,7 +5,7 @@ An order's view follows from public facts only. Nothing here knows whether a job
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, and_, func
 from sqlmodel import Session, col, select
 
 from backend.chain.views import ChainView
@@ -122,9 +122,10 @@ class Views:
             raise UnknownOrder(order_id=order_id)
         return found[0]
 
-    def orders_of(self, requester: str) -> list[OrderView]:
-        """The newest orders of a requester, oldest first."""
-        return self._orders(col(OrderRow.requester) == requester)
+    def orders_of(self, requester: str, signer: str | None = None) -> list[OrderView]:
+        """The newest orders of a requester, oldest first; those in one lane if its signer is named."""
+        where = col(OrderRow.requester) == requester
+        return self._orders(where if signer is None else and_(where, col(OrderRow.signer) == signer))
 
     def receipt(self, order_id: str) -> PaymentReceipt:
         """What its requester shows to prove a payment, once the order stands under a root."""

@@ -10,7 +10,7 @@ Byte strings are 0x hex; inputs and outputs travel as raw bytes under their kecc
     POST /v1/orders                        SubmitOrder -> OrderView (201, or 200 for the same order again)
     GET  /v1/orders/{order_id}             OrderView
     GET  /v1/orders/{order_id}/receipt     PaymentReceipt (receipt.py), once the order stands under a root
-    GET  /v1/orders?requester=0x..         list of OrderView
+    GET  /v1/orders?requester=0x..         list of OrderView; &signer=0x..: of one lane
     GET  /v1/lanes/{requester}/{signer}    LaneView: what the next order's cap must be
     GET  /v1/nodes                         list of NodeView
     GET  /v1/epochs                        list of EpochView
