@@ -130,7 +130,7 @@ class AssayClient:
         entry = self.quote(workload)
         manifest = self._manifest(entry.workload_id)
         texts = [prompt] if isinstance(prompt, str) else prompt
-        params = _default_params(manifest, max_new_tokens) | (params or {})
+        params = _default_params(manifest, max_new_tokens, entry.max_units // max(1, len(texts))) | (params or {})
         _require_short(texts, manifest.input)
         _require_ranges(params, manifest)
         data = encode_texts(texts)
@@ -253,11 +253,13 @@ class AssayClient:
         return SubmitOrder(order=order, signer=self._signer.address, signature=signature, params=params)
 
 
-def _default_params(manifest: Manifest, max_new_tokens: int | None) -> Params:
+def _default_params(manifest: Manifest, max_new_tokens: int | None, fitting: int) -> Params:
+    """What the user does not name. `fitting`: the longest answers that an order of so many texts may have."""
     params = {name: allowed.default for name, allowed in manifest.params.items() if allowed.default is not None}
     allowed = manifest.params.get(MAX_NEW_TOKENS)
     if allowed is not None:
-        params.setdefault(MAX_NEW_TOKENS, max(allowed.minimum, min(_DEFAULT_NEW_TOKENS, allowed.maximum)))
+        wanted = min(params.get(MAX_NEW_TOKENS, _DEFAULT_NEW_TOKENS), allowed.maximum, fitting)
+        params[MAX_NEW_TOKENS] = max(allowed.minimum, wanted)
     if max_new_tokens is not None:
         params[MAX_NEW_TOKENS] = max_new_tokens
     return params

@@ -3,23 +3,25 @@
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from contracts.protocol.errors import BadAmount
 from contracts.protocol.records import U64
 
+_Given = TypeVar("_Given", str, int, str | None)
 _PLAIN = re.compile(r"(\d+)(?:\.(\d+))?")
 _SIGNED = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _NOT_PLAIN = "is no amount of tokens; write digits with at most one point, e.g. 1.5"
 
 
-def positive_amount(text: str | None) -> str | None:
-    """The same text, for a command's option: looked at before anything is opened, asked or sent. None: not given.
+def positive_amount(amount: _Given) -> _Given:
+    """The same amount, for a command's option: looked at before anything is opened, asked or sent. None: not given.
 
     Raises BadAmount for what is no amount, and for 0 and less.
     """
-    if text is not None:
-        _require(text, more_than_zero=True)
-    return text
+    if amount is not None:
+        _require(str(amount), more_than_zero=True)
+    return amount
 
 
 def amount_or_all(text: str) -> str:

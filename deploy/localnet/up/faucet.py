@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.protocol.amounts import positive_amount
 from deploy.localnet.up.errors import NoFaucet
 
 PLAY_CHAIN_ID = 31337
@@ -18,7 +19,7 @@ def faucet(
     address: Annotated[str, typer.Argument(help="Who is given something.")],
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="JSON-RPC URL of the chain.")],
     deployment: Annotated[Path, typer.Option(envvar="ASSAY_DEPLOYMENT", help="deployment.json")],
-    tokens: Annotated[int, typer.Option(min=1, max=10**6, help="Whole tokens.")] = 100,
+    tokens: Annotated[int, typer.Option(max=10**6, help="Whole tokens.", callback=positive_amount)] = 100,
 ) -> None:
     """Give an address tokens, and ether for gas, on a network that `assay up` keeps."""
     from eth_utils.address import is_address

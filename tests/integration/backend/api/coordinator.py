@@ -35,6 +35,7 @@ from deploy.localnet.anvil import answers, find_anvil
 from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 
 FIXED, UNIT = 100, 10
+PASSWORD = "a password of tests"
 KEYS = {name: Signer(keccak(b"api " + name.encode())) for name in ("deployer", "settler", "alice", "owner", "node")}
 MANIFEST = Manifest(
     kind="generation",
