@@ -78,8 +78,13 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        why = f"{host}:{port} cannot be listened on: {error.strerror or error}"
-        raise Misconfigured(f"{why}; choose another --port, or stop what holds it") from error
+        raise unlistenable(host, port, error) from error
+
+
+def unlistenable(host: str, port: int, error: OSError) -> Misconfigured:
+    """What to say of a port that is taken."""
+    why = f"{host}:{port} cannot be listened on: {error.strerror or error}"
+    return Misconfigured(f"{why}; choose another --port, or stop what holds it")
 
 
 @workloads_app.command("offer")

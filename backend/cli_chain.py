@@ -19,9 +19,13 @@ def serve_chain(
     """Runs an EVM chain in this process and serves it over JSON-RPC. Nothing is kept when it stops."""
     from backend.chain.embedded import CHAIN_ID, EmbeddedChain
     from backend.chain.rpc_server import mine_in_background, serve
+    from backend.cli import unlistenable
 
     chain = EmbeddedChain()
-    server = serve(chain, host, port)
+    try:
+        server = serve(chain, host, port)
+    except OSError as error:
+        raise unlistenable(host, port, error) from error
     mine_in_background(chain, block_time)
     Console().print(f"chain {CHAIN_ID} at http://{host}:{server.server_port}, a block every {block_time:g} s")
     try:

@@ -399,7 +399,9 @@ class InputRefused(Unacceptable):
     code = "input_refused"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the input {why}; the workload's manifest says what an input may be")
+        super().__init__(
+            f"the input {why}; shorten a text that is too long: the workload's manifest says what an input may be"
+        )
 
 
 class DeadlineRefused(Unacceptable):

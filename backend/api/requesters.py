@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from backend.api import examples, problems
 from backend.api.services import Services
@@ -66,7 +67,7 @@ def requesters_router(services: Services) -> APIRouter:
 
     @router.get("/orders")
     def orders(
-        requester: Annotated[Address, Query()], signer: Annotated[Address | None, Query()] = None
+        requester: Annotated[Address, Query()], signer: Annotated[Address | SkipJsonSchema[None], Query()] = None
     ) -> list[OrderView]:
         """The newest orders of a requester, oldest first; with `signer`, those in one of its lanes."""
         return services.views.orders_of(requester, signer)

@@ -46,9 +46,9 @@ class BadAmount(ProtocolError):
 class BadTexts(ProtocolError):
     code = "bad_texts"
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, way_out: str = "send a canonical JSON array of texts") -> None:
         self.why = why
-        super().__init__(f"the input {why}; send a canonical JSON array of texts within the workload's limits")
+        super().__init__(f"the input {why}; {way_out}")
 
 
 class WrongTokenizer(ProtocolError):
