@@ -43,7 +43,10 @@ def demo(
 ) -> None:
     """Orders real jobs from honest nodes and two cheats, checks, settles, slashes, claims, and audits every payment."""
     from deploy.localnet.scenario import HONEST_NODES, VERIFIERS
+    from node_agent.hosts import require_serving_host
     from node_agent.models import ModelStore, default_root
+
+    require_serving_host()
 
     if chain not in _CHAINS:
         raise typer.BadParameter(f"{chain!r} is neither embedded nor anvil")

@@ -40,6 +40,7 @@ def canary(
     from contracts.onchain.keystore import load_key
     from node_agent.canary import Follower, request_canary, serve_until_delivered
     from node_agent.home import NODE_KEY, is_running, password
+    from node_agent.hosts import require_serving_host
     from node_agent.session.earnings import read_account
     from node_agent.where import Where, tokens_of
 
@@ -53,6 +54,7 @@ def canary(
             before = min(before, 0)
         follower = Follower(sources_of(where), view.order_id, before, _show)
         if view.state in ("queued", "leased") and not is_running(home):
+            require_serving_host()
             console.print("no node runs from this home: this command does the work itself")
             settings = node_settings(where, [workload_id], models, device)
             serve_until_delivered(settings, view.order_id, timeout_s=timeout_s)

@@ -51,11 +51,13 @@ def run(
 ) -> None:
     """Serve jobs until SIGTERM or SIGINT; jobs under way are finished, a second signal abandons them."""
     from node_agent.app import run_node
+    from node_agent.hosts import require_serving_host
     from node_agent.session.lease import PriceFloor
     from node_agent.where import Where
 
     log_to_stderr()
     with explained():
+        require_serving_host()
         if threads != 1:
             raise BadSetting(
                 f"--threads {threads}: float engines compute with one CPU thread, others give other bits.",

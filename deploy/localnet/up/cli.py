@@ -47,8 +47,10 @@ def up(
 ) -> None:
     """Run a network to play with until Ctrl-C. Started again, it goes on where it stopped."""
     from deploy.localnet.up.town import Town
+    from node_agent.hosts import require_serving_host
     from node_agent.models import ModelStore, default_root
 
+    require_serving_host()
     if chain != "anvil":
         raise NoState(chain)
     folder = Folder.take(home)
