@@ -76,31 +76,32 @@ class Where:
 
     def chain(self) -> Chain:
         """The deployment, through the endpoint."""
-        from contracts.onchain.chain import Chain
-        from contracts.onchain.deployment import Deployment
-
         if self.rpc is None:
             raise NotConfigured(option="--rpc", variable="ASSAY_RPC", what="the URL of the chain")
         if self.deployment is None:
             raise NotConfigured(option="--deployment", variable="ASSAY_DEPLOYMENT", what="the deployment file")
+        from contracts.onchain.chain import Chain
+        from contracts.onchain.deployment import Deployment
+
         return Chain.open(self.rpc, Deployment.load(self.deployment))
 
     def wallet(self) -> Wallet:
         """The requester's money."""
+        chain, key = self.chain(), self.key()
         from backend.client.wallet import Wallet
 
-        return Wallet(self.chain(), self.key())
+        return Wallet(chain, key)
 
     def client(self) -> tuple[AssayClient, TokenScale]:
         """The requester's orders, or a session's of it, and how amounts are shown."""
+        if self.backend is None:
+            raise NotConfigured(option="--backend", variable="ASSAY_BACKEND", what="the URL of the coordinator")
+        chain = self.chain()
         from backend.client.jobs import AssayClient
         from backend.client.lane_lock import lane_lock
         from backend.client.sessions import find_session, key_file
         from backend.client.wallet import scale_of
 
-        if self.backend is None:
-            raise NotConfigured(option="--backend", variable="ASSAY_BACKEND", what="the URL of the coordinator")
-        chain = self.chain()
         if self.session is None:
             key, requester = self.key(), None
         else:
