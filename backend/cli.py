@@ -1,26 +1,21 @@
 """`assay serve` and `assay workloads`: runs the coordinator and says what it offers."""
 
+from __future__ import annotations
+
 import os
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from backend.api.patience import ImpatientProtocol
-from backend.app import Settings, build_app
 from backend.domain.assignment import LeaseTimes
 from backend.errors import Misconfigured
-from backend.services.offering import all_offers, offer_workload
-from backend.store.home import canary_keystore, open_database, open_tokenizers, settler_keystore, treasury_keystore
-from contracts.onchain.deployment import Deployment
-from contracts.onchain.keystore import load_key
-from contracts.protocol.errors import first_fault
-from contracts.protocol.manifest import Manifest
+
+if TYPE_CHECKING:
+    from contracts.protocol.manifest import Manifest
 
 serve_app = typer.Typer(help="Runs the coordinator.")
 workloads_app = typer.Typer(help="What the coordinator offers.", no_args_is_help=True)
@@ -51,6 +46,14 @@ def serve(
 
     With a key file canary.json in HOME, newcomers' first jobs are ordered and paid out of that key's own lane.
     """
+    import uvicorn
+
+    from backend.api.patience import ImpatientProtocol
+    from backend.app import Settings, build_app
+    from backend.store.home import canary_keystore, settler_keystore, treasury_keystore
+    from contracts.onchain.deployment import Deployment
+    from contracts.onchain.keystore import load_key
+
     password = os.environ.get("ASSAY_PASSWORD", "")
     canary = canary_keystore(home)
     settings = Settings(
@@ -75,8 +78,13 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        why = f"{host}:{port} cannot be listened on: {error.strerror or error}"
-        raise Misconfigured(f"{why}; choose another --port, or stop what holds it") from error
+        raise unlistenable(host, port, error) from error
+
+
+def unlistenable(host: str, port: int, error: OSError) -> Misconfigured:
+    """What to say of a port that is taken."""
+    why = f"{host}:{port} cannot be listened on: {error.strerror or error}"
+    return Misconfigured(f"{why}; choose another --port, or stop what holds it")
 
 
 @workloads_app.command("offer")
@@ -89,6 +97,9 @@ def offer(
     max_units: Annotated[int, typer.Option(min=1, help="most units of metering a job")],
 ) -> None:
     """Offers a workload, or changes what is asked for it. Takes effect at once, for new orders."""
+    from backend.services.offering import offer_workload
+    from backend.store.home import open_database, open_tokenizers
+
     parsed = _read_manifest(manifest)
     workload_id = offer_workload(
         open_database(home),
@@ -103,6 +114,11 @@ def offer(
 
 
 def _read_manifest(path: Path) -> Manifest:
+    from pydantic import ValidationError
+
+    from contracts.protocol.errors import first_fault
+    from contracts.protocol.manifest import Manifest
+
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -112,6 +128,9 @@ def _read_manifest(path: Path) -> Manifest:
 @workloads_app.command("list")
 def list_offers(home: Home) -> None:
     """Shows the price sheet."""
+    from backend.services.offering import all_offers
+    from backend.store.home import open_database
+
     table = Table("workload", "kind", "model", "fixed", "per unit", "most units", "unit")
     with open_database(home).read() as session:
         for o in all_offers(session):

@@ -12,18 +12,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.chain.indexer import Indexer
-from backend.log_filter import OncePerMinute
-from backend.services import bookkeeping
-from backend.services.closing import ClosingRule
-from backend.services.rebuilding import rebuild_ledger
-from backend.services.recovery import recover_database
-from backend.store.home import log_folder, open_blobs, open_database, settler_keystore, treasury_keystore
-from backend.worker import Worker, WorkerSettings
-from contracts.onchain.chain import Chain
-from contracts.onchain.deployment import Deployment
-from contracts.onchain.keystore import load_key
-
 worker_app = typer.Typer(help="Drives the epochs on chain.")
 ledger_app = typer.Typer(help="The books: every unit of every confirmed event.", no_args_is_help=True)
 _console = Console()
@@ -43,6 +31,13 @@ def worker(
     confirmations: Annotated[int, typer.Option(help="blocks behind the head that count as final")] = 1,
 ) -> None:
     """Reads the chain, closes, posts and settles epochs, executes cases. May be killed at any time."""
+    from backend.log_filter import OncePerMinute
+    from backend.services.closing import ClosingRule
+    from backend.store.home import settler_keystore, treasury_keystore
+    from backend.worker import Worker, WorkerSettings
+    from contracts.onchain.deployment import Deployment
+    from contracts.onchain.keystore import load_key
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
@@ -67,6 +62,11 @@ def worker(
 @ledger_app.command("show")
 def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:8545") -> None:
     """Shows every account's balance, and the contracts against the books. Exits 1 when a wei is unexplained."""
+    from backend.services import bookkeeping
+    from backend.store.home import open_database
+    from contracts.onchain.chain import Chain
+    from contracts.onchain.deployment import Deployment
+
     database = open_database(home)
     with database.read() as session:
         accounts = bookkeeping.balances(session)
@@ -87,6 +87,11 @@ def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:85
 @ledger_app.command("rebuild")
 def rebuild(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:8545") -> None:
     """Reads the chain's logs into a second, fresh ledger and compares entry by entry. Exits 1 when they differ."""
+    from backend.services.rebuilding import rebuild_ledger
+    from backend.store.home import open_database
+    from contracts.onchain.chain import Chain
+    from contracts.onchain.deployment import Deployment
+
     with tempfile.TemporaryDirectory() as scratch:
         found = rebuild_ledger(open_database(home), Chain.open(rpc, Deployment.load(deployment)), Path(scratch))
     for place, (kept, replayed) in found.differences.items():
@@ -109,6 +114,12 @@ def recover(
     Stop `assay serve` and `assay worker` before. Orders that are in no epoch's file are lost; nobody is charged for
     them.
     """
+    from backend.chain.indexer import Indexer
+    from backend.services.recovery import recover_database
+    from backend.store.home import log_folder, open_blobs, open_database
+    from contracts.onchain.chain import Chain
+    from contracts.onchain.deployment import Deployment
+
     described = Deployment.load(deployment)
     database = open_database(home)
     indexer = Indexer(database, Chain.open(rpc, described), confirmations=confirmations)

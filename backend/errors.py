@@ -12,7 +12,7 @@ BackendError
 ├── Conflict                     409, the request is well-formed but does not fit the facts of now
 │   ├── LaneNotOpened, LaneExpiresFirst, LaneUnderNotice
 │   ├── CapTooLow, BalanceTooLow, LaneFull
-│   ├── OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy
+│   ├── OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy, NodeElsewhere
 │   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
 │   ├── LeaseNotHeld, LeaseExpired
 │   ├── NotRooted
@@ -268,6 +268,17 @@ class NodeBusy(Conflict):
         )
 
 
+class NodeElsewhere(Conflict):
+    code = "node_elsewhere"
+
+    def __init__(self, *, node: str, ago_s: int, window_s: int) -> None:
+        super().__init__(
+            f"the key {node} is in use elsewhere: another node run asked for work with it {ago_s} s ago. Two that "
+            "answer one order are slashed, so this one is lent nothing. Stop the other; once it was silent for "
+            f"{window_s} s this one is served. A second node needs a key of its own (assay node init in another home)"
+        )
+
+
 class CanaryOff(Conflict):
     code = "canary_off"
 
@@ -388,7 +399,9 @@ class InputRefused(Unacceptable):
     code = "input_refused"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the input {why}; the workload's manifest says what an input may be")
+        super().__init__(
+            f"the input {why}; shorten a text that is too long: the workload's manifest says what an input may be"
+        )
 
 
 class DeadlineRefused(Unacceptable):

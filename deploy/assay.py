@@ -1,6 +1,7 @@
 """The `assay` command: gathers each package's sub-commands through the entry points `assay.commands`.
 
-A sub-command's package is imported only when it is the one that is called, so that `assay audit` never loads torch.
+A sub-command's module is imported only when it is the one that is called, and imports what its options need; what the
+command itself needs is imported when it runs. So each starts at once, and `assay audit` never loads an engine.
 """
 
 import importlib
@@ -8,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,9 +50,18 @@ def _load(point: EntryPoint) -> Any:
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"assay {version('assay')}")
+        raise typer.Exit
+
+
 @app.callback()
 def assay(
     context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
     password_file: Annotated[
         Path | None, typer.Option(envvar="ASSAY_PASSWORD_FILE", help="File with the key files' password.")
     ] = None,

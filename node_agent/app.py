@@ -27,7 +27,7 @@ from contracts.protocol.wire import NetworkInfo
 from node_agent.errors import BackendUnavailable, BadSetting, ForeignBackend, NothingToServe, NotRegistered
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelUnavailable, UnknownKind, UnsupportedModel, WorkloadMismatch
-from node_agent.home import JOURNAL, NODE_KEY, PULSE, running
+from node_agent.home import JOURNAL, NODE_KEY, PULSE, running, session_id
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import ChainFacts, OnchainFacts
 from node_agent.session.commit import Committer
@@ -231,7 +231,7 @@ def build_session(
     return NodeSession(
         desk=LeaseDesk(
             api=api, facts=facts, signer=signer, deployment=deployment,
-            workloads=workloads, floor=settings.floor, clock=unix_time,
+            workloads=workloads, floor=settings.floor, clock=unix_time, session=session_id(settings.home),
         ),
         committer=Committer(api=api, journal=journal, signer=signer, domain=deployment.domain, clock=unix_time),
         watch=RootWatch(

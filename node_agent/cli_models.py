@@ -11,7 +11,6 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from node_agent.execution.errors import ExecutionError
-from node_agent.models import ModelStore
 
 app = typer.Typer(help="Fetch and list models, write manifests of workloads.", no_args_is_help=True)
 
@@ -26,6 +25,8 @@ def pull(
     store: StoreOption = None,
 ) -> None:
     """Fetch a model, verify it against its pinned digests and store it. Does nothing if it is there."""
+    from node_agent.models import ModelStore
+
     console = Console()
     with _explained(console), _progress(console, name) as on_step:
         files = ModelStore(store).pull(name, on_step)
@@ -42,6 +43,8 @@ def build(
     store: StoreOption = None,
 ) -> None:
     """Build a model file of the exact engine: integers only, the same bytes on every host."""
+    from node_agent.models import ModelStore
+
     console = Console()
     with _explained(console), _progress(console, name) as on_step:
         files = ModelStore(store).build_exact(origin, name, on_step)
@@ -51,6 +54,8 @@ def build(
 @app.command("list")
 def list_models(store: StoreOption = None) -> None:
     """List the models in the store and those that can be pulled."""
+    from node_agent.models import ModelStore
+
     models = ModelStore(store)
     stored, sources = models.names(), models.sources
     table = Table("name", "stored", Column("weights sha256", overflow="fold"))
@@ -69,6 +74,7 @@ def manifest(
 ) -> None:
     """Write the manifest of a workload from its kind's template. A float engine's is for hosts like this one only."""
     from node_agent.execution import kinds
+    from node_agent.models import ModelStore
 
     console = Console()
     with _explained(console):

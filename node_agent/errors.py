@@ -6,6 +6,8 @@
     │   ├── BadSetting                 an option that cannot be used
     │   ├── NotRegistered              the node's key belongs to no operator
     │   ├── NotFunded                  an account lacks what a transaction needs
+    │   ├── HostUnsupported            no host on which jobs can be confined
+    │   ├── NodeRunning                another process serves with this key already
     │   ├── NothingToServe             none of the offered workloads can be served here
     │   └── ForeignBackend             the backend works on another deployment
     ├── BackendError               the loop reports it, waits and goes on
@@ -78,6 +80,18 @@ class NotFunded(SetupError):
     """Thrown when the owner lacks gas or tokens for what it is about to send."""
 
     code = "not_funded"
+
+
+class HostUnsupported(SetupError):
+    """Thrown on a system on which jobs cannot be confined, so that none may run."""
+
+    code = "host_unsupported"
+
+
+class NodeRunning(SetupError):
+    """Thrown when another process serves from this home already: one key signs in one place."""
+
+    code = "node_running"
 
 
 class NothingToServe(SetupError):

@@ -5,26 +5,36 @@ owner.json      the owner's key, encrypted; may lie elsewhere, and need not be o
 settings.json   where chain and backend are, and the deployment as it was found
 journal.sqlite  what was answered
 pulse.json      what a running node did last
-run.lock        held by a running node
+run.lock        held by a running node, and names its process
+session         a random name of this home: where the key is used
 """
 
 import fcntl
 import json
 import os
+import platform
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from pydantic import Field, ValidationError
 
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.keystore import KeystoreError
+from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.records import Address, Record
-from node_agent.errors import BadSetting, PasswordMissing
+from node_agent.errors import BadSetting, NodeRunning, PasswordMissing
 
-NODE_KEY, OWNER_KEY, SETTINGS, JOURNAL, PULSE, RUN_LOCK = (
-    "node.json", "owner.json", "settings.json", "journal.sqlite", "pulse.json", "run.lock",
+NODE_KEY, OWNER_KEY, SETTINGS, JOURNAL, PULSE, RUN_LOCK, SESSION = (
+    "node.json", "owner.json", "settings.json", "journal.sqlite", "pulse.json", "run.lock", "session",
 )  # fmt: skip
+
+_LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.1
+"""`is_running` holds the lock for a moment while it looks."""
+_MACHINE_ID = Path("/etc/machine-id")
 
 
 class HomeSettings(Record):
@@ -83,20 +93,63 @@ def address_in(path: Path) -> str:
 
 @contextmanager
 def running(home: Path) -> Iterator[None]:
-    """Marks this home as served while the block lasts; the mark goes with the process, however it ends."""
+    """Marks this home as served while the block lasts; the mark goes with the process, however it ends.
+
+    Raises NodeRunning while another process serves from it: two that answer one order are slashed.
+    """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (home / RUN_LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with (home / RUN_LOCK).open("a+") as lock:
+        _take(lock, home)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
         yield
+
+
+def _take(lock: IO[str], home: Path) -> None:
+    for left in reversed(range(_LOCK_TRIES)):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if left == 0:
+                lock.seek(0)
+                pid = lock.read().strip()
+                raise NodeRunning(
+                    f"Process {pid} serves from {home} already; two nodes with one key are slashed for two answers to "
+                    "one order.",
+                    way_out=f"Leave it running, or stop it (`kill {pid}`) first; for a second node make another key: "
+                    "`assay node init --home ANOTHER`.",
+                    home=str(home),
+                    pid=pid,
+                ) from error
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return
 
 
 def is_running(home: Path) -> bool:
     """Whether a node serves from this home now."""
     try:
         with (home / RUN_LOCK).open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:
         return True
     return False
+
+
+def session_id(home: Path) -> str:
+    """Names this host and home, the same after a restart: a backend serves a key from one such place at a time.
+
+    0x hex of 32 bytes, which tell nothing of the host.
+    """
+    path = home / SESSION
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        temporary = home / f"{SESSION}.tmp"
+        temporary.write_text(secrets.token_hex(32))
+        temporary.replace(path)
+    machine = _MACHINE_ID.read_text() if _MACHINE_ID.is_file() else ""
+    parts = (path.read_text().strip(), machine.strip(), platform.node(), str(home.resolve()))
+    return to_hex(keccak("\n".join(parts).encode()))

@@ -82,7 +82,7 @@ def fake_manifest(model: str = "echo") -> Manifest:
         tokenizer_sha256=BYTE_TOKENIZER_SHA256,
         engine_version="fake",
         numeric_class="00" * 32,
-        params={"max_new_tokens": IntegerRange(minimum=1, maximum=64)},
+        params={"max_new_tokens": IntegerRange(minimum=1, maximum=64, default=32)},
         input=InputLimits(max_texts=8, max_bytes=1000, max_tokens=1000),
         check_price_units=1,
         deterrence=Deterrence(

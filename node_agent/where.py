@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.keystore import load_key
 from contracts.onchain.sender import Sender
+from contracts.protocol.amounts import TokenScale
+from contracts.protocol.errors import BadAmount
 from node_agent.app import require_registered
 from node_agent.errors import BadSetting
 from node_agent.home import JOURNAL, NODE_KEY, OWNER_KEY, HomeSettings, address_in, load_settings, password
@@ -109,20 +111,13 @@ class Where:
         return Sender(self.chain.w3, load_key(self.owner_key, password()))
 
 
-def units_of(chain: Chain, tokens: str) -> int:
-    """Units of so many tokens. Raises BadSetting for what is no amount or no whole number of units."""
-    unit_wei = chain.deployment.constants.unit_wei
+def units_of(chain: Chain, tokens: str, *, least: int = 1) -> int:
+    """Units of so many tokens. Raises BadSetting for what is no whole number of at least so many units."""
+    scale = TokenScale(call(chain.token.functions.decimals()), chain.deployment.constants.unit_wei)
     try:
-        wei = Decimal(tokens).scaleb(call(chain.token.functions.decimals()))
-    except InvalidOperation as error:
-        raise BadSetting(f"{tokens!r} is no amount.", way_out="Give tokens, e.g. 12.5", tokens=tokens) from error
-    if not wei.is_finite() or wei < 0 or wei % unit_wei != 0:
-        raise BadSetting(
-            f"{tokens} tokens are no whole number of units of {unit_wei} base units.",
-            way_out="Give a positive amount with fewer decimals.",
-            tokens=tokens,
-        )
-    return int(wei) // unit_wei
+        return scale.parse(tokens, least=least)
+    except BadAmount as error:
+        raise BadSetting(f"{error}.", way_out="Give tokens, e.g. 12.5", tokens=tokens) from error
 
 
 def tokens_of(chain: Chain, units: int) -> str:

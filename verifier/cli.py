@@ -1,6 +1,6 @@
 """`assay verifier`: make a verifier's key, run a verifier. Gathers the commands of this package.
 
-Whatever loads torch is imported when a verifier runs: neither the beacon nor the auditor computes.
+What a command needs is imported when it runs: neither the beacon nor the auditor computes.
 """
 
 import signal
@@ -10,16 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from contracts.onchain.chain import Chain
-from contracts.onchain.deployment import Deployment
-from contracts.onchain.keystore import create_key, load_key
-from contracts.onchain.sender import Sender
 from verifier.audit.cli import audit_app
 from verifier.beacon.cli import beacon_app
 from verifier.options import HomeOption, password
-from verifier.sampling.source import open_source
-from verifier.verdicts.journal import Journal
-from verifier.verdicts.publisher import Publisher
 
 __all__ = ["audit_app", "beacon_app", "verifier_app"]
 
@@ -32,6 +25,8 @@ _KEY, _JOURNAL = "verifier.key.json", "journal.sqlite"
 @verifier_app.command()
 def init(home: HomeOption) -> None:
     """Make the verifier's key, and print its address: the governor admits it, and it pays its own gas."""
+    from contracts.onchain.keystore import create_key
+
     typer.echo(create_key(home / _KEY, password()).address)
 
 
@@ -46,8 +41,15 @@ def run(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; the first GPU, else the CPU.")] = None,
 ) -> None:
     """Check what is drawn for this verifier, and answer every case, until stopped."""
+    from contracts.onchain.chain import Chain
+    from contracts.onchain.deployment import Deployment
+    from contracts.onchain.keystore import load_key
+    from contracts.onchain.sender import Sender
     from verifier.app import Verifier
     from verifier.reexecution import LocalEngines
+    from verifier.sampling.source import open_source
+    from verifier.verdicts.journal import Journal
+    from verifier.verdicts.publisher import Publisher
 
     signer = load_key(home / _KEY, password())
     chain = Chain.open(rpc, Deployment.load(deployment))

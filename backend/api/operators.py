@@ -17,6 +17,7 @@ from backend.errors import (
     LeaseExpired,
     LeaseNotHeld,
     NodeBusy,
+    NodeElsewhere,
     OperatorSuspended,
     OperatorWithheld,
     OutputTooLong,
@@ -48,7 +49,7 @@ from contracts.protocol.wire import (
 _AUTHENTICATED = (BadSignature, WrongSigner, StaleRequest, WrongAction, UnknownNode)
 _NO_JOB: dict[int | str, dict[str, Any]] = {204: {"description": "There is no job of this workload now"}}
 _TOLD_LEASES = problems.told(
-    *_AUTHENTICATED, UnknownWorkload, OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy
+    *_AUTHENTICATED, UnknownWorkload, OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy, NodeElsewhere
 )
 _TOLD_HEARTBEATS = problems.told(*_AUTHENTICATED, UnknownOrder, LeaseNotHeld, LeaseExpired)
 _TOLD_COMMITMENTS = problems.told(

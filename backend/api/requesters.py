@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from backend.api import examples, problems
 from backend.api.services import Services
@@ -65,9 +66,11 @@ def requesters_router(services: Services) -> APIRouter:
         return services.views.receipt(order_id)
 
     @router.get("/orders")
-    def orders(requester: Annotated[Address, Query()]) -> list[OrderView]:
-        """The newest orders of a requester, oldest first."""
-        return services.views.orders_of(requester)
+    def orders(
+        requester: Annotated[Address, Query()], signer: Annotated[Address | SkipJsonSchema[None], Query()] = None
+    ) -> list[OrderView]:
+        """The newest orders of a requester, oldest first; with `signer`, those in one of its lanes."""
+        return services.views.orders_of(requester, signer)
 
     @router.get("/lanes/{requester}/{signer}")
     def lane(requester: Address, signer: Address) -> LaneView:

@@ -9,11 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.authorizations import bring_grant
 from backend.client.options import DeploymentOption, HomeOption, RpcOption, Where, password_of
-from backend.client.sessions import create_session_key, keep_grant, key_file, read_grant, sessions
-from backend.client.wallet import lane_of, scale_of
-from contracts.onchain.sender import Sender
+from contracts.protocol.amounts import positive_amount
 
 session_app = typer.Typer(help="Session keys: what one can spend is what its lane holds.", no_args_is_help=True)
 
@@ -23,7 +20,7 @@ _DAY_S = 86_400
 @session_app.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="what to call it, e.g. after the program that gets the key")],
-    amount: Annotated[str, typer.Option(help="tokens that it may spend, e.g. 1.5")],
+    amount: Annotated[str, typer.Option(help="tokens that it may spend, e.g. 1.5", callback=positive_amount)],
     days: Annotated[float, typer.Option(min=0.01, help="how long the lane takes orders")] = 30.0,
     send: Annotated[
         bool, typer.Option("--send/--sign-only", help="open the lane, or leave that to who brings the grant")
@@ -33,6 +30,11 @@ def new(
     rpc: RpcOption = None,
 ) -> None:
     """Makes a session key and a grant of a lane for it, and opens the lane with tokens of the wallet."""
+    from backend.client.authorizations import bring_grant
+    from backend.client.sessions import create_session_key, keep_grant, key_file
+    from backend.client.wallet import scale_of
+    from contracts.onchain.sender import Sender
+
     where = Where(home, rpc, deployment)
     wallet, chain = where.wallet(), where.chain()
     scale, expiry = scale_of(chain), int(time.time() + days * _DAY_S)
@@ -57,6 +59,10 @@ def bring(
     rpc: RpcOption = None,
 ) -> None:
     """Opens the lane of somebody's signed grant, with this wallet's gas and the grantor's tokens."""
+    from backend.client.authorizations import bring_grant
+    from backend.client.sessions import read_grant
+    from contracts.onchain.sender import Sender
+
     where, signed = Where(home, rpc, deployment), read_grant(grant)
     chain = where.chain()
     bring_grant(chain, Sender(chain.w3, where.key()), signed)
@@ -66,6 +72,9 @@ def bring(
 @session_app.command("list")
 def list_sessions(home: HomeOption = None, deployment: DeploymentOption = None, rpc: RpcOption = None) -> None:
     """Lists the sessions of this folder, with what their lanes hold."""
+    from backend.client.sessions import sessions
+    from backend.client.wallet import lane_of, scale_of
+
     where = Where(home, rpc, deployment)
     chain, found = where.chain(), sessions(where.folder())
     scale, table = scale_of(chain), Table("session", "signer", "balance", "charged so far", "expires", show_edge=False)

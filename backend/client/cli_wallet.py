@@ -1,20 +1,24 @@
 """`assay wallet`: a requester's money at the command line. Amounts in tokens."""
 
+from __future__ import annotations
+
 import json
 import time
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.amounts import TokenScale
 from backend.client.cli_sessions import session_app
 from backend.client.errors import NotWithdrawable, TooLittle
 from backend.client.options import DeploymentOption, HomeOption, JsonOption, RpcOption, Where
-from backend.client.wallet import LaneState, Wallet
+from contracts.protocol.amounts import TokenScale, amount_or_all, positive_amount
+
+if TYPE_CHECKING:
+    from backend.client.wallet import LaneState, Wallet
 
 wallet_app = typer.Typer(help="Moves tokens into lanes and out of them.", no_args_is_help=True)
 wallet_app.add_typer(session_app, name="session")
@@ -22,9 +26,9 @@ wallet_app.add_typer(session_app, name="session")
 LaneSigner = Annotated[str | None, typer.Option(help="signer of a session lane; without: the wallet's own lane")]
 
 
-@wallet_app.command("deposit")
+@wallet_app.command("deposit", context_settings={"ignore_unknown_options": True})
 def deposit(
-    amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5")],
+    amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5", callback=positive_amount)],
     signer: LaneSigner = None,
     home: HomeOption = None,
     deployment: DeploymentOption = None,
@@ -73,9 +77,9 @@ def notice(
     _print_lanes(wallet, [wallet.lane(signer)], wallet.scale())
 
 
-@wallet_app.command("withdraw")
+@wallet_app.command("withdraw", context_settings={"ignore_unknown_options": True})
 def withdraw(
-    amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5, or `all`")],
+    amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5, or `all`", callback=amount_or_all)],
     signer: LaneSigner = None,
     to: Annotated[str | None, typer.Option(help="address that receives; without: the wallet")] = None,
     home: HomeOption = None,

@@ -4,10 +4,11 @@ ClientError
 ├── Refused               the backend refused; `status`, `code` and its words
 ├── BackendUnavailable    no answer, or none that the agreement knows
 ├── NotOffered            no such workload on the price sheet, or not at the price that was allowed
+├── NobodyServes          no node asks for work of the workload now
+├── NotTaken              a text, a batch or a parameter beyond what the workload takes
 ├── NotDelivered          the order has no output
 ├── Untrue                what the backend said does not check out
 ├── WaitedTooLong         the order is not there yet
-├── BadAmount             an amount that is no whole number of units
 ├── BadInput              nothing to order, or an order that cannot be told
 ├── TooLittle             a wallet or lane holds less than is moved
 ├── NotWithdrawable       a lane without a ripe notice
@@ -46,6 +47,21 @@ class NotOffered(ClientError):
         super().__init__(f"{workload!r} is no one workload's id or model; offered are: {', '.join(offered) or 'none'}")
 
 
+class NobodyServes(ClientError):
+    code = "nobody_serves"
+
+    def __init__(self, *, kind: str, model: str) -> None:
+        super().__init__(
+            f"nobody serves {kind} ({model}) now: no node asked for such work lately. Nothing was signed; try again "
+            "later, or order with --wait-for-node: the order then waits until its deadline, and costs nothing if no "
+            "node comes"
+        )
+
+
+class NotTaken(ClientError):
+    code = "not_taken"
+
+
 class NotDelivered(ClientError):
     code = "not_delivered"
 
@@ -65,13 +81,6 @@ class WaitedTooLong(ClientError):
 
     def __init__(self, *, order_id: str, state: str, waited_s: float) -> None:
         super().__init__(f"order {order_id} is still {state} after {waited_s:.0f} s; wait again with its id")
-
-
-class BadAmount(ClientError):
-    code = "bad_amount"
-
-    def __init__(self, *, text: str, why: str) -> None:
-        super().__init__(f"{text!r} {why}")
 
 
 class BadInput(ClientError):

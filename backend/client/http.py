@@ -50,8 +50,9 @@ class BackendHttp:
     def receipt(self, order_id: str) -> PaymentReceipt:
         return self._record(PaymentReceipt, self._send("GET", f"/v1/orders/{order_id}/receipt"))
 
-    def orders(self, requester: str) -> list[OrderView]:
-        response = self._send("GET", f"/v1/orders?requester={requester}")
+    def orders(self, requester: str, signer: str | None = None) -> list[OrderView]:
+        of_lane = "" if signer is None else f"&signer={signer}"
+        response = self._send("GET", f"/v1/orders?requester={requester}{of_lane}")
         try:
             return _ORDERS.validate_json(response.content)
         except ValidationError as error:

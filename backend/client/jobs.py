@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,14 @@ from eth_utils.address import to_checksum_address
 from pydantic_core import from_json
 
 from backend.client import checks
-from backend.client.errors import NotOffered, Refused, Untrue, WaitedTooLong
+from backend.client.errors import NotOffered, NotTaken, Refused, Untrue, WaitedTooLong
 from backend.client.http import BackendHttp
+from backend.client.lane_lock import LaneLock
 from contracts.onchain.chain import Chain
 from contracts.onchain.reverts import explain
 from contracts.protocol.canonical import canonical_json, hash_json
 from contracts.protocol.hashing import keccak, to_hex
-from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
+from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits, Manifest
 from contracts.protocol.pricing import spend_cap_units
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import COMPARATORS, Order, Terms
@@ -30,7 +32,10 @@ _DELIVERED = ("delivered", "rooted", "paid", "void", "skipped", "expired")
 _SETTLED = ("paid", "void", "skipped", "expired")
 _TRIES, _TRIED_AGAIN = 5, ("cap_too_low", "blob_missing")
 """How often an order is signed anew when another client of the lane was faster, or the input had to make room."""
+_CUT = "length"
+"""The reason to finish of an answer that would have gone on."""
 _DEFAULT_NEW_TOKENS = 64
+"""Where the manifest says nothing."""
 _TTL_PART = (9, 10)
 """Part of the longest allowed deadline that is used, so that clocks may differ a little."""
 
@@ -56,12 +61,18 @@ class Answer:
         """All items for people, an empty line between them."""
         return "\n\n".join(self.texts)
 
+    @property
+    def cut(self) -> list[int]:
+        """The places of answers that ended at the order's limit and not at their own end."""
+        return [place for place, item in enumerate(self.items) if _has_text(item) and item.get("finish_reason") == _CUT]
+
 
 class AssayClient:
     """A requester's session with one backend.
 
     `signer`: the lane's key. `requester`: whose lane, the signer's own by default. With `chain`, what the backend
-    says of the deployment, the lane and receipts is held against it.
+    says of the deployment, the lane and receipts is held against it. `lock`: keeps other clients of the lane from
+    signing at the same moment (`lane_lock`); without one, an order that was overtaken is signed anew a few times.
     """
 
     def __init__(
@@ -73,9 +84,10 @@ class AssayClient:
         http: httpx.Client | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
+        lock: LaneLock = nullcontext,
     ) -> None:
         self._clock, self._sleep = clock, sleep
-        self._backend = BackendHttp(backend_url, http)
+        self._backend, self._lock = BackendHttp(backend_url, http), lock
         self._signer, self._chain = signer, chain
         self.requester = (requester or signer.address).lower()
         self._network: NetworkInfo | None = None
@@ -95,7 +107,10 @@ class AssayClient:
         return Domain(network.chain_id, network.escrow)
 
     def quote(self, workload: str | None = None) -> PriceSheetEntry:
-        """What is asked for a workload, by id, model or kind; by none of them when only one is offered."""
+        """What is asked for a workload, by id, model or kind; by none of them when only one is offered.
+
+        `serving` says how many nodes serve it now: with none, an order waits until one does, or expires.
+        """
         sheet = self.network().price_sheet
         found = [entry for entry in sheet if workload in (None, entry.workload_id, entry.model, entry.kind)]
         if len(found) != 1:
@@ -113,15 +128,25 @@ class AssayClient:
 
         The cap is signed for what the lane was charged, what is open, and this order's maximum: never more.
         `params` are those of the workload's parameters that are not to be the manifest's defaults; `max_new_tokens` is
-        64, or the most that the workload allows, if neither says otherwise. Raises BadTexts for an input that the
-        workload does not take.
+        the manifest's default, else 64 or the most that the workload allows. Nothing is signed where the workload takes
+        no such texts or parameters: raises BadTexts, NotTaken.
         """
         entry = self.quote(workload)
         manifest = self._manifest(entry.workload_id)
-        data = encode_texts([prompt] if isinstance(prompt, str) else prompt)
-        texts = manifest.input.read(data)
-        params = _default_params(manifest, max_new_tokens) | (params or {})
-        terms = self._terms(entry, manifest, data, params, _most_units(manifest, texts, params))
+        texts = [prompt] if isinstance(prompt, str) else prompt
+        params = _default_params(manifest, max_new_tokens, entry.max_units // max(1, len(texts))) | (params or {})
+        _require_short(texts, manifest.input)
+        _require_ranges(params, manifest)
+        data = encode_texts(texts)
+        manifest.input.read(data)
+        most_units = _most_units(manifest, texts, params)
+        _require_units(most_units, entry, len(texts))
+        terms = self._terms(entry, manifest, data, params, most_units)
+        with self._lock():
+            return self._sent(terms, params, data)
+
+    def _sent(self, terms: Terms, params: Params, data: bytes) -> OrderView:
+        """The order, signed and accepted; signed anew when another client of the lane was faster."""
         for left in reversed(range(_TRIES)):
             self._backend.put_blob(terms.input_hash, data)
             try:
@@ -131,9 +156,10 @@ class AssayClient:
                     raise
         raise AssertionError("the loop returns or raises")
 
-    def orders(self) -> list[OrderView]:
-        """The requester's newest orders, oldest first."""
-        return [self._checked(view) for view in self._backend.orders(self.requester)]
+    def orders(self, *, of_lane: bool = False) -> list[OrderView]:
+        """The requester's newest orders, oldest first; with `of_lane` those in the signer's lane alone."""
+        signer = self._signer.address if of_lane else None
+        return [self._checked(view) for view in self._backend.orders(self.requester, signer)]
 
     def order(self, order_id: str) -> OrderView:
         """An order as it stands."""
@@ -231,13 +257,54 @@ class AssayClient:
         return SubmitOrder(order=order, signer=self._signer.address, signature=signature, params=params)
 
 
-def _default_params(manifest: Manifest, max_new_tokens: int | None) -> Params:
+def _default_params(manifest: Manifest, max_new_tokens: int | None, fitting: int) -> Params:
+    """What the user does not name. `fitting`: the longest answers that an order of so many texts may have."""
     params = {name: allowed.default for name, allowed in manifest.params.items() if allowed.default is not None}
     allowed = manifest.params.get(MAX_NEW_TOKENS)
     if allowed is not None:
-        most = min(_DEFAULT_NEW_TOKENS, allowed.maximum)
-        params[MAX_NEW_TOKENS] = most if max_new_tokens is None else max_new_tokens
+        wanted = min(params.get(MAX_NEW_TOKENS, _DEFAULT_NEW_TOKENS), allowed.maximum, fitting)
+        params[MAX_NEW_TOKENS] = max(allowed.minimum, wanted)
+    if max_new_tokens is not None:
+        params[MAX_NEW_TOKENS] = max_new_tokens
     return params
+
+
+def _require_short(texts: list[str], limits: InputLimits) -> None:
+    """What a person can mend. `InputLimits.read` says the same for machines, and more."""
+    if len(texts) > limits.max_texts:
+        raise NotTaken(
+            f"the order has {len(texts)} texts, this workload takes at most {limits.max_texts} in one; "
+            "order the others apart"
+        )
+    for place, text in enumerate(texts, 1):
+        length = len(text.encode(errors="replace"))
+        if length > limits.max_bytes:
+            which = "the text" if len(texts) == 1 else f"text {place} of {len(texts)}"
+            raise NotTaken(
+                f"{which} has {length} bytes ({len(text)} characters), this workload takes at most {limits.max_bytes} "
+                "bytes a text; shorten it, or ask in several texts"
+            )
+
+
+def _require_ranges(params: Params, manifest: Manifest) -> None:
+    for name, value in params.items():
+        allowed = manifest.params.get(name)
+        if allowed is None:
+            known = ", ".join(sorted(manifest.params)) or "none"
+            raise NotTaken(f"{manifest.kind} has no parameter {name}; it has: {known}")
+        if not allowed.minimum <= value <= allowed.maximum:
+            raise NotTaken(
+                f"{name} is {value}, this workload takes {allowed.minimum} to {allowed.maximum}; nothing was signed"
+            )
+
+
+def _require_units(most: int, entry: PriceSheetEntry, texts: int) -> None:
+    if most > entry.max_units:
+        raise NotTaken(
+            f"the order may take {most} {entry.unit}s, this workload is offered up to {entry.max_units} an order; "
+            + ("ask for shorter answers (--max-new-tokens)" if entry.most_new_tokens else "shorten the texts")
+            + (f", or order the {texts} texts apart" if texts > 1 else "")
+        )
 
 
 def _most_units(manifest: Manifest, texts: list[str], params: Params) -> int:

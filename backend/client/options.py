@@ -4,22 +4,23 @@ Each is read from its ASSAY_* variable too; `assay` fills those in from the netw
 (deploy/settings.py), so that nothing needs to be given there.
 """
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.client.amounts import TokenScale
 from backend.client.errors import NotConfigured
-from backend.client.jobs import AssayClient
-from backend.client.sessions import find_session, key_file
-from backend.client.wallet import Wallet, scale_of
-from contracts.onchain.chain import Chain
-from contracts.onchain.deployment import Deployment
-from contracts.onchain.keystore import load_key
-from contracts.protocol.signing import Signer
+
+if TYPE_CHECKING:
+    from backend.client.jobs import AssayClient
+    from backend.client.wallet import Wallet
+    from contracts.onchain.chain import Chain
+    from contracts.protocol.amounts import TokenScale
+    from contracts.protocol.signing import Signer
 
 KEY_FILE, RECEIPTS = "requester.json", "receipts"
 
@@ -68,6 +69,8 @@ class Where:
 
     def key(self, file: Path | None = None) -> Signer:
         """The requester's key, opened; or the one in `file`."""
+        from contracts.onchain.keystore import load_key
+
         file = file or self.folder() / KEY_FILE
         return load_key(file, password_of(file))
 
@@ -77,19 +80,32 @@ class Where:
             raise NotConfigured(option="--rpc", variable="ASSAY_RPC", what="the URL of the chain")
         if self.deployment is None:
             raise NotConfigured(option="--deployment", variable="ASSAY_DEPLOYMENT", what="the deployment file")
+        from contracts.onchain.chain import Chain
+        from contracts.onchain.deployment import Deployment
+
         return Chain.open(self.rpc, Deployment.load(self.deployment))
 
     def wallet(self) -> Wallet:
         """The requester's money."""
-        return Wallet(self.chain(), self.key())
+        chain, key = self.chain(), self.key()
+        from backend.client.wallet import Wallet
+
+        return Wallet(chain, key)
 
     def client(self) -> tuple[AssayClient, TokenScale]:
         """The requester's orders, or a session's of it, and how amounts are shown."""
         if self.backend is None:
             raise NotConfigured(option="--backend", variable="ASSAY_BACKEND", what="the URL of the coordinator")
         chain = self.chain()
+        from backend.client.jobs import AssayClient
+        from backend.client.lane_lock import lane_lock
+        from backend.client.sessions import find_session, key_file
+        from backend.client.wallet import scale_of
+
         if self.session is None:
-            return AssayClient(self.backend, self.key(), chain=chain), scale_of(chain)
-        session = find_session(self.folder(), self.session)
-        key = self.key(key_file(self.folder(), session.name))
-        return AssayClient(self.backend, key, session.requester, chain), scale_of(chain)
+            key, requester = self.key(), None
+        else:
+            session = find_session(self.folder(), self.session)
+            key, requester = self.key(key_file(self.folder(), session.name)), session.requester
+        lock = lane_lock(self.folder(), requester or key.address, key.address)
+        return AssayClient(self.backend, key, requester, chain, lock=lock), scale_of(chain)

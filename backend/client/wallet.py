@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from eth_utils.address import to_checksum_address
 from web3.exceptions import BadFunctionCallOutput
 
-from backend.client.amounts import TokenScale
 from backend.client.authorizations import SignedDeposit, SignedGrant, parts, sign_deposit, sign_grant, sign_permit
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import Reverted
 from contracts.onchain.reverts import explain
 from contracts.onchain.sender import Sender
+from contracts.protocol.amounts import TokenScale
+from contracts.protocol.errors import BadAmount
 from contracts.protocol.signing import Signer
 
 
@@ -106,7 +107,9 @@ class Wallet:
         self._sender.call(self._escrow.openLane(to_checksum_address(lane_signer), expiry, 0))
 
     def deposit(self, units: int, lane_signer: str | None = None) -> None:
-        """Moves tokens into a lane, in one transaction where the token knows permits (EIP-2612)."""
+        """Moves tokens into a lane, in one transaction where the token knows permits (EIP-2612). Raises BadAmount."""
+        if units < 1:
+            raise BadAmount(text=str(units), why="is no number of units to deposit; give at least 1")
         signer = to_checksum_address(lane_signer or self.address)
         try:
             permit = sign_permit(self._chain, self._key, units)

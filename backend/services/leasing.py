@@ -11,6 +11,7 @@ from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
 from backend.services.intake import Clock
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
+from backend.services.presence import note_alive, note_asked, require_one_place
 from backend.services.standings import Standings, overdue_trace, unmeasured_class
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
@@ -55,8 +56,10 @@ class Leasing:
             offer = find_offer(session, asked.workload_id)
             case = guilty_case(session, operator_id, self.chain.is_guilty)
         with self.database.begin() as session:
+            require_one_place(session, asked, now_s)
             unknown = next((held for held in held_by(session, node, now_s) if held.order_id not in asked.held), None)
             if unknown is not None:
+                note_asked(session, asked, now_s)
                 return self._held_grant(session, unknown, asked.workload_id)
             exposed = exposed_of_operator(session, operator_id, now_s, constants.settle_wait_s)
             operator = OperatorFacts(operator_id, account.stake, sum(exposed.values()), len(exposed), case)
@@ -64,6 +67,7 @@ class Leasing:
             if offer.manifest.comparator == "native":
                 jobs = offered_to(jobs, self._reputation_ppm(session, operator_id, asked.workload_id, now_s), now_s)
             job = choose(jobs, operator, self.cover)
+            note_asked(session, asked, now_s)
             if job is None:
                 return None
             row = LeaseRow(
@@ -90,6 +94,7 @@ class Leasing:
             holder, expires = (None, 0) if row is None else (row.node, row.expires)
             check_held(node=node, order_id=order_id, holder=holder, expires=expires, now_s=now_s)
             assert row is not None, "check_held refuses an order without a lease"
+            note_alive(session, node, now_s)
             row.expires = max(row.expires, lease_end(order.deadline, now_s, self.times))
             grant = self._sign(session, row)
         return grant

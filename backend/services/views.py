@@ -5,7 +5,7 @@ An order's view follows from public facts only. Nothing here knows whether a job
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, and_, func
 from sqlmodel import Session, col, select
 
 from backend.chain.views import ChainView
@@ -14,6 +14,7 @@ from backend.domain.outcomes import state_of
 from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
 from backend.services.intake import Clock
 from backend.services.offering import all_offers
+from backend.services.presence import serving
 from backend.services.receipts import leaf_hashes, payment_receipt
 from backend.services.standings import Standings, overdue_trace
 from backend.store import facts
@@ -57,7 +58,7 @@ class Views:
     def network(self) -> NetworkInfo:
         """The deployment and the price sheet."""
         with self.database.read() as session:
-            offers = all_offers(session)
+            offers, asking = all_offers(session), serving(session, self.clock())
         sheet = [
             PriceSheetEntry(
                 workload_id=offer.workload_id,
@@ -67,6 +68,8 @@ class Views:
                 unit_price=offer.unit_price,
                 max_units=offer.max_units,
                 unit=offer.manifest.unit,
+                most_new_tokens=offer.manifest.most_new_tokens,
+                serving=asking.get(offer.workload_id, 0),
             )
             for offer in offers
         ]
@@ -119,9 +122,10 @@ class Views:
             raise UnknownOrder(order_id=order_id)
         return found[0]
 
-    def orders_of(self, requester: str) -> list[OrderView]:
-        """The newest orders of a requester, oldest first."""
-        return self._orders(col(OrderRow.requester) == requester)
+    def orders_of(self, requester: str, signer: str | None = None) -> list[OrderView]:
+        """The newest orders of a requester, oldest first; those in one lane if its signer is named."""
+        where = col(OrderRow.requester) == requester
+        return self._orders(where if signer is None else and_(where, col(OrderRow.signer) == signer))
 
     def receipt(self, order_id: str) -> PaymentReceipt:
         """What its requester shows to prove a payment, once the order stands under a root."""

@@ -79,6 +79,16 @@ class LeaseRow(SQLModel, table=True):
     signature: str
 
 
+class PresenceRow(SQLModel, table=True):
+    """When a node last asked for a job of a workload, or sent a heartbeat since, and by which of its sessions."""
+
+    __tablename__ = "presence"
+    workload_id: str = Field(primary_key=True)
+    node: str = Field(primary_key=True, index=True)
+    asked_at: int = Field(index=True)
+    session: str | None = None
+
+
 class CanaryRow(SQLModel, table=True):
     """An order of the network's own that is kept for one node: its canary job. One an operator."""
 

@@ -2,6 +2,7 @@
 
 ProtocolError
 ├── NotCanonical        a value has no canonical JSON
+├── BadAmount           an amount of tokens that is none, too little, or finer than is counted
 ├── BadTexts            an input that is no canonical list of texts, or beyond its workload's limits
 ├── WrongTokenizer      a tokenizer file that is not the manifest's
 ├── BadSignature        not 65 bytes, high s, v not 27 or 28, or nobody's
@@ -35,12 +36,19 @@ class NotCanonical(ProtocolError):
         super().__init__(f"{path}: {value} {why}")
 
 
+class BadAmount(ProtocolError):
+    code = "bad_amount"
+
+    def __init__(self, *, text: str, why: str) -> None:
+        super().__init__(f"{text!r} {why}")
+
+
 class BadTexts(ProtocolError):
     code = "bad_texts"
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, way_out: str = "send a canonical JSON array of texts") -> None:
         self.why = why
-        super().__init__(f"the input {why}; send a canonical JSON array of texts within the workload's limits")
+        super().__init__(f"the input {why}; {way_out}")
 
 
 class WrongTokenizer(ProtocolError):

@@ -26,6 +26,7 @@ MAX_NEW_TOKENS = "max_new_tokens"
 MAX_OUTPUT_BYTES = 65_536
 """The longest output: a contest is answered with the whole of it in one transaction."""
 
+_SHORTEN = "shorten that text, or send it as several"
 _MOST_ESCAPED = 6  # bytes of JSON for one byte of text: \\u0001
 
 
@@ -61,11 +62,13 @@ class InputLimits(Record):
         """The texts of an input, within the limits that need no tokenizer. Raises BadTexts."""
         texts = decode_texts(data)
         if len(texts) > self.max_texts:
-            raise BadTexts(f"holds {len(texts)} texts, more than {self.max_texts}")
+            raise BadTexts(
+                f"holds {len(texts)} texts, more than {self.max_texts}", way_out="send them in several inputs"
+            )
         for index, text in enumerate(texts):
             length = len(text.encode())
             if length > self.max_bytes:
-                raise BadTexts(f"has {length} bytes in text {index}, more than {self.max_bytes}")
+                raise BadTexts(f"has {length} bytes in text {index}, more than {self.max_bytes}", way_out=_SHORTEN)
         return texts
 
     def require_tokens(self, counts: Sequence[int]) -> None:
@@ -74,7 +77,8 @@ class InputLimits(Record):
             if count > self.max_tokens:
                 raise BadTexts(
                     f"has {count} tokens in text {index} ({self.overhead_tokens} of them put around it by the "
-                    f"workload), more than {self.max_tokens}"
+                    f"workload), more than {self.max_tokens}",
+                    way_out=_SHORTEN,
                 )
 
     @property
@@ -116,6 +120,12 @@ class Manifest(Record):
         ):
             raise ValueError(f"the meter new_tokens needs the parameter {MAX_NEW_TOKENS}, from 1 up")
         return self
+
+    @property
+    def most_new_tokens(self) -> int | None:
+        """The longest answer to one text, in tokens; None where answers have a length of their own."""
+        allowed = self.params.get(MAX_NEW_TOKENS)
+        return None if allowed is None else allowed.maximum
 
     def canonical(self) -> bytes:
         """The canonical bytes whose hash is the workload id."""

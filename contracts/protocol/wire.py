@@ -10,7 +10,7 @@ Byte strings are 0x hex; inputs and outputs travel as raw bytes under their kecc
     POST /v1/orders                        SubmitOrder -> OrderView (201, or 200 for the same order again)
     GET  /v1/orders/{order_id}             OrderView
     GET  /v1/orders/{order_id}/receipt     PaymentReceipt (receipt.py), once the order stands under a root
-    GET  /v1/orders?requester=0x..         list of OrderView
+    GET  /v1/orders?requester=0x..         list of OrderView; &signer=0x..: of one lane
     GET  /v1/lanes/{requester}/{signer}    LaneView: what the next order's cap must be
     GET  /v1/nodes                         list of NodeView
     GET  /v1/epochs                        list of EpochView
@@ -55,6 +55,9 @@ REQUEST_TOLERANCE_S = 60
 MOST_LEASES = 64
 """How many jobs a node may hold at once."""
 
+SERVING_WINDOW_S = 90
+"""A node that asked for work of a workload so lately serves it. One at work sends a heartbeat three times a lease."""
+
 EpochId = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
 """Epochs count from 1; more than a database's integer holds never come."""
 
@@ -62,7 +65,11 @@ Params = dict[str, Annotated[int, Field(strict=True)]]
 
 
 class PriceSheetEntry(Record):
-    """What the network asks for a workload now, units. Unsigned: the requester signs exact prices."""
+    """What the network asks for a workload now, units. Unsigned: the requester signs exact prices.
+
+    `most_new_tokens`: the longest answer to one text, where its length is bounded in tokens. `serving`: how many nodes
+    asked for work of it within SERVING_WINDOW_S; with none, an order waits until one does, or expires.
+    """
 
     workload_id: Bytes32
     kind: str
@@ -71,6 +78,8 @@ class PriceSheetEntry(Record):
     unit_price: Units64
     max_units: Uint32
     unit: str
+    most_new_tokens: Uint32 | None
+    serving: Uint32
 
 
 class NetworkInfo(Record):
@@ -247,12 +256,14 @@ class LeaseRequest(Record):
 
     `held`: the orders of the leases that it knows it holds. One that it holds and does not name, e.g. after a restart
     or a lost answer, is lent to it again before any other: so it holds at most one more than it names.
+    `session`: from where the key is used; while one session of a node asks, others are refused. None: not said.
     """
 
     request: NodeRequest
     signature: Signature
     workload_id: Bytes32
     held: list[Bytes32] = Field(default_factory=list, max_length=MOST_LEASES - 1)
+    session: Bytes32 | None = None
 
 
 class Heartbeat(Record):

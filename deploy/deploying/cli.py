@@ -6,12 +6,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from backend.client.options import password_of
-from contracts.onchain.chain import connect
-from contracts.onchain.keystore import load_key
-from contracts.onchain.sender import Sender
-from deploy.deploying.config import EXAMPLE, Config
-from deploy.deploying.run import deploy, verify
 from deploy.settings import DEPLOYMENT_FILE
 
 KEY_FILE = "deployer.json"
@@ -40,6 +34,13 @@ def deploy_network(
     With --check nothing is sent and no key is needed: it shows whether a network is the one that an address file
     describes, every byte of it made of this build.
     """
+    from backend.client.options import password_of
+    from contracts.onchain.chain import connect
+    from contracts.onchain.keystore import load_key
+    from contracts.onchain.sender import Sender
+    from deploy.deploying.config import EXAMPLE, Config
+    from deploy.deploying.run import deploy, verify
+
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if example:
         console.print(EXAMPLE, end="")

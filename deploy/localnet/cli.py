@@ -1,26 +1,24 @@
 """`assay demo`: the main job end to end on this machine."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from contracts.protocol.constants import DEVELOPMENT
-from deploy.localnet.facts import cheat_case, exhibit, gather
-from deploy.localnet.network import Network
-from deploy.localnet.processes import Processes
-from deploy.localnet.report import as_json, show
-from deploy.localnet.scenario import HONEST_NODES, VERIFIERS, Progress, Story, audit_folder, ending
-from node_agent.models import ModelStore, default_root
-from verifier.sampling.source import open_source
+if TYPE_CHECKING:
+    from deploy.localnet.network import Network
+    from deploy.localnet.scenario import Progress, Story
+    from node_agent.models import ModelStore
 
 demo_app = typer.Typer()
 _CHAINS = ("embedded", "anvil")
@@ -44,6 +42,12 @@ def demo(
     models: Annotated[Path | None, typer.Option(help="folder that `assay models pull` fills")] = None,
 ) -> None:
     """Orders real jobs from honest nodes and two cheats, checks, settles, slashes, claims, and audits every payment."""
+    from deploy.localnet.scenario import HONEST_NODES, VERIFIERS
+    from node_agent.hosts import require_serving_host
+    from node_agent.models import ModelStore, default_root
+
+    require_serving_host()
+
     if chain not in _CHAINS:
         raise typer.BadParameter(f"{chain!r} is neither embedded nor anvil")
     console = Console()
@@ -63,6 +67,14 @@ def demo(
 
 
 def _run(console: Console, root: Path, chain_kind: str, jobs: int, store: ModelStore) -> dict[str, Any]:
+    from contracts.protocol.constants import DEVELOPMENT
+    from deploy.localnet.facts import cheat_case, exhibit, gather
+    from deploy.localnet.network import Network
+    from deploy.localnet.processes import Processes
+    from deploy.localnet.report import as_json, show
+    from deploy.localnet.scenario import Story, audit_folder, ending
+    from verifier.sampling.source import open_source
+
     started = time.monotonic()
     network = Network(root, Processes(root / "logs"), DEVELOPMENT)
     with ending(network):
@@ -110,6 +122,8 @@ def _rerun(network: Network, story: Story, folder: Path) -> list[dict[str, Any]]
 @contextmanager
 def _watching(console: Console, jobs: int) -> Iterator[Progress]:
     """Bars for the jobs' stages under a line that names the present step."""
+    from deploy.localnet.scenario import Progress
+
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {name: bars.add_task(name, total=jobs) for name, _ in _STAGES}

@@ -1,27 +1,25 @@
 """What the local networks offer: chats and vectors by the exact engine."""
 
-from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
+from contracts.protocol.manifest import InputLimits
 from deploy.localnet.network import Offered
 from node_agent.execution import kinds
 from node_agent.execution.deterrence import DETERRENCE
-from node_agent.execution.kinds import generation as generation_kind
 from node_agent.models import ModelStore
 
 GENERATION, EMBEDDING = "generation", "embedding"
 MODELS = {GENERATION: "smollm2-135m-exact", EMBEDDING: "minilm-l6-v2-exact"}
-MOST_NEW_TOKENS = 32
 MOST_TEXTS = 4
+MOST_TOKENS = 640
+"""Of all texts of an order: one answer of 512, four of 160. A token of SmolLM2's takes at most 88 bytes of an output,
+so any answer can be shown in a contest, which takes 64 KiB."""
 
 
 def generation(store: ModelStore, device: str = "cpu") -> Offered:
-    """SmolLM2-135M-Instruct, short answers: two of them a second on one core would already be fast."""
-    changes = {
-        "params": generation_kind.TEMPLATE["params"] | {MAX_NEW_TOKENS: {"minimum": 1, "maximum": MOST_NEW_TOKENS}},
-        "input": InputLimits(max_texts=MOST_TEXTS, max_bytes=2048, max_tokens=512, overhead_tokens=30),
-    }
+    """SmolLM2-135M-Instruct, answers of up to 512 tokens to texts of up to 512."""
+    limits = InputLimits(max_texts=MOST_TEXTS, max_bytes=2048, max_tokens=512, overhead_tokens=30)
     return _offered(
-        store, device, GENERATION, fixed=2_000_000, unit=1_000_000, most=MOST_TEXTS * MOST_NEW_TOKENS,
-        check=3_000_000, changes=changes,
+        store, device, GENERATION, fixed=2_000_000, unit=1_000_000, most=MOST_TOKENS, check=3_000_000,
+        changes={"input": limits},
     )  # fmt: skip
 
 

@@ -1,11 +1,12 @@
 """`assay node canary`."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contracts.onchain.keystore import load_key
 from node_agent.cli.apps import node_app
 from node_agent.cli.explain import sources_of
 from node_agent.cli.options import (
@@ -14,15 +15,14 @@ from node_agent.cli.options import (
     DeploymentOption,
     HomeOption,
     RpcOption,
-    Where,
     console,
     explained,
-    tokens_of,
 )
 from node_agent.cli.serving import node_settings
 from node_agent.errors import NothingToServe
-from node_agent.home import NODE_KEY, is_running, password
-from node_agent.session.earnings import read_account
+
+if TYPE_CHECKING:
+    from node_agent.where import Where
 
 
 @node_app.command()
@@ -37,7 +37,12 @@ def canary(
     timeout_s: Annotated[float, typer.Option(help="Give up after so many seconds.")] = 4 * 3600.0,
 ) -> None:
     """Get one small paid job and follow it to the credit on chain. Does the work itself if no node runs from HOME."""
+    from contracts.onchain.keystore import load_key
     from node_agent.canary import Follower, request_canary, serve_until_delivered
+    from node_agent.home import NODE_KEY, is_running, password
+    from node_agent.hosts import require_serving_host
+    from node_agent.session.earnings import read_account
+    from node_agent.where import Where, tokens_of
 
     with explained(), Where(home, rpc, deployment, backend) as where:
         signer, api = load_key(home / NODE_KEY, password()), where.api()
@@ -49,6 +54,7 @@ def canary(
             before = min(before, 0)
         follower = Follower(sources_of(where), view.order_id, before, _show)
         if view.state in ("queued", "leased") and not is_running(home):
+            require_serving_host()
             console.print("no node runs from this home: this command does the work itself")
             settings = node_settings(where, [workload_id], models, device)
             serve_until_delivered(settings, view.order_id, timeout_s=timeout_s)

@@ -14,11 +14,10 @@ from node_agent.cli.options import (
     HomeOption,
     JsonOption,
     RpcOption,
-    Where,
     console,
     explained,
+    print_json,
 )
-from node_agent.cli.status import print_json
 
 _COLOURS = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
 
@@ -39,6 +38,7 @@ def doctor(
     from node_agent.doctor import Limits, is_well, look_at_account, look_at_host, look_at_network, look_at_work
     from node_agent.doctor.findings import MIB
     from node_agent.models import ModelStore
+    from node_agent.where import Where
 
     with explained(), Where(home, rpc, deployment, backend) as where:
         kept = where.settings

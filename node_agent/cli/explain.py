@@ -1,7 +1,9 @@
 """`assay node explain`."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +15,15 @@ from node_agent.cli.options import (
     HomeOption,
     JsonOption,
     RpcOption,
-    Where,
     console,
     explained,
-    tokens_of,
+    print_json,
 )
-from node_agent.cli.status import print_json
 from node_agent.errors import BadSetting
-from node_agent.explanation import Explainer, Explanation, Sources
+
+if TYPE_CHECKING:
+    from node_agent.explanation import Explanation, Sources
+    from node_agent.where import Where
 
 _MARKS = {"ok": "[green]=[/]", "note": "[dim]·[/]", "lie": "[red]LIE[/]"}
 _DIGITS = 66
@@ -38,6 +41,9 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Recompute one payment from signed inputs, in words: why it was earned, or was not. Exits 1 on a lie."""
+    from node_agent.explanation import Explainer
+    from node_agent.where import Where
+
     with explained(), Where(home, rpc, deployment, backend) as where:
         found = Explainer(sources_of(where), _whole_id(where, job)).explain()
         if as_json:
@@ -50,6 +56,8 @@ def explain(
 
 def sources_of(where: Where) -> Sources:
     """Chain, journal, and the backend if one is known."""
+    from node_agent.explanation import Sources
+
     api = where.api(attempts=2) if where.has_backend else None
     return Sources(where.chain, where.journal, where.operator_id, where.node, api)
 
@@ -69,6 +77,8 @@ def _whole_id(where: Where, job: str | None) -> str:
 
 
 def _show(where: Where, found: Explanation) -> None:
+    from node_agent.where import tokens_of
+
     console.print(found.order_id)
     for step in found.steps:
         console.print(f"{_MARKS[step.mark]} {step.name:<11}", end="")

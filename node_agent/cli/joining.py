@@ -1,22 +1,14 @@
 """`assay keys new`, `assay node keys`, `assay node init`."""
 
+from __future__ import annotations
+
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from eth_utils.address import is_address
 
-from contracts.onchain.chain import Chain, connect
-from contracts.onchain.deployment import Deployment
-from contracts.onchain.discovery import deployment_of
-from contracts.onchain.errors import WrongChain
-from contracts.onchain.keystore import create_key, load_key
-from contracts.onchain.reverts import explain
-from contracts.onchain.sender import Sender
-from contracts.protocol.signing import Signer
-from contracts.protocol.wire import NetworkInfo
-from node_agent.app import require_same_deployment
+from contracts.protocol.amounts import amount_or_zero
 from node_agent.cli.apps import keys_app, node_app
 from node_agent.cli.options import (
     DEFAULT_HOME,
@@ -25,23 +17,25 @@ from node_agent.cli.options import (
     HomeOption,
     OwnerKeyOption,
     RpcOption,
-    Where,
     console,
     explained,
-    tokens_of,
-    units_of,
 )
-from node_agent.cli.show import show_account
 from node_agent.errors import BadSetting
-from node_agent.home import NODE_KEY, HomeSettings, address_in, load_settings, password
-from node_agent.models import ModelStore
-from node_agent.session.backend_api import BackendApi
-from node_agent.session.registration import Goal, join, proposed_stake_units
+
+if TYPE_CHECKING:
+    from contracts.onchain.chain import Chain
+    from contracts.onchain.deployment import Deployment
+    from contracts.protocol.signing import Signer
+    from contracts.protocol.wire import NetworkInfo
+    from node_agent.home import HomeSettings
 
 
 @keys_app.command("new")
 def new_key(file: Annotated[Path, typer.Argument(help="Where to write it; a file is never overwritten.")]) -> None:
     """Make a key, write it encrypted with ASSAY_PASSWORD, and print its address."""
+    from contracts.onchain.keystore import create_key
+    from node_agent.home import password
+
     with explained():
         typer.echo(create_key(file, password()).address)
 
@@ -54,6 +48,10 @@ def _keys() -> None:
 @node_app.command()
 def keys(home: HomeOption = DEFAULT_HOME, owner_key: OwnerKeyOption = None) -> None:
     """Make the node's and the owner's key if they are missing, and show the addresses."""
+    from contracts.onchain.keystore import create_key
+    from node_agent.home import NODE_KEY, address_in, password
+    from node_agent.where import Where
+
     with explained():
         for name, path in (("node", home / NODE_KEY), ("owner", Where(home, owner_key_option=owner_key).owner_key)):
             address = address_in(path) if path.exists() else create_key(path, password()).address
@@ -67,7 +65,11 @@ def init(
     rpc: RpcOption = None,
     deployment: DeploymentOption = None,
     stake: Annotated[
-        str | None, typer.Option(help="Bring the stake up to so many tokens; room for ten jobs at once if not given.")
+        str | None,
+        typer.Option(
+            help="Bring the stake up to so many tokens; room for ten jobs at once if not given.",
+            callback=amount_or_zero,
+        ),
     ] = None,
     payout: Annotated[str | None, typer.Option(help="Address that claims go to; the owner's if not given.")] = None,
     owner_key: OwnerKeyOption = None,
@@ -76,6 +78,14 @@ def init(
     device: Annotated[str | None, typer.Option(envvar="ASSAY_DEVICE", help="cpu, cuda or cuda:N.")] = None,
 ) -> None:
     """Make the keys, register, stake, fetch the models. Says what to fund; run it again, without options, to go on."""
+    from eth_utils.address import is_address
+
+    from contracts.onchain.sender import Sender
+    from node_agent.cli.show import show_account
+    from node_agent.home import NODE_KEY
+    from node_agent.session.registration import Goal, join
+    from node_agent.where import Where
+
     with explained():
         if payout is not None and not is_address(payout):
             raise BadSetting(f"--payout {payout} is no address.", way_out="Give 0x and 40 hex digits.", payout=payout)
@@ -108,6 +118,10 @@ def _settings(
         ForeignBackend: the backend says otherwise than the chain.
         WrongChain: backend and RPC are on different chains.
     """
+    from contracts.onchain.deployment import Deployment
+    from node_agent.app import require_same_deployment
+    from node_agent.home import HomeSettings, load_settings
+
     kept = load_settings(home)
     fields = {**(kept.model_dump() if kept else {}), **given}
     if "rpc" not in fields:
@@ -125,12 +139,19 @@ def _settings(
 
 
 def _network(url: str) -> NetworkInfo:
+    from node_agent.session.backend_api import BackendApi
+
     with closing(BackendApi(url, attempts=2)) as api:
         return api.network()
 
 
 def _discovered(rpc: str, network: NetworkInfo) -> Deployment:
     """What the chain says of the escrow that the backend names: its word is taken for that one address alone."""
+    from contracts.onchain.chain import connect
+    from contracts.onchain.discovery import deployment_of
+    from contracts.onchain.errors import WrongChain
+    from contracts.onchain.reverts import explain
+
     w3 = connect(rpc)
     with explain():
         chain_id = w3.eth.chain_id
@@ -142,8 +163,11 @@ def _discovered(rpc: str, network: NetworkInfo) -> Deployment:
 
 
 def _stake_units(chain: Chain, settings: HomeSettings, network: NetworkInfo | None) -> int:
+    from node_agent.session.registration import proposed_stake_units
+    from node_agent.where import tokens_of, units_of
+
     if settings.stake is not None:
-        return units_of(chain, settings.stake)
+        return units_of(chain, settings.stake, least=0)
     if network is None:
         return 0
     units = proposed_stake_units(network.price_sheet, chain.deployment.constants.penalty_multiple)
@@ -152,11 +176,17 @@ def _stake_units(chain: Chain, settings: HomeSettings, network: NetworkInfo | No
 
 
 def _open_or_create(path: Path) -> Signer:
+    from contracts.onchain.keystore import create_key, load_key
+    from node_agent.home import password
+
     return load_key(path, password()) if path.exists() else create_key(path, password())
 
 
 def _fetch_models(settings: HomeSettings) -> None:
     """Pulls the models of the offered workloads that the store knows where to get."""
+    from node_agent.models import ModelStore
+    from node_agent.session.backend_api import BackendApi
+
     assert settings.backend is not None, "asked for with a backend only"
     store = ModelStore(Path(settings.models) if settings.models else None)
     with closing(BackendApi(settings.backend)) as api:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.protocol.amounts import positive_amount
 from node_agent.cli.apps import node_app
 from node_agent.cli.options import (
     DEFAULT_HOME,
@@ -11,27 +12,26 @@ from node_agent.cli.options import (
     HomeOption,
     OwnerKeyOption,
     RpcOption,
-    Where,
     console,
     explained,
-    tokens_of,
-    units_of,
 )
-from node_agent.cli.show import show_account
 from node_agent.errors import NotSettleable
-from node_agent.session.earnings import claim, claim_to_stake, read_account, settle_one, settleable
-from node_agent.session.registration import add_stake
 
 
-@node_app.command()
+@node_app.command(context_settings={"ignore_unknown_options": True})
 def stake(
-    tokens: Annotated[str, typer.Argument(help="How many tokens to add.")],
+    tokens: Annotated[str, typer.Argument(help="How many tokens to add.", callback=positive_amount)],
     home: HomeOption = DEFAULT_HOME,
     rpc: RpcOption = None,
     deployment: DeploymentOption = None,
     owner_key: OwnerKeyOption = None,
 ) -> None:
     """Add to the operator's stake."""
+    from node_agent.cli.show import show_account
+    from node_agent.session.earnings import read_account
+    from node_agent.session.registration import add_stake
+    from node_agent.where import Where, units_of
+
     with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
         add_stake(where.chain, where.owner(), where.operator_id, units_of(where.chain, tokens), console.print)
         show_account(where.chain, read_account(where.chain, where.operator_id))
@@ -46,6 +46,9 @@ def claim_command(
     to_stake: Annotated[bool, typer.Option("--to-stake", help="Into the stake instead: more room for jobs.")] = False,
 ) -> None:
     """Draw everything that was credited: to the payout address, or into the stake."""
+    from node_agent.session.earnings import claim, claim_to_stake, read_account
+    from node_agent.where import Where, tokens_of
+
     with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
         draw = claim_to_stake if to_stake else claim
         paid = draw(where.chain, where.owner(), where.operator_id)
@@ -65,6 +68,9 @@ def settle(
     owner_key: OwnerKeyOption = None,
 ) -> None:
     """Settle delivered jobs of stranded epochs, or of skipped lanes, without the backend."""
+    from node_agent.session.earnings import settle_one, settleable
+    from node_agent.where import Where
+
     with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
         answers = settleable(where.chain, where.journal.rooted())
         if order_id:

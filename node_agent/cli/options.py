@@ -1,5 +1,9 @@
-"""Options that the node's commands share, and how their errors are shown."""
+"""Options that the node's commands share, and how their errors are shown.
 
+A command's module imports what its options need; what the command needs is imported when it runs.
+"""
+
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,17 +11,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-
-from contracts.onchain.errors import ChainError
-from contracts.onchain.keystore import KeystoreError
-from node_agent.errors import AgentError
-from node_agent.execution.errors import ExecutionError
-from node_agent.where import Where, tokens_of, units_of
-
-__all__ = [
-    "DEFAULT_HOME", "BackendOption", "DeploymentOption", "HomeOption", "JsonOption", "OwnerKeyOption", "RpcOption",
-    "Where", "console", "explained", "tokens_of", "units_of",
-]  # fmt: skip
 
 console = Console(soft_wrap=True, highlight=False)
 
@@ -41,9 +34,19 @@ DEFAULT_HOME = Path.home() / ".assay" / "node"
 @contextmanager
 def explained() -> Iterator[None]:
     """Known errors end the command with their code and words, without a trace."""
+    from contracts.onchain.errors import ChainError
+    from contracts.onchain.keystore import KeystoreError
+    from node_agent.errors import AgentError
+    from node_agent.execution.errors import ExecutionError
+
     try:
         yield
     except (AgentError, ExecutionError, ChainError, KeystoreError) as error:
         console.print(f"[red]{error.code}[/red] ", end="")
         console.print(str(error), markup=False)
         raise typer.Exit(1) from error
+
+
+def print_json(value: object) -> None:
+    """One JSON object on standard output."""
+    console.print(json.dumps(value, indent=2), markup=False, soft_wrap=True)

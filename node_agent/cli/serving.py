@@ -1,14 +1,15 @@
 """`assay node run`."""
 
+from __future__ import annotations
+
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contracts.protocol.wire import MOST_LEASES
-from node_agent.app import NodeSettings, run_node
 from node_agent.cli.apps import node_app
 from node_agent.cli.options import (
     DEFAULT_HOME,
@@ -16,12 +17,14 @@ from node_agent.cli.options import (
     DeploymentOption,
     HomeOption,
     RpcOption,
-    Where,
     explained,
 )
 from node_agent.errors import BadSetting
-from node_agent.home import password
-from node_agent.session.lease import PriceFloor
+
+if TYPE_CHECKING:
+    from node_agent.app import NodeSettings
+    from node_agent.session.lease import PriceFloor
+    from node_agent.where import Where
 
 
 @node_app.command()
@@ -47,8 +50,14 @@ def run(
     ] = 1,
 ) -> None:
     """Serve jobs until SIGTERM or SIGINT; jobs under way are finished, a second signal abandons them."""
+    from node_agent.app import run_node
+    from node_agent.hosts import require_serving_host
+    from node_agent.session.lease import PriceFloor
+    from node_agent.where import Where
+
     log_to_stderr()
     with explained():
+        require_serving_host()
         if threads != 1:
             raise BadSetting(
                 f"--threads {threads}: float engines compute with one CPU thread, others give other bits.",
@@ -69,12 +78,16 @@ def node_settings(
     models: Path | None,
     device: str | None,
     *,
-    floor: PriceFloor = PriceFloor(),
+    floor: PriceFloor | None = None,
     max_unrooted: int = 3,
     poll_s: float = 2.0,
     slots: int = 1,
 ) -> NodeSettings:
     """A node as its home and the options say. Raises BadSetting or PasswordMissing."""
+    from node_agent.app import NodeSettings
+    from node_agent.home import password
+    from node_agent.session.lease import PriceFloor
+
     kept = where.settings
     kept_models = kept.models if kept else None
     return NodeSettings(
@@ -86,7 +99,7 @@ def node_settings(
         password=password(),
         models=models or (Path(kept_models) if kept_models else None),
         device=device or (kept.device if kept else None),
-        floor=floor,
+        floor=floor or PriceFloor(),
         max_unrooted=max_unrooted,
         poll_s=poll_s,
         slots=slots,

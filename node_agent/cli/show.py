@@ -3,9 +3,10 @@
 from rich.table import Table
 
 from contracts.onchain.chain import Chain
-from node_agent.cli.options import console, tokens_of
+from node_agent.cli.options import console
 from node_agent.session.earnings import Account
 from node_agent.standing import Standing, limits
+from node_agent.where import tokens_of
 
 
 def show_account(chain: Chain, account: Account) -> None:

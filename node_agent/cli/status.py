@@ -1,9 +1,10 @@
 """`assay node status` and `earnings`."""
 
-import json
-from dataclasses import asdict
+from __future__ import annotations
 
-from contracts.protocol.hashing import to_hex
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 from node_agent.cli.apps import node_app
 from node_agent.cli.options import (
     DEFAULT_HOME,
@@ -12,16 +13,13 @@ from node_agent.cli.options import (
     HomeOption,
     JsonOption,
     RpcOption,
-    Where,
-    console,
     explained,
+    print_json,
 )
-from node_agent.cli.show import show_account, show_standing
-from node_agent.home import PULSE, is_running
-from node_agent.session.court import Accusation
-from node_agent.session.earnings import read_account
-from node_agent.session.pulse import last_beat
-from node_agent.standing import Standing, limits, read_standing
+
+if TYPE_CHECKING:
+    from node_agent.session.court import Accusation
+    from node_agent.standing import Standing
 
 
 @node_app.command()
@@ -33,6 +31,12 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show account, room for jobs, work, cases with their deadlines, and what limits earnings. Needs no password."""
+    from node_agent.cli.show import show_standing
+    from node_agent.home import PULSE, is_running
+    from node_agent.session.pulse import last_beat
+    from node_agent.standing import read_standing
+    from node_agent.where import Where
+
     with explained(), Where(home, rpc, deployment, backend) as where:
         api = where.api(attempts=1) if where.has_backend else None
         found = read_standing(
@@ -52,6 +56,10 @@ def earnings(
     as_json: JsonOption = False,
 ) -> None:
     """Show what was earned, claimed, staked and locked, as the chain has it."""
+    from node_agent.cli.show import show_account
+    from node_agent.session.earnings import read_account
+    from node_agent.where import Where
+
     with explained(), Where(home, rpc, deployment) as where:
         account = read_account(where.chain, where.operator_id)
         if as_json:
@@ -60,17 +68,15 @@ def earnings(
             show_account(where.chain, account)
 
 
-def print_json(value: object) -> None:
-    """One JSON object on standard output."""
-    console.print(json.dumps(value, indent=2), markup=False, soft_wrap=True)
-
-
 def _fields(case: Accusation) -> dict[str, object]:
     """Without the leaf, whose parts are there."""
     return {name: value for name, value in asdict(case).items() if name != "leaf"}
 
 
 def _plain(found: Standing) -> dict[str, object]:
+    from contracts.protocol.hashing import to_hex
+    from node_agent.standing import limits
+
     cases = [
         {**_fields(case), "case_id": to_hex(case.case_id), "digest": to_hex(case.digest), "words": words}
         for case, words in ((case, case.in_words(found.read_at_s)) for case in found.cases)

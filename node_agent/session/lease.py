@@ -47,6 +47,7 @@ class LeaseDesk:
         workloads: manifests that this node serves, by workload id.
         floor: the least it works for.
         clock: Unix seconds.
+        session: names where the key is used, so that the backend serves one place at a time.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class LeaseDesk:
         workloads: Mapping[str, Manifest],
         floor: PriceFloor,
         clock: Callable[[], int],
+        session: str | None = None,
     ) -> None:
         self._api, self._facts, self._signer = api, facts, signer
         self._deployment, self._domain = deployment, deployment.domain
         self._workloads, self._floor, self._clock = workloads, floor, clock
+        self._session = session
 
     def ask(self, workload_id: str, held: Sequence[str] = ()) -> LeaseGrant | None:
         """A lease of a job whose signatures check out, or None when there is no job.
@@ -76,7 +79,9 @@ class LeaseDesk:
             BackendError: nothing usable came.
         """
         request, signature = self._request(ACTION_LEASE, to_hex(ZERO32))
-        asked = LeaseRequest(request=request, signature=signature, workload_id=workload_id, held=list(held))
+        asked = LeaseRequest(
+            request=request, signature=signature, workload_id=workload_id, held=list(held), session=self._session
+        )
         grant = self._api.lease(asked)
         if grant is not None:
             self._check_lease(grant, grant.order)

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.canonical import canonical_json
@@ -27,11 +28,15 @@ class Parrot(Engine):
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """See Engine."""
         time.sleep(WORK_S)
-        answers = [f"You said: {text}".split(" ")[: params["max_new_tokens"]] for text in decode_texts(input_bytes)]
-        output = canonical_json(
-            [{"finish_reason": "stop", "text": " ".join(words), "token_ids": [0] * len(words)} for words in answers]
-        )
-        return Execution(output=output, trace_hash=keccak(b"trace" + output), units=sum(map(len, answers)))
+        answers = [_answer(text, params["max_new_tokens"]) for text in decode_texts(input_bytes)]
+        output, units = canonical_json(answers), sum(len(answer["token_ids"]) for answer in answers)
+        return Execution(output=output, trace_hash=keccak(b"trace" + output), units=units)
+
+
+def _answer(text: str, limit: int) -> dict[str, Any]:
+    words = f"You said: {text}".split(" ")
+    reason = "length" if len(words) > limit else "stop"
+    return {"finish_reason": reason, "text": " ".join(words[:limit]), "token_ids": [0] * min(limit, len(words))}
 
 
 def main(home: str, rpc_url: str, deployment: str, backend_url: str) -> None:

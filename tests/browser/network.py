@@ -13,11 +13,13 @@ from eth_utils.address import to_checksum_address
 from backend.client.wallet import Wallet
 from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
+from backend.store.tables import WorkloadRow
 from contracts.onchain.chain import connect
 from contracts.onchain.keystore import create_key, load_key
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import from_hex, keccak
+from contracts.protocol.manifest import Manifest
 from contracts.protocol.signing import Signer
 from deploy.localnet.network import Network
 from deploy.localnet.processes import Processes, free_port
@@ -37,7 +39,8 @@ TOKEN = 10**9
 FIXED_PRICE, UNIT_PRICE = 2_000_000, 1_000_000
 MANIFEST = fake_manifest()
 REQUESTERS = {
-    name: Signer(keccak(b"browser " + name.encode())) for name in ("ana", "bo", "chi", "dee", "eve", "fay", "poor")
+    name: Signer(keccak(b"browser " + name.encode()))
+    for name in ("ana", "bo", "chi", "dee", "eve", "fay", "gus", "hal", "poor")
 }
 """Keys of the wallets in the browser, held by the test, never by a page."""
 
@@ -111,6 +114,19 @@ def offer(network: Network, *, fixed_price: int = FIXED_PRICE) -> None:
     home = network.party("backend").home
     prices = {"fixed_price": fixed_price, "unit_price": UNIT_PRICE, "max_units": 64}
     offer_workload(open_database(home), open_tokenizers(home), MANIFEST, BYTE_TOKENIZER, **prices)
+
+
+@contextmanager
+def offered_beside(network: Network, manifest: Manifest) -> Iterator[None]:
+    """Meanwhile another workload is on the price sheet, which nobody serves."""
+    home = network.party("backend").home
+    prices = {"fixed_price": FIXED_PRICE, "unit_price": UNIT_PRICE, "max_units": 64}
+    offer_workload(open_database(home), open_tokenizers(home), manifest, BYTE_TOKENIZER, **prices)
+    try:
+        yield
+    finally:
+        with open_database(home).begin() as session:
+            session.delete(session.get_one(WorkloadRow, manifest.workload_id()))
 
 
 def deposit(network: Network, name: str, units: int) -> None:

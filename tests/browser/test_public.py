@@ -22,11 +22,12 @@ WALLET_PAGE_BYTES = 70_000
 
 @pytest.mark.usefixtures("settled")
 def test_figures_are_those_of_the_chain(open_page: Open, network: Network, tmp_path: Path) -> None:
-    """Protects the public figure: unexplained wei is 0, held is what the token says and what an auditor recomputes, and
-    the epochs are those of the contract with their transactions.
+    """Protects the public figure: unexplained wei is 0, held is what the token says what an auditor recomputes, and
+    the epochs are those of the contract with their transactions; and requesters: who serves a workload is there to see.
     """
     page = open_page("/")
     expect(page.locator("#unexplained")).to_have_text("0")
+    expect(page.locator("#sheet tr td").last).to_have_text("1 node")
     chain = network.chain()
     last = int(chain.escrow.functions.lastEpoch().call())
     expect(page.locator("#epochs tr")).not_to_have_count(0)

@@ -12,9 +12,10 @@ import httpx
 from playwright.sync_api import Locator, Page, expect
 
 from backend.client.wallet import Wallet
+from contracts.protocol.manifest import IntegerRange
 from deploy.localnet.network import Network
 from tests.browser.conftest import Open, look_again
-from tests.browser.network import CONSTANTS, FIXED_PRICE, offer
+from tests.browser.network import CONSTANTS, FIXED_PRICE, MANIFEST, offer, offered_beside
 from tests.browser.wallet import TestWallet
 
 WalletOf = Callable[..., TestWallet]
@@ -197,6 +198,79 @@ def test_money_that_is_not_there(open_page: Open, wallet_of: WalletOf) -> None:
     order(page, "x" * 1001)
     expect(said(page, "order")).to_contain_text("1001 bytes; at most 1000 are taken")
     assert wallet.count("eth_signTypedData_v4") == wallet.count("eth_sendTransaction") == 0
+
+
+SAMPLED = MANIFEST.model_copy(
+    update={
+        "model": "nobodys",
+        "params": {
+            "max_new_tokens": IntegerRange(minimum=1, maximum=512),
+            "seed": IntegerRange(minimum=0, maximum=2**53 - 1, default=0),
+            "temperature_milli": IntegerRange(minimum=0, maximum=2000, default=700),
+            "top_p_ppm": IntegerRange(minimum=1, maximum=1_000_000, default=1_000_000),
+        },
+    }
+)
+
+
+def test_what_nobody_serves_is_said_before_signing(
+    open_page: Open, wallet_of: WalletOf, funded: Callable[[str], None], network: Network
+) -> None:
+    """Protects who would wait for nothing: it is said, nothing is signed without a tick; and the parameters stand at
+    the manifest's defaults in the units that people use, and are signed in the manifest's.
+    """
+    funded("gus")
+    wallet = wallet_of("gus")
+    with offered_beside(network, SAMPLED):
+        page = open_page("/wallet", wallet)
+        connect(page)
+        page.locator("#workload").select_option(MANIFEST.workload_id())
+        expect(page.locator("#nobody")).to_be_hidden()
+        page.locator("#workload").select_option(SAMPLED.workload_id())
+        expect(page.locator("#nobody")).to_contain_text("Nobody serves this workload now")
+        expect(page.locator("#order-form")).to_contain_text("anyone can read your text")
+        for label, value in (("Temperature", "0.7"), ("Top p", "1"), ("Seed", "0"), ("New tokens, at most", "64")):
+            expect(page.get_by_label(label, exact=True)).to_have_value(value)
+        page.get_by_label("Temperature").fill("0.25")
+        order(page, "is anybody there?", 2)
+        expect(said(page, "order")).to_contain_text("Nobody serves this workload now. Nothing was signed.")
+        assert wallet.count("eth_signTypedData_v4") == 0
+        page.get_by_label("Order all the same").check()
+        page.get_by_role("button", name="Sign and order").click()
+        expect(page.locator("#job-state")).to_have_text("Waits for a node.")
+        (found,) = httpx.get(f"{network.backend_url}/v1/orders?requester={wallet.key.address}").json()
+        assert found["params"] == {"max_new_tokens": 2, "seed": 0, "temperature_milli": 250, "top_p_ppm": 1_000_000}
+
+
+def test_an_order_is_no_larger_than_what_is_offered(
+    open_page: Open, wallet_of: WalletOf, funded: Callable[[str], None]
+) -> None:
+    """Protects from a refusal after signing: both numbers are named in the page."""
+    funded("hal")
+    wallet = wallet_of("hal")
+    page = open_page("/wallet", wallet)
+    connect(page)
+    page.get_by_role("button", name="Add another text").click()
+    page.get_by_label("Text 2").fill("two")
+    order(page, "one", 33)
+    expect(page.locator("#price")).to_contain_text("could take 66 completion tokens; one order may take 64")
+    expect(said(page, "order")).to_contain_text("one order may take 64")
+    assert wallet.count("eth_signTypedData_v4") == 0
+
+
+def test_a_cut_answer_says_so(open_page: Open, wallet_of: WalletOf, funded: Callable[[str], None]) -> None:
+    """Protects from taking half an answer for a whole one, under the answer and in the list of orders."""
+    funded("hal")
+    page = open_page("/wallet", wallet_of("hal"))
+    connect(page)
+    order(page, "three words more", 3)
+    expect(page.locator("#job .answered")).to_have_text("You said: three")
+    expect(page.locator("#job .cut")).to_have_text("Cut at 3 tokens, the most that you ordered.")
+    expect(page.locator("#history button").first).to_contain_text("answer cut")
+    order(page, "whole", 3)
+    expect(page.locator("#job .answered")).to_have_text("You said: whole")
+    expect(page.locator("#job .cut")).to_have_count(0)
+    expect(page.locator("#history button").first).not_to_contain_text("answer cut")
 
 
 @contextmanager

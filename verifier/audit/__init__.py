@@ -2,9 +2,3 @@
 
 Needs no account and trusts no backend: reads the contracts' getters, events and calldata, and the log's lines.
 """
-
-from contracts.onchain.discovery import deployment_of
-from verifier.audit.audit import audit
-from verifier.audit.report import AuditReport, Fault
-
-__all__ = ["AuditReport", "Fault", "audit", "deployment_of"]

@@ -1,17 +1,16 @@
 """`assay audit`: needs an RPC endpoint, the escrow's address and the published log, and nothing else."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from contracts.onchain.chain import Chain, connect
-from contracts.onchain.discovery import deployment_of
-from verifier.audit.audit import audit
-from verifier.audit.report import AuditReport
-from verifier.sampling.source import open_source
+if TYPE_CHECKING:
+    from verifier.audit.report import AuditReport
 
 _FAULTS_SHOWN = 20
 _STDOUT = Path("-")
@@ -24,6 +23,11 @@ def run(
     json: Annotated[Path | None, typer.Option("--json", help="Write the report there too; - is stdout.")] = None,
 ) -> None:
     """Recompute every payment and name the first wrong thing. Exits 1 if there is one."""
+    from contracts.onchain.chain import Chain, connect
+    from contracts.onchain.discovery import deployment_of
+    from verifier.audit.audit import audit
+    from verifier.sampling.source import open_source
+
     w3 = connect(rpc)
     report = audit(Chain(w3, deployment_of(w3, escrow)), open_source(log))
     written = report.model_dump_json(indent=2)

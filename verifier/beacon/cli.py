@@ -1,21 +1,19 @@
 """`assay beacon`: make a hash chain, serve its values."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
 from rich.console import Console
 
-from contracts.onchain.chain import Chain
-from contracts.onchain.deployment import Deployment
-from contracts.onchain.keystore import create_key, load_key
-from contracts.protocol.hashing import to_hex
-from verifier.beacon.chain import DEFAULT_LENGTH, BeaconChain
-from verifier.beacon.service import create_app
-from verifier.errors import WrongAnchor
+from verifier.beacon.chain import DEFAULT_LENGTH
 from verifier.options import HomeOption, password
+
+if TYPE_CHECKING:
+    from verifier.beacon.chain import BeaconChain
 
 beacon_app = typer.Typer(help="The beacon: half of every seed, fixed before the first epoch.", no_args_is_help=True)
 
@@ -29,6 +27,10 @@ def init(
     length: Annotated[int, typer.Option(min=1, help="Epochs that the chain lasts.")] = DEFAULT_LENGTH,
 ) -> None:
     """Make a secret, and print the anchor that the escrow is deployed with."""
+    from contracts.onchain.keystore import create_key
+    from contracts.protocol.hashing import to_hex
+    from verifier.beacon.chain import BeaconChain
+
     secret = create_key(home / _KEY, password()).private_key()
     anchor = to_hex(BeaconChain(secret, length).anchor)
     (home / _CHAIN).write_text(json.dumps({"anchor": anchor, "length": length}))
@@ -45,6 +47,14 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Show each epoch's value once its seed's block is behind."""
+    import uvicorn
+
+    from contracts.onchain.chain import Chain
+    from contracts.onchain.deployment import Deployment
+    from contracts.protocol.hashing import to_hex
+    from verifier.beacon.service import create_app
+    from verifier.errors import WrongAnchor
+
     values = load_chain(home)
     described = Deployment.load(deployment)
     if to_hex(values.anchor) != described.beacon_anchor:
@@ -54,5 +64,8 @@ def serve(
 
 def load_chain(home: Path) -> BeaconChain:
     """The chain that `init` made."""
+    from contracts.onchain.keystore import load_key
+    from verifier.beacon.chain import BeaconChain
+
     length = int(json.loads((home / _CHAIN).read_text())["length"])
     return BeaconChain(load_key(home / _KEY, password()).private_key(), length)

@@ -3,6 +3,8 @@
 The receipt needs its file and an RPC endpoint, and nothing else; the job also the published log and the model.
 """
 
+from __future__ import annotations
+
 import json as json_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from contracts.onchain.chain import Chain, connect
-from contracts.onchain.discovery import deployment_of
-from verifier.receipts.report import ReceiptReport
-from verifier.receipts.verify import verify_receipt
-from verifier.sampling.source import open_source
-
 if TYPE_CHECKING:
+    from verifier.receipts.report import ReceiptReport
     from verifier.reexecution.rerun import Rerun, Seen
 
 verify_app = typer.Typer(help="Recompute one payment from its receipt and the chain.")
@@ -55,6 +52,9 @@ def verify(
     if job:
         _rerun(job, rpc, escrow, log, models, device, as_json=json)
         return
+    from contracts.onchain.chain import connect
+    from verifier.receipts.verify import verify_receipt
+
     assert receipt is not None
     held = None if output is None else output.read_bytes()
     report = verify_receipt(receipt.read_bytes(), connect(rpc), escrow=escrow, output=held)
@@ -76,9 +76,11 @@ def _rerun(
     *,
     as_json: bool,
 ) -> None:
-    # engines load torch, which a receipt does not need
+    from contracts.onchain.chain import Chain, connect
+    from contracts.onchain.discovery import deployment_of
     from verifier.reexecution.engines import LocalEngines
     from verifier.reexecution.rerun import find_settled, rerun
+    from verifier.sampling.source import open_source
 
     if escrow is None or log is None:
         raise typer.BadParameter("--job needs --escrow and --log")
@@ -95,7 +97,7 @@ def _rerun(
         raise typer.Exit(1)
 
 
-def show_rerun(found: "Rerun", console: Console) -> None:
+def show_rerun(found: Rerun, console: Console) -> None:
     """A re-run job for people."""
     console.print(f"epoch {found.epoch_id} row {found.row}: {found.kind} by {found.model}, engine {found.engine}")
     console.print(f"  node {found.node} signed traceCommit {found.signed_trace_commit}")
@@ -118,7 +120,7 @@ def show_rerun(found: "Rerun", console: Console) -> None:
         console.print(f"  first difference of the traces: {found.trace_difference}", markup=False)
 
 
-def show_seen(seen: "Seen", differing: list[str], console: Console) -> None:
+def show_seen(seen: Seen, differing: list[str], console: Console) -> None:
     """Native work for people: other bits are no fault between two classes."""
     judged = seen.judgement
     whose = f"a node of class {(seen.node_class or 'none')[:8]}; this machine is of {seen.own_class[:8]}"

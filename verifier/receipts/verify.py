@@ -51,8 +51,8 @@ def verify_receipt(data: bytes, w3: Web3, *, escrow: str | None = None, output: 
         outcome=facts.outcome,
         amount_units=receipt.leaf.amount_units,
         refunded_units=sum(facts.refunds.values()),
-        proves=statements(chain, receipt, facts, has_output=output is not None),
-        does_not_prove=limits(receipt, facts, has_output=output is not None),
+        proves=statements(chain, receipt, facts, output),
+        does_not_prove=limits(receipt, facts, output),
     )
 
 

@@ -3,16 +3,19 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from pydantic_core import from_json
+
 from contracts.onchain.chain import Chain
 from contracts.onchain.reverts import explain
+from contracts.protocol.manifest import MAX_NEW_TOKENS
 from contracts.protocol.receipt import PaymentReceipt
 from verifier.receipts.onchain import ChainFacts
 
 PROVES_NOTHING = "Something in this receipt does not hold, so nothing in it can be relied on."
 
 
-def statements(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, *, has_output: bool) -> list[str]:
-    """What is proven."""
+def statements(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, output: bytes | None) -> list[str]:
+    """What is proven. `output`: the answer that somebody holds, if its hash was compared."""
     order, show = receipt.order, Amounts(chain)
     lane = f"the lane of {order.requester}"
     if receipt.signer != order.requester:
@@ -27,20 +30,37 @@ def statements(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, *, has_
         _charge(chain, receipt, facts, lane),
     ]
     found += _refunds(chain, facts)
-    if has_output:
+    if output is not None:
         found.append("The output file is the very answer that the node committed to.")
+        found += cut_words(receipt, output)
     return found
 
 
-def limits(receipt: PaymentReceipt, facts: ChainFacts, *, has_output: bool) -> list[str]:
+def limits(receipt: PaymentReceipt, facts: ChainFacts, output: bytes | None) -> list[str]:
     """What is not."""
     found = [f"That the answer is right. {_sampling(facts)}"]
     if facts.outcome == "rooted":
         found.append("What becomes of the charge: the epoch is not settled yet. Verify again after its check period.")
-    if not has_output:
+    if output is None:
         found.append("That the answer reached anybody: give --output FILE to compare the one that you hold.")
+        limit = receipt.params.get(MAX_NEW_TOKENS)
+        if limit is not None and receipt.commitment.units >= limit:
+            found.append(f"That the answer is whole: it may have been cut at the {limit} tokens that were ordered.")
     found.append("That the RPC endpoint tells the truth about the chain: use one that you trust.")
     return found
+
+
+def cut_words(receipt: PaymentReceipt, output: bytes) -> list[str]:
+    """Answers that end at the order's limit and not at their own end."""
+    try:
+        items = from_json(output)
+    except ValueError:  # a node may commit to anything
+        return []
+    if not isinstance(items, list):
+        return []
+    cut = sum(isinstance(item, dict) and item.get("finish_reason") == "length" for item in items)
+    limit = receipt.params.get(MAX_NEW_TOKENS)
+    return [f"Of its {len(items)} answers {cut} were cut at the {limit} tokens that were ordered."] if cut else []
 
 
 def _charge(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, lane: str) -> str:

@@ -76,9 +76,11 @@ const chip = (kind, says, title) => h("span", { className: `chip ${kind}`, title
 
 function drawSheet({ price_sheet }) {
   refresh($("sheet"), price_sheet, (entry) => entry.workload_id,
-    () => row("Model", "A job", "A unit", "Unit"),
-    (tr, e) => fillRow(tr, e.model, scale.show(e.fixed_price), scale.show(e.unit_price), e.unit));
+    () => row("Model", "A job", "A unit", "Unit", "Served by"),
+    (tr, e) => fillRow(tr, e.model, scale.show(e.fixed_price), scale.show(e.unit_price), e.unit, served(e.serving)));
 }
+
+const served = (nodes) => (nodes ? plural(nodes, "node") : "nobody now");
 
 function drawAudit(network) {
   const rpc = network.public_rpc ?? "RPC_URL";

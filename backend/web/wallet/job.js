@@ -2,7 +2,7 @@
 
 import { urlOf } from "../shared/api.js";
 import { $, clock, h, hash, refresh as refreshRows, setText, short, show, sleep } from "../shared/page.js";
-import { FINAL, chargedOf, checks, list, read, receiptOf, receiptPath, texts } from "./orders.js";
+import { FINAL, chargedOf, checks, isCut, list, read, receiptOf, receiptPath, texts } from "./orders.js";
 
 const STEPS = ["Ordered", "Running", "Answered", "Rooted", "Settled"];
 const REACHED = { queued: 1, leased: 2, delivered: 3, rooted: 4, skipped: 4, paid: 5, void: 5, expired: 5 };
@@ -28,14 +28,14 @@ export function jobPanel(desk) {
   async function draw(view) {
     const state = JSON.stringify([view.order_id, view.state]);
     if (state === shown) return;
-    const [{ asked, answered, output }, receipt] = await Promise.all([texts(view), receiptOf(view)]);
+    const [{ asked, answered, cut, output }, receipt] = await Promise.all([texts(view), receiptOf(view)]);
     const found = await checks(chain, view, output, receipt);
     if (open !== view.order_id) return;
     // What does not hold is looked at again: the wallet's view of the chain may lag behind the backend's.
     shown = found.every(({ holds }) => holds) ? state : "";
     show($("job"), true);
     drawProgress(view);
-    drawTexts(asked, answered);
+    drawTexts(asked, answered, cut, view.params.max_new_tokens);
     drawChecks(found);
     drawReceipt(view, receipt);
   }
@@ -57,10 +57,11 @@ export function jobPanel(desk) {
     setText($("job-charged"), charged === null ? due : scale.show(charged));
   }
 
-  function drawTexts(asked, answered) {
+  function drawTexts(asked, answered, cut, limit) {
     const pairs = (asked ?? []).flatMap((text, i) => [
       h("p", { className: "asked" }, text),
       ...(answered?.[i] === undefined ? [] : [h("p", { className: "answered" }, answered[i])]),
+      ...(cut[i] ? [h("p", { className: "note cut" }, `Cut at ${limit} tokens, the most that you ordered.`)] : []),
     ]);
     $("job-texts").replaceChildren(...pairs);
   }
@@ -115,6 +116,7 @@ export function jobPanel(desk) {
 
 export function historyPanel(desk) {
   const { scale, wallet } = desk;
+  const known = new Map(); // order -> whether its answer was cut
 
   const make = (view) => {
     const parts = [h("span", {}), h("span", { className: "chip" }), h("small"), h("small")];
@@ -129,7 +131,9 @@ export function historyPanel(desk) {
     setText(state, view.state);
     state.className = `chip ${view.state}`;
     setText(when, `by ${clock(view.order.terms.deadline)}`);
-    setText(cost, charged === null ? `at most ${scale.show(view.order.terms.max_price)}` : `charged ${scale.show(charged)}`);
+    const most = `at most ${scale.show(view.order.terms.max_price)}`;
+    const paid = charged === null ? most : `charged ${scale.show(charged)}`;
+    setText(cost, known.get(view.order_id) ? `${paid}, answer cut` : paid);
   };
 
   $("history").replaceChildren();
@@ -137,6 +141,8 @@ export function historyPanel(desk) {
     async refresh() {
       const views = await list(wallet.account);
       show($("history-none"), views.length === 0);
+      const fresh = views.filter((view) => view.commitment !== null && !known.has(view.order_id));
+      await Promise.all(fresh.map(async (view) => known.set(view.order_id, await isCut(view))));
       refreshRows($("history"), views, (view) => view.order_id, make, fill);
     },
   };

@@ -1,15 +1,21 @@
 // The order form: texts and parameters by the workload's manifest, the price in words before anything is signed.
 
+import { getJson } from "../shared/api.js";
 import { $, h, plural, setText, show } from "../shared/page.js";
 import { doing } from "./actions.js";
 import { faultOf, offers, quote, submit } from "./orders.js";
 import { Plain } from "./wallet.js";
 
-const DEFAULT_NEW_TOKENS = 32;
+const DEFAULT_NEW_TOKENS = 64; // where the manifest says nothing
+const PARTS = { milli: 1_000, ppm: 1_000_000 }; // parameters are whole numbers of parts; people write the whole
 
-/** "max_new_tokens" -> "New tokens, at most". */
+/** Into how many parts a parameter divides what people write: "temperature_milli" -> 1000. */
+const partsOf = (name) => PARTS[name.split("_").at(-1)] ?? 1;
+
+/** "max_new_tokens" -> "New tokens, at most"; "temperature_milli" -> "Temperature". */
 function labelOf(name) {
-  const words = name.replace(/^max_/, "").replaceAll("_", " ");
+  const bare = partsOf(name) > 1 ? name.slice(0, name.lastIndexOf("_")) : name;
+  const words = bare.replace(/^max_/, "").replaceAll("_", " ");
   return words[0].toUpperCase() + words.slice(1) + (name.startsWith("max_") ? ", at most" : "");
 }
 
@@ -21,7 +27,12 @@ export async function orderPanel(desk) {
 
   const texts = () => [...$("texts").querySelectorAll("textarea")].map((area) => area.value.toWellFormed());
   const params = () =>
-    Object.fromEntries([...$("params").querySelectorAll("input")].map((input) => [input.name, Number(input.value)]));
+    Object.fromEntries(
+      [...$("params").querySelectorAll("input")].map((input) => [
+        input.name,
+        Math.round(Number(input.value) * partsOf(input.name)),
+      ]),
+    );
 
   function choose(id) {
     offer = sheet.find((entry) => entry.workload_id === id);
@@ -30,6 +41,8 @@ export async function orderPanel(desk) {
     show($("add-text"), manifest.input.max_texts > 1);
     $("params").replaceChildren(...Object.entries(manifest.params).map(([name, range]) => paramField(name, range)));
     setText($("workload-only"), `${manifest.model}, ${manifest.kind}`);
+    $("wait-for-node").checked = false;
+    showServing();
     price();
   }
 
@@ -38,11 +51,36 @@ export async function orderPanel(desk) {
     return h("label", {}, position > 1 ? `Text ${position}` : "What do you want to ask?", area);
   }
 
-  function paramField(name, { minimum, maximum }) {
-    const most = name === "max_new_tokens" ? Math.min(maximum, offer.max_units) : maximum;
-    const value = name === "max_new_tokens" ? Math.min(most, DEFAULT_NEW_TOKENS) : minimum;
-    const input = h("input", { type: "number", name, min: minimum, max: most, step: 1, value, required: true });
+  function paramField(name, range) {
+    const bounded = name === "max_new_tokens";
+    const most = bounded ? Math.min(range.maximum, offer.max_units) : range.maximum;
+    const value = Math.min(most, range.default ?? (bounded ? DEFAULT_NEW_TOKENS : range.minimum));
+    const [min, max, shown] = [range.minimum, most, value].map((number) => number / partsOf(name));
+    const step = partsOf(name) > 1 ? "any" : 1;
+    const input = h("input", { type: "number", name, min, max, step, value: shown, required: true });
     return h("label", {}, labelOf(name), input);
+  }
+
+  /** Whether anybody serves the workload, as the backend last said. */
+  function showServing() {
+    show($("nobody"), offer.serving === 0);
+  }
+
+  /** Throws unless a node serves the workload now, or the user said that the order may wait for one. */
+  async function requireServed() {
+    await refresh();
+    if (offer.serving > 0 || $("wait-for-node").checked) return;
+    $("wait-for-node").focus();
+    throw new Plain("Nobody serves this workload now. Nothing was signed. Tick the box above to order all the same.");
+  }
+
+  async function refresh() {
+    if (!offer) return;
+    const found = await getJson("v1/network");
+    for (const entry of sheet) {
+      entry.serving = found.price_sheet.find(({ workload_id }) => workload_id === entry.workload_id)?.serving ?? 0;
+    }
+    showServing();
   }
 
   function paramFault() {
@@ -56,6 +94,7 @@ export async function orderPanel(desk) {
   function price() {
     if (paramFault()) return setText($("price"), paramFault());
     const { units, max } = quote(offer, texts(), params());
+    if (units > offer.max_units) return setText($("price"), tooMuch(units));
     return setText(
       $("price"),
       `You sign: at most ${scale.show(max)} for up to ${plural(units, offer.unit)}. You pay ` +
@@ -64,10 +103,17 @@ export async function orderPanel(desk) {
     );
   }
 
+  /** The words for an order that is larger than what is offered. */
+  const tooMuch = (units) =>
+    `These could take ${plural(units, offer.unit)}; one order may take ${offer.max_units}. Ask for less, or order apart.`;
+
   async function order(say) {
     const asked = texts();
     const fault = faultOf(offer, asked) ?? paramFault();
     if (fault) throw new Plain(fault);
+    const { units } = quote(offer, asked, params());
+    if (units > offer.max_units) throw new Plain(tooMuch(units));
+    await requireServed();
     const view = await submit(chain, offer, asked, params(), scale, say);
     $("texts").replaceChildren(textField(1));
     price();
@@ -95,5 +141,5 @@ export async function orderPanel(desk) {
   show($("workload-only"), sheet.length === 1);
   show(form, sheet.length > 0);
   if (sheet.length) choose(sheet[0].workload_id);
-  return { refresh: async () => {} };
+  return { refresh };
 }

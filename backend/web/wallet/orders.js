@@ -115,7 +115,16 @@ export async function texts(view) {
     blob(view.order.terms.input_hash),
     isDelivered(view) ? blob(view.commitment.output_hash) : null,
   ]);
-  return { asked: input && readable(input), answered: output && readable(output), output };
+  const [asked, answered, cut] = [input && readable(input), output && readable(output), output ? cutOf(output) : []];
+  return { asked, answered, cut, output };
+}
+
+/** Whether an order's answer was cut at its limit. Outputs are fetched only where they have used the limit up. */
+export async function isCut(view) {
+  const limit = view.params.max_new_tokens;
+  if (!isDelivered(view) || limit === undefined || view.commitment.units < limit) return false;
+  const output = await blob(view.commitment.output_hash);
+  return output !== null && cutOf(output).includes(true);
 }
 
 async function blob(name) {
@@ -133,6 +142,9 @@ function readable(bytes) {
   const entries = JSON.parse(new TextDecoder().decode(bytes));
   return entries.map((entry) => (typeof entry === "string" ? entry : (entry.text ?? JSON.stringify(entry))));
 }
+
+/** For each entry of an output, whether it ended at the order's limit and not at its own end. */
+const cutOf = (bytes) => JSON.parse(new TextDecoder().decode(bytes)).map((entry) => entry?.finish_reason === "length");
 
 /** What was charged for an order so far, units; null while it is not settled. */
 export function chargedOf(view) {

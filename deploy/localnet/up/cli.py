@@ -1,5 +1,7 @@
 """`assay up`: a network to play with, in the foreground, kept in a folder from one start to the next."""
 
+from __future__ import annotations
+
 import json
 import signal
 import threading
@@ -7,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,12 +17,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from deploy.localnet.founding import TOKEN_UNITS
 from deploy.localnet.up.errors import NoState
 from deploy.localnet.up.folder import Folder
-from deploy.localnet.up.town import CAST, REQUESTER, Town
 from deploy.settings import NETWORK_FOLDER
-from node_agent.models import ModelStore, default_root
+
+if TYPE_CHECKING:
+    from deploy.localnet.up.town import Town
 
 up_app = typer.Typer()
 _console = Console(highlight=False, soft_wrap=True)
@@ -29,8 +31,10 @@ _SETTLE_AFTER_S = 20.0
 """After a start: the node has told its journal by then what was rooted meanwhile."""
 _TRY = (
     'assay jobs submit --prompt "Why is the sky blue?"',
-    "assay jobs list        assay wallet lanes        assay node earnings        assay audit",
+    "assay jobs list        assay wallet lanes        assay node earnings",
 )
+_SERVED_WITHIN_S = 180.0
+"""A node that has not asked for work by then has something to say in its log."""
 
 
 @up_app.command()
@@ -42,6 +46,11 @@ def up(
     models: Annotated[Path | None, typer.Option(help="Folder that `assay models pull` fills.")] = None,
 ) -> None:
     """Run a network to play with until Ctrl-C. Started again, it goes on where it stopped."""
+    from deploy.localnet.up.town import Town
+    from node_agent.hosts import require_serving_host
+    from node_agent.models import ModelStore, default_root
+
+    require_serving_host()
     if chain != "anvil":
         raise NoState(chain)
     folder = Folder.take(home)
@@ -85,6 +94,7 @@ def _run(town: Town, folder: Folder) -> None:
     town.supervisor.start_all()
     stop = threading.Event()
     _on_signals(lambda number, frame: stop.set())
+    _await_node(town, stop)
     show(town, _console)
     settle_at = time.monotonic() + _SETTLE_AFTER_S
     while not stop.wait(_LOOP_S):
@@ -94,6 +104,21 @@ def _run(town: Town, folder: Folder) -> None:
         if now >= settle_at:
             settle_at = float("inf")
             town.settle_stranded()
+
+
+def _await_node(town: Town, stop: threading.Event) -> None:
+    """Waits until orders have somebody to serve them, and says so if none comes."""
+    _say("the node loads its models and proves itself; orders are served when it asks for work")
+    until = time.monotonic() + _SERVED_WITHIN_S
+    while not town.is_served():
+        town.supervisor.tick(time.monotonic())
+        town.keeper.tick(time.monotonic())
+        if time.monotonic() > until:
+            log = town.folder_path / "logs" / "node.log"
+            _say(f"no node has asked for work within {_SERVED_WITHIN_S:.0f} s, so nobody serves orders: see {log}")
+            return
+        if stop.wait(_LOOP_S):
+            return
 
 
 def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
@@ -107,6 +132,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def show(town: Town, console: Console) -> None:
     """Where everything is, and what to try first."""
+    from deploy.localnet.founding import TOKEN_UNITS
+    from deploy.localnet.up.town import CAST, REQUESTER
+
     network, folder = town.network, town.folder_path
     key = network.party(REQUESTER).key(REQUESTER)
     lane, wallet = (units // TOKEN_UNITS for units in (CAST.lane_units, CAST.wallet_units))
@@ -128,6 +156,10 @@ def show(town: Town, console: Console) -> None:
     console.print(f"In another terminal, in {folder.parent} (elsewhere with ASSAY_NET={folder}):")
     for line in _TRY:
         console.print(f"  {line}", markup=False)
+    console.print("Anybody audits it, in any folder and without a key:")
+    where = f"--rpc {network.rpc_url} --escrow {network.deployment.escrow} --log {network.backend_url}/v1/log"
+    for command in ("audit", "verify --job latest"):
+        console.print(f"  assay {command} {where}", markup=False)
     console.print(
         "One verifier checks the samples; to convict a node takes two that agree, so here no case can. "
         "Windows are short, as for development. Ctrl-C stops; nothing is lost."

@@ -4,13 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from eth_utils.address import is_address
 from rich.console import Console
 
-from contracts.onchain.deployment import Deployment
-from deploy.localnet.founding import TOKEN_UNITS
-from deploy.localnet.network import ETHER_EACH_WEI, Network
-from deploy.localnet.processes import Processes
+from contracts.protocol.amounts import positive_amount
 from deploy.localnet.up.errors import NoFaucet
 
 PLAY_CHAIN_ID = 31337
@@ -23,9 +19,16 @@ def faucet(
     address: Annotated[str, typer.Argument(help="Who is given something.")],
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="JSON-RPC URL of the chain.")],
     deployment: Annotated[Path, typer.Option(envvar="ASSAY_DEPLOYMENT", help="deployment.json")],
-    tokens: Annotated[int, typer.Option(min=1, max=10**6, help="Whole tokens.")] = 100,
+    tokens: Annotated[int, typer.Option(max=10**6, help="Whole tokens.", callback=positive_amount)] = 100,
 ) -> None:
     """Give an address tokens, and ether for gas, on a network that `assay up` keeps."""
+    from eth_utils.address import is_address
+
+    from contracts.onchain.deployment import Deployment
+    from deploy.localnet.founding import TOKEN_UNITS
+    from deploy.localnet.network import ETHER_EACH_WEI, Network
+    from deploy.localnet.processes import Processes
+
     if not is_address(address):
         raise typer.BadParameter(f"{address!r} is no address; give 0x and 40 hex digits", param_hint="ADDRESS")
     found = Deployment.load(deployment)

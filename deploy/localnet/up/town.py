@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
 from contracts.onchain.artifacts import CONTRACTS, artifact
 from contracts.onchain.chain import as_dict
 from contracts.onchain.errors import ChainError
@@ -14,6 +16,7 @@ from contracts.onchain.keystore import create_key
 from contracts.onchain.reverts import explain
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.wire import NetworkInfo
 from deploy.localnet import workload
 from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
 from deploy.localnet.network import Network
@@ -75,9 +78,26 @@ class Town:
                 if _taken(url):
                     raise PortTaken(program, url)
             return
-        network.rpc_url = _usual(_PREFERRED_RPC_PORT)
-        network.backend_url = _usual(_PREFERRED_BACKEND_PORT)
+        network.rpc_url = self._usual("chain", _PREFERRED_RPC_PORT)
+        network.backend_url = self._usual("backend", _PREFERRED_BACKEND_PORT)
         network.beacon_url = f"http://127.0.0.1:{free_port()}"
+
+    def _usual(self, program: str, port: int) -> str:
+        """The URL at the usual port, or at a free one, which is said."""
+        url = f"http://127.0.0.1:{port}"
+        if not _taken(url):
+            return url
+        free = free_port()
+        self._say(f"port {port} was taken, so the {program} listens on {free}: read {free} wherever {port} is written")
+        return f"http://127.0.0.1:{free}"
+
+    def is_served(self) -> bool:
+        """Whether a node asks for work of every workload on offer. Not while the backend does not answer."""
+        try:
+            found = httpx.get(f"{self.network.backend_url}/v1/network", timeout=5.0)
+        except httpx.TransportError:
+            return False
+        return all(entry.serving for entry in NetworkInfo.model_validate_json(found.content).price_sheet)
 
     def _services(self) -> list[Service]:
         network, models = self.network, self._store.root
@@ -195,11 +215,6 @@ class Town:
 def build_digest() -> str:
     """Names the contracts of this release: a chain with others is none that its programs understand."""
     return to_hex(keccak("".join(artifact(name).bytecode for name in CONTRACTS).encode()))
-
-
-def _usual(port: int) -> str:
-    url = f"http://127.0.0.1:{port}"
-    return f"http://127.0.0.1:{free_port()}" if _taken(url) else url
 
 
 def _taken(url: str) -> bool:

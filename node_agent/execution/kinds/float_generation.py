@@ -25,7 +25,7 @@ MODELS = {
 TEMPLATE: dict[str, Any] = {
     "unit": "completion token",
     "meter": "new_tokens",
-    "params": {MAX_NEW_TOKENS: {"minimum": 1, "maximum": 256}},
+    "params": {MAX_NEW_TOKENS: {"minimum": 1, "maximum": 512, "default": 128}},
     # 30: what SmolLM2's tokenizer makes of the chat template
     "input": {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024, "overhead_tokens": 30},
     "deterrence": DETERRENCE,

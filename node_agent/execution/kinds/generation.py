@@ -9,7 +9,6 @@ Parameters: `node_agent/execution/exact/engine.py`; what an order does not name 
 
 from typing import Any
 
-from contracts.protocol.manifest import MAX_NEW_TOKENS
 from node_agent.execution.exact.engine import SEED, TEMPERATURE, TOP_P, ExactGeneration
 from node_agent.execution.exact.sampling import WHOLE_PPM
 from node_agent.execution.kinds import float_generation
@@ -33,7 +32,7 @@ MODELS = {
 TEMPLATE: dict[str, Any] = float_generation.TEMPLATE | {
     "dtype": "int8",
     "params": {
-        MAX_NEW_TOKENS: {"minimum": 1, "maximum": 256},
+        **float_generation.TEMPLATE["params"],
         TEMPERATURE: {"minimum": 0, "maximum": 2000, "default": 0},
         TOP_P: {"minimum": 1, "maximum": WHOLE_PPM, "default": WHOLE_PPM},
         SEED: {"minimum": 0, "maximum": MOST_SEED, "default": 0},

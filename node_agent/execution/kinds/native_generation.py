@@ -7,7 +7,6 @@ Needs torch.
 
 from typing import Any
 
-from contracts.protocol.manifest import MAX_NEW_TOKENS
 from node_agent.execution.exact.engine import SEED, TEMPERATURE
 from node_agent.execution.kinds import float_generation
 from node_agent.execution.kinds.generation import MOST_SEED
@@ -20,7 +19,7 @@ TEMPLATE: dict[str, Any] = float_generation.TEMPLATE | {
     "dtype": "bfloat16",
     "comparator": "native",
     "params": {
-        MAX_NEW_TOKENS: {"minimum": 1, "maximum": 256},
+        **float_generation.TEMPLATE["params"],
         TEMPERATURE: {"minimum": 0, "maximum": 2000, "default": 0},
         SEED: {"minimum": 0, "maximum": MOST_SEED, "default": 0},
     },

@@ -14,6 +14,7 @@ from contracts.protocol.receipt import PaymentReceipt
 from deploy.localnet.anvil import anvil_options, find_anvil
 from deploy.localnet.processes import Processes, free_port
 from deploy.localnet.up.keeper import BUSY_FOR_S, ChainKeeper
+from deploy.settings import ClientFile
 from tests.integration.deploy.terminal import Terminal
 from tests.world.waiting import eventually
 
@@ -37,6 +38,7 @@ def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
     Covers: A41, A45
     """
     terminal.start()
+    _says_what_an_auditor_types(terminal)
     first = terminal.json("jobs", "submit", "--prompt", "Why is the sky blue?", "--max-new-tokens", "8")
     assert first["texts"][0]
     assert first["price"] == "0.01 ADEV"
@@ -70,6 +72,15 @@ def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
     assert audit["unexplained_wei"] == 0
     assert "no notice was given" in terminal.call("wallet", "withdraw", "1", code=1)
     _no_secret_is_told(terminal)
+
+
+def _says_what_an_auditor_types(terminal: Terminal) -> None:
+    """The commands that `up` prints name the ports that are used, whatever was taken."""
+    found = ClientFile.load(terminal.network)
+    where = f"--rpc {found.rpc} --escrow {found.escrow} --log {found.backend}/v1/log"
+    printed = (terminal.folder / "up.log").read_text()
+    assert f"assay audit {where}" in printed
+    assert f"assay verify --job latest {where}" in printed
 
 
 def _no_secret_is_told(terminal: Terminal) -> None:

@@ -29,7 +29,7 @@ from tests.integration.node_agent.operator_world import (
     fund_what_it_says,
     running_node,
 )
-from verifier.audit import audit
+from verifier.audit.audit import audit
 from verifier.sampling.source import HttpLog
 
 GROSS = FIXED + UNIT

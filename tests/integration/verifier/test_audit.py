@@ -6,11 +6,12 @@ from dataclasses import replace
 from typer.testing import CliRunner
 
 from contracts.onchain.chain import Chain, connect
+from contracts.onchain.discovery import deployment_of
 from contracts.onchain.history import read_history
 from contracts.protocol.log import parse_line
 from tests.integration.verifier.network import Network, moved_row
 from tests.world.soak import short_or_long
-from verifier.audit import audit, deployment_of
+from verifier.audit.audit import audit
 from verifier.audit.cli import audit_app
 from verifier.audit.report import AuditReport
 from verifier.sampling.epoch_log import EpochLog, LogBook

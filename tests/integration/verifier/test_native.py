@@ -22,7 +22,7 @@ from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.integration.verifier.crew import Crew, Inbox, inbox
 from tests.integration.verifier.network import Network, Ordered, fake_manifest, network_of
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
-from verifier.audit import audit
+from verifier.audit.audit import audit
 from verifier.receipts.cli import show_rerun
 from verifier.reexecution.rerun import find_settled, rerun
 from verifier.sampling.epoch_log import LogBook, read_epoch

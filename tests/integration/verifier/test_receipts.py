@@ -17,9 +17,9 @@ from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
 from tests.integration.verifier.network import Network, Ordered
 from tests.world.soak import short_or_long
-from verifier.receipts import verify_receipt
 from verifier.receipts.cli import verify_app
 from verifier.receipts.report import ReceiptReport
+from verifier.receipts.verify import verify_receipt
 
 
 def receipt_of(network: Network, epoch_id: int, job: Ordered, void: frozenset[int] | None = None) -> PaymentReceipt:

@@ -12,7 +12,7 @@ from node_agent.execution.engine import Execution
 from node_agent.execution.errors import ModelUnavailable
 from tests.integration.verifier.crew import Crew, Inbox, inbox
 from tests.integration.verifier.network import HashEngine, Network
-from verifier.audit import audit
+from verifier.audit.audit import audit
 from verifier.sampling.source import FolderLog
 
 CHEAP, LIAR = HashEngine(b"cheap"), HashEngine(b"liar")

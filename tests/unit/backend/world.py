@@ -160,11 +160,15 @@ class World:
         order = Order(requester=REQUESTER.address, spend_cap=cap, terms=wanted)
         return self.services.intake.accept(signed(order))[0]
 
-    def ask(self, key: Signer = NODE, held: Sequence[str] = (), **changes: Any) -> LeaseRequest:
+    def ask(
+        self, key: Signer = NODE, held: Sequence[str] = (), session: str | None = None, **changes: Any
+    ) -> LeaseRequest:
         """A node's signed request for a job, which names the leases that it knows of."""
         request = self._request("lease", to_hex(ZERO32), key, changes)
         signature = key.sign(DOMAIN.node_request_digest(request))
-        return LeaseRequest(request=request, signature=signature, workload_id=WORKLOAD, held=list(held))
+        return LeaseRequest(
+            request=request, signature=signature, workload_id=WORKLOAD, held=list(held), session=session
+        )
 
     def beat(self, order_id: str, key: Signer = NODE) -> Heartbeat:
         """A node's signed heartbeat."""

@@ -1,20 +1,24 @@
 """What keeps a network's folder and programs in order."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
 
-from deploy.localnet.processes import Party, Processes
+from deploy.localnet.processes import Party, Processes, free_port
 from deploy.localnet.up.cli import up_app
 from deploy.localnet.up.errors import AlreadyRunning, NoState, NotOurs
 from deploy.localnet.up.folder import Folder
 from deploy.localnet.up.supervisor import Service, Supervisor
+from deploy.localnet.up.town import Town
 from deploy.settings import ClientFile
+from node_agent.models import ModelStore
 from tests.world.waiting import eventually
 
 CLIENT = ClientFile(
@@ -76,6 +80,26 @@ def test_the_embedded_chain_is_refused(tmp_path: Path) -> None:
     assert isinstance(result.exception, NoState)
     assert "--chain anvil" in str(result.exception)
     assert not (tmp_path / "net").exists()
+
+
+def test_a_port_that_was_taken_is_said_with_the_one_that_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody types the usual port at a stranger's service; where nothing was taken, nothing is said."""
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken, free = stranger.getsockname()[1], free_port()
+        monkeypatch.setattr("deploy.localnet.up.town._PREFERRED_BACKEND_PORT", taken)
+        monkeypatch.setattr("deploy.localnet.up.town._PREFERRED_RPC_PORT", free)
+        folder = Folder.take(tmp_path / "net")
+        town = Town(folder, ModelStore(tmp_path / "models"), said.append)
+        folder.release()
+    assert town.network.rpc_url == f"http://127.0.0.1:{free}"
+    used = urlsplit(town.network.backend_url).port
+    assert used != taken
+    assert said == [
+        f"port {taken} was taken, so the backend listens on {used}: read {used} wherever {taken} is written"
+    ]
 
 
 def test_a_party_opens_again_with_its_password(tmp_path: Path) -> None:

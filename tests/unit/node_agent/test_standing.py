@@ -17,7 +17,15 @@ from node_agent.standing import Standing, limits
 
 ADDRESS, ID = "0x" + "11" * 20, "0x" + "22" * 32
 ENTRY = PriceSheetEntry(
-    workload_id=ID, kind="generation", model="m", fixed_price=100, unit_price=10, max_units=8, unit="token"
+    workload_id=ID,
+    kind="generation",
+    model="m",
+    fixed_price=100,
+    unit_price=10,
+    max_units=8,
+    unit="token",
+    most_new_tokens=8,
+    serving=1,
 )
 NETWORK = NetworkInfo(
     chain_id=1, escrow=ADDRESS, stake_manager=ADDRESS, court=ADDRESS, contests=ADDRESS, token=ADDRESS, settler=ADDRESS,

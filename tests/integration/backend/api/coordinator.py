@@ -36,6 +36,7 @@ from tests.world.parties import key, owner_of
 from tests.world.waiting import eventually
 
 FIXED, UNIT = 100, 10
+PASSWORD = "a password of tests"
 KEYS = {name: key(name) for name in ("deployer", "settler", "alice", "node")} | {"owner": owner_of("node")}
 MANIFEST = manifest(
     model="smol-test", input={"max_texts": 4, "max_bytes": 1000, "max_tokens": 200}, check_price_units=20,

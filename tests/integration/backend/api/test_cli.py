@@ -1,10 +1,9 @@
 """The commands of requesters and of the coordinator's operator."""
 
-import json
+import re
 from pathlib import Path
 
 import pytest
-from eth_account import Account
 from typer.testing import CliRunner
 
 from backend.cli import workloads_app
@@ -12,26 +11,9 @@ from backend.client.cli import jobs_app, wallet_app
 from contracts.protocol.errors import WrongTokenizer
 from contracts.protocol.wire import LeaseGrant
 from node_agent.testing import BYTE_TOKENIZER
-from tests.integration.backend.api.coordinator import KEYS, MANIFEST, Coordinator
+from tests.integration.backend.api.coordinator import KEYS, MANIFEST, PASSWORD, Coordinator
 
 pytestmark = pytest.mark.chain
-PASSWORD = "a password of tests"
-
-
-@pytest.fixture
-def environment(running: Coordinator, tmp_path: Path) -> dict[str, str]:
-    """A requester's folder and the options that it reads."""
-    key = Account.encrypt(KEYS["alice"].private_key(), PASSWORD, iterations=2)
-    (tmp_path / "requester.json").write_text(json.dumps(key))
-    running.chain.deployment.save(tmp_path / "deployment.json")
-    return {
-        "ASSAY_HOME": str(tmp_path),
-        "ASSAY_RPC": str(running.chain.w3.provider.endpoint_uri),  # type: ignore[attr-defined]  # it is an HTTPProvider
-        "ASSAY_DEPLOYMENT": str(tmp_path / "deployment.json"),
-        "ASSAY_BACKEND": running.url,
-        "ASSAY_PASSWORD": PASSWORD,
-        "COLUMNS": "200",
-    }
 
 
 def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, str]) -> None:
@@ -46,9 +28,12 @@ def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, 
 
     assert "0.00001 ADEV" in call(wallet_app, "deposit", "0.00001")
     running.register_node(stake_units=100_000)
+    early = run.invoke(jobs_app, ["submit", "--prompt", "Why?", "--no-wait"])
+    assert getattr(early.exception, "code", "") == "nobody_serves"
+    running.lease()
     submitted = call(jobs_app, "submit", "--prompt", "Why?", "--max-new-tokens", "4", "--no-wait")
     assert "0.00000014 ADEV" in submitted
-    order_id = submitted.split()[1]
+    order_id = re.findall("0x[0-9a-f]{64}", submitted)[0]
     grant = LeaseGrant.model_validate_json(running.lease().content)
     assert grant.lease.order_id == order_id
     running.deliver(grant)
@@ -59,8 +44,8 @@ def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, 
     assert call(jobs_app, "show", order_id[:14]) == told
     refused = run.invoke(jobs_app, ["receipt", order_id[:14]])
     assert getattr(refused.exception, "code", "") == "not_rooted"
-    early = run.invoke(wallet_app, ["withdraw", "all"])
-    assert "run `assay wallet notice` first" in str(early.exception)
+    unripe = run.invoke(wallet_app, ["withdraw", "all"])
+    assert "run `assay wallet notice` first" in str(unripe.exception)
     assert " to " in call(wallet_app, "notice")
     assert "the notice is ripe at" in str(run.invoke(wallet_app, ["withdraw", "all"]).exception)
     poor = run.invoke(wallet_app, ["deposit", "1000000000"])

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from backend.client.errors import NotDelivered, Refused, Untrue
+from backend.client.errors import NotDelivered, NotTaken, Refused, Untrue
 from contracts.onchain.errors import Reverted
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.errors import BadTexts
@@ -74,9 +74,12 @@ def test_over_long_input_never_reaches_a_node(running: Coordinator) -> None:
     with pytest.raises(Refused, match="201 tokens in text 1") as caught:
         client.submit(["short", "x" * 201], max_new_tokens=1)
     assert caught.value.code == "input_refused"
-    with pytest.raises(Refused, match=r"80 units .* up to 64"):
+    with pytest.raises(NotTaken, match=r"80 completion tokens.* up to 64 .* order the 2 texts apart"):
         client.submit(["one", "two"], max_new_tokens=40)
-    for texts, why in ((["x"] * 5, "5 texts"), (["x" * 1001], "1001 bytes"), ([""], "no visible"), ([], "no text")):
+    for texts, why in ((["x"] * 5, "5 texts.* at most 4"), (["x" * 1001], "1001 bytes .* at most 1000")):
+        with pytest.raises(NotTaken, match=why):
+            client.submit(texts)
+    for texts, why in (([""], "no visible"), ([], "no text")):
         with pytest.raises(BadTexts, match=why):
             client.submit(texts)
     assert client.orders() == []

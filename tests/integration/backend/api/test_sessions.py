@@ -1,6 +1,7 @@
 """Lanes for session keys, of wallets with a key and of contract wallets, through the backend to their settlement."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,7 +210,15 @@ def test_sessions_at_the_command_line(running: Coordinator, tmp_path: Path) -> N
     listed = call(wallet_app, "session", "list")
     assert "0.000001 ADEV" in listed
     assert "not opened" not in listed
+    running.register_node(stake_units=100_000)
+    running.lease()
+    alone = call(jobs_app, "submit", "--session", "tool", "--prompt", "What?", "--max-new-tokens", "4", "--no-wait")
     (tmp_path / "requester.json").unlink()
     ordered = call(jobs_app, "submit", "--session", "bot", "--prompt", "Why?", "--max-new-tokens", "4", "--no-wait")
     assert "is queued" in ordered
+    theirs = {name: re.findall("0x[0-9a-f]{12}", text)[0] for name, text in (("bot", ordered), ("tool", alone))}
+    for name, other in (("bot", "tool"), ("tool", "bot")):
+        listed = call(jobs_app, "list", "--session", name)
+        assert theirs[name] in listed
+        assert theirs[other] not in listed
     assert "there are: bot, tool" in call(jobs_app, "submit", "--session", "nobody", "--prompt", "?", fails=True)

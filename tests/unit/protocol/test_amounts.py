@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.client.amounts import TokenScale
-from backend.client.errors import BadAmount
+from contracts.protocol.amounts import TokenScale, amount_or_all, amount_or_zero, positive_amount
+from contracts.protocol.errors import BadAmount
 
 EIGHTEEN, SIX = TokenScale(18, 10**9, "ADEV"), TokenScale(6, 1)
 
@@ -44,6 +44,9 @@ def test_parse(scale: TokenScale, text: str, units: int) -> None:
         "0.0000000001",
         "18446744074",
         f"1.{1:019}",
+        "0",
+        "0.0",
+        "-5",
     ],
 )
 def test_refuse(text: str) -> None:
@@ -52,7 +55,26 @@ def test_refuse(text: str) -> None:
         EIGHTEEN.parse(text)
 
 
-@given(st.integers(0, 2**64 - 1), st.sampled_from([TokenScale(18, 10**9), SIX]))
+@given(st.integers(1, 2**64 - 1), st.sampled_from([TokenScale(18, 10**9), SIX]))
 def test_what_is_shown_parses_back(units: int, scale: TokenScale) -> None:
     """Protects people who copy what they read."""
     assert scale.parse(scale.show(units)) == units
+
+
+@pytest.mark.parametrize("text", ["0", "0.00", "-0", "-5", "-0.000001", "-1.5", "five", "", "1e9", "NaN"])
+def test_options_refuse_zero_and_less_before_anything_happens(text: str) -> None:
+    """Protects gas: the words name the value, and come from the text alone, before a chain is asked for a scale."""
+    with pytest.raises(BadAmount, match=f"^{text!r} is "):
+        positive_amount(text)
+    with pytest.raises(BadAmount):
+        amount_or_all(text)
+
+
+def test_options_take_what_may_be_moved() -> None:
+    """`all` empties a lane; a stake may be brought up to 0, not below."""
+    assert [positive_amount(None), positive_amount("0.1"), amount_or_all("all"), amount_or_all("2")] == [
+        None, "0.1", "all", "2",
+    ]  # fmt: skip
+    assert amount_or_zero("0") == "0"
+    with pytest.raises(BadAmount, match="'-1' is not at least 0"):
+        amount_or_zero("-1")

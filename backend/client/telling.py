@@ -1,0 +1,173 @@
+"""What a requester is told of an order: in words on stderr, for people; in fields, for machines.
+
+Answers go to stdout, everything about them to stderr, so that an answer can be piped.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from backend.client.jobs import Answer, AssayClient
+from contracts.protocol.amounts import TokenScale
+from contracts.protocol.manifest import MAX_NEW_TOKENS
+from contracts.protocol.wire import OrderView, PriceSheetEntry
+
+SHORT = 14
+"""How much of an id tells orders apart for people."""
+
+PUBLIC = "Orders are open: anyone can read this text and its answer in the published log. Put no secrets into it."
+
+_MEANING = {
+    "queued": "waits for a node",
+    "leased": "a node works on it",
+    "delivered": "answered, not yet under a root",
+    "rooted": "under a root on chain, in its check period",
+    "paid": "charged; the node earned it",
+    "void": "proven wrong; nothing is charged",
+    "skipped": "the lane could not pay; the node may still settle it",
+    "expired": "nobody delivered in time; nothing is charged",
+}
+
+
+def tell(text: str) -> None:
+    """One line beside the answer."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+def tell_order(view: OrderView, scale: TokenScale) -> None:
+    """What was just ordered."""
+    tell(f"order {view.order_id} is {view.state}; it costs at most {scale.show(view.order.terms.max_price)}")
+
+
+def tell_nobody(entry: PriceSheetEntry) -> None:
+    """An order that was made although nobody serves the workload."""
+    tell(f"nobody serves {entry.kind} ({entry.model}) now: the order waits for a node, or expires and costs nothing")
+
+
+def show_answer(client: AssayClient, view: OrderView, scale: TokenScale, entry: PriceSheetEntry) -> None:
+    """The answer, whether it was cut, and its price."""
+    answer = client.output(view)
+    typer.echo(answer.text)
+    assert view.commitment is not None, "only an answered order has an output"
+    cut = cut_words(answer, view)
+    if cut is not None:
+        tell(f"{cut}{_longer(view, entry)}")
+    paid, most = scale.show(client.verify_price(view)), scale.show(view.order.terms.max_price)
+    tell(f"price: {paid} for {view.commitment.units} units (signed: at most {most}); node {view.commitment.node}")
+
+
+def cut_words(answer: Answer, view: OrderView) -> str | None:
+    """Which answers of an order end at its limit and not at their end; None where none does."""
+    if not answer.cut:
+        return None
+    limit = view.params.get(MAX_NEW_TOKENS)
+    which = "the answer was"
+    if len(answer.items) > 1:
+        which = f"{len(answer.cut)} of {len(answer.items)} answers were"
+    return f"{which} cut at {limit} tokens, the most that was ordered"
+
+
+def _longer(view: OrderView, entry: PriceSheetEntry) -> str:
+    most, limit = entry.most_new_tokens, view.params.get(MAX_NEW_TOKENS)
+    if most is None or limit is None or limit >= most:
+        return "; this workload gives no longer ones"
+    return f"; --max-new-tokens gives up to {most}"
+
+
+def tell_interrupted(view: OrderView, scale: TokenScale) -> None:
+    """What stays open when waiting ends before an order does."""
+    name, most = view.order_id, scale.show(view.order.terms.max_price)
+    if view.commitment is not None:
+        tell(
+            f"interrupted: order {name} is answered and is charged as signed, at most {most}; "
+            f"`assay jobs receipt {name[:SHORT]}` fetches its receipt when its root is on chain"
+        )
+        return
+    tell(
+        f"interrupted: order {name} stays open. It may still be answered, and then be charged, at most {most}; "
+        f"unanswered by {time_of(view.order.terms.deadline)} it expires and costs nothing. "
+        f"`assay jobs list` and `assay jobs show {name[:SHORT]}` tell how it stands"
+    )
+
+
+def show_order(client: AssayClient, view: OrderView, scale: TokenScale) -> None:
+    """One order as it stands, and its answer."""
+    terms, table = view.order.terms, Table(show_header=False, box=None)
+    table.add_row("order", view.order_id)
+    table.add_row("state", f"{view.state}: {_MEANING[view.state]}")
+    table.add_row("signed", f"{scale.show(terms.fixed_price)} + {scale.show(terms.unit_price)} a unit")
+    table.add_row("at most", scale.show(terms.max_price))
+    answer = None if view.commitment is None else client.output(view)
+    if view.commitment is not None:
+        table.add_row("price", f"{scale.show(client.verify_price(view))} for {view.commitment.units} units")
+        table.add_row("node", view.commitment.node)
+    if answer is not None and (cut := cut_words(answer, view)) is not None:
+        table.add_row("answer", cut)
+    if view.refunded_units:
+        table.add_row("refunded", f"{scale.show(view.refunded_units)}, into the lane")
+    if view.receipt is not None:
+        place = f"row {view.receipt.index} of epoch {view.receipt.epoch_id}"
+        table.add_row("receipt", f"{place}; `assay jobs receipt {view.order_id[:SHORT]}` writes it")
+    Console().print(table)
+    if answer is not None:
+        Console(soft_wrap=True, highlight=False).print(answer.text, markup=False)
+
+
+def show_orders(client: AssayClient, views: list[OrderView], scale: TokenScale) -> None:
+    """A line an order."""
+    table = Table("order", "state", "price", "signed at most", "deadline", "answer", show_edge=False)
+    for view in views:
+        price = "" if view.amount_units is None else scale.show(client.verify_price(view))
+        terms = view.order.terms
+        most, until = scale.show(terms.max_price), time_of(terms.deadline)
+        table.add_row(view.order_id[:SHORT], view.state, price, most, until, _answered(client, view))
+    Console().print(table if views else 'No orders yet; `assay jobs submit --prompt "..."` makes one.')
+
+
+def _answered(client: AssayClient, view: OrderView) -> str:
+    """Whole or cut. An output is fetched only where it may be cut: a cut answer has used its limit up."""
+    if view.commitment is None:
+        return ""
+    limit = view.params.get(MAX_NEW_TOKENS)
+    if limit is None or view.commitment.units < limit:
+        return "whole"
+    return f"cut at {limit} tokens" if client.output(view).cut else "whole"
+
+
+def facts(client: AssayClient, view: OrderView, scale: TokenScale) -> dict[str, Any]:
+    """An order for machines: amounts in units and in tokens. `cut`: places of texts whose answer was cut."""
+    answer = None if view.commitment is None else client.output(view)
+    price = None if answer is None else client.verify_price(view)
+    return {
+        "order_id": view.order_id,
+        "state": view.state,
+        "max_price_units": view.order.terms.max_price,
+        "price_units": price,
+        "price": None if price is None else scale.show(price),
+        "refunded_units": view.refunded_units,
+        "node": view.node,
+        "texts": None if answer is None else answer.texts,
+        "cut": None if answer is None else answer.cut,
+    }
+
+
+def print_json(value: object) -> None:
+    """One line of JSON on standard output."""
+    typer.echo(json.dumps(value))
+
+
+def tell_receipt(path: Path) -> None:
+    """Where a receipt was written."""
+    here = Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else path
+    tell(f"receipt: {shown}\n`assay verify {shown}` says what it proves")
+
+
+def time_of(seconds: int) -> str:
+    """A time, as clocks here show it."""
+    return datetime.fromtimestamp(seconds).isoformat(sep=" ")

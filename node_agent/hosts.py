@@ -1,0 +1,22 @@
+"""Which hosts can serve: jobs run in a confined process, and only Linux has the doors that it is shut behind."""
+
+import platform
+import sys
+
+from node_agent.errors import HostUnsupported
+
+_MACHINES = ("x86_64", "aarch64")
+
+
+def require_serving_host() -> None:
+    """Looked at first, before a key is opened or a model loaded. Raises HostUnsupported."""
+    machine = platform.machine()
+    if sys.platform != "linux" or machine not in _MACHINES:
+        raise HostUnsupported(
+            f"This host is {sys.platform} on {machine}; a node runs jobs in a process confined by Landlock and "
+            "seccomp, which Linux 5.13 and later has on x86-64 and aarch64.",
+            way_out="Serve from such a host, or a virtual machine with one. Ordering (`assay jobs`, `assay wallet`) "
+            "and auditing (`assay audit`, `assay verify RECEIPT`) work here.",
+            system=sys.platform,
+            machine=machine,
+        )
