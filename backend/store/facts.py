@@ -219,7 +219,11 @@ def waiting(session: Session, workload_id: str, operator_id: int, node: str, now
     )
     return [
         Candidate(
-            order.order_id, order.max_price, order.deadline, order.accepted_at, order.order_id in lapsed,
+            order.order_id,
+            order.max_price,
+            order.deadline,
+            order.accepted_at,
+            order.order_id in lapsed,
             JobSize(order.read_tokens, order.written_tokens),
         )  # fmt: skip
         for order in session.exec(query)

@@ -128,9 +128,7 @@ def test_a_faster_node_is_lent_no_less(size: JobSize, pace: Pace, times: int, le
     """Protects the faster host, and one job from being held back by another that does not fit."""
     waiting = Candidate("a", 10, deadline=left, accepted_at=0, lapsed_here=False, size=size)
     endless = Candidate("b", 10, deadline=left, accepted_at=0, lapsed_here=False, size=JobSize(10**9, 10**9))
-    faster = Pace(
-        read_milli_per_s=pace.read_milli_per_s * times, write_milli_per_s=pace.write_milli_per_s * times
-    )
+    faster = Pace(read_milli_per_s=pace.read_milli_per_s * times, write_milli_per_s=pace.write_milli_per_s * times)
     assert set(job.order_id for job in in_time([waiting], pace, 0)) <= {
         job.order_id for job in in_time([endless, waiting], faster, 0)
     }
