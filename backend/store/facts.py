@@ -225,7 +225,7 @@ def waiting(session: Session, workload_id: str, operator_id: int, node: str, now
             order.accepted_at,
             order.order_id in lapsed,
             JobSize(order.read_tokens, order.written_tokens),
-        )  # fmt: skip
+        )
         for order in session.exec(query)
     ]
 
