@@ -171,6 +171,38 @@ def test_a_job_under_way_that_is_out_of_time_is_given_back_at_once(
     assert session.step()
 
 
+def test_a_host_that_got_slower_gives_back_what_it_began(world: World) -> None:
+    """Protects requesters from a host that was fast when it began: two others that took far longer than measured show
+    it, and the third goes back while half its time is left. Its answer comes in time after all, and is not signed:
+    the job is another's by then."""
+    texts = [b"a" * 20, b"b" * 20]
+    short = [world.backend.order(text, changes={"deadline": NOW_S + 100}) for text in texts]
+    long = world.backend.order(["c" * 20] * 3, changes={"deadline": NOW_S + 100})
+    world.backend.lease_s, world.slots = 100, 3
+    begun, back = threading.Barrier(3), threading.Event()
+
+    class Slower(EchoEngine):
+        def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
+            begun.wait(10)
+            if b"c" in input_bytes:
+                back.wait(10)
+            else:
+                world.clock.now = NOW_S + 50
+            return super().execute(input_bytes, params)
+
+    def hear(method: str, path: str, body: bytes) -> None:
+        if path.endswith("/returns"):
+            back.set()
+
+    world.backend.intercept, world.engine = hear, Slower(speed=Speed("a way", 1000.0, 2.0))
+    session = world.session()
+    assert [session.step(), session.step(), session.step()] == [True, True, False]
+    assert [each.request.order_id for each in world.backend.returned] == [long]
+    session.step()
+    assert sorted(each.commitment.order_id for each in world.backend.commitments) == sorted(short)
+    assert world.clock.now < NOW_S + 100
+
+
 def test_an_engine_that_fails_gives_its_job_to_another(world: World) -> None:
     """Protects requesters from a broken host: its job is free at once, and it takes no other meanwhile."""
 
