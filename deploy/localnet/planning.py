@@ -44,6 +44,9 @@ _AFTER_S = 12.0
 _AUDIT_S, _RERUN_JOBS = 20.0, 4
 _MARGIN = 1.15
 """Of all that is reckoned but not measured."""
+_PATIENCE = 4
+"""How many times longer than reckoned an order may wait."""
+
 _MOST_FACTOR = 1e4
 _WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_blocks"))]
 
@@ -215,32 +218,53 @@ class _Load:
 
 
 def _planned(load: _Load, machine: Machine) -> Plan:
-    """Windows first: each is what its work needs on this share of the cores, and a bit."""
     rows = ceil(load.jobs / EPOCHS) + NODES
-    checks_s = (rows / 2 * load.check_s + rows / 2 * VERIFIERS * load.dispute_s) / load.share
-    check_wait_s = ceil(max(_LEAST_CHECK_WAIT_S, 15 + _MARGIN * checks_s))
-    court_s = ceil(max(_LEAST_COURT_S, 6 + _MARGIN * rows / 2 * load.dispute_s / load.share))
-    open_s = NODES * 3 * load.job_s / load.share
-    ttl_s = ceil(max(DEVELOPMENT.order_ttl_s, 30 + 4 * open_s))
-    constants = _windows(ttl_s, check_wait_s, court_s)
-    tail_s = check_wait_s + 2 * court_s + _AFTER_S
+    burden = Burden(PROMPT_TOKENS, load.tokens, ahead=3 * NODES, rows=rows, disputed=ceil(rows / 2))
+    constants = windows(load.speeds.generation, machine.share, burden)
+    tail_s = constants.check_wait_s + 2 * constants.commit_window_s + _AFTER_S
     audit_s = _AUDIT_S + _LOADS_S / 3 + _RERUN_JOBS * load.dispute_s
     fixed_s = machine.founding_s + _LOADS_S + EPOCHS * (_EPOCH_S + _ROUND_S) + tail_s + audit_s
     total_s = fixed_s + _MARGIN * load.work_s
     return Plan(load.jobs, load.tokens, load.cheat_jobs, load.check_rate, _EPOCH_S, constants, total_s)
 
 
-def _windows(ttl_s: int, check_wait_s: int, court_s: int) -> Constants:
-    """Development's windows with these three, and the others as long as the contracts then ask."""
-    base = DEVELOPMENT.model_copy(
-        update={
-            "order_ttl_s": ttl_s,
-            "check_wait_s": check_wait_s,
-            "commit_window_s": court_s,
-            "reveal_window_s": max(8, min(DEVELOPMENT.reveal_window_s, court_s)),
-        }
-    )
-    return fitted(base)
+@dataclass(frozen=True)
+class Burden:
+    """What a network's windows must bear.
+
+    Attributes:
+        read, written: tokens of a long order.
+        ahead: how many such orders may be done before one that waits, or at the same time.
+        rows: how many of an epoch's are checked at most; `disputed`: how many of them by every verifier, and generated
+            again.
+    """
+
+    read: int
+    written: int
+    ahead: int
+    rows: int
+    disputed: int
+
+
+def windows(speed: Speed, share: float, burden: Burden) -> Constants:
+    """Development's windows, made as long as the work that falls into them takes on this share of the cores.
+
+    `share`: cores that the engines get together.
+    """
+    job_s, check_s = (speed.seconds(*work) / share for work in ((burden.read, burden.written), _checked(burden)))
+    again_s = check_s + job_s
+    checks_s = (burden.rows - burden.disputed) * check_s + burden.disputed * VERIFIERS * again_s
+    court_s = ceil(max(_LEAST_COURT_S, 6 + _MARGIN * burden.disputed * again_s))
+    needed = {
+        "order_ttl_s": ceil(max(DEVELOPMENT.order_ttl_s, 30 + _PATIENCE * burden.ahead * job_s)),
+        "check_wait_s": ceil(max(_LEAST_CHECK_WAIT_S, 15 + _MARGIN * checks_s)),
+        "commit_window_s": court_s,
+    }
+    return fitted(DEVELOPMENT.model_copy(update=needed))
+
+
+def _checked(burden: Burden) -> tuple[int, int]:
+    return burden.read + burden.written, 0
 
 
 def fitted(base: Constants) -> Constants:

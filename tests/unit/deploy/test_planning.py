@@ -19,7 +19,19 @@ from contracts.protocol.constants import DEVELOPMENT, PRODUCTION
 from contracts.protocol.pace import LENT_MARGIN_PCT, JobSize, needed_s, pace_of
 from contracts.protocol.sampling import CERTAIN, Deterrence, least_threshold
 from deploy.localnet import workload
-from deploy.localnet.planning import BUDGET_S, LEAST_JOBS, SIZES, Machine, Plan, Speeds, TooSlow, fitted, plan
+from deploy.localnet.planning import (
+    BUDGET_S,
+    LEAST_JOBS,
+    SIZES,
+    Burden,
+    Machine,
+    Plan,
+    Speeds,
+    TooSlow,
+    fitted,
+    plan,
+    windows,
+)
 from deploy.localnet.prompts import PROMPTS
 from node_agent.execution.engine import Speed
 
@@ -104,23 +116,28 @@ def test_a_faster_machine_does_no_less(measured: Speeds, machine: Machine, times
     assert SIZES.index((faster.jobs, faster.most_tokens)) <= SIZES.index((found.jobs, found.most_tokens))
 
 
+BURDENS = st.builds(
+    Burden, st.integers(1, 2000), st.integers(0, 2000), st.integers(1, 20), st.integers(2, 40), st.integers(0, 2)
+)
+
+
 @few
-@given(MEASURED, MACHINES)
-def test_the_windows_are_the_contracts_and_the_works(measured: Speeds, machine: Machine) -> None:
-    """Protects the run from a constructor's revert, from orders that expire while they wait for a node, and from checks
-    and cases that end after their windows."""
-    found = planned(measured, machine)
-    windows, share = found.constants, machine.share
-    assert windows.misfits() == []
-    assert times_fit(LeaseTimes(), windows)
-    assert all(getattr(windows, name) >= getattr(DEVELOPMENT, name) for name in ("order_ttl_s", "settle_wait_s"))
-    job_s = measured.generation.seconds(45, found.most_tokens)
-    assert windows.order_ttl_s * 0.9 >= 3 * 4 * job_s / share, "three orders a node wait, four nodes share the cores"
-    dispute_s = job_s + measured.generation.seconds(45 + found.most_tokens, 0)
-    rows = found.jobs / 3
-    assert windows.check_wait_s >= rows / 2 * 2 * dispute_s / share, "half of an epoch is a cheat's, both look at it"
-    assert windows.commit_window_s >= rows / 2 * dispute_s / share
-    assert windows.reveal_window_s >= 8
+@given(MEASURED, st.floats(0.1, 4), BURDENS)
+def test_the_windows_are_the_contracts_and_the_works(measured: Speeds, share: float, burden: Burden) -> None:
+    """Protects every network of this folder, on the slowest machine too: from a constructor's revert, from orders that
+    expire while they wait, and from checks and cases that end after their windows. None is shorter than it must be."""
+    found, speed = windows(measured.generation, share, burden), measured.generation
+    assert found.misfits() == []
+    assert times_fit(LeaseTimes(), found)
+    assert found.order_ttl_s >= DEVELOPMENT.order_ttl_s
+    job_s = speed.seconds(burden.read, burden.written) / share
+    check_s = speed.seconds(burden.read + burden.written, 0) / share
+    assert found.order_ttl_s * 0.9 >= 3 * burden.ahead * job_s, "nine tenths are what a client's deadline uses"
+    assert found.check_wait_s >= 30
+    both = 2 * burden.disputed * (check_s + job_s)
+    assert found.check_wait_s >= (burden.rows - burden.disputed) * check_s + both
+    assert found.commit_window_s >= burden.disputed * (check_s + job_s)
+    assert found.reveal_window_s >= 10
 
 
 @few
@@ -129,6 +146,7 @@ def test_no_node_refuses_what_was_planned(measured: Speeds, machine: Machine) ->
     """Protects the run from its own nodes, which take no order that they would not finish in time: not even where four
     of them are slowed down by one another."""
     found = planned(measured, machine)
+    assert found.constants.misfits() == []
     slowed = max(1.0, 4 / machine.share)
     pace = pace_of(measured.generation.read_per_s / slowed, measured.generation.write_per_s / slowed)
     longest = JobSize(max(len(prompt.encode()) for prompt in PROMPTS) + CHAT_OVERHEAD, found.most_tokens)
