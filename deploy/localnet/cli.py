@@ -62,10 +62,9 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store:
     started = time.monotonic()
     with watching(console) as progress:
         chosen = _choose(progress, store, jobs)
-    network = Network(root, Processes(root / "logs"), chosen.constants)
-    with ending(network):
-        with watching(console) as progress:
-            progress.expect(chosen.jobs)
+        progress.expect(chosen.jobs)
+        network = Network(root, Processes(root / "logs"), chosen.constants)
+        with ending(network):
             story = Story(network, progress, store, chosen)
             story.set_up(chain_kind)
             story.run_jobs()
@@ -76,11 +75,13 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store:
             audit = _audit(network, folder)
             progress.step("and runs settled jobs again")
             audit["reruns"] = _rerun(network, story, folder)
-        source = open_source(f"{network.backend_url}/v1/log")
-        facts = gather(story, network.chain(), source)
-        report = as_json(story, facts, audit, chain_kind=chain_kind, seconds=time.monotonic() - started)
-        case = cheat_case(story, facts)
-        show(console, story, facts, report, (case, exhibit(facts, source, case)) if case else None)
+            progress.step("reading everything back for the report")
+            source = open_source(f"{network.backend_url}/v1/log")
+            facts = gather(story, network.chain(), source)
+            case = cheat_case(story, facts)
+            shown = (case, exhibit(facts, source, case)) if case else None
+    report = as_json(story, facts, audit, chain_kind=chain_kind, seconds=time.monotonic() - started)
+    show(console, story, facts, report, shown)
     return report
 
 

@@ -30,7 +30,9 @@ from node_agent.models import ModelStore
 MEASURED_WITHIN_S = 25.0
 """What takes longer is told to be too slow: within 30 s of the start, that of Python included."""
 
+_PROGRAM = [sys.executable, "-m", "deploy.localnet.measuring"]
 MORE_TOKENS = 6
+_END_S = 10.0
 _WARM_S = 1.0
 """A first run that was shorter is done again: much of it was warming up."""
 _TEXT = "Why is the sky blue?"
@@ -49,17 +51,16 @@ def measure(models: Path, within_s: float = MEASURED_WITHIN_S) -> Speeds:
         TooSlow: it is not known in time; with the rate that this machine is below.
         NotMeasured: the engines do not run.
     """
-    command = [sys.executable, "-m", "deploy.localnet.measuring", str(models)]
     found: dict[str, Speed] = {}
-    code: int | None = None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(None)) as process:
+    code, until = None, time.monotonic() + within_s
+    with subprocess.Popen([*_PROGRAM, str(models)], stdout=subprocess.PIPE, env=environment(None)) as process:
         try:
-            for line in _lines(process, within_s):
+            for line in _lines(process, until):
                 said = json.loads(line)
                 kind = said.pop("kind")
                 found[kind] = Speed(**said)
-            if len(found) < len(workload.MODELS):
-                code = process.poll()
+            if time.monotonic() < until:  # it ended by itself
+                code = process.wait(_END_S)
         finally:
             process.kill()
     missing = [kind for kind in workload.MODELS if kind not in found]
@@ -105,10 +106,10 @@ def look(models: Path, clock: Callable[[], float] = time.monotonic) -> tuple[Spe
     return speeds, Machine(usable_cores(), min(others, float(usable_cores())))
 
 
-def _lines(process: "subprocess.Popen[bytes]", within_s: float) -> Iterator[bytes]:
+def _lines(process: "subprocess.Popen[bytes]", until: float) -> Iterator[bytes]:
     """Whole lines as they come, until the program ends or the time is over."""
     assert process.stdout is not None
-    until, rest, number = time.monotonic() + within_s, b"", process.stdout.fileno()
+    rest, number = b"", process.stdout.fileno()
     while (left := until - time.monotonic()) > 0 and select.select([number], [], [], left)[0]:
         piece = os.read(number, 1 << 12)
         if not piece:
