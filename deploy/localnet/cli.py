@@ -12,7 +12,7 @@ from rich.console import Console
 from deploy.localnet.facts import cheat_case, exhibit, gather
 from deploy.localnet.measuring import look
 from deploy.localnet.network import Network
-from deploy.localnet.planning import BUDGET_S, EPOCHS, Machine, Plan, Speeds, plan
+from deploy.localnet.planning import BUDGET_S, EPOCHS, Machine, Plan, Speeds, plan, shortened
 from deploy.localnet.processes import Processes
 from deploy.localnet.report import as_json, show
 from deploy.localnet.scenario import HONEST_NODES, VERIFIERS, Story, audit_folder, ending
@@ -107,7 +107,7 @@ def _in_words(chosen: Plan, speeds: Speeds, machine: Machine) -> str:
         f"{chosen.total_s:.0f} s (at most {BUDGET_S:.0f} s were to be used)",
         f"checked: at least p = {chosen.check_rate:.2f} of the jobs; a cheat that cheats in {chosen.cheat_jobs} jobs "
         f"is missed by a run with chance {chosen.miss_chance:.1e}",
-        "shorter than in production, whose numbers are in brackets: " + ", ".join(chosen.shortened()),
+        "shorter than in production, whose numbers are in brackets: " + ", ".join(shortened(chosen.constants)),
     ))  # fmt: skip
 
 

@@ -127,10 +127,11 @@ class Plan:
         """The most that are added while a cheat had too few."""
         return self.jobs // 3
 
-    def shortened(self) -> list[str]:
-        """Every window that is shorter than production's: its name, here, there."""
-        pairs = ((name, getattr(self.constants, name), getattr(PRODUCTION, name)) for name in _WINDOWS)
-        return [f"{name} {here} ({there})" for name, here, there in pairs if here < there]
+
+def shortened(constants: Constants) -> list[str]:
+    """Every window that is shorter than production's: its name, here, there."""
+    pairs = ((name, getattr(constants, name), getattr(PRODUCTION, name)) for name in _WINDOWS)
+    return [f"{name} {here} ({there})" for name, here, there in pairs if here < there]
 
 
 def plan(speeds: Speeds, machine: Machine, jobs: int | None = None) -> Plan:

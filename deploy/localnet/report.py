@@ -13,6 +13,7 @@ from contracts.protocol.constants import PRODUCTION, Constants
 from contracts.protocol.hashing import to_hex
 from deploy.localnet.facts import Exhibit, Facts, NodeFacts, is_guilty
 from deploy.localnet.founding import TOKEN_UNITS
+from deploy.localnet.planning import shortened
 from deploy.localnet.scenario import CHEATED_KIND, CHEATS, Story
 
 CaseShown = tuple[CaseFile, Exhibit]
@@ -48,7 +49,7 @@ def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: st
         "plan": {
             "jobs": story.plan.jobs, "most_tokens": story.plan.most_tokens, "check_rate": story.plan.check_rate,
             "cheat_jobs": story.plan.cheat_jobs, "miss_chance": story.plan.miss_chance,
-            "seconds": round(story.plan.total_s, 1), "shortened": story.plan.shortened(),
+            "seconds": round(story.plan.total_s, 1), "shortened": shortened(story.plan.constants),
         },
         "seconds": round(seconds, 1),
     }  # fmt: skip

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.localnet.founding import TOKEN_UNITS
+from deploy.localnet.planning import shortened
 from deploy.localnet.up.errors import NoState
 from deploy.localnet.up.folder import Folder
 from deploy.localnet.up.town import CAST, REQUESTER, Town
@@ -83,6 +84,7 @@ def _run(town: Town, folder: Folder) -> None:
         town.found()
     _say("starting backend, worker, verifier and node")
     town.supervisor.start_all()
+    town.until_answered()
     stop = threading.Event()
     _on_signals(lambda number, frame: stop.set())
     show(town, _console)
@@ -129,8 +131,9 @@ def show(town: Town, console: Console) -> None:
     for line in _TRY:
         console.print(f"  {line}", markup=False)
     console.print(
-        "One verifier checks the samples; to convict a node takes two that agree, so here no case can. "
-        "Windows are short, as for development. Ctrl-C stops; nothing is lost."
+        "One verifier checks the samples; to convict a node takes two that agree, so here no case can. Windows follow "
+        "the speed that this machine was measured to have, and are shorter than production's (in brackets): "
+        f"{', '.join(shortened(town.network.constants))}. Ctrl-C stops; nothing is lost."
     )
 
 

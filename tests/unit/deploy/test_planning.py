@@ -30,6 +30,7 @@ from deploy.localnet.planning import (
     TooSlow,
     fitted,
     plan,
+    shortened,
     windows,
 )
 from deploy.localnet.prompts import PROMPTS
@@ -171,7 +172,7 @@ def test_every_shortened_window_is_named() -> None:
     """Protects the reader from windows that are shortened in silence: each that differs from production's is named
     with both numbers, and none that does not."""
     found = plan(speeds(100.0), Machine(2))
-    words = found.shortened()
+    words = shortened(found.constants)
     names = {word.split()[0] for word in words}
     differing = {
         name for name in PRODUCTION.model_dump()
