@@ -1,8 +1,8 @@
 """Whether this host finishes a job in time: what its engine was measured to do, in company, and what it did lately.
 
     company(n)  reading n times as long, since one pass uses the whole device; writing sqrt(n) times as long, since
-                answers that are written together share the weights: 8 together took 2.7 times as long as one
-                (`bench/results/exact.json`: a check costs 9.3 % of writing alone, 27 % of writing among 8)
+                answers that are written together share the weights: four together took 1.7 times as long as one
+                alone, eight 2.8 times (`deploy/docs/adr/0007-several-leases-a-node.md`)
     drag        how many times longer than that the last two jobs both took, if they did within DRAG_S: a busy host is
                 slower than it was when it was measured, and one hiccup is no habit
     pace        the measured speed / company(slots) / drag

@@ -101,4 +101,5 @@ class FirstAnswer:
             file.seek(self._from)
             lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
         clues = [line for line in lines if any(clue in line for clue in _CLUES)]
-        return " | ".join((clues or lines)[-_LAST_LINES:]) or "none"
+        newest = dict.fromkeys(reversed(clues or lines))  # a node that is started again repeats itself
+        return " | ".join(list(newest)[:_LAST_LINES][::-1]) or "none"

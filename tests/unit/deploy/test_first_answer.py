@@ -82,10 +82,11 @@ def test_a_node_that_keeps_ending_is_not_waited_for(tmp_path: Path) -> None:
     log = tmp_path / "node.log"
     bench = Bench(log, repeat("queued"), chain([0] * 4, [1] * 4, [2] * 4, repeat(3)))
     first = bench.first()
-    log.write_text('Traceback (most recent call last):\n  File "x.py"\nPermissionError: [Errno 13] torch\n')
+    log.write_text('Traceback (most recent call last):\n  File "x.py"\nPermissionError: [Errno 13] torch\n' * 3)
     with pytest.raises(NotAnswered, match=r"ended 3 times; the order is queued.*PermissionError"):
         first.wait()
     assert bench.now < 10
+    assert first.last_words() == "PermissionError: [Errno 13] torch", "once, however often it was started again"
 
 
 def test_a_backend_that_takes_no_order_is_told_in_its_words(tmp_path: Path) -> None:
