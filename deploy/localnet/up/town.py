@@ -122,7 +122,7 @@ class Town:
     def found(self) -> None:
         """Makes everything for the first time. Only what was founded to the end is ever started again."""
         self._say("measuring this machine")
-        self.network.constants = self._windows()
+        self.network.constants = self.measured_windows()
         network, founding = self.network, Founding(self.network, CAST, self._say)
         self._say("starting Anvil and deploying the contracts")
         self._start_chain()
@@ -151,7 +151,7 @@ class Town:
             )
         )
 
-    def _windows(self) -> Constants:
+    def measured_windows(self) -> Constants:
         """As long as a long order takes on this machine. Raises TooSlow where it computes nothing to speak of."""
         speeds, machine = look(self._store.root)
         speed, written = speeds.generation, workload.MOST_NEW_TOKENS

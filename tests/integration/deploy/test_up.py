@@ -65,7 +65,8 @@ def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
     canary = address_in(terminal.network / "backend" / "canary.json")
     lane = as_dict(chain.escrow.functions.lanes(*[to_checksum_address(canary)] * 2).call(block_identifier=block))
     assert earned == (charged + lane["chargedUnits"]) * 9 // 10
-    up = (terminal.folder / "up.log").read_text()
+    up, constants = (terminal.folder / "up.log").read_text(), chain.deployment.constants
+    assert f"an order has {constants.order_ttl_s} s, its check {constants.check_wait_s} s" in up, "what was measured"
     assert up.count("the node answered its first job after") == up.count("Assay is up") == 2
     assert up.index("the node answered") < up.index("Assay is up")
     assert lane["chargedUnits"] > 0
