@@ -45,10 +45,11 @@ class SteadyLines:
     Args:
         say: prints a line.
         clock: seconds.
+        stamped: whether a line begins with the time since the start.
     """
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:
-        self._say, self._clock, self._lock = say, clock, threading.Lock()
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float], *, stamped: bool = True) -> None:
+        self._say, self._clock, self._stamped, self._lock = say, clock, stamped, threading.Lock()
         self._start = self._step_at = self._said_at = clock()
         self._step, self._total, self._counts = "starting", 0, dict[str, int]()
 
@@ -80,7 +81,7 @@ class SteadyLines:
     def _print(self, text: str) -> None:
         self._said_at = self._clock()
         seconds = int(self._said_at - self._start)
-        self._say(f"{seconds // 60}:{seconds % 60:02} {text}")
+        self._say(f"{seconds // 60}:{seconds % 60:02} {text}" if self._stamped else text)
 
 
 def _stages(states: dict[str, int], total: int) -> list[str]:
@@ -89,8 +90,8 @@ def _stages(states: dict[str, int], total: int) -> list[str]:
 
 
 @contextmanager
-def _lines(console: Console) -> Iterator[Progress]:
-    lines = SteadyLines(lambda text: console.print(text, markup=False, soft_wrap=True), time.monotonic)
+def ticking(lines: SteadyLines) -> Iterator[None]:
+    """Keeps lines coming while the block lasts."""
     over = threading.Event()
 
     def keep_ticking() -> None:
@@ -100,10 +101,17 @@ def _lines(console: Console) -> Iterator[Progress]:
     thread = threading.Thread(target=keep_ticking, name="progress", daemon=True)
     thread.start()
     try:
-        yield Progress(lines.step, lines.expect, lines.jobs)
+        yield
     finally:
         over.set()
         thread.join()
+
+
+@contextmanager
+def _lines(console: Console) -> Iterator[Progress]:
+    lines = SteadyLines(lambda text: console.print(text, markup=False, soft_wrap=True), time.monotonic)
+    with ticking(lines):
+        yield Progress(lines.step, lines.expect, lines.jobs)
 
 
 @contextmanager

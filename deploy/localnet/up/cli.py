@@ -17,6 +17,7 @@ from rich.text import Text
 
 from deploy.localnet.founding import TOKEN_UNITS
 from deploy.localnet.planning import shortened
+from deploy.localnet.telling import SteadyLines, ticking
 from deploy.localnet.up.errors import NoState
 from deploy.localnet.up.folder import Folder
 from deploy.localnet.up.town import CAST, REQUESTER, Town
@@ -48,7 +49,8 @@ def up(
     folder = Folder.take(home)
     try:
         _make_room(folder, reset, yes)
-        _keep_up(Town(folder, ModelStore(models or default_root()), _say), folder)
+        lines = SteadyLines(_say, time.monotonic, stamped=False)
+        _keep_up(Town(folder, ModelStore(models or default_root()), lines.step), folder, lines)
     finally:
         folder.release()
 
@@ -64,10 +66,10 @@ def _make_room(folder: Folder, reset: bool, yes: bool) -> None:
         folder.clear()
 
 
-def _keep_up(town: Town, folder: Folder) -> None:
+def _keep_up(town: Town, folder: Folder, lines: SteadyLines) -> None:
     """Runs the network, and stops it however that ends."""
     try:
-        _run(town, folder)
+        _run(town, folder, lines)
     except KeyboardInterrupt:
         _say("interrupted while it was starting")
     finally:
@@ -77,14 +79,15 @@ def _keep_up(town: Town, folder: Folder) -> None:
         _say("stopped; `assay up` goes on from here")
 
 
-def _run(town: Town, folder: Folder) -> None:
+def _run(town: Town, folder: Folder, lines: SteadyLines) -> None:
     """Founds the network if it is new, starts it, and looks after it until told to stop."""
     _on_signals(_interrupt)
-    if not folder.is_founded:
-        town.found()
-    _say("starting backend, worker, verifier and node")
-    town.supervisor.start_all()
-    town.until_answered()
+    with ticking(lines):
+        if not folder.is_founded:
+            town.found()
+        lines.step("starting backend, worker, verifier and node")
+        town.supervisor.start_all()
+        town.until_answered()
     stop = threading.Event()
     _on_signals(lambda number, frame: stop.set())
     show(town, _console)
