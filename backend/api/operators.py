@@ -89,11 +89,9 @@ def operators_router(services: Services) -> APIRouter:
         return services.leasing.extend(beat)
 
     @router.post("/returns", responses=_TOLD_RETURNS)
-    def take_back(
-        returned: Annotated[ReturnLease, Body(openapi_examples=examples.RETURN_LEASE)],
-    ) -> Acknowledgement:
+    def take_back(back: Annotated[ReturnLease, Body(openapi_examples=examples.RETURN_LEASE)]) -> Acknowledgement:
         """Ends the lease of a job that the node can't do, so that another node is lent it at once."""
-        return services.leasing.take_back(returned)
+        return services.leasing.take_back(back)
 
     @router.post("/commitments", responses=_TOLD_COMMITMENTS)
     def deliver(

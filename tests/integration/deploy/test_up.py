@@ -60,16 +60,7 @@ def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
     assert {listed[order]["state"] for order in (first["order_id"], second["order_id"])} == {"paid"}
     charged = sum(view["price_units"] for view in listed.values())
     assert terminal.json("wallet", "lanes")["lanes"][0]["charged"] == charged
-    block = chain.head().number
-    earned = as_dict(chain.escrow.functions.operators(2).call(block_identifier=block))["earnedUnits"]
-    canary = address_in(terminal.network / "backend" / "canary.json")
-    lane = as_dict(chain.escrow.functions.lanes(*[to_checksum_address(canary)] * 2).call(block_identifier=block))
-    assert earned == (charged + lane["chargedUnits"]) * 9 // 10
-    up, constants = (terminal.folder / "up.log").read_text(), chain.deployment.constants
-    assert f"an order has {constants.order_ttl_s} s, its check {constants.check_wait_s} s" in up, "what was measured"
-    assert up.count("the node answered its first job after") == up.count("Assay is up") == 2
-    assert up.index("the node answered") < up.index("Assay is up")
-    assert lane["chargedUnits"] > 0
+    _up_was_said_when_it_was(terminal, charged)
     assert "claimed" in terminal.call("node", "claim")
     terminal.call("jobs", "receipt", first["order_id"][:12])
     verified = terminal.json("verify", str(receipt))
@@ -80,6 +71,24 @@ def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
     assert audit["unexplained_wei"] == 0
     assert "no notice was given" in terminal.call("wallet", "withdraw", "1", code=1)
     _no_secret_is_told(terminal)
+
+
+def _up_was_said_when_it_was(terminal: Terminal, charged: int) -> None:
+    """At both starts a job had been answered, which the network's own lane paid; and the windows are the measured ones.
+
+    `charged`: the requester's lane, units.
+    """
+    chain = terminal.chain()
+    block = chain.head().number
+    earned = as_dict(chain.escrow.functions.operators(2).call(block_identifier=block))["earnedUnits"]
+    canary = address_in(terminal.network / "backend" / "canary.json")
+    lane = as_dict(chain.escrow.functions.lanes(*[to_checksum_address(canary)] * 2).call(block_identifier=block))
+    assert earned == (charged + lane["chargedUnits"]) * 9 // 10
+    up, constants = (terminal.folder / "up.log").read_text(), chain.deployment.constants
+    assert f"an order has {constants.order_ttl_s} s, its check {constants.check_wait_s} s" in up, "what was measured"
+    assert up.count("the node answered its first job after") == up.count("Assay is up") == 2
+    assert up.index("the node answered") < up.index("Assay is up")
+    assert lane["chargedUnits"] > 0
 
 
 def _no_secret_is_told(terminal: Terminal) -> None:
