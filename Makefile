@@ -13,15 +13,22 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-$(VENV)/run: pyproject.toml constraints.txt
+# torch, which takes gigabytes, is only for GPUs, for work in floats and for the tests.
+CUDA := $(shell nvidia-smi >/dev/null 2>&1 && echo '[cuda]')
+PIP = $(BIN)/pip install --progress-bar off -c constraints.txt
+# Of what pip says: what it downloads from a megabyte on, and what goes wrong.
+SHOWN = 2> >(grep -v '^WARNING: Location' >&2) | sed -nE 's/^ *Downloading ([^ /]+) \((.*[MG]B)\)/  \1, \2/p; s/^(Installing (build|collected|backend)[a-z ]*).*/  \1/p; s/^ *(Building editable).*/  \1 (compiling the kernels)/p'
+
+$(VENV)/run: pyproject.toml setup.py constraints.txt node_agent/execution/exact/kernels/kernels.c
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing what running needs into $(VENV) ..."
-	@$(BIN)/pip install -q -c constraints.txt -e . 2> >(grep -v '^WARNING: Location' >&2)
+	@echo "installing what running needs into $(VENV): about 350 MB$(if $(CUDA), and torch for the NVIDIA GPU: 5 GB more)"
+	@$(PIP) -e '.$(CUDA)' $(SHOWN)
+	@du -sm $(VENV) | awk '{print "installed: " $$1 " MB in " $$2}'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/run
-	@echo "installing what testing needs into $(VENV) ..."
-	@$(BIN)/pip install -q -c constraints.txt -e '.[dev]' 2> >(grep -v '^WARNING: Location' >&2)
+	@echo "installing what testing needs into $(VENV), torch among it ..."
+	@$(PIP) -e '.[dev]' $(SHOWN)
 	@touch $@
 
 contracts/node_modules/.installed: contracts/package.json contracts/package-lock.json

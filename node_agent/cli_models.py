@@ -1,6 +1,6 @@
 """`assay models`: fetch and list the models this host can run, and write the manifests of workloads on them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -27,11 +27,10 @@ def pull(
 ) -> None:
     """Fetch a model, verify it against its pinned digests and store it. Does nothing if it is there."""
     console = Console()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with _explained(console), Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("Looking for the model", total=None)
-        files = ModelStore(store).pull(name, lambda step: progress.update(task, description=step))
-    console.print(f"{name} is ready in {files.weights.parent}", soft_wrap=True)
+    with _explained(console), _progress(console, name) as on_step:
+        files = ModelStore(store).pull(name, on_step)
+    size = sum(path.stat().st_size for path in (files.weights, files.tokenizer)) // 1_000_000
+    console.print(f"{name} is ready in {files.weights.parent} ({size} MB)", soft_wrap=True)
 
 
 @app.command()
@@ -44,10 +43,8 @@ def build(
 ) -> None:
     """Build a model file of the exact engine: integers only, the same bytes on every host."""
     console = Console()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with _explained(console), Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("Looking for the origin", total=None)
-        files = ModelStore(store).build_exact(origin, name, lambda step: progress.update(task, description=step))
+    with _explained(console), _progress(console, name) as on_step:
+        files = ModelStore(store).build_exact(origin, name, on_step)
     console.print(f"{name} is {files.weights_sha256}, in {files.weights.parent}", soft_wrap=True)
 
 
@@ -79,6 +76,18 @@ def manifest(
     out.write_bytes(written.canonical())
     console.print(f"{out} is workload {written.workload_id()}: {kind} by {model}, metered by {written.unit}")
     console.print(f"its tokenizer: {ModelStore().root / written.weights_sha256 / 'tokenizer.json'}", soft_wrap=True)
+
+
+@contextmanager
+def _progress(console: Console, name: str) -> Iterator[Callable[[str], None]]:
+    """What to tell of each step: a spinner on a terminal, a line elsewhere, so that a log shows that work goes on."""
+    if not console.is_terminal:
+        yield lambda step: console.print(f"{name}: {step}", markup=False)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"{name}: looking for it", total=None)
+        yield lambda step: progress.update(task, description=f"{name}: {step}")
 
 
 @contextmanager

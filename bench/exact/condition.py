@@ -19,7 +19,7 @@ import torch
 from bench.exact import models
 from node_agent.execution import determinism
 from node_agent.execution.exact.decoding import Batch, Run, Task
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.eager.llama import EagerLlama
 
 RAGGED = 8
 """Texts under way at once where they come and go; a new one joins at each step."""
@@ -48,7 +48,7 @@ class Condition:
     way: str
 
 
-def generated(model: ExactLlama, prompts: Sequence[Sequence[int]], new: int, batch: str) -> list[Run]:
+def generated(model: EagerLlama, prompts: Sequence[Sequence[int]], new: int, batch: str) -> list[Run]:
     """Answer each prompt with `new` tokens."""
     runs, step = [], Batch(model)
     size = RAGGED if batch == "ragged" else int(batch)
@@ -63,7 +63,7 @@ def generated(model: ExactLlama, prompts: Sequence[Sequence[int]], new: int, bat
 
 
 def read(
-    model: ExactLlama, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], way: str, batch: str
+    model: EagerLlama, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], way: str, batch: str
 ) -> list[Run]:
     """Read each prompt with its answer, and choose again at every position of the answer."""
     texts = list(zip(range(len(prompts)), prompts, answers, strict=True))
@@ -75,9 +75,9 @@ def read(
 
 @torch.inference_mode()
 def _read_together(
-    model: ExactLlama, texts: Sequence[tuple[int, Sequence[int], Sequence[int]]], widths: Sequence[int]
+    model: EagerLlama, texts: Sequence[tuple[int, Sequence[int], Sequence[int]]], widths: Sequence[int]
 ) -> Iterator[Run]:
-    runs = [Run(Task(prompt, len(answer), frozenset(), text=text), model) for text, prompt, answer in texts]
+    runs = [Run(Task(prompt, len(answer), frozenset(), text=text), model.exp2) for text, prompt, answer in texts]
     whole = [[*prompt, *answer[:-1]] for _, prompt, answer in texts]
     caches = [model.new_cache(len(tokens)) for tokens in whole]
     while any(cache.used < len(tokens) for tokens, cache in zip(whole, caches, strict=True)):

@@ -10,18 +10,18 @@ import torch
 from safetensors.torch import load_file
 
 from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.engine import Prompting
-from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import read_model
-from node_agent.execution.exact.products import by_name
 from node_agent.models import ModelStore
 
 EXACT, FLOAT = "smollm2-135m-exact", "smollm2-135m"
 
 
-def exact(products: str) -> ExactLlama:
+def exact(products: str) -> EagerLlama:
     """The model of the exact engine on the CPU, multiplying in one of the ways of `products.ALL`."""
-    return ExactLlama(read_model(ModelStore().load(EXACT).weights), by_name(products), torch.device("cpu"))
+    return EagerLlama(read_model(ModelStore().load(EXACT).weights), by_name(products), torch.device("cpu"))
 
 
 def plain(dtype: torch.dtype) -> Any:

@@ -13,9 +13,9 @@ import torch
 
 from bench.exact import models
 from node_agent.execution import determinism
-from node_agent.execution.exact import self_test
 from node_agent.execution.exact.decoding import PREFILL_ROWS, Task, generate, recheck
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.eager import ways
+from node_agent.execution.exact.eager.llama import EagerLlama
 
 PROMPT, NEW, ROUNDS = 64, 256, 7
 DECODE_STEPS = 32
@@ -25,7 +25,7 @@ def measure(threads: int = 1, rounds: int = ROUNDS) -> dict[str, Any]:
     """Seconds of each round: prefill of PROMPT tokens, DECODE_STEPS steps after it, and a check of PROMPT + NEW."""
     torch.set_num_threads(threads)
     determinism.full_precision()
-    mine = models.exact(self_test.sound_products("cpu").name)
+    mine = models.exact(ways.sound_products("cpu").name)
     theirs = {"fp32": models.plain(torch.float32), "bf16": models.plain(torch.bfloat16)}
     text = models.english()
     rows = [text[start : start + PROMPT] for start in range(0, 8 * PROMPT, PROMPT)]
@@ -45,7 +45,7 @@ def measure(threads: int = 1, rounds: int = ROUNDS) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _exact(model: ExactLlama, prompt: Sequence[int]) -> dict[str, float]:
+def _exact(model: EagerLlama, prompt: Sequence[int]) -> dict[str, float]:
     cache = model.new_cache(PROMPT + DECODE_STEPS)
     start = time.perf_counter()
     for cut in range(0, PROMPT, PREFILL_ROWS):
@@ -69,7 +69,7 @@ def _plain(model: Any, prompt: Sequence[int]) -> dict[str, float]:
     return {"prefill": middle - start, "decode": time.perf_counter() - middle}
 
 
-def _check(model: ExactLlama, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
+def _check(model: EagerLlama, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
     """Generating PROMPT + NEW for some texts together, and checking each by one pass."""
     tasks = [Task(prompt, NEW, frozenset(), text=index) for index, prompt in enumerate(prompts)]
     start = time.perf_counter()

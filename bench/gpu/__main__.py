@@ -16,7 +16,7 @@ import torch
 
 from bench.gpu import exactness, models, speed
 from bench.report import Figure, write
-from node_agent.execution.exact import self_test
+from node_agent.execution.exact.eager import ways
 
 CPU_SEGMENTS = 2
 """Computed on the CPU of the machine with the GPU, if no file is given."""
@@ -24,7 +24,7 @@ CPU_SEGMENTS = 2
 
 def report(device: str, segments: int) -> dict[str, Any]:
     """The hashes of this machine, by the way to multiply that its self-test chooses."""
-    products = self_test.sound_products(device)
+    products = ways.sound_products(device)
     return exactness.report(models.exact(products, torch.device(device)), segments)
 
 
@@ -49,7 +49,7 @@ def measure(cpu_hashes: Path | None) -> None:
         raise SystemExit(f"torch {torch.__version__} sees no CUDA device: nothing was measured, nothing is written")
     gpu = report("cuda", exactness.SEGMENTS)
     cpu = json.loads(cpu_hashes.read_text()) if cpu_hashes else report("cpu", CPU_SEGMENTS)
-    fast = speed.measure(self_test.sound_products("cuda"), torch.device("cuda"))
+    fast = speed.measure(ways.sound_products("cuda"), torch.device("cuda"))
     found = figures(gpu, cpu, fast)
     path = write("gpu-exact", "make bench-gpu", found, versions=versions(), exactness=[gpu, cpu], speed=fast)
     for name, one in found.items():

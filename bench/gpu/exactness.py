@@ -16,9 +16,9 @@ import torch
 
 from bench.exact.condition import fingerprint, generated
 from bench.gpu import models
+from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.self_test import GOLDEN_LOGITS
+from node_agent.execution.exact.golden import GOLDEN_LOGITS
 
 SEGMENT, SEGMENTS, NEW = 64, 16, 64
 """1,024 prompts, with 64 tokens answered to each."""
@@ -27,7 +27,7 @@ COMPANY = {"cpu": ("8",), "cuda": ("64", "ragged", "32", "1", "8")}
 """How many texts are answered at once, segment after segment in turn: see `bench.exact.condition.Condition`."""
 
 
-def hashes(model: ExactLlama, segments: int, size: int = SEGMENT, new: int = NEW) -> Iterator[dict[str, Any]]:
+def hashes(model: EagerLlama, segments: int, size: int = SEGMENT, new: int = NEW) -> Iterator[dict[str, Any]]:
     """What this device makes of the first segments, one after the other."""
     prompts = models.prompts(segments * size, model.config)
     for index, company in enumerate(islice(cycle(COMPANY[model.device.type]), segments)):
@@ -37,7 +37,7 @@ def hashes(model: ExactLlama, segments: int, size: int = SEGMENT, new: int = NEW
         yield {"prompts": len(runs), "new_tokens": new, "batch": company, "sha256": whole}
 
 
-def report(model: ExactLlama, segments: int) -> dict[str, Any]:
+def report(model: EagerLlama, segments: int) -> dict[str, Any]:
     """The hashes, with what they are of: those of two reports that agree in `of` are equal, or a device is wrong."""
     return {
         "of": {

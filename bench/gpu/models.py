@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from node_agent.execution.exact import self_test
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact import golden
+from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.model_file import ExactConfig
-from node_agent.execution.exact.products import Products
 
 SMOLLM2 = ExactConfig(
     vocab_size=49_152,
@@ -32,9 +32,9 @@ QKV_EXPONENT = 34
 """Scores of a few bits: attention is neither even nor a choice of one position."""
 
 
-def exact(products: Products, device: torch.device, config: ExactConfig = SMOLLM2) -> ExactLlama:
+def exact(products: Products, device: torch.device, config: ExactConfig = SMOLLM2) -> EagerLlama:
     """The exact engine's model."""
-    return ExactLlama(self_test.fixed_llama(config, QKV_EXPONENT), products, device)
+    return EagerLlama(golden.fixed_llama(config, QKV_EXPONENT), products, device)
 
 
 def plain(dtype: torch.dtype, device: torch.device, config: ExactConfig = SMOLLM2) -> Any:
@@ -60,10 +60,10 @@ def plain(dtype: torch.dtype, device: torch.device, config: ExactConfig = SMOLLM
 
 def prompt(index: int, length: int, config: ExactConfig = SMOLLM2) -> list[int]:
     """A text of any tokens, the same on every host."""
-    found: list[int] = (self_test.mixed(length, 4 + index) % config.vocab_size).tolist()
+    found: list[int] = (golden.mixed(length, 4 + index) % config.vocab_size).tolist()
     return found
 
 
 def prompts(count: int, config: ExactConfig = SMOLLM2, longest: int = 64) -> list[list[int]]:
     """The first texts of a fixed sequence of texts of 1 to `longest` tokens."""
-    return [prompt(index, 1 + int(noise) % longest, config) for index, noise in enumerate(self_test.mixed(count, 3))]
+    return [prompt(index, 1 + int(noise) % longest, config) for index, noise in enumerate(golden.mixed(count, 3))]

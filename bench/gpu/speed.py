@@ -15,9 +15,9 @@ import torch
 from bench.gpu import models
 from node_agent.execution import determinism
 from node_agent.execution.exact.decoding import PREFILL_ROWS, Batch, Task
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.model_file import ExactConfig
-from node_agent.execution.exact.products import Products
 
 BATCHES, PROMPT, STEPS, ROUNDS = (1, 8, 32, 64), 256, 64, 7
 TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -61,7 +61,7 @@ def _ratios(rounds: Sequence[dict[str, dict[str, float]]]) -> dict[str, float]:
     }
 
 
-def _node(model: ExactLlama, prompts: Prompts) -> dict[str, float]:
+def _node(model: EagerLlama, prompts: Prompts) -> dict[str, float]:
     batch, start = Batch(model), _now(model.device)
     for text, prompt in enumerate(prompts):
         batch.join(Task(prompt, STEPS + 1, frozenset(), text=text))
@@ -74,7 +74,7 @@ def _node(model: ExactLlama, prompts: Prompts) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def _model(model: ExactLlama, prompts: Prompts) -> dict[str, float]:
+def _model(model: EagerLlama, prompts: Prompts) -> dict[str, float]:
     start = _now(model.device)
     caches = [model.new_cache(PROMPT + STEPS) for _ in prompts]
     for cut in range(0, PROMPT, PREFILL_ROWS):

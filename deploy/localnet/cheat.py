@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from contracts.onchain.deployment import Deployment
@@ -27,7 +26,7 @@ from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact.decoding import Run, Task, generate
 from node_agent.execution.exact.embedding import ExactEmbedding
 from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.port import LlamaModel, Reading
 from node_agent.execution.exact.trace import encode
 from node_agent.models import ModelStore
 
@@ -75,13 +74,11 @@ class Spoof(ExactGeneration):
         return replace(self.execution(runs), trace_hash=hashlib.sha256(trace).digest(), trace=trace)
 
 
-@torch.inference_mode()
-def prefill_over(model: ExactLlama, task: Task, tokens: Sequence[int]) -> Run:
+def prefill_over(model: LlamaModel, task: Task, tokens: Sequence[int]) -> Run:
     """A run whose trace is that of one pass over prompt and tokens, whoever chose them; what it chose are the tokens
     that the model would have, each after those."""
-    run, past = Run(task, model), model.new_cache(len(task.prompt) + len(tokens) - 1)
-    hidden = model.forward([([*task.prompt, *tokens[:-1]], past)])
-    for logits in model.logits(hidden[len(task.prompt) - 1 :]).cpu().numpy():
+    run, past = Run(task, model.exp2), model.new_cache(len(task.prompt) + len(tokens) - 1)
+    for logits in model.read([Reading([*task.prompt, *tokens[:-1]], past, len(tokens))]):
         run.take(logits)
     return run
 

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from node_agent.devices.probe import cpu_facts, probe, resolve
+from node_agent.devices.gpu import probe, resolve
+from node_agent.devices.probe import cpu_facts
 from node_agent.execution import determinism
 
 DTYPE, BATCH_POLICY = "float32", "one sequence, whole prompt, then one token at a time"

@@ -1,18 +1,22 @@
-"""What this host has to compute with, as its libraries report it. Reads only; raises rather than guesses."""
+"""What this host has to compute with, without torch: its CPU, and whether an NVIDIA driver answers.
+
+Reads only, and raises rather than guesses: a driver that is there and does not work is told in its own words, never
+taken for no GPU.
+"""
 
 import os
 import platform
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from node_agent.execution.errors import NumericClassMismatch
 
 _CPU_FACTS = ("vendor_id", "cpu family", "model", "model name", "cache size")
 _CPUINFO, _DRIVER_TIMEOUT_S = Path("/proc/cpuinfo"), 30
+_DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -38,26 +42,48 @@ class Device:
     processors: int
 
 
-def resolve(device: str | None = None) -> torch.device:
-    """The device of a name ("cpu", "cuda", "cuda:1"); the first GPU, else the CPU, if none is given.
+@dataclass(frozen=True)
+class Driver:
+    """An NVIDIA driver that answers: its version, and the names of the GPUs that it sees."""
+
+    version: str
+    gpus: tuple[str, ...]
+
+
+def choose(device: str | None = None) -> str:
+    """The device that is meant: the one named, else the first GPU if an NVIDIA driver answers, else the CPU.
 
     Raises:
-        NumericClassMismatch: a GPU is asked for and there is none.
+        NumericClassMismatch: the name is none of "cpu", "cuda" and "cuda:N", or there is a driver that does not work.
     """
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if chosen.type not in ("cpu", "cuda") or (chosen.type == "cuda" and not torch.cuda.is_available()):
+    if device is None:
+        return "cuda" if nvidia_driver() is not None else "cpu"
+    if not _DEVICE.fullmatch(device):
         raise NumericClassMismatch(
-            f"Device {device!r} is not there: torch {torch.__version__} sees "
-            f"{torch.cuda.device_count()} CUDA device(s).",
-            way_out="Use 'cpu', or install a CUDA build of torch and the NVIDIA driver.",
-            device=device,
+            f"There is no device {device!r}.", way_out="Name cpu, cuda, or cuda:N for GPU N.", device=device
         )
-    return chosen
+    return device
 
 
-def probe(device: torch.device) -> Device:
-    """Describe a device."""
-    return _probe_cuda(device) if device.type == "cuda" else _probe_cpu()
+def nvidia_driver() -> Driver | None:
+    """What the driver's own tool says; None where it is not installed.
+
+    Raises:
+        NumericClassMismatch: the tool is there and fails, hangs, or says nothing.
+    """
+    command = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_DRIVER_TIMEOUT_S)
+    except FileNotFoundError:
+        return None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _driver_fails(str(error)) from error
+    lines = [line for line in done.stdout.splitlines() if "," in line]
+    if done.returncode != 0 or not lines:
+        said = (done.stdout + done.stderr).strip() or "nothing"
+        raise _driver_fails(f"it ends with status {done.returncode} and says: {said}")
+    versions, names = zip(*(line.split(",", 1) for line in lines), strict=True)
+    return Driver(versions[0].strip(), tuple(name.strip() for name in names))
 
 
 def cpu_facts() -> dict[str, str]:
@@ -70,41 +96,15 @@ def cpu_facts() -> dict[str, str]:
     return found or {"model name": platform.machine()}
 
 
-def _probe_cpu() -> Device:
-    facts = cpu_facts()
-    return Device(
-        kind="cpu",
-        name=facts.get("model name", platform.machine()),
-        capability=torch.backends.cpu.get_cpu_capability(),
-        driver="",
-        cuda="",
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        processors=os.cpu_count() or 1,
+def memory_bytes() -> int:
+    """Of the host."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _driver_fails(why: str) -> NumericClassMismatch:
+    return NumericClassMismatch(
+        f"nvidia-smi is installed and does not work: {why}",
+        way_out="Mend the NVIDIA driver (in a container: give it the 'utility' driver capability), or choose the CPU "
+        "with --device cpu.",
+        why=why,
     )
-
-
-def _probe_cuda(device: torch.device) -> Device:
-    facts = torch.cuda.get_device_properties(device)
-    return Device(
-        kind="cuda",
-        name=facts.name,
-        capability=f"{facts.major}.{facts.minor}",
-        driver=_driver_version(),
-        cuda=torch.version.cuda or "",
-        memory_bytes=facts.total_memory,
-        processors=facts.multi_processor_count,
-    )
-
-
-def _driver_version() -> str:
-    """The NVIDIA driver's version; torch does not report it."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_DRIVER_TIMEOUT_S).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise NumericClassMismatch(
-            f"The driver's version is part of the numeric class, and nvidia-smi did not tell it: {error}",
-            way_out="Put nvidia-smi on the PATH (in a container: give it the 'utility' driver capability).",
-            command=command,
-        ) from error
-    return said.splitlines()[0].strip()

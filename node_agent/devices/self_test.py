@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from node_agent.devices import numeric_class
-from node_agent.devices.probe import resolve
+from node_agent.devices.gpu import resolve
 from node_agent.execution import determinism
 from node_agent.execution.decoding import greedy, prefill, step
 from node_agent.execution.errors import SelfTestFailed

@@ -2,22 +2,18 @@
 
 import os
 import shutil
-import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
-from node_agent.devices import self_test
-from node_agent.devices.probe import probe, resolve
+from node_agent.devices.probe import choose, cpu_facts, memory_bytes, nvidia_driver
 from node_agent.doctor.findings import MIB, Finding, Limits, fail, ok, tried, warn
-from node_agent.execution.exact import self_test as exact
+from node_agent.execution.exact import ways
 from node_agent.execution.sandbox import Executor
 
-_MEMINFO = Path("/proc/meminfo")
-_SMI_TIMEOUT_S = 30
+_MEMINFO, _CGROUP, _CGROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _CPU_MEANS = (
     "Jobs run on the CPU: it works, but slower, so fewer jobs are earned. Of workloads in floats only those pinned to "
-    "this CPU's numeric class can be served. With a GPU: install NVIDIA's driver and a CUDA build of torch."
+    "this CPU's numeric class can be served. With a GPU: install NVIDIA's driver and `pip install 'assay[cuda]'`."
 )
 
 
@@ -33,46 +29,46 @@ def look_at_host(home: Path, models: Path, device: str | None, limits: Limits) -
     ]
 
 
+def _has_torch() -> bool:
+    return find_spec("torch") is not None
+
+
 def _gpu(device: str | None) -> list[Finding]:
+    if choose(device) == "cpu":
+        name = cpu_facts().get("model name", "unknown")
+        return [warn("gpu", f"none is used; the CPU is {name} ({os.cpu_count()} cores)", _CPU_MEANS)]
+    driver = nvidia_driver()
+    sees = "there is no NVIDIA driver" if driver is None else f"driver {driver.version} sees {', '.join(driver.gpus)}"
+    if not _has_torch():
+        mend = "Install it with `pip install 'assay[cuda]'`, or choose the CPU with --device cpu."
+        return [fail("gpu", f"{sees}; torch, which computes on GPUs, is not installed.", mend)]
+    return _gpu_by_torch(device)
+
+
+def _gpu_by_torch(device: str | None) -> list[Finding]:
+    import torch
+
+    from node_agent.devices.gpu import probe, resolve
+
     where = resolve(device)
-    if where.type == "cuda":
-        found = probe(where)
-        free, total = torch.cuda.mem_get_info(where)
-        return [
-            ok("gpu", f"{found.name}, compute capability {found.capability}, {found.processors} multiprocessors"),
-            ok("driver", found.driver),
-            ok("cuda", f"torch {torch.__version__} for CUDA {found.cuda}"),
-            ok("gpu memory", f"{free // MIB} of {total // MIB} MiB free"),
-        ]
-    seen = _seen_by_smi()
-    if seen and device is None:
-        return [
-            fail(
-                "gpu",
-                f"nvidia-smi sees {seen}, torch {torch.__version__} (built for CUDA {torch.version.cuda}) does not.",
-                "Install a CUDA build of torch that fits the driver, or choose the CPU with --device cpu.",
-            )
-        ]
-    cpu = probe(where)
-    return [warn("gpu", f"none is used; the CPU is {cpu.name} ({cpu.capability}, {cpu.processors} cores)", _CPU_MEANS)]
-
-
-def _seen_by_smi() -> str:
-    """The GPUs that the driver's own tool names; empty where there is no such tool, or no GPU."""
-    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SMI_TIMEOUT_S)
-    except (OSError, subprocess.SubprocessError):  # not installed, or no driver behind it: no GPU to speak of
-        return ""
-    return " and ".join(done.stdout.strip().splitlines()) if done.returncode == 0 else ""
+    found = probe(where)
+    free, total = torch.cuda.mem_get_info(where)
+    return [
+        ok("gpu", f"{found.name}, compute capability {found.capability}, {found.processors} multiprocessors"),
+        ok("driver", found.driver),
+        ok("cuda", f"torch {torch.__version__} for CUDA {found.cuda}"),
+        ok("gpu memory", f"{free // MIB} of {total // MIB} MiB free"),
+    ]
 
 
 def _memory(limits: Limits) -> list[Finding]:
-    free, total = _available_bytes(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free, total, room = _available_bytes(), memory_bytes(), cgroup_room_bytes(_CGROUP, _CGROUPS)
     says = f"{free // MIB} of {total // MIB} MiB available"
+    if room is not None and room < free:
+        free, says = room, f"{room // MIB} MiB left of what this process's control group may use ({says} on the host)"
     if free < limits.memory_bytes:
         least = limits.memory_bytes // MIB
-        return [fail("memory", f"{says}, {least} are needed.", "End other programs, or serve on a larger machine.")]
+        return [fail("memory", f"{says}, {least} are needed.", "End other programs, or give it more memory.")]
     return [ok("memory", says)]
 
 
@@ -81,6 +77,30 @@ def _available_bytes() -> int:
         lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines() if ":" in line)
         return int(lines["MemAvailable"].split()[0]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
+def cgroup_room_bytes(membership: Path, root: Path) -> int | None:
+    """Bytes that this process's control groups (version 1 or 2) leave it, the tightest counts; None without a limit.
+
+    In a container /proc/meminfo tells of the whole host.
+    """
+    if not membership.exists():
+        return None
+    rooms: list[int] = []
+    for line in membership.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            top, limit, used = root, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            top, limit, used = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        here = top / path.lstrip("/")
+        for folder in (here, *(each for each in here.parents if each.is_relative_to(top))):
+            said = (folder / limit).read_text().strip() if (folder / limit).exists() else "max"
+            if said != "max" and (folder / used).exists():
+                rooms.append(int(said) - int((folder / used).read_text()))
+    return min(rooms, default=None)
 
 
 def _disk(name: str, folder: Path, limits: Limits) -> Finding:
@@ -94,15 +114,23 @@ def _disk(name: str, folder: Path, limits: Limits) -> Finding:
 
 
 def _self_test(device: str | None) -> list[Finding]:
+    """Of floats, where torch could compute any."""
+    if not _has_torch():
+        return []
+    from node_agent.devices import self_test
+
     report = self_test.run(device)
     checks = ", ".join(report.checks)
     return [ok("self-test", f"{checks} on {report.device}; numeric class {report.numeric_class}")]
 
 
 def _exact(device: str | None) -> list[Finding]:
-    report = exact.run(resolve(device))
-    lost = "".join(f"; {name} is unsound here: {why}" for name, why in report.unsound.items())
-    return [ok("exact arithmetic", f"products by {report.products} on {report.device}{lost}")]
+    where = choose(device)
+    if where != "cpu" and not _has_torch():
+        return []  # said above
+    found = ways.sound(where)
+    lost = "".join(f"; {name} is unsound here: {why}" for name, why in found.unsound.items())
+    return [ok("exact arithmetic", f"sound here: {', '.join(way.name for way in found.ways)}{lost}")]
 
 
 def _confinement(models: Path) -> list[Finding]:

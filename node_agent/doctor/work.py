@@ -1,15 +1,19 @@
 """Whether this host can serve what is offered: kind, engine, numeric class, and each file of each model."""
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.texts import encode_texts
 from node_agent.app import resolve_workload
-from node_agent.devices import numeric_class
-from node_agent.devices.probe import resolve
-from node_agent.doctor.findings import Finding, fail, ok, tried, warn
+from node_agent.devices.probe import choose
+from node_agent.doctor.findings import Finding, fail, is_well, ok, tried, warn
 from node_agent.execution import kinds
+from node_agent.execution.errors import TorchMissing
 from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS
 from node_agent.execution.model_files import require_digest
+from node_agent.execution.sandbox import Executor
 from node_agent.models import ModelStore, require_config
 from node_agent.where import Where
 
@@ -23,14 +27,18 @@ def _workloads(where: Where, store: ModelStore, device: str | None) -> list[Find
     manifests = offered(where)
     found: list[Finding] = []
     served = 0
-    for manifest in manifests:
-        why = why_not(manifest, device)
-        if why is not None:
-            found.append(why)
-            continue
-        files = _files(manifest, store)
-        served += all(line.level == "OK" for line in files)
-        found += files
+    with closing(Executor(store.root)) as executor:
+        for manifest in manifests:
+            why = why_not(manifest, device)
+            if why is not None:
+                found.append(why)
+                continue
+            lines = _files(manifest, store)
+            if is_well(lines):
+                load = partial(_engine, executor, manifest, store, device)
+                lines += tried(f"engine of {manifest.model}", load)
+            served += is_well(lines)
+            found += lines
     if served == 0:
         found.append(
             fail(
@@ -40,6 +48,17 @@ def _workloads(where: Where, store: ModelStore, device: str | None) -> list[Find
             )
         )
     return found
+
+
+def _engine(executor: Executor, manifest: Manifest, store: ModelStore, device: str | None) -> list[Finding]:
+    """Loads the engine as a node does, in the confined process, and runs the least job that the workload allows."""
+    engine = executor.load(store.load(manifest.weights_sha256), manifest, device)
+    engine.execute(encode_texts(["2 + 2 ="]), {name: one.minimum for name, one in manifest.params.items()})
+    says = "a job was run in the confined process"
+    if engine.speed is not None:
+        read, write = engine.speed.read_per_s, engine.speed.write_per_s
+        says += f"; {engine.speed.way}: reads {read:.0f}, writes {write:.1f} tokens a second"
+    return [ok(f"engine of {manifest.model}", says)]
 
 
 def offered(where: Where) -> list[Manifest]:
@@ -53,12 +72,15 @@ def why_not(manifest: Manifest, device: str | None) -> Finding | None:
     name = f"workload {manifest.model}"
     if manifest.kind not in kinds.names():
         return warn(name, f"is of the kind {manifest.kind}, unknown here.", "Install the release that carries it.")
-    engine = kinds.find(manifest.kind).engine
+    try:
+        engine = kinds.find(manifest.kind).engine
+    except TorchMissing as error:
+        return warn(name, error.message, error.way_out)
     wanted, have = (manifest.engine, manifest.engine_version), (engine.name, engine.version)
     if wanted != have:
         return warn(name, f"wants engine {wanted}, this is {have}.", "Install the release that carries that engine.")
-    here = numeric_class.current(str(resolve(device))).digest
-    if manifest.numeric_class not in (None, here):
+    here = None if manifest.numeric_class is None else kinds.numeric_class_of(choose(device))
+    if manifest.numeric_class != here:
         mend = "Its answers here would not be bit for bit those of its class. Serve it on the hardware of that class."
         return warn(name, f"is of numeric class {manifest.numeric_class}, this host is {here}.", mend)
     return None

@@ -11,54 +11,18 @@ Attention is written out (two products and a softmax), unmasked: there is one te
 Weights are kept (in, out), so that `x @ w` streams whole rows.
 """
 
-import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.bert_config import BertConfig, unsupported
 from node_agent.execution.model_files import require_safetensors
-
-_FIXED: dict[str, object] = {"hidden_act": "gelu", "model_type": "bert", "position_embedding_type": "absolute"}
-
-
-@dataclass(frozen=True)
-class BertConfig:
-    """Sizes and constants, named as in Hugging Face's config.json."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    max_position_embeddings: int
-    type_vocab_size: int
-    layer_norm_eps: float
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a config.json. Raises UnsupportedModel for what this file does not compute."""
-        return cls.from_json(json.loads(path.read_bytes()))
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """Take the fields needed, and refuse those that would change the arithmetic."""
-        for name, only in _FIXED.items():
-            if fields.get(name, only) != only:
-                raise _unsupported(f"{name} is {fields[name]!r}, this encoder computes {only!r}.", name, fields[name])
-        missing = sorted(set(cls.__dataclass_fields__) - set(fields))
-        if missing:
-            raise _unsupported(f"config.json lacks {', '.join(missing)}.", "missing", missing)
-        config = cls(**{name: fields[name] for name in cls.__dataclass_fields__})
-        if config.hidden_size % config.num_attention_heads:
-            raise _unsupported("heads do not divide the width.", "config", config)
-        return config
 
 
 @dataclass(frozen=True)
@@ -175,11 +139,11 @@ class _Taker:
 
     def __call__(self, name: str, *shape: int) -> Tensor:
         if name not in self._names:
-            raise _unsupported(f"the weights lack {name}.", "missing", name)
+            raise unsupported(f"the weights lack {name}.", "missing", name)
         tensor = self._tensor(name)
         if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
             found = f"{tuple(tensor.shape)} {tensor.dtype}"
-            raise _unsupported(f"{name} is {found}, but {shape} torch.float32 is required.", name, found)
+            raise unsupported(f"{name} is {found}, but {shape} torch.float32 is required.", name, found)
         return tensor.to(self._device, copy=True)
 
     def norm(self, name: str) -> Norm:
@@ -204,11 +168,3 @@ class _Taker:
             down=self.linear(f"{prefix}output.dense", fan_in=inner, fan_out=width),
             out_norm=self.norm(f"{prefix}output.LayerNorm"),
         )
-
-
-def _unsupported(message: str, name: str, value: object) -> UnsupportedModel:
-    return UnsupportedModel(
-        f"Not a model this encoder computes: {message}",
-        way_out="Use a plain BERT encoder in fp32 with Hugging Face names, imported by the model store.",
-        **{name: value},
-    )

@@ -8,6 +8,7 @@
     |   +-- ModelDigestMismatch    other bytes than the manifest or the pinned constants name
     |   +-- NumericClassMismatch   another numeric class: equal bits are not to be expected
     +-- UnknownKind            no file of this installation runs that kind of work
+    +-- TorchMissing           this work needs torch, which is not installed
     +-- OutputTooLong          an answer that nobody could show in a contest
     +-- ModelUnavailable       no such model here, or it could not be fetched
     +-- UnsafeModelFormat      not safetensors or GGUF; pickles run code when loaded and are never opened
@@ -82,6 +83,12 @@ class UnknownKind(ExecutionError):
     """Thrown when no file under `node_agent/execution/kinds` runs the kind of work that is asked for."""
 
     code = "unknown_kind"
+
+
+class TorchMissing(ExecutionError):
+    """Thrown when work needs torch, and this installation has none."""
+
+    code = "torch_missing"
 
 
 class OutputTooLong(ExecutionError):

@@ -17,9 +17,9 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices import numeric_class, self_test
-from node_agent.devices.probe import resolve
+from node_agent.devices.gpu import resolve
 from node_agent.execution import determinism
-from node_agent.execution.engine import Check, Engine, Execution
+from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import (
     EngineMismatch,
     NumericClassMismatch,
@@ -83,13 +83,14 @@ class FloatEngine(Engine, ABC):
         """
 
     @classmethod
-    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Self:
+    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
         """Load a model whose digests the store has verified.
 
         Args:
             files: from the model store.
             manifest: the workload to serve.
             device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
+            known: not looked at: there is one way to compute, and nobody measures it.
 
         Raises:
             EngineMismatch, ModelDigestMismatch, NumericClassMismatch: this host is not what the manifest describes.

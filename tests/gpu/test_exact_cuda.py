@@ -9,14 +9,15 @@ import torch
 
 from bench.gpu import models, speed
 from node_agent.execution import determinism
-from node_agent.execution.exact import build_encoder, self_test
+from node_agent.execution.exact import build_encoder, golden
 from node_agent.execution.exact.build_llama import build_from
 from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
-from node_agent.execution.exact.encoder import ExactEncoder
+from node_agent.execution.exact.eager import ways
+from node_agent.execution.exact.eager.encoder import EagerEncoder
+from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.eager.products import ALL, by_name
 from node_agent.execution.exact.encoder_file import read_encoder
-from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import Parameters, read_model
-from node_agent.execution.exact.products import ALL, by_name
 from node_agent.execution.exact.sampling import Sampling
 from node_agent.execution.exact.trace import trace_hash
 from tests.unit.node_agent.execution.exact.conftest import TINY, TINY_ENCODER, random_encoder_state, random_state
@@ -47,12 +48,12 @@ def parameters(tmp_path_factory: pytest.TempPathFactory) -> Parameters:
 @pytest.fixture(scope="module")
 def smollm2() -> Parameters:
     """Fixed integers in the shape of SmolLM2-135M: the sizes for which a GPU's libraries choose their kernels."""
-    return self_test.fixed_llama(models.SMOLLM2, models.QKV_EXPONENT)
+    return golden.fixed_llama(models.SMOLLM2, models.QKV_EXPONENT)
 
 
 def task(index: int, length: int, new: int = NEW_TOKENS, vocabulary: int = 997) -> Task:
     """Every third is sampled."""
-    prompt = (self_test.mixed(length, index) % vocabulary).tolist()
+    prompt = (golden.mixed(length, index) % vocabulary).tolist()
     how = Sampling(800, 900_000, index.to_bytes(32, "big")) if index % 3 == 0 else Sampling()
     return Task(prompt, new, frozenset(), how, index)
 
@@ -67,7 +68,7 @@ def tasks() -> list[Task]:
 def on_the_cpu(parameters: Parameters, tasks: list[Task]) -> list[bytes]:
     """Each task's trace, by the slowest and surest products."""
     determinism.full_precision()
-    model = ExactLlama(parameters, by_name("fp64"), CPU)
+    model = EagerLlama(parameters, by_name("fp64"), CPU)
     return [each for start in range(0, PROMPTS, 50) for each in hashes(generate(model, tasks[start : start + 50]))]
 
 
@@ -84,8 +85,8 @@ def test_every_trace_is_the_cpus(
     """1,000 prompts in batches of 1 to 64, by each way to multiply, replayed and not. Covers: A09"""
     determinism.full_precision()
     way = by_name(products, graphs)
-    self_test.require_sound(way, GPU)
-    model = ExactLlama(parameters, way, GPU)
+    ways.require_sound(ways.EagerWay(way, GPU))
+    model = EagerLlama(parameters, way, GPU)
     start, size, traces = 0, 1, []
     while start < PROMPTS:
         traces += hashes(generate(model, tasks[start : start + size]))
@@ -101,7 +102,7 @@ def test_replays_survive_every_change(parameters: Parameters, products: str, mon
     determinism.full_precision()
     replays = count_replays(monkeypatch)
     given = [task(index, 1 + 13 * index % 90, 5 + 29 * index % 160) for index in range(40)]
-    gpu, cpu = ExactLlama(parameters, by_name(products), GPU), ExactLlama(parameters, by_name("fp64"), CPU)
+    gpu, cpu = EagerLlama(parameters, by_name(products), GPU), EagerLlama(parameters, by_name("fp64"), CPU)
     batch, runs = Batch(gpu), []
     for each in given:
         runs.append(batch.join(each))
@@ -134,7 +135,7 @@ def count_replays(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 def test_a_cpu_checks_what_a_gpu_answered(smollm2: Parameters, products: str) -> None:
     """At SmolLM2's size, 64 texts at once: one pass on a CPU over the tokens of each gives its trace. Covers: A09"""
     determinism.full_precision()
-    gpu, cpu = ExactLlama(smollm2, by_name(products), GPU), ExactLlama(smollm2, self_test.sound_products("cpu"), CPU)
+    gpu, cpu = EagerLlama(smollm2, by_name(products), GPU), EagerLlama(smollm2, ways.sound_products("cpu"), CPU)
     vocabulary = models.SMOLLM2.vocab_size
     for run in generate(gpu, [task(index, 1 + 3 * index, vocabulary=vocabulary) for index in range(64)]):
         checked = recheck(cpu, run.task, run.chosen)
@@ -147,7 +148,7 @@ def test_a_cpu_checks_what_a_gpu_answered(smollm2: Parameters, products: str) ->
 @torch.inference_mode()
 def test_a_step_asks_nothing_of_the_host(parameters: Parameters, products: str) -> None:
     """What is captured runs without a single wait for the GPU."""
-    model = ExactLlama(parameters, by_name(products), GPU)
+    model = EagerLlama(parameters, by_name(products), GPU)
     inputs, slots = torch.zeros(2, 8, dtype=torch.int64, device=GPU), model.new_slots(8, 64)
     model.logits(model.decode(inputs[0], inputs[1], slots, 64))  # libraries set themselves up
     before = torch.cuda.get_sync_debug_mode()
@@ -160,8 +161,8 @@ def test_a_step_asks_nothing_of_the_host(parameters: Parameters, products: str) 
 
 def test_the_self_test_finds_a_sound_way() -> None:
     """Worst-case products and golden logits on the card itself, by graphs."""
-    report = self_test.run(GPU)
-    assert report.graphs, report.unsound
+    found = ways.sound_ways(str(GPU))
+    assert any(way.products.graphs for way in found.ways if isinstance(way, ways.EagerWay)), found.unsound
 
 
 @pytest.mark.parametrize("products", WAYS)
@@ -172,8 +173,8 @@ def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
     build_encoder.build_from(fields, random_encoder_state(fields, 5).__getitem__, "0" * 64, path)
     rng = np.random.Generator(np.random.PCG64(7))
     texts = [rng.integers(0, 53, int(length)).tolist() for length in rng.integers(1, 65, 64)]
-    gpu = ExactEncoder(read_encoder(path), by_name(products), GPU)
-    cpu = ExactEncoder(read_encoder(path), by_name("fp64"), CPU)
+    gpu = EagerEncoder(read_encoder(path), by_name(products), GPU)
+    cpu = EagerEncoder(read_encoder(path), by_name("fp64"), CPU)
     together = [torch.split(states, [len(text) for text in texts]) for states in gpu.forward(texts)]
     for index, text in enumerate(texts):
         alone = cpu.forward([text])
@@ -185,7 +186,7 @@ def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
 @pytest.mark.filterwarnings("ignore")  # of transformers
 def test_speed_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """Decode and prefill beside transformers in bf16 and fp32, at SmolLM2's size; `make bench-gpu` measures longer."""
-    found = speed.measure(self_test.sound_products(str(GPU)), GPU, batches=(1, 64), rounds=3)
+    found = speed.measure(ways.sound_products(str(GPU)), GPU, batches=(1, 64), rounds=3)
     with capsys.disabled():
         for batch, measured in found["batches"].items():
             print(f"\nbatch {batch}:", {name: round(ratio, 2) for name, ratio in measured["ratios"].items()})  # noqa: T201

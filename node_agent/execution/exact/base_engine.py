@@ -4,20 +4,21 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
-
-import torch
+from typing import Any, ClassVar, Self
 
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.devices.probe import resolve
-from node_agent.execution.engine import Check, Engine, Execution
+from node_agent.devices.probe import choose
+from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
-from node_agent.execution.exact import self_test
-from node_agent.execution.exact.products import Products
+from node_agent.execution.exact import ways
+from node_agent.execution.exact.port import Way
 from node_agent.execution.exact.trace import TextTrace, encode
 from node_agent.execution.limits import require_named
 from node_agent.execution.model_files import ModelFiles
+
+USUAL_JOB = (64, 64)
+"""Tokens that a job reads and writes, by which ways are compared."""
 
 
 class ExactEngine(Engine, ABC):
@@ -39,29 +40,49 @@ class ExactEngine(Engine, ABC):
 
     @classmethod
     @abstractmethod
-    def build(
-        cls, weights: Path, products: Products, device: torch.device, tokenizer: TextTokenizer, manifest: Manifest
-    ) -> Self:
-        """Open the model file. Digests match already, and this way to multiply is sound. Errors as in `load`."""
+    def read(cls, weights: Path) -> Any:
+        """What a model file says. Errors as in `load`."""
 
     @classmethod
-    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Self:
-        """Load a model file whose digest the store has verified, on a host that passes the self-test.
+    @abstractmethod
+    def build(cls, parameters: Any, way: Way, tokenizer: TextTokenizer, manifest: Manifest) -> Self:
+        """An engine over what `read` read, computed in one way. Errors as in `load`."""
+
+    @abstractmethod
+    def measure(self, way: str, patience_s: float) -> Speed:
+        """Times this engine on its own model.
+
+        Args:
+            way: how it computes, in words.
+            patience_s: a usual job's time on the fastest way so far; what is slower need not be timed twice.
+        """
+
+    @classmethod
+    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
+        """Load a model file whose digest the store has verified, by the fastest of the ways that are sound here.
 
         Args:
             files: from the model store.
             manifest: the workload to serve.
             device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
+            known: what was measured here before with this version, so that it need not be measured again.
 
         Raises:
             SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
             ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel, EngineMismatch: the parts are not the manifest's.
         """
-        where = resolve(device)
-        products = self_test.sound_products(str(where))
         require_named(files, manifest)
         tokenizer = TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256)
-        return cls.build(files.weights, products, where, tokenizer, manifest)
+        parameters = cls.read(files.weights)
+        chosen = ways.fastest(
+            choose(device),
+            lambda way: cls.build(parameters, way, tokenizer, manifest),
+            lambda engine, way, patience_s: engine.measure(way, patience_s),
+            USUAL_JOB,
+            known,
+        )
+        chosen.model.speed = chosen.speed
+        return chosen.model
 
     def _require_manifest(
         self, overhead: int, params: frozenset[str] = frozenset(), known: frozenset[str] = frozenset()

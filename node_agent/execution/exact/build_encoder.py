@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from node_agent.execution.bert import BertConfig
+from node_agent.execution.bert_config import BertConfig
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, Matrix, write_model

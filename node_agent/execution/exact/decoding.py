@@ -5,17 +5,13 @@ tokens and trace are the same in any company. `recheck` reads prompt and answer 
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from node_agent.execution.exact.model import Cache, ExactLlama
+from node_agent.execution.exact.port import Cache, LlamaModel, Reading
 from node_agent.execution.exact.sampling import Sampling, choose
-from node_agent.execution.exact.static_decoding import StaticDecoder
 from node_agent.execution.exact.trace import TextTrace
 
 PREFILL_ROWS = 128
@@ -44,37 +40,42 @@ class Task:
 class Run:
     """A task under way, or done.
 
+    Args:
+        task: what is asked.
+        exp2: the model's table.
+        cache: the text's past, held until it is done; none where somebody else reads.
+
     Attributes:
         chosen: the tokens generated so far.
         trace: digests of the logits that they were chosen from.
     """
 
-    def __init__(self, task: Task, model: ExactLlama) -> None:
+    def __init__(self, task: Task, exp2: NDArray[np.int64], cache: Cache | None = None) -> None:
         self.task = task
         self.chosen: list[int] = []
         self.trace = TextTrace(task.text)
-        self._exp2 = model.exp2.cpu().numpy()
-        self._cache = model.new_cache(len(task.prompt) + task.limit - 1)
+        self._exp2 = exp2
+        self._cache = cache
 
     @property
     def done(self) -> bool:
         """Whether the answer is complete: a stop token was chosen, or the limit reached."""
         return len(self.chosen) == self.task.limit or (bool(self.chosen) and self.chosen[-1] in self.task.stops)
 
-    def next_rows(self) -> tuple[list[int], Cache]:
-        """The tokens to read next, and the past that they are read after."""
-        unread = self.task.prompt[self._cache.used : self._cache.used + PREFILL_ROWS]
-        return (list(unread) or self.chosen[-1:]), self._cache
-
-    def wants_logits(self, rows: int) -> bool:
-        """Whether a token is chosen after reading so many more."""
-        return self._cache.used + rows >= len(self.task.prompt)
+    def next_reading(self) -> Reading[Cache]:
+        """A chunk of the prompt, of whose end the logits are wanted, or the last token."""
+        assert self._cache is not None
+        unread = list(self.task.prompt[self._cache.used : self._cache.used + PREFILL_ROWS])
+        ends = self._cache.used + len(unread) >= len(self.task.prompt)
+        return Reading(unread or self.chosen[-1:], self._cache, int(ends))
 
     def take(self, logits: NDArray[np.int32]) -> int:
         """Trace a position's (V,) logits and choose the token after it, which is also returned."""
         self.trace.update(logits)
         token = choose(logits, self._exp2, self.task.sampling, self.task.text, len(self.chosen))
         self.chosen.append(token)
+        if self.done:
+            self._cache = None  # nothing is read after the last token
         return token
 
 
@@ -85,14 +86,13 @@ class Batch:
         running: those that are not done, in the order in which they joined.
     """
 
-    def __init__(self, model: ExactLlama) -> None:
+    def __init__(self, model: LlamaModel) -> None:
         self._model = model
-        self._decoder: StaticDecoder | None = None
         self.running: list[Run] = []
 
     def join(self, task: Task) -> Run:
         """Add a text; it is part of every step from the next on, until it is done."""
-        run = Run(task, self._model)
+        run = Run(task, self._model.exp2, self._model.new_cache(len(task.prompt) + task.limit - 1))
         self.running.append(run)
         return run
 
@@ -100,37 +100,19 @@ class Batch:
         """Drop texts that are not wanted any more."""
         self.running = [run for run in self.running if run not in runs]
 
-    @torch.inference_mode()
     def step(self) -> list[Run]:
         """One forward pass: a chunk of each prompt, or one more token of each answer. Returns those that got done."""
-        batch = [run.next_rows() for run in self.running]
-        choosing = [run.wants_logits(len(new)) for run, (new, _) in zip(self.running, batch, strict=True)]
-        logits = self._logits(batch, choosing).cpu().numpy()
-        chosen_by = [run for run, wants in zip(self.running, choosing, strict=True) if wants]
-        for run, row in zip(chosen_by, logits, strict=True):
+        batch = [run.next_reading() for run in self.running]
+        logits = self._model.read(batch)
+        choosing = [run for run, reading in zip(self.running, batch, strict=True) if reading.wanted]
+        for run, row in zip(choosing, logits, strict=True):
             run.take(row)
         finished = [run for run in self.running if run.done]
         self.running = [run for run in self.running if not run.done]
-        if self._decoder and not self.running:
-            self._model.idle_decoders.append(self._decoder)
-            self._decoder = None
         return finished
 
-    def _logits(self, batch: Sequence[tuple[list[int], Cache]], choosing: Sequence[bool]) -> Tensor:
-        """Read, and return the (n, V) logits of the n texts that choose, if there are any."""
-        if self._model.static_decoding and all(choosing) and all(len(new) == 1 for new, _ in batch):
-            idle = self._model.idle_decoders
-            self._decoder = self._decoder or (idle.pop() if idle else StaticDecoder(self._model))
-            with suppress(torch.OutOfMemoryError):  # slots for all of them do not fit; text by text they may
-                return self._decoder.logits([(new[0], cache) for new, cache in batch])
-        hidden = self._model.forward(batch)  # (T, C)
-        if not any(choosing):
-            return hidden[:0]
-        ends = np.cumsum([len(new) for new, _ in batch]) - 1  # each text's last row
-        return self._model.logits(hidden.index_select(0, torch.tensor(ends[choosing], device=hidden.device)))
 
-
-def generate(model: ExactLlama, tasks: Iterable[Task]) -> list[Run]:
+def generate(model: LlamaModel, tasks: Iterable[Task]) -> list[Run]:
     """Answer texts together, and return them in order."""
     batch = Batch(model)
     runs = [batch.join(task) for task in tasks]
@@ -139,8 +121,7 @@ def generate(model: ExactLlama, tasks: Iterable[Task]) -> list[Run]:
     return runs
 
 
-@torch.inference_mode()
-def recheck(model: ExactLlama, task: Task, answer: Sequence[int]) -> Run | None:
+def recheck(model: LlamaModel, task: Task, answer: Sequence[int]) -> Run | None:
     """Re-derive an answer from one teacher-forced pass over prompt and answer.
 
     Args:
@@ -155,13 +136,13 @@ def recheck(model: ExactLlama, task: Task, answer: Sequence[int]) -> Run | None:
     known = range(model.config.vocab_size)
     if not 0 < len(answer) <= task.limit or any(token not in known for token in answer):
         return None
-    run = Run(task, model)
+    run = Run(task, model.exp2)
     cache = model.new_cache(len(task.prompt) + len(answer) - 1)
     whole, first = [*task.prompt, *answer[:-1]], len(task.prompt) - 1
     for start in range(0, len(whole), PREFILL_ROWS):
-        hidden = model.forward([(whole[start : start + PREFILL_ROWS], cache)])  # (t, C)
-        rows = hidden[max(0, first - start) :]
-        for logits in model.logits(rows).cpu().numpy() if len(rows) else ():
+        tokens = whole[start : start + PREFILL_ROWS]
+        wanted = min(len(tokens), max(0, start + len(tokens) - first))
+        for logits in model.read([Reading(tokens, cache, wanted)]):
             if run.done or run.take(logits) != answer[len(run.chosen) - 1]:
                 return None
     return run if run.done else None

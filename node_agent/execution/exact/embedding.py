@@ -10,22 +10,24 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution import determinism
 from node_agent.execution.bert_tokens import start_and_end
-from node_agent.execution.engine import Execution
+from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError
 from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
-from node_agent.execution.exact.encoder import ExactEncoder
-from node_agent.execution.exact.encoder_file import read_encoder
-from node_agent.execution.exact.products import Products
+from node_agent.execution.exact.encoder_file import EncoderParameters, read_encoder
+from node_agent.execution.exact.port import EncoderModel, Way
 from node_agent.execution.exact.trace import TextTrace
+from node_agent.execution.exact.ways import timed
 from node_agent.execution.limits import read_tokens, require_params, require_showable
+
+MEASURED_TOKENS = 64
+"""By which a host's speed is measured."""
 
 BATCH_ROWS = 256
 """Tokens of texts computed together, of any orders, at least one text. Changes nothing but speed."""
@@ -40,7 +42,7 @@ class ExactEmbedding(ExactEngine):
 
     meter = "input_tokens"
 
-    def __init__(self, model: ExactEncoder, tokenizer: TextTokenizer, manifest: Manifest) -> None:
+    def __init__(self, model: EncoderModel, tokenizer: TextTokenizer, manifest: Manifest) -> None:
         """Assemble from parts; `load` is the way in that verifies them.
 
         Raises:
@@ -54,11 +56,21 @@ class ExactEmbedding(ExactEngine):
         self._require_positions(0, model.config.positions)
 
     @classmethod
-    def build(
-        cls, weights: Path, products: Products, device: torch.device, tokenizer: TextTokenizer, manifest: Manifest
-    ) -> Self:
+    def read(cls, weights: Path) -> EncoderParameters:
         """See `ExactEngine`."""
-        return cls(ExactEncoder(read_encoder(weights), products, device), tokenizer, manifest)
+        return read_encoder(weights)
+
+    @classmethod
+    def build(cls, parameters: EncoderParameters, way: Way, tokenizer: TextTokenizer, manifest: Manifest) -> Self:
+        """See `ExactEngine`."""
+        return cls(way.encoder(parameters), tokenizer, manifest)
+
+    def measure(self, way: str, patience_s: float) -> Speed:
+        """See `ExactEngine`: a text of some length. Nothing is generated."""
+        count = min(MEASURED_TOKENS, self.model.config.positions)
+        text = [(7919 * index) % self.model.config.vocab_size for index in range(count)]
+        per_s = count / timed(lambda: self.model.states([text]))
+        return Speed(way, per_s, per_s)
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input. Errors as in `engine.Engine`, and OutputTooLong."""
@@ -84,7 +96,6 @@ class ExactEmbedding(ExactEngine):
         """One forward pass over the first texts that these orders have left, whosever they are."""
         left = [(order, text) for order in orders for text in order.left]
         taken = left[: _fitting([len(text) for _, text in left])]
-        determinism.full_precision()
         states = self._states([text for _, text in taken])
         for (order, _), rows in zip(taken, states, strict=True):
             order.traces.append(_traced(len(order.traces), rows))
@@ -111,10 +122,10 @@ class ExactEmbedding(ExactEngine):
     def _around(self, tokens: list[int]) -> list[int]:
         return [self._start, *tokens, self._end]
 
-    def _states(self, texts: Sequence[list[int]]) -> list[tuple[Tensor, ...]]:
+    def _states(self, texts: Sequence[list[int]]) -> list[tuple[NDArray[np.int64], ...]]:
         """For each text its (T, C) states after the embedding and after each layer, from one forward pass."""
-        lengths = [len(text) for text in texts]
-        by_layer = [torch.split(states, lengths) for states in self.model.forward(texts)]
+        ends = list(accumulate(len(text) for text in texts))
+        by_layer = [np.split(states, ends[:-1]) for states in self.model.states(texts)]
         return list(zip(*by_layer, strict=True))
 
 
@@ -172,9 +183,9 @@ def _fitting(lengths: Sequence[int]) -> int:
     return max(1, sum(rows <= BATCH_ROWS for rows in accumulate(lengths)))
 
 
-def _traced(text: int, states: Sequence[Tensor]) -> TextTrace:
+def _traced(text: int, states: Sequence[NDArray[np.int64]]) -> TextTrace:
     trace = TextTrace(text)
     for rows in states:
-        for row in rows.to(torch.int32).cpu().numpy():
+        for row in rows.astype(np.int32):
             trace.update(row)
     return trace

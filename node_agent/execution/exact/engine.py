@@ -15,25 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution import determinism
 from node_agent.execution.chat import chat_template
-from node_agent.execution.engine import Execution
+from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError, OutOfMemory
 from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
 from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
-from node_agent.execution.exact.model import ExactLlama
-from node_agent.execution.exact.model_file import read_model
-from node_agent.execution.exact.products import Products
+from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.exact.port import LlamaModel, Reading, Way
 from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling
+from node_agent.execution.exact.ways import timed
 from node_agent.execution.limits import read_tokens, require_params, require_showable
 
 TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
 SEED_TAG = b"assay/exact/seed/1\n"
+
+MEASURED_READ, MEASURED_WRITTEN = 32, 6
+"""Tokens by which a host's speed is measured: a second or two on a slow CPU."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ExactGeneration(ExactEngine):
     meter = "new_tokens"
 
     def __init__(
-        self, model: ExactLlama, tokenizer: TextTokenizer, manifest: Manifest, prompting: Prompting | None = None
+        self, model: LlamaModel, tokenizer: TextTokenizer, manifest: Manifest, prompting: Prompting | None = None
     ) -> None:
         """Assemble from parts; `load` is the way in that verifies them.
 
@@ -79,22 +79,41 @@ class ExactGeneration(ExactEngine):
         self._require_positions(manifest.params[MAX_NEW_TOKENS].maximum, model.config.positions)
 
     @classmethod
-    def build(
-        cls, weights: Path, products: Products, device: torch.device, tokenizer: TextTokenizer, manifest: Manifest
-    ) -> Self:
+    def read(cls, weights: Path) -> Parameters:
         """See `ExactEngine`."""
-        return cls(ExactLlama(read_model(weights), products, device), tokenizer, manifest)
+        return read_model(weights)
+
+    @classmethod
+    def build(cls, parameters: Parameters, way: Way, tokenizer: TextTokenizer, manifest: Manifest) -> Self:
+        """See `ExactEngine`."""
+        return cls(way.llama(parameters), tokenizer, manifest)
+
+    def measure(self, way: str, patience_s: float) -> Speed:
+        """See `ExactEngine`: a prompt read, then tokens generated after it."""
+        cache = self.model.new_cache(MEASURED_READ + 2 * MEASURED_WRITTEN)
+        prompt = [(7919 * index) % self.model.config.vocab_size for index in range(MEASURED_READ)]
+
+        def read() -> None:
+            cache.used = 0
+            self.model.read([Reading(prompt, cache, 1)])
+
+        def write() -> None:
+            for token in prompt[:MEASURED_WRITTEN]:
+                self.model.read([Reading([token], cache, 1)])
+
+        read_s = timed(read, rounds=1)
+        if read_s < patience_s:
+            read_s = min(read_s, timed(read))
+        return Speed(way, MEASURED_READ / read_s, MEASURED_WRITTEN / timed(write))
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input together. Errors as in `engine.Engine`, and OutputTooLong."""
         tasks = self.tasks(input_bytes, params)
-        determinism.full_precision()
         return self.execution(generate(self.model, tasks))
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
         tasks, answers = self.tasks(input_bytes, params), token_ids(claimed)
-        determinism.full_precision()
         runs: list[Run] = []
         if len(answers) == len(tasks):
             found = (recheck(self.model, task, answer) for task, answer in zip(tasks, answers, strict=True))
@@ -148,7 +167,7 @@ class OrderBatch:
         try:
             for task in self._engine.tasks(input_bytes, params):
                 joined.append(self._batch.join(task))
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except MemoryError as error:
             self._batch.leave(joined)
             raise OutOfMemory(
                 f"There is no memory for this order beside the {len(self._orders)} under way: {error}.",
@@ -159,7 +178,6 @@ class OrderBatch:
 
     def step(self) -> list[tuple[int, Execution | ExecutionError]]:
         """See `engine.Batch`."""
-        determinism.full_precision()
         self._batch.step()
         done = [key for key, runs in self._orders.items() if all(run.done for run in runs)]
         return [(key, self._result(self._orders.pop(key))) for key in done]

@@ -1,7 +1,8 @@
 """SPEC.md in plain Python integers: slow, one position at a time, meant to be read beside it.
 
 Python's integers do not overflow, so this file also holds the bounds: `fits` fails where the specification would leave
-64 bits. The fast path (`model.py`) is tested against it. A vector is a list of integers, a matrix a list of rows.
+64 bits. The fast paths (`kernels/kernels.c`, `eager/`) are tested against it. A vector is a list of integers, a matrix
+a list of rows.
 """
 
 from dataclasses import dataclass, field

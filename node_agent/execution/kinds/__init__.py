@@ -1,7 +1,8 @@
 """Kinds of work: one file each, found by its name. `README.md` beside this file shows how to add one.
 
 A file `kinds/<kind>.py` exports
-- ENGINE: what computes it, a `FloatEngine` or another `EngineType`;
+- ENGINE: what computes it, an `EngineType`; of a kind that needs torch its place, "module:Class", so that a host
+  without torch can read the file;
 - MODELS: the models that it can run, by the names under which `assay models pull` fetches them;
 - TEMPLATE: the fields of a workload's manifest that the kind decides: unit, meter, params, input, deterrence.
 
@@ -9,15 +10,15 @@ There is no list to edit: nodes and verifiers load the kind that a manifest name
 """
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from contracts.protocol.manifest import Manifest
-from node_agent.devices import numeric_class
-from node_agent.execution.engine import Check, Engine
-from node_agent.execution.errors import UnknownKind
+from node_agent.execution.engine import Check, Engine, Speed
+from node_agent.execution.errors import TorchMissing, UnknownKind
 from node_agent.execution.model_files import Built, ModelFiles, Source
 
 __all__ = ["Kind", "find", "load", "names", "sources", "write_manifest"]
@@ -36,8 +37,13 @@ class EngineType(Protocol):
     check: Check
     pinned: bool
 
-    def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
-        """An engine ready to sign for. Raises ExecutionError where this host, or these files, will not do."""
+    def load(
+        self, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None
+    ) -> Engine:
+        """An engine ready to sign for. Raises ExecutionError where this host, or these files, will not do.
+
+        `known`: what was measured on this host before, so that it need not be measured again.
+        """
         ...
 
 
@@ -46,9 +52,24 @@ class Kind:
     """What a kind's file exports."""
 
     name: str
-    engine: EngineType
+    place: EngineType | str
     models: Mapping[str, Source | Built]
     template: Mapping[str, Any]
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether its engine runs on torch, whatever the device."""
+        return isinstance(self.place, str)
+
+    @property
+    def engine(self) -> EngineType:
+        """What computes it. Raises TorchMissing."""
+        if not isinstance(self.place, str):
+            return self.place
+        require_torch(f"Work of the kind {self.name}")
+        module, name = self.place.split(":")
+        found: EngineType = getattr(importlib.import_module(module), name)
+        return found
 
 
 def names() -> list[str]:
@@ -78,13 +99,23 @@ def find(kind: str) -> Kind:
     return Kind(kind, module.ENGINE, module.MODELS, module.TEMPLATE)
 
 
-def load(files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
-    """The engine of a workload, ready to sign for. Raises UnknownKind and what `EngineType.load` raises."""
-    return find(manifest.kind).engine.load(files, manifest, device)
+def load(files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Engine:
+    """The engine of a workload, ready to sign for. Raises UnknownKind, TorchMissing, and as `EngineType.load` does."""
+    return find(manifest.kind).engine.load(files, manifest, device, known)
+
+
+def require_torch(what: str) -> None:
+    """Raises TorchMissing where torch, which something needs, is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise TorchMissing(
+            f"{what} needs torch, which is not installed.",
+            way_out="Install it (gigabytes): `pip install 'assay[cuda]'`; or serve exact workloads with --device cpu.",
+            needs="torch",
+        )
 
 
 def sources() -> dict[str, Source | Built]:
-    """All models that can be pulled, by name. Imports every kind, and torch with them."""
+    """All models that can be pulled, by name."""
     return {name: source for kind in names() for name, source in find(kind).models.items()}
 
 
@@ -109,16 +140,25 @@ def write_manifest(kind: str, model: str, device: str | None, *, check_price_uni
             model=model,
             known=sorted(found.models),
         )
+    engine = found.engine
     fields = {
         "kind": kind,
         "model": model,
         "weights_sha256": found.models[model].weights_sha256,
         "tokenizer_sha256": found.models[model].tokenizer_sha256,
-        "engine": found.engine.name,
-        "engine_version": found.engine.version,
-        "check": found.engine.check,
-        "numeric_class": numeric_class.current(device).digest if found.engine.pinned else None,
+        "engine": engine.name,
+        "engine_version": engine.version,
+        "check": engine.check,
+        "numeric_class": numeric_class_of(device) if engine.pinned else None,
         "check_price_units": check_price_units,
         **found.template,
     }
     return Manifest.model_validate(fields | changes)
+
+
+def numeric_class_of(device: str | None) -> str:
+    """Hex digest of this host's numeric class on a device. Raises TorchMissing, and as `numeric_class.current` does."""
+    require_torch("A numeric class")
+    from node_agent.devices import numeric_class  # on torch
+
+    return numeric_class.current(device).digest

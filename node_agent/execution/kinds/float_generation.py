@@ -1,92 +1,12 @@
-"""Kind `float_generation`: what `generation` does, by a Llama in fp32, for hosts of one numeric class.
+"""Kind `float_generation`: what `generation` does, by a Llama in fp32, for hosts of one numeric class. Needs torch."""
 
-Prompt, output and units are those of `generation.py`; answers are greedy.
+from typing import Any
 
-Trace: the logits of every position computed, in order: the prompt's positions, then one per decode step. The last token
-chosen is never fed back, so that is prompt + units - 1 positions a text.
-
-Checked by regeneration: in floats, prefill and decode differ in the last bits.
-"""
-
-from collections.abc import Mapping
-from typing import Any, Literal, Self
-
-import torch
-
-from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
-from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.chat import chat_template
-from node_agent.execution.decoding import prefill, step
+from contracts.protocol.manifest import MAX_NEW_TOKENS
 from node_agent.execution.deterrence import DETERRENCE
-from node_agent.execution.errors import EngineMismatch, UnsupportedModel
-from node_agent.execution.float_engine import FloatEngine
-from node_agent.execution.llama import Llama, load_llama
-from node_agent.execution.model_files import ModelFiles, Source
-from node_agent.execution.trace import Trace
+from node_agent.execution.model_files import Source
 
-
-class FloatGeneration(FloatEngine):
-    """See `float_engine.FloatEngine`.
-
-    Attributes:
-        model: the loaded Llama; `model.layers` is its list of blocks.
-    """
-
-    version = "2"
-
-    def __init__(self, model: Llama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
-        """Assemble from parts; `load` is the way in that verifies them."""
-        self._before, self._after, ends = chat_template(tokenizer)
-        super().__init__(manifest, tokenizer, overhead_tokens=len(self._before) + len(self._after))
-        self.model = model
-        self._stops = frozenset(ends | {model.config.eos_token_id})
-        self._require_fit()
-
-    @classmethod
-    def build(cls, files: ModelFiles, manifest: Manifest, tokenizer: TextTokenizer, device: torch.device) -> Self:
-        """See `float_engine.FloatEngine`."""
-        return cls(load_llama(files.weights, files.config, device), tokenizer, manifest)
-
-    def answer(self, tokens: list[int], params: Mapping[str, int], trace: Trace) -> tuple[Any, int]:
-        """See `float_engine.FloatEngine`."""
-        chosen = self._generate(self.prompt(tokens), params[MAX_NEW_TOKENS], trace)
-        stopped = chosen[-1] in self._stops
-        finish: Literal["stop", "length"] = "stop" if stopped else "length"
-        text = self.tokenizer.decode(chosen[:-1] if stopped else chosen)
-        return {"finish_reason": finish, "text": text, "token_ids": chosen}, len(chosen)
-
-    def prompt(self, tokens: list[int]) -> list[int]:
-        """A text's tokens between system message, user message and the opening of the answer."""
-        return [*self._before, *tokens, *self._after]
-
-    def _generate(self, prompt: list[int], limit: int, trace: Trace) -> list[int]:
-        cache = self.model.new_cache(len(prompt) + limit - 1)
-        chosen = [prefill(self.model, prompt, cache, trace)]
-        while chosen[-1] not in self._stops and len(chosen) < limit:
-            chosen.append(step(self.model, chosen[-1], cache, trace))
-        return chosen
-
-    def _require_fit(self) -> None:
-        manifest = self.manifest
-        if set(manifest.params) != {MAX_NEW_TOKENS} or manifest.meter != "new_tokens":
-            raise EngineMismatch(
-                f"A generation workload has one parameter, {MAX_NEW_TOKENS}, and the meter new_tokens; "
-                f"this one has {sorted(manifest.params)} and {manifest.meter}.",
-                way_out="Correct the manifest; its workload id changes with it.",
-                params=sorted(manifest.params),
-                meter=manifest.meter,
-            )
-        needed = manifest.input.max_tokens + manifest.params[MAX_NEW_TOKENS].maximum
-        if needed > self.model.config.max_position_embeddings:
-            raise UnsupportedModel(
-                f"The workload allows {needed} positions, the model has {self.model.config.max_position_embeddings}.",
-                way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
-                needed=needed,
-                available=self.model.config.max_position_embeddings,
-            )
-
-
-ENGINE = FloatGeneration
+ENGINE = "node_agent.execution.float_generation:FloatGeneration"
 
 MODELS = {
     "smollm2-135m": Source(

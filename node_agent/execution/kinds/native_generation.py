@@ -2,6 +2,7 @@
 
 Prompt, output and units are those of `generation.py`. Its answers are the same only within a numeric class; across
 classes they are compared by comparator `native`, which slashes nobody: see `node_agent/execution/native/engine.py`.
+Needs torch.
 """
 
 from typing import Any
@@ -10,9 +11,8 @@ from contracts.protocol.manifest import MAX_NEW_TOKENS
 from node_agent.execution.exact.engine import SEED, TEMPERATURE
 from node_agent.execution.kinds import float_generation
 from node_agent.execution.kinds.generation import MOST_SEED
-from node_agent.execution.native.engine import NativeGeneration
 
-ENGINE = NativeGeneration
+ENGINE = "node_agent.execution.native.engine:NativeGeneration"
 
 MODELS = float_generation.MODELS
 

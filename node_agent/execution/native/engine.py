@@ -20,8 +20,8 @@ from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.native.observation import Observation
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.devices import self_test
-from node_agent.devices.probe import resolve
-from node_agent.execution.engine import Check, Engine, Execution
+from node_agent.devices.gpu import resolve
+from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact.engine import SEED, TEMPERATURE, Prompting, token_ids
 from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
@@ -75,7 +75,7 @@ class NativeGeneration(Engine):
         self.numeric_class = class_digest(model)
 
     @classmethod
-    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Self:
+    def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
         """Load a model whose digests the store has verified: on a GPU in the manifest's type of number, on a CPU in
         fp32, which is nearer to the model and faster there.
 

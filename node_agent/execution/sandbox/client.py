@@ -11,17 +11,19 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from contracts.protocol.manifest import Manifest
-from node_agent.execution import errors
-from node_agent.execution.engine import Check, Engine, Execution
+from node_agent.devices.probe import choose
+from node_agent.execution import errors, kinds
+from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import ExecutionError, ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox.shared_lock import SharedLock
+from node_agent.execution.sandbox.speeds import Speeds
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,10 @@ _ANSWER_BYTES = 4 << 20
 """The longest answer: an output has at most 64 KiB."""
 
 _PROGRAM = [sys.executable, "-P", "-m", "node_agent.execution.sandbox.executor"]
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")
+_PASSED_ON = (
+    *("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"),
+    *("ASSAY_KERNELS", "ASSAY_THREADS"),
+)
 _PASSED_ON_PREFIXES = ("ATEN_", "CUBLAS_", "CUDA_", "KMP_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_", "TORCH_")
 
 
@@ -45,12 +50,13 @@ class _Loaded:
 
     manifest: Manifest
     files: ModelFiles
-    device: str | None
+    device: str
 
-    def request(self) -> dict[str, Any]:
+    def request(self, known: Speed | None) -> dict[str, Any]:
         """What asks for it."""
         files = {name: str(value) for name, value in vars(self.files).items()}
-        return {"load": self.manifest.model_dump(mode="json"), "files": files, "device": self.device}
+        load = {"load": self.manifest.model_dump(mode="json"), "files": files, "device": self.device}
+        return {**load, "known": None if known is None else asdict(known)}
 
 
 class Executor:
@@ -61,12 +67,14 @@ class Executor:
     alone, while all others wait. One that was alone fails.
 
     Args:
-        readable: what it may read besides its own program: the model store.
+        readable: what it may read besides its own program: the model store. What was measured is kept there too.
     """
 
     def __init__(self, readable: Path) -> None:
         self._readable = readable.expanduser().resolve()
+        self._speeds = Speeds(self._readable)
         self._loaded: list[_Loaded] = []
+        self._torch = False
         self._process: _Process | None = None
         self._lock = threading.Lock()
         self._calls = SharedLock()
@@ -79,20 +87,38 @@ class Executor:
     def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
         """The engine of a workload, in the process. Waits for the calls under way.
 
-        Raises what `kinds.load` does, SandboxUnavailable and ExecutorFailed.
+        Args:
+            device: "cpu", "cuda" or "cuda:N"; the first GPU if an NVIDIA driver answers, else the CPU, if not given.
+
+        Raises what `kinds.load` and `probe.choose` do, SandboxUnavailable and ExecutorFailed.
         """
-        wanted = _Loaded(manifest, files, device)
+        where = choose(device)
+        needs_torch = where != "cpu" or kinds.find(manifest.kind).needs_torch
+        if needs_torch:
+            kinds.require_torch(f"{manifest.kind} on {where}")
+        wanted = _Loaded(manifest, files, where)
         with self._calls.exclusive():
-            said = self._running().ask(wanted.request())
+            if needs_torch and not self._torch:  # it can only be loaded before a process is confined: the next one does
+                self._torch = True
+                with self._lock:
+                    self._end()
+            said = self._running().ask(self._request(wanted))
             self._loaded.append(wanted)
-        about = (
-            str(said["name"]),
-            str(said["version"]),
-            said["check"],
-            said["concurrent"] is True,
-            said["numeric_class"],
-        )
-        return _Remote(self, said["engine"], *about)
+        return self._engine(said, wanted)
+
+    def _request(self, wanted: _Loaded) -> dict[str, Any]:
+        return wanted.request(self._speeds.known(wanted.device, wanted.files.weights_sha256))
+
+    def _engine(self, said: Mapping[str, Any], wanted: _Loaded) -> "_Remote":
+        try:
+            speed = None if said["speed"] is None else Speed(**said["speed"])
+            about = str(said["name"]), str(said["version"]), said["check"], said["concurrent"] is True
+            remote = _Remote(self, said["engine"], *about, said["numeric_class"], speed)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _babble(error) from error
+        if speed is not None:
+            self._speeds.keep(wanted.device, wanted.files.weights_sha256, speed)
+        return remote
 
     def call(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One request, answered.
@@ -127,9 +153,9 @@ class Executor:
     def _started(self) -> "_Process":
         process = _Process()
         try:
-            process.ask({"readable": [str(self._readable)]})
+            process.ask({"readable": [str(self._readable)], "torch": self._torch})
             for number, wanted in enumerate(self._loaded):
-                if process.ask(wanted.request())["engine"] != number:
+                if process.ask(self._request(wanted))["engine"] != number:
                     raise _failed("loaded its engines in another order", process.end())
         except BaseException:
             process.end()  # one that is not confined, or lacks an engine, is never asked again
@@ -291,6 +317,7 @@ class _Remote(Engine):
     check: Check
     concurrent: bool
     numeric_class: str | None
+    speed: Speed | None
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         return self._run(input_bytes, params, None)

@@ -1,7 +1,8 @@
 """The confined process: reads requests from stdin, one line of JSON each, and answers each with one on stdout.
 
-First {"id": number, "readable": [path, ...]}; what follows runs confined. Then {"id", "load": manifest, "files": {...},
-"device": ...}, answered with {"id", "engine": number, "name", "version", "check", "concurrent", "numeric_class"}, and
+First {"id": number, "readable": [path, ...], "torch": bool}; what follows runs confined. Then {"id", "load": manifest,
+"files": {...}, "device", "known": speed or null}, answered with {"id", "engine": number, "name", "version", "check",
+"concurrent", "numeric_class", "speed": {...} or null}, and
 {"id", "engine": number, "input": base64, "params": {...}, "claimed": base64 or null, "observe": bool}, answered with
 {"id", "output": base64, "trace_hash": hex, "units": number, "trace": base64} or, to observe, {"id", "observation":
 base64}; or any of them with {"id", "error": code, "message", "way_out", "values"}.
@@ -16,10 +17,11 @@ import select
 import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from node_agent.execution.engine import Batch, Batching, Execution
+from node_agent.execution.engine import Batch, Batching, Execution, Speed
 from node_agent.execution.errors import ExecutionError
 from node_agent.execution.sandbox.confinement import confine
 
@@ -95,9 +97,11 @@ class _Server:
                 self._say(number, _problem(found) if isinstance(found, ExecutionError) else _answer(found))
 
     def _confine(self, request: Message) -> Message:
-        confine([Path(each) for each in request["readable"]])
-        # torch asks for folders to write to, and writes nothing
+        if request["torch"]:
+            _import_torch()
+        # torch asks for folders to write to, and writes nothing that a job needs
         tempfile.tempdir = os.environ["TORCHINDUCTOR_CACHE_DIR"] = "/"
+        confine([Path(each) for each in request["readable"]])
         self.confined = True
         return {"confined": True}
 
@@ -116,7 +120,6 @@ class _Server:
         return _answer(self._engines[number].execute(input_bytes, params))
 
     def _load(self, request: Message) -> Message:
-        # torch comes with the kinds, so it starts confined
         from contracts.protocol.manifest import Manifest
         from node_agent.execution import kinds
         from node_agent.execution.model_files import ModelFiles
@@ -124,14 +127,28 @@ class _Server:
         said = request["files"]
         weights, tokenizer, config = (Path(said[name]) for name in ("weights", "tokenizer", "config"))
         files = ModelFiles(weights, tokenizer, config, said["weights_sha256"], said["tokenizer_sha256"])
-        engine = kinds.load(files, Manifest.model_validate(request["load"]), request["device"])
+        known = None if request["known"] is None else Speed(**request["known"])
+        engine = kinds.load(files, Manifest.model_validate(request["load"]), request["device"], known)
         number = len(self._engines)
         self._engines.append(engine)
         if isinstance(engine, Batching):
             self._batches[number] = engine.new_batch()
-        about = {"name": engine.name, "version": engine.version, "check": engine.check}
+        about: Message = {"name": engine.name, "version": engine.version, "check": engine.check}
         concurrent = number in self._batches
-        return {"engine": number, **about, "concurrent": concurrent, "numeric_class": engine.numeric_class}
+        speed = None if engine.speed is None else asdict(engine.speed)
+        about |= {"concurrent": concurrent, "numeric_class": engine.numeric_class, "speed": speed}
+        return {"engine": number, **about}
+
+
+def _import_torch() -> None:
+    """Before anything of a job is here: torch starts programs and writes files while it is imported.
+
+    A CUDA build looks for its libraries by `ctypes.util.find_library`, which runs a linker on a temporary file
+    (cuda-pathfinder, which torch imports through cuda-bindings). All that is left out once this process is confined.
+    """
+    import torch
+
+    torch.cuda.is_available()  # loads the driver's library where there is one
 
 
 def _answer(run: Execution) -> Message:

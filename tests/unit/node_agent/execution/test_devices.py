@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from contracts.protocol.manifest import Manifest
-from node_agent.devices import numeric_class, probe, self_test
+from node_agent.devices import gpu, numeric_class, self_test
 from node_agent.execution import determinism
 from node_agent.execution.errors import NumericClassMismatch, SelfTestFailed
-from node_agent.execution.kinds.float_generation import FloatGeneration
+from node_agent.execution.float_generation import FloatGeneration
 from node_agent.execution.model_files import ModelFiles
 
 
@@ -70,12 +70,12 @@ def test_absent_device_is_named() -> None:
     if torch.cuda.is_available():
         pytest.skip("this host has a GPU")
     with pytest.raises(NumericClassMismatch, match="cuda"):
-        probe.resolve("cuda")
+        gpu.resolve("cuda")
 
 
 def test_probe_reports_memory_and_name() -> None:
     """What an operator sees of the host is filled in."""
-    found = probe.probe(probe.resolve("cpu"))
+    found = gpu.probe(gpu.resolve("cpu"))
     assert found.kind == "cpu"
     assert found.name
     assert found.memory_bytes > 2**28

@@ -18,7 +18,8 @@ from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
 from node_agent.execution import determinism, kinds
-from node_agent.execution.bert import Bert, BertConfig
+from node_agent.execution.bert import Bert
+from node_agent.execution.bert_config import BertConfig
 from node_agent.execution.errors import (
     EngineMismatch,
     InvalidInput,
@@ -28,7 +29,7 @@ from node_agent.execution.errors import (
     UnsafeModelFormat,
     UnsupportedModel,
 )
-from node_agent.execution.kinds.float_embedding import SCALE, FloatEmbedding, to_integers
+from node_agent.execution.float_embedding import SCALE, FloatEmbedding, to_integers
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import TRACE_TAG
 from node_agent.models import ModelStore

@@ -32,7 +32,7 @@ from node_agent.execution.errors import (
     SelfTestFailed,
     UnsupportedModel,
 )
-from node_agent.execution.kinds.float_generation import FloatGeneration
+from node_agent.execution.float_generation import FloatGeneration
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import TRACE_TAG, Trace
 from tests.unit.node_agent.execution.conftest import TINY_OVERHEAD
@@ -68,7 +68,7 @@ def test_concurrent_processes_give_same_trace(
     """Node and verifier are other processes on busy hosts: contention must not change a bit."""
     script = (
         "import sys; from pathlib import Path\n"
-        "from node_agent.execution.kinds.float_generation import FloatGeneration\n"
+        "from node_agent.execution.float_generation import FloatGeneration\n"
         "from contracts.protocol.manifest import Manifest; from node_agent.execution.model_files import ModelFiles\n"
         "w, t, c, wd, td, m, p = sys.argv[1:]\n"
         "files = ModelFiles(Path(w), Path(t), Path(c), wd, td)\n"

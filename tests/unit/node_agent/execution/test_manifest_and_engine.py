@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from contracts.protocol.manifest import Manifest
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import EngineMismatch
-from node_agent.execution.kinds.float_generation import FloatGeneration
+from node_agent.execution.float_generation import FloatGeneration
 from node_agent.execution.model_files import ModelFiles
 
 

@@ -181,7 +181,7 @@ BABBLER = """
 import json, sys
 for line in sys.stdin:
     asked = json.loads(line)
-    about = {"name": "n", "version": "v", "check": "prefill", "concurrent": False, "numeric_class": None}
+    about = {"name": "n", "version": "v", "check": "prefill", "concurrent": False, "numeric_class": None, "speed": None}
     good = {"id": asked["id"], "engine": 0, **about}
     print(sys.argv[1].replace("ID", str(asked["id"])) if "input" in asked else json.dumps(good), flush=True)
 """
@@ -220,7 +220,10 @@ executor.main()
 
 def test_a_process_that_cannot_be_confined_runs_nothing() -> None:
     """It says why and ends, whatever it is asked after that. Covers: A50"""
-    asked = b'{"id": 0, "readable": []}\n{"id": 1, "engine": 0, "input": "", "params": {}, "claimed": null}\n'
+    asked = (
+        b'{"id": 0, "readable": [], "torch": false}\n'
+        b'{"id": 1, "engine": 0, "input": "", "params": {}, "claimed": null}\n'
+    )
     done = subprocess.run([sys.executable, "-c", UNCONFINED], input=asked, stdout=subprocess.PIPE, env=_with_path())
     (said,) = done.stdout.splitlines()
     assert json.loads(said)["error"] == "sandbox_unavailable"

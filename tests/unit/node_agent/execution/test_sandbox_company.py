@@ -32,7 +32,7 @@ ECHO = """
 import hashlib, json, os, select, sys, time
 from base64 import b64decode
 
-ABOUT = {"name": "n", "version": "v", "check": "prefill", "concurrent": True, "numeric_class": None}
+ABOUT = {"name": "n", "version": "v", "check": "prefill", "concurrent": True, "numeric_class": None, "speed": None}
 engines, batch, rest = 0, [], b""
 
 def take(asked):

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from contracts.protocol.texts import encode_texts
-from node_agent.execution.kinds.float_generation import FloatGeneration
+from node_agent.execution.float_generation import FloatGeneration
 from node_agent.execution.llama import Llama
 from node_agent.execution.model_files import ModelFiles
 
@@ -72,7 +72,7 @@ def test_busy_processes_give_one_trace(smollm_engine: FloatGeneration, smollm_fi
     script = (
         "import sys; from node_agent.models import ModelStore; from contracts.protocol.manifest import Manifest\n"
         "from contracts.protocol.texts import encode_texts\n"
-        "from node_agent.execution.kinds.float_generation import FloatGeneration\n"
+        "from node_agent.execution.float_generation import FloatGeneration\n"
         "files = ModelStore().load('smollm2-135m')\n"
         "engine = FloatGeneration.load(files, Manifest.model_validate_json(sys.argv[1]), 'cpu')\n"
         "sys.stdout.write(engine.execute(encode_texts([sys.argv[2]]), {'max_new_tokens': 24}).trace_hash.hex())\n"

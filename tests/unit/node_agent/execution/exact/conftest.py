@@ -8,13 +8,24 @@ import numpy as np
 import pytest
 
 from contracts.protocol.manifest import Manifest
-from node_agent.execution.exact import build_encoder
+from node_agent.execution.exact import build_encoder, kernels
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.build_llama import build_from
+from node_agent.execution.exact.eager.ways import ways_of
 from node_agent.execution.exact.encoder_file import EncoderParameters, read_encoder
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.exact.port import Way
+from node_agent.execution.exact.ways import KernelWay
 from node_agent.execution.model_files import ModelFiles, sha256_file
+
+WAYS: tuple[Way, ...] = (
+    *(KernelWay(kernels.loaded(name, 2)) for name in kernels.available()),
+    *ways_of("cpu"),
+)
+"""Every way in which this host can compute on its CPU: each set of kernels, on two threads, and each of torch's."""
+
+EAGER = ways_of("cpu")
 
 Fields = dict[str, object]
 MakeModel = Callable[..., Parameters]

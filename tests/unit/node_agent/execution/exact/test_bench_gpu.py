@@ -8,7 +8,7 @@ import torch
 
 from bench.gpu import __main__ as bench
 from bench.gpu import exactness, models
-from node_agent.execution.exact.products import by_name
+from node_agent.execution.exact.eager.products import by_name
 
 SMALL = replace(models.SMOLLM2, vocab_size=300, intermediate_size=200, num_hidden_layers=1, positions=128)
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.model_file import Parameters
-from node_agent.execution.exact.products import by_name
 from node_agent.execution.exact.sampling import Sampling
 from node_agent.execution.exact.trace import (
     CHUNK_POSITIONS,
@@ -26,9 +26,9 @@ WARM = Sampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
 
 
 @pytest.fixture(scope="module")
-def model(tiny: Parameters) -> ExactLlama:
+def model(tiny: Parameters) -> EagerLlama:
     """The tiny model on the CPU."""
-    return ExactLlama(tiny, by_name("int8"), torch.device("cpu"))
+    return EagerLlama(tiny, by_name("int8"), torch.device("cpu"))
 
 
 def task(text: int = 0, **changes: object) -> Task:
@@ -41,7 +41,7 @@ def facts(run: Run) -> tuple[list[int], list[bytes]]:
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), WARM], ids=["greedy", "sampled"])
-def test_company_changes_nothing(model: ExactLlama, sampling: Sampling) -> None:
+def test_company_changes_nothing(model: EagerLlama, sampling: Sampling) -> None:
     """Texts that join late, leave early and differ in length get the tokens and traces that each gets alone."""
     tasks = [task(text, sampling=sampling, limit=9 + 5 * text) for text in range(4)]
     batch = Batch(model)
@@ -57,7 +57,7 @@ def test_company_changes_nothing(model: ExactLlama, sampling: Sampling) -> None:
 
 @pytest.mark.parametrize("sampling", [Sampling(), WARM], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("text", range(4))
-def test_one_pass_checks_a_generation(model: ExactLlama, sampling: Sampling, text: int) -> None:
+def test_one_pass_checks_a_generation(model: EagerLlama, sampling: Sampling, text: int) -> None:
     """A verifier's teacher-forced pass derives tokens and trace of the step-by-step generation."""
     (run,) = generate(model, [task(text, sampling=sampling, prompt=[7, 8] * 40 + [text], limit=15)])
     found = recheck(model, run.task, run.chosen)
@@ -65,7 +65,7 @@ def test_one_pass_checks_a_generation(model: ExactLlama, sampling: Sampling, tex
     assert facts(found) == facts(run)
 
 
-def test_wrong_answers_are_seen(model: ExactLlama) -> None:
+def test_wrong_answers_are_seen(model: EagerLlama) -> None:
     """Any wrong token, a missing end, and tokens after the end."""
     (run,) = generate(model, [task(1, stops=frozenset())])
     for index, token in enumerate(run.chosen):
@@ -78,7 +78,7 @@ def test_wrong_answers_are_seen(model: ExactLlama) -> None:
     assert recheck(model, stopping, run.chosen) is None
 
 
-def test_stop_and_limit(model: ExactLlama) -> None:
+def test_stop_and_limit(model: EagerLlama) -> None:
     """An answer ends with its stop token or at the limit."""
     (whole,) = generate(model, [task(stops=frozenset())])
     assert len(whole.chosen) == 20
@@ -87,7 +87,7 @@ def test_stop_and_limit(model: ExactLlama) -> None:
     assert stopped.chosen == whole.chosen[: whole.chosen.index(stop) + 1]
 
 
-def test_first_divergence_is_located(model: ExactLlama, tiny: Parameters) -> None:
+def test_first_divergence_is_located(model: EagerLlama, tiny: Parameters) -> None:
     """One changed weight shows, and a changed token shows in its chunk and not before."""
     length = 3 * CHUNK_POSITIONS
     (run,) = generate(model, [task(stops=frozenset(), limit=length)])
@@ -116,14 +116,14 @@ def test_a_chunk_has_one_place(rows: list[int]) -> None:
     assert place(chunks, rows) is None
 
 
-def test_trace_covers_every_logit(model: ExactLlama) -> None:
+def test_trace_covers_every_logit(model: EagerLlama) -> None:
     """A change of one in one logit gives another trace hash; so does another text index."""
     (run,) = generate(model, [task()])
     (elsewhere,) = generate(model, [task(1, prompt=run.task.prompt)])
     assert run.chosen == elsewhere.chosen
     assert trace_hash([run.trace]) != trace_hash([elsewhere.trace])
     row = np.zeros(61, np.int32)
-    one, other = Run(task(), model).trace, Run(task(), model).trace
+    one, other = Run(task(), model.exp2).trace, Run(task(), model.exp2).trace
     one.update(row)
     row[60] = 1
     other.update(row)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +25,9 @@ from node_agent.execution.errors import (
 )
 from node_agent.execution.exact import build_encoder, embedding
 from node_agent.execution.exact.embedding import ExactEmbedding, OrderBatch
+from node_agent.execution.exact.encoder_file import read_encoder
 from node_agent.execution.exact.trace import CHUNK_TAG, TRACE_TAG
+from node_agent.execution.exact.ways import sound
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.execution.sandbox import Executor
 from node_agent.testing import BYTE_TOKENIZER
@@ -121,13 +122,13 @@ def test_orders_share_a_pass(engine: ExactEmbedding, monkeypatch: pytest.MonkeyP
     """Protects what batching is for: twelve short orders take the passes that their tokens fill, and no pass has more
     than fit."""
     passes: list[int] = []
-    forward = engine.model.forward
+    states = engine.model.states
 
-    def counted(texts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    def counted(texts: Sequence[Sequence[int]]) -> list[np.ndarray]:
         passes.append(sum(len(text) for text in texts))
-        return forward(texts)
+        return states(texts)
 
-    monkeypatch.setattr(engine.model, "forward", counted)
+    monkeypatch.setattr(engine.model, "states", counted)
     monkeypatch.setattr(embedding, "BATCH_ROWS", 100)
     batch = engine.new_batch()
     for key in range(12):
@@ -178,7 +179,7 @@ def test_the_trace_is_every_state(engine: ExactEmbedding) -> None:
     whole = hashlib.sha256(TRACE_TAG)
     for index, text in enumerate(TEXTS):
         tokens = [engine.tokenizer.id_of("[CLS]"), *engine.tokenizer.encode(text), engine.tokenizer.id_of("[SEP]")]
-        rows = torch.cat(engine.model.forward([tokens])).numpy().astype("<i4")
+        rows = np.concatenate(engine.model.states([tokens])).astype("<i4")
         assert rows.shape == (3 * len(tokens), 24)
         for chunk in range(-(-len(rows) // 16)):
             tag = CHUNK_TAG + index.to_bytes(4, "little") + chunk.to_bytes(4, "little")
@@ -191,8 +192,9 @@ def test_skipped_work_shows(engine: ExactEmbedding, files: ModelFiles, manifest:
     honest = engine.execute(encode_texts(TEXTS), {})
     lazy, coarse = (ExactEmbedding.load(files, manifest, "cpu") for _ in range(2))
     del lazy.model.layers[1]
-    multiplier = coarse.model.layers[0].up.multiplier
-    multiplier += torch.from_numpy(np.eye(1, len(multiplier), dtype=np.int64)[0] * 500)
+    parameters = read_encoder(files.weights)
+    parameters.layers[0].up.multiplier[0] += 500
+    coarse.model = sound("cpu").ways[0].encoder(parameters)
     for cheat in (lazy, coarse):
         assert cheat.execute(encode_texts(TEXTS), {}).trace_hash != honest.trace_hash
 

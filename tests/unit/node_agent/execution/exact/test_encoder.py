@@ -8,17 +8,19 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node_agent.execution.bert import Bert, BertConfig
+from node_agent.execution.bert import Bert
+from node_agent.execution.bert_config import BertConfig
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact import encoder as fast
 from node_agent.execution.exact.container import Integers
-from node_agent.execution.exact.encoder import ExactEncoder
+from node_agent.execution.exact.eager import encoder as fast
+from node_agent.execution.exact.eager.encoder import EagerEncoder
+from node_agent.execution.exact.eager.operations import watched
+from node_agent.execution.exact.eager.products import ALL, Products, by_name
 from node_agent.execution.exact.encoder_file import EncoderParameters
 from node_agent.execution.exact.encoder_reference import EncoderReference
-from node_agent.execution.exact.operations import watched
-from node_agent.execution.exact.products import ALL, Products, by_name
+from node_agent.execution.exact.port import EncoderModel, Way
 
-from .conftest import TINY_ENCODER, random_encoder_state
+from .conftest import TINY_ENCODER, WAYS, random_encoder_state
 
 CPU = torch.device("cpu")
 TOKENS = [3, 50, 7, 7, 19, 52, 0, 22, 41, 5, 33]
@@ -26,9 +28,12 @@ TOKENS = [3, 50, 7, 7, 19, 52, 0, 22, 41, 5, 33]
 _PATIENT = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def read(model: ExactEncoder, tokens: list[int]) -> tuple[list[Any], list[int]]:
+each_way = pytest.mark.parametrize("way", WAYS, ids=lambda each: each.name)
+
+
+def read(model: EncoderModel, tokens: list[int]) -> tuple[list[Any], list[int]]:
     """States and vector of one text by itself."""
-    states = model.forward([tokens])
+    states = model.states([tokens])
     return [each.tolist() for each in states], model.vector(states[-1])
 
 
@@ -60,29 +65,29 @@ def test_fast_path_is_the_reference(make_encoder, shape, seed, size, data) -> No
     """Equality over the family of models, from dead to saturating weights, and the reference's 63-bit bounds hold."""
     parameters = make_encoder(seed, size, **shape)
     tokens = data.draw(st.lists(st.integers(0, int(shape["vocab_size"]) - 1), min_size=1, max_size=9))
-    products = data.draw(st.sampled_from(ALL))
-    assert read(ExactEncoder(parameters, products, CPU), tokens) == by_hand(parameters, tokens)
+    way = data.draw(st.sampled_from(WAYS))
+    assert read(way.encoder(parameters), tokens) == by_hand(parameters, tokens)
 
 
-@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
-def test_wide_rows(make_encoder, products: Products) -> None:
+@each_way
+def test_wide_rows(make_encoder, way: Way) -> None:
     """Rows that fp32 must cut into pieces come out as in the reference."""
     parameters = make_encoder(
         5, 4.0, hidden_size=64, intermediate_size=1536, num_hidden_layers=1, num_attention_heads=1
     )
-    assert read(ExactEncoder(parameters, products, CPU), TOKENS[:3]) == by_hand(parameters, TOKENS[:3])
+    assert read(way.encoder(parameters), TOKENS[:3]) == by_hand(parameters, TOKENS[:3])
 
 
-@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
-def test_company_changes_nothing(tiny_encoder: EncoderParameters, products: Products, monkeypatch) -> None:
+@each_way
+def test_company_changes_nothing(tiny_encoder: EncoderParameters, way: Way, monkeypatch) -> None:
     """Texts of different lengths, together and in pieces of any size, get the states that each gets alone."""
-    model = ExactEncoder(tiny_encoder, products, CPU)
+    model = way.encoder(tiny_encoder)
     texts = [TOKENS, [1], TOKENS[::-1] * 5, TOKENS[4:]]
     alone = [read(model, text) for text in texts]
     for piece in (1, 7, 64):
         monkeypatch.setattr(fast, "PIECE_ROWS", piece)
         monkeypatch.setattr(fast, "PIECE_QUERIES", 65 - piece)
-        together, start = model.forward(texts), 0
+        together, start = model.states(texts), 0
         for text, (states, vector) in zip(texts, alone, strict=True):
             mine = [each[start : start + len(text)] for each in together]
             assert [each.tolist() for each in mine] == states
@@ -97,7 +102,7 @@ def test_threads_change_nothing(make_encoder, threads: int) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        found = [read(ExactEncoder(parameters, products, CPU), [9, 8, 7]) for products in ALL]
+        found = [read(way.encoder(parameters), [9, 8, 7]) for way in WAYS]
     finally:
         torch.set_num_threads(before)
     expected = by_hand(parameters, [9, 8, 7])
@@ -108,15 +113,14 @@ def test_long_texts(make_encoder) -> None:
     """Thousands of positions that see each other: shares stay bounded and fp32's sums exact, whatever the length."""
     parameters = make_encoder(3, num_hidden_layers=1, max_position_embeddings=4096)
     tokens = [7] * 1200 + [index * index % 53 for index in range(900)]
-    assert read(ExactEncoder(parameters, by_name("fp32"), CPU), tokens) == read(
-        ExactEncoder(parameters, by_name("fp64"), CPU), tokens
-    )
+    found = [read(way.encoder(parameters), tokens) for way in WAYS]
+    assert all(each == found[0] for each in found)
 
 
 @pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
 def test_allowed_operations_only(tiny_encoder: EncoderParameters, products: Products) -> None:
     """No operation whose bits could differ between hosts runs on the way from tokens to a vector."""
-    model = ExactEncoder(tiny_encoder, products, CPU)
+    model = EagerEncoder(tiny_encoder, products, CPU)
     seen = watched(lambda: model.vector(model.forward([TOKENS * 5, TOKENS])[-1][-11:]))
     assert {"bmm", "bucketize", "index_select", "sqrt_"} <= seen
 
@@ -127,7 +131,7 @@ def test_it_is_near_the_float_encoder(make_encoder) -> None:
     fields = TINY_ENCODER | {"hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 96}
     state = {name: torch.from_numpy(values) for name, values in random_encoder_state(fields, 4).items()}
     floats = Bert.from_state(BertConfig.from_json(fields), state, state.__getitem__, CPU)
-    exact = ExactEncoder(
+    exact = EagerEncoder(
         make_encoder(4, hidden_size=48, num_attention_heads=4, intermediate_size=96), by_name("fp32"), CPU
     )
     pairs = list(zip(floats.forward(torch.tensor(TOKENS)), exact.forward([TOKENS]), strict=True))
@@ -137,22 +141,24 @@ def test_it_is_near_the_float_encoder(make_encoder) -> None:
         assert difference < 0.02
 
 
-def test_vectors_have_length_one(tiny_encoder: EncoderParameters) -> None:
+@each_way
+def test_vectors_have_length_one(tiny_encoder: EncoderParameters, way: Way) -> None:
     """Whatever the text, within half a step a number."""
-    model = ExactEncoder(tiny_encoder, by_name("fp64"), CPU)
+    model = way.encoder(tiny_encoder)
     for tokens in ([0], TOKENS, TOKENS * 5):
-        vector = np.array(model.vector(model.forward([tokens])[-1])) / 2**a.VECTOR_FRACTION
+        vector = np.array(model.vector(model.states([tokens])[-1])) / 2**a.VECTOR_FRACTION
         assert abs(np.linalg.norm(vector) - 1) < 24**0.5 * 2.0**-a.VECTOR_FRACTION
 
 
-def test_states_of_nothing_have_no_direction(tiny_encoder: EncoderParameters) -> None:
+@each_way
+def test_states_of_nothing_have_no_direction(tiny_encoder: EncoderParameters, way: Way) -> None:
     """States that cancel, and the largest there are: the vector is zeros, or as long as one."""
-    model = ExactEncoder(tiny_encoder, by_name("fp64"), CPU)
+    model = way.encoder(tiny_encoder)
     reference = EncoderReference(tiny_encoder)
     largest = [a.STATE_MAX] * 24
     for states in ([[0] * 24], [[5] * 24, [-5] * 24], [largest] * 3, [[1] + [0] * 23], [largest[:12] + [-3] * 12] * 2):
-        assert model.vector(torch.tensor(states)) == reference.vector(states)
-    assert model.vector(torch.zeros(2, 24, dtype=torch.int64)) == [0] * 24
+        assert model.vector(np.array(states)) == reference.vector(states)
+    assert model.vector(np.zeros((2, 24), np.int64)) == [0] * 24
 
 
 # ---------------------------------------------------------------- extremes
@@ -210,17 +216,18 @@ def test_no_file_leaves_64_bits(make_encoder, data) -> None:
     states, vector = by_hand(parameters, tokens)
     assert all(abs(value) <= a.STATE_MAX for layer in states for row in layer for value in row)
     assert all(abs(value) <= 2**a.VECTOR_FRACTION for value in vector)
-    assert read(ExactEncoder(parameters, data.draw(st.sampled_from(ALL)), CPU), tokens) == (states, vector)
+    assert read(data.draw(st.sampled_from(WAYS)).encoder(parameters), tokens) == (states, vector)
 
 
-def test_states_saturate(make_encoder) -> None:
-    """Gains and biases of the largest size: states stop at int32's end, on both paths."""
+@each_way
+def test_states_saturate(make_encoder, way: Way) -> None:
+    """Gains and biases of the largest size: states stop at int32's end, on all paths."""
     good = make_encoder(num_hidden_layers=1)
     made = tensors(good)
     for name in made:
         if name.endswith("norm.gain"):
             made[name] = np.full_like(made[name], 2**30 - 1)
     parameters = EncoderParameters.assemble(good.config, made.__getitem__)
-    states, _ = found = read(ExactEncoder(parameters, by_name("int8"), CPU), TOKENS)
+    states, _ = found = read(way.encoder(parameters), TOKENS)
     assert max(abs(value) for row in states[0] for value in row) == a.STATE_MAX
     assert found == by_hand(parameters, TOKENS)

@@ -2,13 +2,10 @@
 
 import json
 
-import numpy as np
 import pytest
-import torch
 
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
-from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import (
     EngineMismatch,
@@ -18,6 +15,8 @@ from node_agent.execution.errors import (
     UnsupportedModel,
 )
 from node_agent.execution.exact.engine import ExactGeneration
+from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.exact.ways import sound
 from node_agent.execution.model_files import ModelFiles
 
 PARAMS = {"max_new_tokens": 12, "temperature_milli": 900, "top_p_ppm": 950_000, "seed": 7}
@@ -84,17 +83,10 @@ def test_misfits_are_refused(engine: ExactGeneration, files: ModelFiles) -> None
             ExactGeneration.load(files, engine.manifest.model_copy(update=change), "cpu")
 
 
-def test_a_changed_weight_changes_the_trace(
-    engine: ExactGeneration, tiny_files: ModelFiles, manifest: Manifest
-) -> None:
+def test_a_changed_weight_changes_the_trace(engine: ExactGeneration, files: ModelFiles, manifest: Manifest) -> None:
     """One weight off by one shows, even where the answer reads the same. Covers: A08."""
     honest = engine.execute(TEXTS, PARAMS)
-    other = ExactGeneration(
-        engine.model, TextTokenizer(tiny_files.tokenizer.read_bytes(), manifest.tokenizer_sha256), manifest
-    )
-    multiplier = other.model.layers[1].down.multiplier
-    multiplier += torch.from_numpy(np.eye(1, len(multiplier), dtype=np.int64)[0] * 50)
-    try:
-        assert other.execute(TEXTS, PARAMS).trace_hash != honest.trace_hash
-    finally:
-        multiplier -= torch.from_numpy(np.eye(1, len(multiplier), dtype=np.int64)[0] * 50)
+    parameters = read_model(files.weights)
+    parameters.layers[1].down.multiplier[0] += 50
+    other = ExactGeneration(sound("cpu").ways[0].llama(parameters), engine.tokenizer, manifest)
+    assert other.execute(TEXTS, PARAMS).trace_hash != honest.trace_hash

@@ -21,8 +21,8 @@ from node_agent.execution import kinds
 from node_agent.execution.bert import Bert
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.container import Matrix
+from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.embedding import ExactEmbedding
-from node_agent.execution.exact.encoder import ExactEncoder
 from node_agent.execution.exact.encoder_file import read_encoder
 from node_agent.execution.kinds.embedding import SCALE
 from node_agent.execution.model_files import ModelFiles, sha256_file
@@ -37,12 +37,12 @@ EMBED = """
 import hashlib, sys, torch
 import numpy as np
 from pathlib import Path
-from node_agent.execution.exact.encoder import ExactEncoder
+from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.encoder_file import read_encoder
-from node_agent.execution.exact.products import by_name
+from node_agent.execution.exact.eager.products import by_name
 
 torch.set_num_threads(int(sys.argv[3]))
-model = ExactEncoder(read_encoder(Path(sys.argv[1])), by_name(sys.argv[2]), torch.device("cpu"))
+model = EagerEncoder(read_encoder(Path(sys.argv[1])), by_name(sys.argv[2]), torch.device("cpu"))
 texts = [[101, 2023, 102], list(range(2000, 2090)), [101, *range(9000, 9040), 102]]
 
 def digest(all_states):
@@ -142,7 +142,7 @@ def test_a_cheaper_model_shows(files: ModelFiles, minilm: ExactEmbedding) -> Non
 
     parameters = read_encoder(files.weights)
     layers = tuple(replace(each, up=coarse(each.up), down=coarse(each.down)) for each in parameters.layers)
-    model = ExactEncoder(replace(parameters, layers=layers), minilm.model.products, torch.device("cpu"))
+    model = EagerEncoder(replace(parameters, layers=layers), minilm.model.products, torch.device("cpu"))
     cheat = ExactEmbedding(model, minilm.tokenizer, minilm.manifest)
     text = encode_texts(["The weather is lovely today."])
     assert cheat.execute(text, {}).trace_hash != minilm.execute(text, {}).trace_hash

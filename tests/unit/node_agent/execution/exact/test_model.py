@@ -6,25 +6,30 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact import kernels
+from node_agent.execution.exact.eager.products import ALL, Products
 from node_agent.execution.exact.model_file import Parameters
-from node_agent.execution.exact.products import ALL, Products, by_name
+from node_agent.execution.exact.port import LlamaModel, Reading, Way
 from node_agent.execution.exact.reference import Reference
 
-CPU = torch.device("cpu")
+from .conftest import WAYS
+
 TOKENS = [3, 50, 7, 7, 19, 60, 0, 22, 41, 5, 33]
 
 _PATIENT = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def read(model: ExactLlama, tokens: list[int], chunk: int = 100) -> list[list[int]]:
+def read(model: LlamaModel, tokens: list[int], chunk: int = 100) -> list[list[int]]:
     """The logits after every token, read in chunks."""
     cache = model.new_cache(len(tokens))
     rows: list[list[int]] = []
-    with torch.inference_mode():
-        for start in range(0, len(tokens), chunk):
-            rows += model.logits(model.forward([(tokens[start : start + chunk], cache)])).tolist()
+    for start in range(0, len(tokens), chunk):
+        piece = tokens[start : start + chunk]
+        rows += model.read([Reading(piece, cache, len(piece))]).tolist()
     return rows
+
+
+each_way = pytest.mark.parametrize("way", WAYS, ids=lambda each: each.name)
 
 
 @st.composite
@@ -61,8 +66,8 @@ def test_fast_path_is_the_reference(make_model, shape, seed, size, data) -> None
     tokens = data.draw(st.lists(st.integers(0, int(shape["vocab_size"]) - 1), min_size=1, max_size=9))
     reference = Reference(parameters)
     expected = [reference.logits(token) for token in tokens]
-    products = data.draw(st.sampled_from(ALL))
-    assert read(ExactLlama(parameters, products, CPU), tokens, data.draw(st.integers(1, 9))) == expected
+    way = data.draw(st.sampled_from(WAYS))
+    assert read(way.llama(parameters), tokens, data.draw(st.integers(1, 9))) == expected
 
 
 @pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
@@ -78,61 +83,89 @@ def test_small_matrices(products: Products) -> None:
                 assert products.linear(torch.tensor(x), prepared).tolist() == (x @ weight.T).tolist()
 
 
-@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
-def test_wide_rows(make_model, products: Products) -> None:
+@pytest.mark.parametrize("name", kernels.available())
+def test_tiles_of_any_size(name: str) -> None:
+    """Rows, outputs and inputs that fill no tile or block, sums past 32 bits: products are those of whole numbers."""
+    rng, found = np.random.Generator(np.random.PCG64(4)), kernels.loaded(name, 2)
+    for inputs in (1, 15, 16, 33, 64, 1032, 2047, 2048, 2080, 4129):
+        for outputs in (1, 3, 8, 13, 25):
+            weight = rng.choice([-127, 127, 3], (outputs, inputs)).astype(np.int8)
+            weight[0] = 127
+            for rows in (1, 2, 4, 7, 9):
+                x = rng.integers(-16383, 16384, (rows, inputs)).astype(np.int16)
+                x[-1] = -16383
+                expected = x.astype(np.int64) @ weight.T.astype(np.int64)
+                assert (found.products(x, weight) == expected).all()
+
+
+@each_way
+def test_wide_rows(make_model, way: Way) -> None:
     """Rows that fp32 must cut into pieces, and saturating activations, come out as in the reference."""
     parameters = make_model(5, 4.0, hidden_size=48, intermediate_size=2500, num_hidden_layers=1)
     reference = Reference(parameters)
-    assert read(ExactLlama(parameters, products, CPU), TOKENS[:3]) == [reference.logits(t) for t in TOKENS[:3]]
+    assert read(way.llama(parameters), TOKENS[:3]) == [reference.logits(t) for t in TOKENS[:3]]
 
 
+@each_way
 @pytest.mark.parametrize("head_dim", [64, 128, 256])
-def test_wide_heads(make_model, head_dim: int) -> None:
+def test_wide_heads(make_model, head_dim: int, way: Way) -> None:
     """Attention's products stay within 2^24 where heads are wide: bit widths follow the width."""
     parameters = make_model(6, 6.0, head_dim=head_dim, num_hidden_layers=1)
     reference = Reference(parameters)
-    assert read(ExactLlama(parameters, by_name("fp32"), CPU), TOKENS) == [reference.logits(t) for t in TOKENS]
+    assert read(way.llama(parameters), TOKENS) == [reference.logits(t) for t in TOKENS]
 
 
-@pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
-def test_chunks_are_one_arithmetic(tiny: Parameters, products: Products) -> None:
+@each_way
+def test_chunks_are_one_arithmetic(tiny: Parameters, way: Way) -> None:
     """Prefill, decode and chunks of any size give the same logits: what lets a verifier check by one pass."""
-    model = ExactLlama(tiny, products, CPU)
+    model = way.llama(tiny)
     whole = read(model, TOKENS)
     assert all(read(model, TOKENS, chunk) == whole for chunk in (1, 2, 3, 7))
 
 
-def test_company_changes_nothing(tiny: Parameters) -> None:
-    """Texts of different lengths and pasts, read together, get the logits that each gets alone."""
-    model = ExactLlama(tiny, by_name("int8"), CPU)
+@each_way
+def test_company_changes_nothing(tiny: Parameters, way: Way) -> None:
+    """Texts of different lengths and pasts, read together, get the logits that each gets alone, and only those."""
+    model = way.llama(tiny)
     texts = [TOKENS, TOKENS[4:], [1], TOKENS[::-1][:6]]
-    with torch.inference_mode():
-        caches = [model.new_cache(40) for _ in texts]
-        first = model.logits(model.forward([(text[:1], cache) for text, cache in zip(texts, caches, strict=True)]))
-        rest = [(text[1:], cache) for text, cache in zip(texts, caches, strict=True) if text[1:]]
-        together = model.logits(model.forward(rest)).tolist()
+    caches = [model.new_cache(40) for _ in texts]
+    first = model.read([Reading(text[:1], cache, 1) for text, cache in zip(texts, caches, strict=True)]).tolist()
+    pairs = [(text[1:], cache) for text, cache in zip(texts, caches, strict=True) if text[1:]]
+    together = model.read(
+        [Reading(text, cache, wanted) for (text, cache), wanted in zip(pairs, (3, 0, 5), strict=True)]
+    )
     alone = [read(model, text) for text in texts]
-    assert first.tolist() == [rows[0] for rows in alone]
-    assert together == [row for rows in alone for row in rows[1:]]
+    assert first == [rows[0] for rows in alone]
+    assert together.tolist() == [*alone[0][-3:], *alone[3][-5:]]
+
+
+@each_way
+def test_nobody_wants_logits(tiny: Parameters, way: Way) -> None:
+    """A chunk of a prompt of which no logits are wanted is read all the same."""
+    model = way.llama(tiny)
+    cache = model.new_cache(len(TOKENS))
+    assert model.read([Reading(TOKENS[:4], cache, 0)]).shape == (0, tiny.config.vocab_size)
+    assert model.read([Reading(TOKENS[4:], cache, 1)]).tolist() == read(model, TOKENS)[-1:]
 
 
 def test_long_contexts(make_model) -> None:
-    """Thousands of positions, evenly attended: shares stay bounded and fp32's sums exact, whatever the length."""
+    """Thousands of positions, evenly attended: shares stay bounded and sums exact, whatever the length."""
     parameters = make_model(3, num_hidden_layers=1, max_position_embeddings=4096)
     tokens = [7] * 1200 + [index * index % 61 for index in range(900)]
-    found = read(ExactLlama(parameters, by_name("fp32"), CPU), tokens, 128)
-    assert found == read(ExactLlama(parameters, by_name("fp64"), CPU), tokens, 500)
+    found = [read(way.llama(parameters), tokens, chunk) for way, chunk in zip(WAYS, (128, 500) * 5, strict=False)]
+    assert all(each == found[0] for each in found)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing(make_model, threads: int) -> None:
-    """A matrix large enough to be split over threads."""
+    """A matrix large enough to be split over torch's threads; those of the kernels are in test_kernels.py."""
     parameters = make_model(2, vocab_size=600, hidden_size=256, num_hidden_layers=1, intermediate_size=512)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        found = read(ExactLlama(parameters, by_name("fp32"), CPU), [9, 8, 7])
+        found = [read(way.llama(parameters), [9, 8, 7]) for way in WAYS]
     finally:
         torch.set_num_threads(before)
     reference = Reference(parameters)
-    assert found == [reference.logits(token) for token in (9, 8, 7)]
+    expected = [reference.logits(token) for token in (9, 8, 7)]
+    assert all(each == expected for each in found)

@@ -8,17 +8,17 @@ import torch
 from torch.nn import functional as F
 
 from node_agent.execution.exact.decoding import Task, generate, recheck
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.eager.operations import BannedOperation, watched
+from node_agent.execution.exact.eager.products import ALL, Products
 from node_agent.execution.exact.model_file import Parameters
-from node_agent.execution.exact.operations import BannedOperation, watched
-from node_agent.execution.exact.products import ALL, Products
 from node_agent.execution.exact.sampling import Sampling
 
 
 @pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
 def test_a_generation_runs_allowed_operations_only(tiny: Parameters, products: Products) -> None:
     """Prefill, decode, batch, sampling and check, watched operation by operation."""
-    model = ExactLlama(tiny, products, torch.device("cpu"))
+    model = EagerLlama(tiny, products, torch.device("cpu"))
     tasks = [Task([3] * (70 if text else 5), 6, frozenset(), Sampling(900, 950_000), text) for text in range(2)]
 
     def work() -> None:
@@ -34,7 +34,7 @@ def test_fresh_memory_is_written_before_it_is_read(
     tiny: Parameters, products: Products, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`torch.empty` is allowed because nothing reads what it gives: with other bytes in it, the trace is the same."""
-    model = ExactLlama(tiny, products, torch.device("cpu"))
+    model = EagerLlama(tiny, products, torch.device("cpu"))
     plain, filled = torch.empty, []
 
     def traces() -> list[list[bytes]]:

@@ -19,10 +19,10 @@ from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.container import Matrix
+from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.exact.model import ExactLlama
 from node_agent.execution.exact.model_file import Parameters, read_model
-from node_agent.execution.exact.products import by_name
 from node_agent.execution.llama import load_llama
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.models import ModelStore
@@ -36,14 +36,14 @@ GENERATE = """
 import sys, torch
 from pathlib import Path
 from node_agent.execution.exact.decoding import Task, generate, recheck
-from node_agent.execution.exact.model import ExactLlama
+from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.model_file import read_model
-from node_agent.execution.exact.products import by_name
+from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.sampling import Sampling
 from node_agent.execution.exact.trace import trace_hash
 
 torch.set_num_threads(int(sys.argv[3]))
-model = ExactLlama(read_model(Path(sys.argv[1])), by_name(sys.argv[2]), torch.device("cpu"))
+model = EagerLlama(read_model(Path(sys.argv[1])), by_name(sys.argv[2]), torch.device("cpu"))
 prompts = [[1, 4093, 198, 1780], [1, 504, 3575, 282, 4649, 314], list(range(300, 371)), [28]]
 sampling = [Sampling(), Sampling(700, 900_000, bytes(range(32))), Sampling(), Sampling(1300)]
 tasks = [Task(prompt, 6, frozenset(), how, i) for i, (prompt, how) in enumerate(zip(prompts, sampling))]
@@ -115,7 +115,7 @@ def test_it_is_nearly_as_good_as_fp32(model_path: Path, smollm_files: ModelFiles
     with torch.inference_mode():
         floats = load_llama(smollm_files.weights, smollm_files.config, torch.device("cpu"))
         theirs = floats.logits(floats.forward(tokens, floats.new_cache(512)))
-        model = ExactLlama(read_model(model_path), by_name("fp32"), torch.device("cpu"))
+        model = EagerLlama(read_model(model_path), by_name("fp32"), torch.device("cpu"))
         cache = model.new_cache(512)
         rows = [model.logits(model.forward([(part.tolist(), cache)])) for part in tokens.split(64)]
     ours = torch.cat(rows).to(torch.float64) / 2**16
@@ -148,7 +148,7 @@ def test_a_prefill_spoof_is_caught(files: ModelFiles, smollm_manifest: Manifest)
         | {"weights_sha256": files.weights_sha256, "params": {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}}
     )
     honest = ExactGeneration.load(files, manifest, "cpu")
-    cheap = ExactLlama(int4(read_model(files.weights)), honest.model.products, torch.device("cpu"))
+    cheap = EagerLlama(int4(read_model(files.weights)), honest.model.products, torch.device("cpu"))
     cheat = ExactGeneration(cheap, honest.tokenizer, manifest)
     for prompt in SPOOFED:
         prompts, params = encode_texts([prompt]), {"max_new_tokens": 64}

@@ -15,14 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact import static_decoding
 from node_agent.execution.exact.decoding import Batch, Run, Task, generate
-from node_agent.execution.exact.model import Cache, ExactLlama, Slots
+from node_agent.execution.exact.eager import static_decoding
+from node_agent.execution.exact.eager.llama import Cache, EagerLlama, Slots
+from node_agent.execution.exact.eager.operations import watched
+from node_agent.execution.exact.eager.products import ALL, Products, by_name
+from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 from node_agent.execution.exact.model_file import Parameters
-from node_agent.execution.exact.operations import watched
-from node_agent.execution.exact.products import ALL, Products, by_name
 from node_agent.execution.exact.sampling import Sampling
-from node_agent.execution.exact.static_decoding import StaticDecoder
 from tests.unit.node_agent.execution.exact.test_model import TOKENS, read, shapes
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ _PATIENT = settings(max_examples=25, deadline=None, suppress_health_check=[Healt
 
 
 @torch.inference_mode()
-def decoded(model: ExactLlama, texts: Sequence[tuple[int, int, list[int]]]) -> list[list[list[int]]]:
+def decoded(model: EagerLlama, texts: Sequence[tuple[int, int, list[int]]]) -> list[list[list[int]]]:
     """The logits after each token of each text, all decoded by one decoder.
 
     Args:
@@ -61,7 +61,7 @@ def decoded(model: ExactLlama, texts: Sequence[tuple[int, int, list[int]]]) -> l
 def test_fixed_shapes_change_nothing(make_model, shape, seed, size, data) -> None:
     """Over the family of models: texts of any pasts that come and go, slots free or full, spans and blocks of any
     size. The logits are those of each text read alone."""
-    model = ExactLlama(make_model(seed, size, **shape), data.draw(st.sampled_from(ALL)), CPU)
+    model = EagerLlama(make_model(seed, size, **shape), data.draw(st.sampled_from(ALL)), CPU)
     token = st.integers(0, int(shape["vocab_size"]) - 1)
     tokens = data.draw(st.lists(st.lists(token, min_size=1, max_size=12), min_size=1, max_size=5))
     texts = [(data.draw(st.integers(0, 8)), data.draw(st.integers(0, len(each))), each) for each in tokens]
@@ -74,7 +74,7 @@ def test_fixed_shapes_change_nothing(make_model, shape, seed, size, data) -> Non
 @pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
 def test_what_is_masked_weighs_nothing(tiny: Parameters, products: Products) -> None:
     """Slots full of the largest integers that a past can hold: bounds, shares and logits are as with zeros there."""
-    model = ExactLlama(tiny, products, CPU)
+    model = EagerLlama(tiny, products, CPU)
     with torch.inference_mode():
         clean, full = model.new_slots(4, 64), model.new_slots(4, 64)
         full.keys.fill_((1 << (tiny.config.key_bits - 1)) - 1)
@@ -87,7 +87,7 @@ def test_what_is_masked_weighs_nothing(tiny: Parameters, products: Products) -> 
             assert found[0][0].tolist() == read(model, TOKENS[:5])[place]
 
 
-def _decode(model: ExactLlama, slots: Slots, tokens: list[int], places: list[int]) -> torch.Tensor:
+def _decode(model: EagerLlama, slots: Slots, tokens: list[int], places: list[int]) -> torch.Tensor:
     hidden = model.decode(torch.tensor(tokens), torch.tensor(places), slots, slots.positions)
     return model.logits(hidden)  # (B, V)
 
@@ -97,7 +97,7 @@ def test_long_contexts(make_model) -> None:
     parameters = make_model(3, num_hidden_layers=1, max_position_embeddings=4096)
     tokens = [7] * 1200 + [index * index % 61 for index in range(902)]
     texts = [(0, 2100, tokens), (0, 0, TOKENS[:2])]
-    model, sure = (ExactLlama(parameters, by_name(name), CPU) for name in ("fp32", "fp64"))
+    model, sure = (EagerLlama(parameters, by_name(name), CPU) for name in ("fp32", "fp64"))
     long, short = decoded(model, texts)
     assert long[-2:] == read(sure, tokens, 500)[-2:]
     assert short == read(sure, TOKENS[:2])
@@ -115,7 +115,7 @@ def tasks(count: int, sampling: Sampling) -> list[Task]:
     ]
 
 
-def in_company(model: ExactLlama, given: Sequence[Task]) -> list[Run]:
+def in_company(model: EagerLlama, given: Sequence[Task]) -> list[Run]:
     """A text joins every second step, so that decode steps alternate with others."""
     batch, runs = Batch(model), []
     for each in given:
@@ -131,21 +131,21 @@ def in_company(model: ExactLlama, given: Sequence[Task]) -> list[Run]:
 @pytest.mark.parametrize("run", [generate, in_company])
 def test_a_batch_traces_the_same(tiny: Parameters, sampling: Sampling, run: Any) -> None:
     """Tokens and traces of whole generations are those of ragged steps, in the same or in changing company."""
-    ragged, static = (ExactLlama(tiny, by_name("int8"), CPU) for _ in range(2))
+    ragged, static = (EagerLlama(tiny, by_name("int8"), CPU) for _ in range(2))
     static.static_decoding = True
     given = tasks(5, sampling)
     assert facts(run(static, given)) == facts(generate(ragged, given))
-    assert static.idle_decoders
+    assert static._decoders
 
 
 def test_decoders_serve_one_batch_after_the_other(tiny: Parameters) -> None:
     """What a batch before left in the slots changes nothing, and two batches at once do not touch each other."""
-    ragged, static = (ExactLlama(tiny, by_name("int8"), CPU) for _ in range(2))
+    ragged, static = (EagerLlama(tiny, by_name("int8"), CPU) for _ in range(2))
     static.static_decoding = True
     given = tasks(4, Sampling())
     alone = [facts(generate(ragged, [each])) for each in given]
     assert [facts(generate(static, [each])) for each in given] == alone
-    assert len(static.idle_decoders) == 1
+    assert len(static._decoders) == 1
     first, second = Batch(static), Batch(static)
     runs = [batch.join(each) for batch, each in zip((first, second, first, second), given, strict=True)]
     while first.running or second.running:
@@ -153,12 +153,12 @@ def test_decoders_serve_one_batch_after_the_other(tiny: Parameters) -> None:
             if batch.running:
                 batch.step()
     assert [facts([run]) for run in runs] == alone
-    assert len(static.idle_decoders) == 2
+    assert len(static._decoders) == 2
 
 
 def test_where_slots_do_not_fit(tiny: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch whose slots exceed the memory goes on text by text, and by slots again when it has become smaller."""
-    ragged, static = (ExactLlama(tiny, by_name("int8"), CPU) for _ in range(2))
+    ragged, static = (EagerLlama(tiny, by_name("int8"), CPU) for _ in range(2))
     static.static_decoding, plain, counts = True, static.new_slots, []
 
     def new_slots(count: int, positions: int) -> Slots:
@@ -176,7 +176,7 @@ def test_where_slots_do_not_fit(tiny: Parameters, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
 def test_allowed_operations_only(tiny: Parameters, products: Products) -> None:
     """The static steps run what `operations.py` allows: nothing that rounds, and nothing that reads a tensor."""
-    model = ExactLlama(tiny, products, CPU)
+    model = EagerLlama(tiny, products, CPU)
     model.static_decoding = True
     seen = watched(lambda: generate(model, tasks(3, WARM)))
     assert {"index_copy_", "bmm", "masked_fill_"} <= seen
@@ -204,7 +204,7 @@ def test_nothing_is_asked_of_the_host(make_model, products: Products, monkeypatc
     the host. So a graph can hold the whole step, with the padding that a GPU's products need."""
     monkeypatch.setattr(torch.Tensor, "is_cuda", True)
     parameters = make_model(hidden_size=40, intermediate_size=2100)  # three pieces of the fp32 products
-    model = ExactLlama(parameters, products, torch.device("meta"))
+    model = EagerLlama(parameters, products, torch.device("meta"))
     inputs, slots = torch.zeros(2, 8, dtype=torch.int64, device="meta"), model.new_slots(8, 128)
     with OnTheDevice():
         logits = model.logits(model.decode(inputs[0], inputs[1], slots, 64))
@@ -229,7 +229,7 @@ class Count(TorchDispatchMode):
 
 def test_as_many_operations_for_any_number_of_texts(tiny: Parameters) -> None:
     """Which is what makes a batch as cheap to start as one text."""
-    model, ran = ExactLlama(tiny, by_name("fp32"), CPU), []
+    model, ran = EagerLlama(tiny, by_name("fp32"), CPU), []
     for count in (1, 32):
         slots, texts = model.new_slots(count, 64), [0] * count
         with torch.inference_mode(), Count() as counting:
@@ -240,7 +240,7 @@ def test_as_many_operations_for_any_number_of_texts(tiny: Parameters) -> None:
 
 def test_a_past_moves_with_its_text(tiny: Parameters) -> None:
     """Between blocks of memory, before and after a step: what is read next sees all of it."""
-    model = ExactLlama(tiny, by_name("fp64"), CPU)
+    model = EagerLlama(tiny, by_name("fp64"), CPU)
     cache, rows = model.new_cache(len(TOKENS)), []
     with torch.inference_mode():
         for token in TOKENS:

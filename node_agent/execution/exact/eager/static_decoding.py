@@ -5,17 +5,18 @@ next. Captured once as a graph, all of them are started by one call. A graph rep
 memory, so texts live in slots of one block, and what differs between steps are a few integers in a fixed place:
 tokens, and how much of each slot is used. Memory and shapes are powers of two and seldom change.
 
-The arithmetic is `ExactLlama.decode`'s, the bits are those of `ExactLlama.forward`. Elsewhere than on a GPU the same
+The arithmetic is `EagerLlama.decode`'s, the bits are those of `EagerLlama.forward`. Elsewhere than on a GPU the same
 steps run without graphs, for tests.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from node_agent.execution.exact.model import Cache, ExactLlama
+from node_agent.execution.exact.eager.llama import Cache, EagerLlama
 
 LEAST_SPAN = 64
 """Positions that attention looks at are a power of two, at least this: every span needs a graph of its own."""
@@ -24,10 +25,19 @@ LEAST_SPAN = 64
 class StaticDecoder:
     """Decodes for one batch at a time. Texts may come and go between steps."""
 
-    def __init__(self, model: ExactLlama) -> None:
+    def __init__(self, model: EagerLlama) -> None:
         self._model = model
-        self._seats: dict[Cache, int] = {}  # the slot of each text of the last step
+        self._seats: WeakKeyDictionary[Cache, int] = WeakKeyDictionary()  # the slot of each text of the last step
         self._make_room(1, LEAST_SPAN)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it holds no text that anybody still has."""
+        return not self._seats
+
+    def holds(self, texts: Sequence[Cache]) -> bool:
+        """Whether any of some texts was in its last step."""
+        return any(text in self._seats for text in texts)
 
     def logits(self, batch: Sequence[tuple[int, Cache]]) -> Tensor:
         """Read one more token of each text and append it to its cache. Texts that are not named have left.
@@ -62,13 +72,13 @@ class StaticDecoder:
             if text not in staying:
                 staying[text] = next(free)
                 text.move(self._slots.cache(staying[text]))
-        self._seats = staying
+        self._seats = WeakKeyDictionary(staying)
         return [staying[text] for text in texts]
 
     def _make_room(self, count: int, positions: int) -> None:
         """New slots, all free, and no graphs. Texts in the old ones stay there until they are seated."""
         self._slots = self._model.new_slots(_power_of_two(count), _power_of_two(positions, LEAST_SPAN))
-        self._seats = {}
+        self._seats = WeakKeyDictionary()
         self._inputs = torch.zeros(2, self._slots.count, dtype=torch.int64, device=self._model.device)  # tokens, places
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}  # by span, with where the logits will be
 

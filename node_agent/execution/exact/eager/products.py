@@ -1,6 +1,6 @@
 """Exact integer matrix products in the ways that hosts can compute them.
 
-All give the same integers; which are sound and fastest differs by host (`self_test.py` finds out):
+All give the same integers; which are sound and fastest differs by host (`ways.py` finds out):
 - `int8`: `torch._int_mm` on two int8 halves stacked along the rows, so that weights are read once. On CPUs without VNNI
   oneDNN adds pairs of products in 16 bits and saturates: silently wrong (pytorch #136746).
 - `fp32`: float products of integers, exact in any order while sums of |a b| stay within 2^24: long rows are cut. TF32

@@ -1,6 +1,6 @@
 """SPEC_ENCODER.md in eager torch: what `encoder_reference.py` computes, fast, on any device, for many texts at once.
 
-Each step's arithmetic is `base_model.py`'s; here is the order of the steps. Texts of a batch lie one after the other
+Each step's arithmetic is `base.py`'s; here is the order of the steps. Texts of a batch lie one after the other
 along one axis of rows: linear maps run over all rows, attention text by text. Nothing is padded.
 
 Shapes: T rows (tokens of all texts), C width, H heads, D head width, F inner width.
@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from node_agent.execution import determinism
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.base_model import ExactModel, Linear, add, round_shift
+from node_agent.execution.exact.eager.base import EagerModel, Linear, add, round_shift
+from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.encoder_file import EncoderLayer, EncoderParameters, Norm
-from node_agent.execution.exact.products import Products
 
 PIECE_ROWS, PIECE_QUERIES = 64, 32
 """Rows, and queries of one text, computed at once on a CPU: what they need stays in its cache. Speed alone changes."""
@@ -42,7 +45,7 @@ class _Layer:
     out_norm: _Norm
 
 
-class ExactEncoder(ExactModel):
+class EagerEncoder(EagerModel):
     """A BERT encoder on one device with one way to multiply.
 
     Attributes:
@@ -80,10 +83,15 @@ class ExactEncoder(ExactModel):
             states.append(x)
         return states
 
+    def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.int64]]:
+        """See `port.EncoderModel`."""
+        determinism.full_precision()
+        return [states.cpu().numpy() for states in self.forward(texts)]
+
     @torch.inference_mode()
-    def vector(self, states: Tensor) -> list[int]:
-        """The unit vector of one text's (T, C) last states, with 20 fraction bits: (C,) integers."""
-        total = states.sum(0, keepdim=True)  # (1, C)
+    def vector(self, states: Tensor | NDArray[np.int64]) -> list[int]:
+        """See `port.EncoderModel`."""
+        total = torch.as_tensor(states, device=self.device).sum(0, keepdim=True)  # (1, C)
         vector: list[int] = self._unit(total, 0, a.VECTOR_FRACTION)[0].tolist()
         return vector
 

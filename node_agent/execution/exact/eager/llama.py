@@ -1,6 +1,6 @@
 """SPEC.md in eager torch: what `reference.py` computes, fast, on any device, for many texts at once.
 
-Each step's arithmetic is `base_model.py`'s; here is the order of the steps, and the cache.
+Each step's arithmetic is `base.py`'s; here is the order of the steps, and the cache.
 
 `forward` reads any number of tokens of each text. Texts lie one after the other along one axis of rows: linear maps run
 over all rows at once, attention text by text. Nothing is padded.
@@ -14,21 +14,26 @@ D, F, V as in SPEC.md.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from node_agent.execution import determinism
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.base_model import ExactModel, Linear, add, round_shift
 from node_agent.execution.exact.container import Matrix
+from node_agent.execution.exact.eager.base import EagerModel, Linear, add, round_shift
+from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.model_file import ExactConfig, LayerParameters, Parameters
-from node_agent.execution.exact.products import Products
+from node_agent.execution.exact.port import Reading
 
 if TYPE_CHECKING:
-    from node_agent.execution.exact.static_decoding import StaticDecoder
+    from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 
 HEAD_PIECE = 2048
 """Logits that a CPU computes at once for all rows. Changes nothing but speed."""
@@ -107,30 +112,63 @@ class _Layer:
     down: Linear
 
 
-class ExactLlama(ExactModel):
+class EagerLlama(EagerModel):
     """A Llama on one device with one way to multiply.
 
     Attributes:
         config: sizes.
         layers: its blocks in order. Dropping one gives another model, and another trace.
         static_decoding: whether batches decode by steps of fixed shapes: on a GPU. Changes nothing but speed.
-        idle_decoders: that no batch uses; kept because making their graphs takes as long as many steps.
     """
 
     def __init__(self, parameters: Parameters, products: Products, device: torch.device) -> None:
         super().__init__(parameters.embedding, parameters.exp2, products, device)
         self.static_decoding = device.type == "cuda" and products.graphs
-        self.idle_decoders: list[StaticDecoder] = []
         self.config = parameters.config
         self._head = self._in_pieces(parameters.head)
         self.layers = [self._layer(layer) for layer in parameters.layers]
         self._final_norm = self._int64(parameters.final_norm)  # (C,)
         self._sigmoid = self._int64(parameters.sigmoid)
         self._cos, self._sin = self._int64(parameters.cos), self._int64(parameters.sin)  # (P, D / 2)
+        self._decoders: list[StaticDecoder] = []
+
+    @torch.inference_mode()
+    def read(self, batch: Sequence[Reading[Cache]]) -> NDArray[np.int32]:
+        """See `port.LlamaModel`."""
+        determinism.full_precision()
+        if self.static_decoding and all(len(each.tokens) == each.wanted == 1 for each in batch):
+            with suppress(torch.OutOfMemoryError):  # slots for all of them do not fit; text by text they may
+                return self._decoded([(each.tokens[0], each.cache) for each in batch])
+        hidden = self.forward([(each.tokens, each.cache) for each in batch])  # (T, C)
+        ends = np.cumsum([len(each.tokens) for each in batch])
+        rows = np.concatenate([np.arange(end - each.wanted, end) for end, each in zip(ends, batch, strict=True)])
+        logits: NDArray[np.int32] = (
+            self.logits(hidden.index_select(0, torch.tensor(rows, device=self.device))).cpu().numpy()
+        )
+        return logits
+
+    def _decoded(self, batch: Sequence[tuple[int, Cache]]) -> NDArray[np.int32]:
+        """A step of fixed shapes, by the decoder that these texts are in, else by one that is in nobody's use.
+
+        Making its graphs takes as long as many steps, so a decoder is kept.
+        """
+        from node_agent.execution.exact.eager.static_decoding import StaticDecoder
+
+        caches = [cache for _, cache in batch]
+        decoder = next((each for each in self._decoders if each.holds(caches)), None)
+        decoder = decoder or next((each for each in self._decoders if each.idle), None)
+        if decoder is None:
+            decoder = StaticDecoder(self)
+            self._decoders.append(decoder)
+        logits: NDArray[np.int32] = decoder.logits(batch).cpu().numpy()
+        return logits
 
     def new_cache(self, positions: int) -> Cache:
-        """An empty cache with room for `positions`."""
-        return self.new_slots(1, positions).cache(0)
+        """See `port.LlamaModel`."""
+        try:
+            return self.new_slots(1, positions).cache(0)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error)) from error
 
     def new_slots(self, count: int, positions: int) -> Slots:
         """Empty slots for so many texts with room for `positions` each."""

@@ -9,12 +9,14 @@ Shapes: T rows, I and O inputs and outputs of a matrix, K key/value heads, D hea
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Integers, Matrix
-from node_agent.execution.exact.products import Products, Weight
+from node_agent.execution.exact.eager.products import Products, Weight
 
 HIDDEN = -(2**61)
 """The score of a position that may not be seen: its weight is 0, its difference to any score fits into 63 bits."""
@@ -30,17 +32,18 @@ class Linear:
     bias: Tensor | None  # (O,) int64
 
 
-class ExactModel:
+class EagerModel:
     """Integer arithmetic on one device.
 
     Attributes:
         products: how it multiplies; changes nothing but speed.
-        exp2: (4096,) int64 table, of sampling too.
+        exp2: (4096,) int64 table on the host, for sampling.
     """
 
     def __init__(self, embedding: Matrix, exp2: Integers, products: Products, device: torch.device) -> None:
         self.products, self.device = products, device
-        self.exp2 = self._int64(exp2)
+        self.exp2: NDArray[np.int64] = exp2.astype(np.int64)
+        self._exp2 = self._int64(exp2)
         self._embedding = torch.from_numpy(embedding.weight).to(device)  # (V, C) int8
         self._embedding_multiplier = self._int64(embedding.multiplier)  # (V,)
         self._embedding_shift = embedding.exponent - a.RESIDUAL_FRACTION
@@ -120,7 +123,7 @@ class ExactModel:
     def _exp2_of(self, distance: Tensor) -> Tensor:
         distance = distance.clamp_(max=a.SCORE_DISTANCE_MAX)
         low = distance & ((1 << a.SCORE_FRACTION) - 1)
-        return self.exp2.index_select(0, low.view(-1)).view_as(low) >> (distance >> a.SCORE_FRACTION)
+        return self._exp2.index_select(0, low.view(-1)).view_as(low) >> (distance >> a.SCORE_FRACTION)
 
     def _looked_up(self, x: Tensor, table: Tensor, step_bits: int) -> Tensor:
         """(T, F) with 16 fraction bits to a table's value at each: entries 2^-step_bits apart, 0 in the middle."""

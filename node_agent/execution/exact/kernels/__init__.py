@@ -1,0 +1,249 @@
+"""The exact engine's kernels: `kernels.c`, compiled once for each instruction set when Assay is installed.
+
+They need numpy and a CPU, no torch and no compiler. This file loads what this host can run and describes the C structs;
+`llama.py` and `encoder.py` are the models. All sets compute the same integers; `ways.py` measures which is fastest.
+
+`ASSAY_KERNELS` holds a process to sets named there, `ASSAY_THREADS` to a number of threads: for tests, for hosts that
+share their cores, and to see what another kind of CPU would do.
+"""
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from ctypes import POINTER, Structure, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node_agent.execution.errors import SelfTestFailed
+from node_agent.execution.exact.container import Integers
+from node_agent.execution.exact.container import Matrix as FileMatrix
+
+FOLDER = Path(__file__).parent
+SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
+
+NEEDS: Mapping[str, frozenset[str]] = {
+    "avx512vnni": frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni", "bmi2", "fma"}),
+    "avx2": frozenset({"avx2", "bmi1", "bmi2", "fma", "f16c", "movbe", "abm"}),
+    "portable": frozenset(),
+}
+"""What /proc/cpuinfo must name before a set may be loaded; fastest first where all can be."""
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+class Matrix(Structure):
+    """`Matrix` of kernels.c."""
+
+    _fields_ = (
+        ("weight", c_void_p),
+        ("multiplier", c_void_p),
+        ("bias", c_void_p),
+        ("outputs", c_int64),
+        ("inputs", c_int64),
+        ("exponent", c_int64),
+    )
+
+
+class Sizes(Structure):
+    """`Sizes` of kernels.c."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("width", "inner", "heads", "kv_heads", "head_dim")),
+        *((name, c_int64) for name in ("query_max", "key_max", "epsilon")),
+        *((name, c_void_p) for name in ("exp2", "curve", "cos", "sin")),
+    )
+
+
+class Room(Structure):
+    """`Room` of kernels.c."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("q", "e", "wide", "query", "query_e", "mixed", "row", "weight")),
+        ("row_size", c_int64),
+        ("weight_size", c_int64),
+    )
+
+
+TEXT_FIELDS = 7
+"""`Text` of kernels.c: keys, values, key_exponents, value_exponents, positions, used, count; 8 bytes each."""
+
+
+class Kernels:
+    """One compiled set, loaded, and so many threads. Calls must not overlap in a process.
+
+    Attributes:
+        name: as in NEEDS.
+        threads: how many it computes with.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        path = library(name)
+        if not path.is_file():
+            raise SelfTestFailed(
+                f"{path.name} was not built when Assay was installed.",
+                way_out="Install again: `pip install .` compiles the kernels.",
+                check="kernels",
+                expected=str(path),
+                found=None,
+            )
+        self.name = name
+        self._library = ctypes.CDLL(str(path))
+        self._library.use_threads.restype = c_int64
+        self.threads = int(self._library.use_threads(c_int64(threads)))
+
+    @property
+    def way(self) -> str:
+        """In words for people."""
+        return f"{self.name} kernels, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+    def function(self, name: str, *kinds: Any) -> Any:
+        """A function of the set that returns nothing, with the types of its arguments."""
+        found = getattr(self._library, name)
+        found.restype, found.argtypes = None, kinds
+        return found
+
+    def products(self, q: NDArray[np.int16], weight: NDArray[np.int8]) -> NDArray[np.int64]:
+        """(T, I) activations times an (O, I) matrix: (T, O)."""
+        sums = np.empty((q.shape[0], weight.shape[0]), np.int64)
+        run = self.function("products", c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)
+        q, weight = np.ascontiguousarray(q), np.ascontiguousarray(weight)
+        run(address(q), address(weight), *q.shape, weight.shape[0], address(sums))
+        return sums
+
+    def square_roots(self, squares: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Integer square roots, rounded down, of integers in 2^60..2^62 - 1."""
+        roots = np.empty_like(squares)
+        self.function("square_roots", c_void_p, c_int64, c_void_p)(address(squares), len(squares), address(roots))
+        return roots
+
+
+def library(name: str) -> Path:
+    """Where a set lies once it is built."""
+    return FOLDER / f"kernels-{name}{SUFFIX}"
+
+
+def available() -> list[str]:
+    """The sets that this CPU can run and ASSAY_KERNELS allows, fastest first. Raises SelfTestFailed where none is."""
+    flags = cpu_flags()
+    able = [name for name, needs in NEEDS.items() if needs <= flags and (name == "portable" or _is_x86())]
+    allowed = os.environ.get("ASSAY_KERNELS")
+    found = [name for name in able if allowed is None or name in allowed.split(",")]
+    if not found:
+        raise SelfTestFailed(
+            f"ASSAY_KERNELS is {allowed!r}; this CPU can run {', '.join(able)}.",
+            way_out="Name one of these, or unset it.",
+            check="kernels",
+            expected=able,
+            found=allowed,
+        )
+    return found
+
+
+@cache
+def loaded(name: str, threads: int) -> Kernels:
+    """A set with so many threads, once a process: a set keeps the number of threads that it was first loaded with."""
+    return Kernels(name, threads)
+
+
+def usable_threads() -> int:
+    """ASSAY_THREADS, else the cores that this process may run on."""
+    named = os.environ.get("ASSAY_THREADS")
+    if named is not None:
+        if not named.isascii() or not named.isdigit() or not 1 <= int(named) <= 64:
+            raise SelfTestFailed(
+                f"ASSAY_THREADS is {named!r}.",
+                way_out="Set it to a number from 1 to 64, or unset it.",
+                check="threads",
+                expected="1 to 64",
+                found=named,
+            )
+        return int(named)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the CPU can do, as Linux names it; empty elsewhere, where the portable set runs."""
+    if not _CPUINFO.exists():
+        return frozenset()
+    lines = _CPUINFO.read_text().splitlines()
+    found = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(found.partition(":")[2].split())
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def address(values: NDArray[Any]) -> int:
+    """Of an array's first element; the caller keeps the array."""
+    assert values.flags.c_contiguous
+    return int(values.__array_interface__["data"][0])
+
+
+class Kept:
+    """Arrays that C structs point into, kept as long as what uses them."""
+
+    def __init__(self) -> None:
+        self._arrays: list[NDArray[Any]] = []
+
+    def pointer(self, values: Integers, dtype: type[np.generic]) -> int:
+        """The address of an array of that type, copied where it is of another, or lies as C cannot read it."""
+        array = np.require(values, dtype, ("C_CONTIGUOUS", "ALIGNED"))
+        self._arrays.append(array)
+        return address(array)
+
+    def matrix(self, matrix: FileMatrix) -> Matrix:
+        """A matrix as kernels.c wants it."""
+        outputs, inputs = matrix.weight.shape
+        return Matrix(
+            weight=self.pointer(matrix.weight, np.int8),
+            multiplier=self.pointer(matrix.multiplier, np.int32),
+            bias=None if matrix.bias is None else self.pointer(matrix.bias, np.int32),
+            outputs=outputs,
+            inputs=inputs,
+            exponent=int(matrix.exponent),
+        )
+
+
+class Rooms:
+    """Room for what kernels compute on the way, grown as needed.
+
+    Args:
+        sizes: of the model.
+        threads: that share it.
+    """
+
+    def __init__(self, sizes: Sizes, threads: int) -> None:
+        heads = sizes.heads * sizes.head_dim
+        self._reads = max(sizes.width, heads, sizes.inner)
+        self._gives = max((sizes.heads + 2 * sizes.kv_heads) * sizes.head_dim, 2 * sizes.inner)
+        self._heads, self._number, self._threads = heads, sizes.heads, threads
+        self._rows = self._positions = 0
+        self._room = Room()
+
+    def room(self, rows: int, positions: int) -> Room:
+        """For T rows of texts that see at most so many positions."""
+        if rows > self._rows or positions > self._positions:
+            self._rows, self._positions = max(rows, self._rows), max(positions, self._positions)
+            self._arrays = {
+                "q": np.empty(self._rows * self._reads, np.int16),
+                "e": np.empty(self._rows, np.int32),
+                "wide": np.empty(self._rows * self._gives, np.int32),
+                "query": np.empty(self._rows * self._heads, np.int16),
+                "query_e": np.empty(self._rows * self._number, np.uint8),
+                "mixed": np.empty(self._rows * self._heads, np.int64),
+                "row": np.empty(self._threads * self._reads, np.int64),
+                "weight": np.empty(self._threads * self._positions, np.int64),
+            }
+            pointers = {name: address(values) for name, values in self._arrays.items()}
+            self._room = Room(**pointers, row_size=self._reads, weight_size=self._positions)
+        return self._room
+
+
+ROOM = POINTER(Room)

@@ -1,0 +1,183 @@
+"""In which ways this host computes rightly, and which of them is fastest here: found by trying, at start.
+
+A host signs nothing that was computed in a way that has not given the known answers (`golden.py`). Among the sound ways
+nothing but speed differs, and which is fastest differs by host, so it is measured on the model that is to be served
+(`measured`): no instruction set is preferred by name.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import isqrt
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from node_agent.execution.engine import Speed
+from node_agent.execution.errors import SelfTestFailed
+from node_agent.execution.exact import golden
+from node_agent.execution.exact import kernels as k
+from node_agent.execution.exact.encoder_file import EncoderParameters
+from node_agent.execution.exact.golden import GOLDEN_LOGITS, GOLDEN_TOKENS, GOLDEN_VECTORS, require
+from node_agent.execution.exact.kernels.encoder import KernelEncoder
+from node_agent.execution.exact.kernels.llama import KernelLlama
+from node_agent.execution.exact.model_file import Parameters
+from node_agent.execution.exact.port import Way
+
+M = TypeVar("M")
+
+ROUNDS = 2
+"""The faster of so many rounds counts: what disturbs a round only makes it slower."""
+
+
+@dataclass(frozen=True)
+class KernelWay:
+    """See `port.Way`: a compiled set and a number of threads."""
+
+    kernels: k.Kernels
+
+    @property
+    def name(self) -> str:
+        return self.kernels.way
+
+    def llama(self, parameters: Parameters) -> KernelLlama:
+        return KernelLlama(parameters, self.kernels)
+
+    def encoder(self, parameters: EncoderParameters) -> KernelEncoder:
+        return KernelEncoder(parameters, self.kernels)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What the self-test found on a device.
+
+    Attributes:
+        ways: that gave every known answer, in no order that matters.
+        unsound: those that did not, with what went wrong.
+    """
+
+    ways: tuple[Way, ...]
+    unsound: Mapping[str, str]
+
+
+@cache
+def sound(device: str) -> Sound:
+    """Tries every way of a device, once a process. A way that computes a wrong number is left out, and named.
+
+    Args:
+        device: "cpu", or a GPU's name, for which torch is needed.
+
+    Raises:
+        SelfTestFailed: none is sound; nothing that this host computes may be signed.
+    """
+    if device == "cpu":
+        threads = k.usable_threads()
+        found = tried([KernelWay(k.loaded(name, threads)) for name in k.available()], require_sound_kernels)
+    else:
+        from node_agent.execution.exact.eager.ways import sound_ways
+
+        found = sound_ways(device)
+    if not found.ways:
+        raise SelfTestFailed(
+            f"No way to multiply is exact on {device}: {dict(found.unsound)}.",
+            way_out="Use an unmodified release of Assay and of torch. Until one passes, this host signs nothing.",
+            check="products",
+            expected="one sound way",
+            found=found.unsound,
+        )
+    return found
+
+
+W = TypeVar("W", bound=Way)
+
+
+def tried(ways: Iterable[W], require_sound: Callable[[W], None]) -> Sound:
+    """Which of some ways pass a test that raises SelfTestFailed."""
+    passed: list[Way] = []
+    unsound: dict[str, str] = {}
+    for way in ways:
+        try:
+            require_sound(way)
+        except SelfTestFailed as error:
+            unsound[way.name] = error.message
+        except RuntimeError as error:  # torch has no such kernel on this device, or cannot capture it
+            unsound[way.name] = str(error).splitlines()[0]
+        else:
+            passed.append(way)
+    return Sound(tuple(passed), unsound)
+
+
+def require_sound_kernels(way: KernelWay) -> None:
+    """Raises SelfTestFailed where a set of kernels computes a wrong number; takes a fraction of a second."""
+    name = way.name
+    for inputs, outputs in golden.WORST_SHAPES:
+        weight = golden.worst_weights(outputs, inputs)
+        wide = weight.T.astype(np.int64)
+        for kind, x in golden.worst_activations(5, inputs).items():
+            for rows in (x, x[:1]):  # other tiles for one row
+                wrong = int((way.kernels.products(rows.astype(np.int16), weight) != rows @ wide).sum())
+                require(f"{name}: {len(rows)} x {inputs} x {outputs}, {kind} activations: wrong entries", 0, wrong)
+    roots = [2**30, 2**30 + 1, 2**31 - 1, *(2**30 + 7919 * index * index for index in range(300))]
+    squares = [root * root + step for root in roots for step in (-1, 0, 1) if 2**60 <= root * root + step < 2**62]
+    found = way.kernels.square_roots(np.array(squares, np.int64)).tolist()
+    require(f"{name}: wrong square roots", [], [s for s, root in zip(squares, found, strict=True) if root != isqrt(s)])
+    for reading, chunk in (("prefill", len(GOLDEN_TOKENS)), ("decode", 1), ("chunks of 5", 5)):
+        hashed = golden.golden_hash(way.llama(golden.golden_parameters()), chunk)
+        require(f"{name}: golden logits, {reading}", GOLDEN_LOGITS, hashed)
+    require(f"{name}: golden vectors", GOLDEN_VECTORS, golden.golden_vectors_hash(way.encoder(golden.golden_encoder())))
+
+
+@dataclass(frozen=True)
+class Chosen(Generic[M]):
+    """A model by the fastest sound way.
+
+    Attributes:
+        model: computed so.
+        speed: what was measured.
+    """
+
+    model: M
+    speed: Speed
+
+
+def fastest(
+    device: str, make: Callable[[Way], M], measure: Callable[[M, str, float], Speed], job: tuple[int, int],
+    known: Speed | None = None,
+) -> Chosen[M]:  # fmt: skip
+    """A model by the fastest of the sound ways of a device.
+
+    Args:
+        device: see `sound`.
+        make: the model by a way.
+        measure: times a model: (model, the way's name, seconds after which it may give up) to its speed.
+        job: how many tokens a usual job reads and writes: what is compared is how long it takes.
+        known: what was measured on this host before, with this very version; its way is taken without measuring again.
+
+    Raises:
+        SelfTestFailed: see `sound`.
+    """
+    ways = sound(device).ways
+    kept = next((way for way in ways if known is not None and way.name == known.way), None)
+    if kept is not None and known is not None:
+        return Chosen(make(kept), known)
+    best: Chosen[M] | None = None
+    for way in ways:
+        model = make(way)
+        patience = float("inf") if best is None else best.speed.seconds(*job)
+        speed = measure(model, way.name, patience)
+        if best is None or speed.seconds(*job) < patience:
+            best = Chosen(model, speed)
+    assert best is not None  # `sound` found one
+    return best
+
+
+def timed(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Seconds of the fastest of some rounds."""
+
+    def once() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(rounds))

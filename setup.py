@@ -1,0 +1,64 @@
+"""Compiles the exact engine's kernels while Assay is installed; everything else is in pyproject.toml.
+
+`ziglang`, a build requirement that is gone after the build, carries a C compiler for every platform, so a user's host
+needs none (deploy/docs/adr/0008-kernels.md). Each instruction set becomes a library of its own beside `kernels.c`.
+"""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+PACKAGE = "node_agent.execution.exact.kernels"
+SOURCE = Path("node_agent/execution/exact/kernels/kernels.c")
+
+SETS = {
+    "x86_64": {"portable": "x86_64", "avx2": "x86_64_v3", "avx512vnni": "x86_64_v4+avx512vnni"},
+    "aarch64": {"portable": "generic"},
+}
+"""The CPUs, as the compiler names them, that each set is compiled for; `kernels.NEEDS` says who may load it."""
+
+SYSTEMS = {"linux": ("linux-gnu", ".so"), "darwin": ("macos", ".dylib")}
+FLAGS = (
+    *("-O3", "-std=c11", "-ffreestanding", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"),
+    *("-shared", "-nostdlib", "-fPIC"),
+)
+
+
+def _libraries() -> dict[str, tuple[str, str]]:
+    """Of this platform, by file name: the compiler's target and CPU. Raises SystemExit for an unknown platform."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    if sys.platform not in SYSTEMS or machine not in SETS:
+        raise SystemExit(f"Assay runs on Linux and macOS, on x86-64 and ARM64; this is {sys.platform} on {machine}.")
+    system, suffix = SYSTEMS[sys.platform]
+    return {f"kernels-{name}{suffix}": (f"{machine}-{system}", cpu) for name, cpu in SETS[machine].items()}
+
+
+class BuildKernels(build_ext):
+    """Compiles the libraries instead of an extension module."""
+
+    def run(self) -> None:
+        for path, (target, cpu) in self._outputs().items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            compile_with = [sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={cpu}", *FLAGS]
+            subprocess.run([*compile_with, str(SOURCE), "-o", str(path)], check=True)
+
+    def get_outputs(self) -> list[str]:
+        return [str(path) for path in self._outputs()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+    def _outputs(self) -> dict[Path, tuple[str, str]]:
+        beside = self.inplace or self.editable_mode
+        folder = SOURCE.parent if beside else Path(self.build_lib, *PACKAGE.split("."))
+        return {folder / name: how for name, how in _libraries().items()}
+
+
+setup(
+    ext_modules=[Extension(f"{PACKAGE}.kernels", [str(SOURCE)])],
+    cmdclass={"build_ext": BuildKernels},
+)
