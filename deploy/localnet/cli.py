@@ -24,6 +24,9 @@ from verifier.sampling.source import open_source
 demo_app = typer.Typer()
 _CHAINS = ("embedded", "anvil")
 
+THREADS = 1
+"""Of each engine: four nodes and two verifiers share the cores."""
+
 RERUN = 3
 """Settled jobs of honest nodes that the auditor runs again."""
 
@@ -63,7 +66,7 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store:
     with watching(console) as progress:
         chosen = _choose(progress, store, jobs)
         progress.expect(chosen.jobs)
-        network = Network(root, Processes(root / "logs"), chosen.constants)
+        network = Network(root, Processes(root / "logs", threads=THREADS), chosen.constants)
         with ending(network):
             story = Story(network, progress, store, chosen)
             story.set_up(chain_kind)
@@ -90,7 +93,7 @@ def _choose(progress: Progress, store: ModelStore, jobs: int | None) -> Plan:
     for name in MODELS.values():
         store.load(name)
     progress.step("measuring this machine")
-    speeds, machine = look(store.root)
+    speeds, machine = look(store.root, THREADS)
     chosen = plan(speeds, machine, jobs)
     progress.step(_in_words(chosen, speeds, machine))
     return chosen

@@ -25,6 +25,7 @@ from deploy.localnet.processes import environment
 from node_agent.execution.engine import Engine, Speed
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor
+from node_agent.execution.sandbox.speeds import Speeds as Kept
 from node_agent.models import ModelStore
 
 MEASURED_WITHIN_S = 24.0
@@ -44,8 +45,8 @@ class NotMeasured(Exception):
     code = "not_measured"
 
 
-def measure(models: Path, within_s: float = MEASURED_WITHIN_S) -> Speeds:
-    """What one job of each kind gets here, alone.
+def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN_S) -> Speeds:
+    """What one job of each kind gets here, alone, with so many threads of an engine (as many as cores if not given).
 
     Raises:
         TooSlow: it is not known in time; with the rate that this machine is below.
@@ -53,7 +54,7 @@ def measure(models: Path, within_s: float = MEASURED_WITHIN_S) -> Speeds:
     """
     found: dict[str, Speed] = {}
     code, until = None, time.monotonic() + within_s
-    with subprocess.Popen([*_PROGRAM, str(models)], stdout=subprocess.PIPE, env=environment(None)) as process:
+    with subprocess.Popen([*_PROGRAM, str(models)], stdout=subprocess.PIPE, env=environment(None, threads)) as process:
         try:
             for line in _lines(process, until):
                 said = json.loads(line)
@@ -97,10 +98,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def look(models: Path, clock: Callable[[], float] = time.monotonic) -> tuple[Speeds, Machine]:
+def look(models: Path, threads: int | None, clock: Callable[[], float] = time.monotonic) -> tuple[Speeds, Machine]:
     """Measures, and sees meanwhile how many cores others keep busy. Raises what `measure` does."""
     start, (used, own) = clock(), busy_cores()
-    speeds = measure(models)
+    speeds = measure(models, threads)
     took_s, (used_after, own_after) = clock() - start, busy_cores()
     others = max(0.0, (used_after - used) - (own_after - own)) / max(took_s, 1e-6)
     return speeds, Machine(usable_cores(), min(others, float(usable_cores())))
@@ -151,6 +152,7 @@ def main(models: Path) -> None:
     """Prints a line of JSON for each kind of work as soon as it was measured."""
     store = ModelStore(models)
     executor = Executor(store.root)
+    Kept(store.root).forget()  # what was measured in another hour's company says nothing of this one
     for offered in (workload.embedding(store), workload.generation(store)):
         manifest = offered.manifest
         files = store.load(manifest.weights_sha256)

@@ -153,11 +153,10 @@ class Town:
 
     def measured_windows(self) -> Constants:
         """As long as a long order takes on this machine. Raises TooSlow where it computes nothing to speak of."""
-        speeds, machine = look(self._store.root)
+        speeds, machine = look(self._store.root, None)
         speed, written = speeds.generation, workload.MOST_NEW_TOKENS
-        found = windows(
-            speed, min(1.0, machine.share), Burden(LONG_PROMPT_TOKENS, written, ahead=2, rows=6, disputed=1)
-        )
+        burden = Burden(LONG_PROMPT_TOKENS, written, ahead=2, rows=6, disputed=1)
+        found = windows(speed, machine.share / machine.cores, burden)  # an engine here uses every core
         self._say(
             f"it reads {speed.read_per_s:.3g} and writes {speed.write_per_s:.3g} tokens/s ({speed.way}): an order has "
             f"{found.order_ttl_s} s, its check {found.check_wait_s} s"

@@ -11,6 +11,7 @@ from contracts.protocol.manifest import IntegerRange
 from deploy.localnet import measuring
 from deploy.localnet.measuring import NotMeasured, look, measure, timed
 from deploy.localnet.planning import TooSlow
+from deploy.localnet.processes import environment
 from node_agent.execution.engine import Execution, Speed
 from node_agent.testing import EchoEngine, fake_manifest
 
@@ -76,7 +77,7 @@ def test_a_machine_that_does_not_get_through_is_told_in_time(tmp_path: Path, mon
     program(monkeypatch, said("embedding") + "time.sleep(60)")
     start = time.monotonic()
     with pytest.raises(TooSlow, match=r"one prompt of generation .* less than 8\.0 tokens/s"):
-        measure(tmp_path, within_s=1.0)
+        measure(tmp_path, 1, within_s=1.0)
     assert time.monotonic() - start < 10
     assert measuring.MEASURED_WITHIN_S <= 25, "half a minute with the start of Python"
 
@@ -85,13 +86,13 @@ def test_an_engine_that_dies_is_not_called_slow(tmp_path: Path, monkeypatch: pyt
     """Protects operators from a wrong cause."""
     program(monkeypatch, said("embedding") + "sys.exit(3)")
     with pytest.raises(NotMeasured, match=r"generation does not run here \(exit status 3"):
-        measure(tmp_path, within_s=20.0)
+        measure(tmp_path, 1, within_s=20.0)
 
 
 def test_both_kinds_and_the_others_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects the plan's input: both speeds, the cores, and what others use of them, within what there is."""
     program(monkeypatch, said("embedding") + said("generation"))
-    speeds, machine = look(tmp_path)
+    speeds, machine = look(tmp_path, 1)
     assert speeds.generation == speeds.embedding == Speed("a way", 300.0, 30.0)
     assert machine.cores == measuring.usable_cores() >= 1
     assert 0.0 <= machine.others <= machine.cores
@@ -103,5 +104,25 @@ def test_what_the_measurement_uses_itself_is_nobody_elses(tmp_path: Path, monkey
     readings = iter([(100.0, 10.0), (106.0, 14.0)])
     monkeypatch.setattr(measuring, "busy_cores", lambda: next(readings))
     clock = iter([0.0, 2.0])
-    _, machine = look(tmp_path, lambda: next(clock))
+    _, machine = look(tmp_path, 1, lambda: next(clock))
     assert machine.others == pytest.approx(1.0)
+
+
+def test_the_threads_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the plan from a speed that no node has: the measurement gets the environment that the programs get, with
+    the kernels that this program is held to, and nothing else of its settings."""
+    monkeypatch.setenv("ASSAY_KERNELS", "avx2")
+    monkeypatch.setenv("ASSAY_PASSWORD", "secret")
+    monkeypatch.delenv("ASSAY_THREADS", raising=False)
+    assert "ASSAY_THREADS" not in environment(None)
+    told = environment(None, 1)
+    assert (told["ASSAY_THREADS"], told["ASSAY_KERNELS"], told.get("ASSAY_PASSWORD")) == ("1", "avx2", None)
+    code = (
+        "import json, os\n"
+        "way = os.environ['ASSAY_THREADS'] + ' ' + os.environ['ASSAY_KERNELS']\n"
+        "for kind in ('embedding', 'generation'):\n"
+        "    said = dict(kind=kind, way=way, read_per_s=3.0, write_per_s=3.0)\n"
+        "    sys.stdout.write(json.dumps(said) + chr(10))\n"
+    )
+    program(monkeypatch, code)
+    assert measure(tmp_path, 1, within_s=20.0).generation.way == "1 avx2"

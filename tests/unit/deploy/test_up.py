@@ -158,7 +158,7 @@ def test_windows_follow_the_speed_of_the_machine(tmp_path: Path, monkeypatch: py
     found = {}
     for write_per_s in (0.5, 500.0):
         speed = Speed("a way", 10 * write_per_s, write_per_s)
-        monkeypatch.setattr(town, "look", lambda models, speed=speed: (Speeds(speed, speed), Machine(2)))
+        monkeypatch.setattr(town, "look", lambda models, threads, speed=speed: (Speeds(speed, speed), Machine(2)))
         folder = Folder.take(tmp_path / str(write_per_s))
         found[write_per_s] = town.Town(folder, ModelStore(tmp_path / "models"), said.append).measured_windows()
         folder.release()
