@@ -35,6 +35,7 @@ from node_agent.session.court import CourtWatch
 from node_agent.session.journal import Journal
 from node_agent.session.lease import LeaseDesk, PriceFloor
 from node_agent.session.loop import NodeSession
+from node_agent.session.pacing import Pacer
 from node_agent.session.pulse import Pulse
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceDesk
@@ -228,10 +229,14 @@ def build_session(
     """A session over given parts. Raises JournalError."""
     deployment = settings.deployment
     journal = Journal(settings.home / JOURNAL, node=signer.address, domain=deployment.domain)
+    pacer = Pacer({name: engine.speed for name, engine in engines.items()}, settings.slots, unix_time)
+    speeds = [f"{manifest.model}: {pacer.in_words(name)}" for name, manifest in workloads.items()]
+    for each in speeds:
+        log.info("%s", each)
     return NodeSession(
         desk=LeaseDesk(
             api=api, facts=facts, signer=signer, deployment=deployment,
-            workloads=workloads, floor=settings.floor, clock=unix_time, session=session_id(settings.home),
+            workloads=workloads, floor=settings.floor, pacer=pacer, clock=unix_time, session=session_id(settings.home),
         ),
         committer=Committer(api=api, journal=journal, signer=signer, domain=deployment.domain, clock=unix_time),
         watch=RootWatch(
@@ -241,10 +246,11 @@ def build_session(
         traces=TraceDesk(api=api, facts=facts, journal=journal, deployment=deployment, clock=unix_time),
         journal=journal,
         engines=engines,
+        pacer=pacer,
         clock=unix_time,
         poll_s=settings.poll_s,
         slots=settings.slots,
-        beat=Pulse(settings.home / PULSE),
+        beat=Pulse(settings.home / PULSE, speeds),
     )  # fmt: skip
 
 

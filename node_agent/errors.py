@@ -15,12 +15,15 @@
     │   ├── BackendRefused             an RFC 9457 problem: carries the backend's own code and words
     │   └── BadAnswer                  not what contracts.protocol.wire says, too large, or of another hash
     ├── LeaseRejected              nothing is computed, nothing is signed
-    │   ├── ForgedLease                not the settler's signature, or not this node's, or over
+    │   ├── ForgedLease                not the settler's signature, or not this node's
+    │   ├── LeaseOver                  it ended before it came
     │   ├── ForgedOrder                not the order that its signer signed
     │   ├── AlteredJob                 input, parameters or workload are not those of the order
+    │   ├── TooSlow                    this host would not finish before the deadline
     │   └── UnpayableJob               its price, deadline or lane do not pay for the work
     ├── JobAbandoned               nothing is signed
     │   ├── EngineFailed               the engine raised
+    │   ├── OutOfTime                  the answer can't be there in time any more
     │   └── LeaseLost                  the lease ran out while the engine worked
     ├── NotRooted                  own delivered jobs stay without a root: the agent stops asking for more
     ├── JournalError               fatal: what cannot be written down is not signed
@@ -148,9 +151,21 @@ class LeaseRejected(AgentError):
 
 
 class ForgedLease(LeaseRejected):
-    """Thrown when a lease is not signed by the deployment's settler, names another node or order, or is over."""
+    """Thrown when a lease is not signed by the deployment's settler, or names another node or order."""
 
     code = "forged_lease"
+
+
+class LeaseOver(LeaseRejected):
+    """Thrown when a lease has ended by this host's clock when it comes."""
+
+    code = "lease_over"
+
+
+class TooSlow(LeaseRejected):
+    """Thrown when this host, as fast as it is, would not finish a job before its deadline."""
+
+    code = "too_slow"
 
 
 class ForgedOrder(LeaseRejected):
@@ -181,6 +196,12 @@ class EngineFailed(JobAbandoned):
     """Thrown when the engine raised; carries its error's code or type."""
 
     code = "engine_failed"
+
+
+class OutOfTime(JobAbandoned):
+    """Thrown when a job under way can't be answered in time any more. Its lease is given back."""
+
+    code = "out_of_time"
 
 
 class LeaseLost(JobAbandoned):

@@ -17,6 +17,7 @@ from node_agent.session.journal import Journal
 from node_agent.session.pulse import LastBeat
 
 _QUIET_STATES = ("working", "no_job", "delivered")
+_MOST_GIVEN_UP = 5
 _SILENT_AFTER_S = 60
 """A node that runs beats every few seconds; a job's heartbeats come every twenty."""
 
@@ -25,7 +26,8 @@ _SILENT_AFTER_S = 60
 class Standing:
     """All of it. Units and Unix seconds. `network` and `view` are None when the backend is unknown or silent.
 
-    `overdue_order`: the order behind the overdue trace that the backend names, where this home's journal has it.
+    `given_up`: the newest jobs that ended here without an answer, and why. `overdue_order`: the order behind the
+    overdue trace that the backend names, where this home's journal has it.
     """
 
     account: Account
@@ -43,6 +45,7 @@ class Standing:
     unrooted: int
     rooted: int
     refused: list[str] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
     overdue_order: str | None = None
     read_at_s: int = 0
 
@@ -95,6 +98,7 @@ def read_standing(
         unrooted=len(journal.unrooted()),
         rooted=len(journal.rooted()),
         refused=[f"{answer.order_id}: {answer.refusal}" for answer in journal.refused()],
+        given_up=journal.given_up(_MOST_GIVEN_UP),
         overdue_order=_overdue_order(chain, journal, view),
         read_at_s=int(time.time()),
     )

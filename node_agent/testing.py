@@ -8,9 +8,11 @@ import hashlib
 import json
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -36,10 +38,11 @@ from contracts.protocol.wire import (
     OrderView,
     Problem,
     Receipt,
+    ReturnLease,
     SubmitCommitment,
     SubmitTrace,
 )
-from node_agent.execution.engine import Check, Engine, Execution
+from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.session.chain_facts import LaneFacts, RootFacts
 
 FAR_FUTURE_S = 2**40 - 1
@@ -145,8 +148,8 @@ class EchoEngine(Engine):
     check: Check = "regenerate"
     concurrent: bool = True
 
-    def __init__(self, *, fickle: bool = False) -> None:
-        self.calls = 0
+    def __init__(self, *, fickle: bool = False, speed: Speed | None = None) -> None:
+        self.calls, self.speed = 0, speed
         self._fickle = fickle
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
@@ -165,6 +168,8 @@ class FakeBackend:
         commitments: every commitment received, repetitions included.
         receipts: what an order's view shows, by order id.
         traces: every trace received.
+        returned: every job that was given back; it is lent to nobody again.
+        ahead_s: how far its clock, by the Date header, is ahead of this host's; None: it tells no date.
         calls: (method, path) of every call.
         intercept: a test's chance to misbehave.
     """
@@ -179,6 +184,8 @@ class FakeBackend:
         self.receipts: dict[str, Receipt] = {}
         self.calls: list[tuple[str, str]] = []
         self.traces: list[SubmitTrace] = []
+        self.returned: list[ReturnLease] = []
+        self.ahead_s: float | None = None
         self.intercept: Intercept = lambda method, path, body: None
         self.lease_s = 30
 
@@ -283,6 +290,11 @@ class FakeBackend:
             assert shown.trace in self.blobs, "a trace is uploaded before it is shown"
             self.traces.append(shown)
             return 200, _json(Acknowledgement(digest=shown.commitment_digest, new=True))
+        if what == "returns":
+            returned = ReturnLease.model_validate_json(body)
+            self.returned.append(returned)
+            self.jobs = [job for job in self.jobs if job is not self.known[returned.request.order_id]]
+            return 200, _json(Acknowledgement(digest=returned.request.order_id, new=True))
         sent = SubmitCommitment.model_validate_json(body)
         assert sent.commitment.output_hash in self.blobs, "an output is uploaded before its commitment"
         self.jobs = [job for job in self.jobs if job is not self.known[sent.commitment.order_id]]
@@ -314,7 +326,8 @@ class FakeBackend:
 
         def answer(request: httpx.Request) -> httpx.Response:
             status, body = self.handle(request.method, request.url.path, request.content)
-            return httpx.Response(status, stream=httpx.ByteStream(body))
+            dated = {} if self.ahead_s is None else {"date": formatdate(time.time() + self.ahead_s, usegmt=True)}
+            return httpx.Response(status, headers=dated, stream=httpx.ByteStream(body))
 
         return httpx.MockTransport(answer)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
+from contracts.protocol.pace import pace_of
 from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Record, Terms, Verdict
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
@@ -12,9 +13,11 @@ from contracts.protocol.wire import (
     ACTION_CANARY,
     ACTION_HEARTBEAT,
     ACTION_LEASE,
+    ACTION_RETURN,
     CanaryRequest,
     Heartbeat,
     LeaseRequest,
+    ReturnLease,
     SubmitCommitment,
     SubmitOrder,
     SubmitTrace,
@@ -73,6 +76,7 @@ def _request(action: str, order_id: bytes) -> tuple[NodeRequest, str]:
 _LEASE, _LEASE_SIGNATURE = _request(ACTION_LEASE, ZERO32)
 _CANARY, _CANARY_SIGNATURE = _request(ACTION_CANARY, ZERO32)
 _BEAT, _BEAT_SIGNATURE = _request(ACTION_HEARTBEAT, _ORDER_ID)
+_RETURN, _RETURN_SIGNATURE = _request(ACTION_RETURN, _ORDER_ID)
 
 SUBMIT_ORDER = _shown(
     "16 tokens at most, from a requester's own lane",
@@ -80,13 +84,22 @@ SUBMIT_ORDER = _shown(
 )
 LEASE_REQUEST = _shown(
     "A node asks for a job of one workload",
-    LeaseRequest(request=_LEASE, signature=_LEASE_SIGNATURE, workload_id=_WORKLOAD),
+    LeaseRequest(
+        request=_LEASE, signature=_LEASE_SIGNATURE, workload_id=_WORKLOAD, pace=pace_of(read_per_s=200, write_per_s=25)
+    ),
 )
 CANARY_REQUEST = _shown(
     "A new node asks for its canary job",
     CanaryRequest(request=_CANARY, signature=_CANARY_SIGNATURE, workload_id=_WORKLOAD),
 )
 HEARTBEAT = _shown("A node still works on its job", Heartbeat(request=_BEAT, signature=_BEAT_SIGNATURE))
+RETURN_LEASE = _shown(
+    "A node gives a job back that it can't finish in time",
+    ReturnLease(
+        request=_RETURN, signature=_RETURN_SIGNATURE, reason="too_slow",
+        words="This host does 5 tokens/s, the order leaves 20 s.",
+    ),
+)  # fmt: skip
 SUBMIT_COMMITMENT = _shown(
     "16 tokens were generated", SubmitCommitment(commitment=_COMMITMENT, signature=_KEY.sign(_DIGEST))
 )

@@ -1,4 +1,4 @@
-"""Routes for nodes: leases, heartbeats, commitments. Every call is signed by the node's key."""
+"""Routes for nodes: leases, heartbeats, returns, commitments. Every call is signed by the node's key."""
 
 from typing import Annotated, Any
 
@@ -42,6 +42,7 @@ from contracts.protocol.wire import (
     LeaseGrant,
     LeaseRequest,
     OrderView,
+    ReturnLease,
     SubmitCommitment,
     SubmitTrace,
 )
@@ -52,6 +53,7 @@ _TOLD_LEASES = problems.told(
     *_AUTHENTICATED, UnknownWorkload, OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy, NodeElsewhere
 )
 _TOLD_HEARTBEATS = problems.told(*_AUTHENTICATED, UnknownOrder, LeaseNotHeld, LeaseExpired)
+_TOLD_RETURNS = problems.told(*_AUTHENTICATED, UnknownOrder, LeaseNotHeld, LeaseExpired)
 _TOLD_COMMITMENTS = problems.told(
     BadSignature,
     WrongSigner,
@@ -72,7 +74,7 @@ _TOLD_CANARY = problems.told(
 
 
 def operators_router(services: Services) -> APIRouter:
-    """POST leases, heartbeats, commitments, traces, canary."""
+    """POST leases, heartbeats, returns, commitments, traces, canary."""
     router = APIRouter(prefix="/v1/operator", tags=["operators"], route_class=StrictJsonRoute)
 
     @router.post("/leases", response_model=LeaseGrant, responses=_NO_JOB | _TOLD_LEASES)
@@ -86,6 +88,11 @@ def operators_router(services: Services) -> APIRouter:
     def extend(beat: Annotated[Heartbeat, Body(openapi_examples=examples.HEARTBEAT)]) -> LeaseGrant:
         """Extends a lease while the node works."""
         return services.leasing.extend(beat)
+
+    @router.post("/returns", responses=_TOLD_RETURNS)
+    def take_back(back: Annotated[ReturnLease, Body(openapi_examples=examples.RETURN_LEASE)]) -> Acknowledgement:
+        """Ends the lease of a job that the node can't do, so that another node is lent it at once."""
+        return services.leasing.take_back(back)
 
     @router.post("/commitments", responses=_TOLD_COMMITMENTS)
     def deliver(

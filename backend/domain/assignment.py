@@ -4,14 +4,16 @@
 - k * (open maxima + this maximum) <= stake, so that cheating on everything open costs more than it brings (SPEC 10).
 - Without stake: one job at a time, and a cheap one, since a name that has nothing to lose is left behind when it is
   caught (verifier/ECONOMICS.md). With stake a node may hold several: those that it names, and one more.
+- Only what the node finishes in time, by the pace that it states; the rest is left for others.
 - The oldest job first; one that this node already let lapse comes last, so that another gets its chance.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import Constants
+from contracts.protocol.pace import LENT_MARGIN_PCT, JobSize, Pace, needed_s
 
 HEAD_START_S = 30
 """How long a job waits for better reputations before an operator without any is offered it."""
@@ -32,13 +34,14 @@ class LeaseTimes:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A job that waits."""
+    """A job that waits. `size`: the most that it makes an engine do."""
 
     order_id: str
     max_price: int
     deadline: int
     accepted_at: int
     lapsed_here: bool
+    size: JobSize = field(default_factory=JobSize)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,14 @@ def choose(candidates: Iterable[Candidate], operator: OperatorFacts, cover: Cove
             newcomer_price=cover.newcomer_price,
         )
     return fitting
+
+
+def in_time(candidates: Iterable[Candidate], pace: Pace | None, now_s: int) -> list[Candidate]:
+    """The jobs that a node of this pace is through with by their deadlines, whatever they turn out to ask; all where
+    the pace is unknown. A lease may last that long: heartbeats carry it beyond the deadline (`lease_end`)."""
+    if pace is None:
+        return list(candidates)
+    return [job for job in candidates if now_s + needed_s(job.size, pace, LENT_MARGIN_PCT) <= job.deadline]
 
 
 def offered_to(candidates: Iterable[Candidate], reputation_ppm: int, now_s: int) -> list[Candidate]:

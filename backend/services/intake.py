@@ -15,6 +15,8 @@ from backend.store.tables import OrderRow
 from backend.store.tokenizers import TokenizerStore
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.pace import most_work
 from contracts.protocol.wire import SubmitOrder
 
 Clock = Callable[[], int]
@@ -68,7 +70,7 @@ class Intake:
             still_open = open_before | open_in_lane(session, order.requester, signer, now_s)
             reserved = {"open_orders": len(still_open), "open_max": sum(still_open.values())}
             check_lane(order, signer, lane, **reserved, now_s=now_s, constants=constants)
-            session.add(_row(order_id, submitted, now_s))
+            session.add(_row(order_id, submitted, now_s, offer.manifest, input_))
             keep_named(self.blobs, "terms.input_hash", order.terms.input_hash)
         return order_id, True
 
@@ -87,8 +89,9 @@ def keep_named(blobs: BlobStore, field: str, name: str) -> None:
         raise BlobMissing(field=field, name=name) from error
 
 
-def _row(order_id: str, submitted: SubmitOrder, now_s: int) -> OrderRow:
+def _row(order_id: str, submitted: SubmitOrder, now_s: int, manifest: Manifest, input_: bytes) -> OrderRow:
     order = submitted.order
+    size = most_work(manifest, manifest.input.read(input_), submitted.params)
     return OrderRow(
         order_id=order_id,
         requester=order.requester,
@@ -102,4 +105,6 @@ def _row(order_id: str, submitted: SubmitOrder, now_s: int) -> OrderRow:
         max_price=order.terms.max_price,
         deadline=order.terms.deadline,
         accepted_at=now_s,
+        read_tokens=size.read_tokens,
+        written_tokens=size.written_tokens,
     )

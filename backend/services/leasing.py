@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from backend.chain.views import ChainView
-from backend.domain.assignment import Cover, LeaseTimes, OperatorFacts, check_held, choose, lease_end, offered_to
+from backend.domain.assignment import (
+    Cover,
+    LeaseTimes,
+    OperatorFacts,
+    check_held,
+    choose,
+    in_time,
+    lease_end,
+    offered_to,
+)
 from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
 from backend.services.intake import Clock
 from backend.services.node_requests import authenticate
@@ -16,16 +25,20 @@ from backend.services.standings import Standings, overdue_trace, unmeasured_clas
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import exposed_of_operator, guilty_case, held_by, last_lease, waiting
-from backend.store.tables import LeaseRow, OrderRow
+from backend.store.tables import LeaseRow, OrderRow, ReturnRow
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.records import Lease, Order
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.records import Lease, NodeRequest, Order
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import (
     ACTION_HEARTBEAT,
     ACTION_LEASE,
+    ACTION_RETURN,
+    Acknowledgement,
     Heartbeat,
     LeaseGrant,
     LeaseRequest,
+    ReturnLease,
 )
 
 log = logging.getLogger(__name__)
@@ -66,7 +79,7 @@ class Leasing:
             jobs = waiting(session, asked.workload_id, operator_id, node, now_s)
             if offer.manifest.comparator == "native":
                 jobs = offered_to(jobs, self._reputation_ppm(session, operator_id, asked.workload_id, now_s), now_s)
-            job = choose(jobs, operator, self.cover)
+            job = choose(in_time(jobs, asked.pace, now_s), operator, self.cover)
             note_asked(session, asked, now_s)
             if job is None:
                 return None
@@ -85,19 +98,34 @@ class Leasing:
     def extend(self, beat: Heartbeat) -> LeaseGrant:
         """The lease, running on from now. Raises LeaseNotHeld or LeaseExpired when the node has lost the job."""
         authenticate(beat.request, beat.signature, ACTION_HEARTBEAT, self.chain, self.deployment.domain, self.clock())
-        node, order_id, now_s = beat.request.node, beat.request.order_id, self.clock()
+        now_s = self.clock()
         with self.database.begin() as session:
-            order = session.get(OrderRow, order_id)
-            if order is None:
-                raise UnknownOrder(order_id=order_id)
-            row = last_lease(session, order_id)
-            holder, expires = (None, 0) if row is None else (row.node, row.expires)
-            check_held(node=node, order_id=order_id, holder=holder, expires=expires, now_s=now_s)
-            assert row is not None, "check_held refuses an order without a lease"
-            note_alive(session, node, now_s)
+            order, row = _held(session, beat.request, now_s)
+            note_alive(session, beat.request.node, now_s)
             row.expires = max(row.expires, lease_end(order.deadline, now_s, self.times))
             grant = self._sign(session, row)
         return grant
+
+    def take_back(self, returned: ReturnLease) -> Acknowledgement:
+        """Ends a lease now, so that the next node that asks gets the job. Raises LeaseNotHeld or LeaseExpired.
+
+        It ends with this second: so no two leases of a job ever end together, which an audit asks for.
+        """
+        request, domain = returned.request, self.deployment.domain
+        authenticate(request, returned.signature, ACTION_RETURN, self.chain, domain, self.clock())
+        now_s = self.clock()
+        with self.database.begin() as session:
+            _, row = _held(session, request, now_s)
+            row.expires = min(row.expires, now_s)
+            self._sign(session, row)
+            session.merge(
+                ReturnRow(
+                    order_id=request.order_id, node=request.node, reason=returned.reason, words=returned.words,
+                    returned_at=now_s,
+                )
+            )  # fmt: skip
+        log.info("returned order=%s node=%s %s: %s", request.order_id, request.node, returned.reason, returned.words)
+        return Acknowledgement(digest=to_hex(domain.node_request_digest(request)), new=True)
 
     def _reputation_ppm(self, session: Session, operator_id: int, workload_id: str, now_s: int) -> int:
         """Of an operator's native work. Raises OperatorWithheld where it is given none."""
@@ -127,6 +155,19 @@ class Leasing:
         row.signature = self.settler.sign(self.deployment.domain.lease_digest(lease))
         session.add(row)
         return _grant(row, _order(session, row))
+
+
+def _held(session: Session, request: NodeRequest, now_s: int) -> tuple[OrderRow, LeaseRow]:
+    """The order that a request names, and its lease. Raises UnknownOrder, LeaseNotHeld or LeaseExpired."""
+    order_id = request.order_id
+    order = session.get(OrderRow, order_id)
+    if order is None:
+        raise UnknownOrder(order_id=order_id)
+    row = last_lease(session, order_id)
+    holder, expires = (None, 0) if row is None else (row.node, row.expires)
+    check_held(node=request.node, order_id=order_id, holder=holder, expires=expires, now_s=now_s)
+    assert row is not None, "check_held refuses an order without a lease"
+    return order, row
 
 
 def _order(session: Session, lease: LeaseRow) -> OrderRow:

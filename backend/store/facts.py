@@ -10,7 +10,8 @@ from sqlmodel import Session, col, select
 from backend.domain.assignment import Candidate
 from backend.domain.outcomes import NODE_GUILTY, JobFacts, Settlement, is_exposed, is_open
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
-from backend.store.tables import CanaryRow, CommitmentRow, EpochRow, LeafRow, LeaseRow, OrderRow
+from backend.store.tables import CanaryRow, CommitmentRow, EpochRow, LeafRow, LeaseRow, OrderRow, ReturnRow
+from contracts.protocol.pace import JobSize
 
 Leaf = tuple[int, int]
 
@@ -197,7 +198,11 @@ def _argument(name: str) -> ColumnElement[int]:
 
 
 def waiting(session: Session, workload_id: str, operator_id: int, node: str, now_s: int) -> list[Candidate]:
-    """The jobs of a workload that nobody holds or delivered, whose deadline is ahead, and that `node` may have."""
+    """The jobs of a workload that nobody holds or delivered, whose deadline is ahead, and that `node` may have.
+
+    It may not have what is kept for another, nor what it gave back.
+    """
+    returned = select(ReturnRow.order_id).where(ReturnRow.node == node)
     lapsed = set(session.exec(select(LeaseRow.order_id).where(LeaseRow.operator_id == operator_id)))
     query = (
         select(OrderRow)
@@ -207,12 +212,20 @@ def waiting(session: Session, workload_id: str, operator_id: int, node: str, now
             OrderRow.workload_id == workload_id,
             or_(col(CanaryRow.node).is_(None), col(CanaryRow.node) == node),
             OrderRow.deadline > now_s,
+            col(OrderRow.order_id).not_in(returned),
             col(CommitmentRow.digest).is_(None),
             or_(_is_leased(now_s).is_(None), _is_leased(now_s).is_(False)),
         )
     )
     return [
-        Candidate(order.order_id, order.max_price, order.deadline, order.accepted_at, order.order_id in lapsed)
+        Candidate(
+            order.order_id,
+            order.max_price,
+            order.deadline,
+            order.accepted_at,
+            order.order_id in lapsed,
+            JobSize(order.read_tokens, order.written_tokens),
+        )
         for order in session.exec(query)
     ]
 

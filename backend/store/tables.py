@@ -49,7 +49,10 @@ class WorkloadRow(SQLModel, table=True):
 
 
 class OrderRow(SQLModel, table=True):
-    """An accepted order. `order_json` is the Order record, `max_price` and `spend_cap` repeat its amounts for sums."""
+    """An accepted order. `order_json` is the Order record, `max_price` and `spend_cap` repeat its amounts for sums.
+
+    `read_tokens` and `written_tokens`: the most that it makes an engine do; 0 where nobody will run it any more.
+    """
 
     __tablename__ = "order"
     order_id: str = Field(primary_key=True)
@@ -64,6 +67,8 @@ class OrderRow(SQLModel, table=True):
     max_price: int = units_column()
     deadline: int = Field(index=True)
     accepted_at: int
+    read_tokens: int = 0
+    written_tokens: int = 0
 
 
 class LeaseRow(SQLModel, table=True):
@@ -87,6 +92,17 @@ class PresenceRow(SQLModel, table=True):
     node: str = Field(primary_key=True, index=True)
     asked_at: int = Field(index=True)
     session: str | None = None
+
+
+class ReturnRow(SQLModel, table=True):
+    """A job that a node gave back, and why: its lease ended then. It is not lent to that node again."""
+
+    __tablename__ = "returned"
+    order_id: str = Field(primary_key=True)
+    node: str = Field(primary_key=True)
+    reason: str
+    words: str
+    returned_at: int
 
 
 class CanaryRow(SQLModel, table=True):

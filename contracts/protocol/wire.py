@@ -19,6 +19,7 @@ Byte strings are 0x hex; inputs and outputs travel as raw bytes under their kecc
     GET  /v1/log/blobs/{hash}              raw bytes (inputs and outputs of open orders)
     POST /v1/operator/leases               LeaseRequest -> LeaseGrant, or 204 when there is no job
     POST /v1/operator/heartbeats           Heartbeat -> LeaseGrant (lease extended)
+    POST /v1/operator/returns              ReturnLease -> Acknowledgement (the job is free for others)
     POST /v1/operator/commitments          SubmitCommitment -> Acknowledgement
     POST /v1/operator/traces               SubmitTrace -> Acknowledgement
     POST /v1/operator/canary               CanaryRequest -> OrderView of a small paid job that only this node may lease
@@ -31,6 +32,7 @@ from pydantic import Field
 
 from contracts.protocol.constants import Constants
 from contracts.protocol.native.standing import State
+from contracts.protocol.pace import Pace
 from contracts.protocol.records import (
     Address,
     Bytes32,
@@ -49,6 +51,7 @@ from contracts.protocol.records import (
 ACTION_LEASE = "lease"
 ACTION_HEARTBEAT = "heartbeat"
 ACTION_CANARY = "canary"
+ACTION_RETURN = "return"
 REQUEST_TOLERANCE_S = 60
 """How far a NodeRequest's timestamp may be from the backend's clock, seconds."""
 
@@ -57,6 +60,9 @@ MOST_LEASES = 64
 
 SERVING_WINDOW_S = 90
 """A node that asked for work of a workload so lately serves it. One at work sends a heartbeat three times a lease."""
+
+MOST_WORDS = 500
+"""Characters of a reason for people."""
 
 EpochId = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
 """Epochs count from 1; more than a database's integer holds never come."""
@@ -257,6 +263,8 @@ class LeaseRequest(Record):
     `held`: the orders of the leases that it knows it holds. One that it holds and does not name, e.g. after a restart
     or a lost answer, is lent to it again before any other: so it holds at most one more than it names.
     `session`: from where the key is used; while one session of a node asks, others are refused. None: not said.
+    `pace`: what one job gets there; it is lent none that it would not finish in time (`contracts.protocol.pace`). None
+    where nobody measured: then it is lent any. Like `held` it only bears on what this node is lent, and is unsigned.
     """
 
     request: NodeRequest
@@ -264,6 +272,7 @@ class LeaseRequest(Record):
     workload_id: Bytes32
     held: list[Bytes32] = Field(default_factory=list, max_length=MOST_LEASES - 1)
     session: Bytes32 | None = None
+    pace: Pace | None = None
 
 
 class Heartbeat(Record):
@@ -271,6 +280,22 @@ class Heartbeat(Record):
 
     request: NodeRequest
     signature: Signature
+
+
+ReturnReason = Literal["too_slow", "failed", "refused"]
+
+
+class ReturnLease(Record):
+    """A node gives a job back that it can't do, so that another is lent it at once. action = "return".
+
+    too_slow: this host would not finish before the deadline. failed: its engine did not do it. refused: terms, lane or
+    input are not what the node works for. `words`: why, for people. The node is not lent this job again.
+    """
+
+    request: NodeRequest
+    signature: Signature
+    reason: ReturnReason
+    words: Annotated[str, Field(max_length=MOST_WORDS)]
 
 
 class CanaryRequest(Record):

@@ -5,29 +5,26 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
+
+from deploy.localnet.planning import BUDGET_S, EPOCHS, plan, shortened
 
 if TYPE_CHECKING:
     from deploy.localnet.network import Network
-    from deploy.localnet.scenario import Progress, Story
+    from deploy.localnet.planning import Machine, Plan, Speeds
+    from deploy.localnet.scenario import Story
+    from deploy.localnet.telling import Progress
     from node_agent.models import ModelStore
 
 demo_app = typer.Typer()
 _CHAINS = ("embedded", "anvil")
-_STAGES = (
-    ("answered", frozenset({"delivered", "rooted", "paid", "void", "skipped"})),
-    ("under a root", frozenset({"rooted", "paid", "void", "skipped"})),
-    ("settled", frozenset({"paid", "void", "skipped"})),
-)
 
+THREADS = 1
+"""Of each engine: four nodes and two verifiers share the cores."""
 
 RERUN = 3
 """Settled jobs of honest nodes that the auditor runs again."""
@@ -36,7 +33,10 @@ RERUN = 3
 @demo_app.command()
 def demo(
     chain: Annotated[str, typer.Option(help="embedded (py-evm) or anvil")] = "embedded",
-    jobs: Annotated[int, typer.Option(min=1, help="how many jobs are ordered; a few more if a cheat had few")] = 48,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=EPOCHS, help="how many jobs are ordered, instead of what this machine does in 5 minutes"),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the report to this file")] = None,
     keep: Annotated[Path | None, typer.Option(help="an empty folder to work in, kept with all logs")] = None,
     models: Annotated[Path | None, typer.Option(help="folder that `assay models pull` fills")] = None,
@@ -52,7 +52,7 @@ def demo(
         raise typer.BadParameter(f"{chain!r} is neither embedded nor anvil")
     console = Console()
     console.print(
-        f"[bold]Assay demo[/bold]: {jobs} jobs (SmolLM2-135M-Instruct answers, MiniLM embeds), "
+        "[bold]Assay demo[/bold]: jobs (SmolLM2-135M-Instruct answers, MiniLM embeds), "
         f"{len(HONEST_NODES)} honest nodes, one that leaves out every fifth layer, one that spoofs a prefill besides, "
         f"{len(VERIFIERS)} verifiers of different owners, on the {chain} chain"
     )
@@ -66,20 +66,22 @@ def demo(
         raise typer.Exit(1)
 
 
-def _run(console: Console, root: Path, chain_kind: str, jobs: int, store: ModelStore) -> dict[str, Any]:
-    from contracts.protocol.constants import DEVELOPMENT
+def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store: ModelStore) -> dict[str, Any]:
     from deploy.localnet.facts import cheat_case, exhibit, gather
     from deploy.localnet.network import Network
     from deploy.localnet.processes import Processes
     from deploy.localnet.report import as_json, show
     from deploy.localnet.scenario import Story, audit_folder, ending
+    from deploy.localnet.telling import watching
     from verifier.sampling.source import open_source
 
     started = time.monotonic()
-    network = Network(root, Processes(root / "logs"), DEVELOPMENT)
-    with ending(network):
-        with _watching(console, jobs) as progress:
-            story = Story(network, DEVELOPMENT, progress, store, jobs)
+    with watching(console) as progress:
+        chosen = _choose(progress, store, jobs)
+        progress.expect(chosen.jobs)
+        network = Network(root, Processes(root / "logs", threads=THREADS), chosen.constants)
+        with ending(network):
+            story = Story(network, progress, store, chosen)
             story.set_up(chain_kind)
             story.run_jobs()
             story.finish_cases()
@@ -89,12 +91,43 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int, store: ModelS
             audit = _audit(network, folder)
             progress.step("and runs settled jobs again")
             audit["reruns"] = _rerun(network, story, folder)
-        source = open_source(f"{network.backend_url}/v1/log")
-        facts = gather(story, network.chain(), source)
-        report = as_json(story, facts, audit, chain_kind=chain_kind, seconds=time.monotonic() - started)
-        case = cheat_case(story, facts)
-        show(console, story, facts, report, (case, exhibit(facts, source, case)) if case else None)
+            progress.step("reading everything back for the report")
+            source = open_source(f"{network.backend_url}/v1/log")
+            facts = gather(story, network.chain(), source)
+            case = cheat_case(story, facts)
+            shown = (case, exhibit(facts, source, case)) if case else None
+    report = as_json(story, facts, audit, chain_kind=chain_kind, seconds=time.monotonic() - started)
+    show(console, story, facts, report, shown)
     return report
+
+
+def _choose(progress: Progress, store: ModelStore, jobs: int | None) -> Plan:
+    """Measures this machine and says what is run on it. Raises TooSlow."""
+    from deploy.localnet.measuring import look
+    from deploy.localnet.workload import MODELS
+
+    for name in MODELS.values():
+        store.load(name)
+    progress.step("measuring this machine")
+    speeds, machine = look(store.root, THREADS)
+    chosen = plan(speeds, machine, jobs)
+    progress.step(_in_words(chosen, speeds, machine))
+    return chosen
+
+
+def _in_words(chosen: Plan, speeds: Speeds, machine: Machine) -> str:
+    """The plan, for people: what was measured, what is run, what it can show, and what was shortened for it."""
+    words, vectors = speeds.generation, speeds.embedding
+    return "\n".join((
+        f"this machine reads {words.read_per_s:.3g} and writes {words.write_per_s:.3g} tokens/s ({words.way}), embeds "
+        f"{vectors.read_per_s:.3g} ({vectors.way}), one job alone; {machine.cores} cores, others keep "
+        f"{machine.others:.1f} busy",
+        f"so {chosen.jobs} jobs of up to {chosen.most_tokens} tokens over {EPOCHS} epochs, in about "
+        f"{chosen.total_s:.0f} s (at most {BUDGET_S:.0f} s were to be used)",
+        f"checked: at least p = {chosen.check_rate:.2f} of the jobs; a cheat that cheats in {chosen.cheat_jobs} jobs "
+        f"is missed by a run with chance {chosen.miss_chance:.1e}",
+        "shorter than in production, whose numbers are in brackets: " + ", ".join(shortened(chosen.constants)),
+    ))  # fmt: skip
 
 
 def _audit(network: Network, folder: Path) -> dict[str, Any]:
@@ -117,19 +150,3 @@ def _rerun(network: Network, story: Story, folder: Path) -> list[dict[str, Any]]
     said = network.processes.run("rerun", [*arguments, "--device", "cpu", "--json"], cwd=folder, ends_with=(0, 1))
     found: list[dict[str, Any]] = json.loads(said)
     return [again | {"by_a_cheat": again["order_id"] in cheated} for again in found]
-
-
-@contextmanager
-def _watching(console: Console, jobs: int) -> Iterator[Progress]:
-    """Bars for the jobs' stages under a line that names the present step."""
-    from deploy.localnet.scenario import Progress
-
-    columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {name: bars.add_task(name, total=jobs) for name, _ in _STAGES}
-
-        def count(states: dict[str, int]) -> None:
-            for name, reached in _STAGES:
-                bars.update(tasks[name], completed=sum(n for state, n in states.items() if state in reached))
-
-        yield Progress(step=lambda text: bars.console.print(f"[dim]·[/dim] {text}"), jobs=count)

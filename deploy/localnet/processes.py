@@ -14,6 +14,7 @@ from pathlib import Path
 
 PASSWORD_FILE = "password"
 """In a party's folder: the password of its key files."""
+_PASSED_ON = ("ASSAY_KERNELS", "ASSAY_THREADS")
 _END_WAIT_S = 10.0
 _LOG_TAIL_LINES = 25
 _PR_SET_PDEATHSIG = 1
@@ -62,10 +63,12 @@ class Processes:
     """The running programs, by name, with their logs.
 
     `end_with_us`: the programs are told to end when the thread that started them is gone, however it went (Linux).
+    `threads`: of each engine, see `environment`.
     """
 
     logs: Path
     end_with_us: bool = False
+    threads: int | None = None
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, arguments: Sequence[str], *, party: Party | None = None) -> None:
@@ -81,7 +84,7 @@ class Processes:
                 command,
                 stdout=log,
                 stderr=log,
-                env=environment(party),
+                env=environment(party, self.threads),
                 start_new_session=True,  # Ctrl-C is ours; we end the programs in order
                 preexec_fn=_end_with_parent if self.end_with_us else None,
             )
@@ -100,7 +103,11 @@ class Processes:
         log = self.logs / f"{name}.log"
         with log.open("ab") as errors:
             done = subprocess.run(
-                [assay_command(), *arguments], stdout=subprocess.PIPE, stderr=errors, env=environment(party), cwd=cwd
+                [assay_command(), *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment(party, self.threads),
+                cwd=cwd,
             )
         with log.open("ab") as file:
             file.write(done.stdout)
@@ -158,10 +165,15 @@ def assay_command() -> str:
     return str(Path(sys.executable).with_name("assay"))
 
 
-def environment(party: Party | None) -> dict[str, str]:
-    """What a process is told: one torch thread, and the password of its own party alone."""
-    passed = {key: value for key, value in os.environ.items() if not key.startswith("ASSAY_")}
+def environment(party: Party | None, threads: int | None = None) -> dict[str, str]:
+    """What a process is told: the password of its own party alone, and how it computes.
+
+    `threads`: how many an engine uses; as many as there are cores if not given. Of this program's own settings only
+    those of the kernels are passed on.
+    """
+    passed = {key: value for key, value in os.environ.items() if not key.startswith("ASSAY_") or key in _PASSED_ON}
     passed |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "COLUMNS": "160"}
+    passed |= {} if threads is None else {"ASSAY_THREADS": str(threads)}
     return passed | ({"ASSAY_PASSWORD": party.password, "ASSAY_HOME": str(party.home)} if party else {})
 
 

@@ -13,6 +13,7 @@ from contracts.protocol.constants import PRODUCTION, Constants
 from contracts.protocol.hashing import to_hex
 from deploy.localnet.facts import Exhibit, Facts, NodeFacts, is_guilty
 from deploy.localnet.founding import TOKEN_UNITS
+from deploy.localnet.planning import shortened
 from deploy.localnet.scenario import CHEATED_KIND, CHEATS, Story
 
 CaseShown = tuple[CaseFile, Exhibit]
@@ -37,7 +38,7 @@ def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: st
         "gas_per_job": round(facts.gas_per_job),
         "gas": facts.gas,
         "check_rate_least": min((rate for name in CHEATS for rate in cheated(story, facts, name)), default=None),
-        "penalty_multiple": story.constants.penalty_multiple,
+        "penalty_multiple": story.network.constants.penalty_multiple,
         "cheats": {
             name: {"how": how, "jobs": len(rates), "miss_chance": prod(1.0 - rate for rate in rates)}
             for name, how in CHEATS.items()
@@ -45,8 +46,13 @@ def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: st
         },
         "verifiers": {verifier.name: verifier.__dict__ for verifier in facts.verifiers},
         "cases": len(facts.history.cases),
+        "plan": {
+            "jobs": story.plan.jobs, "most_tokens": story.plan.most_tokens, "check_rate": story.plan.check_rate,
+            "cheat_jobs": story.plan.cheat_jobs, "miss_chance": story.plan.miss_chance,
+            "seconds": round(story.plan.total_s, 1), "shortened": shortened(story.plan.constants),
+        },
         "seconds": round(seconds, 1),
-    }
+    }  # fmt: skip
 
 
 def cheated(story: Story, facts: Facts, name: str) -> list[float]:
@@ -154,7 +160,7 @@ def _requesters(facts: Facts) -> Table:
 
 def _case(story: Story, facts: Facts, case: CaseFile, shown: Exhibit) -> Panel:
     names = {account: name for name, account in {**story.node_accounts, **story.verifier_accounts}.items()}
-    constants = story.constants
+    constants = story.network.constants
     lines = Table.grid(padding=(0, 2))
     for fact, what in (
         ("job", f"of {names[case.operator_id]}: epoch {case.epoch_id}, row {case.index}"),
@@ -214,9 +220,11 @@ def _constants(story: Story) -> Table:
     for column in ("constant", "here", "production"):
         table.add_column(column, justify="left" if column == "constant" else "right")
     for name in _WINDOWS:
-        here, there = getattr(story.constants, name), getattr(PRODUCTION, name)
+        here, there = getattr(story.network.constants, name), getattr(PRODUCTION, name)
         table.add_row(name, str(here), str(there), style=None if here == there else "yellow")
-    table.add_row("penalty_multiple (k)", str(story.constants.penalty_multiple), str(PRODUCTION.penalty_multiple))
+    table.add_row(
+        "penalty_multiple (k)", str(story.network.constants.penalty_multiple), str(PRODUCTION.penalty_multiple)
+    )
     return table
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,14 +14,15 @@ import httpx
 from backend.client.jobs import AssayClient
 from contracts.onchain.chain import Chain
 from contracts.onchain.history import read_history
-from contracts.protocol.constants import Constants
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import OrderView
 from deploy.localnet import workload
 from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
 from deploy.localnet.network import Network
+from deploy.localnet.planning import EMBEDDING_EVERY, EPOCHS, Plan
 from deploy.localnet.processes import ProcessFailed
 from deploy.localnet.prompts import PROMPTS
+from deploy.localnet.telling import Progress
 from node_agent.models import ModelStore
 
 HONEST_NODES = ("node-ana", "node-bo")
@@ -43,26 +44,12 @@ CAST = Cast(
     treasury_lane_units=TOKEN_UNITS,
     settler_bond_units=20 * TOKEN_UNITS,
 )
-EPOCH_S = 14
-JOB_EPOCHS = 3
-"""The jobs are spread over at least so many epochs: a further part is ordered only once the last part has a root."""
 CONFIRMATIONS = 1
 OPEN_ORDERS = 10
-EMBEDDING_EVERY, BATCH = 7, 3
-"""Every seventh job embeds a batch of three texts; the others generate."""
-CHEAT_JOBS = 10
-"""Each cheat must have cheated in so many jobs: at p = 0.5 a run misses one of them once in 1,000 times."""
-MOST_EXTRA_JOBS = 20
+BATCH = 3
+"""Texts of a job that embeds; every EMBEDDING_EVERY-th does, the others generate."""
 FINAL_STATES = frozenset({"paid", "void", "skipped", "expired"})
 _POLL_S = 1.0
-
-
-@dataclass
-class Progress:
-    """What the story tells whoever watches: a line for the present step, and counts for the bars."""
-
-    step: Callable[[str], None]
-    jobs: Callable[[dict[str, int]], None]
 
 
 @dataclass
@@ -71,10 +58,9 @@ class Story:
     workload id -> kind of work."""
 
     network: Network
-    constants: Constants
     progress: Progress
     store: ModelStore
-    jobs: int
+    plan: Plan
     node_accounts: dict[str, int] = field(default_factory=dict)
     verifier_accounts: dict[str, int] = field(default_factory=dict)
     requesters: dict[str, Signer] = field(default_factory=dict)
@@ -96,10 +82,11 @@ class Story:
         self.requesters = founding.requesters
         network.start_beacon()
         self.progress.step("starting the backend")
-        offers = [workload.generation(self.store), workload.embedding(self.store)]
+        terms = workload.terms(self.plan.check_rate)
+        offers = [workload.generation(self.store, terms=terms), workload.embedding(self.store, terms=terms)]
         self.kinds = {offered.manifest.workload_id(): offered.manifest.kind for offered in offers}
         network.start_backend(offers)
-        network.start_worker(epoch_s=EPOCH_S, confirmations=CONFIRMATIONS)
+        network.start_worker(epoch_s=self.plan.epoch_s, confirmations=CONFIRMATIONS)
         self.progress.step("verifiers and nodes register, stake, and start (each loads the model)")
         with ThreadPoolExecutor(3) as pool:
             verifiers = pool.submit(self._join_verifiers, founding)
@@ -141,9 +128,10 @@ class Story:
 
     def _order(self, client: AssayClient, number: int) -> None:
         """Mostly an answer to one question; now and then the vectors of three."""
-        first = number % len(PROMPTS)
+        first, least = number % len(PROMPTS), self.plan.least_tokens
+        tokens = least + number * 5 % (self.plan.most_tokens - least + 1)
         if (number + 1) % EMBEDDING_EVERY:
-            client.submit(PROMPTS[first], workload.GENERATION, max_new_tokens=20 + number * 5 % 13)
+            client.submit(PROMPTS[first], workload.GENERATION, max_new_tokens=tokens)
         else:
             client.submit([*PROMPTS, *PROMPTS][first : first + BATCH], workload.EMBEDDING)
 
@@ -151,12 +139,13 @@ class Story:
         """How many orders to submit now: a few stay open, and some are added while a cheat has had too few."""
         waiting = sum(view.state in ("queued", "leased") for view in self.orders)
         rooted = len({view.receipt.epoch_id for view in self.orders if view.receipt})
-        part = -(-self.jobs * (1 + rooted) // JOB_EPOCHS)
-        if asked < self.jobs:
-            return max(0, min(OPEN_ORDERS - waiting, min(part, self.jobs) - asked))
+        jobs = self.plan.jobs
+        part = -(-jobs * (1 + rooted) // EPOCHS)  # a further part is ordered only once the last part has a root
+        if asked < jobs:
+            return max(0, min(OPEN_ORDERS - waiting, min(part, jobs) - asked))
         cheated = [view.node for view in self.orders if self.is_cheated(view)]
         fewest = min(cheated.count(cheat) for cheat in self.cheats)
-        if fewest >= CHEAT_JOBS or waiting or asked >= self.jobs + MOST_EXTRA_JOBS:
+        if fewest >= self.plan.cheat_jobs or waiting or asked >= jobs + self.plan.extra_jobs:
             return 0
         return len(NODES)
 

@@ -1,36 +1,53 @@
 """What the local networks offer: chats and vectors by the exact engine."""
 
-from contracts.protocol.manifest import InputLimits
+from collections.abc import Mapping
+from math import ceil
+
+from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
 from deploy.localnet.network import Offered
 from node_agent.execution import kinds
 from node_agent.execution.deterrence import DETERRENCE
+from node_agent.execution.kinds import generation as generation_kind
 from node_agent.models import ModelStore
 
 GENERATION, EMBEDDING = "generation", "embedding"
 MODELS = {GENERATION: "smollm2-135m-exact", EMBEDDING: "minilm-l6-v2-exact"}
+LEAST_RATE, _PPM = 0.5, 1_000_000
+
+
+def terms(check_rate: float) -> dict[str, int]:
+    """The constants by which jobs are checked at this rate at least, 0 to 0.769, where a wrong one costs one price.
+
+    At k = 1 production's terms would check three jobs of four. With p = (C - C') / (caught * (1 + k)) a cheat earns
+    less than work where work costs at most C of its reward.
+    """
+    caught = DETERRENCE["detection_ppm"] * (_PPM - DETERRENCE["collusion_ppm"]) // _PPM
+    return DETERRENCE | {"honest_cost_ppm": min(_PPM, ceil(2 * caught * check_rate))}
+
+
+TERMS = terms(LEAST_RATE)
+MOST_NEW_TOKENS = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["maximum"]
 MOST_TEXTS = 4
 MOST_TOKENS = 640
 """Of all texts of an order: one answer of 512, four of 160. A token of SmolLM2's takes at most 88 bytes of an output,
 so any answer can be shown in a contest, which takes 64 KiB."""
 
 
-def generation(store: ModelStore, device: str = "cpu") -> Offered:
+def generation(store: ModelStore, device: str = "cpu", terms: Mapping[str, int] = TERMS) -> Offered:
     """SmolLM2-135M-Instruct, answers of up to 512 tokens to texts of up to 512."""
     limits = InputLimits(max_texts=MOST_TEXTS, max_bytes=2048, max_tokens=512, overhead_tokens=30)
     return _offered(
         store, device, GENERATION, fixed=2_000_000, unit=1_000_000, most=MOST_TOKENS, check=3_000_000,
-        changes={"input": limits},
+        changes={"input": limits}, terms=terms,
     )  # fmt: skip
 
 
-def embedding(store: ModelStore, device: str = "cpu") -> Offered:
+def embedding(store: ModelStore, device: str = "cpu", terms: Mapping[str, int] = TERMS) -> Offered:
     """all-MiniLM-L6-v2, vectors of up to 16 texts."""
-    return _offered(store, device, EMBEDDING, fixed=5_000_000, unit=100_000, most=16 * 256, check=1_000_000, changes={})
-
-
-TERMS = DETERRENCE | {"honest_cost_ppm": 650_000}
-"""A wrong job costs one price here (k = 1): production's terms would check three jobs of four. These check one of two,
-at which a cheat earns less than work where work costs at most 0.65 of its reward, as it is priced here."""
+    return _offered(
+        store, device, EMBEDDING, fixed=5_000_000, unit=100_000, most=16 * 256, check=1_000_000, changes={},
+        terms=terms,
+    )  # fmt: skip
 
 
 def _offered(
@@ -43,7 +60,10 @@ def _offered(
     most: int,
     check: int,
     changes: dict[str, object],
+    terms: Mapping[str, int],
 ) -> Offered:
     files = store.load(MODELS[kind])
-    manifest = kinds.write_manifest(kind, MODELS[kind], device, check_price_units=check, deterrence=TERMS, **changes)
+    manifest = kinds.write_manifest(
+        kind, MODELS[kind], device, check_price_units=check, deterrence=dict(terms), **changes
+    )
     return Offered(manifest, files.tokenizer, fixed, unit, most)

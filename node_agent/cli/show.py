@@ -37,10 +37,14 @@ def show_standing(chain: Chain, found: Standing) -> None:
     }  # fmt: skip
     for name, value in lines.items():
         console.print(f"{name:<27}{value}", markup=False)
+    for speed in found.beat.speeds if found.beat is not None else ():
+        console.print(f"{'speed':<27}{speed}", markup=False)
     for case in found.cases:
         console.print(case.in_words(found.read_at_s), markup=False)
     for refused in found.refused:
         console.print(f"refused: {refused}", markup=False)
+    for given_up in found.given_up:
+        console.print(f"given up: {given_up}", markup=False)
     limiting = limits(found)
     console.print("what limits earnings now:" if limiting else "nothing limits earnings now: it works as it can")
     for limit in limiting:

@@ -89,7 +89,7 @@ def _plain(found: Standing) -> dict[str, object]:
             "delivered": None if found.view is None else found.view.delivered_jobs,
             "checked": None if found.view is None else found.view.checked_jobs,
             "void": found.void_jobs, "undelivered": found.undelivered, "unrooted": found.unrooted,
-            "rooted": found.rooted, "refused": found.refused,
+            "rooted": found.rooted, "refused": found.refused, "given_up": found.given_up,
         },
         "native": None if found.view is None else found.view.native.model_dump(mode="json"),
         "cases": cases,

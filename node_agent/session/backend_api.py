@@ -28,6 +28,7 @@ from contracts.protocol.wire import (
     NodeView,
     OrderView,
     Problem,
+    ReturnLease,
     SubmitCommitment,
     SubmitTrace,
 )
@@ -114,6 +115,10 @@ class BackendApi:
     def heartbeat(self, heartbeat: Heartbeat) -> LeaseGrant:
         """Extends a lease. One attempt: the next heartbeat is the next one."""
         return _parse(LeaseGrant, self._post("/v1/operator/heartbeats", heartbeat, attempts=1), "heartbeat")
+
+    def give_back(self, returned: ReturnLease) -> Acknowledgement:
+        """Ends a lease. One attempt: if none comes through it ends by itself."""
+        return _parse(Acknowledgement, self._post("/v1/operator/returns", returned, attempts=1), "acknowledgement")
 
     def submit(self, commitment: SubmitCommitment) -> Acknowledgement:
         """Hands over a commitment; the same one again is acknowledged again."""

@@ -160,6 +160,15 @@ class Journal:
             ).fetchone()
         return None if row is None else LentJob(LeaseGrant.model_validate_json(row[0]), row[1], row[2])
 
+    def given_up(self, most: int) -> list[str]:
+        """The jobs that ended here without an answer, the newest first, at most so many: the order and why."""
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT order_id, abandoned FROM leases WHERE abandoned IS NOT NULL ORDER BY lent_at DESC, rowid DESC "
+                "LIMIT ?", (most,),
+            ).fetchall()  # fmt: skip
+        return [f"{order_id}: {why}" for order_id, why in rows]
+
     def known(self) -> list[str]:
         """The ids of all orders that were lent to or answered by this node."""
         with self._explained():

@@ -5,6 +5,7 @@ signer, input and parameters must hash to what was signed, the workload must be 
 the price must be worth the work and covered by the lane on chain.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,14 +14,31 @@ from contracts.protocol.canonical import hash_json
 from contracts.protocol.errors import BadSignature, BadTexts
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.pace import JobSize, most_work
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import COMPARATORS, U48, Lease, NodeRequest, Order
 from contracts.protocol.signing import Signer, recover
-from contracts.protocol.wire import ACTION_HEARTBEAT, ACTION_LEASE, REQUEST_TOLERANCE_S, LeaseGrant, LeaseRequest
+from contracts.protocol.wire import (
+    ACTION_HEARTBEAT,
+    ACTION_LEASE,
+    ACTION_RETURN,
+    MOST_WORDS,
+    REQUEST_TOLERANCE_S,
+    LeaseGrant,
+    LeaseRequest,
+    ReturnLease,
+    ReturnReason,
+)
 from contracts.protocol.wire import Heartbeat as HeartbeatCall
-from node_agent.errors import AlteredJob, ForgedLease, ForgedOrder, UnpayableJob
+from node_agent.errors import AlteredJob, BackendError, ForgedLease, ForgedOrder, LeaseOver, TooSlow, UnpayableJob
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import ChainFacts, LaneFacts
+from node_agent.session.pacing import Pacer
+
+log = logging.getLogger(__name__)
+
+_CLOCK_OFF_S = 3.0
+"""What two clocks that are set may differ by, the way between them included."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +51,12 @@ class PriceFloor:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that checked out."""
+    """A job that checked out. `size`: the most that it makes the engine do."""
 
     grant: LeaseGrant
     manifest: Manifest
     input_bytes: bytes = field(repr=False)
+    size: JobSize
 
 
 class LeaseDesk:
@@ -46,6 +65,7 @@ class LeaseDesk:
     Args:
         workloads: manifests that this node serves, by workload id.
         floor: the least it works for.
+        pacer: how fast it is.
         clock: Unix seconds.
         session: names where the key is used, so that the backend serves one place at a time.
     """
@@ -59,12 +79,13 @@ class LeaseDesk:
         deployment: Deployment,
         workloads: Mapping[str, Manifest],
         floor: PriceFloor,
+        pacer: Pacer,
         clock: Callable[[], int],
         session: str | None = None,
     ) -> None:
         self._api, self._facts, self._signer = api, facts, signer
         self._deployment, self._domain = deployment, deployment.domain
-        self._workloads, self._floor, self._clock = workloads, floor, clock
+        self._workloads, self._floor, self._pacer, self._clock = workloads, floor, pacer, clock
         self._session = session
 
     def ask(self, workload_id: str, held: Sequence[str] = ()) -> LeaseGrant | None:
@@ -75,13 +96,14 @@ class LeaseDesk:
             held: orders of leases that are held already; any other that the backend knows of comes first.
 
         Raises:
-            ForgedLease, ForgedOrder: it is not what the settler lent or the signer ordered.
+            ForgedLease, LeaseOver, ForgedOrder: it is not what the settler lent or the signer ordered.
             BackendError: nothing usable came.
         """
         request, signature = self._request(ACTION_LEASE, to_hex(ZERO32))
         asked = LeaseRequest(
-            request=request, signature=signature, workload_id=workload_id, held=list(held), session=self._session
-        )
+            request=request, signature=signature, workload_id=workload_id, held=list(held),
+            session=self._session, pace=self._pacer.pace(workload_id),
+        )  # fmt: skip
         grant = self._api.lease(asked)
         if grant is not None:
             self._check_lease(grant, grant.order)
@@ -93,6 +115,7 @@ class LeaseDesk:
 
         Raises:
             AlteredJob, UnpayableJob: it is not work that this node can do and be paid for.
+            TooSlow: it can't do it in time.
             BackendError: the input did not come.
             ChainUnavailable: the lane could not be read.
         """
@@ -102,15 +125,30 @@ class LeaseDesk:
         lane = self._facts.lane(grant.order.requester, grant.signer)
         _check_lane(grant, lane, self._deployment, self._clock())
         input_bytes = self._api.blob(grant.order.terms.input_hash, manifest.input.most_bytes)
-        self._check_price(grant, manifest.most_units(_read_texts(input_bytes, manifest), grant.params))
-        return Job(grant, manifest, input_bytes)
+        texts = _read_texts(input_bytes, manifest)
+        self._check_price(grant, manifest.most_units(texts, grant.params))
+        size = most_work(manifest, texts, grant.params)
+        self._check_time(grant.order, size)
+        return Job(grant, manifest, input_bytes, size)
 
     def renew(self, grant: LeaseGrant) -> Lease:
-        """Extends a lease. Raises ForgedLease or BackendError."""
+        """Extends a lease. Raises ForgedLease, LeaseOver or BackendError."""
         request, signature = self._request(ACTION_HEARTBEAT, grant.lease.order_id)
         renewed = self._api.heartbeat(HeartbeatCall(request=request, signature=signature))
         self._check_lease(renewed, grant.order)
         return renewed.lease
+
+    def give_back(self, order_id: str, reason: ReturnReason, words: str) -> bool:
+        """Gives a job back, so that another node gets it at once. False when it could not be: its lease runs out."""
+        request, signature = self._request(ACTION_RETURN, order_id)
+        returned = ReturnLease(request=request, signature=signature, reason=reason, words=words[:MOST_WORDS])
+        try:
+            self._api.give_back(returned)
+        except BackendError as error:
+            log.warning("%s is not given back, its lease runs out by itself: %s", order_id, error)
+            return False
+        log.info("gave %s back (%s)", order_id, reason)
+        return True
 
     def _request(self, action: str, order_id: str) -> tuple[NodeRequest, str]:
         node = self._signer.address
@@ -137,9 +175,9 @@ class LeaseDesk:
             )
         now = self._clock()
         if lease.expires <= now:
-            raise ForgedLease(
+            raise LeaseOver(
                 f"The lease ended at {lease.expires}, here it is {now}.",
-                way_out="Set this host's clock.",
+                way_out=self._clock_off() or "The job had no time left when it came; nothing is wrong with the clock.",
                 expires=lease.expires,
                 now=now,
             )
@@ -190,14 +228,41 @@ class LeaseDesk:
     def _check_deadline(self, order: Order) -> None:
         now, deadline = self._clock(), order.terms.deadline
         latest = now + self._deployment.constants.order_ttl_s + REQUEST_TOLERANCE_S
-        if not now < deadline <= latest:
-            raise UnpayableJob(
-                f"The order's deadline {deadline} must lie after now ({now}) and not after {latest}.",
-                way_out="Set this host's clock if it is wrong; otherwise leave the job.",
-                deadline=deadline,
-                now=now,
-                latest=latest,
+        if now >= deadline:
+            says, way_out = f"was {now - deadline} s ago", "It had no time left when it came: leave it."
+        elif deadline > latest:
+            says, way_out = f"is later than {latest}, the latest that can be", "Leave it: it could not be settled."
+        else:
+            return
+        raise UnpayableJob(
+            f"The order's deadline {deadline} {says}.",
+            way_out=self._clock_off() or way_out,
+            deadline=deadline,
+            now=now,
+            latest=latest,
+        )
+
+    def _check_time(self, order: Order, size: JobSize) -> None:
+        terms = order.terms
+        why = self._pacer.too_late(terms.workload_id, size, terms.deadline)
+        if why is not None:
+            raise TooSlow(
+                f"{why[0].upper()}{why[1:]}.",
+                way_out="It is given back at once, for a faster host.",
+                size=size,
+                deadline=terms.deadline,
             )
+
+    def _clock_off(self) -> str | None:
+        """What to do about this host's clock, where it differs from the backend's; None where it does not."""
+        try:
+            ahead_s = self._api.clock_ahead_s()
+        except BackendError as error:
+            return f"The backend does not tell the time ({error}); see that this host's clock is right."
+        if ahead_s is None or abs(ahead_s) < _CLOCK_OFF_S:
+            return None
+        how = "behind" if ahead_s > 0 else "ahead of"
+        return f"Set this host's clock: it is {abs(ahead_s):.0f} s {how} the backend's."
 
 
 def _signer_of(digest: bytes, signature: str, what: str) -> str:

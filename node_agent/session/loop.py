@@ -12,8 +12,9 @@ from itertools import cycle
 from queue import Empty, SimpleQueue
 
 from contracts.onchain.errors import ChainError
+from contracts.protocol.pace import JobSize
 from contracts.protocol.records import Lease
-from contracts.protocol.wire import LeaseGrant
+from contracts.protocol.wire import LeaseGrant, ReturnReason
 from node_agent.errors import (
     AgentError,
     BackendError,
@@ -21,14 +22,17 @@ from node_agent.errors import (
     EngineFailed,
     JobAbandoned,
     JournalFull,
+    LeaseLost,
     LeaseRejected,
     NotRooted,
+    OutOfTime,
 )
-from node_agent.execution.engine import Engine
+from node_agent.execution.engine import Engine, Execution
 from node_agent.session.commit import Committer
 from node_agent.session.heartbeat import Heartbeat
 from node_agent.session.journal import Journal
 from node_agent.session.lease import LeaseDesk
+from node_agent.session.pacing import Pacer
 from node_agent.session.pulse import Beat, silent
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceDesk
@@ -46,6 +50,7 @@ class NodeSession:
 
     Args:
         engines: the engine of each workload id; asked for in turn.
+        pacer: how fast this host is.
         poll_s: pause when there is no job or something went wrong, give or take a quarter, so that nodes spread.
         slots: how many jobs to hold at once, at most; of a workload whose engine is not `concurrent`, one.
         beat: hears what is being done.
@@ -60,13 +65,14 @@ class NodeSession:
         traces: TraceDesk,
         journal: Journal,
         engines: Mapping[str, Engine],
+        pacer: Pacer,
         clock: Callable[[], int],
         poll_s: float,
         slots: int = 1,
         beat: Beat = silent,
     ) -> None:
         self._desk, self._committer, self._watch, self._journal = desk, committer, watch, journal
-        self._traces = traces
+        self._traces, self._pacer = traces, pacer
         self._engines, self._clock, self._poll_s, self._slots, self._beat = engines, clock, poll_s, slots, beat
         self._turns = cycle(engines)
         self._told: AgentError | ChainError | None = None
@@ -151,7 +157,8 @@ class NodeSession:
         """Starts work on a job. False for one that is there already, or was: its lease was not known, or came again."""
         order_id = grant.lease.order_id
         if order_id in self._under_way:  # its lease was lost meanwhile, and is ours again
-            self._under_way[order_id].keep(self._heartbeat(grant))
+            if not self._under_way[order_id].given_back:
+                self._under_way[order_id].keep(self._heartbeat(grant))
             return False
         answered = self._journal.find(order_id)
         if answered is not None:
@@ -165,11 +172,12 @@ class NodeSession:
         try:
             job = self._desk.accept(grant)
         except LeaseRejected as error:
-            self._abandon(order_id, grant.lease.expires, error)
+            self._give_up(order_id, grant.lease.expires, error, "too_slow" if error.code == "too_slow" else "refused")
             raise
         log.info("working on %s until %d", order_id, grant.lease.expires)
         self._beat("working", order_id)
-        work = Work(job, self._engines[grant.order.terms.workload_id], self._heartbeat(grant), self._over)
+        engine = self._engines[grant.order.terms.workload_id]
+        work = Work(job, engine, self._heartbeat(grant), self._over, begun_at=self._clock())
         self._under_way[order_id] = work
         work.start()
         return True
@@ -178,20 +186,64 @@ class NodeSession:
         """Commits to a job that got done. False when none did while a slot is free, or none is under way."""
         if not self._under_way:
             return False
-        is_full = len(self._under_way) == self._slots
-        try:
-            work = self._over.get(timeout=None if is_full else self._pause_s())
-        except Empty:
+        work = self._next_over()
+        if work is None:
             return False
         try:
-            self._committer.commit(work.job.grant, work.execution(self._clock()))
-        except JobAbandoned as error:
-            self._abandon(work.order_id, work.heartbeat.expires, error)
-            raise
+            if work.given_back:
+                return False
+            self._committer.commit(work.job.grant, self._execution_of(work))
         finally:
             del self._under_way[work.order_id]
             work.heartbeat.end()
         return True
+
+    def _execution_of(self, work: Work) -> Execution:
+        """What was computed, and a lesson of how long it took. Raises EngineFailed or LeaseLost, told the backend."""
+        now = self._clock()
+        try:
+            execution = work.execution(now)
+        except LeaseLost as error:
+            self._abandon(work.order_id, work.heartbeat.expires, error)
+            raise
+        except EngineFailed as error:
+            self._give_up(work.order_id, work.heartbeat.expires, error, "failed")
+            raise
+        written = execution.units if work.job.size.written_tokens else 0
+        self._pacer.finished(work.workload_id, JobSize(work.job.size.read_tokens, written), now - work.begun_at)
+        return execution
+
+    def _next_over(self) -> Work | None:
+        """The next job that is over; None when none is for a while and a slot is free. Gives back what is too late."""
+        while True:
+            try:
+                return self._over.get(timeout=self._pause_s())
+            except Empty:
+                self._give_back_late()
+                if len(self._under_way) < self._slots:
+                    return None
+
+    def _give_back_late(self) -> None:
+        """Gives back at once what can't be answered in time any more. Its engine still takes up the slot."""
+        for work in self._under_way.values():
+            size, until = work.job.size, work.until
+            why = None if work.given_back else self._pacer.out_of_time(work.workload_id, size, work.begun_at, until)
+            if why is None:
+                continue
+            work.given_back = True
+            work.heartbeat.end()
+            way_out = "It was given back, for a faster host; nothing is signed."
+            error = OutOfTime(f"{work.order_id} can't be answered in time: {why}.", way_out=way_out, until=until)
+            self._give_up(work.order_id, work.heartbeat.expires, error, "too_slow")
+            self._report(error)
+
+    def _give_up(self, order_id: str, lent_until: int, error: AgentError, reason: ReturnReason) -> None:
+        """Gives a job back and says why. After an engine's failure its lease still takes up a slot, as if it ran on: a
+        broken host must not run through the queue."""
+        gave_back = self._desk.give_back(order_id, reason, error.message)
+        self._journal.abandon(order_id, str(error))
+        if reason == "failed" or not gave_back:
+            self._failed[order_id] = lent_until
 
     def _abandon(self, order_id: str, lent_until: int, error: AgentError) -> None:
         self._failed[order_id] = lent_until

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,25 +22,27 @@ Beat = Callable[[State, str], None]
 
 @dataclass(frozen=True)
 class LastBeat:
-    """`at_s`: Unix seconds; `detail`: an order id, or the words of an error; `served`: jobs since the node started."""
+    """`at_s`: Unix seconds; `detail`: an order id, or the words of an error; `served`: jobs since the node started.
+    `speeds`: how fast it computes each workload, in words."""
 
     at_s: int
     pid: int
     state: State
     detail: str
     served: int
+    speeds: tuple[str, ...] = ()
 
 
 class Pulse:
-    """Writes beats to a file. Called from several threads."""
+    """Writes beats to a file. Called from several threads. `speeds`: see LastBeat."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._served, self._is_lost = path, 0, False
+    def __init__(self, path: Path, speeds: Sequence[str] = ()) -> None:
+        self._path, self._speeds, self._served, self._is_lost = path, tuple(speeds), 0, False
 
     def __call__(self, state: State, detail: str = "") -> None:
         """One beat."""
         self._served += state == "delivered"
-        beat = LastBeat(int(time.time()), os.getpid(), state, detail, self._served)
+        beat = LastBeat(int(time.time()), os.getpid(), state, detail, self._served, self._speeds)
         temporary = self._path.with_suffix(f".{os.getpid()}.{id(beat)}")
         try:
             temporary.write_text(json.dumps(asdict(beat)))

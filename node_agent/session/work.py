@@ -15,10 +15,16 @@ class Work:
 
     Args:
         over: where it puts itself once the engine has done its part, well or badly.
+        begun_at: Unix seconds.
+
+    Attributes:
+        given_back: whether its lease was given back. What its engine still computes is nobody's.
     """
 
-    def __init__(self, job: Job, engine: Engine, heartbeat: Heartbeat, over: "SimpleQueue[Work]") -> None:
-        self.job, self.heartbeat = job, heartbeat
+    def __init__(
+        self, job: Job, engine: Engine, heartbeat: Heartbeat, over: "SimpleQueue[Work]", *, begun_at: int
+    ) -> None:
+        self.job, self.heartbeat, self.begun_at, self.given_back = job, heartbeat, begun_at, False
         self._engine, self._over = engine, over
         self._execution: Execution | None = None
         self._failure: Exception | None = None
@@ -28,6 +34,11 @@ class Work:
     def order_id(self) -> str:
         """The order that it answers, 0x hex."""
         return self.job.grant.lease.order_id
+
+    @property
+    def until(self) -> int:
+        """When its answer must be there, Unix seconds: by the deadline, or a lease that reaches beyond it."""
+        return max(self.job.grant.order.terms.deadline, self.heartbeat.expires)
 
     @property
     def workload_id(self) -> str:
@@ -50,9 +61,12 @@ class Work:
         if self._execution is None:
             raise self._failed() from self._failure
         if self.heartbeat.expires <= now:
+            deadline = self.job.grant.order.terms.deadline
+            why = "this host was too slow" if deadline <= now else "its heartbeats did not reach the backend"
             raise LeaseLost(
-                f"The lease of {self.order_id} ended at {self.heartbeat.expires}, the answer was there at {now}.",
-                way_out="Nothing was signed; this host may be too slow for the workload, or lost its connection.",
+                f"The lease of {self.order_id} ended at {self.heartbeat.expires}, the answer was there at {now}, after "
+                f"{now - self.begun_at} s of work; the order's deadline is {deadline}: {why}.",
+                way_out="Nothing was signed.",
                 expires=self.heartbeat.expires,
                 now=now,
             )
@@ -70,7 +84,7 @@ class Work:
         name = error.code if isinstance(error, ExecutionError) else type(error).__name__
         return EngineFailed(
             f"The engine failed on {self.order_id}: {name}: {error}.",
-            way_out="Nothing was signed, the lease runs out and another node gets the job.",
+            way_out="Nothing was signed; the job is given back, for another node.",
             order_id=self.order_id,
             cause=name,
         )

@@ -73,7 +73,7 @@ class Things:
             "/v1/orders": self._order, "/v1/operator/commitments": self._commitment,
             "/v1/operator/leases": self._lease, "/v1/operator/heartbeats": self._heartbeat,
             "/v1/operator/canary": self._canary, "/v1/verifier/verdicts": self._verdict,
-            "/v1/operator/traces": self._trace,
+            "/v1/operator/traces": self._trace, "/v1/operator/returns": self._return,
         }  # fmt: skip
 
     def _trace(self, data: st.DataObject) -> Any:
@@ -105,6 +105,11 @@ class Things:
 
     def _heartbeat(self, data: st.DataObject) -> Any:
         return self._request(data, "heartbeat", self.open_order)
+
+    def _return(self, data: st.DataObject) -> Any:
+        why = {"reason": ["too_slow", "late", ""], "words": ["5 tokens/s", "", "x" * 501, "\u202e\0"]}
+        words = {name: data.draw(st.sampled_from(values)) for name, values in why.items()}
+        return self._request(data, "return", self.open_order) | words
 
     def _canary(self, data: st.DataObject) -> Any:
         return self._request(data, "canary", to_hex(ZERO32)) | self._workload(data)

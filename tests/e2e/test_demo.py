@@ -2,28 +2,44 @@
 
 import json
 import subprocess
+import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.localnet.processes import assay_command
-from deploy.localnet.scenario import CHEATS, HONEST_NODES, MOST_EXTRA_JOBS
+from deploy.localnet.scenario import CHEATS, HONEST_NODES
 from tests.world.soak import short_or_long
 
-JOBS = 48
+LEAST_JOBS, MOST_SILENT_S = 24, 10.0
 TOP_LEVEL = {
     "chain", "epochs", "jobs", "unexplained_wei", "audit", "slashed_nodes", "nodes", "gas_per_job", "cheats",
-    "seconds",
+    "seconds", "plan",
 }  # fmt: skip
 
 
 def run_demo(chain: str, folder: Path) -> dict[str, Any]:
     report = folder / "report.json"
-    command = [assay_command(), "demo", "--chain", chain, "--jobs", str(JOBS), "--json", str(report)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1160)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return dict(json.loads(report.read_text()))
+    command = [assay_command(), "demo", "--chain", chain, "--json", str(report)]
+    at, told = [time.monotonic()], ""
+    with (
+        (folder / "errors").open("wb") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            at.append(time.monotonic())
+            told += line.decode()
+    assert process.returncode == 0, told[-4000:] + (folder / "errors").read_text()[-4000:]
+    assert max(after - before for before, after in pairwise(at)) <= MOST_SILENT_S
+    found = dict(json.loads(report.read_text()))
+    plan = found["plan"]
+    for words in (f"so {plan['jobs']} jobs of up to", "checked: at least p = ", "missed by a run with chance"):
+        assert words in told
+    assert all(window in told for window in plan["shortened"]), "each shortened window is told"
+    return found
 
 
 @pytest.mark.model
@@ -42,10 +58,14 @@ def test_the_main_job_end_to_end(chain: str, tmp_path: Path) -> None:
     assert report.keys() >= TOP_LEVEL
     assert report["chain"] == chain
     ordered = sum(requester["orders"] for requester in report["requesters"].values())
-    assert JOBS <= ordered <= JOBS + MOST_EXTRA_JOBS, "some are added while a cheat has had too few"
+    jobs = report["plan"]["jobs"]
+    assert LEAST_JOBS <= jobs <= ordered <= jobs + jobs // 3 + len(report["nodes"]), "some are added for a cheat's sake"
     assert sum(report["jobs"].values()) == sum(node["delivered"] for node in report["nodes"].values()) == ordered
     for cheat in report["cheats"].values():
-        assert cheat["miss_chance"] <= 0.5 ** cheat["jobs"], "p is never below 0.5 at k = 1"
+        rate = report["plan"]["check_rate"]
+        assert cheat["miss_chance"] <= (1 - rate + 1e-9) ** cheat["jobs"], "p is never below what was announced"
+    assert report["plan"]["check_rate"] >= 0.5
+    assert report["plan"]["miss_chance"] <= 0.00101
     assert report["jobs"].get("expired", 0) == report["jobs"].get("skipped", 0) == 0
     assert report["epochs"] >= 3
     assert report["kinds"]["generation"] > report["kinds"]["embedding"] > 0

@@ -22,6 +22,7 @@ from deploy.localnet.up.folder import Folder
 from deploy.settings import NETWORK_FOLDER
 
 if TYPE_CHECKING:
+    from deploy.localnet.telling import SteadyLines
     from deploy.localnet.up.town import Town
 
 up_app = typer.Typer()
@@ -33,8 +34,6 @@ _TRY = (
     'assay jobs submit --prompt "Why is the sky blue?"',
     "assay jobs list        assay wallet lanes        assay node earnings",
 )
-_SERVED_WITHIN_S = 180.0
-"""A node that has not asked for work by then has something to say in its log."""
 
 
 @up_app.command()
@@ -46,6 +45,7 @@ def up(
     models: Annotated[Path | None, typer.Option(help="Folder that `assay models pull` fills.")] = None,
 ) -> None:
     """Run a network to play with until Ctrl-C. Started again, it goes on where it stopped."""
+    from deploy.localnet.telling import SteadyLines
     from deploy.localnet.up.town import Town
     from node_agent.hosts import require_serving_host
     from node_agent.models import ModelStore, default_root
@@ -56,7 +56,8 @@ def up(
     folder = Folder.take(home)
     try:
         _make_room(folder, reset, yes)
-        _keep_up(Town(folder, ModelStore(models or default_root()), _say), folder)
+        lines = SteadyLines(_say, time.monotonic, stamped=False)
+        _keep_up(Town(folder, ModelStore(models or default_root()), lines.step), folder, lines)
     finally:
         folder.release()
 
@@ -72,10 +73,10 @@ def _make_room(folder: Folder, reset: bool, yes: bool) -> None:
         folder.clear()
 
 
-def _keep_up(town: Town, folder: Folder) -> None:
+def _keep_up(town: Town, folder: Folder, lines: SteadyLines) -> None:
     """Runs the network, and stops it however that ends."""
     try:
-        _run(town, folder)
+        _run(town, folder, lines)
     except KeyboardInterrupt:
         _say("interrupted while it was starting")
     finally:
@@ -85,16 +86,19 @@ def _keep_up(town: Town, folder: Folder) -> None:
         _say("stopped; `assay up` goes on from here")
 
 
-def _run(town: Town, folder: Folder) -> None:
+def _run(town: Town, folder: Folder, lines: SteadyLines) -> None:
     """Founds the network if it is new, starts it, and looks after it until told to stop."""
     _on_signals(_interrupt)
-    if not folder.is_founded:
-        town.found()
-    _say("starting backend, worker, verifier and node")
-    town.supervisor.start_all()
+    from deploy.localnet.telling import ticking
+
+    with ticking(lines):
+        if not folder.is_founded:
+            town.found()
+        lines.step("starting backend, worker, verifier and node")
+        town.supervisor.start_all()
+        town.until_answered()
     stop = threading.Event()
     _on_signals(lambda number, frame: stop.set())
-    _await_node(town, stop)
     show(town, _console)
     settle_at = time.monotonic() + _SETTLE_AFTER_S
     while not stop.wait(_LOOP_S):
@@ -104,21 +108,6 @@ def _run(town: Town, folder: Folder) -> None:
         if now >= settle_at:
             settle_at = float("inf")
             town.settle_stranded()
-
-
-def _await_node(town: Town, stop: threading.Event) -> None:
-    """Waits until orders have somebody to serve them, and says so if none comes."""
-    _say("the node loads its models and proves itself; orders are served when it asks for work")
-    until = time.monotonic() + _SERVED_WITHIN_S
-    while not town.is_served():
-        town.supervisor.tick(time.monotonic())
-        town.keeper.tick(time.monotonic())
-        if time.monotonic() > until:
-            log = town.folder_path / "logs" / "node.log"
-            _say(f"no node has asked for work within {_SERVED_WITHIN_S:.0f} s, so nobody serves orders: see {log}")
-            return
-        if stop.wait(_LOOP_S):
-            return
 
 
 def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
@@ -133,6 +122,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def show(town: Town, console: Console) -> None:
     """Where everything is, and what to try first."""
     from deploy.localnet.founding import TOKEN_UNITS
+    from deploy.localnet.planning import shortened
     from deploy.localnet.up.town import CAST, REQUESTER
 
     network, folder = town.network, town.folder_path
@@ -161,8 +151,9 @@ def show(town: Town, console: Console) -> None:
     for command in ("audit", "verify --job latest"):
         console.print(f"  assay {command} {where}", markup=False)
     console.print(
-        "One verifier checks the samples; to convict a node takes two that agree, so here no case can. "
-        "Windows are short, as for development. Ctrl-C stops; nothing is lost."
+        "One verifier checks the samples; to convict a node takes two that agree, so here no case can. Windows follow "
+        "the speed that this machine was measured to have, and are shorter than production's (in brackets): "
+        f"{', '.join(shortened(town.network.constants))}. Ctrl-C stops; nothing is lost."
     )
 
 

@@ -6,6 +6,7 @@ UpError
 ├── OtherRelease       the folder's contracts are those of another release
 ├── NoState            this kind of chain keeps no state
 ├── NoFaucet           nobody gives money away on this chain
+├── NotAnswered        the network runs, and its node answers no job
 └── PortTaken          something else listens where the network's programs listen
 """
 
@@ -59,6 +60,18 @@ class NoState(UpError):
         super().__init__(
             f"the chain {kind!r} keeps no state, so nothing would be left after a stop; use --chain anvil "
             "(`make up` installs it), or `assay demo --chain embedded` for a run that need not last"
+        )
+
+
+class NotAnswered(UpError):
+    code = "not_answered"
+
+    def __init__(self, state: str, waited_s: float, failures: int, last_words: str, log: Path) -> None:
+        ended = f", and ended {failures} times" if failures else ""
+        super().__init__(
+            f"the node has not answered one word in {waited_s:.0f} s{ended}; the order is {state}. The node's last "
+            f"words: {last_words} (all of them in {log}). Mend that, or free the machine's cores; `assay up` goes on "
+            "from here"
         )
 
 

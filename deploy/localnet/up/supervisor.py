@@ -46,6 +46,10 @@ class Supervisor:
             if service.again_at is not None and now >= service.again_at:
                 self._start_again(service, now)
 
+    def failures(self, name: str) -> int:
+        """How often a program ended by itself, without a steady minute in between."""
+        return next(service.failures for service in self._services if service.name == name)
+
     def stop_all(self) -> None:
         """Stops all, the last started first, each in its own time."""
         for service in reversed(self._services):

@@ -4,24 +4,25 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import httpx
 
 from contracts.onchain.artifacts import CONTRACTS, artifact
 from contracts.onchain.chain import as_dict
 from contracts.onchain.errors import ChainError
 from contracts.onchain.keystore import create_key
 from contracts.onchain.reverts import explain
-from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import keccak, to_hex
-from contracts.protocol.wire import NetworkInfo
 from deploy.localnet import workload
 from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
+from deploy.localnet.measuring import look
 from deploy.localnet.network import Network
+from deploy.localnet.planning import Burden, windows
 from deploy.localnet.processes import Processes, ProcessFailed, free_port
 from deploy.localnet.up.errors import OtherRelease, PortTaken
+from deploy.localnet.up.first_answer import CanaryOrder, FirstAnswer
 from deploy.localnet.up.folder import Folder
 from deploy.localnet.up.keeper import ChainKeeper
 from deploy.localnet.up.supervisor import Service, Supervisor
@@ -30,6 +31,8 @@ from node_agent.models import ModelStore
 
 NODE, VERIFIER, REQUESTER = "node", "verifier", "requester"
 EPOCH_S, CONFIRMATIONS = 8, 1
+LONG_PROMPT_TOKENS = 256
+"""Of a long order, whose work the windows must bear."""
 CAST = Cast(
     nodes=(NODE,),
     verifiers=(VERIFIER,),
@@ -58,6 +61,8 @@ class Town:
         self._processes = Processes(folder.path / "logs", end_with_us=True)
         self.network = Network(folder.path, self._processes, DEVELOPMENT)
         self._place()
+        if folder.is_founded:
+            self.network.constants = self.network.deployment.constants
         self.keeper = ChainKeeper(self.network.rpc_url, folder.chain_file, say)
         self.supervisor = Supervisor(self._processes, self._services(), say)
 
@@ -90,14 +95,6 @@ class Town:
         free = free_port()
         self._say(f"port {port} was taken, so the {program} listens on {free}: read {free} wherever {port} is written")
         return f"http://127.0.0.1:{free}"
-
-    def is_served(self) -> bool:
-        """Whether a node asks for work of every workload on offer. Not while the backend does not answer."""
-        try:
-            found = httpx.get(f"{self.network.backend_url}/v1/network", timeout=5.0)
-        except httpx.TransportError:
-            return False
-        return all(entry.serving for entry in NetworkInfo.model_validate_json(found.content).price_sheet)
 
     def _services(self) -> list[Service]:
         network, models = self.network, self._store.root
@@ -133,6 +130,8 @@ class Town:
 
     def found(self) -> None:
         """Makes everything for the first time. Only what was founded to the end is ever started again."""
+        self._say("measuring this machine")
+        self.network.constants = self.measured_windows()
         network, founding = self.network, Founding(self.network, CAST, self._say)
         self._say("starting Anvil and deploying the contracts")
         self._start_chain()
@@ -160,6 +159,31 @@ class Town:
                 build=build_digest(),
             )
         )
+
+    def measured_windows(self) -> Constants:
+        """As long as a long order takes on this machine. Raises TooSlow where it computes nothing to speak of."""
+        speeds, machine = look(self._store.root, None)
+        speed, written = speeds.generation, workload.MOST_NEW_TOKENS
+        burden = Burden(LONG_PROMPT_TOKENS, written, ahead=2, rows=6, disputed=1)
+        found = windows(speed, machine.share / machine.cores, burden)  # an engine here uses every core
+        self._say(
+            f"it reads {speed.read_per_s:.3g} and writes {speed.write_per_s:.3g} tokens/s ({speed.way}): an order has "
+            f"{found.order_ttl_s} s, its check {found.check_wait_s} s"
+        )
+        return found
+
+    def until_answered(self) -> None:
+        """Waits until the node has answered a job. Raises NotAnswered."""
+        self._say("waiting for the node's first answer")
+
+        def tick(now: float) -> None:
+            self.supervisor.tick(now)
+            self.keeper.tick(now)
+
+        with closing(CanaryOrder(self.network)) as order:
+            log = self._processes.logs / f"{NODE}.log"
+            took_s = FirstAnswer(order, lambda: self.supervisor.failures(NODE), tick, self._say, log).wait()
+        self._say(f"the node answered its first job after {took_s:.0f} s")
 
     def _offer(self) -> None:
         for offered in (workload.generation(self._store), workload.embedding(self._store)):

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import as_dict
 from contracts.onchain.errors import ChainUnavailable
 from contracts.protocol.receipt import PaymentReceipt
 from deploy.localnet.anvil import anvil_options, find_anvil
 from deploy.localnet.processes import Processes, free_port
+from deploy.localnet.up.cli import address_in
 from deploy.localnet.up.keeper import BUSY_FOR_S, ChainKeeper
 from deploy.settings import ClientFile
 from tests.integration.deploy.terminal import Terminal
@@ -33,7 +35,8 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 @pytest.mark.model
 @pytest.mark.timeout(1200)
 def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
-    """Orders, lanes, blocks and receipts are the same after a stop; a job ordered before it is delivered after it.
+    """Orders, lanes, blocks and receipts are the same after a stop; a job ordered before it is delivered after it. Each
+    start is up only once a job was answered, which the network itself pays.
 
     Covers: A41, A45
     """
@@ -60,8 +63,7 @@ def test_stopping_and_starting_loses_nothing(terminal: Terminal) -> None:
     assert {listed[order]["state"] for order in (first["order_id"], second["order_id"])} == {"paid"}
     charged = sum(view["price_units"] for view in listed.values())
     assert terminal.json("wallet", "lanes")["lanes"][0]["charged"] == charged
-    earned = as_dict(chain.escrow.functions.operators(2).call())["earnedUnits"]
-    assert earned == charged * 9 // 10
+    _up_was_said_when_it_was(terminal, charged)
     assert "claimed" in terminal.call("node", "claim")
     terminal.call("jobs", "receipt", first["order_id"][:12])
     verified = terminal.json("verify", str(receipt))
@@ -81,6 +83,24 @@ def _says_what_an_auditor_types(terminal: Terminal) -> None:
     printed = (terminal.folder / "up.log").read_text()
     assert f"assay audit {where}" in printed
     assert f"assay verify --job latest {where}" in printed
+
+
+def _up_was_said_when_it_was(terminal: Terminal, charged: int) -> None:
+    """At both starts a job had been answered, which the network's own lane paid; and the windows are the measured ones.
+
+    `charged`: the requester's lane, units.
+    """
+    chain = terminal.chain()
+    block = chain.head().number
+    earned = as_dict(chain.escrow.functions.operators(2).call(block_identifier=block))["earnedUnits"]
+    canary = address_in(terminal.network / "backend" / "canary.json")
+    lane = as_dict(chain.escrow.functions.lanes(*[to_checksum_address(canary)] * 2).call(block_identifier=block))
+    assert earned == (charged + lane["chargedUnits"]) * 9 // 10
+    up, constants = (terminal.folder / "up.log").read_text(), chain.deployment.constants
+    assert f"an order has {constants.order_ttl_s} s, its check {constants.check_wait_s} s" in up, "what was measured"
+    assert up.count("the node answered its first job after") == up.count("Assay is up") == 2
+    assert up.index("the node answered") < up.index("Assay is up")
+    assert lane["chargedUnits"] > 0
 
 
 def _no_secret_is_told(terminal: Terminal) -> None:

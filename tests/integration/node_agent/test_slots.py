@@ -31,6 +31,7 @@ from node_agent.session.commit import Committer
 from node_agent.session.journal import Journal
 from node_agent.session.lease import LeaseDesk, PriceFloor
 from node_agent.session.loop import NodeSession
+from node_agent.session.pacing import Pacer
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceDesk
 from node_agent.testing import FakeFacts
@@ -87,9 +88,11 @@ class Scene:
         """The node, as after a start."""
         journal, facts = Journal(home / "journal.sqlite", node=NODE.address, domain=DOMAIN), FakeFacts(SETTLER.address)
         manifests, now = {self.manifest.workload_id(): self.manifest}, lambda: self.world.now_s
+        pacer = Pacer({}, SLOTS, now)
         desk = LeaseDesk(
-            api=api, facts=facts, signer=NODE, deployment=DEPLOYMENT, workloads=manifests, floor=PriceFloor(), clock=now
-        )
+            api=api, facts=facts, signer=NODE, deployment=DEPLOYMENT, workloads=manifests, floor=PriceFloor(),
+            pacer=pacer, clock=now,
+        )  # fmt: skip
         watch = RootWatch(
             api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, operator_id=1, max_unrooted=99, clock=now
         )
@@ -97,7 +100,7 @@ class Scene:
             desk=desk, committer=Committer(api=api, journal=journal, signer=NODE, domain=DOMAIN, clock=now),
             watch=watch, journal=journal,
             traces=TraceDesk(api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, clock=now),
-            engines=dict.fromkeys(manifests, self.engine),
+            engines=dict.fromkeys(manifests, self.engine), pacer=pacer,
             clock=now, poll_s=0.05, slots=SLOTS,
         )  # fmt: skip
 

@@ -24,6 +24,7 @@ from contracts.protocol.canonical import canonical_json, hash_json
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.pace import Pace
 from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Terms, Verdict
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
@@ -33,6 +34,8 @@ from contracts.protocol.wire import (
     Heartbeat,
     LeaseGrant,
     LeaseRequest,
+    ReturnLease,
+    ReturnReason,
     SubmitCommitment,
     SubmitOrder,
     SubmitVerdict,
@@ -161,19 +164,30 @@ class World:
         return self.services.intake.accept(signed(order))[0]
 
     def ask(
-        self, key: Signer = NODE, held: Sequence[str] = (), session: str | None = None, **changes: Any
+        self,
+        key: Signer = NODE,
+        held: Sequence[str] = (),
+        session: str | None = None,
+        pace: Pace | None = None,
+        **changes: Any,
     ) -> LeaseRequest:
-        """A node's signed request for a job, which names the leases that it knows of."""
+        """A node's signed request for a job, which names the leases that it knows of and the node's pace."""
         request = self._request("lease", to_hex(ZERO32), key, changes)
         signature = key.sign(DOMAIN.node_request_digest(request))
         return LeaseRequest(
-            request=request, signature=signature, workload_id=WORKLOAD, held=list(held), session=session
+            request=request, signature=signature, workload_id=WORKLOAD, held=list(held), session=session, pace=pace
         )
 
     def beat(self, order_id: str, key: Signer = NODE) -> Heartbeat:
         """A node's signed heartbeat."""
         request = self._request("heartbeat", order_id, key, {})
         return Heartbeat(request=request, signature=key.sign(DOMAIN.node_request_digest(request)))
+
+    def give_back(self, order_id: str, key: Signer = NODE, reason: ReturnReason = "too_slow") -> ReturnLease:
+        """A node's signed return of a job."""
+        request = self._request("return", order_id, key, {})
+        signature = key.sign(DOMAIN.node_request_digest(request))
+        return ReturnLease(request=request, signature=signature, reason=reason, words="5 tokens/s")
 
     def _request(self, action: str, order_id: str, key: Signer, changes: dict[str, Any]) -> NodeRequest:
         values: dict[str, Any] = {"action": action, "order_id": order_id, "timestamp": self.now_s}

@@ -11,13 +11,17 @@ from urllib.parse import urlsplit
 import pytest
 from typer.testing import CliRunner
 
+from deploy.localnet import workload
+from deploy.localnet.planning import Machine, Speeds
 from deploy.localnet.processes import Party, Processes, free_port
+from deploy.localnet.up import town
 from deploy.localnet.up.cli import up_app
 from deploy.localnet.up.errors import AlreadyRunning, NoState, NotOurs
 from deploy.localnet.up.folder import Folder
 from deploy.localnet.up.supervisor import Service, Supervisor
 from deploy.localnet.up.town import Town
 from deploy.settings import ClientFile
+from node_agent.execution.engine import Speed
 from node_agent.models import ModelStore
 from tests.world.waiting import eventually
 
@@ -166,3 +170,23 @@ def test_the_client_file_is_what_commands_read(tmp_path: Path) -> None:
     assert ClientFile.load(folder.path) == CLIENT
     assert json.loads((folder.path / "client.json").read_text())["rpc"] == "http://r"
     folder.release()
+
+
+def test_windows_follow_the_speed_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine's orders and checks get the time that they take there, a fast one's stay short; people are told
+    the speed and what follows from it."""
+    said: list[str] = []
+    found = {}
+    for write_per_s in (0.5, 500.0):
+        speed = Speed("a way", 10 * write_per_s, write_per_s)
+        monkeypatch.setattr(town, "look", lambda models, threads, speed=speed: (Speeds(speed, speed), Machine(2)))
+        folder = Folder.take(tmp_path / str(write_per_s))
+        found[write_per_s] = town.Town(folder, ModelStore(tmp_path / "models"), said.append).measured_windows()
+        folder.release()
+    slow, fast = found[0.5], found[500.0]
+    longest_s = Speed("a way", 5.0, 0.5).seconds(town.LONG_PROMPT_TOKENS, workload.MOST_NEW_TOKENS)
+    assert slow.order_ttl_s > 2 * longest_s > fast.order_ttl_s * 0.5
+    assert slow.check_wait_s > fast.check_wait_s == 30
+    assert slow.misfits() == fast.misfits() == []
+    assert said[0].startswith("it reads 5 and writes 0.5 tokens/s (a way): an order has ")
+    assert f"an order has {fast.order_ttl_s} s, its check 30 s" in said[1]

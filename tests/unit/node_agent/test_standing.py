@@ -1,13 +1,18 @@
 """What limits an operator's earnings, and how much to fund, in words that are true."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from rich.console import Console
 
+from contracts.onchain.chain import Chain
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.native.standing import State
 from contracts.protocol.wire import NativeStanding, NetworkInfo, NodeView, PriceSheetEntry
+from node_agent.cli import show
 from node_agent.session.court import Accusation
 from node_agent.session.earnings import Account
 from node_agent.session.gas import ether
@@ -124,11 +129,25 @@ def test_a_pulse_is_read_back(tmp_path: Path) -> None:
     """What a running node did last; a file that is no pulse is none."""
     path = tmp_path / "pulse.json"
     assert last_beat(path) is None
-    pulse = Pulse(path)
+    pulse = Pulse(path, ["m: AVX2 kernels: reads 80 tokens/s, writes 20 tokens/s"])
     pulse("delivered")
     pulse("no_job", "")
     found = last_beat(path)
     assert found is not None
     assert (found.state, found.served) == ("no_job", 1)
+    assert list(found.speeds) == ["m: AVX2 kernels: reads 80 tokens/s, writes 20 tokens/s"]
     path.write_text("{")
     assert last_beat(path) is None
+
+
+def test_status_shows_the_speed_and_what_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operators see how fast their host is, and why it did not do what it was lent."""
+    printed = io.StringIO()
+    monkeypatch.setattr(show, "console", Console(file=printed, width=200))
+    monkeypatch.setattr(show, "show_account", lambda chain, account: None)
+    monkeypatch.setattr(show, "tokens_of", lambda chain, units: str(units))
+    words = f"{ID}: This host does 5 tokens/s, the order leaves 20 s."
+    beat = LastBeat(990, 1, "no_job", "", 3, ("m: AVX2 kernels: writes 5 tokens/s",))
+    show.show_standing(cast(Chain, None), replace(WELL, beat=beat, given_up=[words]))
+    assert "speed                      m: AVX2 kernels: writes 5 tokens/s" in printed.getvalue()
+    assert f"given up: {words}" in printed.getvalue()

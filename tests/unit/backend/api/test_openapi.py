@@ -38,6 +38,7 @@ def test_every_path_of_the_agreement_is_served(world: World) -> None:
         ("POST", "/v1/operator/commitments"),
         ("POST", "/v1/operator/heartbeats"),
         ("POST", "/v1/operator/leases"),
+        ("POST", "/v1/operator/returns"),
         ("POST", "/v1/operator/traces"),
         ("POST", "/v1/orders"),
         ("POST", "/v1/verifier/verdicts"),

@@ -4,6 +4,7 @@ given jobs that wait and an operator that asks
 ├── when none waits: None
 ├── when a case was upheld against it: operator_suspended
 ├── when it has no stake: one cheap job at a time
+├── when the node would not finish in time: left for others
 ├── when k * (open + this) exceeds its stake: the oldest that fits, or stake_too_low
 └── otherwise the oldest; those that it let lapse come last
 """
@@ -20,11 +21,13 @@ from backend.domain.assignment import (
     check_held,
     choose,
     covers,
+    in_time,
     lease_end,
     times_fit,
 )
 from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION
+from contracts.protocol.pace import OVERHEAD_S, JobSize, Pace
 from contracts.protocol.sampling import CERTAIN, Deterrence, least_threshold
 
 
@@ -98,6 +101,37 @@ def test_any_sequence_stays_within_stake(stake: int, multiple: int, prices: list
         assert found is not None
         open_jobs.append(price)
         assert multiple * sum(open_jobs) <= stake or (stake == 0 and len(open_jobs) == 1 and price <= 150)
+
+
+SIZES = st.builds(JobSize, st.integers(0, 5000), st.integers(0, 2000))
+PACES = st.builds(Pace, read_milli_per_s=st.integers(1, 10**7), write_milli_per_s=st.integers(1, 10**6))
+
+
+@given(size=SIZES, pace=PACES, left=st.integers(0, 4000), now=st.integers(0, 2**32))
+def test_what_is_lent_is_done_before_its_deadline(size: JobSize, pace: Pace, left: int, now: int) -> None:
+    """Protects requesters from nodes too slow for their orders: whatever the order turns out to ask, at the pace that
+    was stated it is done with a third of the time to spare, within what a lease can reach; and what fits is not
+    withheld for more than the margin and the overhead."""
+    waiting = Candidate("a", 10, deadline=now + left, accepted_at=now, lapsed_here=False, size=size)
+    takes = 1000 * size.read_tokens / pace.read_milli_per_s + 1000 * size.written_tokens / pace.write_milli_per_s
+    if in_time([waiting], pace, now):
+        assert takes * 1.5 + OVERHEAD_S <= left + 1e-6
+        times = LeaseTimes()
+        assert lease_end(waiting.deadline, waiting.deadline, times) >= now + takes
+    else:
+        assert takes * 1.5 + OVERHEAD_S + 1.1 > left
+    assert in_time([waiting], None, now) == [waiting], "a pace that nobody measured keeps nobody from work"
+
+
+@given(size=SIZES, pace=PACES, times=st.integers(2, 50), left=st.integers(0, 4000))
+def test_a_faster_node_is_lent_no_less(size: JobSize, pace: Pace, times: int, left: int) -> None:
+    """Protects the faster host, and one job from being held back by another that does not fit."""
+    waiting = Candidate("a", 10, deadline=left, accepted_at=0, lapsed_here=False, size=size)
+    endless = Candidate("b", 10, deadline=left, accepted_at=0, lapsed_here=False, size=JobSize(10**9, 10**9))
+    faster = Pace(read_milli_per_s=pace.read_milli_per_s * times, write_milli_per_s=pace.write_milli_per_s * times)
+    assert set(job.order_id for job in in_time([waiting], pace, 0)) <= {
+        job.order_id for job in in_time([endless, waiting], faster, 0)
+    }
 
 
 def test_lease_ends() -> None:

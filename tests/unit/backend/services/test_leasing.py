@@ -5,13 +5,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlmodel import col, select
 
 from backend.chain.views import OperatorAccount
 from backend.domain.assignment import Cover
 from backend.errors import BackendError
 from backend.services.offering import offer_workload
 from backend.store.home import open_tokenizers
+from backend.store.tables import LeaseRow
 from contracts.protocol.hashing import to_hex
+from contracts.protocol.log import LeaseEntry
+from contracts.protocol.pace import Pace, pace_of
+from contracts.protocol.records import Lease
 from contracts.protocol.signing import Signer, recover
 from node_agent.testing import BYTE_TOKENIZER
 from tests.unit.backend.world import (
@@ -20,6 +25,7 @@ from tests.unit.backend.world import (
     MANIFEST,
     MAX_UNITS,
     NODE,
+    NOW,
     OTHER_NODE,
     SETTLER,
     UNIT,
@@ -28,6 +34,7 @@ from tests.unit.backend.world import (
     signer,
     terms,
 )
+from verifier.sampling.facts import check_leases
 
 
 @pytest.mark.parametrize(
@@ -172,6 +179,89 @@ def test_heartbeats_extend_up_to_the_deadline(world: World) -> None:
         world.services.leasing.extend(world.beat(order_id))
     assert caught.value.code == "lease_expired"
     assert world.services.leasing.lend(world.ask(OTHER_NODE)) is None, "after its deadline a job is lent to nobody"
+
+
+def test_a_node_is_lent_what_it_finishes_in_time(world: World) -> None:
+    """Protects requesters: an order that a node can't finish before its deadline waits for a faster one, at every ask,
+    and the slow node gets the next that it can finish. Covers: A03"""
+    order_id = world.order()  # deadline in 100 s; 20 bytes to read, 8 tokens to write
+    slow, fast = pace_of(read_per_s=1, write_per_s=0.1), pace_of(read_per_s=10, write_per_s=1)
+    for _ in range(2):
+        assert world.services.leasing.lend(world.ask(pace=slow)) is None
+    longer = world.order(deadline=world.now_s + 120, salt=9)
+    unhurried = pace_of(read_per_s=10, write_per_s=8 / 75)
+    assert lent(world, unhurried, OTHER_NODE) == longer, "one that does not fit keeps none from what does"
+    assert lent(world, fast, NODE) == order_id
+    world.services.delivery.receive(commitment_for(longer, OTHER_NODE))
+    world.services.delivery.receive(commitment_for(order_id))
+    world.order()
+    world.now_s += 84
+    assert world.services.leasing.lend(world.ask(pace=fast)) is None, "the time that is left counts, not what there was"
+    assert world.services.leasing.lend(world.ask()) is not None, "who states no pace is lent any"
+
+
+def lent(world: World, pace: Pace, key: Signer) -> str:
+    """The order that a node of this pace is lent."""
+    grant = world.services.leasing.lend(world.ask(key, pace=pace))
+    assert grant is not None
+    return grant.lease.order_id
+
+
+def test_what_is_given_back_is_lent_again_at_once(world: World) -> None:
+    """Protects requesters from waiting for a lease's end, and the node from its own returns: the job goes to another
+    within a second, the stake is free, and who gave it back is not lent it again. Covers: A03"""
+    order_id = world.order()
+    world.lend()
+    back = world.services.leasing.take_back(world.give_back(order_id))
+    assert back.new
+    view = world.services.views.order(order_id)
+    world.now_s += 1
+    assert world.services.leasing.lend(world.ask()) is None
+    assert world.lend(OTHER_NODE).lease.order_id == order_id
+    for call in (
+        lambda: world.services.leasing.extend(world.beat(order_id)),
+        lambda: world.services.delivery.receive(commitment_for(order_id)),
+        lambda: world.services.leasing.take_back(world.give_back(order_id)),
+    ):
+        with pytest.raises(BackendError) as caught:
+            call()
+        assert caught.value.code == "lease_not_held"
+    world.services.delivery.receive(commitment_for(order_id, OTHER_NODE))
+    view = world.services.views.order(order_id)
+    assert (view.state, view.node) == ("delivered", OTHER_NODE.address)
+
+
+def test_leases_of_returned_jobs_pass_the_audit(world: World) -> None:
+    """Protects the backend from its own log: leases that were given back are signed anew with their end, and no two of
+    a job end together, however fast it goes round."""
+    third = signer("third node")
+    world.chain.nodes[third.address], world.chain.operators[3] = 3, OperatorAccount(stake=10_000)
+    order_id = world.order()
+    for key in (NODE, OTHER_NODE):
+        world.lend(key)
+        world.services.leasing.take_back(world.give_back(order_id, key))
+        assert world.services.leasing.lend(world.ask(third)) is None, "it ends with this second"
+        world.now_s += 1
+    world.lend(third)
+    with world.database.read() as session:
+        rows = session.exec(select(LeaseRow).order_by(col(LeaseRow.id))).all()
+    leases = [Lease(order_id=row.order_id, node=row.node, expires=row.expires) for row in rows]
+    entries = [LeaseEntry(lease=each, signature=row.signature) for each, row in zip(leases, rows, strict=True)]
+    check_leases(DOMAIN, entries, third.address, {SETTLER.address}, copies=1)
+    assert [each.expires for each in leases] == [NOW, NOW + 1, NOW + 2 + 60]
+
+
+def test_only_its_holder_gives_a_job_back(world: World) -> None:
+    """Protects jobs under way from other nodes, and from a signature over another call. Covers: A19"""
+    order_id = world.order()
+    world.lend()
+    beat = world.beat(order_id)
+    borrowed = world.give_back(order_id).model_copy(update={"request": beat.request, "signature": beat.signature})
+    for code, returned in (("lease_not_held", world.give_back(order_id, OTHER_NODE)), ("wrong_action", borrowed)):
+        with pytest.raises(BackendError) as caught:
+            world.services.leasing.take_back(returned)
+        assert caught.value.code == code
+    world.services.delivery.receive(commitment_for(order_id))
 
 
 def test_open_value_counts_until_settled(world: World) -> None:

@@ -13,6 +13,7 @@ from node_agent.session.commit import Committer
 from node_agent.session.journal import Journal
 from node_agent.session.lease import LeaseDesk, PriceFloor
 from node_agent.session.loop import NodeSession
+from node_agent.session.pacing import Pacer
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceDesk
 from node_agent.testing import EchoEngine, FakeBackend, FakeFacts, fake_deployment, fake_manifest
@@ -59,11 +60,16 @@ class World:
         """The journal, opened anew as after a restart."""
         return Journal(self.home / "journal.sqlite", node=self.signer.address, domain=self.deployment.domain)
 
-    def desk(self) -> LeaseDesk:
+    def pacer(self) -> Pacer:
+        """What the engine's speed makes of the slots."""
+        return Pacer({self.manifest.workload_id(): self.engine.speed}, self.slots, self.clock)
+
+    def desk(self, pacer: Pacer | None = None) -> LeaseDesk:
         """A desk that serves the one workload."""
         return LeaseDesk(
             api=self.api, facts=self.facts, signer=self.signer, deployment=self.deployment,
-            workloads={self.manifest.workload_id(): self.manifest}, floor=self.floor, clock=self.clock,
+            workloads={self.manifest.workload_id(): self.manifest}, floor=self.floor,
+            pacer=pacer or self.pacer(), clock=self.clock,
         )  # fmt: skip
 
     def committer(self, journal: Journal) -> Committer:
@@ -85,9 +91,10 @@ class World:
 
     def session(self) -> NodeSession:
         """A whole session, as after a start."""
-        journal = self.journal()
+        journal, pacer = self.journal(), self.pacer()
         return NodeSession(
-            desk=self.desk(), committer=self.committer(journal), watch=self.watch(journal), journal=journal,
+            desk=self.desk(pacer), pacer=pacer, committer=self.committer(journal), watch=self.watch(journal),
+            journal=journal,
             traces=self.traces(journal), engines={self.manifest.workload_id(): self.engine},
             clock=self.clock, poll_s=0.01,
             slots=self.slots,

@@ -9,7 +9,7 @@ from contracts.protocol.hashing import to_hex
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.wire import LeaseGrant
-from node_agent.errors import AlteredJob, BadAnswer, ForgedLease, ForgedOrder, LeaseRejected, UnpayableJob
+from node_agent.errors import AlteredJob, BadAnswer, ForgedLease, ForgedOrder, LeaseOver, LeaseRejected, UnpayableJob
 from node_agent.session.lease import Job, PriceFloor
 from tests.unit.node_agent.session.session_world import NOW_S, World
 
@@ -46,7 +46,7 @@ FORGERIES: dict[str, tuple[Forge, type[LeaseRejected]]] = {
     "lease by another settler": (lambda w, g: resigned(w, g, Signer(b"\5" * 32)), ForgedLease),
     "lease of another node": (lambda w, g: resigned(w, g, node="0x" + "11" * 20), ForgedLease),
     "lease of another order": (lambda w, g: resigned(w, g, order_id="0x" + "22" * 32), ForgedLease),
-    "lease that is over": (lambda w, g: resigned(w, g, expires=NOW_S), ForgedLease),
+    "lease that is over": (lambda w, g: resigned(w, g, expires=NOW_S), LeaseOver),
     "lease extended without a signature": (
         lambda w, g: g.model_copy(update={"lease": g.lease.model_copy(update={"expires": NOW_S + 999})}),
         ForgedLease,

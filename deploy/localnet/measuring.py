@@ -1,0 +1,167 @@
+"""How fast this machine is, before anything is promised: a few seconds of the real engines in their confined process.
+
+An engine that measured itself is believed; of another, one prompt is timed with one new token and with a few more.
+Run as a program of its own, with the environment that a node gets, so that what is measured is what a node does; and so
+that it can be ended where it takes too long.
+"""
+
+import json
+import os
+import resource
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
+from contracts.protocol.texts import encode_texts
+from contracts.protocol.tokens import TextTokenizer
+from deploy.localnet import workload
+from deploy.localnet.planning import Machine, Speeds, TooSlow
+from deploy.localnet.processes import environment
+from node_agent.execution.engine import Engine, Speed
+from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.sandbox import Executor
+from node_agent.execution.sandbox.speeds import Speeds as Kept
+from node_agent.models import ModelStore
+
+MEASURED_WITHIN_S = 24.0
+"""What takes longer is told to be too slow: within 30 s of the start, that of Python included."""
+
+_PROGRAM = [sys.executable, "-m", "deploy.localnet.measuring"]
+MORE_TOKENS = 6
+_END_S = 10.0
+_WARM_S = 1.0
+"""A first run that was shorter is done again: much of it was warming up."""
+_TEXT = "Why is the sky blue?"
+
+
+class NotMeasured(Exception):
+    """Thrown when an engine ends before it did anything."""
+
+    code = "not_measured"
+
+
+def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN_S) -> Speeds:
+    """What one job of each kind gets here, alone, with so many threads of an engine (as many as cores if not given).
+
+    Raises:
+        TooSlow: it is not known in time; with the rate that this machine is below.
+        NotMeasured: the engines do not run.
+    """
+    found: dict[str, Speed] = {}
+    code, until = None, time.monotonic() + within_s
+    with subprocess.Popen([*_PROGRAM, str(models)], stdout=subprocess.PIPE, env=environment(None, threads)) as process:
+        try:
+            for line in _lines(process, until):
+                said = json.loads(line)
+                kind = said.pop("kind")
+                found[kind] = Speed(**said)
+            if time.monotonic() < until:  # it ended by itself
+                code = process.wait(_END_S)
+        finally:
+            process.kill()
+    missing = [kind for kind in workload.MODELS if kind not in found]
+    if not missing:
+        return Speeds(found[workload.GENERATION], found[workload.EMBEDDING])
+    if code is not None:
+        raise NotMeasured(
+            f"The engine of {', '.join(missing)} does not run here (exit status {code}, its words are above); "
+            "`assay node doctor` names what is missing."
+        )
+    raise TooSlow(
+        f"After {within_s:.0f} s this machine had not answered one prompt of {', '.join(missing)} with "
+        f"{1 + MORE_TOKENS} words: it does less than {(2 + MORE_TOKENS) / within_s:.1f} tokens/s. Free its cores, "
+        "or run this on a faster machine."
+    )
+
+
+def busy_cores() -> tuple[float, float]:
+    """Seconds of this machine's cores that were used by anybody, and by this program's children that ended, so far.
+
+    The first is 0 where the system does not tell it for the cores that this program may use.
+    """
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    stat = Path("/proc/stat")
+    if not stat.exists() or usable_cores() != os.cpu_count():
+        return 0.0, own.ru_utime + own.ru_stime
+    user, nice, system, _, _, irq, softirq, *_ = map(int, stat.read_text().splitlines()[0].split()[1:])
+    used = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    return used, own.ru_utime + own.ru_stime
+
+
+def usable_cores() -> int:
+    """How many cores this program may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def look(models: Path, threads: int | None, clock: Callable[[], float] = time.monotonic) -> tuple[Speeds, Machine]:
+    """Measures, and sees meanwhile how many cores others keep busy. Raises what `measure` does."""
+    start, (used, own) = clock(), busy_cores()
+    speeds = measure(models, threads)
+    took_s, (used_after, own_after) = clock() - start, busy_cores()
+    others = max(0.0, (used_after - used) - (own_after - own)) / max(took_s, 1e-6)
+    return speeds, Machine(usable_cores(), min(others, float(usable_cores())))
+
+
+def _lines(process: "subprocess.Popen[bytes]", until: float) -> Iterator[bytes]:
+    """Whole lines as they come, until the program ends or the time is over."""
+    assert process.stdout is not None
+    rest, number = b"", process.stdout.fileno()
+    while (left := until - time.monotonic()) > 0 and select.select([number], [], [], left)[0]:
+        piece = os.read(number, 1 << 12)
+        if not piece:
+            return
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+
+
+def timed(engine: Engine, manifest: Manifest, read_tokens: int, clock: Callable[[], float]) -> Speed:
+    """An engine's own measurement, or what a prompt of so many tokens takes with one new token and with some more."""
+    if engine.speed is not None:
+        return engine.speed
+    params = {name: one.minimum if one.default is None else one.default for name, one in manifest.params.items()}
+    generates = MAX_NEW_TOKENS in manifest.params
+
+    def run(new_tokens: int) -> tuple[float, int]:
+        start = clock()
+        units = engine.execute(
+            encode_texts([_TEXT]), params | ({MAX_NEW_TOKENS: new_tokens} if generates else {})
+        ).units
+        return clock() - start, units
+
+    short_s, _ = run(1)
+    if short_s < _WARM_S:
+        short_s, _ = run(1)
+    read_per_s = read_tokens / max(short_s, 1e-6)
+    if not generates:
+        return Speed("timed by one text", read_per_s, read_per_s)
+    long_s, units = run(1 + MORE_TOKENS)
+    return Speed("timed by one prompt", read_per_s, max(1, units - 1) / max(long_s - short_s, 1e-6))
+
+
+def _read_tokens(files: ModelFiles, manifest: Manifest) -> int:
+    tokenizer = TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
+    return manifest.input.overhead_tokens + tokenizer.count(_TEXT)
+
+
+def main(models: Path) -> None:
+    """Prints a line of JSON for each kind of work as soon as it was measured."""
+    store = ModelStore(models)
+    executor = Executor(store.root)
+    Kept(store.root).forget()  # what was measured in another hour's company says nothing of this one
+    for offered in (workload.embedding(store), workload.generation(store)):
+        manifest = offered.manifest
+        files = store.load(manifest.weights_sha256)
+        engine = executor.load(files, manifest, "cpu")
+        speed = timed(engine, manifest, _read_tokens(files, manifest), time.monotonic)
+        sys.stdout.write(json.dumps({"kind": manifest.kind, **asdict(speed)}) + "\n")
+        sys.stdout.flush()
+    executor.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
