@@ -86,7 +86,7 @@ def test_what_nobody_measured_is_never_refused() -> None:
 
 
 def test_a_speed_in_words() -> None:
-    """Protects operators from a figure of writing where nothing is written, and from silence where none was measured."""
+    """Protects operators from a figure of writing where nothing is written, or silence where none was measured."""
     assert pacer(SLOW).in_words(ID) == "AVX2 kernels, 1 thread: reads 50, writes 0.5 tokens/s, one job alone"
     assert pacer(Speed("a way", 900.0, 900.0)).in_words(ID) == "a way: reads 900 tokens/s, one job alone"
     assert "not measured" in pacer(None).in_words(ID)
