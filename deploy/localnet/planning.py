@@ -26,6 +26,9 @@ from node_agent.execution.engine import Speed
 BUDGET_S = 300.0
 """The whole demo, from its start to its report."""
 
+_RECKONED_S = 0.95 * BUDGET_S
+"""What a plan may be reckoned to take: one of 288 s took 295 beside more than a busy loop."""
+
 LEAST_JOBS, EPOCHS, NODES, VERIFIERS = 24, 3, 4, 2
 MOST_MISSED = 0.001
 """A run may miss a cheat once in so many times."""
@@ -169,7 +172,7 @@ def _least_factor(speeds: Speeds, machine: Machine, jobs: int | None) -> float |
 
 
 def _first_fit(speeds: Speeds, machine: Machine, jobs: int | None) -> Plan | None:
-    return next((found for found in _plans(speeds, machine, jobs) if found.total_s <= BUDGET_S), None)
+    return next((found for found in _plans(speeds, machine, jobs) if found.total_s <= _RECKONED_S), None)
 
 
 def _plans(speeds: Speeds, machine: Machine, jobs: int | None) -> Iterator[Plan]:

@@ -86,8 +86,8 @@ class Pacer:
         speed = self._speeds.get(workload_id)
         if speed is None:
             return "speed not measured: no job is refused for its time"
-        reads, writes = f"reads {speed.read_per_s:.3g}", f"writes {speed.write_per_s:.3g}"
-        return f"{speed.way}: {reads} tokens/s, {writes} tokens/s, one job alone"
+        writes = "" if speed.write_per_s == speed.read_per_s else f", writes {speed.write_per_s:.3g}"
+        return f"{speed.way}: reads {speed.read_per_s:.3g}{writes} tokens/s, one job alone"
 
     def _says(self, pace: Pace, size: JobSize, left_s: int) -> str:
         milli = pace.write_milli_per_s if size.written_tokens else pace.read_milli_per_s

@@ -85,6 +85,13 @@ def test_what_nobody_measured_is_never_refused() -> None:
     assert host.out_of_time(ID, JobSize(), NOW_S, NOW_S) == f"its time was over at {NOW_S}, here it is {NOW_S + 1}"
 
 
+def test_a_speed_in_words() -> None:
+    """Protects operators from a figure of writing where nothing is written, or silence where none was measured."""
+    assert pacer(SLOW).in_words(ID) == "AVX2 kernels, 1 thread: reads 50, writes 0.5 tokens/s, one job alone"
+    assert pacer(Speed("a way", 900.0, 900.0)).in_words(ID) == "a way: reads 900 tokens/s, one job alone"
+    assert "not measured" in pacer(None).in_words(ID)
+
+
 def test_the_request_states_the_pace(world: World) -> None:
     """Protects the node from jobs that it could only give back: the backend is told what one job gets here."""
     world.engine, world.slots = EchoEngine(speed=Speed("a way", 80.0, 20.0)), 4
