@@ -1,5 +1,7 @@
 """The one way in which tests start Anvil."""
 
+import copy
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +9,7 @@ from typing import Any
 
 from web3 import Web3
 
+from contracts.onchain.chain import connect
 from deploy.localnet.anvil import answers, find_anvil
 from deploy.localnet.processes import free_port
 from tests.world.waiting import eventually
@@ -44,6 +47,21 @@ def pass_time(w3: Web3, seconds: int) -> None:
     """Moves the chain's time, which stays ahead of the clock: not beside programs that live by the clock."""
     rpc(w3, "evm_increaseTime", seconds)
     rpc(w3, "evm_mine")
+
+
+def remembering(rpc_url: str) -> Web3:
+    """A connection that asks for everything once, for many looks at a chain that does not change meanwhile."""
+    w3 = connect(rpc_url)
+    ask, known = w3.provider.make_request, dict[str, Any]()
+
+    def make_request(method: Any, params: Any) -> Any:
+        key = json.dumps([method, params], default=str)
+        if key not in known:
+            known[key] = ask(method, params)
+        return copy.deepcopy(known[key])  # formatters change what they get
+
+    w3.provider.make_request = make_request  # type: ignore[method-assign]
+    return w3
 
 
 def _options(port: int, chain_id: int) -> list[str]:

@@ -10,6 +10,7 @@ from contracts.onchain.discovery import deployment_of
 from contracts.onchain.history import read_history
 from contracts.protocol.log import parse_line
 from tests.integration.verifier.network import Network, moved_row
+from tests.world.anvil import remembering
 from tests.world.soak import short_or_long
 from verifier.audit.audit import audit
 from verifier.audit.cli import audit_app
@@ -114,10 +115,10 @@ def test_any_byte_flipped_in_the_log_is_named(network: Network) -> None:
 def test_any_byte_flipped_in_the_calldata_is_named(network: Network) -> None:
     """Calldata that differs from what settled is named with its epoch. Covers: A46"""
     honest_epochs(network)
-    chain = AlteredChain(network.w3, network.deployment)
+    chain = AlteredChain(remembering(network.rpc_url), network.deployment)
     for epoch_id, settled in read_history(network.chain, network.chain.head().number).settled.items():
         true = network.chain.packed_epoch(settled.tx_hash)
-        for position in range(0, len(true), short_or_long(23, 5)):
+        for position in range(0, len(true), short_or_long(9, 1)):
             chain.altered = true, flip(true, position)
             first = audit(chain, FolderLog(network.folder)).first_fault
             assert first is not None, position
