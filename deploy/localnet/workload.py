@@ -26,7 +26,9 @@ def terms(check_rate: float) -> dict[str, int]:
 
 
 TERMS = terms(LEAST_RATE)
-MOST_NEW_TOKENS = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["maximum"]
+MOST_NEW_TOKENS: int = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["maximum"]
+USUAL_NEW_TOKENS: int = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["default"]
+"""Of one answer: at most 512, and 128 where nothing else is asked for."""
 MOST_TEXTS = 4
 MOST_TOKENS = 640
 """Of all texts of an order: one answer of 512, four of 160. A token of SmolLM2's takes at most 88 bytes of an output,

@@ -161,9 +161,12 @@ class Town:
         )
 
     def measured_windows(self) -> Constants:
-        """As long as a long order takes on this machine. Raises TooSlow where it computes nothing to speak of."""
+        """As long as orders of the usual length take on this machine; the longest fit too, one at a time.
+
+        Raises TooSlow where it computes nothing to speak of.
+        """
         speeds, machine = look(self._store.root, None)
-        speed, written = speeds.generation, workload.MOST_NEW_TOKENS
+        speed, written = speeds.generation, workload.USUAL_NEW_TOKENS
         burden = Burden(LONG_PROMPT_TOKENS, written, ahead=2, rows=6, disputed=1)
         found = windows(speed, machine.share / machine.cores, burden)  # an engine here uses every core
         self._say(

@@ -70,14 +70,16 @@ def sound(device: str) -> Sound:
 
     Raises:
         SelfTestFailed: none is sound; nothing that this host computes may be signed.
+        NumericClassMismatch: torch sees no such GPU.
     """
     if device == "cpu":
         threads = k.usable_threads()
         found = tried([KernelWay(k.loaded(name, threads)) for name in k.available()], require_sound_kernels)
     else:
+        from node_agent.devices.gpu import resolve
         from node_agent.execution.exact.eager.ways import sound_ways
 
-        found = sound_ways(device)
+        found = sound_ways(str(resolve(device)))
     if not found.ways:
         raise SelfTestFailed(
             f"No way to multiply is exact on {device}: {dict(found.unsound)}.",

@@ -18,7 +18,7 @@ from contracts.onchain.keystore import create_key, load_key
 from contracts.onchain.sender import Sender
 from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from node_agent.devices import numeric_class, self_test
-from node_agent.doctor import Finding, Limits, look_at_account, look_at_host, look_at_network, look_at_work
+from node_agent.doctor import Finding, Limits, host, look_at_account, look_at_host, look_at_network, look_at_work
 from node_agent.execution import kinds
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client
@@ -48,6 +48,13 @@ def confine(readable):
 executor.confine = confine
 executor.main()
 """
+DIES_WHEN_LOADING = """
+import os, sys
+import node_agent.execution.sandbox.executor as executor
+
+executor._Server._load = lambda server, request: os._exit(7)
+executor.main()
+"""
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -68,7 +75,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, found: World) -> Path:
         weights_sha256=sha256_file(weights), tokenizer_sha256=BYTE_TOKENIZER_SHA256, engine=engine.name,
         engine_version=engine.version, numeric_class=numeric_class.current("cpu").digest,
         params={"max_new_tokens": IntegerRange(minimum=1, maximum=8)},
-        input=InputLimits(max_texts=1, max_bytes=100, max_tokens=200), check_price_units=1,
+        input=InputLimits(max_texts=1, max_bytes=100, max_tokens=200, overhead_tokens=97), check_price_units=1,
         deterrence=MANIFEST.deterrence,
     )  # fmt: skip
     built.rename(root / manifest.weights_sha256)
@@ -144,6 +151,7 @@ def test_a_healthy_node(node: Path) -> None:
     assert told["confinement"][0].startswith("OK jobs run in a process without network")
     files = ("model.safetensors", "tokenizer.json", "config.json")
     assert all(line.startswith(f"OK {name} is") for name, line in zip(files, told["model tiny"], strict=True))
+    assert told["engine of tiny"][0].startswith("OK a job was run in the confined process")
     assert told["workload echo"][0].startswith("WARN"), "a workload of another engine is no fault of this host"
     for_people = command("doctor")
     assert "OK   rpc" in for_people
@@ -185,6 +193,28 @@ def test_a_kernel_that_cannot_confine(node: Path, monkeypatch: pytest.MonkeyPatc
     assert "sandbox_unavailable: This kernel cannot." in failed(by_name(look_at_host(node, node, "cpu", Limits())))
 
 
+def test_an_engine_that_dies_in_the_confined_process(node: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All else is well, and no job would ever run: a library that cannot start confined ended every executor, while the
+    doctor said OK to everything."""
+    monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", DIES_WHEN_LOADING])
+    with Where(node) as where:
+        told = by_name(look_at_work(where, ModelStore(store), "cpu"))
+    assert told["engine of tiny"][0].startswith("FAIL executor_failed: The process that runs jobs ended")
+    assert "none of the 2 that are offered can be served here" in failed(told)
+
+
+def test_a_host_without_torch(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in floats is named with what it needs; exact work needs no torch, so its line stands."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("node_agent.doctor.host.find_spec", lambda name: None)
+    with Where(node) as where:
+        told = by_name(look_at_work(where, ModelStore(node), "cpu"))
+    assert "needs torch, which is not installed. -> Install it" in told["workload tiny"][0]
+    told = by_name(look_at_host(node, node, "cpu", Limits()))
+    assert "kernels" in told["exact arithmetic"][0]
+    assert "self-test" not in told
+
+
 def test_arithmetic_that_is_shortened(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host whose products lose bits fails its self-test before it can sign anything. Covers: A09"""
     exact = torch.Tensor.__matmul__
@@ -197,14 +227,72 @@ def test_a_gpu_that_cannot_be_used(node: Path, tmp_path: Path, monkeypatch: pyte
     """A GPU that is asked for and absent, and one that the driver sees and torch does not."""
     if torch.cuda.is_available():
         pytest.skip("this host has a GPU")
-    assert "Device 'cuda' is not there" in failed(by_name(look_at_host(node, node, "cuda", Limits())))
+    assert "Device cuda is not there" in failed(by_name(look_at_host(node, node, "cuda", Limits())))
+    smi(tmp_path, monkeypatch, "echo '570.1, NVIDIA H100'")
+    told = failed(by_name(look_at_host(node, node, None, Limits())))
+    assert "Device cuda is not there: torch" in told
+    assert "sees 0 CUDA device(s)" in told
+    monkeypatch.setattr("node_agent.doctor.host.find_spec", lambda name: None)
+    told = failed(by_name(look_at_host(node, node, None, Limits())))
+    assert "driver 570.1 sees NVIDIA H100; torch, which computes on GPUs, is not installed" in told
+    assert "pip install 'assay[cuda]'" in told
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (
+            "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18",
+            "Driver/library version mismatch",
+        ),
+        ("exit 0", "says: nothing"),
+        ("echo 'No devices were found'", "No devices were found"),
+    ],
+)
+def test_a_driver_that_does_not_work(
+    node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str
+) -> None:
+    """Its own words are told, and the device never becomes the CPU in silence; asked for, the CPU is well."""
+    smi(tmp_path, monkeypatch, script)
+    words = failed(by_name(look_at_host(node, node, None, Limits())))
+    assert told in words
+    assert "choose the CPU with --device cpu" in words
+    assert not failed(by_name(look_at_host(node, node, "cpu", Limits())))
+
+
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Puts a tool of that name first on the PATH."""
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
-    tool.write_text("#!/bin/sh\necho 'NVIDIA H100, 570.1'\n")
+    tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
 
-    assert "nvidia-smi sees NVIDIA H100, 570.1, torch" in failed(by_name(look_at_host(node, node, None, Limits())))
+
+def test_a_container_with_little_memory(node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the control groups leave counts, version 1 and 2 and the tightest of them; /proc tells of the host."""
+    membership, root = tmp_path / "cgroup", tmp_path / "root"
+    inner = root / "box" / "job"
+    inner.mkdir(parents=True)
+    membership.write_text("0::/box/job\n")
+    (inner / "memory.max").write_text("max\n")
+    (inner / "memory.current").write_text("5\n")
+    (root / "box" / "memory.max").write_text(f"{900 << 20}\n")
+    (root / "box" / "memory.current").write_text(f"{100 << 20}\n")
+    assert host.cgroup_room_bytes(membership, root) == 800 << 20
+    membership.write_text("3:cpu:/\n9:memory:/old\n")
+    old = root / "memory" / "old"
+    old.mkdir(parents=True)
+    (old / "memory.limit_in_bytes").write_text(str(700 << 20))
+    (old / "memory.usage_in_bytes").write_text(str(600 << 20))
+    assert host.cgroup_room_bytes(membership, root) == 100 << 20
+    monkeypatch.setattr(host, "_CGROUP", membership)
+    monkeypatch.setattr(host, "_CGROUPS", root)
+    assert "100 MiB left of what this process's control group may use" in failed(
+        by_name(look_at_host(node, node, "cpu", Limits()))
+    )
+    membership.write_text("0::/\n")
+    assert host.cgroup_room_bytes(membership, root) is None
 
 
 def test_rpc_dead_wrong_or_stale(node: Path) -> None:
