@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
-.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-exact bench-gpu bench-adversaries bench-native
+.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-box bench-exact bench-gpu bench-adversaries bench-native
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -136,6 +136,9 @@ attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60)
 
 bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and of every single act, from receipts on Anvil
 	@$(BIN)/python -m bench.gas
+
+bench-box: $(VENV)/dev models  ## what a stranger's machine sees: set-up, demo, commands, tests, the engine's speed (45 minutes); BOX='speed'
+	@$(BIN)/python -m bench.box $(BOX)
 
 bench-exact: $(VENV)/dev  ## the exact engine: one hash in every setting, quality and speed beside transformers (over an hour)
 	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull smollm2-135m

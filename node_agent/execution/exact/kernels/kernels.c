@@ -279,14 +279,11 @@ INLINE void tile(const int16_t *q, const int8_t *w, int64_t inputs, const int ro
 #pragma clang loop unroll(full)
         for (int i = 0; i < rows * outs; i++) lanes[i] = zero();
         for (; k + STEP <= stop; k += STEP) {
-            Lanes x[rows];
-#pragma clang loop unroll(full)
-            for (int r = 0; r < rows; r++) x[r] = load(q + r * inputs + k);
 #pragma clang loop unroll(full)
             for (int o = 0; o < outs; o++) {
                 Lanes weight = widen(w + o * inputs + k);
 #pragma clang loop unroll(full)
-                for (int r = 0; r < rows; r++) lanes[o * rows + r] = more(lanes[o * rows + r], weight, x[r]);
+                for (int r = 0; r < rows; r++) lanes[o * rows + r] = more(lanes[o * rows + r], weight, load(q + r * inputs + k));
             }
         }
         add_totals(lanes, rows * outs, sums);
@@ -320,9 +317,38 @@ INLINE void finish(const Linear *of, int64_t row, int64_t n, int64_t sum) {
         of->added[at] = sat(of->added[at] + v, RESIDUAL_MAX);
 }
 
+#if defined(__AVX2__)
+/* `finish` of four rows at once, to `put`. Without AVX-512 there is no 64-bit product and no arithmetic shift: a product
+ * of halves, and a shift of what is made positive by flipping all bits. */
+INLINE void finish_four(const Linear *of, int64_t row, int64_t n, const int64_t *sums) {
+    const Matrix *m = of->matrix;
+    const __m256i zeros = _mm256_setzero_si256(), most = _mm256_set1_epi64x(of->most);
+    __m256i v = _mm256_loadu_si256((const __m256i *)sums), multiplier = _mm256_set1_epi64x(m->multiplier[n]);
+    __m256i high = _mm256_mul_epi32(_mm256_srli_epi64(v, 32), multiplier);
+    v = _mm256_add_epi64(_mm256_mul_epu32(v, multiplier), _mm256_slli_epi64(high, 32));
+    __m256i shift = _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)(of->shift + row)));
+    v = _mm256_add_epi64(v, _mm256_srli_epi64(_mm256_sllv_epi64(_mm256_set1_epi64x(1), shift), 1));
+    __m256i sign = _mm256_cmpgt_epi64(zeros, v);
+    v = _mm256_xor_si256(_mm256_srlv_epi64(_mm256_xor_si256(v, sign), shift), sign);
+    if (m->bias) v = _mm256_add_epi64(v, _mm256_set1_epi64x(m->bias[n]));
+    v = _mm256_blendv_epi8(v, most, _mm256_cmpgt_epi64(v, most));
+    __m256i least = _mm256_sub_epi64(zeros, most);
+    v = _mm256_blendv_epi8(v, least, _mm256_cmpgt_epi64(least, v));
+    int64_t four[4], at = row * m->outputs + n;
+    _mm256_storeu_si256((__m256i *)four, v);
+    for (int r = 0; r < 4; r++) of->put[at + r * m->outputs] = (int32_t)four[r];
+}
+#endif
+
 INLINE void finished_tile(const Linear *of, int64_t row, int64_t n, const int rows, const int outs) {
     int64_t sums[ROWS * 8], inputs = of->matrix->inputs;
     tile(of->q + row * inputs, of->matrix->weight + n * inputs, inputs, rows, outs, sums);
+#if defined(__AVX2__)
+    if (rows == 4 && of->put) {
+        for (int o = 0; o < outs; o++) finish_four(of, row, n + o, sums + 4 * o);
+        return;
+    }
+#endif
     for (int i = 0; i < rows * outs; i++) finish(of, row + i % rows, n + i / rows, sums[i]);
 }
 
@@ -367,6 +393,28 @@ INLINE int32_t dot(const int16_t *a, const int16_t *b, int64_t n) {
     return sum;
 }
 
+/* The same of one query and four keys that lie one after the other. */
+INLINE void four_dots(const int16_t *q, const int16_t *keys, int64_t n, int32_t *dots) {
+#if defined(__AVX2__)
+    if (n % 16 == 0) {
+        __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (int64_t i = 0; i < n; i += 16) {
+            __m256i x = _mm256_loadu_si256((const __m256i *)(q + i));
+#pragma clang loop unroll(full)
+            for (int j = 0; j < 4; j++) {
+                __m256i key = _mm256_loadu_si256((const __m256i *)(keys + j * n + i));
+                sums[j] = _mm256_add_epi32(sums[j], _mm256_madd_epi16(x, key));
+            }
+        }
+        __m256i four = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3]));
+        __m128i whole = _mm_add_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+        _mm_storeu_si128((__m128i *)dots, whole);
+        return;
+    }
+#endif
+    for (int j = 0; j < 4; j++) dots[j] = dot(q, keys + j * n, n);
+}
+
 typedef struct {
     const int32_t *exp2;
     int64_t head_dim;
@@ -379,10 +427,18 @@ typedef struct {
 static int64_t weigh(const Past *past, const int16_t *q, int eq, int64_t *weight, int64_t *weight_sum) {
     int64_t best = -((int64_t)1 << 62), exp_sum = 0, sum = 0, d = past->head_dim;
     const int shift = 2 * HEAD_FRACTION - SCORE_FRACTION;
-    for (int64_t j = 0; j < past->seen; j++) {
-        int64_t power = (int64_t)1 << (eq + past->key_exponents[j]);
-        weight[j] = rsh(dot(q, past->keys + j * d, d) * power, shift);
-        best = larger(best, weight[j]);
+    for (int64_t start = 0; start < past->seen; start += 4) {
+        int64_t count = smaller(4, past->seen - start);
+        int32_t dots[4];
+        if (count == 4)
+            four_dots(q, past->keys + start * d, d, dots);
+        else
+            for (int64_t j = 0; j < count; j++) dots[j] = dot(q, past->keys + (start + j) * d, d);
+        for (int64_t j = 0; j < count; j++) {
+            int64_t power = (int64_t)1 << (eq + past->key_exponents[start + j]);
+            weight[start + j] = rsh(dots[j] * power, shift);
+            best = larger(best, weight[start + j]);
+        }
     }
     for (int64_t j = 0; j < past->seen; j++) {
         int64_t z = smaller(best - weight[j], SCORE_DISTANCE_MAX);
@@ -395,20 +451,36 @@ static int64_t weigh(const Past *past, const int16_t *q, int eq, int64_t *weight
     return exp_sum;
 }
 
+enum { COLUMNS = 64 };
+
+/* sums[i] = sum_j share_j v_ji of some columns; `count` is a constant where it is used, so that they stay in registers. */
+INLINE void mix_columns(const int16_t *values, int64_t d, const int64_t *share, int64_t seen, const int count,
+                        int32_t *out) {
+    int32_t sums[COLUMNS] = {0};
+    for (int64_t j = 0; j < seen; j++) {
+        int32_t times = (int32_t)share[j];
+        if (!times) continue;
+        for (int i = 0; i < count; i++) sums[i] += times * values[j * d + i];
+    }
+    for (int i = 0; i < count; i++) out[i] = sums[i];
+}
+
 /* Attention of one query of one head: q and eq to (D,) mixtures with 20 fraction bits. `weight`: room for `seen`. */
 static void attend(const Past *past, const int16_t *q, int eq, int64_t *weight, int64_t *out) {
     int64_t weight_sum, exp_sum = weigh(past, q, eq, weight, &weight_sum), share_sum = 0, d = past->head_dim;
     int drop = (int)larger(0, bits((uint64_t)weight_sum) - WEIGHT_SUM_BITS);
     int64_t short_sum = weight_sum >> drop, reciprocal = ((int64_t)1 << 61) / short_sum;
-    int32_t sums[HEAD_DIM_MAX];
-    for (int64_t i = 0; i < d; i++) sums[i] = 0;
     for (int64_t j = 0; j < past->seen; j++) {
-        int32_t share = (int32_t)(((weight[j] >> drop) * reciprocal) >> (61 - PROBABILITY_BITS));
-        if (!share) continue;
-        share_sum += share;
-        const int16_t *value = past->values + j * d;
-        for (int64_t i = 0; i < d; i++) sums[i] += share * value[i];
+        weight[j] = ((weight[j] >> drop) * reciprocal) >> (61 - PROBABILITY_BITS);
+        share_sum += weight[j];
     }
+    int32_t sums[HEAD_DIM_MAX];
+    int64_t start = 0;
+    for (; start + COLUMNS <= d; start += COLUMNS)
+        mix_columns(past->values + start, d, weight, past->seen, COLUMNS, sums + start);
+    for (; start + COLUMNS / 4 <= d; start += COLUMNS / 4)
+        mix_columns(past->values + start, d, weight, past->seen, COLUMNS / 4, sums + start);
+    for (; start < d; start++) mix_columns(past->values + start, d, weight, past->seen, 1, sums + start);
     int64_t ratio = (short_sum * (((int64_t)1 << 54) / exp_sum)) >> 8, scale = ratio / larger(1, share_sum);
     int shift = 46 + HEAD_FRACTION - MIXED_FRACTION - drop;
     for (int64_t i = 0; i < d; i++) out[i] = rsh(sums[i] * scale, shift);
