@@ -73,8 +73,8 @@ def sound(device: str) -> Sound:
         NumericClassMismatch: torch sees no such GPU.
     """
     if device == "cpu":
-        threads = k.usable_threads()
-        found = tried([KernelWay(k.loaded(name, threads)) for name in k.available()], require_sound_kernels)
+        made = [KernelWay(k.loaded(name, threads)) for threads in k.thread_counts() for name in k.available()]
+        found = tried(made, require_sound_kernels)
     else:
         from node_agent.devices.gpu import resolve
         from node_agent.execution.exact.eager.ways import sound_ways

@@ -94,13 +94,17 @@ class Kernels:
             )
         self.name = name
         self._library = ctypes.CDLL(str(path))
-        self._library.use_threads.restype = c_int64
-        self.threads = int(self._library.use_threads(c_int64(threads)))
+        self._library.use_threads.restype, self._library.use_threads.argtypes = c_int64, (c_int64,)
+        self.threads = int(self._library.use_threads(threads))
 
     @property
     def way(self) -> str:
         """In words for people."""
         return f"{self.name} kernels, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+    def take_turn(self) -> None:
+        """Before a model computes: one with another number of threads may have computed last."""
+        self._library.use_threads(self.threads)
 
     def function(self, name: str, *kinds: Any) -> Any:
         """A function of the set that returns nothing, with the types of its arguments."""
@@ -111,6 +115,7 @@ class Kernels:
     def products(self, q: NDArray[np.int16], weight: NDArray[np.int8]) -> NDArray[np.int64]:
         """(T, I) activations times an (O, I) matrix: (T, O)."""
         sums = np.empty((q.shape[0], weight.shape[0]), np.int64)
+        self.take_turn()
         run = self.function("products", c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)
         q, weight = np.ascontiguousarray(q), np.ascontiguousarray(weight)
         run(address(q), address(weight), *q.shape, weight.shape[0], address(sums))
@@ -147,8 +152,17 @@ def available() -> list[str]:
 
 @cache
 def loaded(name: str, threads: int) -> Kernels:
-    """A set with so many threads, once a process: a set keeps the number of threads that it was first loaded with."""
+    """A set with so many threads, once a process."""
     return Kernels(name, threads)
+
+
+def thread_counts() -> tuple[int, ...]:
+    """What a set may be fastest with: ASSAY_THREADS if it is set, else one, and the cores that this process may run on.
+
+    Where other programs keep the cores busy, threads wait for each other and one is faster.
+    """
+    most = usable_threads()
+    return (most,) if "ASSAY_THREADS" in os.environ or most == 1 else (most, 1)
 
 
 def usable_threads() -> int:

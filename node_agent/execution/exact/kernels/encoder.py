@@ -50,6 +50,7 @@ class KernelEncoder:
 
     def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.int64]]:
         """See `port.EncoderModel`."""
+        self.kernels.take_turn()
         x = embedded(self._embedding, [token for text in texts for token in text])
         x += np.concatenate([self._position[: len(text)] for text in texts])
         self._run_embedded(byref(self._sizes), *self._norm, len(x), address(x))

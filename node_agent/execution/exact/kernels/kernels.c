@@ -112,9 +112,10 @@ enum { THREADS_MAX = 64, SPINS = 4000 };
 typedef void (*Work)(const void *of, int thread, int64_t start, int64_t stop);
 
 typedef struct {
-    int threads;
-    int number; /* of the piece of work, counted up for each */
-    int left;   /* threads that have not done their part of it */
+    int threads;     /* that share the next piece of work, the caller's among them */
+    int started;     /* that there are */
+    uint64_t number; /* of the piece of work, counted up for each, times 256, plus the threads that share it */
+    int left;        /* of these, those that have not done their part */
     Work work;
     const void *of;
     int64_t items;
@@ -124,7 +125,7 @@ typedef struct {
     } helper[THREADS_MAX];
 } Pool;
 
-static Pool pool = {.threads = 1};
+static Pool pool = {.threads = 1, .started = 1};
 
 INLINE void pause_cpu(void) {
 #if defined(__x86_64__)
@@ -136,22 +137,24 @@ INLINE void pause_cpu(void) {
 
 INLINE int taken_back(int thread) { return __atomic_exchange_n(&pool.helper[thread].asleep, 0, __ATOMIC_SEQ_CST); }
 
-static void do_part(int thread) {
-    int64_t items = pool.items, threads = pool.threads;
-    int64_t start = items * thread / threads, stop = items * (thread + 1) / threads;
+static void do_part(int thread, int64_t threads) {
+    int64_t start = pool.items * thread / threads, stop = pool.items * (thread + 1) / threads;
     if (start < stop) pool.work(pool.of, thread, start, stop);
 }
 
-/* Waits for the piece of work after `done`: a while busily, since pieces follow each other closely, then asleep. */
-static void await_work(int thread, int done) {
+/* Waits for a piece of work after `done`: a while busily, since pieces follow each other closely, then asleep. */
+static uint64_t await_work(int thread, uint64_t done) {
     for (int spin = 0; spin < SPINS; spin++) {
-        if (__atomic_load_n(&pool.number, __ATOMIC_ACQUIRE) != done) return;
+        uint64_t number = __atomic_load_n(&pool.number, __ATOMIC_ACQUIRE);
+        if (number != done) return number;
         pause_cpu();
     }
     /* A post may be late: its piece is done already, by a helper that was busy and now sleeps. So it only wakes. */
-    while (__atomic_load_n(&pool.number, __ATOMIC_ACQUIRE) == done) {
+    for (;;) {
+        uint64_t number = __atomic_load_n(&pool.number, __ATOMIC_ACQUIRE);
+        if (number != done) return number;
         __atomic_store_n(&pool.helper[thread].asleep, 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&pool.number, __ATOMIC_SEQ_CST) != done && taken_back(thread)) return;
+        if (__atomic_load_n(&pool.number, __ATOMIC_SEQ_CST) != done && taken_back(thread)) continue;
         while (sem_wait(&pool.helper[thread].wake) != 0) { /* a signal */
         }
     }
@@ -159,9 +162,12 @@ static void await_work(int thread, int done) {
 
 static void *serve(void *of) {
     int thread = (int)(intptr_t)of;
-    for (int done = 0;; done++) {
-        await_work(thread, done);
-        do_part(thread);
+    uint64_t done = 0;
+    for (;;) {
+        done = await_work(thread, done);
+        int threads = (int)(done & 255);
+        if (thread >= threads) continue; /* others share it, and nobody waits for this one */
+        do_part(thread, threads);
         __atomic_sub_fetch(&pool.left, 1, __ATOMIC_RELEASE);
     }
     return 0;
@@ -169,18 +175,19 @@ static void *serve(void *of) {
 
 /* Does all items, on all threads. Callers must not overlap. */
 static void parallel(Work work, const void *of, int64_t items) {
-    if (pool.threads == 1 || items == 1) {
+    int threads = pool.threads;
+    if (threads == 1 || items == 1) {
         work(of, 0, 0, items);
         return;
     }
     pool.work = work;
     pool.of = of;
     pool.items = items;
-    __atomic_store_n(&pool.left, pool.threads - 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&pool.number, 1, __ATOMIC_SEQ_CST);
-    for (int thread = 1; thread < pool.threads; thread++)
+    __atomic_store_n(&pool.left, threads - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&pool.number, ((pool.number >> 8) + 1) << 8 | (uint64_t)threads, __ATOMIC_SEQ_CST);
+    for (int thread = 1; thread < threads; thread++)
         if (taken_back(thread)) sem_post(&pool.helper[thread].wake);
-    do_part(0);
+    do_part(0, threads);
     for (int spin = 0; __atomic_load_n(&pool.left, __ATOMIC_ACQUIRE); spin++)
         if (spin < SPINS)
             pause_cpu();
@@ -188,17 +195,15 @@ static void parallel(Work work, const void *of, int64_t items) {
             sched_yield(); /* a helper may wait for this very core */
 }
 
-/* Computes with so many threads from now on, the caller's among them; once a process. Returns how many it got. */
+/* Computes with so many threads from now on, the caller's among them. Returns how many it has. */
 EXPORT int64_t use_threads(int64_t wanted) {
 #if defined(__linux__)
-    static int started = 1;
-    if (started > 1) return pool.threads;
     void *handle;
-    for (; started < smaller(wanted, THREADS_MAX); started++) {
-        sem_init(&pool.helper[started].wake, 0, 0);
-        if (pthread_create(&handle, 0, serve, (void *)(intptr_t)started) != 0) break;
+    for (; pool.started < smaller(wanted, THREADS_MAX); pool.started++) {
+        sem_init(&pool.helper[pool.started].wake, 0, 0);
+        if (pthread_create(&handle, 0, serve, (void *)(intptr_t)pool.started) != 0) break;
     }
-    pool.threads = started; /* read by the others after the first piece of work, which comes later */
+    pool.threads = (int)larger(1, smaller(wanted, pool.started));
 #else
     (void)wanted; /* no unnamed semaphores */
 #endif

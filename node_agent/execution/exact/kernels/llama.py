@@ -79,6 +79,7 @@ class KernelLlama:
 
     def read(self, batch: Sequence[Reading[KernelCache]]) -> NDArray[np.int32]:
         """See `port.LlamaModel`."""
+        self.kernels.take_turn()
         x = self._states(batch)
         ends = np.cumsum([len(each.tokens) for each in batch])
         rows = np.concatenate([np.arange(end - each.wanted, end) for end, each in zip(ends, batch, strict=True)])

@@ -46,7 +46,23 @@ def test_threads_change_nothing(threads: int) -> None:
 
 def test_a_host_can_be_held_to_a_set() -> None:
     """`ASSAY_KERNELS` makes this CPU another one: a test on any machine sees what a plainer CPU computes with."""
-    assert [line[0] for line in run(_GOLDEN, ASSAY_KERNELS="portable")] == ["portable"]
+    assert {line[0] for line in run(_GOLDEN, ASSAY_KERNELS="portable")} == {"portable"}
+
+
+def test_threads_by_turns() -> None:
+    """Models of one set with other numbers of threads, in turn: helpers that sit a piece out take part in a later."""
+    found = {golden.golden_hash(KernelWay(kernels.loaded("portable", n)).llama(golden.golden_parameters()), 3)
+             for _ in range(20) for n in (1, 3, 2, 5, 1, 4)}  # fmt: skip
+    assert found == {golden.GOLDEN_LOGITS}
+
+
+def test_one_thread_is_tried_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside busy programs threads wait for each other, so what is fastest is not taken for granted."""
+    monkeypatch.delenv("ASSAY_THREADS", raising=False)
+    monkeypatch.setattr(kernels, "usable_threads", lambda: 8)
+    assert kernels.thread_counts() == (8, 1)
+    monkeypatch.setenv("ASSAY_THREADS", "8")
+    assert kernels.thread_counts() == (8,)
 
 
 @pytest.mark.parametrize(
