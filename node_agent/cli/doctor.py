@@ -32,11 +32,13 @@ def doctor(
     device: Annotated[str | None, typer.Option(envvar="ASSAY_DEVICE", help="cpu, cuda or cuda:N.")] = None,
     least_disk_mib: Annotated[int, typer.Option(min=0, help="Free disk that is enough.")] = 1024,
     least_memory_mib: Annotated[int, typer.Option(min=0, help="Available memory that is enough.")] = 1024,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure this host's speed again.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Look at everything a node needs; each line OK, WARN or FAIL with its cause and mend. Exits 1 on a FAIL."""
     from node_agent.doctor import Limits, is_well, look_at_account, look_at_host, look_at_network, look_at_work
     from node_agent.doctor.findings import MIB
+    from node_agent.execution.sandbox.speeds import Speeds
     from node_agent.models import ModelStore
     from node_agent.where import Where
 
@@ -44,6 +46,8 @@ def doctor(
         kept = where.settings
         store = ModelStore(models or (Path(kept.models) if kept and kept.models else None))
         device = device or (kept.device if kept else None)
+        if measure:
+            Speeds(store.root).forget()
         limits = Limits(disk_bytes=least_disk_mib * MIB, memory_bytes=least_memory_mib * MIB)
         findings = [
             *look_at_host(home, store.root, device, limits),

@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_every_dependency_has_a_wheel(version: str, tmp_path: Path) -> None:
-    """Whoever has a newer Python installs the base without a compiler: each pin and what it needs resolves to wheels."""
+    """Whoever has a newer Python needs no compiler for the base: each pin and what it needs resolves to wheels."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
     command += ["--python-version", version, "--only-binary", ":all:", "--target", str(tmp_path)]
     command += ["-c", str(ROOT / "constraints.txt"), *PROJECT["dependencies"]]
