@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
