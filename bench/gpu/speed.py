@@ -86,7 +86,7 @@ def _model(model: EagerLlama, prompts: Prompts) -> dict[str, float]:
     for _ in range(STEPS):
         batch = list(zip(tokens, caches, strict=True))
         if model.static_decoding:
-            logits = model.idle_decoders[-1].logits(batch)  # the one that `_node` left
+            logits = model.decoder_of(caches).logits(batch)
         else:
             logits = model.logits(model.forward([([token], cache) for token, cache in batch]))
         tokens = logits.argmax(-1).tolist()

@@ -138,7 +138,11 @@ class EagerLlama(EagerModel):
         determinism.full_precision()
         if self.static_decoding and all(len(each.tokens) == each.wanted == 1 for each in batch):
             with suppress(torch.OutOfMemoryError):  # slots for all of them do not fit; text by text they may
-                return self._decoded([(each.tokens[0], each.cache) for each in batch])
+                decoder = self.decoder_of([each.cache for each in batch])
+                found: NDArray[np.int32] = (
+                    decoder.logits([(each.tokens[0], each.cache) for each in batch]).cpu().numpy()
+                )
+                return found
         hidden = self.forward([(each.tokens, each.cache) for each in batch])  # (T, C)
         ends = np.cumsum([len(each.tokens) for each in batch])
         rows = np.concatenate([np.arange(end - each.wanted, end) for end, each in zip(ends, batch, strict=True)])
@@ -147,21 +151,20 @@ class EagerLlama(EagerModel):
         )
         return logits
 
-    def _decoded(self, batch: Sequence[tuple[int, Cache]]) -> NDArray[np.int32]:
-        """A step of fixed shapes, by the decoder that these texts are in, else by one that is in nobody's use.
+    def decoder_of(self, texts: Sequence[Cache]) -> "StaticDecoder":
+        """What steps some texts by fixed shapes: the decoder that they are in, else one that nobody uses.
 
         Making its graphs takes as long as many steps, so a decoder is kept.
         """
         from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 
-        caches = [cache for _, cache in batch]
-        decoder = next((each for each in self._decoders if each.holds(caches)), None)
-        decoder = decoder or next((each for each in self._decoders if each.idle), None)
-        if decoder is None:
-            decoder = StaticDecoder(self)
-            self._decoders.append(decoder)
-        logits: NDArray[np.int32] = decoder.logits(batch).cpu().numpy()
-        return logits
+        holding = (each for each in self._decoders if each.holds(texts))
+        idle = (each for each in self._decoders if each.idle)
+        found = next(holding, None) or next(idle, None)
+        if found is None:
+            found = StaticDecoder(self)
+            self._decoders.append(found)
+        return found
 
     def new_cache(self, positions: int) -> Cache:
         """See `port.LlamaModel`."""
