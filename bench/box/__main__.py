@@ -1,6 +1,6 @@
 """`make bench-box`: what a stranger's machine sees, from a fresh clone of the commit at hand.
 
-`python -m bench.box PART ...` measures some parts again (setup, demo, busy, commands, check, test, speed) and keeps the
+`python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, speed) and keeps the
 others from bench/results/raw/box.json; each carries the commit that it was measured on. About 45 minutes for all.
 """
 
@@ -25,6 +25,10 @@ COMMANDS = (
     ("--version",), ("jobs", "submit", "--help"), ("wallet", "deposit", "--help"), ("node", "status", "--help"),
     ("audit", "--help"), ("verify", "--help"), ("models", "pull", "--help"), ("up", "--help"),
 )  # fmt: skip
+NOBODY_THERE = (
+    "audit", "--rpc", "http://127.0.0.1:1", "--escrow", "0x" + "11" * 20, "--log", "http://127.0.0.1:1",
+)  # fmt: skip
+"""Loads all that reads a chain, and ends at the first question."""
 SOURCES = ("Makefile", "setup.py", "pyproject.toml", "constraints.txt", "node_agent/execution/exact", "deploy/localnet")
 WHEELS = ("PIP_FIND_LINKS",)
 """The tests may be given a folder of wheels: torch's."""
@@ -40,6 +44,11 @@ def demo(stranger: Stranger) -> dict[str, Any]:
     return {"demo_s": stranger.seconds("make", "demo")}
 
 
+def plain(stranger: Stranger) -> dict[str, Any]:
+    """The demo on another kind of CPU: its kernels held to AVX2."""
+    return {"demo_s_avx2": stranger.seconds("env", "ASSAY_KERNELS=avx2", "make", "demo")}
+
+
 def busy(stranger: Stranger) -> dict[str, Any]:
     """The demo beside a busy loop."""
     with busy_loops(1):
@@ -52,7 +61,11 @@ def commands(stranger: Stranger) -> dict[str, Any]:
     times = {" ".join(words): [stranger.seconds(assay, *words) for _ in range(5)] for words in COMMANDS}
     every = [each for found in times.values() for each in found]
     worst = max(statistics.median(found) for found in times.values())
-    return {"cli_start_ms_p50": 1000 * statistics.median(every), "cli_start_ms_worst": 1000 * worst, "commands": times}
+    chain = statistics.median(stranger.seconds(assay, *NOBODY_THERE, ends_with=1) for _ in range(5))
+    return {
+        "cli_start_ms_p50": 1000 * statistics.median(every), "cli_start_ms_worst": 1000 * worst,
+        "cli_start_ms_with_chain": 1000 * chain, "commands": times,
+    }  # fmt: skip
 
 
 def check(stranger: Stranger) -> dict[str, Any]:
@@ -73,7 +86,7 @@ def speed(stranger: Stranger) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[Stranger], dict[str, Any]]] = {
-    part.__name__: part for part in (setup, demo, busy, commands, check, test, speed)
+    part.__name__: part for part in (setup, demo, plain, busy, commands, check, test, speed)
 }
 
 
@@ -108,9 +121,13 @@ def figures(raw: dict[str, Any]) -> dict[str, report.Figure]:
         "install_mb": report.Figure(of("setup", "install_mb"), "MB on disk after set-up, models included", must=500),
         "setup_s": report.Figure(of("setup", "setup_s"), "s", must=180),
         "demo_s": report.Figure(of("demo", "demo_s"), "s after set-up", must=300),
+        "demo_s_avx2": report.Figure(of("plain", "demo_s_avx2"), "s, kernels held to AVX2", must=300),
         "demo_s_beside_a_busy_loop": report.Figure(of("busy", "demo_s_beside_a_busy_loop"), "s", must=300),
         "cli_start_ms_p50": report.Figure(of("commands", "cli_start_ms_p50"), "ms", must=1000),
         "cli_start_ms_worst": report.Figure(of("commands", "cli_start_ms_worst"), "ms", must=1000),
+        "cli_start_ms_with_chain": report.Figure(
+            of("commands", "cli_start_ms_with_chain"), "ms until a command that reads a chain asks it", must=1000
+        ),
         "check_s": report.Figure(of("check", "check_s"), "s", must=90),
         "test_s": report.Figure(of("test", "test_s"), "s", must=1500),
     }

@@ -26,13 +26,16 @@ class Stranger:
         self.home.mkdir()
         subprocess.run(["git", "clone", "-q", str(source), str(self.clone)], check=True)
 
-    def seconds(self, *command: str, given: Sequence[str] = ()) -> float:
-        """How long a command takes that must end well. `given`: variables of ours that it is given too."""
+    def seconds(self, *command: str, given: Sequence[str] = (), ends_with: int = 0) -> float:
+        """How long a command takes that must end so. `given`: variables of ours that it is given too."""
         kept = {name: os.environ[name] for name in given if name in os.environ}
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"} | kept
         start = time.monotonic()
-        subprocess.run(command, cwd=self.clone, env=environment, check=True, stdout=sys.stderr)
-        return time.monotonic() - start
+        done = subprocess.run(command, cwd=self.clone, env=environment, stdout=sys.stderr)
+        took_s = time.monotonic() - start
+        if done.returncode != ends_with:
+            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}, not {ends_with}")
+        return took_s
 
     def megabytes(self) -> float:
         """On disk: the clone's environment, and all that came into HOME."""
