@@ -1,6 +1,6 @@
 """`make bench-box`: what a stranger's machine sees, from a fresh clone of the commit at hand.
 
-`python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, speed) and keeps the
+`python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, speed), keeps the
 others from bench/results/raw/box.json; each carries the commit that it was measured on. About 45 minutes for all.
 """
 
