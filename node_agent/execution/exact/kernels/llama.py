@@ -98,7 +98,10 @@ class KernelLlama:
     def _states(self, batch: Sequence[Reading[KernelCache]]) -> NDArray[np.int64]:
         """Reads new tokens and appends them to their caches: (T, C) with 20 fraction bits after the last layer."""
         x = embedded(self._embedding, [token for each in batch for token in each.tokens])
-        room = self._rooms.room(len(x), max(each.cache.used + len(each.tokens) for each in batch))
+        longest = max(each.cache.used + len(each.tokens) for each in batch)
+        if longest > self.config.positions:
+            raise ValueError(f"the model has {self.config.positions} positions, a text would have {longest}")
+        room = self._rooms.room(len(x), longest)
         texts = _texts(batch, self.config.num_hidden_layers)  # (L, B, 7)
         place, step = address(texts), texts.strides[0]
         for index, layer in enumerate(self.layers):

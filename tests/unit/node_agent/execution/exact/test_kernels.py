@@ -138,6 +138,15 @@ def test_a_full_cache_is_an_error(tiny: Parameters) -> None:
         model.read([Reading([4], cache, 1)])
 
 
+def test_a_text_longer_than_the_tables_is_an_error(tiny: Parameters) -> None:
+    """Nothing is read behind the tables of cosines and sines either, whatever room a cache has."""
+    model = KernelWay(kernels.loaded("portable", 2)).llama(tiny)
+    positions = tiny.config.positions
+    model.read([Reading([1] * positions, model.new_cache(positions), 0)])
+    with pytest.raises(ValueError, match=f"has {positions} positions, a text would have {positions + 1}"):
+        model.read([Reading([1] * (positions + 1), model.new_cache(positions + 1), 0)])
+
+
 def test_a_dropped_layer_is_another_model(tiny: Parameters) -> None:
     """`layers` is what runs, so that a test can cheat."""
     model = KernelWay(kernels.loaded("portable", 2)).llama(tiny)
