@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,7 @@ def interrupted(environment: dict[str, str], *arguments: str, until: str) -> tup
     process = subprocess.Popen(
         [sys.executable, "-m", "deploy.assay", "jobs", "submit", *arguments],
         env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a job in a shell's background ignores it
     )  # fmt: skip
     assert process.stderr is not None
     told = ""
