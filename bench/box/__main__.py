@@ -93,17 +93,17 @@ PARTS: dict[str, Callable[[Stranger], dict[str, Any]]] = {
 def main(names: list[str]) -> None:
     """Measures parts and writes bench/results/box.json."""
     raw: dict[str, Any] = json.loads(RAW.read_bytes()) if RAW.exists() else {}
+    measured = {"commit": report.commit(), "sources_sha256": digest()}  # what is cloned now
     with tempfile.TemporaryDirectory(prefix="assay-box-") as folder:
         stranger = Stranger(report.ROOT, Path(folder))
         if names != ["speed"] and "setup" not in names:
             stranger.seconds("make", "models")
         for name in names:
-            at = time.strftime("%Y-%m-%d")
-            raw[name] = {"commit": report.commit(), "sources_sha256": digest(), "day": at} | PARTS[name](stranger)
+            raw[name] = measured | {"day": time.strftime("%Y-%m-%d")} | PARTS[name](stranger)
             RAW.write_text(json.dumps(raw, indent=1, sort_keys=True) + "\n")
     path = report.write(
         "box", "python -m bench.box", figures(raw), cpu=cpu_facts() | {"flags": " ".join(sorted(kernels.cpu_flags()))},
-        sources_sha256=digest(), measured_on={name: part["commit"] for name, part in sorted(raw.items())},
+        sources_sha256=measured["sources_sha256"], measured_on={name: part["commit"] for name, part in sorted(raw.items())},
     )  # fmt: skip
     for name, figure in figures(raw).items():
         print(f"{name:36} {'-' if figure.value is None else f'{figure.value:10.1f}'} {figure.unit}")
