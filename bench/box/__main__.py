@@ -101,9 +101,10 @@ def main(names: list[str]) -> None:
         for name in names:
             raw[name] = measured | {"day": time.strftime("%Y-%m-%d")} | PARTS[name](stranger)
             RAW.write_text(json.dumps(raw, indent=1, sort_keys=True) + "\n")
+    measured_on = {name: part["commit"] for name, part in sorted(raw.items())}
     path = report.write(
         "box", "python -m bench.box", figures(raw), cpu=cpu_facts() | {"flags": " ".join(sorted(kernels.cpu_flags()))},
-        sources_sha256=measured["sources_sha256"], measured_on={name: part["commit"] for name, part in sorted(raw.items())},
+        sources_sha256=measured["sources_sha256"], measured_on=measured_on,
     )  # fmt: skip
     for name, figure in figures(raw).items():
         print(f"{name:36} {'-' if figure.value is None else f'{figure.value:10.1f}'} {figure.unit}")
