@@ -19,7 +19,7 @@ PIP = $(BIN)/pip install --progress-bar off -c constraints.txt
 # Of what pip says: what it downloads from a megabyte on, and what goes wrong.
 SHOWN = 2> >(grep -v '^WARNING: Location' >&2) | sed -nE 's/^ *Downloading ([^ /]+) \((.*[MG]B)\)/  \1, \2/p; s/^(Installing (build|collected|backend)[a-z ]*).*/  \1/p; s/^ *(Building editable).*/  \1 (compiling the kernels)/p'
 
-$(VENV)/run: pyproject.toml setup.py constraints.txt node_agent/execution/exact/kernels/kernels.c
+$(VENV)/run: pyproject.toml setup.py constraints.txt $(wildcard node_agent/execution/exact/kernels/*.[ch])
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing what running needs into $(VENV): about 350 MB$(if $(CUDA), and torch for the NVIDIA GPU: 5 GB more)"
 	@$(PIP) -e '.$(CUDA)' $(SHOWN)

@@ -41,15 +41,18 @@ class BuildKernels(build_ext):
     """Compiles the libraries instead of an extension module."""
 
     def run(self) -> None:
+        """Each set for the CPUs that it is for; where it is installed for development, beside the source."""
         for path, (target, cpu) in self._outputs().items():
             path.parent.mkdir(parents=True, exist_ok=True)
             compile_with = [sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={cpu}", *FLAGS]
             subprocess.run([*compile_with, str(SOURCE), "-o", str(path)], check=True)
 
     def get_outputs(self) -> list[str]:
+        """What setuptools packs."""
         return [str(path) for path in self._outputs()]
 
     def get_output_mapping(self) -> dict[str, str]:
+        """Nothing is built in one place and copied to another."""
         return {}
 
     def _outputs(self) -> dict[Path, tuple[str, str]]:

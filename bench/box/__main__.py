@@ -151,7 +151,7 @@ def digest() -> str:
     for name in SOURCES:
         path = report.ROOT / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix in ("", ".py", ".c", ".toml", ".txt") and file.is_file():
+            if file.suffix in ("", ".py", ".c", ".h", ".toml", ".txt") and file.is_file():
                 found.update(str(file.relative_to(report.ROOT)).encode() + b"\0" + file.read_bytes())
     return found.hexdigest()
 

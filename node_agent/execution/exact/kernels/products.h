@@ -1,0 +1,173 @@
+/* linear(M, y) of SPEC.md for many rows: tiles of exact products. */
+#pragma once
+#include "threads.h"
+
+typedef struct {
+    const int8_t *weight;      /* (O, I) */
+    const int32_t *multiplier; /* (O,) */
+    const int32_t *bias;       /* (O,), or null */
+    int64_t outputs, inputs, exponent;
+} Matrix;
+
+/* Sums of products of 16 bits by 8 bits in 32-bit lanes, at most 2 * 2^14 * 127 a step. After BLOCK inputs lanes are
+ * added up and widened to 64 bits: by then eight lanes together (AVX-512), or four (AVX2), are still below 2^31. */
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+typedef __m512i Lanes;
+enum { STEP = 32, BLOCK = 2048, ROWS = 4, OUTS = 6 };
+INLINE Lanes zero(void) { return _mm512_setzero_si512(); }
+INLINE Lanes load(const int16_t *q) { return _mm512_loadu_si512(q); }
+INLINE Lanes widen(const int8_t *w) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)w)); }
+INLINE Lanes more(Lanes sum, Lanes w, Lanes q) { /* the compiler would take its intrinsic apart into two instructions */
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(q));
+    return sum;
+}
+INLINE __m256i half(Lanes sum) {
+    return _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+}
+#elif defined(__AVX2__)
+typedef __m256i Lanes;
+enum { STEP = 16, BLOCK = 2048, ROWS = 4, OUTS = 3 };
+INLINE Lanes zero(void) { return _mm256_setzero_si256(); }
+INLINE Lanes load(const int16_t *q) { return _mm256_loadu_si256((const __m256i *)q); }
+INLINE Lanes widen(const int8_t *w) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)w)); }
+INLINE Lanes more(Lanes sum, Lanes w, Lanes q) { return _mm256_add_epi32(sum, _mm256_madd_epi16(w, q)); }
+INLINE __m256i half(Lanes sum) { return sum; }
+#else
+/* Left to the compiler's vectors; one lane takes one product a step. */
+typedef int32_t Lanes;
+enum { STEP = 1, BLOCK = 1024, ROWS = 1, OUTS = 4 };
+INLINE Lanes zero(void) { return 0; }
+INLINE Lanes load(const int16_t *q) { return *q; }
+INLINE Lanes widen(const int8_t *w) { return *w; }
+INLINE Lanes more(Lanes sum, Lanes w, Lanes q) { return sum + w * q; }
+#endif
+
+/* Adds the totals of `n` lanes to sums, four at a time. */
+INLINE void add_totals(const Lanes *lanes, const int n, int64_t *sums) {
+    int i = 0;
+#if defined(__AVX2__)
+    for (; i + 4 <= n; i += 4) {
+        __m256i low = _mm256_hadd_epi32(half(lanes[i]), half(lanes[i + 1]));
+        __m256i four = _mm256_hadd_epi32(low, _mm256_hadd_epi32(half(lanes[i + 2]), half(lanes[i + 3])));
+        __m256i wide = _mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_castsi256_si128(four)),
+                                        _mm256_cvtepi32_epi64(_mm256_extracti128_si256(four, 1)));
+        __m256i *to = (__m256i *)(sums + i);
+        _mm256_storeu_si256(to, _mm256_add_epi64(_mm256_loadu_si256(to), wide));
+    }
+    for (; i < n; i++) {
+        __m256i two = _mm256_hadd_epi32(half(lanes[i]), _mm256_setzero_si256());
+        two = _mm256_hadd_epi32(two, _mm256_setzero_si256());
+        sums[i] += (int64_t)_mm256_extract_epi32(two, 0) + _mm256_extract_epi32(two, 4);
+    }
+#else
+    for (; i < n; i++) sums[i] += lanes[i];
+#endif
+}
+
+/* sums[o][r] of `rows` rows of (., inputs) activations and `outs` rows of weights; both are constants where it is used,
+ * so that all lanes stay in registers. */
+INLINE void tile(const int16_t *q, const int8_t *w, int64_t inputs, const int rows, const int outs, int64_t *sums) {
+    for (int i = 0; i < rows * outs; i++) sums[i] = 0;
+    for (int64_t start = 0; start < inputs; start += BLOCK) {
+        int64_t stop = smaller(start + BLOCK, inputs), k = start;
+        Lanes lanes[rows * outs];
+#pragma clang loop unroll(full)
+        for (int i = 0; i < rows * outs; i++) lanes[i] = zero();
+        for (; k + STEP <= stop; k += STEP) {
+#pragma clang loop unroll(full)
+            for (int o = 0; o < outs; o++) {
+                Lanes weight = widen(w + o * inputs + k);
+#pragma clang loop unroll(full)
+                for (int r = 0; r < rows; r++) lanes[o * rows + r] = more(lanes[o * rows + r], weight, load(q + r * inputs + k));
+            }
+        }
+        add_totals(lanes, rows * outs, sums);
+        for (; k < stop; k++)
+            for (int i = 0; i < rows * outs; i++)
+                sums[i] += (int64_t)q[i % rows * inputs + k] * w[i / rows * inputs + k];
+    }
+}
+
+typedef struct {
+    const Matrix *matrix;
+    const int16_t *q;     /* (T, I) */
+    const int32_t *shift; /* (T,) exponent + F_in - F_out - e */
+    int64_t rows;
+    int32_t *put;   /* (T, O) saturated results, or null: */
+    int64_t most;   /* at which they saturate */
+    int64_t *added; /* (T, O) residuals that results are added to, or null: */
+    int64_t *sums;  /* (T, O) the bare sums of products */
+} Linear;
+
+INLINE void finish(const Linear *of, int64_t row, int64_t n, int64_t sum) {
+    const Matrix *m = of->matrix;
+    if (of->sums) {
+        of->sums[row * m->outputs + n] = sum;
+        return;
+    }
+    int64_t v = rsh(sum * m->multiplier[n], of->shift[row]) + (m->bias ? m->bias[n] : 0), at = row * m->outputs + n;
+    if (of->put)
+        of->put[at] = (int32_t)sat(v, of->most);
+    else
+        of->added[at] = sat(of->added[at] + v, RESIDUAL_MAX);
+}
+
+#if defined(__AVX2__)
+/* `finish` of four rows at once, to `put`. Without AVX-512 there is no 64-bit product and no arithmetic shift: a product
+ * of halves, and a shift of what is made positive by flipping all bits. */
+INLINE void finish_four(const Linear *of, int64_t row, int64_t n, const int64_t *sums) {
+    const Matrix *m = of->matrix;
+    const __m256i zeros = _mm256_setzero_si256(), most = _mm256_set1_epi64x(of->most);
+    __m256i v = _mm256_loadu_si256((const __m256i *)sums), multiplier = _mm256_set1_epi64x(m->multiplier[n]);
+    __m256i high = _mm256_mul_epi32(_mm256_srli_epi64(v, 32), multiplier);
+    v = _mm256_add_epi64(_mm256_mul_epu32(v, multiplier), _mm256_slli_epi64(high, 32));
+    __m256i shift = _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)(of->shift + row)));
+    v = _mm256_add_epi64(v, _mm256_srli_epi64(_mm256_sllv_epi64(_mm256_set1_epi64x(1), shift), 1));
+    __m256i sign = _mm256_cmpgt_epi64(zeros, v);
+    v = _mm256_xor_si256(_mm256_srlv_epi64(_mm256_xor_si256(v, sign), shift), sign);
+    if (m->bias) v = _mm256_add_epi64(v, _mm256_set1_epi64x(m->bias[n]));
+    v = _mm256_blendv_epi8(v, most, _mm256_cmpgt_epi64(v, most));
+    __m256i least = _mm256_sub_epi64(zeros, most);
+    v = _mm256_blendv_epi8(v, least, _mm256_cmpgt_epi64(least, v));
+    int64_t four[4], at = row * m->outputs + n;
+    _mm256_storeu_si256((__m256i *)four, v);
+    for (int r = 0; r < 4; r++) of->put[at + r * m->outputs] = (int32_t)four[r];
+}
+#endif
+
+INLINE void finished_tile(const Linear *of, int64_t row, int64_t n, const int rows, const int outs) {
+    int64_t sums[ROWS * 8], inputs = of->matrix->inputs;
+    tile(of->q + row * inputs, of->matrix->weight + n * inputs, inputs, rows, outs, sums);
+#if defined(__AVX2__)
+    if (rows == 4 && of->put) {
+        for (int o = 0; o < outs; o++) finish_four(of, row, n + o, sums + 4 * o);
+        return;
+    }
+#endif
+    for (int i = 0; i < rows * outs; i++) finish(of, row + i % rows, n + i / rows, sums[i]);
+}
+
+/* `outs` outputs of all rows: their weights are read from memory once. */
+INLINE void all_rows(const Linear *of, int64_t n, const int outs) {
+    int64_t row = 0;
+    for (; row + ROWS <= of->rows; row += ROWS) finished_tile(of, row, n, ROWS, outs);
+    for (; row < of->rows; row++) finished_tile(of, row, n, 1, outs);
+}
+
+static void linear_part(const void *work, int thread, int64_t start, int64_t stop) {
+    const Linear *of = work;
+    (void)thread;
+    int64_t n = start;
+    if (of->rows < ROWS)
+        for (; n + 8 <= stop; n += 8) all_rows(of, n, 8);
+    for (; n + OUTS <= stop; n += OUTS) all_rows(of, n, OUTS);
+    for (; n < stop; n++) all_rows(of, n, 1);
+}
+
+/* linear(M, y) of rows shortened to q and e, to `put` or `added`. e becomes the shift. */
+static void linear(const Matrix *m, const int16_t *q, int32_t *e, int64_t rows, int fractions, int32_t *put,
+                   int64_t most, int64_t *added) {
+    for (int64_t row = 0; row < rows; row++) e[row] = (int32_t)(m->exponent + fractions - e[row]);
+    Linear of = {m, q, e, rows, put, most, added, 0};
+    parallel(linear_part, &of, m->outputs);
+}
