@@ -170,7 +170,7 @@ def test_serves_is_paid_and_settles_alone(network: Network) -> None:
     assert "claimed" in command("claim")
     paid = network.chain.balance_wei(read_account(network.chain, operator_id).payout) - before
     assert paid == (gross - gross * SHORT.fee_bps // 10_000) * SHORT.unit_wei
-    assert "JobEscrow_NothingToClaim" in command("claim", code=1)
+    assert command("claim").startswith("nothing to claim: "), "no transaction is sent that the contract would refuse"
     pass_time(network.chain.w3, SHORT.settle_wait_s)  # only commands are left, and they ask the chain for the time
     network.wait(lambda: escrow.epochStatus(2).call() == 4)
     assert "1 jobs settled one by one" in command("settle")
