@@ -57,7 +57,8 @@ up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, ke
 	@$(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/assay up $(UP)
 
-PYTEST = $(BIN)/python -m pytest -q
+# Tests share the cores, so an engine in one computes on one thread: two would wait for each other.
+PYTEST = ASSAY_THREADS=1 $(BIN)/python -m pytest -q
 # Tests on chains mostly wait for blocks and windows, so three share two cores. Files that take longest come first.
 ON_CHAINS = -n 3 --dist loadfile --no-loadscope-reorder
 SLOWEST = tests/survival tests/readme tests/integration/deploy tests/integration/node_agent tests/browser tests/bad_input
@@ -70,7 +71,7 @@ test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_
 	@$(PYTEST) $(ON_CHAINS) $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(PYTEST) tests/e2e/test_demo.py
 
-check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (under 90 seconds)
+check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (about two minutes on two cores)
 	@$(MAKE) --no-print-directory -j3 -Otarget unit types lint
 
 soak: $(VENV)/dev contracts/node_modules/.installed models  ## the long forms of the tests: both demos, native work on its model, fuzz, outages, kills: an hour

@@ -23,10 +23,11 @@ from node_agent.execution.exact.ways import KernelWay
 from node_agent.execution.model_files import ModelFiles, sha256_file
 
 WAYS: tuple[Way, ...] = (
-    *(KernelWay(kernels.loaded(name, 2)) for name in kernels.available()),
+    *(KernelWay(kernels.loaded(name, 1)) for name in kernels.available()),
+    KernelWay(kernels.loaded(kernels.available()[0], 2)),
     *ways_of("cpu"),
 )
-"""Every way in which this host can compute on its CPU: each set of kernels, on two threads, and each of torch's."""
+"""Every way in which this host can compute on its CPU: each set of kernels, one on two threads, and each of torch's."""
 
 _KERNEL_WAY = "from node_agent.execution.exact import ways; WAY = ways.sound('cpu').ways[0]"
 _TORCH_WAY = (

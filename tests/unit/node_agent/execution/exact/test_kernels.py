@@ -52,7 +52,7 @@ def test_a_host_can_be_held_to_a_set() -> None:
 def test_threads_by_turns() -> None:
     """Models of one set with other numbers of threads, in turn: helpers that sit a piece out take part in a later."""
     found = {golden.golden_hash(KernelWay(kernels.loaded("portable", n)).llama(golden.golden_parameters()), 3)
-             for _ in range(20) for n in (1, 3, 2, 5, 1, 4)}  # fmt: skip
+             for _ in range(8) for n in (1, 3, 2, 5, 1, 4)}  # fmt: skip
     assert found == {golden.GOLDEN_LOGITS}
 
 
