@@ -2,6 +2,10 @@
 #pragma once
 #include "words.h"
 
+/* Does items start..stop-1 of some work; `thread` counts from 0. */
+typedef void (*Work)(const void *of, int thread, int64_t start, int64_t stop);
+
+#if defined(__linux__)
 typedef struct {
     int64_t opaque[8]; /* at least as large as any Linux's sem_t */
 } Semaphore;
@@ -12,9 +16,6 @@ extern int sem_post(Semaphore *semaphore);
 extern int sched_yield(void);
 
 enum { THREADS_MAX = 64, SPINS = 4000 };
-
-/* Does items start..stop-1 of some work; `thread` counts from 0. */
-typedef void (*Work)(const void *of, int thread, int64_t start, int64_t stop);
 
 typedef struct {
     int threads;     /* that share the next piece of work, the caller's among them */
@@ -102,15 +103,19 @@ static void parallel(Work work, const void *of, int64_t items) {
 
 /* Computes with so many threads from now on, the caller's among them. Returns how many it has. */
 EXPORT int64_t use_threads(int64_t wanted) {
-#if defined(__linux__)
     void *handle;
     for (; pool.started < smaller(wanted, THREADS_MAX); pool.started++) {
         sem_init(&pool.helper[pool.started].wake, 0, 0);
         if (pthread_create(&handle, 0, serve, (void *)(intptr_t)pool.started) != 0) break;
     }
     pool.threads = (int)larger(1, smaller(wanted, pool.started));
-#else
-    (void)wanted; /* no unnamed semaphores */
-#endif
     return pool.threads;
 }
+#else
+/* macOS has no unnamed semaphores: one thread. */
+static void parallel(Work work, const void *of, int64_t items) { work(of, 0, 0, items); }
+EXPORT int64_t use_threads(int64_t wanted) {
+    (void)wanted;
+    return 1;
+}
+#endif
