@@ -1,7 +1,8 @@
 """`make bench-box`: what a stranger's machine sees, from a fresh clone of the commit at hand.
 
 `python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, speed), keeps the
-others from bench/results/raw/box.json; each carries the commit that it was measured on. About 45 minutes for all.
+others from bench/results/raw/box.json; each carries the commit that it was measured on. `gather` measures nothing. About
+45 minutes for all.
 """
 
 import hashlib
@@ -96,7 +97,7 @@ def main(names: list[str]) -> None:
     measured = {"commit": report.commit(), "sources_sha256": digest()}  # what is cloned now
     with tempfile.TemporaryDirectory(prefix="assay-box-") as folder:
         stranger = Stranger(report.ROOT, Path(folder))
-        if names != ["speed"] and "setup" not in names:
+        if {*names} - {"speed"} and "setup" not in names:
             stranger.seconds("make", "models")
         for name in names:
             raw[name] = measured | {"day": time.strftime("%Y-%m-%d")} | PARTS[name](stranger)
@@ -157,4 +158,4 @@ def digest() -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(PARTS))
+    main([] if sys.argv[1:] == ["gather"] else sys.argv[1:] or list(PARTS))
