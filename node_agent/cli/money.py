@@ -50,11 +50,12 @@ def claim_command(
     from node_agent.where import Where, tokens_of
 
     with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
+        owner = where.owner()
         if read_account(where.chain, where.operator_id).claimable_units == 0:
             console.print("nothing to claim: a job is credited when its epoch settles, and all that was is drawn")
             return
         draw = claim_to_stake if to_stake else claim
-        paid = draw(where.chain, where.owner(), where.operator_id)
+        paid = draw(where.chain, owner, where.operator_id)
         account = read_account(where.chain, where.operator_id)
         target = (
             f"the stake, which is {tokens_of(where.chain, account.stake_units)} now" if to_stake else account.payout
