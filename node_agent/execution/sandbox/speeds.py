@@ -31,7 +31,9 @@ class Speeds:
     def known(self, device: str, weights_sha256: str) -> Speed | None:
         """What was measured of a model on a device by this host and version; None if nothing was."""
         found = self._read().get(_key(device, weights_sha256))
-        return None if found is None else Speed(**found)
+        if not isinstance(found, dict) or found.keys() != Speed.__dataclass_fields__.keys():
+            return None  # nothing kept, or another release's fields: measured again
+        return Speed(**found)
 
     def keep(self, device: str, weights_sha256: str, speed: Speed) -> None:
         """Writes a figure down. Where the store cannot be written to, it is measured again at the next start."""

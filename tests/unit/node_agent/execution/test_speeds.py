@@ -1,5 +1,6 @@
 """What a host was measured to do is kept as long as it says something of that host, and no longer."""
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,15 @@ def test_another_host_or_version_is_measured_again(
     Speeds(tmp_path).keep("cpu", MODEL, FAST)
     monkeypatch.setattr(where, name, value)
     assert Speeds(tmp_path).known("cpu", MODEL) is None
+
+
+def test_what_another_release_kept(tmp_path: Path) -> None:
+    """Fields that this release does not know, or lacks: measured again, and no end of the program."""
+    Speeds(tmp_path).keep("cpu", MODEL, FAST)
+    kept = json.loads((tmp_path / NAME).read_text())
+    for fields in ({"way": "a way"}, {**next(iter(kept.values())), "more": 1}, 7):
+        (tmp_path / NAME).write_text(json.dumps(dict.fromkeys(kept, fields)))
+        assert Speeds(tmp_path).known("cpu", MODEL) is None
 
 
 def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
