@@ -38,6 +38,22 @@ def list_root(leaves: Iterable[bytes]) -> bytes:
     return _sealed(count, b"".join(level))
 
 
+def top_of(leaves: Iterable[bytes]) -> bytes:
+    """The node above some neighbours of a list: 1 to 2^k of them, from a multiple of 2^k on. Raises ValueError."""
+    level = _checked(leaves)
+    if not level:
+        raise ValueError("there is no node above nothing")
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0]
+
+
+def list_root_above(count: int, nodes: Iterable[bytes]) -> bytes:
+    """The digest of a list of `count` elements, from all its nodes of one level (`top_of`)."""
+    level = _checked(nodes)
+    return _sealed(count, top_of(level) if level else b"")
+
+
 def list_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """The siblings of the element `index` from below; a level on which it moves up alone adds none.
 

@@ -11,6 +11,7 @@ import {IContests} from "./interfaces/IContests.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {IStakeManager} from "./interfaces/IStakeManager.sol";
 import {Evidence} from "./libraries/Evidence.sol";
+import {PackedWords} from "./libraries/PackedWords.sol";
 import {Commitment, LeafProof, LeafStatus, Order, Outcomes, Terms} from "./libraries/Types.sol";
 import {UnitToken} from "./libraries/UnitToken.sol";
 
@@ -93,13 +94,13 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         _requireCharged(proof.amountUnits, order.terms, commitment.units, postedAt);
         bool shown = _mustShowOutput(proof, order.terms.visibility);
         if (shown) {
-            bytes32 outputHash = keccak256(output);
-            if (outputHash != commitment.outputHash) revert Contests_WrongOutput(outputHash, commitment.outputHash);
+            bytes32 outputRoot = PackedWords.rootOf(output);
+            if (outputRoot != commitment.outputRoot) revert Contests_WrongOutput(outputRoot, commitment.outputRoot);
         }
 
         // Effect:
         _close(proof.epochId, proof.index, ContestStatus.ANSWERED);
-        emit Answered(proof.epochId, proof.index, msg.sender, commitment.outputHash, CONTEST_BOND);
+        emit Answered(proof.epochId, proof.index, msg.sender, commitment.outputRoot, CONTEST_BOND);
         // Called directly, the transaction shows it; behind another contract nothing else would.
         if (shown && msg.sender != tx.origin) emit Delivered(proof.epochId, proof.index, output);
 

@@ -123,7 +123,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         // Effect:
         bytes32 key = TypedData.answerKey(traceHash, outputHash, units);
         bool agrees = TypedData.traceCommit(traceHash, commitment.orderId, commitment.node) == commitment.traceCommit
-            && outputHash == commitment.outputHash && units == commitment.units;
+            && outputHash == commitment.outputRoot && units == commitment.units;
         _votes[caseId][verifierId] = Vote(bytes31(key), VoteState.OPENED);
         _count(caseId, file, verifierId, bytes31(key), agrees);
         emit VerdictRevealed(caseId, verifierId, key, traceHash, outputHash, units, agrees);

@@ -47,7 +47,7 @@ interface IContests {
         uint64 indexed epochId, uint32 indexed index, address indexed contester, uint40 answerEnds, uint64 bondUnits
     );
     event Answered(
-        uint64 indexed epochId, uint32 indexed index, address indexed answerer, bytes32 outputHash, uint64 bondUnits
+        uint64 indexed epochId, uint32 indexed index, address indexed answerer, bytes32 outputRoot, uint64 bondUnits
     );
     /// @notice The output, where an answer came through another contract, so that no transaction's data has to show it.
     event Delivered(uint64 indexed epochId, uint32 indexed index, bytes output);
@@ -93,7 +93,7 @@ interface IContests {
     error Contests_PastDeadline(uint256 postedAt, uint256 latest);
 
     /// @notice Thrown when the output is not the one that the commitment names.
-    error Contests_WrongOutput(bytes32 outputHash, bytes32 expected);
+    error Contests_WrongOutput(bytes32 outputRoot, bytes32 expected);
 
     /// @notice Thrown when a duplicate is shown with another number of leaves than the order's copies + 1.
     error Contests_WrongNumberOfLeaves(uint256 given, uint256 needed);

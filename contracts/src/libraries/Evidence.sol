@@ -65,9 +65,7 @@ library Evidence {
         pure
         returns (bytes32 orderId)
     {
-        bytes32 termsHash = keccak256(abi.encode(TypedData.TERMS_TYPEHASH, order.terms));
-        bytes32 structHash = TypedData.hashOrder(order.requester, order.spendCap, termsHash);
-        orderId = MessageHashUtils.toTypedDataHash(domain, structHash);
+        orderId = MessageHashUtils.toTypedDataHash(domain, TypedData.hashOrder(order));
         if (orderId != commitment.orderId) revert Evidence_WrongOrder(orderId, commitment.orderId);
     }
 

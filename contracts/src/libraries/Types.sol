@@ -4,10 +4,18 @@ pragma solidity ^0.8.30;
 // What people sign (SPEC section 3), what the chain stores (section 6) and what callers prove (sections 4 to 6).
 // Amounts are in units: `UNIT` base units of the token. Times are seconds.
 
+struct Params {
+    uint32 maxNewTokens;
+    uint32 temperatureMilli;
+    uint32 topPPpm;
+    uint64 seed;
+}
+
 struct Terms {
     bytes32 workloadId;
-    bytes32 inputHash;
-    bytes32 paramsHash;
+    bytes32 promptRoot;
+    bytes32 textsHash;
+    Params params;
     uint8 comparator;
     uint8 copies;
     uint8 visibility;
@@ -27,7 +35,7 @@ struct Order {
 struct Commitment {
     bytes32 orderId;
     address node;
-    bytes32 outputHash;
+    bytes32 outputRoot;
     bytes32 traceCommit;
     uint32 units;
 }

@@ -214,9 +214,9 @@ contract ContestsTest is Job {
     function test_answer_refusesAnotherOutput() public {
         settleJob(AMOUNT);
         contestBy(anybody);
-        output = "something else";
+        output = hex"00000001000000020000000700000003";
         expectRefusedAnswer(
-            abi.encodeWithSelector(IContests.Contests_WrongOutput.selector, keccak256(output), commitment.outputHash)
+            abi.encodeWithSelector(IContests.Contests_WrongOutput.selector, outputRoot(), commitment.outputRoot)
         );
     }
 
@@ -235,7 +235,7 @@ contract ContestsTest is Job {
         contestBy(alice);
         output = "";
         expectPartlyRefusedAnswer(IContests.Contests_WrongOutput.selector);
-        output = "what was asked for";
+        output = hex"00000001000000020000000700000002";
         answer();
     }
 
@@ -270,7 +270,7 @@ contract ContestsTest is Job {
         commitment = deliver("restricted");
         settleJob(AMOUNT);
         contestBy(anybody);
-        output = "something else";
+        output = hex"00000001000000020000000700000003";
         vm.assertEq(deliveries(helper, anybody), 0);
         expectStatus(IContests.ContestStatus.ANSWERED);
     }

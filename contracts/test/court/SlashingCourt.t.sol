@@ -84,7 +84,7 @@ contract SlashingCourtTest is Trial {
     function test_anyDifference_isGuilty() public {
         Answer[3] memory spoofed = [right, right, right];
         spoofed[0].traceHash = keccak256("spoofed");
-        spoofed[1].outputHash = keccak256("spoofed");
+        spoofed[1].outputRoot = keccak256("spoofed");
         spoofed[2].units = 200 * right.units;
         for (uint256 i = 0; i < 3; ++i) {
             uint256 state = vm.snapshotState();
@@ -221,7 +221,7 @@ contract SlashingCourtTest is Trial {
         open(1, right);
         vm.prank(key(2));
         vm.expectPartialRevert(ISlashingCourt.SlashingCourt_NotCommitted.selector);
-        court.reveal(leaf, commitment, right.traceHash, right.outputHash, right.units);
+        court.reveal(leaf, commitment, right.traceHash, right.outputRoot, right.units);
         expectRuling(caseId, ISlashingCourt.Ruling.DISMISSED);
         pass(SETTLE_WAIT);
         execute(caseId);
@@ -233,17 +233,17 @@ contract SlashingCourtTest is Trial {
     }
 
     /// @notice Covers: A13. A guess that was committed is all that can be opened, once.
-    function testFuzz_reveal_onlyWhatWasCommitted(bytes32 traceHash, bytes32 outputHash, uint32 units) public {
+    function testFuzz_reveal_onlyWhatWasCommitted(bytes32 traceHash, bytes32 outputRoot, uint32 units) public {
         bytes32 caseId = openCase(0, wrong);
         toReveal(caseId);
         vm.assume(traceHash != wrong.traceHash);
         vm.prank(key(0));
         vm.expectPartialRevert(ISlashingCourt.SlashingCourt_NotCommitted.selector);
-        court.reveal(leaf, commitment, traceHash, outputHash, units);
+        court.reveal(leaf, commitment, traceHash, outputRoot, units);
         open(0, wrong);
         vm.prank(key(0));
         vm.expectPartialRevert(ISlashingCourt.SlashingCourt_NotCommitted.selector);
-        court.reveal(leaf, commitment, wrong.traceHash, wrong.outputHash, wrong.units);
+        court.reveal(leaf, commitment, wrong.traceHash, wrong.outputRoot, wrong.units);
     }
 
     /// @notice Covers: A13. An answer is kept as 31 bytes of its hash: what is opened has to have all of them.
@@ -258,7 +258,7 @@ contract SlashingCourtTest is Trial {
         vm.expectRevert(
             abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotCommitted.selector, caseId, key(1), hidden)
         );
-        court.reveal(leaf, commitment, right.traceHash, right.outputHash, right.units);
+        court.reveal(leaf, commitment, right.traceHash, right.outputRoot, right.units);
     }
 
     /// @notice Covers: A60. Silence before committing costs nothing.
@@ -436,7 +436,7 @@ contract SlashingCourtTest is Trial {
         bool revealing = waited >= COMMIT_WINDOW && waited < COMMIT_WINDOW + REVEAL_WINDOW;
         if (!revealing) expectOutside(commitEnds, commitEnds + REVEAL_WINDOW);
         vm.prank(key(0));
-        court.reveal(leaf, commitment, wrong.traceHash, wrong.outputHash, wrong.units);
+        court.reveal(leaf, commitment, wrong.traceHash, wrong.outputRoot, wrong.units);
         bool ruled = waited >= COMMIT_WINDOW + REVEAL_WINDOW;
         vm.assertTrue((court.ruling(caseId) == ISlashingCourt.Ruling.OPEN) != ruled);
     }
@@ -538,7 +538,7 @@ contract SlashingCourtTest is Trial {
         vm.expectRevert(
             abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotInSnapshot.selector, verifiers[1], openedIn)
         );
-        court.reveal(leaf, commitment, right.traceHash, right.outputHash, right.units);
+        court.reveal(leaf, commitment, right.traceHash, right.outputRoot, right.units);
     }
 
     /// @notice Who unbonds once it has committed still counts, and still pays.
@@ -576,7 +576,7 @@ contract SlashingCourtTest is Trial {
         for (uint256 i = 0; i < 2; ++i) {
             vm.prank(keys[i]);
             vm.expectPartialRevert(ISlashingCourt.SlashingCourt_NotCommitted.selector);
-            court.reveal(leaf, commitment, right.traceHash, right.outputHash, right.units);
+            court.reveal(leaf, commitment, right.traceHash, right.outputRoot, right.units);
         }
         pass(SETTLE_WAIT);
         execute(caseId);
@@ -598,7 +598,7 @@ contract SlashingCourtTest is Trial {
         toReveal(caseId);
         open(0, wrong);
         vote = court.votes(caseId, verifiers[0]);
-        bytes32 answerKey = TypedData.answerKey(wrong.traceHash, wrong.outputHash, wrong.units);
+        bytes32 answerKey = TypedData.answerKey(wrong.traceHash, wrong.outputRoot, wrong.units);
         vm.assertTrue(vote.state == ISlashingCourt.VoteState.OPENED);
         vm.assertEq(bytes32(vote.hash), bytes32(bytes31(answerKey)));
         vm.assertEq(answerOf(caseId, wrong).openers, 1);
@@ -676,7 +676,7 @@ contract SlashingCourtTest is Trial {
         toReveal(caseId);
         vm.prank(key(0));
         vm.expectRevert(refusal);
-        court.reveal(forged, commitment, wrong.traceHash, wrong.outputHash, wrong.units);
+        court.reveal(forged, commitment, wrong.traceHash, wrong.outputRoot, wrong.units);
     }
 
     /// @notice Nor is an answer held against another commitment than the leaf's.
@@ -686,7 +686,7 @@ contract SlashingCourtTest is Trial {
         commitment.units += 1;
         vm.prank(key(0));
         vm.expectPartialRevert(Evidence.Evidence_WrongCommitment.selector);
-        court.reveal(leaf, commitment, wrong.traceHash, wrong.outputHash, wrong.units);
+        court.reveal(leaf, commitment, wrong.traceHash, wrong.outputRoot, wrong.units);
     }
 
     // ---------------------------------------------------------------- helpers
@@ -711,7 +711,7 @@ contract SlashingCourtTest is Trial {
     }
 
     function answerOf(bytes32 caseId, Answer memory said) private view returns (ISlashingCourt.Answer memory) {
-        return court.answers(caseId, TypedData.answerKey(said.traceHash, said.outputHash, said.units));
+        return court.answers(caseId, TypedData.answerKey(said.traceHash, said.outputRoot, said.units));
     }
 
     function copyOf(LeafProof memory one) private pure returns (LeafProof memory) {

@@ -152,7 +152,7 @@ abstract contract Judging is Executing {
     }
 
     function hidden(LeafBook storage leaf, uint256 v, uint8 said) private view returns (bytes32) {
-        return TypedData.answerCommit(traceOf(leaf, said), keccak256(OUTPUT), 40, leaf.digest, verifierKeys[v]);
+        return TypedData.answerCommit(traceOf(leaf, said), OUTPUT_ROOT, 40, leaf.digest, verifierKeys[v]);
     }
 
     /// @notice One of the verifiers answers in an open case, hidden; half of them do as soon as it is opened.
@@ -216,7 +216,7 @@ abstract contract Judging is Executing {
         CaseBook storage book = caseBooks[i];
         uint8 said = answerBy(v);
         bytes memory data = abi.encodeCall(
-            court.reveal, (leafOf(i), commitmentOf(leafBooks[i]), traceOf(leafBooks[i], said), keccak256(OUTPUT), 40)
+            court.reveal, (leafOf(i), commitmentOf(leafBooks[i]), traceOf(leafBooks[i], said), OUTPUT_ROOT, 40)
         );
         if (!attempt(verifierKeys[v], address(court), data, revealRefusal(book, v))) return;
         noteRevealed(book, v, said);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {PackedWords} from "src/libraries/PackedWords.sol";
 import {TypedData} from "src/libraries/TypedData.sol";
 import {CapProof, Commitment, LeafProof, Order, Outcomes} from "src/libraries/Types.sol";
 import {EpochBuilder} from "./EpochBuilder.sol";
@@ -17,7 +18,7 @@ abstract contract Job is Network {
 
     address internal alice = addressOf("alice");
     address internal node = addressOf("node");
-    bytes internal output = "what was asked for";
+    bytes internal output = hex"00000001000000020000000700000002"; // one text, answered by the ids 7 and 2
     uint32 internal operator;
     Order internal order;
     Commitment internal commitment;
@@ -49,7 +50,7 @@ abstract contract Job is Network {
     function deliver(string memory trace) internal view returns (Commitment memory) {
         bytes32 orderId = escrow.hashOrder(order);
         bytes32 traceCommit = TypedData.traceCommit(keccak256(bytes(trace)), orderId, node);
-        return Commitment(orderId, node, keccak256(output), traceCommit, 40);
+        return Commitment(orderId, node, outputRoot(), traceCommit, 40);
     }
 
     /// @notice The order as the voucher that proves its lane's cap.
@@ -62,6 +63,14 @@ abstract contract Job is Network {
         }
         bytes32 vs = bytes32(uint256(s) | uint256(v - 27) << 255);
         return CapProof(order.spendCap, TypedData.hashTerms(order.terms), r, vs);
+    }
+
+    function outputRoot() internal view returns (bytes32) {
+        return this.rootOf(output);
+    }
+
+    function rootOf(bytes calldata packed) external pure returns (bytes32) {
+        return PackedWords.rootOf(packed);
     }
 
     function jobDraft() internal view returns (EpochBuilder.Draft memory) {

@@ -14,7 +14,7 @@ abstract contract Trial is Network {
 
     struct Answer {
         bytes32 traceHash;
-        bytes32 outputHash;
+        bytes32 outputRoot;
         uint32 units;
     }
 
@@ -79,7 +79,7 @@ abstract contract Trial is Network {
     function commit(Answer memory given) internal {
         bytes32 orderId = escrow.hashOrder(order);
         bytes32 trace = TypedData.traceCommit(given.traceHash, orderId, node);
-        commitment = Commitment(orderId, node, given.outputHash, trace, given.units);
+        commitment = Commitment(orderId, node, given.outputRoot, trace, given.units);
     }
 
     /// @dev The node gave this answer, in an epoch of its own.
@@ -113,7 +113,7 @@ abstract contract Trial is Network {
 
     function answerCommit(uint256 i, Answer memory given) internal view returns (bytes32) {
         bytes32 digest = escrow.hashCommitment(commitment);
-        return TypedData.answerCommit(given.traceHash, given.outputHash, given.units, digest, key(i));
+        return TypedData.answerCommit(given.traceHash, given.outputRoot, given.units, digest, key(i));
     }
 
     function openCase(uint256 i, Answer memory given) internal returns (bytes32) {
@@ -135,7 +135,7 @@ abstract contract Trial is Network {
 
     function open(uint256 i, Answer memory given) internal {
         vm.prank(key(i));
-        court.reveal(leaf, commitment, given.traceHash, given.outputHash, given.units);
+        court.reveal(leaf, commitment, given.traceHash, given.outputRoot, given.units);
     }
 
     /// @dev The node's answer was wrong, and so many verifiers say so.
