@@ -31,7 +31,7 @@ from verifier.errors import (
 )
 from verifier.reexecution import Engines, Finished, Worker
 from verifier.sampling.epoch_log import Job, LogBook, read_epoch
-from verifier.sampling.facts import check_input, check_job, require
+from verifier.sampling.facts import check_job, check_prompts, require
 from verifier.sampling.sample import draw_epoch, read_seed
 from verifier.sampling.source import LogSource, claimed_output, published_lines
 from verifier.sampling.standings import Standings
@@ -196,8 +196,8 @@ class Verifier:
             wanted, found = COMPARATORS[job.manifest.comparator], job.order.order.terms.comparator
             require("the comparator is the workload's", expected=wanted, found=found)
             check_job(self._chain.deployment.domain, job, self._view.history.node_keys)
-            input_bytes = self._source.blob(job.order.order.terms.input_hash)
-            check_input(job, keccak(input_bytes))
+            input_bytes = self._source.blob(job.order.order.terms.prompt_root)
+            check_prompts(job, input_bytes)
         except LogUnavailable as error:
             self._later(job.digest, error)
         except VerifierError as error:

@@ -141,9 +141,9 @@ def contest_status(chain: Chain, epoch_id: int, index: int) -> ContestStatus:
 
 
 def answer_call(chain: Chain, charge: Charge, contester: str, blob: Callable[[str], bytes]) -> ContractFunction:
-    """The call that answers a contest. `blob` gives an output by its hash, and is asked only where it must be shown."""
+    """The call that answers a contest. `blob` gives an output by its root, and is asked only where it must be shown."""
     commitment = charge.commitment.commitment
-    output = blob(commitment.output_hash) if charge.must_show_output(contester) else b""
+    output = blob(commitment.output_root) if charge.must_show_output(contester) else b""
     return chain.contests.functions.answer(
         charge.proof,
         order_tuple(charge.order.order),

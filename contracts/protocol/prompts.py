@@ -3,12 +3,16 @@
 Both follow from a manifest and its tokenizer's file alone, so requester, backend and auditor come to the same.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import pack, unpack, unpack_signed
-from contracts.protocol.tokens import TextTokenizer
+
+if TYPE_CHECKING:
+    from contracts.protocol.tokens import TextTokenizer
 
 
 def pack_prompts(manifest: Manifest, tokenizer: TextTokenizer, texts: Sequence[str]) -> bytes:

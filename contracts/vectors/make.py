@@ -5,7 +5,7 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest, Template
@@ -54,7 +54,9 @@ class Maker:
             prompt_root=self.hex32(),
             texts_hash=self.hex32(),
             params=Params(
-                max_new_tokens=self.uint(U32), temperature_milli=self.uint(U32), top_p_ppm=self.uint(U32),
+                max_new_tokens=self.uint(U32),
+                temperature_milli=self.uint(U32),
+                top_p_ppm=self.uint(U32),
                 seed=self.uint(U64),
             ),
             comparator=self.random.randint(1, 2),
@@ -217,7 +219,7 @@ def packed(m: Maker) -> Case:
 
 
 def workload(m: Maker) -> Case:
-    meter = m.random.choice(["new_tokens", "input_tokens"])
+    meter: Literal["new_tokens", "input_tokens"] = m.random.choice(["new_tokens", "input_tokens"])
     allowed = {"max_new_tokens": IntegerRange(minimum=1, maximum=m.uint(512, 1))}
     manifest = Manifest(
         kind="generation", model=f"model-{m.uint(U32)}", weights_sha256=m.bytes32().hex(),

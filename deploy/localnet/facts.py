@@ -1,12 +1,12 @@
 """What happened, read back from the chain and the published log: the numbers of the demo's report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hexbytes import HexBytes
 
-from backend.client.jobs import read_answer
+from backend.client.jobs import Answer
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.history import CaseFile, History, read_history
 from contracts.protocol.sampling import CERTAIN
@@ -183,13 +183,14 @@ class Exhibit:
     node: str
 
 
-def exhibit(facts: Facts, source: LogSource, case: CaseFile) -> Exhibit:
-    """The job behind a case, from the published log."""
+def exhibit(facts: Facts, source: LogSource, case: CaseFile, read: Callable[[str, bytes], Answer]) -> Exhibit:
+    """The job behind a case, from the published log. `read`: see `AssayClient.read`."""
     place = (case.epoch_id, case.index)
     job = next(row.job for row in facts.rows if (row.job.epoch_id, row.job.row.index) == place)
     commitment = job.commitment.commitment
-    answer = read_answer(source.blob(commitment.output_hash))
-    texts = decode_texts(source.blob(job.order.order.terms.input_hash))
+    terms = job.order.order.terms
+    answer = read(terms.workload_id, source.blob(commitment.output_root))
+    texts = decode_texts(source.blob(terms.texts_hash))
     return Exhibit(" | ".join(texts), " | ".join(answer.texts), commitment.units, commitment.node)
 
 

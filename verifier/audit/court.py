@@ -65,7 +65,7 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
         if event.name != "VerdictRevealed":
             continue
         a, account = event.args, event.args["verifierId"]
-        opening = Opening(trace_hash=to_hex(a["traceHash"]), output_hash=to_hex(a["outputHash"]), units=a["units"])
+        opening = Opening(trace_hash=to_hex(a["traceHash"]), output_root=to_hex(a["outputRoot"]), units=a["units"])
         expect, place = evidence.findings.expect, {"epoch": case.epoch_id, "row": case.index}
         keys = [key for key, owner in evidence.history.verifier_keys.items() if owner == account]
         hidden = [answer_commit(opening, case.commitment_digest, key) for key in keys]
@@ -156,7 +156,7 @@ def _commitment(given: dict[str, Any]) -> Commitment:
     return Commitment(
         order_id=to_hex(given["orderId"]),
         node=given["node"].lower(),
-        output_hash=to_hex(given["outputHash"]),
+        output_root=to_hex(given["outputRoot"]),
         trace_commit=to_hex(given["traceCommit"]),
         units=given["units"],
     )

@@ -15,7 +15,7 @@ def differences(opening: Opening, commitment: Commitment) -> list[str]:
     expected = trace_commit(from_hex(opening.trace_hash), from_hex(commitment.order_id), commitment.node)
     checks = {
         "trace": from_hex(commitment.trace_commit) == expected,
-        "output": commitment.output_hash == opening.output_hash,
+        "output": commitment.output_root == opening.output_root,
         "units": commitment.units == opening.units,
     }
     return [name for name, equal in checks.items() if not equal]

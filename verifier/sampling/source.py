@@ -1,6 +1,5 @@
 """Where the published log is read from: a URL or a folder of the same shape (SPEC section 11)."""
 
-import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -8,7 +7,8 @@ import httpx
 
 from contracts.onchain.history import PostedEpoch
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
-from contracts.protocol.trace import is_trace_of
+from contracts.protocol.packed import is_named
+from contracts.protocol.trace import is_trace_of, trace_hash_of
 from verifier.errors import LogUnavailable, VerifierError, WrongFact, WrongLog
 from verifier.sampling.epoch_log import Job
 
@@ -79,7 +79,7 @@ class FolderLog:
 def claimed_output(source: LogSource, job: Job) -> bytes:
     """What the node says it answered, or nothing where that is not published: it saves work, and decides nothing."""
     try:
-        return source.blob(job.commitment.commitment.output_hash)
+        return source.blob(job.commitment.commitment.output_root)
     except VerifierError:
         return b""
 
@@ -96,7 +96,7 @@ def shown_trace(source: LogSource, job: Job) -> bytes:
     trace = source.blob(job.trace.trace)
     commitment = job.commitment.commitment
     if not is_trace_of(trace, commitment):
-        found = hashlib.sha256(trace).hexdigest()
+        found = trace_hash_of(trace).hex()
         raise WrongFact("the trace shown is the committed one", expected=commitment.trace_commit, found=found)
     return trace
 
@@ -112,7 +112,6 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def _require_hash(data: bytes, blob_hash: str) -> bytes:
-    found = to_hex(keccak(data))
-    if found != blob_hash:
-        raise WrongLog(what="a blob's hash", expected=blob_hash, found=found)
+    if not is_named(data, blob_hash):
+        raise WrongLog(what="a blob's name", expected=blob_hash, found=to_hex(keccak(data)))
     return data

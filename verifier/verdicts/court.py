@@ -106,7 +106,7 @@ class Court:
             case.leaf,
             commitment_tuple(job.commitment.commitment),
             from_hex(opening.trace_hash),
-            from_hex(opening.output_hash),
+            from_hex(opening.output_root),
             opening.units,
         )
         self._send("reveal", arguments, to_hex(case.case_id))

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IContests} from "src/interfaces/IContests.sol";
 import {Evidence} from "src/libraries/Evidence.sol";
+import {PackedWords} from "src/libraries/PackedWords.sol";
 import {CapProof, Commitment, LeafProof, LeafStatus, Order, Outcomes} from "src/libraries/Types.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Job} from "../utils/Job.sol";
@@ -234,7 +235,7 @@ contract ContestsTest is Job {
         vm.revertToState(state);
         contestBy(alice);
         output = "";
-        expectPartlyRefusedAnswer(IContests.Contests_WrongOutput.selector);
+        expectPartlyRefusedAnswer(PackedWords.PackedWords_NotPacked.selector);
         output = hex"00000001000000020000000700000002";
         answer();
     }

@@ -46,7 +46,7 @@ contract ForkTest is Job {
         bytes32 caseId = openCase(leaf, sign("node", leaf.digest));
         vm.warp(court.cases(caseId).commitEnds);
         vm.prank(verifier);
-        court.reveal(leaf, commitment, keccak256("trace"), outputRoot(), 40);
+        court.reveal(leaf, commitment, keccak256("trace"), commitment.outputRoot, 40);
         vm.assertTrue(court.votes(caseId, stakes.verifierOf(verifier)).state == ISlashingCourt.VoteState.OPENED);
     }
 
@@ -57,7 +57,7 @@ contract ForkTest is Job {
         fork();
         vm.prank(verifier);
         vm.expectPartialRevert(Evidence.Evidence_WrongCommitment.selector);
-        court.reveal(old, commitment, keccak256("trace"), outputRoot(), 40);
+        court.reveal(old, commitment, keccak256("trace"), commitment.outputRoot, 40);
     }
 
     function test_equivocation_followsTheEscrowsDomain() public {
@@ -128,7 +128,7 @@ contract ForkTest is Job {
     }
 
     function openCase(LeafProof memory leaf, bytes memory signature) private returns (bytes32) {
-        bytes32 hidden = TypedData.answerCommit(keccak256("trace"), outputRoot(), 40, leaf.digest, verifier);
+        bytes32 hidden = TypedData.answerCommit(keccak256("trace"), commitment.outputRoot, 40, leaf.digest, verifier);
         vm.prank(verifier);
         return court.openCase(leaf, order, commitment, signature, hidden);
     }
