@@ -6,7 +6,6 @@ from decimal import Decimal
 from pydantic_core import from_json
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
 from contracts.protocol.manifest import MAX_NEW_TOKENS
 from contracts.protocol.receipt import PaymentReceipt
 from verifier.receipts.onchain import ChainFacts
@@ -116,9 +115,8 @@ class Amounts:
     """Shows units as tokens, exactly."""
 
     def __init__(self, chain: Chain) -> None:
-        with explain():
-            self._decimals = int(chain.token.functions.decimals().call())
-            self._symbol = str(chain.token.functions.symbol().call())
+        self._decimals = int(chain.token.functions.decimals().call())
+        self._symbol = str(chain.token.functions.symbol().call())
         self._unit_wei = chain.deployment.constants.unit_wei
 
     def __call__(self, units: int) -> str:
