@@ -7,7 +7,6 @@ import secrets
 import time
 from typing import Annotated, Any
 
-from eth_account import Account
 from eth_utils.address import to_checksum_address
 from pydantic import Field
 
@@ -122,6 +121,8 @@ def bring_deposit(chain: Chain, sender: Sender, signed: SignedDeposit) -> None:
 
 def _sign_token(chain: Chain, key: Signer, name: str, fields: dict[str, str], message: dict[str, Any]) -> str:
     """Signs in the domain that the token names (EIP-5267)."""
+    from eth_account import Account  # most of a second, which only who signs waits for
+
     _, token, version, chain_id, contract, _, _ = chain.token.functions.eip712Domain().call()
     signed = Account.sign_typed_data(
         key.private_key(),

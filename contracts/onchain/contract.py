@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
-from eth_utils.address import is_address, to_checksum_address
+from eth_utils.address import is_hex_address, to_checksum_address
 
 from contracts.onchain.errors import BadArguments, UnknownCall, WrongReply
 from contracts.protocol.hashing import from_hex, keccak, to_hex
@@ -74,7 +74,7 @@ class ContractCall:
         self.data = to_hex(selector(item) + encoded(item["inputs"], arguments, self.name))
 
     def call(self, transaction: Mapping[str, Any] | None = None, block_identifier: "At" = "latest") -> Any:
-        """What it returns: nothing, one value, or a list. Raises Reverted, and WrongReply for other bytes."""
+        """What it returns: one value, or a named tuple. Raises Reverted, and WrongReply for other bytes."""
         reply = self._eth.call(self._fields(transaction), block_identifier)
         outputs = self.abi["outputs"]
         try:
@@ -82,7 +82,7 @@ class ContractCall:
         except DecodingError as error:
             what = f"{len(reply)} bytes that are no result of {self.name}"
             raise WrongReply(self._eth.endpoint, f"{self.address} answers with {what}") from error
-        return found[0] if len(found) == 1 else found
+        return found[0] if len(found) == 1 else _struct(tuple(part["name"] for part in outputs))(*found)
 
     def estimate_gas(self, transaction: Mapping[str, Any] | None = None) -> int:
         """The gas that it would take now. Raises Reverted."""
@@ -152,7 +152,7 @@ def _given(part: Item, value: Any) -> Any:
         components = part["components"]
         values = [value[each["name"]] for each in components] if isinstance(value, Mapping) else list(value)
         return tuple(_given(each, one) for each, one in zip(components, values, strict=True))
-    if declared == "address" and not is_address(value):
+    if declared == "address" and not _is_address(value):
         raise ValueError(f"{value!r} is no address")
     if declared.startswith("bytes"):
         raw = from_hex(value) if isinstance(value, str) else bytes(value)
@@ -160,6 +160,13 @@ def _given(part: Item, value: Any) -> Any:
             raise ValueError(f"{declared} has {len(raw)} bytes")
         return raw
     return value
+
+
+def _is_address(value: Any) -> bool:
+    """Letters of both sizes are a checksum, which must hold."""
+    if not is_hex_address(value):
+        return False
+    return str(value)[2:] in (value[2:].lower(), value[2:].upper()) or value == to_checksum_address(value)
 
 
 # ---------------------------------------------------------------- decoding

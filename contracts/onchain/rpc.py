@@ -27,15 +27,17 @@ class Rpc:
     """An endpoint. Threads may share it. Raises BadRpcUrl.
 
     `url` may hold a key; `endpoint` is how it is shown in messages. `eth` has the methods that read a chain.
+    `transport`: another than HTTP's, for tests.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None) -> None:
         if not _is_usable(url):
             raise BadRpcUrl(url)
         self.url, self.endpoint, self.eth = url, shown_url(url), Eth(self)
         # the list of authorities is read where it is needed: it takes 20 ms
         verify: ssl.SSLContext | bool = ssl.create_default_context() if url.startswith("https") else False
-        self._client = httpx.Client(timeout=timeout_s, verify=verify, headers={"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"}
+        self._client = httpx.Client(timeout=timeout_s, verify=verify, headers=headers, transport=transport)
         self._numbers = itertools.count(1)
         self._answered = False
         weakref.finalize(self, self._client.close)
