@@ -9,8 +9,6 @@ import logging
 import time
 from collections.abc import Callable
 
-from web3.exceptions import Web3Exception
-
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import ChainError
 from contracts.onchain.sender import Sender
@@ -87,7 +85,7 @@ class Verifier:
         while not should_stop():
             try:
                 self.step()
-            except (ChainError, Web3Exception, JournalFull) as error:
+            except (ChainError, JournalFull) as error:
                 code = getattr(error, "code", type(error).__name__)
                 _log.log(logging.DEBUG if code == told else logging.ERROR, "%s: %s", code, error)
                 told = code

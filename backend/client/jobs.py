@@ -18,7 +18,6 @@ from backend.client.http import BackendHttp
 from backend.client.lane_lock import LaneLock
 from backend.client.vocabulary import Vocabularies
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.errors import BadTexts, NotPacked, first_fault
 from contracts.protocol.hashing import keccak, to_hex
@@ -181,8 +180,7 @@ class AssayClient:
         lane = self._backend.lane(self.requester, self._signer.address)
         if self._chain is not None:
             key = (to_checksum_address(self.requester), to_checksum_address(self._signer.address))
-            with explain():
-                _, charged, *_ = self._chain.escrow.functions.lanes(*key).call()
+            _, charged, *_ = self._chain.escrow.functions.lanes(*key).call()
             if lane.charged > charged:  # read after the backend's answer, so the chain's is no older
                 raise Untrue("charged", said=lane.charged, found=charged)
         return lane

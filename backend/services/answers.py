@@ -21,7 +21,7 @@ from backend.store.chain_tables import TxIntentRow
 from backend.store.database import Database
 from contracts.onchain.chain import Chain
 from contracts.onchain.charges import EpochRecords, answer_call
-from contracts.onchain.errors import LogUnusable, Reverted, RowUnknown
+from contracts.onchain.errors import LogUnusable, RequestRefused, Reverted, RowUnknown
 from contracts.onchain.history import ContestFile, History
 from contracts.protocol.hashing import keccak, to_hex
 
@@ -54,7 +54,7 @@ class Answers:
             try:
                 self._answer(history, contest, manager, now)
                 asked.append(place)
-            except (Reverted, LogUnusable, RowUnknown, UnknownBlob) as error:
+            except (Reverted, RequestRefused, LogUnusable, RowUnknown, UnknownBlob) as error:
                 failed[place] = str(error)
         if failed:
             raise ContestsUnanswered(failed)

@@ -6,7 +6,7 @@ from backend.chain.views import ChainView
 from backend.services.bookkeeping import Reconciliation, balances, compare
 from backend.store.chain_tables import BlockRow
 from backend.store.database import Database
-from contracts.onchain.errors import ChainUnavailable, Reverted
+from contracts.onchain.errors import ChainUnavailable, RequestRefused
 from contracts.protocol.wire import BooksView, ContractBooks
 
 
@@ -49,7 +49,7 @@ class Books:
             accounts = balances(session)
         try:
             held = self._chain.holdings(block.number)
-        except Reverted as error:  # the endpoint no longer knows, or does not know yet, the state of that block
+        except RequestRefused as error:  # the endpoint no longer knows, or does not know yet, the state of that block
             raise ChainUnavailable(f"the chain as of block {block.number}", str(error)) from error
         found = compare(accounts, held, block.number, self._unit_wei)
         self._last = (block.hash, found)

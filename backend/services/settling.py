@@ -58,7 +58,7 @@ def settle_epoch(database: Database, chain: Chain, manager: TxManager, treasury:
         groups = _groups(session, chain, treasury, epoch.epoch_id, rows, void)
     packed = packed_epoch(epoch, groups, void)
     function = chain.escrow.functions.settleEpoch(epoch.epoch_id, packed)
-    calldata = from_hex(function._encode_transaction_data())
+    calldata = from_hex(function.data)
     ensure_call(manager, key, function, now, gas=settle_gas(calldata, rows))
     return epoch.epoch_id
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hexbytes import HexBytes
+from eth_utils.address import to_checksum_address
 
 from backend.client.jobs import Answer
 from contracts.onchain.chain import Chain, as_dict
@@ -143,7 +143,7 @@ def _verifier(story: Story, chain: Chain, history: History, book: LogBook, name:
 def _requester(story: Story, chain: Chain, name: str) -> RequesterFacts:
     signer = story.requesters[name]
     own = [view for view in story.orders if view.order.requester == signer.address]
-    lane = as_dict(chain.escrow.functions.lanes(*[chain.w3.to_checksum_address(signer.address)] * 2).call())
+    lane = as_dict(chain.escrow.functions.lanes(*[to_checksum_address(signer.address)] * 2).call())
     return RequesterFacts(
         name=name,
         orders=len(own),
@@ -163,7 +163,7 @@ def _gas(chain: Chain, history: History) -> dict[str, int]:
 
 
 def _gas_used(chain: Chain, tx_hash: bytes) -> int:
-    return int(chain.w3.eth.get_transaction_receipt(HexBytes(tx_hash))["gasUsed"])
+    return int(chain.w3.eth.get_transaction_receipt(tx_hash)["gasUsed"])
 
 
 def cheat_case(story: Story, facts: Facts) -> CaseFile | None:

@@ -6,7 +6,6 @@ from typing import Any
 from contracts.onchain.chain import as_dict
 from contracts.onchain.events import Event
 from contracts.onchain.history import CaseFile
-from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.packing import bits, outcomes_hash
 from contracts.protocol.records import Commitment, Opening
@@ -135,8 +134,7 @@ def _refundable(books: Books, case: CaseFile, executed: Event) -> bool:
 def _check_equivocation(evidence: Evidence, event: Event) -> None:
     """Two commitments of one node for one order, both signed by it, cost at most k * maxPrice. Read from the call."""
     chain, a, expect = evidence.chain, event.args, evidence.findings.expect
-    with explain():
-        call = chain.w3.eth.get_transaction(to_hex(event.tx_hash))  # type: ignore[arg-type]  # web3 wants its HexStr
+    call = chain.w3.eth.get_transaction(event.tx_hash)
     if call["to"] != chain.court.address:
         return
     _, given = chain.court.decode_function_input(call["input"])
@@ -180,8 +178,7 @@ def _check_voids(evidence: Evidence, epoch_id: int, rulings: dict[tuple[int, int
         found = index in epoch.void
         rule_ = "a row is VOID iff a case on it was ruled guilty before settlement"
         evidence.findings.expect(rule_, guilty, found, epoch=epoch_id, row=index)
-    with explain():
-        on_chain = evidence.chain.escrow.functions.epochs(epoch_id).call(block_identifier=evidence.head.number)
+    on_chain = evidence.chain.escrow.functions.epochs(epoch_id).call(block_identifier=evidence.head.number)
     kept = as_dict(on_chain)["outcomes"]
     hashed = outcomes_hash(bits(epoch.void, count), settled.skipped_bits)
     evidence.findings.expect("the outcomes hash to what the chain keeps", hashed, kept, epoch=epoch_id)

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
 from contracts.protocol.errors import NotPacked
 from contracts.protocol.packed import counts
 from contracts.protocol.receipt import PaymentReceipt
@@ -113,9 +112,8 @@ class Amounts:
     """Shows units as tokens, exactly."""
 
     def __init__(self, chain: Chain) -> None:
-        with explain():
-            self._decimals = int(chain.token.functions.decimals().call())
-            self._symbol = str(chain.token.functions.symbol().call())
+        self._decimals = int(chain.token.functions.decimals().call())
+        self._symbol = str(chain.token.functions.symbol().call())
         self._unit_wei = chain.deployment.constants.unit_wei
 
     def __call__(self, units: int) -> str:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import Reverted
+from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.history import CaseFile, History
-from contracts.onchain.reverts import explain
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.packing import bits, unpack
@@ -113,8 +112,7 @@ class Court:
 
     def _execute(self, case: CaseFile, history: History, now: int) -> None:
         """Moves the money once there is a ruling; a guilty one waits until the leaf is settled or stranded."""
-        with explain():
-            ruling = int(self._chain.court.functions.ruling(case.case_id).call())
+        ruling = int(self._chain.court.functions.ruling(case.case_id).call())
         stranded = now > history.epochs[case.epoch_id].timestamp + self._constants.settle_wait_s
         final = case.epoch_id in history.settled or stranded
         if ruling == _RULING_OPEN or (ruling == _RULING_GUILTY and not final):
@@ -136,9 +134,8 @@ class Court:
         if self._clock() < self._not_before.get((name, about), 0.0):
             return
         try:
-            with explain():
-                receipt = self._sender.call(getattr(self._chain.court.functions, name)(*arguments))
-        except Reverted as error:
+            receipt = self._sender.call(getattr(self._chain.court.functions, name)(*arguments))
+        except (Reverted, RequestRefused) as error:
             _log.warning("%s on %s refused: %s", name, about, error)
             self._not_before[name, about] = self._clock() + _RETRY_S
         else:
