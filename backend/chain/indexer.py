@@ -14,10 +14,10 @@ from sqlmodel import Session, col, select
 from web3.exceptions import BlockNotFound
 
 from backend.chain.errors import ChainMoved, NoCommonAncestor
-from backend.chain.event_rows import to_row
 from backend.services import bookkeeping
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
+from backend.store.event_rows import to_row
 from contracts.onchain.chain import Chain
 from contracts.onchain.events import Block, Event
 from contracts.onchain.reverts import explain

@@ -14,10 +14,10 @@ from web3.contract.contract import ContractFunction
 
 from backend.chain.escrow_reads import Holding, holdings
 from backend.domain.lanes import Lane
-from backend.domain.outcomes import NODE_GUILTY
 from contracts.onchain.chain import Chain
 from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import from_hex, keccak
+from contracts.protocol.rulings import Ruling
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ class OnChainView:
 
     def is_guilty(self, case_id: str) -> bool:
         function = self._chain.court.functions.ruling(from_hex(case_id))
-        return self._kept.get(("ruling", case_id), lambda: int(_call(function)) == NODE_GUILTY)
+        return self._kept.get(("ruling", case_id), lambda: int(_call(function)) == Ruling.NODE_GUILTY)
 
     def block_hash(self, number: int) -> bytes:
         return self._chain.block(number).hash

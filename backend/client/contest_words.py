@@ -9,9 +9,9 @@ from rich.table import Table
 from backend.client.contests import Contests, ContestView
 from backend.client.errors import Untrue
 from backend.client.jobs import read_answer
-from contracts.onchain.charges import ContestStatus
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
+from contracts.record.charges import ContestStatus
 
 _WORDS = {
     ContestStatus.NONE: "not contested",

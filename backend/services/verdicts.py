@@ -17,8 +17,8 @@ from backend.errors import (
     UnknownRow,
     WrongSigner,
 )
-from backend.services.checks import Sample, is_revealed
 from backend.services.intake import Clock, keep_named
+from backend.services.record import PublicRecord
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import posts
@@ -43,6 +43,7 @@ class Verdicts:
     blobs: BlobStore
     chain: ChainView
     deployment: Deployment
+    record: PublicRecord
     clock: Clock
 
     def receive(self, submitted: SubmitVerdict) -> Acknowledgement:
@@ -101,10 +102,8 @@ class Verdicts:
         with self.database.read() as session:
             query = select(LeafRow).where(LeafRow.epoch_id == epoch_id, LeafRow.digest == digest, LeafRow.kind == "job")
             leaf = session.exec(query).first()
-            if leaf is None or not is_revealed(session, epoch_id):
-                return
-            sample = Sample(session, self.blobs, self.deployment.constants, self.chain.block_hash)
-            if sample.check_price(leaf) is None:
+            drawn = None if leaf is None else self.record.drawn(session, leaf)
+            if leaf is not None and drawn is not None and not drawn.sampled:
                 raise NotSampled(epoch_id=epoch_id, index=leaf.index, digest=digest)
 
 

@@ -10,22 +10,21 @@ from typing import Any
 from pydantic import BaseModel, computed_field
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.history import read_history
 from contracts.protocol.errors import BadFingerprint
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.native import Finding, Judgement, examine, judge
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.records import Opening
 from contracts.protocol.typed_data import trace_commit
+from contracts.record.history import read_history
+from contracts.record.log_book import LogBook, PaidJob, read_epoch
+from contracts.record.log_source import LogSource, claimed_output, published_lines, shown_trace
+from contracts.record.row_checks import check_input, check_job, differences
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact import trace
 from node_agent.execution.exact.engine import token_ids
-from verifier.comparison import differences
 from verifier.errors import JobUnknown
 from verifier.reexecution.engines import Engines
-from verifier.sampling.epoch_log import Job, LogBook, read_epoch
-from verifier.sampling.facts import check_input, check_job
-from verifier.sampling.source import LogSource, claimed_output, published_lines, shown_trace
 
 LATEST = "latest"
 
@@ -90,7 +89,7 @@ class Rerun(BaseModel):
         return self.same or (self.seen is not None and self.seen.judgement.finding is Finding.ACCEPT)
 
 
-def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[Job]:
+def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[PaidJob]:
     """The jobs of orders, every record of them checked against the chain. LATEST is the order of the newest row.
 
     Raises:
@@ -98,7 +97,7 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
         LogUnavailable, WrongLog, WrongFact: the published log does not show it as the chain says.
     """
     history, book = read_history(chain, chain.head().number), LogBook(chain.deployment.domain)
-    found: dict[str, Job] = {}
+    found: dict[str, PaidJob] = {}
     for _, posted in sorted(history.epochs.items()):
         read_epoch(book, posted, published_lines(source, posted))
     for epoch_id in sorted(history.epochs):
@@ -112,7 +111,7 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
     return [found[order_id] for order_id in order_ids]
 
 
-def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
+def rerun(job: PaidJob, source: LogSource, engines: Engines) -> Rerun:
     """Runs it.
 
     Raises:
@@ -121,9 +120,9 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
         ExecutionError: this machine cannot run it.
     """
     commitment = job.commitment.commitment
-    input_bytes, claimed = source.blob(job.order.order.terms.input_hash), claimed_output(source, job)
+    input_bytes, claimed = source.blob(job.order.order.terms.input_hash), claimed_output(source, commitment)
     check_input(job, keccak(input_bytes))
-    shown = shown_trace(source, job)
+    shown = shown_trace(source, commitment, job.trace.trace if job.trace else None)
     engine = engines.get(job.manifest)
     started = time.monotonic()
     run = engine.recheck(input_bytes, job.order.params, claimed)
@@ -151,7 +150,7 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
     )
 
 
-def _seen(job: Job, engine: Engine, input_bytes: bytes, claimed: bytes, shown: bytes) -> Seen:
+def _seen(job: PaidJob, engine: Engine, input_bytes: bytes, claimed: bytes, shown: bytes) -> Seen:
     assert engine.numeric_class is not None, "a native engine has a class"
     observation, units = engine.observe(input_bytes, job.order.params, claimed), job.commitment.commitment.units
     check = examine(job.manifest.weights_sha256, "this machine", shown, observation, units)

@@ -15,8 +15,9 @@ from sqlmodel import col, select
 from web3.contract.contract import ContractFunction
 
 from backend.chain.beacon_client import FakeBeacon
-from backend.services import bookkeeping, epoch_facts
+from backend.services import bookkeeping
 from backend.services.closing import ClosingRule
+from backend.store import facts
 from backend.store.chain_tables import ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
 from backend.store.home import open_blobs, open_database
@@ -221,7 +222,7 @@ class Bench:
 
     def posted(self) -> set[int]:
         with self.database.read() as session:
-            return set(epoch_facts.posted_epochs(session, 0))
+            return set(facts.posts_since(session, 0))
 
     def assert_books_are_right(self) -> dict[str, int]:
         """The ledger equals a replay and the contracts to the wei, at the newest block that was read. Its accounts."""

@@ -1,5 +1,5 @@
-"""One history of native work through both folds: the backend's, out of its database, and the verifier's, out of the log
-that this backend wrote. Code meets code; only the chain is left out, since no standing rests on it."""
+"""Both adapters of `contracts.record.facts` on one history: the tables of a backend, and the log that it wrote from
+them. Only the chain is left out."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,22 +16,23 @@ from hypothesis import Phase, event, example, given, settings
 from hypothesis import strategies as st
 from sqlmodel import SQLModel
 
-from backend.chain.event_rows import load_history
 from backend.services.closing import ClosingRule, close_epoch
-from backend.services.standings import Standings as BackendStandings
-from backend.services.standings import native_checks
+from backend.services.record import PublicRecord
+from backend.store.event_rows import load_history
+from backend.store.record import SqlFacts
 from backend.store.tables import CommitmentRow, EpochRow, OrderRow, TraceRow, VerdictRow, WorkloadRow
 from contracts.protocol.hashing import keccak, to_hex
-from contracts.protocol.native import Standing, standing
+from contracts.protocol.native import Standing
 from contracts.protocol.native.fingerprint import CIRCLE, NativeOpening
 from contracts.protocol.native.observation import observed_opening
 from contracts.protocol.records import COMPARATORS, Commitment, Opening, Order, Verdict
 from contracts.protocol.typed_data import answer_commit, trace_commit
+from contracts.record.log_book import LogBook, LogFacts, read_epoch
+from contracts.record.log_source import split_lines
+from contracts.record.standings import Standings
 from tests.native_double import NODE_CLASS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, MANIFEST, NODE, NOW, REQUESTER, World, signer, terms
 from tests.world.soak import short_or_long
-from verifier.sampling.epoch_log import LogBook, read_epoch
-from verifier.sampling.standings import Standings as VerifierStandings
 
 EXACT = MANIFEST.model_copy(update={"weights_sha256": WEIGHTS_SHA256})
 NATIVE = EXACT.model_copy(update={"comparator": "native", "numeric_class": None})
@@ -88,7 +89,7 @@ class Published:
     """A backend that closes an epoch after the other, and the log that it wrote, as a source for verifiers."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
+        self.world, self.record = world, PublicRecord(world.blobs, DEPLOYMENT.constants, lambda _: bytes(32))
         with world.database.begin() as session:
             for manifest in (NATIVE, EXACT):
                 prices = {"fixed_price": 1, "unit_price": 1, "max_units": TOKENS}
@@ -96,7 +97,7 @@ class Published:
                 session.add(WorkloadRow(workload_id=workload_id, manifest=manifest.canonical(), **prices))
 
     def epoch_lines(self, epoch_id: int) -> list[bytes]:
-        return self.world.services.views.log_file(epoch_id).splitlines()
+        return split_lines(self.world.services.views.log_file(epoch_id))
 
     def blob(self, blob_hash: str) -> bytes:
         return self.world.blobs.get(blob_hash)
@@ -132,7 +133,7 @@ class Published:
             escrow=SimpleNamespace(functions=SimpleNamespace(settlerBond=lambda: bond)),
         )  # fmt: skip
         world, treasury = self.world, REQUESTER.address
-        assert close_epoch(world.database, world.blobs, chain, treasury, ClosingRule(0), NOW) == epoch_id
+        assert close_epoch(world.database, self.record, chain, treasury, ClosingRule(0), NOW) == epoch_id
         with world.database.read() as session:
             closed = session.get_one(EpochRow, epoch_id)
         roots = {"root": closed.root, "logRoot": closed.log_root}
@@ -206,23 +207,27 @@ def published() -> Iterator[Published]:
         world.database.close()
 
 
-def both(jobs: list[Job]) -> list[Standing]:
-    """The first operator's standings, epoch by epoch, once both folds have come to the same for all: as the log grows,
-    and by all of it."""
+def both(jobs: list[Job], forget: bool = False) -> list[Standing]:
+    """The first operator's standings, epoch by epoch, once both adapters have told the same of every epoch: as the log
+    grows, and by all of it. `forget`: the log's reader drops every epoch as soon as it is read."""
     with published() as log:
         world, book = log.world, LogBook(DOMAIN)
-        growing, present = VerifierStandings(book, log), BackendStandings(world.blobs)
+        growing, lines = Standings(), LogFacts(book, log)
         for closed in log.play(jobs):
             with world.database.read() as session:
                 read_epoch(book, load_history(session).epochs[closed], log.epoch_lines(closed))
+                tables = SqlFacts(session, world.blobs)
+                assert lines.job_rows(closed) == tables.job_rows(closed)
+                assert lines.shown_traces(closed) == tables.shown_traces(closed)
+                if forget:
+                    book.forget(closed)
                 for operator in OPERATORS:
-                    assert present.of(session, operator) == growing(operator, closed + 1)
-        whole = VerifierStandings(book, log)
+                    assert log.record.standing(session, operator) == growing.at(lines, operator, closed + 1)
         with world.database.read() as session:
+            tables, whole = SqlFacts(session, world.blobs), Standings()
             for operator, epoch_id in product(OPERATORS, range(1, EPOCHS + 2)):
-                known = standing(native_checks(session, world.blobs, operator, before=epoch_id))
-                assert known == whole(operator, epoch_id) == growing(operator, epoch_id)
-    return [whole(1, epoch_id) for epoch_id in range(1, EPOCHS + 2)]
+                assert whole.at(tables, operator, epoch_id) == growing.at(lines, operator, epoch_id)
+    return [whole.at(tables, 1, epoch_id) for epoch_id in range(1, EPOCHS + 2)]
 
 
 ALL = tuple(Seen(each) for each in VERIFIERS)
@@ -242,7 +247,7 @@ UNSEEN = [Job(epoch, 1, tuple(Seen(each, late=1) for each in VERIFIERS), off=TOK
 @example(jobs=MIXED)
 @example(jobs=UNSEEN)
 @given(jobs=st.lists(JOBS, max_size=7))
-def test_backendAndVerifier_foldTheSameStandings(jobs: list[Job]) -> None:
+def test_bothAdapters_tellTheSame(jobs: list[Job]) -> None:
     """Protects nodes and the sample: whoever reads the log gives an operator the standing that the backend lends and
     pays checks by, at every epoch. Covers: A53"""
     for found in both(jobs):
@@ -263,3 +268,9 @@ def test_theHistories_moveStandings(jobs: list[Job], states: str) -> None:
     """Protects the test above, which says nothing where everybody is clear: order counts, and what comes too late does
     not."""
     assert [state for state, _ in groupby(found.state for found in both(jobs))] == states.split()
+
+
+@pytest.mark.parametrize("jobs", [CAUGHT, MIXED, UNSEEN])
+def test_aBookThatForgets_tellsTheSame(jobs: list[Job]) -> None:
+    """Protects long-lived verifiers, whose memory is bounded: what is dropped of old epochs changes no standing."""
+    assert both(jobs, forget=True) == both(jobs)

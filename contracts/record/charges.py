@@ -13,17 +13,17 @@ from typing import Any
 from web3.contract.contract import ContractFunction
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import LogUnusable, RowUnknown
-from contracts.onchain.history import History, PostedEpoch
 from contracts.onchain.reverts import explain
 from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.log import CommitmentEntry, OrderEntry, RowEntry, log_root, parse_line
-from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.log import CommitmentEntry, OrderEntry
+from contracts.protocol.merkle import Row
 from contracts.protocol.packing import bits, unpack
 from contracts.protocol.records import VISIBILITY_RESTRICTED
 from contracts.protocol.signing import compact
-from contracts.protocol.typed_data import Domain
+from contracts.record.errors import RowUnknown
+from contracts.record.history import History
+from contracts.record.log_book import EpochLog
 
 Outcomes = tuple[bytes, bytes]
 """The contract's Outcomes: void bits and skipped bits of a settled epoch; both empty for any other."""
@@ -58,39 +58,12 @@ class Charge:
         return not restricted or contester in (order.requester, self.order.signer)
 
 
-class EpochRecords:
-    """An epoch's published lines, found by row and by order. Raises LogUnusable for lines the chain does not have."""
-
-    def __init__(self, domain: Domain, posted: PostedEpoch, lines: Sequence[bytes]) -> None:
-        self.epoch_id = posted.epoch_id
-        found = log_root(lines)
-        if found != posted.log_root:
-            raise LogUnusable(self.epoch_id, f"hash to {to_hex(found)}, the chain has {to_hex(posted.log_root)}")
-        entries = [parse_line(line) for line in lines]
-        self.rows = [entry.row() for entry in entries if isinstance(entry, RowEntry)]
-        if merkle_root([row.leaf() for row in self.rows]) != posted.root:
-            raise LogUnusable(self.epoch_id, "hold other rows than those under the posted root")
-        self._orders = {domain.order_id(e.order): e for e in entries if isinstance(e, OrderEntry)}
-        self._commitments = {
-            domain.commitment_digest(e.commitment): e for e in entries if isinstance(e, CommitmentEntry)
-        }
-
-    def charge(self, index: int) -> Charge:
-        """The charge of a row. Raises LogUnusable where the log lacks its commitment or order."""
-        if index >= len(self.rows):
-            raise RowUnknown(self.epoch_id, index, f"the epoch has {len(self.rows)} rows")
-        commitment = self._commitments.get(self.rows[index].digest)
-        if commitment is None:
-            raise LogUnusable(self.epoch_id, f"hold no commitment for row {index}")
-        order = self._orders.get(from_hex(commitment.commitment.order_id))
-        if order is None:
-            raise LogUnusable(self.epoch_id, f"hold no order for row {index}")
-        return Charge(self.epoch_id, index, leaf_proof(self.epoch_id, index, self.rows), order, commitment)
-
-    def rows_of_order(self, order_id: str) -> list[int]:
-        """The rows that charge an order (0x hex id)."""
-        named = {digest for digest, entry in self._commitments.items() if entry.commitment.order_id == order_id}
-        return [index for index, row in enumerate(self.rows) if row.digest in named]
+def charge_of(log: EpochLog, index: int) -> Charge:
+    """The charge of a row. Raises RowUnknown, or WrongFact where the log lacks its commitment or order."""
+    if index >= len(log.rows):
+        raise RowUnknown(log.epoch_id, index, f"the epoch has {len(log.rows)} rows")
+    commitment, order = log.behind(log.rows[index])
+    return Charge(log.epoch_id, index, leaf_proof(log.epoch_id, index, log.leaves), order, commitment)
 
 
 class SettledRows:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from contracts.onchain.events import Event
-from contracts.onchain.history import History
+from contracts.record.history import History
 
 ALICE, OLD, NEW = ("0x" + digits * 20 for digits in ("aa", "0d", "1e"))
 

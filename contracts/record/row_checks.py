@@ -9,10 +9,11 @@ from contracts.protocol.errors import BadSignature
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import CommitmentEntry, LeaseEntry, OrderEntry, RowEntry
 from contracts.protocol.pricing import amount_units
+from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.signing import recover
-from contracts.protocol.typed_data import Domain
-from verifier.errors import WrongFact
-from verifier.sampling.epoch_log import Job
+from contracts.protocol.typed_data import Domain, trace_commit
+from contracts.record.errors import WrongFact
+from contracts.record.log_book import PaidJob
 
 
 def require(rule: str, *, expected: object, found: object) -> None:
@@ -48,13 +49,13 @@ def check_commitment(domain: Domain, entry: CommitmentEntry, row: RowEntry, node
     require(f"node {node} belongs to the row's operator", expected=row.operator_id, found=node_keys.get(node))
 
 
-def check_amount(job: Job) -> None:
+def check_amount(job: PaidJob) -> None:
     """The row charges what was signed and delivered: min(maxPrice, fixedPrice + units * unitPrice)."""
     expected = amount_units(job.order.order.terms, job.commitment.commitment.units)
     require("the amount is the order's price of the units", expected=expected, found=job.row.amount_units)
 
 
-def check_job(domain: Domain, job: Job, node_keys: dict[str, int]) -> None:
+def check_job(domain: Domain, job: PaidJob, node_keys: dict[str, int]) -> None:
     """All of the above for one job."""
     check_commitment(domain, job.commitment, job.row, node_keys)
     order_id = to_hex(domain.order_id(job.order.order))
@@ -91,7 +92,18 @@ def _require_lent(domain: Domain, entry: LeaseEntry, settlers: set[str]) -> None
         raise WrongFact(rule, expected=wanted, found=found)
 
 
-def check_input(job: Job, input_bytes_hash: bytes) -> None:
+def check_input(job: PaidJob, input_bytes_hash: bytes) -> None:
     """The input is the one that was ordered."""
     wanted = from_hex(job.order.order.terms.input_hash)
     require("the input hashes to the order's inputHash", expected=to_hex(wanted), found=to_hex(input_bytes_hash))
+
+
+def differences(opening: Opening, commitment: Commitment) -> list[str]:
+    """What of trace, output and units differs, in words. Empty iff `typed_data.agrees`."""
+    expected = trace_commit(from_hex(opening.trace_hash), from_hex(commitment.order_id), commitment.node)
+    checks = {
+        "trace": from_hex(commitment.trace_commit) == expected,
+        "output": commitment.output_hash == opening.output_hash,
+        "units": commitment.units == opening.units,
+    }
+    return [name for name, equal in checks.items() if not equal]

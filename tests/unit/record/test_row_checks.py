@@ -8,11 +8,11 @@ import pytest
 from contracts.protocol.log import LeaseEntry
 from contracts.protocol.records import Lease
 from contracts.protocol.signing import Signer
-from tests.unit.verifier.records import DOMAIN, NODE, OPERATOR, REQUESTER, job, opening
-from verifier.comparison import agrees, differences
-from verifier.errors import WrongFact
-from verifier.sampling.epoch_log import Job
-from verifier.sampling.facts import check_input, check_job, check_leases
+from contracts.protocol.typed_data import agrees
+from contracts.record.errors import WrongFact
+from contracts.record.log_book import PaidJob as Job
+from contracts.record.row_checks import check_input, check_job, check_leases, differences
+from tests.unit.record.records import DOMAIN, NODE, OPERATOR, REQUESTER, job, opening
 
 KEYS = {NODE.address: OPERATOR}
 SETTLER, OTHER = Signer(b"\1" * 32), Signer(b"\2" * 32)

@@ -1,16 +1,21 @@
 """The sample and the draw follow from chain and log alone, the same for everybody."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.onchain.events import Event
-from contracts.onchain.history import History
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.rulings import Ruling
 from contracts.protocol.sampling import CERTAIN, is_sampled, least_threshold, raised
-from tests.unit.verifier.records import MANIFEST, OPERATOR, book, job
-from verifier.sampling.sample import draw_epoch
+from contracts.record.history import History
+from contracts.record.log_book import LogBook, LogFacts
+from contracts.record.log_source import FolderLog
+from contracts.record.sample import DrawnRow, Sample
+from contracts.record.standings import Standings
+from tests.unit.record.records import MANIFEST, OPERATOR, book, job
 
 SEED = b"\x09" * 32
 
@@ -34,20 +39,26 @@ def history(*, stake: int = 10_000) -> History:
     return found
 
 
+def draw(found: History, known: LogBook, epoch_id: int) -> list[DrawnRow]:
+    """An epoch's rows under SEED; nothing of the work is native, so no blob is read."""
+    facts = LogFacts(known, FolderLog(Path("/nowhere")))
+    return Sample(found, facts, DEVELOPMENT, Standings()).draw(epoch_id, SEED)
+
+
 def test_exposure_counts_what_is_still_in_its_check_period() -> None:
     """The least rate rises with what an operator has open: epoch 1 is still being checked when epoch 2 is posted."""
     known = book(job(0, 1), job(1, 2, max_price=300))
-    (drawn,) = draw_epoch(history(stake=200), known, DEVELOPMENT, 2, SEED)
+    (drawn,) = draw(history(stake=200), known, 2)
     expected = least_threshold(
         MANIFEST.deterrence, stake_units=200, exposure_units=400, penalty_multiple=DEVELOPMENT.penalty_multiple
     )
     assert drawn.threshold == expected
-    assert drawn.sampled == is_sampled(SEED, drawn.job.digest, expected)
+    assert drawn.sampled == is_sampled(SEED, drawn.row.digest, expected)
 
 
 def test_without_stake_every_row_is_checked_by_verifiers_of_other_owners() -> None:
     """No stake, p = 1; and nobody checks an own node. Covers: A05"""
-    (drawn,) = draw_epoch(history(stake=0), book(job(0, 1)), DEVELOPMENT, 1, SEED)
+    (drawn,) = draw(history(stake=0), book(job(0, 1)), 1)
     assert drawn.threshold == CERTAIN
     assert drawn.sampled
     assert sorted(drawn.duty) == [8, 9]
@@ -57,7 +68,7 @@ def test_rows_whose_records_are_missing_are_left_out() -> None:
     """A row without its records cannot be drawn; the audit names it."""
     known = book(job(0, 1), job(1, 1))
     del known.epochs[1].orders[bytes.fromhex(job(0).commitment.commitment.order_id[2:])]
-    assert [row.job.row.index for row in draw_epoch(history(), known, DEVELOPMENT, 1, SEED)] == [1]
+    assert [each.row.index for each in draw(history(), known, 1)] == [1]
 
 
 def accused(ruling: Ruling | None = None) -> History:
@@ -71,7 +82,7 @@ def accused(ruling: Ruling | None = None) -> History:
 
 
 def threshold(found: History, epoch_id: int) -> int:
-    (drawn,) = draw_epoch(found, book(job(0, epoch_id)), DEVELOPMENT, epoch_id, SEED)
+    (drawn,) = draw(found, book(job(0, epoch_id)), epoch_id)
     return drawn.threshold
 
 

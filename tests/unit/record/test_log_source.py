@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.onchain.history import PostedEpoch
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
-from verifier.errors import LogUnavailable, WrongLog
-from verifier.sampling.source import FolderLog, HttpLog, LogSource, open_source, published_lines
+from contracts.record.errors import LogUnavailable, WrongLog
+from contracts.record.history import PostedEpoch
+from contracts.record.log_source import FolderLog, HttpLog, LogSource, open_source, published_lines
 
 OpenLog = Callable[[], LogSource]
 

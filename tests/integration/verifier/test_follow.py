@@ -1,12 +1,12 @@
 """The verifier's view of a chain that changes its mind."""
 
+from contracts.record.follow import Follower
 from tests.integration.verifier.network import Network
-from verifier.verdicts.view import ChainView
 
 
 def test_what_a_reorg_undid_is_forgotten(network: Network) -> None:
     """After a reorg the view holds what the chain holds, and says that it started over."""
-    view = ChainView(network.chain)
+    view = Follower(network.chain)
     snapshot = network.rpc("evm_snapshot")
     network.post([network.job("one")])
     view.refresh()
@@ -20,7 +20,7 @@ def test_what_a_reorg_undid_is_forgotten(network: Network) -> None:
 
 def test_new_blocks_are_read_once(network: Network) -> None:
     """A second look at the same head reads nothing twice."""
-    view = ChainView(network.chain)
+    view = Follower(network.chain)
     view.refresh()
     events = len(view.history.events)
     view.refresh()

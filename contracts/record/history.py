@@ -1,8 +1,6 @@
 """What follows from the contracts' events: epochs, stakes, keys, cases, contests and roles at any block.
 
-A pure fold, no I/O.
-
-Whoever needs the chain's past (verifier, auditor, backend) folds the same events with this, so they cannot differ.
+A pure fold, no I/O. Whoever needs the chain's past folds the same events with this, so no two parties differ.
 """
 
 from collections.abc import Iterable
@@ -80,8 +78,21 @@ class CaseFile:
         """The event that closed it, or None."""
         return next((event for event in self.said if event.name == "CaseExecuted"), None)
 
+    @property
+    def ruling(self) -> Ruling:
+        """The ruling that was executed; OPEN until then."""
+        return Ruling.OPEN if self.executed is None else Ruling(self.executed.args["ruling"])
 
-_CONTEST_ENDS = ("Answered", "ContestResolved", "ContestLapsed")
+    @property
+    def commit_ends(self) -> int:
+        """When answers stop being taken, Unix seconds: an appeal restarts the window."""
+        told = (self.opened, *self.said)
+        return max(int(event.args["commitEnds"]) for event in told if "commitEnds" in event.args)
+
+
+CONTEST_ENDS = ("Answered", "ContestResolved", "ContestLapsed")
+DATED = ("EpochPosted", "EpochSettled")
+"""Events whose block's time is part of the history."""
 
 
 @dataclass
@@ -102,7 +113,10 @@ class ContestFile:
 
 @dataclass
 class History:
-    """The fold. Feed `add` with events in order and the timestamps of their blocks."""
+    """The fold. Feed `add` with events in order and the timestamps of their blocks.
+
+    One that does not begin with the deployment knows stakes, roles and cases only from its first event on.
+    """
 
     epochs: dict[int, PostedEpoch] = field(default_factory=dict)
     settled: dict[int, SettledEpoch] = field(default_factory=dict)
@@ -112,17 +126,28 @@ class History:
     node_keys: dict[str, int] = field(default_factory=dict)
     verifier_keys: dict[str, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    _by_name: dict[str, list[Event]] = field(default_factory=dict)
+    _timestamps: dict[int, int] = field(default_factory=dict)
     _stakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _admitted: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
     _settlers: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, events: Iterable[Event], timestamps: dict[int, int]) -> None:
-        """Folds further events. `timestamps`: block number -> Unix seconds, for the blocks of epochs."""
+        """Folds further events. `timestamps`: block number -> Unix seconds, for the blocks with events in DATED."""
+        self._timestamps |= timestamps
         for event in events:
             self.events.append(event)
+            self._by_name.setdefault(event.name, []).append(event)
             fold = _FOLDS.get(event.name)
             if fold is not None:
                 fold(self, event, timestamps.get(event.block_number, 0))
+
+    def until(self, block_number: int) -> "History":
+        """The history as it was at the end of a block."""
+        earlier = History()
+        kept = [event for event in self.events if event.block_number <= block_number]
+        earlier.add(kept, {number: at for number, at in self._timestamps.items() if number <= block_number})
+        return earlier
 
     def stake_at(self, operator_id: int, block_number: int) -> int:
         """An account's stake at the end of a block, units, without what is unbonding."""
@@ -158,12 +183,16 @@ class History:
 
     def of(self, name: str) -> list[Event]:
         """All events of one name, in order."""
-        return [event for event in self.events if event.name == name]
+        return list(self._by_name.get(name, ()))
+
+    def case_on(self, epoch_id: int, index: int) -> CaseFile | None:
+        """The case on a leaf, if there is one."""
+        return next((c for c in self.cases.values() if (c.epoch_id, c.index) == (epoch_id, index)), None)
 
 
 def _cleared(case: CaseFile, block_number: int) -> bool:
     end = case.executed
-    return end is not None and end.block_number <= block_number and end.args["ruling"] != Ruling.NODE_GUILTY
+    return end is not None and end.block_number <= block_number and case.ruling is not Ruling.NODE_GUILTY
 
 
 def _at(points: list[tuple[int, Any]], block_number: int, default: Any) -> Any:
@@ -173,6 +202,12 @@ def _at(points: list[tuple[int, Any]], block_number: int, default: Any) -> Any:
             break
         value = new
     return value
+
+
+def posted_epoch(event: Event, timestamp: int) -> PostedEpoch:
+    """What an EpochPosted tells. `timestamp`: of its block, Unix seconds."""
+    a, block = event.args, event.block_number
+    return PostedEpoch(a["id"], a["root"], a["count"], a["beacon"], a["logRoot"], block, timestamp, event.tx_hash)
 
 
 def _registered(history: History, event: Event, _: int) -> None:
@@ -197,10 +232,7 @@ def _stake(history: History, event: Event, _: int) -> None:
 
 
 def _posted(history: History, event: Event, timestamp: int) -> None:
-    a = event.args
-    history.epochs[a["id"]] = PostedEpoch(
-        a["id"], a["root"], a["count"], a["beacon"], a["logRoot"], event.block_number, timestamp, event.tx_hash
-    )
+    history.epochs[event.args["id"]] = posted_epoch(event, timestamp)
 
 
 def _settled(history: History, event: Event, timestamp: int) -> None:
@@ -218,7 +250,9 @@ def _case_opened(history: History, event: Event, _: int) -> None:
 
 
 def _case_said(history: History, event: Event, _: int) -> None:
-    history.cases[event.args["caseId"]].said.append(event)
+    case = history.cases.get(event.args["caseId"])
+    if case is not None:  # a history that begins late has not seen every case open
+        case.said.append(event)
 
 
 def _contested(history: History, event: Event, _: int) -> None:
@@ -229,7 +263,9 @@ def _contested(history: History, event: Event, _: int) -> None:
 
 
 def _contest_ended(history: History, event: Event, _: int) -> None:
-    history.contests[event.args["epochId"], event.args["index"]].closed = event
+    contest = history.contests.get((event.args["epochId"], event.args["index"]))
+    if contest is not None:
+        contest.closed = event
 
 
 def _settler_changed(history: History, event: Event, _: int) -> None:
@@ -255,15 +291,15 @@ _FOLDS = {
     "CaseExecuted": _case_said,
     "VoteSettled": _case_said,
     "Contested": _contested,
-    **dict.fromkeys(_CONTEST_ENDS, _contest_ended),
+    **dict.fromkeys(CONTEST_ENDS, _contest_ended),
     "SettlerChanged": _settler_changed,
 }
 
 
-def read_history(chain: Any, last_block: int) -> History:
-    """The history of a deployment up to a block, read from the chain."""
+def read_history(chain: Any, last_block: int, *, first_block: int | None = None) -> History:
+    """The history of a deployment up to a block, read from the chain; from the deployment's first block by default."""
     history = History()
-    events = chain.events(chain.deployment.first_block, last_block)
-    blocks = {event.block_number for event in events if event.name in ("EpochPosted", "EpochSettled")}
+    events = chain.events(chain.deployment.first_block if first_block is None else first_block, last_block)
+    blocks = {event.block_number for event in events if event.name in DATED}
     history.add(events, {number: chain.block(number).timestamp for number in sorted(blocks)})
     return history

@@ -7,8 +7,8 @@ from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import Commitment, Opening, Order, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import Domain, trace_commit
+from contracts.record.log_book import LogBook, PaidJob
 from tests.world.manifests import manifest, up_to_tokens
-from verifier.sampling.epoch_log import Job, LogBook
 
 DOMAIN = Domain(31337, "0x" + "ee" * 20)
 REQUESTER, NODE = Signer(keccak(b"requester")), Signer(keccak(b"node"))
@@ -29,7 +29,7 @@ def opening(index: int) -> Opening:
     return Opening(trace_hash=to_hex(trace), output_hash=to_hex(output), units=4)
 
 
-def job(index: int = 0, epoch_id: int = 1, *, max_price: int = 100) -> Job:
+def job(index: int = 0, epoch_id: int = 1, *, max_price: int = 100) -> PaidJob:
     """A job whose records all hold."""
     terms = Terms(
         workload_id=MANIFEST.workload_id(),
@@ -61,7 +61,7 @@ def job(index: int = 0, epoch_id: int = 1, *, max_price: int = 100) -> Job:
         amount_units=amount_units(terms, answer.units),
         digest=to_hex(digest),
     )
-    return Job(
+    return PaidJob(
         epoch_id,
         row,
         OrderEntry(order=order, signer=REQUESTER.address, signature=REQUESTER.sign(order_id), params=PARAMS),
@@ -70,10 +70,10 @@ def job(index: int = 0, epoch_id: int = 1, *, max_price: int = 100) -> Job:
     )
 
 
-def book(*jobs: Job) -> LogBook:
-    """A log book of these jobs by their epochs."""
+def book(*jobs: PaidJob) -> LogBook:
+    """A log book of these jobs by their epochs, with nothing in the epochs between."""
     found = LogBook(DOMAIN)
-    for epoch_id in sorted({job.epoch_id for job in jobs}):
+    for epoch_id in range(1, max(job.epoch_id for job in jobs) + 1):
         own = [job for job in jobs if job.epoch_id == epoch_id]
         entries = [entry for job in own for entry in (job.order, job.commitment, job.row)]
         found.add(epoch_id, [WorkloadEntry(manifest=MANIFEST.model_dump(mode="json")), *entries])

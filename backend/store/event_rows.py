@@ -8,8 +8,8 @@ from sqlmodel import Session, col, select
 from backend.store.chain_tables import BlockRow, ChainEventRow
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.events import Event
-from contracts.onchain.history import History
 from contracts.protocol.hashing import from_hex, to_hex
+from contracts.record.history import History
 
 
 def to_row(event: Event) -> ChainEventRow:
@@ -47,12 +47,18 @@ def _argument_types(contract: str, name: str) -> dict[str, str]:
 
 
 def load_history(session: Session) -> History:
-    """The fold over every confirmed event, as contracts.onchain.history gives it to every party."""
+    """The history of every confirmed event."""
+    history = History()
+    add_newer(session, history, -1)
+    return history
+
+
+def add_newer(session: Session, history: History, block_number: int) -> None:
+    """Folds what was confirmed after a block."""
     rows = session.exec(
         select(ChainEventRow, BlockRow.timestamp)
         .join(BlockRow, col(BlockRow.number) == ChainEventRow.block_number)
+        .where(col(ChainEventRow.block_number) > block_number)
         .order_by(col(ChainEventRow.block_number), col(ChainEventRow.log_index))
     ).all()
-    history = History()
     history.add([to_event(row) for row, _ in rows], {row.block_number: timestamp for row, timestamp in rows})
-    return history

@@ -6,13 +6,15 @@ from typing import Protocol
 
 import httpx
 
-from contracts.onchain.history import PostedEpoch
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
+from contracts.protocol.records import Commitment
 from contracts.protocol.trace import is_trace_of
-from verifier.errors import LogUnavailable, VerifierError, WrongFact, WrongLog
-from verifier.sampling.epoch_log import Job
+from contracts.record.errors import LogUnavailable, RecordError, WrongFact, WrongLog
+from contracts.record.history import PostedEpoch
 
 _TIMEOUT_S = 5.0
+_MOST_BYTES = 1 << 28
+"""More than any epoch's file or blob: a server that sends without end is left."""
 
 
 class LogSource(Protocol):
@@ -37,24 +39,32 @@ def open_source(url_or_folder: str) -> LogSource:
 class HttpLog:
     """The log under a base URL, e.g. `{backend}/v1/log`."""
 
-    def __init__(self, base_url: str) -> None:
-        self._base = base_url.rstrip("/")
+    def __init__(self, base_url: str, *, most_bytes: int = _MOST_BYTES) -> None:
+        self._base, self._most_bytes = base_url.rstrip("/"), most_bytes
         self._client = httpx.Client(timeout=_TIMEOUT_S)
 
     def epoch_lines(self, epoch_id: int) -> list[bytes]:
-        return _lines(self._get(f"epochs/{epoch_id}.jsonl"))
+        return split_lines(self._get(f"epochs/{epoch_id}.jsonl"))
 
     def blob(self, blob_hash: str) -> bytes:
         return _require_hash(self._get(f"blobs/{blob_hash}"), blob_hash)
 
     def _get(self, path: str) -> bytes:
         try:
-            answer = self._client.get(f"{self._base}/{path}")
+            with self._client.stream("GET", f"{self._base}/{path}") as answer:
+                if answer.status_code != 200:
+                    raise LogUnavailable(what=path, source=self._base, why=f"status {answer.status_code}")
+                return self._body(path, answer)
         except httpx.HTTPError as error:
             raise LogUnavailable(what=path, source=self._base, why=str(error) or type(error).__name__) from error
-        if answer.status_code != 200:
-            raise LogUnavailable(what=path, source=self._base, why=f"status {answer.status_code}")
-        return answer.content
+
+    def _body(self, path: str, answer: httpx.Response) -> bytes:
+        body = bytearray()
+        for part in answer.iter_bytes():
+            body += part
+            if len(body) > self._most_bytes:
+                raise LogUnavailable(what=path, source=self._base, why=f"it sends more than {self._most_bytes} bytes")
+        return bytes(body)
 
 
 class FolderLog:
@@ -64,7 +74,7 @@ class FolderLog:
         self._folder = folder
 
     def epoch_lines(self, epoch_id: int) -> list[bytes]:
-        return _lines(self._read(f"epochs/{epoch_id}.jsonl"))
+        return split_lines(self._read(f"epochs/{epoch_id}.jsonl"))
 
     def blob(self, blob_hash: str) -> bytes:
         return _require_hash(self._read(f"blobs/{blob_hash}"), blob_hash)
@@ -76,25 +86,26 @@ class FolderLog:
             raise LogUnavailable(what=path, source=str(self._folder), why=str(error)) from error
 
 
-def claimed_output(source: LogSource, job: Job) -> bytes:
+def claimed_output(source: LogSource, commitment: Commitment) -> bytes:
     """What the node says it answered, or nothing where that is not published: it saves work, and decides nothing."""
     try:
-        return source.blob(job.commitment.commitment.output_hash)
-    except VerifierError:
+        return source.blob(commitment.output_hash)
+    except RecordError:
         return b""
 
 
-def shown_trace(source: LogSource, job: Job) -> bytes:
-    """What the node has shown of the job's trace, or nothing where it has not.
+def shown_trace(source: LogSource, commitment: Commitment, name: str | None) -> bytes:
+    """What the node has shown of a job's trace. `name`: the blob that the log names; None: nothing was shown.
 
     Raises:
         LogUnavailable, WrongLog: the log names it and does not hold it.
         WrongFact: it is not what the node committed to.
     """
-    if job.trace is None:
-        return b""
-    trace = source.blob(job.trace.trace)
-    commitment = job.commitment.commitment
+    return b"" if name is None else require_trace(source.blob(name), commitment)
+
+
+def require_trace(trace: bytes, commitment: Commitment) -> bytes:
+    """The trace, if it is the one that was committed to. Raises WrongFact."""
     if not is_trace_of(trace, commitment):
         found = hashlib.sha256(trace).hexdigest()
         raise WrongFact("the trace shown is the committed one", expected=commitment.trace_commit, found=found)
@@ -106,7 +117,12 @@ def published_lines(source: LogSource, posted: PostedEpoch) -> list[bytes]:
     return [] if posted.log_root == ZERO32 else source.epoch_lines(posted.epoch_id)
 
 
-def _lines(data: bytes) -> list[bytes]:
+def split_lines(data: bytes) -> list[bytes]:
+    """The lines of an epoch's file: the one rule for everybody (golden vectors: `contracts/vectors/log_lines.json`).
+
+    A line ends at a line feed and nowhere else; the last one may lack it. A carriage return belongs to its line, and an
+    empty line is a line: both change logRoot, so nothing is repaired in silence.
+    """
     lines = data.split(b"\n")
     return lines[:-1] if lines[-1] == b"" else lines
 
