@@ -12,11 +12,11 @@ from backend.api.services import Services
 from backend.chain.views import ChainView, OnChainView
 from backend.domain.assignment import NEWCOMER_TOKENS_PART, Cover, LeaseTimes, times_fit
 from backend.errors import Misconfigured
-from backend.services.books import Books
 from backend.services.canary import Canary
 from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
+from backend.services.ledger.reconcile import PublicBooks
 from backend.services.offering import require_tokenizers
 from backend.services.record import PublicRecord
 from backend.services.traces import Traces
@@ -103,6 +103,6 @@ def build_services(
         traces=Traces(database, blobs, deployment, clock),
         verdicts=Verdicts(database, blobs, chain, deployment, record, clock),
         views=views,
-        books=Books(database, chain, deployment.constants.unit_wei),
+        books=PublicBooks(database, chain, deployment.constants.unit_wei),
         canary=Canary(database, chain, deployment, intake, views, canary, daily_units, cover, clock),
     )

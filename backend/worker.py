@@ -23,10 +23,10 @@ from backend.chain.tx_manager import TxManager
 from backend.chain.tx_port import RpcPort
 from backend.errors import BackendError, Misconfigured
 from backend.services.answers import Answers
-from backend.services.bookkeeping import reconcile
 from backend.services.cases import execute_cases
 from backend.services.closing import ClosingRule, close_epoch
 from backend.services.equivocations import bring_equivocations
+from backend.services.ledger.reconcile import reconcile
 from backend.services.posting import post_epoch
 from backend.services.publishing import publish_epochs
 from backend.services.record import PublicRecord

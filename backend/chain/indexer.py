@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from web3.exceptions import BlockNotFound
 
 from backend.chain.errors import ChainMoved, NoCommonAncestor
-from backend.services import bookkeeping
+from backend.store import ledger
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
 from backend.store.event_rows import to_row
@@ -92,7 +92,7 @@ class Indexer:
                 if row.name == "EpochSettled":
                     session.add(_settlement_row(session, row, settled[from_hex(row.tx_hash)]))
             session.flush()
-            bookkeeping.post(session, rows, self._chain.deployment.constants)
+            ledger.post(session, rows, self._chain.deployment.constants)
             _prune(session, last)
         for row in rows:
             _log.info("block %d: %s.%s %s", row.block_number, row.contract, row.name, _short(row))
@@ -111,7 +111,7 @@ class Indexer:
             raise NoCommonAncestor(lowest_block=rows[-1].number)
         _log.warning("reorg: back from block %d to block %d", from_block, ancestor)
         with self._database.begin() as session:
-            bookkeeping.reverse(session, ancestor)
+            ledger.reverse(session, ancestor)
             for table in (SettlementRow, ChainEventRow, TxReceiptRow):
                 session.execute(delete(table).where(col(table.block_number) > ancestor))
             session.execute(delete(BlockRow).where(col(BlockRow.number) > ancestor))

@@ -7,7 +7,7 @@ from sqlmodel import Session, select
 
 from backend.domain.assignment import check_held
 from backend.errors import BlobMissing, ContradictingCommitment, OutputTooLong, UnitsRefused, UnknownOrder, WrongSigner
-from backend.services.intake import Clock, keep_named
+from backend.services.clock import Clock
 from backend.services.offering import find_offer
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
@@ -62,7 +62,7 @@ class Delivery:
                 raise BlobMissing(field="commitment.output_hash", name=commitment.output_hash)
             self._check_work(session, commitment, order)
             session.add(_row(submitted, digest, order, lease.operator_id, now_s))
-            keep_named(self.blobs, "commitment.output_hash", commitment.output_hash)
+            self.blobs.keep_named("commitment.output_hash", commitment.output_hash)
         log.info("delivered order=%s node=%s commitment=%s", commitment.order_id, commitment.node, digest)
         return Acknowledgement(digest=digest, new=True)
 

@@ -1,12 +1,12 @@
 """Step one: an input is put, an order is accepted. Both are durable before they are acknowledged."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from backend.chain.views import ChainView
 from backend.domain.lanes import check_lane
 from backend.domain.orders import check_signature, check_terms
 from backend.errors import BlobHashMismatch, BlobMissing, UnknownBlob
+from backend.services.clock import Clock
 from backend.services.offering import find_offer
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
@@ -18,9 +18,6 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.pace import most_work
 from contracts.protocol.wire import SubmitOrder
-
-Clock = Callable[[], int]
-"""Unix seconds."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Intake:
             reserved = {"open_orders": len(still_open), "open_max": sum(still_open.values())}
             check_lane(order, signer, lane, **reserved, now_s=now_s, constants=constants)
             session.add(_row(order_id, submitted, now_s, offer.manifest, input_))
-            keep_named(self.blobs, "terms.input_hash", order.terms.input_hash)
+            self.blobs.keep_named("terms.input_hash", order.terms.input_hash)
         return order_id, True
 
     def _input(self, name: str) -> bytes:
@@ -79,14 +76,6 @@ class Intake:
             return self.blobs.get(name)
         except UnknownBlob as error:
             raise BlobMissing(field="terms.input_hash", name=name) from error
-
-
-def keep_named(blobs: BlobStore, field: str, name: str) -> None:
-    """Keeps bytes that a fact names for good, before the fact is committed. Raises BlobMissing when they are gone."""
-    try:
-        blobs.keep(name)
-    except UnknownBlob as error:
-        raise BlobMissing(field=field, name=name) from error
 
 
 def _row(order_id: str, submitted: SubmitOrder, now_s: int, manifest: Manifest, input_: bytes) -> OrderRow:

@@ -17,7 +17,7 @@ from backend.domain.assignment import (
     offered_to,
 )
 from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
-from backend.services.intake import Clock
+from backend.services.clock import Clock
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
 from backend.services.presence import note_alive, note_asked, require_one_place

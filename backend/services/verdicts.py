@@ -17,7 +17,7 @@ from backend.errors import (
     UnknownRow,
     WrongSigner,
 )
-from backend.services.intake import Clock, keep_named
+from backend.services.clock import Clock
 from backend.services.record import PublicRecord
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
@@ -74,7 +74,7 @@ class Verdicts:
                 raise OpeningDisagrees(digest=verdict.commitment_digest)
             session.add(_row(submitted, digest, account_id, now_s))
             if submitted.observation is not None:
-                keep_named(self.blobs, "observation", submitted.observation)
+                self.blobs.keep_named("observation", submitted.observation)
         log.info("verdict digest=%s epoch=%d verifier=%s", digest, submitted.epoch_id, verdict.verifier)
         return Acknowledgement(digest=digest, new=True)
 

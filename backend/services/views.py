@@ -12,7 +12,7 @@ from backend.chain.views import ChainView
 from backend.domain.lanes import is_under_notice
 from backend.domain.outcomes import state_of
 from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
-from backend.services.intake import Clock
+from backend.services.clock import Clock
 from backend.services.offering import all_offers
 from backend.services.presence import serving
 from backend.services.receipts import leaf_hashes, payment_receipt

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from web3 import Web3
 
-from backend.chain.embedded import EmbeddedChain
-from backend.chain.rpc_server import mine_in_background, serve
 from contracts.onchain.chain import connect
+from deploy.localnet.chain.embedded import EmbeddedChain
+from deploy.localnet.chain.rpc_server import mine_in_background, serve
 from tests.world.anvil import anvil
 
 BLOCK_S = 0.2

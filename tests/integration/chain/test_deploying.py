@@ -14,8 +14,6 @@ from typer.testing import CliRunner
 from web3 import Web3
 from web3.types import TxReceipt
 
-from backend.chain.embedded import MNEMONIC
-from backend.cli_chain import chain_app
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment, deploy, make_dev_token
@@ -39,6 +37,8 @@ from deploy.deploying.errors import (
     UnusableToken,
 )
 from deploy.deploying.governance import PROPOSAL_GAS
+from deploy.localnet.chain.cli import chain_app
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 SETTLER, TREASURY, GUARDIAN, PROPOSER = (f"0x{n:02x}" + "51" * 19 for n in range(1, 5))

@@ -4,7 +4,6 @@ import pytest
 from eth_account import Account
 from web3 import Web3
 
-from backend.chain.embedded import MNEMONIC
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import deploy
 from contracts.onchain.errors import Reverted
@@ -12,6 +11,7 @@ from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.signing import Signer
 from contracts.record.history import read_history
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 

@@ -130,7 +130,9 @@ def verdict_on(digest: str, epoch_id: int = 1, key: Signer = VERIFIER, **changes
 
 
 def _blank(kind: str) -> Any:
-    return to_hex(bytes(int(kind[5:] or 0))) if kind.startswith("bytes") else "0x" + "00" * 20 if kind == "address" else 0
+    return (
+        to_hex(bytes(int(kind[5:] or 0))) if kind.startswith("bytes") else "0x" + "00" * 20 if kind == "address" else 0
+    )
 
 
 _EVENTS = {

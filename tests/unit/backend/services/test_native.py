@@ -6,10 +6,10 @@ import pytest
 
 from backend.domain.assignment import HEAD_START_S, Candidate, offered_to
 from backend.errors import BackendError
-from backend.store.record import TRACE_FACT, VERDICT_FACT
 from backend.services.offering import offer_workload
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.home import open_tokenizers
+from backend.store.record import TRACE_FACT, VERDICT_FACT
 from backend.store.tables import TraceRow
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.native.observation import observed_opening

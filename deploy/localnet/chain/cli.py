@@ -17,9 +17,9 @@ def serve_chain(
     block_time: Annotated[float, typer.Option(help="seconds between blocks")] = 1.0,
 ) -> None:
     """Runs an EVM chain in this process and serves it over JSON-RPC. Nothing is kept when it stops."""
-    from backend.chain.embedded import CHAIN_ID, EmbeddedChain
-    from backend.chain.rpc_server import mine_in_background, serve
     from backend.cli import unlistenable
+    from deploy.localnet.chain.embedded import CHAIN_ID, EmbeddedChain
+    from deploy.localnet.chain.rpc_server import mine_in_background, serve
 
     chain = EmbeddedChain()
     try:

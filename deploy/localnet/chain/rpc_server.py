@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from backend.chain.embedded import EmbeddedChain, RpcError
+from deploy.localnet.chain.embedded import EmbeddedChain, RpcError
 
 _BODY_LIMIT = 4 * 1024 * 1024
 _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600
