@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from backend.services.books import Books
 from backend.services.canary import Canary
 from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
+from backend.services.ledger.reconcile import PublicBooks
 from backend.services.traces import Traces
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
@@ -27,4 +27,4 @@ class Services:
     verdicts: Verdicts
     views: Views
     words: Words
-    books: Books
+    books: PublicBooks

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.client.contests import Contests, ContestView
-from contracts.onchain.charges import ContestStatus
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.packed import unpack
+from contracts.record.charges import ContestStatus
 
 _WORDS = {
     ContestStatus.NONE: "not contested",

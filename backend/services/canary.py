@@ -25,7 +25,8 @@ from backend.errors import (
     OperatorSuspended,
     StakeTooLow,
 )
-from backend.services.intake import Clock, Intake
+from backend.services.clock import Clock
+from backend.services.intake import Intake
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
 from backend.services.views import Views

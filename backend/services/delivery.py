@@ -15,7 +15,7 @@ from backend.errors import (
     UnknownOrder,
     WrongSigner,
 )
-from backend.services.intake import Clock, keep_named
+from backend.services.clock import Clock
 from backend.services.offering import find_offer
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
@@ -71,7 +71,7 @@ class Delivery:
                 raise BlobMissing(field="commitment.output_root", name=commitment.output_root)
             self._check_work(session, commitment, order)
             session.add(_row(submitted, digest, order, lease.operator_id, now_s))
-            keep_named(self.blobs, "commitment.output_root", commitment.output_root)
+            self.blobs.keep_named("commitment.output_root", commitment.output_root)
         log.info("delivered order=%s node=%s commitment=%s", commitment.order_id, commitment.node, digest)
         return Acknowledgement(digest=digest, new=True)
 

@@ -1,6 +1,5 @@
 """Step one: texts are put, an order is accepted. Both are durable before they are acknowledged."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,6 +7,7 @@ from backend.chain.views import ChainView
 from backend.domain.lanes import check_lane
 from backend.domain.orders import check_signature, check_terms
 from backend.errors import BlobMissing, UnknownBlob
+from backend.services.clock import Clock
 from backend.services.offering import find_offer
 from backend.services.words import Words
 from backend.store.blobs import BlobStore
@@ -19,9 +19,6 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.pace import most_work
 from contracts.protocol.packed import counts
 from contracts.protocol.wire import SubmitOrder
-
-Clock = Callable[[], int]
-"""Unix seconds."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ class Intake:
             reserved = {"open_orders": len(still_open), "open_max": sum(still_open.values())}
             check_lane(order, signer, lane, **reserved, now_s=now_s, constants=constants)
             session.add(_row(order_id, submitted, now_s, offer.manifest, prompts))
-            keep_named(self.blobs, "terms.texts_hash", order.terms.texts_hash)
-            keep_named(self.blobs, "terms.prompt_root", order.terms.prompt_root)
+            self.blobs.keep_named("terms.texts_hash", order.terms.texts_hash)
+            self.blobs.keep_named("terms.prompt_root", order.terms.prompt_root)
         return order_id, True
 
     def _texts(self, name: str) -> bytes:
@@ -79,14 +76,6 @@ class Intake:
             return self.blobs.get(name)
         except UnknownBlob as error:
             raise BlobMissing(field="terms.texts_hash", name=name) from error
-
-
-def keep_named(blobs: BlobStore, field: str, name: str) -> None:
-    """Keeps bytes that a fact names for good, before the fact is committed. Raises BlobMissing when they are gone."""
-    try:
-        blobs.keep(name)
-    except UnknownBlob as error:
-        raise BlobMissing(field=field, name=name) from error
 
 
 def _row(order_id: str, submitted: SubmitOrder, now_s: int, manifest: Manifest, prompts: bytes) -> OrderRow:

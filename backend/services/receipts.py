@@ -61,7 +61,7 @@ def _leaf(session: Session, leaf: LeafRow, commitment: CommitmentRow) -> Receipt
         amount_units=leaf.amount,
         siblings=[to_hex(sibling) for sibling in siblings],
         root=session.get_one(EpochRow, leaf.epoch_id).root,
-        post_tx=facts.posts(session, {leaf.epoch_id})[leaf.epoch_id].tx_hash,
+        post_tx=to_hex(facts.posts(session, {leaf.epoch_id})[leaf.epoch_id].tx_hash),
     )
 
 

@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-from backend.errors import BadBlobName, BlobHashMismatch, BlobTooLarge, UnknownBlob
+from backend.errors import BadBlobName, BlobHashMismatch, BlobMissing, BlobTooLarge, UnknownBlob
 from backend.store.space import explained
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.packed import is_named
@@ -62,6 +62,13 @@ class BlobStore:
             self._loose[name] = _room(len(data))
             self._make_room()
         return name
+
+    def keep_named(self, field: str, name: str) -> None:
+        """Keeps what a record's field names, before the record is committed. Raises BlobMissing if it is gone."""
+        try:
+            self.keep(name)
+        except UnknownBlob as error:
+            raise BlobMissing(field=field, name=name) from error
 
     def keep(self, name: str) -> None:
         """Keeps for good what is held under a name. Raises BadBlobName, or UnknownBlob when it is gone."""

@@ -68,13 +68,13 @@ def demo(
 
 def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store: ModelStore) -> dict[str, Any]:
     from backend.client.jobs import AssayClient
+    from contracts.record.log_source import open_source
     from deploy.localnet.facts import cheat_case, exhibit, gather
     from deploy.localnet.network import Network
     from deploy.localnet.processes import Processes
     from deploy.localnet.report import as_json, show
     from deploy.localnet.scenario import Story, audit_folder, ending
     from deploy.localnet.telling import watching
-    from verifier.sampling.source import open_source
 
     started = time.monotonic()
     with watching(console) as progress:

@@ -33,6 +33,7 @@ from contracts.protocol.wire import (
     SubmitCommitment,
     SubmitTrace,
 )
+from contracts.record.log_source import split_lines
 from node_agent.errors import BackendRefused, BackendUnavailable, BadAnswer
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class BackendApi:
 
     def log_lines(self, epoch_id: int) -> list[bytes]:
         """The published log of an epoch. Whether it is what the chain committed to is for the caller to see."""
-        return self._get(f"/v1/log/epochs/{epoch_id}.jsonl", MAX_LIST_BYTES).split(b"\n")[:-1]
+        return split_lines(self._get(f"/v1/log/epochs/{epoch_id}.jsonl", MAX_LIST_BYTES))
 
     def clock_ahead_s(self) -> float | None:
         """How far the backend's clock (the Date header, whole seconds) is ahead of this host's; None: it tells none."""

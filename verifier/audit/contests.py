@@ -6,10 +6,10 @@ from the bond that no contest explains is one.
 
 from contracts.onchain.events import Event
 from contracts.protocol.hashing import from_hex, to_hex
+from contracts.record.history import CONTEST_ENDS
 from verifier.audit.evidence import Evidence
 from verifier.audit.replay import Books, Place
 
-_ENDINGS = ("Answered", "ContestResolved", "ContestLapsed")
 _CAUSES = ("ContestResolved", "DuplicateRefunded")
 
 
@@ -23,7 +23,7 @@ def check_contests(evidence: Evidence, books: Books) -> None:
     opened = {_place(event): event for event in evidence.history.of("Contested")}
     for place, event in opened.items():
         _check_opening(evidence, books, place, event)
-    for name in _ENDINGS:
+    for name in CONTEST_ENDS:
         for event in evidence.history.of(name):
             _check_ending(evidence, opened.get(_place(event)), event)
     for event in evidence.history.of("DuplicateRefunded"):

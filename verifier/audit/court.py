@@ -5,7 +5,6 @@ from typing import Any
 
 from contracts.onchain.chain import as_dict
 from contracts.onchain.events import Event
-from contracts.onchain.history import CaseFile
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.packing import bits, outcomes_hash
 from contracts.protocol.records import Commitment, Opening
@@ -13,6 +12,7 @@ from contracts.protocol.rulings import OpenedAnswer, Ruling
 from contracts.protocol.rulings import rule as rule_opened
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees, answer_commit, answer_key
+from contracts.record.history import CaseFile
 from verifier.audit.evidence import Evidence
 from verifier.audit.replay import Books
 
@@ -79,8 +79,7 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
 
 
 def _ruled_at(evidence: Evidence, case: CaseFile) -> int:
-    ends = [event.args["commitEnds"] for event in (case.opened, *case.said) if "commitEnds" in event.args]
-    return int(max(ends)) + evidence.constants.reveal_window_s
+    return case.commit_ends + evidence.constants.reveal_window_s
 
 
 def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:

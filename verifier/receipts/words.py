@@ -7,12 +7,12 @@ from contracts.onchain.chain import Chain
 from contracts.protocol.errors import NotPacked
 from contracts.protocol.packed import counts
 from contracts.protocol.receipt import PaymentReceipt
-from verifier.receipts.onchain import ChainFacts
+from verifier.receipts.onchain import LeafHistory
 
 PROVES_NOTHING = "Something in this receipt does not hold, so nothing in it can be relied on."
 
 
-def statements(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, output: bytes | None) -> list[str]:
+def statements(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) -> list[str]:
     """What is proven. `output`: the answer that somebody holds, if its hash was compared."""
     order, show = receipt.order, Amounts(chain)
     lane = f"the lane of {order.requester}"
@@ -34,7 +34,7 @@ def statements(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, output:
     return found
 
 
-def limits(receipt: PaymentReceipt, facts: ChainFacts, output: bytes | None) -> list[str]:
+def limits(receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) -> list[str]:
     """What is not."""
     found = [f"That the answer is right. {_sampling(facts)}"]
     if facts.outcome == "rooted":
@@ -59,7 +59,7 @@ def cut_words(receipt: PaymentReceipt, output: bytes) -> list[str]:
     return [f"{full} of {len(lengths)} answers have all the {limit} tokens ordered: they may go on."] if full else []
 
 
-def _charge(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, lane: str) -> str:
+def _charge(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, lane: str) -> str:
     show, leaf = Amounts(chain), receipt.leaf
     where = f"The escrow at {receipt.contracts.escrow} on chain {receipt.chain_id}"
     fee = f"{chain.deployment.constants.fee_bps / 100:g} % fee"
@@ -78,7 +78,7 @@ def _charge(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, lane: str)
     }[facts.outcome]
 
 
-def _refunds(chain: Chain, facts: ChainFacts) -> list[str]:
+def _refunds(chain: Chain, facts: LeafHistory) -> list[str]:
     show = Amounts(chain)
     sources = {"Refunded": "out of the node's slashed stake", "RefundedFromBond": "out of the settler's bond"}
     found = [f"{show(units)} came back to the lane, {sources[name]}." for name, units in facts.refunds.items()]
@@ -98,7 +98,7 @@ def _refunds(chain: Chain, facts: ChainFacts) -> list[str]:
     return found + [words[key] for words, key in ((cases, facts.case), (contests, facts.contest)) if key in words]
 
 
-def _sampling(facts: ChainFacts) -> str:
+def _sampling(facts: LeafHistory) -> str:
     if facts.draw is None:
         return "Which jobs of the epoch are checked is not even drawn yet."
     drawn = facts.draw / 2**256

@@ -8,7 +8,6 @@ from statistics import median
 from pydantic import BaseModel, computed_field
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.history import read_history
 from contracts.protocol.errors import BadFingerprint, NotPacked
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.native import Finding, Judgement, examine, judge
@@ -16,14 +15,14 @@ from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.packed import packed_root, unpack
 from contracts.protocol.records import Opening
 from contracts.protocol.typed_data import trace_commit
+from contracts.record.history import read_history
+from contracts.record.log_book import LogBook, PaidJob, read_epoch
+from contracts.record.log_source import LogSource, claimed_output, published_lines, shown_trace
+from contracts.record.row_checks import check_job, check_prompts, differences
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact import trace
-from verifier.comparison import differences
 from verifier.errors import JobUnknown
 from verifier.reexecution.engines import Engines
-from verifier.sampling.epoch_log import Job, LogBook, read_epoch
-from verifier.sampling.facts import check_job, check_prompts
-from verifier.sampling.source import LogSource, claimed_output, published_lines, shown_trace
 
 LATEST = "latest"
 
@@ -88,7 +87,7 @@ class Rerun(BaseModel):
         return self.same or (self.seen is not None and self.seen.judgement.finding is Finding.ACCEPT)
 
 
-def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[Job]:
+def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[PaidJob]:
     """The jobs of orders, every record of them checked against the chain. LATEST is the order of the newest row.
 
     Raises:
@@ -96,7 +95,7 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
         LogUnavailable, WrongLog, WrongFact: the published log does not show it as the chain says.
     """
     history, book = read_history(chain, chain.head().number), LogBook(chain.deployment.domain)
-    found: dict[str, Job] = {}
+    found: dict[str, PaidJob] = {}
     for _, posted in sorted(history.epochs.items()):
         read_epoch(book, posted, published_lines(source, posted))
     for epoch_id in sorted(history.epochs):
@@ -110,7 +109,7 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
     return [found[order_id] for order_id in order_ids]
 
 
-def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
+def rerun(job: PaidJob, source: LogSource, engines: Engines) -> Rerun:
     """Runs it.
 
     Raises:
@@ -119,9 +118,9 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
         ExecutionError: this machine cannot run it.
     """
     commitment = job.commitment.commitment
-    prompts, claimed = source.blob(job.order.order.terms.prompt_root), claimed_output(source, job)
+    prompts, claimed = source.blob(job.order.order.terms.prompt_root), claimed_output(source, commitment)
     check_prompts(job, prompts)
-    shown = shown_trace(source, job)
+    shown = shown_trace(source, commitment, job.trace.trace if job.trace else None)
     engine = engines.get(job.manifest)
     started = time.monotonic()
     run = engine.recheck(prompts, job.params, claimed)
@@ -149,7 +148,7 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
     )
 
 
-def _seen(job: Job, engine: Engine, prompts: bytes, claimed: bytes, shown: bytes) -> Seen:
+def _seen(job: PaidJob, engine: Engine, prompts: bytes, claimed: bytes, shown: bytes) -> Seen:
     assert engine.numeric_class is not None, "a native engine has a class"
     observation, units = engine.observe(prompts, job.params, claimed), job.commitment.commitment.units
     check = examine(job.manifest.weights_sha256, "this machine", shown, observation, units)

@@ -6,7 +6,6 @@ import pytest
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from backend.chain.embedded import MNEMONIC
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import deploy
 from contracts.onchain.rpc import Rpc
@@ -17,6 +16,7 @@ from contracts.protocol.records import Commitment, LaneGrant, Order, Terms, Verd
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import terms_hash
 from contracts.vectors.make import Maker
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 CASES = 25
