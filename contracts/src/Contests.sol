@@ -5,13 +5,15 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {EscrowDomain} from "./EscrowDomain.sol";
 import {IContests} from "./interfaces/IContests.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {IStakeManager} from "./interfaces/IStakeManager.sol";
 import {Evidence} from "./libraries/Evidence.sol";
-import {Commitment, LeafProof, LeafStatus, Order, Outcomes, Terms} from "./libraries/Types.sol";
+import {TypedData} from "./libraries/TypedData.sol";
+import {Commitment, LeafProof, LeafStatus, Order, Outcomes, Terms, Verdict} from "./libraries/Types.sol";
 import {UnitToken} from "./libraries/UnitToken.sol";
 
 /// @notice Documented in IContests.
@@ -176,6 +178,22 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         return block.timestamp < answerEnds + RESOLVE_WINDOW ? ContestStatus.UNANSWERED : ContestStatus.OVERDUE;
     }
 
+    function hashTerms(Terms calldata terms) external pure returns (bytes32) {
+        return TypedData.hashTerms(terms);
+    }
+
+    function hashOrder(Order calldata order) external view returns (bytes32) {
+        return _digest(TypedData.hashOrder(order));
+    }
+
+    function hashCommitment(Commitment calldata commitment) external view returns (bytes32) {
+        return _digest(TypedData.hashCommitment(commitment));
+    }
+
+    function hashVerdict(Verdict calldata verdict) external view returns (bytes32) {
+        return _digest(TypedData.hashVerdict(verdict));
+    }
+
     function held() public view returns (uint256) {
         return uint256(openContests) * CONTEST_BOND * UNIT;
     }
@@ -231,6 +249,10 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
     function _requireAscending(LeafProof calldata before, LeafProof calldata next) private pure {
         bool ascending = next.epochId > before.epochId || (next.epochId == before.epochId && next.index > before.index);
         if (!ascending) revert Contests_NotAscending(next.epochId, next.index);
+    }
+
+    function _digest(bytes32 structHash) private view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(_domain(), structHash);
     }
 
     function _close(uint64 epochId, uint32 index, ContestStatus closedAs) private returns (address contester) {

@@ -216,7 +216,7 @@ contract EventsTest is Job {
 
     function test_contest_saysWhoAsksAndWhoAnswers() public {
         (LeafProof memory proof,) = contested();
-        bytes memory signature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory signature = sign("node", contests.hashCommitment(commitment));
         (bytes32 r, bytes32 vs) = (orderProof().r, orderProof().vs);
         vm.prank(cold);
         vm.expectEmit(address(contests));
@@ -366,7 +366,7 @@ contract EventsTest is Job {
 
     function test_equivocation_saysWhoSignedTwice() public {
         Commitment memory second = deliver("second");
-        bytes32[2] memory digests = [escrow.hashCommitment(commitment), escrow.hashCommitment(second)];
+        bytes32[2] memory digests = [contests.hashCommitment(commitment), contests.hashCommitment(second)];
         bytes memory signature = sign("node", digests[0]);
         bytes memory secondSignature = sign("node", digests[1]);
         vm.expectEmit(address(court));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Commitment, LeafProof, LeafStatus, Order, Outcomes} from "../libraries/Types.sol";
+import {Commitment, LeafProof, LeafStatus, Order, Outcomes, Terms, Verdict} from "../libraries/Types.sol";
 
 /// @title Gives charges back that nobody ordered or delivered (SPEC section 15)
 /// @notice A contest asks the settler's side to show, on chain, the order and the delivery behind one charge. Shown: the
@@ -145,6 +145,12 @@ interface IContests {
 
     /// @notice Contests that have not ended; each holds one bond.
     function openContests() external view returns (uint64);
+
+    /// @notice What people sign, as the contracts hash it: EIP-712, but for the terms in the escrow's domain (SPEC section 3).
+    function hashTerms(Terms calldata terms) external pure returns (bytes32);
+    function hashOrder(Order calldata order) external view returns (bytes32);
+    function hashCommitment(Commitment calldata commitment) external view returns (bytes32);
+    function hashVerdict(Verdict calldata verdict) external view returns (bytes32);
 
     /// @notice Tokens owed, in base units: the bonds of contests that have not ended.
     function held() external view returns (uint256);

@@ -3,7 +3,6 @@ pragma solidity ^0.8.30;
 
 import {
     CapProof,
-    Commitment,
     Epoch,
     EpochStatus,
     Lane,
@@ -11,13 +10,10 @@ import {
     LeafProof,
     LeafStatus,
     OperatorCredit,
-    Order,
     Outcomes,
     SettlerBond,
     SkipReason,
-    Terms,
-    Totals,
-    Verdict
+    Totals
 } from "../libraries/Types.sol";
 
 /// @title Holds requesters' money in lanes and pays operators for what epochs prove (SPEC sections 4 to 6)
@@ -357,11 +353,6 @@ interface IJobEscrow {
     function donated() external view returns (uint256);
 
     function domainSeparator() external view returns (bytes32);
-    function hashTerms(Terms calldata terms) external pure returns (bytes32);
-    function hashOrder(Order calldata order) external view returns (bytes32);
-    function hashCommitment(Commitment calldata commitment) external view returns (bytes32);
-    function hashVerdict(Verdict calldata verdict) external view returns (bytes32);
-
     function hashLaneGrant(address requester, address signer, uint64 units, uint32 expiry, uint256 nonce)
         external
         view

@@ -152,7 +152,7 @@ contract ContestsTest is Job {
     function test_answer_refusesAnOrderThatTheSignerDidNotSign() public {
         settleJob(AMOUNT);
         contestBy(anybody);
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         CapProof memory forged = orderProof();
         forged.r = bytes32(uint256(forged.r) ^ 1);
         vm.expectPartialRevert(IContests.Contests_NotSignedBySigner.selector);
@@ -166,7 +166,7 @@ contract ContestsTest is Job {
         settleJob(AMOUNT);
         contestBy(anybody);
         CapProof memory proof = orderProof();
-        bytes memory forged = sign("settler", escrow.hashCommitment(commitment));
+        bytes memory forged = sign("settler", contests.hashCommitment(commitment));
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, node, settler, operator));
         contests.answer(leaf, order, proof.r, proof.vs, commitment, forged, output);
     }
@@ -257,7 +257,7 @@ contract ContestsTest is Job {
         vm.assertEq(deliveries(helper, anybody), 1);
         vm.revertToState(state);
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.prank(helper, anybody);
         vm.expectEmit(address(contests));
         emit IContests.Delivered(leaf.epochId, 0, output);
@@ -277,7 +277,7 @@ contract ContestsTest is Job {
 
     function deliveries(address caller, address origin) private returns (uint256 count) {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.recordLogs();
         vm.prank(caller, origin);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
@@ -388,21 +388,21 @@ contract ContestsTest is Job {
 
     function answer() private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.prank(helper);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }
 
     function expectRefusedAnswer(bytes memory refusal) private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.expectRevert(refusal);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }
 
     function expectPartlyRefusedAnswer(bytes4 selector) private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.expectPartialRevert(selector);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }

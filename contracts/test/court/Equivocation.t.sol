@@ -56,7 +56,7 @@ contract EquivocationTest is Job {
     }
 
     function test_equivocation_refusesOneCommitmentOrTwoNodes() public {
-        bytes32 digest = escrow.hashCommitment(commitment);
+        bytes32 digest = contests.hashCommitment(commitment);
         Commitment memory other = second;
         second = commitment;
         refuse(abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotTwoCommitments.selector, digest, digest));
@@ -76,14 +76,14 @@ contract EquivocationTest is Job {
     /// @notice Covers: A54. Nobody is framed: both commitments carry the node's own signature, and the node is an
     /// operator's.
     function test_equivocation_refusesWhatTheNodeDidNotSign() public {
-        bytes memory good = sign("node", escrow.hashCommitment(commitment));
-        bytes memory forged = sign("settler", escrow.hashCommitment(second));
+        bytes memory good = sign("node", contests.hashCommitment(commitment));
+        bytes memory forged = sign("settler", contests.hashCommitment(second));
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, node, settler, operator));
         court.equivocation(order, commitment, good, second, forged);
 
         (commitment.node, second.node) = (settler, settler);
-        good = sign("settler", escrow.hashCommitment(commitment));
-        forged = sign("settler", escrow.hashCommitment(second));
+        good = sign("settler", contests.hashCommitment(commitment));
+        forged = sign("settler", contests.hashCommitment(second));
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, settler, settler, 0));
         court.equivocation(order, commitment, good, second, forged);
     }
@@ -107,8 +107,8 @@ contract EquivocationTest is Job {
 
     /// @dev Accuses, and expects a refusal unless it is empty; four bytes stand for any values.
     function refuse(bytes memory refusal) private {
-        bytes memory one = sign("node", escrow.hashCommitment(commitment));
-        bytes memory two = sign("node", escrow.hashCommitment(second));
+        bytes memory one = sign("node", contests.hashCommitment(commitment));
+        bytes memory two = sign("node", contests.hashCommitment(second));
         if (refusal.length == 4) vm.expectPartialRevert(bytes4(refusal));
         else if (refusal.length > 0) vm.expectRevert(refusal);
         court.equivocation(order, commitment, one, second, two);

@@ -79,7 +79,7 @@ contract ExecutionTest is Trial {
         for (uint48 i = 0; i < 5; ++i) {
             many.groups[0].rows[i] = EpochBuilder.Row(0, AMOUNT, keccak256(abi.encode(i)), false);
         }
-        many.groups[0].rows[3].digest = escrow.hashCommitment(commitment);
+        many.groups[0].rows[3].digest = contests.hashCommitment(commitment);
         many.groups[0].capProof = signCap(keyOf("alice"), alice, 5 * AMOUNT);
         epochId = post(many);
         leaf = many.proofOf(epochId, 0, 3);

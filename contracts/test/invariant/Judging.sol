@@ -313,11 +313,11 @@ abstract contract Judging is Executing {
     function twoAnswers(uint64 salt, uint64 price) private view returns (bytes memory data, bytes32 orderId) {
         Order memory ordered;
         (ordered.requester, ordered.terms.maxPrice, ordered.terms.salt) = (lanes[0].requester, price, salt);
-        orderId = escrow.hashOrder(ordered);
+        orderId = contests.hashOrder(ordered);
         Commitment memory one = Commitment(orderId, nodes[1], keccak256("one"), 0, 1);
         Commitment memory two = Commitment(orderId, nodes[1], keccak256("two"), 0, 1);
-        bytes memory first = signNode(1, escrow.hashCommitment(one));
-        bytes memory second = signNode(1, escrow.hashCommitment(two));
+        bytes memory first = signNode(1, contests.hashCommitment(one));
+        bytes memory second = signNode(1, contests.hashCommitment(two));
         data = abi.encodeCall(court.equivocation, (ordered, one, first, two, second));
     }
 }

@@ -77,7 +77,7 @@ abstract contract Trial is Network {
 
     /// @dev The node's commitment to an answer, for the present order.
     function commit(Answer memory given) internal {
-        bytes32 orderId = escrow.hashOrder(order);
+        bytes32 orderId = contests.hashOrder(order);
         bytes32 trace = TypedData.traceCommit(given.traceHash, orderId, node);
         commitment = Commitment(orderId, node, given.outputHash, trace, given.units);
     }
@@ -101,7 +101,7 @@ abstract contract Trial is Network {
 
     function draft() internal view returns (EpochBuilder.Draft memory made) {
         made = draftOf("alice", operator, AMOUNT);
-        made.groups[0].rows[0].digest = escrow.hashCommitment(commitment);
+        made.groups[0].rows[0].digest = contests.hashCommitment(commitment);
     }
 
     /// @dev Of an epoch that was settled with nothing void and nobody skipped; of a stranded one nobody looks at them.
@@ -112,7 +112,7 @@ abstract contract Trial is Network {
     // ---------------------------------------------------------------- the case
 
     function answerCommit(uint256 i, Answer memory given) internal view returns (bytes32) {
-        bytes32 digest = escrow.hashCommitment(commitment);
+        bytes32 digest = contests.hashCommitment(commitment);
         return TypedData.answerCommit(given.traceHash, given.outputHash, given.units, digest, key(i));
     }
 
