@@ -64,11 +64,11 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         uint256 endsAt = _chargedAt(proof, outcomes) + CONTEST_WINDOW;
         if (block.timestamp >= endsAt) revert Contests_TooLate(block.timestamp, endsAt);
         Contest storage contest_ = _contests[proof.epochId][proof.index];
-        if (contest_.contestedAt != 0) revert Contests_AlreadyContested(proof.epochId, proof.index);
+        bool lapsed = contest_.closedAs == ContestStatus.LAPSED;
+        if (contest_.contestedAt != 0 && !lapsed) revert Contests_AlreadyContested(proof.epochId, proof.index);
 
         // Effect:
-        contest_.contester = msg.sender;
-        contest_.contestedAt = uint40(block.timestamp);
+        _contests[proof.epochId][proof.index] = Contest(msg.sender, uint40(block.timestamp), ContestStatus.NONE);
         ++openContests;
         uint40 answerEnds = uint40(block.timestamp + ANSWER_WINDOW);
         emit Contested(proof.epochId, proof.index, msg.sender, answerEnds, CONTEST_BOND);
@@ -89,8 +89,10 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         // Check:
         _requireStatus(proof.epochId, proof.index, ContestStatus.OPEN);
         uint256 postedAt = Evidence.requirePosted(IJobEscrow(ESCROW), proof);
-        bytes32 orderId =
-            Evidence.requireLeafOf(_domain(), IStakeManager(STAKE_MANAGER), proof, order, commitment, nodeSignature);
+        bytes32 orderId = Evidence.requireLeafOf(_domain(), proof, order, commitment);
+        Evidence.requireSignedInTime(
+            IStakeManager(STAKE_MANAGER), IJobEscrow(ESCROW), proof, commitment.node, nodeSignature, postedAt
+        );
         _requireSigned(proof.signer, orderId, orderR, orderVs);
         _requireCharged(proof.amountUnits, order.terms, commitment.units, postedAt);
         bool shown = _mustShowOutput(proof, order.terms.visibility);
@@ -102,8 +104,9 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         // Effect:
         _close(proof.epochId, proof.index, ContestStatus.ANSWERED);
         emit Answered(proof.epochId, proof.index, msg.sender, commitment.outputHash, CONTEST_BOND);
-        // Called directly, the transaction shows it; behind another contract nothing else would.
-        if (shown && msg.sender != tx.origin) emit Delivered(proof.epochId, proof.index, output);
+        // Called directly, the transaction shows it; behind a contract, or an account with code, nothing else would.
+        bool direct = msg.sender == tx.origin && msg.sender.code.length == 0;
+        if (shown && !direct) emit Delivered(proof.epochId, proof.index, output);
 
         // Interaction:
         IERC20(TOKEN).push(UNIT, msg.sender, CONTEST_BOND);

@@ -56,7 +56,7 @@ interface IJobEscrow {
     event NoticeCancelled(address indexed requester, address indexed signer);
     event Withdrawn(address indexed requester, address indexed signer, address to, uint64 units);
     event EpochPosted(uint64 indexed id, bytes32 root, uint16 count, bytes32 beacon, bytes32 logRoot);
-    event EpochSettled(uint64 indexed id, uint64 chargedUnits, uint64 feeUnits, bytes skippedBits);
+    event EpochSettled(uint64 indexed id, uint64 chargedUnits, uint64 feeUnits, bytes voidBits, bytes skippedBits);
     event LaneSkipped(
         uint64 indexed id, address indexed requester, address indexed signer, SkipReason reason, uint64 sumUnits
     );
@@ -106,8 +106,12 @@ interface IJobEscrow {
     /// @notice Thrown when not NOTICE > ORDER_TTL + EPOCH_MAX + SETTLE_WAIT.
     error JobEscrow_NoticeTooShort(uint256 notice, uint256 mustExceed);
 
-    /// @notice Thrown when a caller is not the settler, or calls through a contract where the calldata is the record.
+    /// @notice Thrown when a caller is not the settler.
     error JobEscrow_NotSettler(address caller);
+
+    /// @notice Thrown when an epoch is settled through a contract, or by an account that has code (EIP-7702): the rows
+    /// would not stand in the transaction's data, which is their record.
+    error JobEscrow_NotDirect(address caller);
 
     /// @notice Thrown when a caller is not the SlashingCourt.
     error JobEscrow_NotCourt(address caller);

@@ -241,7 +241,7 @@ contract TokensTest is Job {
         bytes[4] memory calls = [
             abi.encodeCall(court.settleVotes, (caseId, ids)),
             abi.encodeCall(court.execute, (proof, settled, ids)),
-            abi.encodeCall(court.equivocation, (order, commitment, "", commitment, "")),
+            abi.encodeCall(court.equivocation, (order, 0, 0, commitment, "", commitment, "")),
             abi.encodeCall(stakes.sweep, ())
         ];
         for (uint256 i = 0; i < calls.length; ++i) {

@@ -54,13 +54,7 @@ abstract contract Job is Network {
 
     /// @notice The order as the voucher that proves its lane's cap.
     function orderProof() internal view returns (CapProof memory) {
-        bytes memory signature = sign("alice", contests.hashOrder(order));
-        (bytes32 r, bytes32 s, uint8 v) = (bytes32(0), bytes32(0), uint8(signature[64]));
-        assembly ("memory-safe") {
-            r := mload(add(signature, 0x20))
-            s := mload(add(signature, 0x40))
-        }
-        bytes32 vs = bytes32(uint256(s) | uint256(v - 27) << 255);
+        (bytes32 r, bytes32 vs) = signCompact("alice", contests.hashOrder(order));
         return CapProof(order.spendCap, TypedData.hashTerms(order.terms), r, vs);
     }
 

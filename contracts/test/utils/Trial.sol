@@ -67,7 +67,16 @@ abstract contract Trial is Network {
         stakes.admitVerifier(id, key(i));
     }
 
-    /// @dev Leaves this much of somebody's stake free.
+    /// @dev All but this much of an operator's stake was slashed.
+    function leaveOnly(uint32 id, uint64 units) internal {
+        vm.startPrank(address(court));
+        stakes.lock(id, STAKE - units);
+        stakes.slash(id, STAKE - units, 0, 0);
+        vm.stopPrank();
+        stakes.sweep();
+    }
+
+    /// @dev Leaves this much of a verifier's stake free.
     function leaveFree(uint32 id, uint64 units) internal {
         vm.prank(address(court));
         stakes.lock(id, STAKE - units);
@@ -197,7 +206,7 @@ abstract contract Trial is Network {
         return stakes.stakeOf(id) + stakes.operators(id).unbondingUnits;
     }
 
-    function locked(uint32 id) internal view returns (uint64) {
+    function locked(uint32 id) internal view returns (uint80) {
         return stakes.operators(id).lockedUnits;
     }
 
