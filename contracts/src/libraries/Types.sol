@@ -64,11 +64,12 @@ struct Epoch {
     uint160 outcomes;
 }
 
-/// @dev What happened to a leaf by itself. `paidAt` is zero unless it was paid one by one. `closed`: what it was charged
-/// was given back, or, if it waited to be paid, it never will be.
+/// @dev What happened to a leaf by itself. `paidAt` is zero unless it was paid one by one. `closed`: it waited to be paid
+/// and never will be. `refundedUnits`: what of its charge was given back so far, by whomever.
 struct Leaf {
     uint40 paidAt;
     bool closed;
+    uint64 refundedUnits;
 }
 
 /// @dev Both counters only grow and wrap at 2^64; what is owed is their difference, which does not.

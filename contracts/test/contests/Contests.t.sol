@@ -153,7 +153,7 @@ contract ContestsTest is Job {
     function test_answer_refusesAnOrderThatTheSignerDidNotSign() public {
         settleJob(AMOUNT);
         contestBy(anybody);
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         CapProof memory forged = orderProof();
         forged.r = bytes32(uint256(forged.r) ^ 1);
         vm.expectPartialRevert(IContests.Contests_NotSignedBySigner.selector);
@@ -167,7 +167,7 @@ contract ContestsTest is Job {
         settleJob(AMOUNT);
         contestBy(anybody);
         CapProof memory proof = orderProof();
-        bytes memory forged = sign("settler", escrow.hashCommitment(commitment));
+        bytes memory forged = sign("settler", contests.hashCommitment(commitment));
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, node, settler, operator));
         contests.answer(leaf, order, proof.r, proof.vs, commitment, forged, output);
     }
@@ -258,7 +258,7 @@ contract ContestsTest is Job {
         vm.assertEq(deliveries(helper, anybody), 1);
         vm.revertToState(state);
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.prank(helper, anybody);
         vm.expectEmit(address(contests));
         emit IContests.Delivered(leaf.epochId, 0, output);
@@ -278,7 +278,7 @@ contract ContestsTest is Job {
 
     function deliveries(address caller, address origin) private returns (uint256 count) {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.recordLogs();
         vm.prank(caller, origin);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
@@ -389,21 +389,21 @@ contract ContestsTest is Job {
 
     function answer() private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.prank(helper);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }
 
     function expectRefusedAnswer(bytes memory refusal) private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.expectRevert(refusal);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }
 
     function expectPartlyRefusedAnswer(bytes4 selector) private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.expectPartialRevert(selector);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }

@@ -35,7 +35,7 @@ contract ForkTest is Job {
         vm.revertToState(state);
 
         fork();
-        bytes32 digest = escrow.hashCommitment(commitment);
+        bytes32 digest = contests.hashCommitment(commitment);
         vm.prank(verifier);
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_WrongCommitment.selector, digest, old.digest));
         court.openCase(old, order, commitment, oldSignature, 0);
@@ -62,19 +62,23 @@ contract ForkTest is Job {
 
     function test_equivocation_followsTheEscrowsDomain() public {
         Commitment memory second = deliver("second");
-        bytes memory one = sign("node", escrow.hashCommitment(commitment));
-        bytes memory two = sign("node", escrow.hashCommitment(second));
+        bytes memory one = sign("node", contests.hashCommitment(commitment));
+        bytes memory two = sign("node", contests.hashCommitment(second));
+        CapProof memory proof = orderProof();
         fork();
         vm.expectPartialRevert(Evidence.Evidence_WrongOrder.selector);
-        court.equivocation(order, commitment, one, second, two);
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
 
         // The order's id on the new chain does not make the old signatures count there.
         (commitment, second) = (deliver("first"), deliver("second"));
+        vm.expectPartialRevert(ISlashingCourt.SlashingCourt_NotOrdered.selector);
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
+        proof = orderProof();
         vm.expectPartialRevert(Evidence.Evidence_NotSignedByNode.selector);
-        court.equivocation(order, commitment, one, second, two);
-        one = sign("node", escrow.hashCommitment(commitment));
-        two = sign("node", escrow.hashCommitment(second));
-        court.equivocation(order, commitment, one, second, two);
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
+        one = sign("node", contests.hashCommitment(commitment));
+        two = sign("node", contests.hashCommitment(second));
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
         vm.assertEq(stakes.stakeOf(operator), STAKE - 3 * MAX_PRICE);
     }
 

@@ -58,7 +58,7 @@ contract ExitsTest is Job {
 
     /// @notice Covers: A29. Ordered: the signature is worth nothing without a root.
     function test_ordered() public {
-        sign("alice", escrow.hashOrder(order));
+        sign("alice", contests.hashOrder(order));
         silence();
         everybodyLeaves(untouched());
     }

@@ -44,7 +44,7 @@ abstract contract Rows is Ghost {
     }
 
     function commitmentOf(LeafBook storage leaf) internal view returns (Commitment memory) {
-        bytes32 orderId = escrow.hashOrder(orderOf(leaf));
+        bytes32 orderId = contests.hashOrder(orderOf(leaf));
         address node = nodes[leaf.account];
         bytes32 trace = traceOf(leaf, leaf.kind & WRONG == 0 ? TRUTH : LIE);
         return Commitment(orderId, node, OUTPUT_ROOT, TypedData.traceCommit(trace, orderId, node), 40);
@@ -124,7 +124,7 @@ abstract contract Rows is Ghost {
         leaf.salt = uint64(leafBooks.length);
         leaf.cap = promise_(leaf);
         leaf.deadline = deadlineOf(leaf.kind);
-        leaf.digest = check ? keccak256(abi.encode("verdict", leaf.salt)) : escrow.hashCommitment(commitmentOf(leaf));
+        leaf.digest = check ? keccak256(abi.encode("verdict", leaf.salt)) : contests.hashCommitment(commitmentOf(leaf));
         LaneBook storage lane_ = lanes[paying];
         bytes32 laneKey = Merkle.laneKey(lane_.requester, lane_.signer);
         epoch.nodes.push(Merkle.leaf(laneKey, accounts[leaf.account].id, leaf.amount, leaf.digest));
@@ -231,7 +231,7 @@ abstract contract Rows is Ghost {
 
     function voucherOf(LeafBook storage leaf) private view returns (CapProof memory) {
         Order memory ordered = orderOf(leaf);
-        (bytes32 r, bytes32 vs) = signCompact(lanes[leaf.lane].key, escrow.hashOrder(ordered));
+        (bytes32 r, bytes32 vs) = signCompact(lanes[leaf.lane].key, contests.hashOrder(ordered));
         return CapProof(ordered.spendCap, TypedData.hashTerms(ordered.terms), r, vs);
     }
 

@@ -19,8 +19,8 @@ contract TypedDataProof is Symbolic {
         bytes32 structHash = keccak256(
             abi.encode(typeHash, uint256(uint160(order.requester)), uint256(order.spendCap), plainTerms(order.terms))
         );
-        assert(escrow.hashTerms(order.terms) == plainTerms(order.terms));
-        assert(escrow.hashOrder(order) == digest(address(escrow), structHash));
+        assert(contests.hashTerms(order.terms) == plainTerms(order.terms));
+        assert(contests.hashOrder(order) == digest(address(escrow), structHash));
     }
 
     /// @notice The short way, from a hash of the terms, that settlement takes is the long one.
@@ -34,13 +34,13 @@ contract TypedDataProof is Symbolic {
             keccak256("Commitment(bytes32 orderId,address node,bytes32 outputRoot,bytes32 traceCommit,uint32 units)");
         bytes memory encoded =
             abi.encode(typeHash, c.orderId, uint256(uint160(c.node)), c.outputRoot, c.traceCommit, uint256(c.units));
-        assert(escrow.hashCommitment(c) == digest(address(escrow), keccak256(encoded)));
+        assert(contests.hashCommitment(c) == digest(address(escrow), keccak256(encoded)));
     }
 
     function check_verdict_isEip712(Verdict memory v) public view {
         bytes32 typeHash = keccak256("Verdict(bytes32 commitmentDigest,address verifier,bytes32 answerCommit)");
         bytes memory encoded = abi.encode(typeHash, v.commitmentDigest, uint256(uint160(v.verifier)), v.answerCommit);
-        assert(escrow.hashVerdict(v) == digest(address(escrow), keccak256(encoded)));
+        assert(contests.hashVerdict(v) == digest(address(escrow), keccak256(encoded)));
     }
 
     function check_laneGrant_isEip712(address requester, address signer, uint64 units, uint32 expiry, uint256 nonce)
@@ -64,7 +64,7 @@ contract TypedDataProof is Symbolic {
 
     /// @notice Two orders that differ in any field have different ids. Assumes that keccak256 does not collide.
     function check_orderId_isOfOneOrderOnly(Order memory a, Order memory b) public view {
-        if (escrow.hashOrder(a) != escrow.hashOrder(b)) return;
+        if (contests.hashOrder(a) != contests.hashOrder(b)) return;
         assert(keccak256(abi.encode(a)) == keccak256(abi.encode(b)));
     }
 
