@@ -13,10 +13,10 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from backend.chain.errors import ChainMoved, NoCommonAncestor
-from backend.chain.event_rows import to_row
-from backend.services import bookkeeping
+from backend.store import ledger
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
+from backend.store.event_rows import to_row
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Block, Event
@@ -91,7 +91,7 @@ class Indexer:
                 if row.name == "EpochSettled":
                     session.add(_settlement_row(session, row, settled[from_hex(row.tx_hash)]))
             session.flush()
-            bookkeeping.post(session, rows, self._chain.deployment.constants)
+            ledger.post(session, rows, self._chain.deployment.constants)
             _prune(session, last)
         for row in rows:
             _log.info("block %d: %s.%s %s", row.block_number, row.contract, row.name, _short(row))
@@ -109,7 +109,7 @@ class Indexer:
             raise NoCommonAncestor(lowest_block=rows[-1].number)
         _log.warning("reorg: back from block %d to block %d", from_block, ancestor)
         with self._database.begin() as session:
-            bookkeeping.reverse(session, ancestor)
+            ledger.reverse(session, ancestor)
             for table in (SettlementRow, ChainEventRow, TxReceiptRow):
                 session.execute(delete(table).where(col(table.block_number) > ancestor))
             session.execute(delete(BlockRow).where(col(BlockRow.number) > ancestor))

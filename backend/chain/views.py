@@ -13,10 +13,10 @@ from eth_utils.address import to_checksum_address
 
 from backend.chain.escrow_reads import Holding, holdings
 from backend.domain.lanes import Lane
-from backend.domain.outcomes import NODE_GUILTY
 from contracts.onchain.chain import Chain
 from contracts.onchain.contract import ContractCall
 from contracts.protocol.hashing import from_hex, keccak
+from contracts.protocol.rulings import Ruling
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class OnChainView:
 
     def is_guilty(self, case_id: str) -> bool:
         function = self._chain.court.functions.ruling(from_hex(case_id))
-        return self._kept.get(("ruling", case_id), lambda: int(_call(function)) == NODE_GUILTY)
+        return self._kept.get(("ruling", case_id), lambda: int(_call(function)) == Ruling.NODE_GUILTY)
 
     def block_hash(self, number: int) -> bytes:
         return self._chain.block(number).hash

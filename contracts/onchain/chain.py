@@ -77,6 +77,10 @@ class Chain:
         data = self.w3.eth.get_block(identifier)
         return Block(data["number"], data["hash"], data["parentHash"], data["timestamp"])
 
+    def block_hash(self, number: int) -> bytes:
+        """The hash of a block, 32 bytes."""
+        return self.block(number).hash
+
     def events(self, first_block: int, last_block: int) -> list[Event]:
         """The contracts' events in a range of blocks, both ends included, in order."""
         found: list[Event] = []

@@ -16,12 +16,12 @@ ChainError
 ├── BadAddress          what should be an address is none
 ├── BadDeployment       a deployment file that is missing or says something else
 ├── ForeignCode         the code at an address is not what this build puts there
-├── NoFactory           the chain does not take the contract that deploys at addresses known before
-├── LogUnusable         an epoch's published lines are not the chain's, or lack what is asked for
-└── RowUnknown          no such row of an epoch was charged, as far as the chain shows
+└── NoFactory           the chain does not take the contract that deploys at addresses known before
 """
 
 from urllib.parse import urlsplit
+
+from contracts.protocol.errors import AssayError
 
 
 def shown_url(url: str) -> str:
@@ -31,8 +31,8 @@ def shown_url(url: str) -> str:
     return f"{parts.scheme}://{host}" + ("/…" if parts.path.strip("/") or parts.query else "")
 
 
-class ChainError(Exception):
-    """Base. `code` is for machines."""
+class ChainError(AssayError):
+    """Base."""
 
     code = "chain_error"
 
@@ -62,13 +62,13 @@ class WrongContract(ChainError):
 
 
 class Reverted(ChainError):
-    """`error` is the custom error's name, `values` its arguments."""
+    """`error` is the custom error's name, `arguments` its values."""
 
     code = "reverted"
 
-    def __init__(self, error: str, values: tuple[object, ...] = ()) -> None:
-        self.error, self.values = error, values
-        super().__init__(f"the contract refused: {error}({', '.join(map(str, values))})")
+    def __init__(self, error: str, arguments: tuple[object, ...] = ()) -> None:
+        self.error, self.arguments = error, arguments
+        super().__init__(f"the contract refused: {error}({', '.join(map(str, arguments))})")
 
 
 class RequestRefused(ChainError):
@@ -170,17 +170,3 @@ class NoFactory(ChainError):
             f"the chain has no deterministic deployment proxy at {factory} and {why}; ask the chain's operators to put "
             "it there (github.com/Arachnid/deterministic-deployment-proxy)"
         )
-
-
-class LogUnusable(ChainError):
-    code = "log_unusable"
-
-    def __init__(self, epoch_id: int, why: str) -> None:
-        super().__init__(f"the published lines of epoch {epoch_id} {why}; give another copy of the log")
-
-
-class RowUnknown(ChainError):
-    code = "row_unknown"
-
-    def __init__(self, epoch_id: int, index: int, why: str) -> None:
-        super().__init__(f"row {index} of epoch {epoch_id}: {why}; check epoch and row, they count from 1 and from 0")

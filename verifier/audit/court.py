@@ -5,7 +5,6 @@ from typing import Any
 
 from contracts.onchain.chain import as_dict
 from contracts.onchain.events import Event
-from contracts.onchain.history import CaseFile
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.packing import bits, outcomes_hash
 from contracts.protocol.records import Commitment, Opening
@@ -13,6 +12,7 @@ from contracts.protocol.rulings import OpenedAnswer, Ruling
 from contracts.protocol.rulings import rule as rule_opened
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees, answer_commit, answer_key
+from contracts.record.history import CaseFile
 from verifier.audit.evidence import Evidence
 from verifier.audit.replay import Books
 
@@ -64,7 +64,7 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
         if event.name != "VerdictRevealed":
             continue
         a, account = event.args, event.args["verifierId"]
-        opening = Opening(trace_hash=to_hex(a["traceHash"]), output_hash=to_hex(a["outputHash"]), units=a["units"])
+        opening = Opening(trace_hash=to_hex(a["traceHash"]), output_root=to_hex(a["outputRoot"]), units=a["units"])
         expect, place = evidence.findings.expect, {"epoch": case.epoch_id, "row": case.index}
         keys = [key for key, owner in evidence.history.verifier_keys.items() if owner == account]
         hidden = [answer_commit(opening, case.commitment_digest, key) for key in keys]
@@ -79,8 +79,7 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
 
 
 def _ruled_at(evidence: Evidence, case: CaseFile) -> int:
-    ends = [event.args["commitEnds"] for event in (case.opened, *case.said) if "commitEnds" in event.args]
-    return int(max(ends)) + evidence.constants.reveal_window_s
+    return case.commit_ends + evidence.constants.reveal_window_s
 
 
 def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:
@@ -154,7 +153,7 @@ def _commitment(given: dict[str, Any]) -> Commitment:
     return Commitment(
         order_id=to_hex(given["orderId"]),
         node=given["node"].lower(),
-        output_hash=to_hex(given["outputHash"]),
+        output_root=to_hex(given["outputRoot"]),
         trace_commit=to_hex(given["traceCommit"]),
         units=given["units"],
     )

@@ -1,5 +1,8 @@
 """Every balance again from events and calldata: what JobEscrow did, done by hand (SPEC section 6).
 
+Shares no code with the other two folds of money, `backend/domain/ledger.py` and `contracts/model`, on purpose: each
+catches the mistakes of the others.
+
 Addresses in lanes are lower-case hex. All amounts are units.
 """
 

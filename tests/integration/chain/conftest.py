@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.chain.embedded import EmbeddedChain
-from backend.chain.rpc_server import mine_in_background, serve
 from contracts.onchain.chain import connect
 from contracts.onchain.rpc import Rpc
+from deploy.localnet.chain.embedded import EmbeddedChain
+from deploy.localnet.chain.rpc_server import mine_in_background, serve
 from tests.world.anvil import anvil
 
 BLOCK_S = 0.2

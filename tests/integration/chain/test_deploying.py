@@ -12,8 +12,6 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 from typer.testing import CliRunner
 
-from backend.chain.embedded import MNEMONIC
-from backend.cli_chain import chain_app
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment, deploy, make_dev_token
@@ -47,6 +45,8 @@ from deploy.deploying.errors import (
     UnusableToken,
 )
 from deploy.deploying.governance import PROPOSAL_GAS
+from deploy.localnet.chain.cli import chain_app
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 SETTLER, TREASURY, GUARDIAN, PROPOSER = (f"0x{n:02x}" + "51" * 19 for n in range(1, 5))

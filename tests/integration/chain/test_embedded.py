@@ -3,15 +3,15 @@
 import pytest
 from eth_account import Account
 
-from backend.chain.embedded import MNEMONIC
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import deploy
 from contracts.onchain.errors import Reverted
-from contracts.onchain.history import read_history
 from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.signing import Signer
+from contracts.record.history import read_history
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 
@@ -31,7 +31,7 @@ def test_contracts_deploy_act_and_refuse_alike(w3: Rpc) -> None:
     receipt = sender.call(chain.stakes.functions.register(sender.address))
     with pytest.raises(Reverted, match=r"StakeManager_AlreadyRegistered") as refused:
         sender.call(chain.stakes.functions.register(sender.address))
-    assert refused.value.values == (sender.address.lower(), 1)
+    assert refused.value.arguments == (sender.address.lower(), 1)
     events = chain.events(deployment.first_block, chain.head().number)
     assert [(event.name, event.args["id"]) for event in events] == [("Registered", 1)]
     assert events[0].tx_hash == bytes(receipt["transactionHash"])

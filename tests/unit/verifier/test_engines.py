@@ -15,7 +15,7 @@ from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, N
 from node_agent.execution.float_generation import FloatGeneration
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
 from tests.unit.node_agent.execution.conftest import TINY_OVERHEAD, tiny_tokenizer
-from tests.unit.verifier.records import MANIFEST
+from tests.unit.record.records import MANIFEST
 from verifier.reexecution import LocalEngines, answer
 
 HELLO = encode_texts(["hello"])

@@ -5,7 +5,7 @@ import pytest
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Commitment
-from verifier.receipts.onchain import ChainFacts
+from verifier.receipts.onchain import LeafHistory
 from verifier.receipts.words import cut_words, limits
 
 CUT, WHOLE = ({"finish_reason": reason, "text": "Because", "token_ids": [5]} for reason in ("length", "stop"))
@@ -39,7 +39,7 @@ def test_without_the_answer_it_is_doubted_only_where_it_may_be(
     units: int, params: dict[str, int], doubted: bool
 ) -> None:
     """Fewer units than the limit: no answer can have been cut. Embeddings have no limit."""
-    facts = ChainFacts.__new__(ChainFacts)
+    facts = LeafHistory.__new__(LeafHistory)
     object.__setattr__(facts, "draw", None)
     object.__setattr__(facts, "outcome", "paid")
     told = [line for line in limits(receipt(units, params), facts, None) if "whole" in line]

@@ -6,8 +6,8 @@ from sqlmodel import select
 
 from backend.api.http import create_http
 from backend.chain.escrow_reads import Holding
-from backend.services.bookkeeping import post
 from backend.store.chain_tables import ChainEventRow
+from backend.store.ledger import post
 from contracts.onchain.errors import RequestRefused
 from tests.unit.backend.world import DEPLOYMENT, REQUESTER, World
 

@@ -6,10 +6,10 @@ import pytest
 
 from backend.domain.assignment import HEAD_START_S, Candidate, offered_to
 from backend.errors import BackendError
-from backend.services.log_lines import TRACE_FACT, VERDICT_FACT
 from backend.services.offering import offer_workload
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.home import open_tokenizers
+from backend.store.record import TRACE_FACT, VERDICT_FACT
 from backend.store.tables import TraceRow
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.native.observation import observed_opening
@@ -92,8 +92,9 @@ class Native:
 
     def over(self) -> None:
         """The next post, and the end of the check period."""
-        self.world.event("EpochPosted", id=self.epoch_id + 1)
         self.epoch_id += 1
+        self.world.close_epoch(self.epoch_id)
+        self.world.event("EpochPosted", id=self.epoch_id)
         self.world.now_s += DEPLOYMENT.constants.check_wait_s
 
     def verdict(self, digest: str, run: Execution, key: Signer = VERIFIER, seen: bytes | None = None) -> SubmitVerdict:
