@@ -152,7 +152,7 @@ def test_a_revert_carries_the_contracts_own_error_however_it_is_packed() -> None
     for packed in (panic, {"data": panic}, f"Reverted {panic}"):
         with pytest.raises(Reverted) as refused:
             QUESTIONS["eth_call"][0](endpoint(saying({"error": {"code": 3, "message": "reverted", "data": packed}})))
-        assert (refused.value.error, refused.value.values) == ("Panic", (17,))
+        assert (refused.value.error, refused.value.arguments) == ("Panic", (17,))
     for packed, words in ((data, "unknown error 0xdeadbeef"), (None, "execution reverted"), (panic[:20], "reverted")):
         body = {"error": {"code": 3, "message": "execution reverted", "data": packed}}
         with pytest.raises(Reverted, match=words):
