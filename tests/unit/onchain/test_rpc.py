@@ -170,6 +170,14 @@ def test_what_no_contract_has_seen_is_not_the_contracts_refusal(method: str, wor
         QUESTIONS[method][0](endpoint(saying({"error": {"code": -32000, "message": words}}, 400)))
 
 
+def test_only_what_runs_a_contract_is_refused_by_one() -> None:
+    """Protects: an endpoint's words about its own store taken for a contract's."""
+    for method, (ask, _) in QUESTIONS.items():
+        kind = Reverted if method in ("eth_call", "eth_estimateGas") else RequestRefused
+        with pytest.raises(kind):
+            ask(endpoint(saying({"error": {"code": 3, "message": "reverted to an older snapshot"}})))
+
+
 def test_only_what_asks_is_asked_again_and_only_where_somebody_answered_before() -> None:
     """Protects: a transaction sent twice, a command that waits for a chain that does not run, and a lost connection
     that fails an audit of an hour."""
