@@ -127,7 +127,7 @@ def test_errors_come_through_as_what_they_are(
 ) -> None:
     """Whoever handles an engine's errors need not know where it runs."""
     engine = executor.load(tiny_files, manifest, "cpu")
-    with pytest.raises(InvalidInput, match="JSON array of texts"):
+    with pytest.raises(InvalidInput, match="begins with a count"):
         engine.execute(b"\xff\x00", PARAMS)
     with pytest.raises(InvalidParams, match="out of range"):
         engine.execute(HELLO, {"max_new_tokens": 41})
