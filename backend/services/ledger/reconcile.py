@@ -117,7 +117,7 @@ class PublicBooks:
             accounts = balances(session)
         try:
             held = self._chain.holdings(block.number)
-        except (Reverted, RequestRefused) as error:  # the endpoint no longer knows, or does not know yet, the state of that block
+        except (Reverted, RequestRefused) as error:  # the endpoint does not know the state of that block (yet)
             raise ChainUnavailable(f"the chain as of block {block.number}", str(error)) from error
         found = compare(accounts, held, block.number, self._unit_wei)
         self._last = (block.hash, found)
