@@ -62,11 +62,13 @@ def build_app(settings: Settings) -> FastAPI:
     deployment, view = settings.deployment, Chain.open(settings.rpc_url, settings.deployment)
     if settings.settler.address != (settler := view.settler()):
         raise Misconfigured(
-            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}; "
-            "leases signed by anyone else count for nothing"
+            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}",
+            way_out="leases signed by anyone else count for nothing",
         )
     if not times_fit(settings.lease_times, deployment.constants):
-        raise Misconfigured(f"{settings.lease_times} lets a delivery settle after a notice matures; shorten the grace")
+        raise Misconfigured(
+            f"{settings.lease_times} lets a delivery settle after a notice matures", way_out="shorten the grace"
+        )
     chain = OnChainView(view)
     database = open_database(settings.home)
     require_tokenizers(database, open_tokenizers(settings.home))

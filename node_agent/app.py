@@ -29,7 +29,7 @@ from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelUnavailable, UnknownKind, UnsupportedModel, WorkloadMismatch
 from node_agent.home import JOURNAL, NODE_KEY, PULSE, running, session_id
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import ChainFacts, OnchainFacts
+from node_agent.session.chain_facts import LiveFacts, OnchainFacts
 from node_agent.session.commit import Committer
 from node_agent.session.court import CourtWatch
 from node_agent.session.journal import Journal
@@ -220,7 +220,7 @@ def court_watched(settings: NodeSettings, signer: Signer, operator_id: int) -> I
 def build_session(
     settings: NodeSettings,
     signer: Signer,
-    facts: ChainFacts,
+    facts: LiveFacts,
     api: BackendApi,
     operator_id: int,
     workloads: Mapping[str, Manifest],
@@ -302,7 +302,7 @@ def resolve_workload(name: str, api: BackendApi) -> Manifest:
         ) from error
 
 
-def require_registered(facts: ChainFacts, node: str) -> int:
+def require_registered(facts: LiveFacts, node: str) -> int:
     """The operator of a node key. Raises NotRegistered."""
     operator_id = facts.operator_of(node)
     if operator_id == 0:

@@ -1,58 +1,46 @@
 """What can go wrong between a node, a backend and the chain. What can go wrong while computing: `execution/errors.py`.
 
-    AgentError
-    ├── SetupError                 fatal: the agent does not start
-    │   ├── PasswordMissing            no password for the keystore
-    │   ├── BadSetting                 an option that cannot be used
-    │   ├── NotRegistered              the node's key belongs to no operator
-    │   ├── NotFunded                  an account lacks what a transaction needs
-    │   ├── HostUnsupported            no host on which jobs can be confined
-    │   ├── NodeRunning                another process serves with this key already
-    │   ├── NothingToServe             none of the offered workloads can be served here
-    │   └── ForeignBackend             the backend works on another deployment
-    ├── BackendError               the loop reports it, waits and goes on
-    │   ├── BackendUnavailable         no answer, or only 5xx, after every attempt
-    │   ├── BackendRefused             an RFC 9457 problem: carries the backend's own code and words
-    │   └── BadAnswer                  not what contracts.protocol.wire says, too large, or of another hash
-    ├── LeaseRejected              nothing is computed, nothing is signed
-    │   ├── ForgedLease                not the settler's signature, or not this node's
-    │   ├── LeaseOver                  it ended before it came
-    │   ├── ForgedOrder                not the order that its signer signed
-    │   ├── AlteredJob                 input, parameters or workload are not those of the order
-    │   ├── TooSlow                    this host would not finish before the deadline
-    │   └── UnpayableJob               its price, deadline or lane do not pay for the work
-    ├── JobAbandoned               nothing is signed
-    │   ├── EngineFailed               the engine raised
-    │   ├── OutOfTime                  the answer can't be there in time any more
-    │   └── LeaseLost                  the lease ran out while the engine worked
-    ├── NotRooted                  own delivered jobs stay without a root: the agent stops asking for more
-    ├── JournalError               fatal: what cannot be written down is not signed
-    │   └── JournalFull                no room for it now: the loop reports it, takes no job, and goes on
-    ├── CanaryFailed               the canary job did not end in a credit
-    └── NotSettleable              a leaf that cannot be settled by its node (now)
+AgentError
+├── SetupError                 fatal: the agent does not start
+│   ├── PasswordMissing            no password for the keystore
+│   ├── BadSetting                 an option that cannot be used
+│   ├── NotRegistered              the node's key belongs to no operator
+│   ├── NotFunded                  an account lacks what a transaction needs
+│   ├── HostUnsupported            no host on which jobs can be confined
+│   ├── NodeRunning                another process serves with this key already
+│   ├── NothingToServe             none of the offered workloads can be served here
+│   └── ForeignBackend             the backend works on another deployment
+├── BackendError               the loop reports it, waits and goes on
+│   ├── BackendUnavailable         no answer, or only 5xx, after every attempt
+│   ├── BackendRefused             an RFC 9457 problem: carries the backend's own code and words
+│   └── BadAnswer                  not what contracts.protocol.wire says, too large, or of another hash
+├── LeaseRejected              nothing is computed, nothing is signed
+│   ├── ForgedLease                not the settler's signature, or not this node's
+│   ├── LeaseOver                  it ended before it came
+│   ├── ForgedOrder                not the order that its signer signed
+│   ├── AlteredJob                 input, parameters or workload are not those of the order
+│   ├── TooSlow                    this host would not finish before the deadline
+│   └── UnpayableJob               its price, deadline or lane do not pay for the work
+├── JobAbandoned               nothing is signed
+│   ├── EngineFailed               the engine raised
+│   ├── OutOfTime                  the answer can't be there in time any more
+│   └── LeaseLost                  the lease ran out while the engine worked
+├── NotRooted                  own delivered jobs stay without a root: the agent stops asking for more
+├── JournalError               fatal: what cannot be written down is not signed
+│   └── JournalFull                no room for it now: the loop reports it, takes no job, and goes on
+├── CanaryFailed               the canary job did not end in a credit
+└── NotSettleable              a leaf that cannot be settled by its node (now)
 
-Every error has a machine-readable `code`, the offending `values`, and a `way_out`: what the reader can do about it.
+
 """
 
-from typing import ClassVar
+from contracts.protocol.errors import AssayError
 
 
-class AgentError(Exception):
-    """Base of all errors here. `str()` is the message followed by the way out.
+class AgentError(AssayError):
+    """Base."""
 
-    Attributes:
-        code: stable, machine-readable name of the kind of error.
-        values: the offending values and the limits they broke, by name.
-        way_out: one sentence: what to do.
-    """
-
-    code: ClassVar[str] = "agent_error"
-
-    def __init__(self, message: str, *, way_out: str, **values: object) -> None:
-        super().__init__(f"{message} {way_out}")
-        self.message = message
-        self.way_out = way_out
-        self.values = values
+    code = "agent_error"
 
 
 class SetupError(AgentError):

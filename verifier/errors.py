@@ -25,7 +25,7 @@ class JobUnknown(VerifierError):
     code = "job_unknown"
 
     def __init__(self, order_id: str) -> None:
-        super().__init__(f"no posted epoch pays order {order_id}; give the whole id, as its receipt has it")
+        super().__init__(f"no posted epoch pays order {order_id}", way_out="give the whole id, as its receipt has it")
 
 
 class SecondAnswer(VerifierError):
@@ -33,8 +33,8 @@ class SecondAnswer(VerifierError):
 
     def __init__(self, *, commitment_digest: str, journaled: str, computed: str) -> None:
         super().__init__(
-            f"commitment {commitment_digest} was answered with {journaled}, now {computed} was computed; "
-            "the first stands. This host does not repeat itself: run its self-test"
+            f"commitment {commitment_digest} was answered with {journaled}, now {computed} was computed",
+            way_out="the first stands. This host does not repeat itself: run its self-test",
         )
 
 
@@ -49,7 +49,7 @@ class BackendUnavailable(VerifierError):
     code = "backend_unavailable"
 
     def __init__(self, *, url: str, why: str) -> None:
-        super().__init__(f"no answer from {url}: {why}; the verdict stays in the journal and is sent again")
+        super().__init__(f"no answer from {url}: {why}", way_out="the verdict stays in the journal and is sent again")
 
 
 class BeaconTooEarly(VerifierError):
@@ -70,21 +70,25 @@ class BeaconExhausted(VerifierError):
     code = "beacon_exhausted"
 
     def __init__(self, *, epoch_id: int, length: int) -> None:
-        super().__init__(f"the chain has values for epochs 1..{length}, not for {epoch_id}; commit a new anchor")
+        super().__init__(
+            f"the chain has values for epochs 1..{length}, not for {epoch_id}", way_out="commit a new anchor"
+        )
 
 
 class WrongAnchor(VerifierError):
     code = "wrong_anchor"
 
     def __init__(self, *, expected: str, found: str) -> None:
-        super().__init__(f"this chain ends in {found}, the escrow was deployed with {expected}; use the other home")
+        super().__init__(
+            f"this chain ends in {found}, the escrow was deployed with {expected}", way_out="use the other home"
+        )
 
 
 class JournalInUse(VerifierError):
     code = "journal_in_use"
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} is held by another process; one verifier runs a key, stop the other first")
+        super().__init__(f"{path} is held by another process", way_out="one verifier runs a key, stop the other first")
 
 
 class JournalFull(VerifierError):
@@ -92,6 +96,6 @@ class JournalFull(VerifierError):
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(
-            f"the journal {path} cannot be written: {why}; free space there. Until then this verifier signs nothing, "
-            "then it goes on by itself"
+            f"the journal {path} cannot be written: {why}",
+            way_out="free space there. Until then this verifier signs nothing, then it goes on by itself",
         )

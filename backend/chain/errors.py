@@ -13,6 +13,8 @@ DrivingError
 
 from enum import Enum
 
+from contracts.protocol.errors import AssayError
+
 
 class Refusal(Enum):
     """Why a node does not take a transaction, as far as its words tell."""
@@ -24,7 +26,7 @@ class Refusal(Enum):
     OTHER = "other"
 
 
-class DrivingError(Exception):
+class DrivingError(AssayError):
     """Base. `code` is for machines; the message names the offending value and the way out."""
 
     code = "driving_error"
@@ -53,8 +55,8 @@ class NoCommonAncestor(DrivingError):
 
     def __init__(self, *, lowest_block: int) -> None:
         super().__init__(
-            f"no block down to {lowest_block} is still on the chain; if the chain was started anew, start the backend "
-            "with a new home"
+            f"no block down to {lowest_block} is still on the chain",
+            way_out="if the chain was started anew, start the backend with a new home",
         )
 
 
@@ -62,7 +64,7 @@ class ChainMoved(DrivingError):
     code = "chain_moved"
 
     def __init__(self, *, block_number: int) -> None:
-        super().__init__(f"block {block_number} changed while it was read; it is read again")
+        super().__init__(f"block {block_number} changed while it was read", way_out="it is read again")
 
 
 class BeaconNotReady(DrivingError):
@@ -76,14 +78,16 @@ class BeaconUnavailable(DrivingError):
     code = "beacon_unavailable"
 
     def __init__(self, *, url: str, why: str) -> None:
-        super().__init__(f"no value from {url}: {why}; is the beacon running?")
+        super().__init__(f"no value from {url}: {why}", way_out="is the beacon running?")
 
 
 class RowsDiffer(DrivingError):
     code = "rows_differ"
 
     def __init__(self, *, epoch_id: int, root: str, rebuilt: str) -> None:
-        super().__init__(f"epoch {epoch_id} was closed with root {root}, its rows give {rebuilt}; restore the database")
+        super().__init__(
+            f"epoch {epoch_id} was closed with root {root}, its rows give {rebuilt}", way_out="restore the database"
+        )
 
 
 class LaneNotCovered(DrivingError):
@@ -92,7 +96,8 @@ class LaneNotCovered(DrivingError):
     def __init__(self, *, requester: str, signer: str, needed_units: int, best_cap_units: int) -> None:
         super().__init__(
             f"lane ({requester}, {signer}) would have been charged {needed_units} units, its orders prove "
-            f"{best_cap_units}; it will be skipped on chain"
+            f"{best_cap_units}",
+            way_out="it will be skipped on chain",
         )
 
 
@@ -102,6 +107,9 @@ class ContestsUnanswered(DrivingError):
     def __init__(self, why: dict[tuple[int, int], str]) -> None:
         told = "; ".join(f"row {index} of epoch {epoch_id}: {words}" for (epoch_id, index), words in why.items())
         super().__init__(
-            f"contests without an answer: {told}; unless what is missing comes back in time, e.g. from a copy of the "
-            "log, the charges are refunded from the settler's bond"
+            f"contests without an answer: {told}",
+            way_out=(
+                "unless what is missing comes back in time, e.g. from a copy of the log, the charges are refunded from "
+                "the settler's bond"
+            ),
         )

@@ -73,15 +73,17 @@ def bring(
 def list_sessions(home: HomeOption = None, deployment: DeploymentOption = None, rpc: RpcOption = None) -> None:
     """Lists the sessions of this folder, with what their lanes hold."""
     from backend.client.sessions import sessions
-    from backend.client.wallet import lane_of, scale_of
+    from backend.client.wallet import scale_of
+    from contracts.onchain.lanes import read_lane
 
     where = Where(home, rpc, deployment)
     chain, found = where.chain(), sessions(where.folder())
     scale, table = scale_of(chain), Table("session", "signer", "balance", "charged so far", "expires", show_edge=False)
     for one in found:
-        lane = lane_of(chain, one.requester, one.signed.grant.signer)
+        signer = one.signed.grant.signer
+        lane = read_lane(chain, one.requester, signer)
         expires = _time(lane.expiry) if lane.expiry else "not opened"
-        table.add_row(one.name, lane.signer, scale.show(lane.balance), scale.show(lane.charged), expires)
+        table.add_row(one.name, signer, scale.show(lane.balance), scale.show(lane.charged), expires)
     Console().print(table if found else "No sessions; `assay wallet session new NAME --amount 1` makes one.")
 
 

@@ -18,7 +18,8 @@ from backend.client.options import DeploymentOption, HomeOption, JsonOption, Rpc
 from contracts.protocol.amounts import TokenScale, amount_or_all, positive_amount
 
 if TYPE_CHECKING:
-    from backend.client.wallet import LaneState, Wallet
+    from backend.client.wallet import Wallet
+    from contracts.protocol.lane import Lane
 
 wallet_app = typer.Typer(help="Moves tokens into lanes and out of them.", no_args_is_help=True)
 wallet_app.add_typer(session_app, name="session")
@@ -41,7 +42,7 @@ def deposit(
     if units > held:
         raise TooLittle(what="the wallet", has=scale.show(held), asked=scale.show(units))
     wallet.deposit(units, signer)
-    _print_lanes(wallet, [wallet.lane(signer)], scale)
+    _print_lanes(wallet, _one(wallet, signer), scale)
 
 
 @wallet_app.command("lanes")
@@ -55,7 +56,8 @@ def lanes(
     wallet = Where(home, rpc, deployment).wallet()
     found = wallet.lanes()
     if as_json:
-        typer.echo(json.dumps({"wallet": asdict(wallet.holdings()), "lanes": [asdict(lane) for lane in found]}))
+        shown = [{"signer": signer, **asdict(lane)} for signer, lane in found.items()]
+        typer.echo(json.dumps({"wallet": asdict(wallet.holdings()), "requester": wallet.address, "lanes": shown}))
     else:
         _print_lanes(wallet, found, wallet.scale())
 
@@ -74,7 +76,7 @@ def notice(
         wallet.cancel_notice(signer)
     else:
         wallet.give_notice(signer)
-    _print_lanes(wallet, [wallet.lane(signer)], wallet.scale())
+    _print_lanes(wallet, _one(wallet, signer), wallet.scale())
 
 
 @wallet_app.command("withdraw", context_settings={"ignore_unknown_options": True})
@@ -90,11 +92,11 @@ def withdraw(
     wallet = Where(home, rpc, deployment).wallet()
     scale, lane = wallet.scale(), wallet.lane(signer)
     units = lane.balance if amount == "all" else scale.parse(amount)
-    _require_ripe(lane, int(time.time()))
+    _require_ripe(lane.withdrawable(wallet.constants), int(time.time()))
     if units > lane.balance:
         raise TooLittle(what="the lane", has=scale.show(lane.balance), asked=scale.show(units))
     wallet.withdraw(units, to, signer)
-    _print_lanes(wallet, [wallet.lane(signer)], scale)
+    _print_lanes(wallet, _one(wallet, signer), scale)
 
 
 @wallet_app.command("export-key")
@@ -105,24 +107,32 @@ def export_key(home: HomeOption = None) -> None:
     typer.echo("0x" + key.private_key().hex())
 
 
-def _require_ripe(lane: LaneState, now_s: int) -> None:
+def _one(wallet: Wallet, signer: str | None) -> dict[str, Lane]:
+    return {(signer or wallet.address).lower(): wallet.lane(signer)}
+
+
+def _require_ripe(window: tuple[int, int] | None, now_s: int) -> None:
     """Raises NotWithdrawable, with what to do instead. The contract decides; this only says it in words."""
-    ripe, until = lane.withdrawable_from, lane.withdrawable_until
-    if ripe is None or until is None:
-        raise NotWithdrawable("no notice was given for this lane; run `assay wallet notice` first, then wait")
+    if window is None:
+        raise NotWithdrawable("no notice was given for this lane", way_out="run `assay wallet notice` first, then wait")
+    ripe, until = window
     if now_s < ripe:
-        raise NotWithdrawable(f"the notice is ripe at {_time(ripe)}, in {ripe - now_s} s; run this again then")
+        raise NotWithdrawable(
+            f"the notice is ripe at {_time(ripe)}, in {ripe - now_s} s", way_out="run this again then"
+        )
     if now_s >= until:
-        raise NotWithdrawable(f"the notice lapsed at {_time(until)}; run `assay wallet notice` again, then wait")
+        raise NotWithdrawable(
+            f"the notice lapsed at {_time(until)}", way_out="run `assay wallet notice` again, then wait"
+        )
 
 
-def _print_lanes(wallet: Wallet, found: list[LaneState], scale: TokenScale) -> None:
+def _print_lanes(wallet: Wallet, found: dict[str, Lane], scale: TokenScale) -> None:
     table = Table("lane's signer", "balance", "charged so far", "expires", "withdrawable", show_edge=False)
-    for lane in found:
-        ripe, until = lane.withdrawable_from, lane.withdrawable_until
-        window = "after `assay wallet notice`" if ripe is None or until is None else f"{_time(ripe)} to {_time(until)}"
+    for signer, lane in found.items():
+        window = lane.withdrawable(wallet.constants)
+        when = "after `assay wallet notice`" if window is None else " to ".join(map(_time, window))
         expires = _time(lane.expiry) if lane.expiry else "never"
-        table.add_row(lane.signer, scale.show(lane.balance), scale.show(lane.charged), expires, window)
+        table.add_row(signer, scale.show(lane.balance), scale.show(lane.charged), expires, when)
     table.columns[0].overflow = "fold"
     Console().print(table)
     holdings = wallet.holdings()

@@ -85,7 +85,9 @@ class Contests:
         history = self._history()
         contest = history.contests.get((epoch_id, index))
         if contest is None:
-            raise NotContestable(f"row {index} of epoch {epoch_id} is not contested; nothing needs to be answered")
+            raise NotContestable(
+                f"row {index} of epoch {epoch_id} is not contested", way_out="nothing needs to be answered"
+            )
         charge = charge_of(self._read(history, epoch_id, log), index)
         sender.call(answer_call(self._chain, charge, contest.contester, log.blob))
         return self.view(epoch_id, index)
@@ -141,8 +143,8 @@ class Contests:
             ) from missing
         if not found:
             raise NotContestable(
-                f"no row that can still be contested charges order {order_id}; nothing was taken for it, or the time "
-                "to contest it is over"
+                f"no row that can still be contested charges order {order_id}",
+                way_out="nothing was taken for it, or the time to contest it is over",
             )
         return found
 
@@ -183,7 +185,9 @@ class Contests:
     def _read(self, history: History, epoch_id: int, log: LogSource) -> EpochLog:
         posted = history.epochs.get(epoch_id)
         if posted is None:
-            raise NotContestable(f"there is no epoch {epoch_id}; the newest is {max(history.epochs, default=0)}")
+            raise NotContestable(
+                f"there is no epoch {epoch_id}", way_out=f"the newest is {max(history.epochs, default=0)}"
+            )
         return read_epoch(LogBook(self._chain.deployment.domain), posted, published_lines(log, posted))
 
     def _contestable_epochs(self, history: History) -> list[int]:

@@ -106,8 +106,8 @@ def _require_empty(session: Session) -> None:
     for table in (EpochRow, OrderRow):
         if session.exec(select(table)).first() is not None:
             raise NotRecoverable(
-                f"the database has rows in {table.__tablename__}; recover into an empty one: move assay.db away, or "
-                "give another --home"
+                f"the database has rows in {table.__tablename__}",
+                way_out="recover into an empty one: move assay.db away, or give another --home",
             )
 
 
@@ -115,14 +115,15 @@ def _require_empty(session: Session) -> None:
 
 
 def _altered(path: Path, what: str) -> NotRecoverable:
-    return NotRecoverable(f"{path} was altered: {what}; copy the file from a mirror, then try again")
+    return NotRecoverable(f"{path} was altered: {what}", way_out="copy the file from a mirror, then try again")
 
 
 def _posted_file(folder: Path, posted: PostedEpoch) -> _EpochFile:
     path = epoch_path(folder, posted.epoch_id)
     if not path.exists():
         raise NotRecoverable(
-            f"epoch {posted.epoch_id} is posted and {path} is missing; copy the log from a mirror, then try again"
+            f"epoch {posted.epoch_id} is posted and {path} is missing",
+            way_out="copy the log from a mirror, then try again",
         )
     lines = split_lines(path.read_bytes())
     try:

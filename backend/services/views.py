@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, and_, func
 from sqlmodel import Session, col, select
 
 from backend.chain.views import ChainView
-from backend.domain.lanes import is_under_notice
 from backend.domain.outcomes import state_of
 from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
 from backend.services.clock import Clock
@@ -115,7 +114,7 @@ class Views:
             charged=lane.charged,
             cap_proven=lane.cap_proven,
             open_max=open_max,
-            under_notice=is_under_notice(lane, now_s, self.deployment.constants),
+            under_notice=lane.is_under_notice(now_s, self.deployment.constants),
         )
 
     def order(self, order_id: str) -> OrderView:

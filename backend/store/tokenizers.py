@@ -35,8 +35,8 @@ class TokenizerStore:
                 path = self._path(sha256)
                 if not path.exists():
                     raise Misconfigured(
-                        f"the tokenizer {sha256} of an offered workload is not in {self._folder}; offer the workload "
-                        "again with `assay workloads offer --tokenizer FILE`"
+                        f"the tokenizer {sha256} of an offered workload is not in {self._folder}",
+                        way_out="offer the workload again with `assay workloads offer --tokenizer FILE`",
                     )
                 self._loaded[sha256] = TextTokenizer(path.read_bytes(), sha256)
             return self._loaded[sha256]

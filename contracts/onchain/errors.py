@@ -35,14 +35,18 @@ class WrongChain(ChainError):
     code = "wrong_chain"
 
     def __init__(self, *, expected: int, found: int, rpc_url: str) -> None:
-        super().__init__(f"{rpc_url} serves chain {found}, the deployment is on chain {expected}; check the RPC URL")
+        super().__init__(
+            f"{rpc_url} serves chain {found}, the deployment is on chain {expected}", way_out="check the RPC URL"
+        )
 
 
 class NoContract(ChainError):
     code = "no_contract"
 
     def __init__(self, *, name: str, address: str) -> None:
-        super().__init__(f"no code at {address}, where {name} should be; check the deployment file and the RPC URL")
+        super().__init__(
+            f"no code at {address}, where {name} should be", way_out="check the deployment file and the RPC URL"
+        )
 
 
 class WrongContract(ChainError):
@@ -50,8 +54,8 @@ class WrongContract(ChainError):
 
     def __init__(self, *, address: str, getter: str, expected: str, found: str) -> None:
         super().__init__(
-            f"{address} is not this deployment's JobEscrow: its {getter} is {found}, the deployment says {expected}; "
-            "use the deployment file that the network publishes"
+            f"{address} is not this deployment's JobEscrow: its {getter} is {found}, the deployment says {expected}",
+            way_out="use the deployment file that the network publishes",
         )
 
 
@@ -69,7 +73,7 @@ class ChainUnavailable(ChainError):
     code = "chain_unavailable"
 
     def __init__(self, rpc_url: str, why: str) -> None:
-        super().__init__(f"no answer from {rpc_url}: {why}; is the chain running?")
+        super().__init__(f"no answer from {rpc_url}: {why}", way_out="is the chain running?")
 
 
 class BadRpcUrl(ChainError):
@@ -77,8 +81,8 @@ class BadRpcUrl(ChainError):
 
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"{url.rpartition('@')[2][:40]!r} is no endpoint's URL; give http:// or https:// with a host, "
-            "e.g. --rpc http://127.0.0.1:8545"
+            f"{url.rpartition('@')[2][:40]!r} is no endpoint's URL",
+            way_out="give http:// or https:// with a host, e.g. --rpc http://127.0.0.1:8545",
         )
 
 
@@ -86,7 +90,7 @@ class BadAddress(ChainError):
     code = "bad_address"
 
     def __init__(self, *, name: str, value: str) -> None:
-        super().__init__(f"{name} = {value[:60]!r} is no address; give 0x and 40 hex digits")
+        super().__init__(f"{name} = {value[:60]!r} is no address", way_out="give 0x and 40 hex digits")
 
 
 class BadDeployment(ChainError):
@@ -94,8 +98,8 @@ class BadDeployment(ChainError):
 
     def __init__(self, path: object, why: str) -> None:
         super().__init__(
-            f"{path} is no deployment file: {why}; give the deployment.json of the network with --deployment or "
-            "ASSAY_DEPLOYMENT"
+            f"{path} is no deployment file: {why}",
+            way_out="give the deployment.json of the network with --deployment or ASSAY_DEPLOYMENT",
         )
 
 
@@ -104,8 +108,11 @@ class ForeignCode(ChainError):
 
     def __init__(self, *, name: str, address: str, differs: str) -> None:
         super().__init__(
-            f"the code at {address} is not this build's {name}: {differs}; do not use this network. If you founded it "
-            "just now, the endpoint lies or another program changed the chain: ask another endpoint"
+            f"the code at {address} is not this build's {name}: {differs}",
+            way_out=(
+                "do not use this network. If you founded it just now, the endpoint lies or another program changed the "
+                "chain: ask another endpoint"
+            ),
         )
 
 
@@ -114,6 +121,6 @@ class NoFactory(ChainError):
 
     def __init__(self, factory: str, why: str) -> None:
         super().__init__(
-            f"the chain has no deterministic deployment proxy at {factory} and {why}; ask the chain's operators to put "
-            "it there (github.com/Arachnid/deterministic-deployment-proxy)"
+            f"the chain has no deterministic deployment proxy at {factory} and {why}",
+            way_out="ask the chain's operators to put it there (github.com/Arachnid/deterministic-deployment-proxy)",
         )

@@ -16,7 +16,7 @@ ProtocolError
 
 from collections.abc import Mapping
 from inspect import signature
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import ValidationError
 
@@ -31,7 +31,7 @@ class AssayError(Exception):
         values: what the error was raised with, by name.
     """
 
-    code: ClassVar[str] = "assay_error"
+    code: str = "assay_error"
     values: Mapping[str, object]
 
     def __new__(cls, *args: object, **named: object) -> Self:
@@ -80,21 +80,23 @@ class BadTexts(ProtocolError):
 
     def __init__(self, why: str, *, way_out: str = "send a canonical JSON array of texts") -> None:
         self.why = why
-        super().__init__(f"the input {why}; {way_out}")
+        super().__init__(f"the input {why}", way_out=f"{way_out}")
 
 
 class WrongTokenizer(ProtocolError):
     code = "wrong_tokenizer"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the tokenizer {why}; give the tokenizer.json that the workload's manifest names")
+        super().__init__(f"the tokenizer {why}", way_out="give the tokenizer.json that the workload's manifest names")
 
 
 class BadSignature(ProtocolError):
     code = "bad_signature"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"signature {why}; sign the EIP-712 digest again with the account that is named as signer")
+        super().__init__(
+            f"signature {why}", way_out="sign the EIP-712 digest again with the account that is named as signer"
+        )
 
 
 class OutOfRange(ProtocolError):
@@ -123,4 +125,4 @@ class UnknownLogEntry(ProtocolError):
     code = "unknown_log_entry"
 
     def __init__(self, kind: object) -> None:
-        super().__init__(f"log entry of kind {kind!r}; known kinds are in contracts.protocol.log")
+        super().__init__(f"log entry of kind {kind!r}", way_out="known kinds are in contracts.protocol.log")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from contracts.protocol.errors import AssayError
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
@@ -39,7 +40,7 @@ _WARM_S = 1.0
 _TEXT = "Why is the sky blue?"
 
 
-class NotMeasured(Exception):
+class NotMeasured(AssayError):
     """Thrown when an engine ends before it did anything."""
 
     code = "not_measured"
@@ -69,8 +70,8 @@ def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN
         return Speeds(found[workload.GENERATION], found[workload.EMBEDDING])
     if code is not None:
         raise NotMeasured(
-            f"The engine of {', '.join(missing)} does not run here (exit status {code}, its words are above); "
-            "`assay node doctor` names what is missing."
+            f"The engine of {', '.join(missing)} does not run here (exit status {code}, its words are above)",
+            way_out="`assay node doctor` names what is missing.",
         )
     raise TooSlow(
         f"After {within_s:.0f} s this machine had not answered one prompt of {', '.join(missing)} with "

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from math import ceil, exp, log, sqrt
 
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION, Constants
+from contracts.protocol.errors import AssayError
 from node_agent.execution.engine import Speed
 
 BUDGET_S = 300.0
@@ -57,7 +58,7 @@ _MOST_FACTOR = 1e4
 _WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_blocks"))]
 
 
-class TooSlow(Exception):
+class TooSlow(AssayError):
     """Thrown when not even the smallest demo ends in time here."""
 
     code = "machine_too_slow"
@@ -153,10 +154,12 @@ def plan(speeds: Speeds, machine: Machine, jobs: int | None = None) -> Plan:
         "at no speed of the engine"
     )  # fmt: skip
     raise TooSlow(
-        f"This machine reads {here.read_per_s:.3g} and writes {here.write_per_s:.3g} tokens/s ({here.way}); "
-        f"{jobs or LEAST_JOBS} jobs over {EPOCHS} epochs end within {BUDGET_S / 60:.0f} minutes {least} on "
-        f"{machine.cores} cores, of which others keep {machine.others:.1f} busy. Free the cores, or run it on a faster "
-        "machine."
+        f"This machine reads {here.read_per_s:.3g} and writes {here.write_per_s:.3g} tokens/s ({here.way})",
+        way_out=(
+            f"{jobs or LEAST_JOBS} jobs over {EPOCHS} epochs end within {BUDGET_S / 60:.0f} minutes {least} on "
+            f"{machine.cores} cores, of which others keep {machine.others:.1f} busy. Free the cores, or run it on a "
+            "faster machine."
+        ),
     )
 
 

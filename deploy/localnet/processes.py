@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contracts.protocol.errors import AssayError
+
 PASSWORD_FILE = "password"
 """In a party's folder: the password of its key files."""
 _PASSED_ON = ("ASSAY_KERNELS", "ASSAY_THREADS")
@@ -21,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(AssayError):
     """A program of the network ended or did not come up; the message carries the end of its log."""
 
     code = "process_failed"

@@ -7,10 +7,7 @@ from typing import Literal
 from requests.exceptions import RequestException
 from web3.exceptions import Web3Exception
 
-from contracts.onchain.errors import ChainError
-from contracts.onchain.keystore import KeystoreError
-from node_agent.errors import AgentError
-from node_agent.execution.errors import ExecutionError
+from contracts.protocol.errors import AssayError
 
 Level = Literal["OK", "WARN", "FAIL"]
 MIB = 1 << 20
@@ -59,11 +56,8 @@ def tried(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     """What `look` finds; a known error that ends it is a FAIL in that error's words."""
     try:
         return look()
-    except (AgentError, ExecutionError) as error:
+    except AssayError as error:
         return [fail(name, f"{error.code}: {error.message}", error.way_out)]
-    except (ChainError, KeystoreError) as error:
-        says, _, mend = str(error).rpartition("; ")  # their messages end with the way out
-        return [fail(name, f"{error.code}: {says or mend}", mend if says else "")]
     except (Web3Exception, RequestException, OSError) as error:
         return [fail(name, f"{type(error).__name__}: {error}", "")]
 

@@ -1,46 +1,34 @@
 """What can go wrong while a model is loaded or run.
 
-    ExecutionError
-    +-- InvalidInput           the requester's bytes cannot be run: no list of texts, empty, too long
-    +-- InvalidParams          the requester's parameters do not fit the workload's schema
-    +-- WorkloadMismatch       this host is not set up for the workload it was asked to run
-    |   +-- EngineMismatch         another engine or engine version
-    |   +-- ModelDigestMismatch    other bytes than the manifest or the pinned constants name
-    |   +-- NumericClassMismatch   another numeric class: equal bits are not to be expected
-    +-- UnknownKind            no file of this installation runs that kind of work
-    +-- TorchMissing           this work needs torch, which is not installed
-    +-- OutputTooLong          an answer that nobody could show in a contest
-    +-- ModelUnavailable       no such model here, or it could not be fetched
-    +-- UnsafeModelFormat      not safetensors or GGUF; pickles run code when loaded and are never opened
-    +-- UnsupportedModel       a safe file, but not an architecture this engine computes
-    +-- OutOfMemory            no room for an order beside those under way
-    +-- NumericFailure         the model produced NaN or infinity
-    +-- SelfTestFailed         this host computes something else than it must
-    +-- SandboxUnavailable     this host cannot keep a job from network, files and other processes
-    +-- ExecutorFailed         the confined process died, hung or babbled while it ran a job
+ExecutionError
++-- InvalidInput           the requester's bytes cannot be run: no list of texts, empty, too long
++-- InvalidParams          the requester's parameters do not fit the workload's schema
++-- WorkloadMismatch       this host is not set up for the workload it was asked to run
+|   +-- EngineMismatch         another engine or engine version
+|   +-- ModelDigestMismatch    other bytes than the manifest or the pinned constants name
+|   +-- NumericClassMismatch   another numeric class: equal bits are not to be expected
++-- UnknownKind            no file of this installation runs that kind of work
++-- TorchMissing           this work needs torch, which is not installed
++-- OutputTooLong          an answer that nobody could show in a contest
++-- ModelUnavailable       no such model here, or it could not be fetched
++-- UnsafeModelFormat      not safetensors or GGUF; pickles run code when loaded and are never opened
++-- UnsupportedModel       a safe file, but not an architecture this engine computes
++-- OutOfMemory            no room for an order beside those under way
++-- NumericFailure         the model produced NaN or infinity
++-- SelfTestFailed         this host computes something else than it must
++-- SandboxUnavailable     this host cannot keep a job from network, files and other processes
++-- ExecutorFailed         the confined process died, hung or babbled while it ran a job
 
-Every error has a machine-readable `code`, the offending `values`, and a `way_out`: what the reader can do about it.
+
 """
 
-from typing import ClassVar
+from contracts.protocol.errors import AssayError
 
 
-class ExecutionError(Exception):
-    """Base of all errors here. `str()` is the message followed by the way out.
+class ExecutionError(AssayError):
+    """Base."""
 
-    Attributes:
-        code: stable, machine-readable name of the kind of error.
-        values: the offending values and the limits they broke, by name.
-        way_out: one sentence: what to do.
-    """
-
-    code: ClassVar[str] = "execution_error"
-
-    def __init__(self, message: str, *, way_out: str, **values: object) -> None:
-        super().__init__(f"{message} {way_out}")
-        self.message = message
-        self.way_out = way_out
-        self.values = values
+    code = "execution_error"
 
 
 class InvalidInput(ExecutionError):

@@ -13,6 +13,7 @@ from contracts.onchain.deployment import Deployment
 from contracts.protocol.canonical import hash_json
 from contracts.protocol.errors import BadSignature, BadTexts
 from contracts.protocol.hashing import ZERO32, to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.pace import JobSize, most_work
 from contracts.protocol.pricing import amount_units
@@ -32,7 +33,7 @@ from contracts.protocol.wire import (
 from contracts.protocol.wire import Heartbeat as HeartbeatCall
 from node_agent.errors import AlteredJob, BackendError, ForgedLease, ForgedOrder, LeaseOver, TooSlow, UnpayableJob
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import ChainFacts, LaneFacts
+from node_agent.session.chain_facts import LiveFacts
 from node_agent.session.pacing import Pacer
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class LeaseDesk:
         self,
         *,
         api: BackendApi,
-        facts: ChainFacts,
+        facts: LiveFacts,
         signer: Signer,
         deployment: Deployment,
         workloads: Mapping[str, Manifest],
@@ -309,7 +310,7 @@ def _read_texts(input_bytes: bytes, manifest: Manifest) -> list[str]:
         ) from error
 
 
-def _check_lane(grant: LeaseGrant, lane: LaneFacts, deployment: Deployment, now: int) -> None:
+def _check_lane(grant: LeaseGrant, lane: Lane, deployment: Deployment, now: int) -> None:
     """Whether the lane, as the chain has it now, can be charged for this job when its epoch is settled.
 
     A cap that was proven already covers an older order too (SPEC section 3). A notice counts if it lets the requester
@@ -317,16 +318,16 @@ def _check_lane(grant: LeaseGrant, lane: LaneFacts, deployment: Deployment, now:
     """
     terms, constants = grant.order.terms, deployment.constants
     must_hold_until = terms.deadline + constants.epoch_max_s + constants.settle_wait_s
-    matures, lapses = (lane.notice_at_s + w for w in (constants.notice_s, constants.notice_s + constants.notice_life_s))
+    window = lane.withdrawable(constants)
     why = None
-    if lane.balance_units < terms.max_price:
-        why = f"holds {lane.balance_units} units, the job may cost {terms.max_price}"
-    elif max(grant.order.spend_cap, lane.cap_proven_units) < lane.charged_units + terms.max_price:
-        why = f"was charged {lane.charged_units} units, the order's cap is {grant.order.spend_cap}"
-    elif grant.signer != grant.order.requester and lane.expiry_s < terms.deadline:
-        why = f"expires at {lane.expiry_s}, before the deadline {terms.deadline}"
-    elif lane.notice_at_s and now < lapses and matures <= must_hold_until:
-        why = f"can be withdrawn from {matures} on, the job is settled by {must_hold_until}"
+    if lane.balance < terms.max_price:
+        why = f"holds {lane.balance} units, the job may cost {terms.max_price}"
+    elif max(grant.order.spend_cap, lane.cap_proven) < lane.charged + terms.max_price:
+        why = f"was charged {lane.charged} units, the order's cap is {grant.order.spend_cap}"
+    elif grant.signer != grant.order.requester and lane.expiry < terms.deadline:
+        why = f"expires at {lane.expiry}, before the deadline {terms.deadline}"
+    elif window is not None and now < window[1] and window[0] <= must_hold_until:
+        why = f"can be withdrawn from {window[0]} on, the job is settled by {must_hold_until}"
     if why is not None:
         raise UnpayableJob(
             f"The lane of {grant.order.requester} with signer {grant.signer} {why}.",

@@ -16,7 +16,7 @@ from contracts.protocol.wire import Receipt
 from contracts.record.leaf import Leaf
 from node_agent.errors import BackendRefused, BadAnswer, NotRooted
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import ChainFacts
+from node_agent.session.chain_facts import LiveFacts
 from node_agent.session.journal import Answer, Journal
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class RootWatch:
         self,
         *,
         api: BackendApi,
-        facts: ChainFacts,
+        facts: LiveFacts,
         journal: Journal,
         deployment: Deployment,
         operator_id: int,

@@ -14,7 +14,7 @@ from contracts.protocol.trace import opens_at
 from contracts.protocol.wire import Receipt, SubmitTrace
 from node_agent.errors import BackendRefused
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import ChainFacts
+from node_agent.session.chain_facts import LiveFacts
 from node_agent.session.journal import Answer, Journal
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class TraceDesk:
         self,
         *,
         api: BackendApi,
-        facts: ChainFacts,
+        facts: LiveFacts,
         journal: Journal,
         deployment: Deployment,
         clock: Callable[[], int],

@@ -28,7 +28,7 @@ Place = tuple[int, int]
 
 
 @dataclass
-class LaneState:
+class ReplayedLane:
     """A lane as the contract's slot has it, without its notice."""
 
     balance: int = 0
@@ -49,7 +49,7 @@ class Payment:
 class Books:
     """What every party has. `paid`: (epoch, row) of each charged leaf; `refunds`: what gave a charge back, in order."""
 
-    lanes: dict[LaneName, LaneState] = field(default_factory=lambda: defaultdict(LaneState))
+    lanes: dict[LaneName, ReplayedLane] = field(default_factory=lambda: defaultdict(ReplayedLane))
     earned: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     claimed: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     fees: int = 0
@@ -109,7 +109,7 @@ class _Replay:
             case "SettlerUnbonded":
                 books.bond -= a["units"]
 
-    def _lane(self, event: Event) -> LaneState:
+    def _lane(self, event: Event) -> ReplayedLane:
         return self._books.lanes[event.args["requester"], event.args["signer"]]
 
     def _refund(self, event: Event) -> None:

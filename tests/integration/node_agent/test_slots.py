@@ -12,11 +12,11 @@ import pytest
 
 from backend.api.http import create_http
 from backend.chain.views import OperatorAccount
-from backend.domain.lanes import Lane
 from backend.services.offering import offer_workload
 from backend.store.home import open_tokenizers
 from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import Commitment, Order
 from contracts.protocol.texts import encode_texts

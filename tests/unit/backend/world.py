@@ -11,7 +11,6 @@ from sqlmodel import select
 from backend.api.services import Services
 from backend.app import Settings, build_services
 from backend.chain.views import FakeChainView, OperatorAccount
-from backend.domain.lanes import Lane
 from backend.services.offering import offer_workload
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
@@ -24,6 +23,7 @@ from contracts.onchain.deployment import Deployment
 from contracts.protocol.canonical import canonical_json, hash_json
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.pace import Pace
 from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Terms, Verdict
