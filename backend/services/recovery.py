@@ -43,7 +43,6 @@ from contracts.protocol.log import (
     VerdictEntry,
     WorkloadEntry,
     log_root,
-    parse_line,
 )
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import merkle_root
@@ -51,7 +50,7 @@ from contracts.protocol.pricing import amount_units
 from contracts.protocol.signing import recover
 from contracts.record.errors import WrongLog
 from contracts.record.history import History, PostedEpoch
-from contracts.record.log_book import parse_epoch
+from contracts.record.log_book import entries_of, parse_epoch
 from contracts.record.log_source import split_lines
 
 
@@ -138,7 +137,7 @@ def _unposted_file(folder: Path, epoch_id: int, deployment: Deployment, history:
         return None
     lines = split_lines(path.read_bytes())
     try:
-        file = _EpochFile(epoch_id, lines, [parse_line(line) for line in lines], int(path.stat().st_mtime))
+        file = _EpochFile(epoch_id, lines, entries_of(lines), int(path.stat().st_mtime))
     except ProtocolError as error:
         raise _altered(path, str(error)) from error
     owed = dict(_owed(file, deployment, history))

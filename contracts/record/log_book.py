@@ -324,6 +324,11 @@ def read_epoch(book: LogBook, posted: PostedEpoch, lines: Sequence[bytes]) -> Ep
     return book.add(posted.epoch_id, parse_epoch(posted, lines))
 
 
+def entries_of(lines: Iterable[bytes]) -> list[LogEntry]:
+    """The entries behind some lines. Raises ProtocolError for one that is none, or not spelt canonically."""
+    return [parse_line(line) for line in lines]
+
+
 def parse_epoch(posted: PostedEpoch, lines: Sequence[bytes]) -> list[LogEntry]:
     """The entries of lines that are exactly what `posted` commits to. Raises WrongLog, ProtocolError for no entry."""
     found = log_root(lines)
@@ -331,7 +336,7 @@ def parse_epoch(posted: PostedEpoch, lines: Sequence[bytes]) -> list[LogEntry]:
         raise WrongLog(
             what=f"logRoot of epoch {posted.epoch_id}", expected=to_hex(posted.log_root), found=to_hex(found)
         )
-    entries = [parse_line(line) for line in lines]
+    entries = entries_of(lines)
     root = merkle_root([entry.row().leaf() for entry in entries if isinstance(entry, RowEntry)])
     if root != posted.root:
         raise WrongLog(what=f"root of epoch {posted.epoch_id}", expected=to_hex(posted.root), found=to_hex(root))

@@ -6,13 +6,13 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.events import Block
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import MalformedEpoch, ProtocolError
-from contracts.protocol.log import LogEntry, RowEntry, log_root, parse_line
+from contracts.protocol.log import LogEntry, RowEntry, log_root
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import Epoch, unpack
 from contracts.protocol.typed_data import Domain
 from contracts.record.errors import LogUnavailable
 from contracts.record.history import History, read_history
-from contracts.record.log_book import LogBook
+from contracts.record.log_book import LogBook, entries_of
 from contracts.record.log_source import LogSource, published_lines
 from verifier.audit.report import Findings
 
@@ -89,7 +89,7 @@ def _parse(findings: Findings, epoch_id: int, lines: list[bytes]) -> list[LogEnt
     for number, line in enumerate(lines, start=1):
         is_row = b'"kind":"row"' in line
         try:
-            entries.append(parse_line(line))
+            entries += entries_of([line])
         except ProtocolError as error:
             rule = f"line {number} of the log is a canonical entry"
             findings.expect(rule, "an entry", str(error), epoch=epoch_id, row=rows if is_row else None)
