@@ -48,15 +48,15 @@ def serve(
     """
     import uvicorn
 
-    from backend.api.patience import ImpatientProtocol
-    from backend.app import Settings, build_app
+    from backend.api.idle_timeout import ImpatientProtocol
+    from backend.app import BackendSettings, build_app
     from backend.store.home import canary_keystore, settler_keystore, treasury_keystore
     from contracts.onchain.deployment import Deployment
     from contracts.onchain.keystore import load_key
 
     password = os.environ.get("ASSAY_PASSWORD", "")
     canary = canary_keystore(home)
-    settings = Settings(
+    settings = BackendSettings(
         home=home,
         rpc_url=rpc,
         deployment=Deployment.load(deployment),

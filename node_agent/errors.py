@@ -97,19 +97,19 @@ class ForeignBackend(SetupError):
     code = "foreign_backend"
 
 
-class BackendError(AgentError):
+class CallFailed(AgentError):
     """Thrown when a call to a backend brought nothing that can be used."""
 
     code = "backend_error"
 
 
-class BackendUnavailable(BackendError):
+class NoAnswer(CallFailed):
     """Thrown when every attempt ended in a transport error or a 5xx."""
 
     code = "backend_unavailable"
 
 
-class BackendRefused(BackendError):
+class BackendRefused(CallFailed):
     """Thrown when the backend answered with problem details.
 
     Attributes:
@@ -126,7 +126,7 @@ class BackendRefused(BackendError):
         self.final = status not in (408, 425, 429) and reason != "blob_missing"
 
 
-class BadAnswer(BackendError):
+class BadAnswer(CallFailed):
     """Thrown when an answer is not what the agreement says. Nothing of it is used."""
 
     code = "bad_answer"
@@ -198,7 +198,7 @@ class LeaseLost(JobAbandoned):
     code = "lease_lost"
 
 
-class NotRooted(AgentError):
+class RootsOverdue(AgentError):
     """Thrown when too many delivered jobs are not under a root after twice the longest epoch."""
 
     code = "not_rooted"

@@ -337,7 +337,7 @@ class FakeBackend:
         """The same backend over HTTP on a free port; yields its base URL."""
         backend = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class FakeBackendHandler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 status, answer = backend.handle(self.command, self.path, body)
@@ -352,7 +352,7 @@ class FakeBackend:
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), FakeBackendHandler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:

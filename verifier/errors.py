@@ -45,7 +45,7 @@ class VerdictRefused(VerifierError):
         super().__init__(f"the backend refused the verdict on {commitment_digest} with {status}: {detail}")
 
 
-class BackendUnavailable(VerifierError):
+class BackendSilent(VerifierError):
     code = "backend_unavailable"
 
     def __init__(self, *, url: str, why: str) -> None:
@@ -91,7 +91,7 @@ class JournalInUse(VerifierError):
         super().__init__(f"{path} is held by another process", way_out="one verifier runs a key, stop the other first")
 
 
-class JournalFull(VerifierError):
+class VerifierJournalFull(VerifierError):
     code = "journal_full"
 
     def __init__(self, path: str, why: str) -> None:

@@ -4,7 +4,6 @@ DrivingError
 ├── NodeRefused             the node does not take a signed transaction; `refusal` says which kind
 ├── TransactionReverted     a transaction was mined and refused by the contract
 ├── NoCommonAncestor        a reorg goes deeper than everything the indexer has read
-├── ChainMoved              the chain changed while a range of it was read
 ├── BeaconNotReady          the beacon does not reveal this epoch's value yet
 ├── BeaconUnavailable       the beacon gives no usable answer
 ├── RowsDiffer              an epoch's own rows do not rebuild the root that was fixed for it
@@ -58,13 +57,6 @@ class NoCommonAncestor(DrivingError):
             f"no block down to {lowest_block} is still on the chain",
             way_out="if the chain was started anew, start the backend with a new home",
         )
-
-
-class ChainMoved(DrivingError):
-    code = "chain_moved"
-
-    def __init__(self, *, block_number: int) -> None:
-        super().__init__(f"block {block_number} changed while it was read", way_out="it is read again")
 
 
 class BeaconNotReady(DrivingError):

@@ -13,7 +13,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 from web3.exceptions import BlockNotFound
 
-from backend.chain.errors import ChainMoved, NoCommonAncestor
+from backend.chain.errors import NoCommonAncestor
 from backend.store import ledger
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
@@ -23,6 +23,7 @@ from contracts.onchain.events import Block, Event
 from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.packing import bits, unpack
+from contracts.record.errors import ChainMoved
 
 _log = logging.getLogger(__name__)
 

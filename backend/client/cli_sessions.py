@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.options import DeploymentOption, HomeOption, RpcOption, Where, password_of
+from backend.client.options import ClientPlace, DeploymentOption, HomeOption, RpcOption, password_of
 from contracts.protocol.amounts import positive_amount
 
 session_app = typer.Typer(help="Session keys: what one can spend is what its lane holds.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def new(
     from backend.client.wallet import scale_of
     from contracts.onchain.sender import Sender
 
-    where = Where(home, rpc, deployment)
+    where = ClientPlace(home, rpc, deployment)
     wallet, chain = where.wallet(), where.chain()
     scale, expiry = scale_of(chain), int(time.time() + days * _DAY_S)
     units = scale.parse(amount)
@@ -63,7 +63,7 @@ def bring(
     from backend.client.sessions import read_grant
     from contracts.onchain.sender import Sender
 
-    where, signed = Where(home, rpc, deployment), read_grant(grant)
+    where, signed = ClientPlace(home, rpc, deployment), read_grant(grant)
     chain = where.chain()
     bring_grant(chain, Sender(chain.w3, where.key()), signed)
     _tell(f"the lane ({signed.grant.requester}, {signed.grant.signer}) is open until {_time(signed.grant.expiry)}")
@@ -76,7 +76,7 @@ def list_sessions(home: HomeOption = None, deployment: DeploymentOption = None, 
     from backend.client.wallet import scale_of
     from contracts.onchain.lanes import read_lane
 
-    where = Where(home, rpc, deployment)
+    where = ClientPlace(home, rpc, deployment)
     chain, found = where.chain(), sessions(where.folder())
     scale, table = scale_of(chain), Table("session", "signer", "balance", "charged so far", "expires", show_edge=False)
     for one in found:

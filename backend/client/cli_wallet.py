@@ -14,7 +14,7 @@ from rich.table import Table
 
 from backend.client.cli_sessions import session_app
 from backend.client.errors import NotWithdrawable, TooLittle
-from backend.client.options import DeploymentOption, HomeOption, JsonOption, RpcOption, Where
+from backend.client.options import ClientPlace, DeploymentOption, HomeOption, JsonOption, RpcOption
 from contracts.protocol.amounts import TokenScale, amount_or_all, positive_amount
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def deposit(
     rpc: RpcOption = None,
 ) -> None:
     """Moves tokens from the wallet into a lane."""
-    wallet = Where(home, rpc, deployment).wallet()
+    wallet = ClientPlace(home, rpc, deployment).wallet()
     scale = wallet.scale()
     units, held = scale.parse(amount), wallet.holdings().units
     if units > held:
@@ -53,7 +53,7 @@ def lanes(
     rpc: RpcOption = None,
 ) -> None:
     """Shows the lanes of this wallet, and what lies beside them."""
-    wallet = Where(home, rpc, deployment).wallet()
+    wallet = ClientPlace(home, rpc, deployment).wallet()
     found = wallet.lanes()
     if as_json:
         shown = [{"signer": signer, **asdict(lane)} for signer, lane in found.items()]
@@ -71,7 +71,7 @@ def notice(
     rpc: RpcOption = None,
 ) -> None:
     """Gives notice of a withdrawal. No orders are taken in the lane until it lapses."""
-    wallet = Where(home, rpc, deployment).wallet()
+    wallet = ClientPlace(home, rpc, deployment).wallet()
     if cancel:
         wallet.cancel_notice(signer)
     else:
@@ -89,7 +89,7 @@ def withdraw(
     rpc: RpcOption = None,
 ) -> None:
     """Moves tokens out of a lane whose notice is ripe."""
-    wallet = Where(home, rpc, deployment).wallet()
+    wallet = ClientPlace(home, rpc, deployment).wallet()
     scale, lane = wallet.scale(), wallet.lane(signer)
     units = lane.balance if amount == "all" else scale.parse(amount)
     _require_ripe(lane.withdrawable(wallet.constants), int(time.time()))
@@ -102,7 +102,7 @@ def withdraw(
 @wallet_app.command("export-key")
 def export_key(home: HomeOption = None) -> None:
     """Prints the wallet's private key, for import into a browser wallet. Whoever sees it can spend all."""
-    key = Where(home, None, None).key()
+    key = ClientPlace(home, None, None).key()
     Console(stderr=True).print(f"The private key of {key.address}: whoever sees it owns the wallet.", soft_wrap=True)
     typer.echo("0x" + key.private_key().hex())
 

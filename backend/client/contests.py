@@ -17,8 +17,8 @@ from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.record.charges import (
     Charge,
+    ChargedRows,
     ContestStatus,
-    SettledRows,
     answer_call,
     charge_of,
     contest_status,
@@ -72,7 +72,7 @@ class Contests:
     def open(self, sender: Sender, epoch_id: int, index: int) -> ContestView:
         """Contests a charge: stakes CONTEST_BOND on it, and needs no log. Raises RowUnknown, Reverted."""
         history = self._history()
-        rows = SettledRows(self._chain, history, epoch_id)
+        rows = ChargedRows(self._chain, history, epoch_id)
         call = self._functions.contest(rows.proof(index), rows.outcomes)
         self._approve_bond(sender)
         sender.call(call)
@@ -99,7 +99,7 @@ class Contests:
         """
         status = contest_status(self._chain, epoch_id, index)
         if status is ContestStatus.UNANSWERED:
-            rows = SettledRows(self._chain, self._history(), epoch_id)
+            rows = ChargedRows(self._chain, self._history(), epoch_id)
             sender.call(self._functions.resolve(rows.proof(index), rows.outcomes))
         elif status is ContestStatus.OVERDUE:
             sender.call(self._functions.lapse(epoch_id, index))
@@ -199,7 +199,7 @@ class Contests:
         return sorted(id_ for id_, epoch in posted if epoch.count and (epoch.timestamp >= since or id_ in late))
 
     def _is_paid(self, history: History, charge: Charge) -> bool:
-        outcomes = SettledRows(self._chain, history, charge.epoch_id).outcomes
+        outcomes = ChargedRows(self._chain, history, charge.epoch_id).outcomes
         try:
             with explain():
                 status, _ = self._chain.escrow.functions.leafStatus(charge.proof, outcomes).call()

@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One line: `says` what is, or why it is wrong; `mend` what to do."""
 
     level: Level
@@ -37,22 +37,22 @@ class Limits:
     skew_warn_s: int = 5
 
 
-def ok(name: str, says: str) -> Finding:
+def ok(name: str, says: str) -> DoctorFinding:
     """All is well."""
-    return Finding("OK", name, says)
+    return DoctorFinding("OK", name, says)
 
 
-def warn(name: str, says: str, mend: str) -> Finding:
+def warn(name: str, says: str, mend: str) -> DoctorFinding:
     """It works, and something should be known."""
-    return Finding("WARN", name, says, mend)
+    return DoctorFinding("WARN", name, says, mend)
 
 
-def fail(name: str, says: str, mend: str) -> Finding:
+def fail(name: str, says: str, mend: str) -> DoctorFinding:
     """The node cannot earn so."""
-    return Finding("FAIL", name, says, mend)
+    return DoctorFinding("FAIL", name, says, mend)
 
 
-def tried(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+def tried(name: str, look: Callable[[], list[DoctorFinding]]) -> list[DoctorFinding]:
     """What `look` finds; a known error that ends it is a FAIL in that error's words."""
     try:
         return look()
@@ -62,6 +62,6 @@ def tried(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
         return [fail(name, f"{type(error).__name__}: {error}", "")]
 
 
-def is_well(findings: list[Finding]) -> bool:
+def is_well(findings: list[DoctorFinding]) -> bool:
     """Whether nothing failed."""
     return all(finding.level != "FAIL" for finding in findings)

@@ -79,7 +79,7 @@ class TorchMissing(ExecutionError):
     code = "torch_missing"
 
 
-class OutputTooLong(ExecutionError):
+class AnswerTooLong(ExecutionError):
     """Thrown when an output exceeds what fits into the transaction that answers a contest."""
 
     code = "output_too_long"

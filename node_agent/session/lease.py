@@ -31,7 +31,7 @@ from contracts.protocol.wire import (
     ReturnReason,
 )
 from contracts.protocol.wire import Heartbeat as HeartbeatCall
-from node_agent.errors import AlteredJob, BackendError, ForgedLease, ForgedOrder, LeaseOver, TooSlow, UnpayableJob
+from node_agent.errors import AlteredJob, CallFailed, ForgedLease, ForgedOrder, LeaseOver, TooSlow, UnpayableJob
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import LiveFacts
 from node_agent.session.pacing import Pacer
@@ -51,7 +51,7 @@ class PriceFloor:
 
 
 @dataclass(frozen=True)
-class Job:
+class CheckedJob:
     """A job that checked out. `size`: the most that it makes the engine do."""
 
     grant: LeaseGrant
@@ -60,7 +60,7 @@ class Job:
     size: JobSize
 
 
-class LeaseDesk:
+class LeaseClient:
     """Asks a backend for jobs in a node's name.
 
     Args:
@@ -111,7 +111,7 @@ class LeaseDesk:
             self._check_order(grant)
         return grant
 
-    def accept(self, grant: LeaseGrant) -> Job:
+    def accept(self, grant: LeaseGrant) -> CheckedJob:
         """The job behind a lease, once its terms, parameters, lane and input check out.
 
         Raises:
@@ -130,7 +130,7 @@ class LeaseDesk:
         self._check_price(grant, manifest.most_units(texts, grant.params))
         size = most_work(manifest, texts, grant.params)
         self._check_time(grant.order, size)
-        return Job(grant, manifest, input_bytes, size)
+        return CheckedJob(grant, manifest, input_bytes, size)
 
     def renew(self, grant: LeaseGrant) -> Lease:
         """Extends a lease. Raises ForgedLease, LeaseOver or BackendError."""
@@ -145,7 +145,7 @@ class LeaseDesk:
         returned = ReturnLease(request=request, signature=signature, reason=reason, words=words[:MOST_WORDS])
         try:
             self._api.give_back(returned)
-        except BackendError as error:
+        except CallFailed as error:
             log.warning("%s is not given back, its lease runs out by itself: %s", order_id, error)
             return False
         log.info("gave %s back (%s)", order_id, reason)
@@ -258,7 +258,7 @@ class LeaseDesk:
         """What to do about this host's clock, where it differs from the backend's; None where it does not."""
         try:
             ahead_s = self._api.clock_ahead_s()
-        except BackendError as error:
+        except CallFailed as error:
             return f"The backend does not tell the time ({error}); see that this host's clock is right."
         if ahead_s is None or abs(ahead_s) < _CLOCK_OFF_S:
             return None

@@ -18,7 +18,7 @@ from verifier.audit.report import Findings
 
 
 @dataclass
-class Evidence:
+class AuditEvidence:
     """`rows`: epoch -> row index -> the row as the log has it. `packed`: what settled epochs' calldata holds."""
 
     chain: Chain
@@ -49,11 +49,11 @@ class Evidence:
         return epoch.rows[index] if epoch is not None and index < len(epoch.rows) else None
 
 
-def gather(chain: Chain, source: LogSource) -> Evidence:
+def gather(chain: Chain, source: LogSource) -> AuditEvidence:
     """Reads all there is up to the head. What cannot be read, or is not what the chain commits to, is a fault."""
     head = chain.head()
     history = read_history(chain, head.number)
-    evidence = Evidence(chain, history, head, LogBook(chain.deployment.domain), source, Findings())
+    evidence = AuditEvidence(chain, history, head, LogBook(chain.deployment.domain), source, Findings())
     for epoch_id in sorted(history.epochs):
         _read_log(evidence, source, epoch_id)
         if epoch_id in history.settled:
@@ -61,7 +61,7 @@ def gather(chain: Chain, source: LogSource) -> Evidence:
     return evidence
 
 
-def _read_log(evidence: Evidence, source: LogSource, epoch_id: int) -> None:
+def _read_log(evidence: AuditEvidence, source: LogSource, epoch_id: int) -> None:
     posted = evidence.history.epochs[epoch_id]
     findings = evidence.findings
     try:
@@ -97,7 +97,7 @@ def _parse(findings: Findings, epoch_id: int, lines: list[bytes]) -> list[LogEnt
     return entries
 
 
-def _read_calldata(evidence: Evidence, epoch_id: int) -> None:
+def _read_calldata(evidence: AuditEvidence, epoch_id: int) -> None:
     posted, settled = evidence.history.epochs[epoch_id], evidence.history.settled[epoch_id]
     findings = evidence.findings
     try:

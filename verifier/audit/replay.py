@@ -20,7 +20,7 @@ from contracts.protocol.packing import CapProof, LaneGroup, SkipReason, from_bit
 from contracts.protocol.pricing import fee_units
 from contracts.protocol.signing import expand, recover
 from contracts.protocol.typed_data import order_struct_hash
-from verifier.audit.evidence import Evidence
+from verifier.audit.evidence import AuditEvidence
 
 LaneName = tuple[str, str]
 Place = tuple[int, int]
@@ -66,13 +66,13 @@ class Books:
         return sum(lane.balance for lane in self.lanes.values()) + credits + self.fees + self.bond
 
 
-def replay(evidence: Evidence) -> Books:
+def replay(evidence: AuditEvidence) -> Books:
     """Folds the escrow's events in order; settlements from their calldata. Notes where the chain did otherwise."""
     return _Replay(evidence).run()
 
 
 class _Replay:
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: AuditEvidence) -> None:
         self._evidence, self._findings = evidence, evidence.findings
         self._books = Books()
         self._skips: list[Event] = []

@@ -22,10 +22,10 @@ from node_agent.execution.chat import chat_template
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError, OutOfMemory
 from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
-from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
+from node_agent.execution.exact.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.model_file import Parameters, read_model
 from node_agent.execution.exact.port import LlamaModel, Reading, Way
-from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling
+from node_agent.execution.exact.sampling import WHOLE_PPM, ExactSampling
 from node_agent.execution.exact.ways import timed
 from node_agent.execution.limits import read_tokens, require_params, require_showable
 
@@ -114,7 +114,7 @@ class ExactGeneration(ExactEngine):
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
         tasks, answers = self.tasks(input_bytes, params), token_ids(claimed)
-        runs: list[Run] = []
+        runs: list[DecodingRun] = []
         if len(answers) == len(tasks):
             found = (recheck(self.model, task, answer) for task, answer in zip(tasks, answers, strict=True))
             runs = [run for run in found if run is not None]
@@ -124,26 +124,30 @@ class ExactGeneration(ExactEngine):
         """See `engine.Batching`."""
         return OrderBatch(self)
 
-    def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+    def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[DecodingTask]:
         """What an order asks for, a task a text; they may be run in any company. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
         texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + hashlib.sha256(input_bytes).digest()
-        sampling = Sampling(params.get(TEMPERATURE, 0), params.get(TOP_P, WHOLE_PPM), hashlib.sha256(seed).digest())
+        sampling = ExactSampling(
+            params.get(TEMPERATURE, 0), params.get(TOP_P, WHOLE_PPM), hashlib.sha256(seed).digest()
+        )
         around = self.prompting
         return [
-            Task([*around.before, *tokens, *around.after], params[MAX_NEW_TOKENS], around.stops, sampling, index)
+            DecodingTask(
+                [*around.before, *tokens, *around.after], params[MAX_NEW_TOKENS], around.stops, sampling, index
+            )
             for index, tokens in enumerate(texts)
         ]
 
-    def execution(self, runs: Sequence[Run]) -> Execution:
+    def execution(self, runs: Sequence[DecodingRun]) -> Execution:
         """What an order's finished runs, in order, come to. Raises OutputTooLong."""
         output = canonical_json([self._answer(run) for run in runs])
         require_showable(output)
         units = sum(len(run.chosen) for run in runs)
         return traced_execution(output, [run.trace for run in runs], units)
 
-    def _answer(self, run: Run) -> dict[str, Any]:
+    def _answer(self, run: DecodingRun) -> dict[str, Any]:
         stopped = run.chosen[-1] in run.task.stops
         text = self.tokenizer.decode(run.chosen[:-1] if stopped else run.chosen)
         return {"finish_reason": "stop" if stopped else "length", "text": text, "token_ids": run.chosen}
@@ -153,8 +157,8 @@ class OrderBatch:
     """Orders answered together, each as `ExactGeneration.execute` answers it alone; see `engine.Batch`."""
 
     def __init__(self, engine: ExactGeneration) -> None:
-        self._engine, self._batch = engine, Batch(engine.model)
-        self._orders: dict[int, list[Run]] = {}
+        self._engine, self._batch = engine, DecodingBatch(engine.model)
+        self._orders: dict[int, list[DecodingRun]] = {}
 
     @property
     def busy(self) -> bool:
@@ -163,7 +167,7 @@ class OrderBatch:
 
     def join(self, key: int, input_bytes: bytes, params: Mapping[str, int]) -> None:
         """See `engine.Batch`."""
-        joined: list[Run] = []
+        joined: list[DecodingRun] = []
         try:
             for task in self._engine.tasks(input_bytes, params):
                 joined.append(self._batch.join(task))
@@ -182,7 +186,7 @@ class OrderBatch:
         done = [key for key, runs in self._orders.items() if all(run.done for run in runs)]
         return [(key, self._result(self._orders.pop(key))) for key in done]
 
-    def _result(self, runs: Sequence[Run]) -> Execution | ExecutionError:
+    def _result(self, runs: Sequence[DecodingRun]) -> Execution | ExecutionError:
         try:
             return self._engine.execution(runs)
         except ExecutionError as error:

@@ -27,10 +27,10 @@ from node_agent.execution.exact.engine import SEED, TEMPERATURE, Prompting, toke
 from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.calibration import class_digest
-from node_agent.execution.native.generation import Run, Task, generate, recheck
+from node_agent.execution.native.generation import GenerationRun, GenerationTask, generate, recheck
 from node_agent.execution.native.model import NativeLlama
-from node_agent.execution.native.sampling import Sampling
-from node_agent.execution.native.settings import Settings
+from node_agent.execution.native.sampling import NativeSampling
+from node_agent.execution.native.settings import NativeSettings
 
 SEED_TAG = b"assay/native/seed/1\n"
 
@@ -88,7 +88,7 @@ class NativeGeneration(Engine):
         require_named(files, manifest)
         if manifest.dtype == "int8":
             raise _mismatch(manifest, "a type of float")
-        settings = Settings(manifest.dtype if where.type == "cuda" else "float32")
+        settings = NativeSettings(manifest.dtype if where.type == "cuda" else "float32")
         model = NativeLlama.load(files.weights, files.config, settings, where)
         return cls(model, TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256), manifest)
 
@@ -131,18 +131,18 @@ class NativeGeneration(Engine):
             ended=all(run.done for run in runs) and again == claimed,
         ).encode()
 
-    def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+    def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[GenerationTask]:
         require_params(self.manifest.params, params)
         texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + hashlib.sha256(input_bytes).digest()
-        sampling = Sampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest())
+        sampling = NativeSampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest())
         around, limit = self.prompting, params[MAX_NEW_TOKENS]
         return [
-            Task([*around.before, *tokens, *around.after], limit, around.stops, sampling, index)
+            GenerationTask([*around.before, *tokens, *around.after], limit, around.stops, sampling, index)
             for index, tokens in enumerate(texts)
         ]
 
-    def _answer(self, run: Run) -> dict[str, Any]:
+    def _answer(self, run: GenerationRun) -> dict[str, Any]:
         stopped = run.chosen[-1] in run.task.stops
         text = self.tokenizer.decode(_known(run.chosen[:-1] if stopped else run.chosen, self.model))
         return {"finish_reason": "stop" if stopped else "length", "text": text, "token_ids": run.chosen}
@@ -168,7 +168,7 @@ class NativeGeneration(Engine):
             )
 
 
-def _readable(answer: Sequence[int], task: Task) -> bool:
+def _readable(answer: Sequence[int], task: GenerationTask) -> bool:
     return 0 < len(answer) <= task.limit
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlmodel import select
 
 from backend.api.services import Services
-from backend.app import Settings, build_services
+from backend.app import BackendSettings, build_services
 from backend.chain.views import FakeChainView, OperatorAccount
 from backend.services.offering import offer_workload
 from backend.store.blobs import BlobStore
@@ -154,7 +154,7 @@ class World:
     def __post_init__(self) -> None:
         self.database = Database.at(self.folder / "assay.db")
         self.blobs = BlobStore(self.folder / "blobs", max_bytes=10_000, max_loose_bytes=100_000)
-        self.settings = Settings(self.folder, "http://unused", DEPLOYMENT, SETTLER, DEPLOYMENT.treasury)
+        self.settings = BackendSettings(self.folder, "http://unused", DEPLOYMENT, SETTLER, DEPLOYMENT.treasury)
         self.services: Services = build_services(
             self.settings, self.chain, self.database, self.blobs, lambda: self.now_s
         )

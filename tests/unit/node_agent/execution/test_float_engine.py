@@ -21,6 +21,7 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.texts import encode_texts
 from node_agent.execution.decoding import greedy
 from node_agent.execution.errors import (
+    AnswerTooLong,
     EngineMismatch,
     ExecutionError,
     InvalidInput,
@@ -28,7 +29,6 @@ from node_agent.execution.errors import (
     ModelDigestMismatch,
     NumericClassMismatch,
     NumericFailure,
-    OutputTooLong,
     SelfTestFailed,
     UnsupportedModel,
 )
@@ -203,7 +203,7 @@ def test_an_output_that_no_contest_could_show_is_not_signed(
 ) -> None:
     """An output must fit the transaction that answers a contest. Covers: A54"""
     monkeypatch.setattr("node_agent.execution.limits.MAX_OUTPUT_BYTES", 40)
-    with pytest.raises(OutputTooLong, match="40"):
+    with pytest.raises(AnswerTooLong, match="40"):
         tiny_engine.execute(PROMPT, {"max_new_tokens": 9})
 
 

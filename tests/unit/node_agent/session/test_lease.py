@@ -10,13 +10,13 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import AlteredJob, BadAnswer, ForgedLease, ForgedOrder, LeaseOver, LeaseRejected, UnpayableJob
-from node_agent.session.lease import Job, PriceFloor
+from node_agent.session.lease import CheckedJob, PriceFloor
 from tests.unit.node_agent.session.session_world import NOW_S, World
 
 Forge = Callable[[World, LeaseGrant], LeaseGrant]
 
 
-def lend(world: World, forge: Forge) -> Job | None:
+def lend(world: World, forge: Forge) -> CheckedJob | None:
     """Takes the first job through the desk, after a forger had it."""
     grant = forge(world, world.backend.grant(world.backend.jobs[0], world.signer.address))
     world.backend.intercept = lambda method, path, body: (
