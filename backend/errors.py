@@ -1,5 +1,7 @@
 """What the backend refuses and why. The branch an error stands on says how HTTP answers it (backend/api/problems.py).
 
+What breaks a rule of the domain stands in backend/domain/errors.py, on the same branches.
+
 BackendError
 ├── Unauthenticated              401
 │   ├── WrongSigner              a signature is not the named account's
@@ -10,11 +12,8 @@ BackendError
 ├── NotFound                     404
 │   ├── UnknownBlob, UnknownWorkload, UnknownOrder, UnknownEpoch, UnknownCommitment, UnknownRow
 ├── Conflict                     409, the request is well-formed but does not fit the facts of now
-│   ├── LaneNotOpened, LaneExpiresFirst, LaneUnderNotice
-│   ├── CapTooLow, BalanceTooLow, LaneFull
-│   ├── OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy, NodeElsewhere
+│   ├── NodeBusy, NodeElsewhere
 │   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
-│   ├── LeaseNotHeld, LeaseExpired
 │   ├── NotRooted
 │   └── ContradictingCommitment, ContradictingVerdict, ContradictingTrace, NotSampled
 ├── NotYet                       425, acceptable later, as it is
@@ -22,9 +21,8 @@ BackendError
 ├── TooLarge                     413
 │   └── BlobTooLarge
 ├── Unacceptable                 422, never acceptable as it is
-│   ├── BadBlobName, BlobHashMismatch, BlobMissing, InputRefused
-│   ├── DeadlineRefused, PriceTooLow, PriceTooHigh, ParamsRefused, ParamsHashMismatch, TermNotOffered
-│   ├── TooManyUnits, UnitsRefused, OutputTooLong
+│   ├── BadBlobName, BlobHashMismatch, BlobMissing
+│   ├── UnitsRefused, OutputTooLong
 │   ├── OpeningMismatch, OpeningDisagrees
 │   └── TraceMismatch, TraceTooLong, ObservationRefused
 ├── StorageFull                  507, a file system or quota has no room; nothing half-written was acknowledged
@@ -175,56 +173,6 @@ class UnknownRow(NotFound):
         )
 
 
-class LaneNotOpened(Conflict):
-    code = "lane_not_opened"
-
-    def __init__(self, *, requester: str, signer: str) -> None:
-        super().__init__(
-            f"{requester} has no lane for the signer {signer}", way_out="the requester opens it with JobEscrow.openLane"
-        )
-
-
-class LaneExpiresFirst(Conflict):
-    code = "lane_expires_first"
-
-    def __init__(self, *, expiry: int, deadline: int) -> None:
-        super().__init__(
-            f"the lane expires at {expiry}, not after the order's deadline {deadline}",
-            way_out="choose an earlier deadline or extend the lane with JobEscrow.openLane",
-        )
-
-
-class LaneUnderNotice(Conflict):
-    code = "lane_under_notice"
-
-    def __init__(self, *, notice_at: int, until: int) -> None:
-        super().__init__(
-            f"the lane is under notice of withdrawal since {notice_at}, until {until}",
-            way_out="cancel it with JobEscrow.cancelNotice, or wait until it has lapsed",
-        )
-
-
-class CapTooLow(Conflict):
-    code = "cap_too_low"
-
-    def __init__(self, *, cap: int, charged: int, open_max: int, max_price: int) -> None:
-        super().__init__(
-            f"spend_cap = {cap} is below {charged + open_max + max_price} = {charged} charged + {open_max} open + "
-            f"{max_price} for this order",
-            way_out="read GET /v1/lanes again and sign the order with that cap",
-        )
-
-
-class BalanceTooLow(Conflict):
-    code = "balance_too_low"
-
-    def __init__(self, *, balance: int, open_max: int, max_price: int) -> None:
-        super().__init__(
-            f"the lane's balance of {balance} units does not cover {open_max} for open orders + {max_price} for this",
-            way_out=f"deposit {open_max + max_price - balance} more or wait until open orders settle",
-        )
-
-
 class NotRooted(Conflict):
     code = "not_rooted"
 
@@ -234,38 +182,6 @@ class NotRooted(Conflict):
             "expired": "nothing was delivered and nothing is charged, so there is no receipt",
         }.get(state, "ask again when it was delivered and its epoch is posted")
         super().__init__(f"order {order_id} is {state} and stands under no root on the chain: {way_out}")
-
-
-class LaneFull(Conflict):
-    code = "lane_full"
-
-    def __init__(self, *, open_orders: int, limit: int) -> None:
-        super().__init__(
-            f"the lane has {open_orders} open orders, at most {limit} are taken",
-            way_out="wait until some settle, or use another lane",
-        )
-
-
-class OperatorSuspended(Conflict):
-    code = "operator_suspended"
-
-    def __init__(self, *, operator_id: int, case_id: str) -> None:
-        super().__init__(
-            f"operator {operator_id} was found guilty in case {case_id} and gets no jobs here",
-            way_out="the case file can be read on chain",
-        )
-
-
-class StakeTooLow(Conflict):
-    code = "stake_too_low"
-
-    def __init__(self, *, stake: int, open_max: int, max_price: int, multiple: int, newcomer_price: int) -> None:
-        alone = f"without stake one job at a time is lent, of at most {newcomer_price} units"
-        way_out = f"{alone}; add stake, k = {multiple}" if stake == 0 else f"add stake or wait, k = {multiple}"
-        super().__init__(
-            f"a stake of {stake} units does not cover {open_max} open + {max_price} for the oldest job",
-            way_out=f"{way_out}",
-        )
 
 
 class NodeBusy(Conflict):
@@ -318,23 +234,6 @@ class CanaryUnfunded(Conflict):
         super().__init__(
             f"the lane of {lane}, which pays canary jobs, cannot pay one: {why}",
             way_out="tell the backend's operator, and serve an ordinary job meanwhile",
-        )
-
-
-class LeaseNotHeld(Conflict):
-    code = "lease_not_held"
-
-    def __init__(self, *, node: str, order_id: str) -> None:
-        super().__init__(f"{node} holds no lease of {order_id}", way_out="ask for a job with POST /v1/operator/leases")
-
-
-class LeaseExpired(Conflict):
-    code = "lease_expired"
-
-    def __init__(self, *, node: str, order_id: str, expires: int, now_s: int) -> None:
-        super().__init__(
-            f"{node}'s lease of {order_id} ended at {expires}, it is {now_s}",
-            way_out="nothing is owed for late work, send heartbeats while a job runs",
         )
 
 
@@ -415,75 +314,6 @@ class BlobMissing(Unacceptable):
         super().__init__(f"{field} = {name}, but no bytes are known under it", way_out=f"PUT /v1/blobs/{name} first")
 
 
-class InputRefused(Unacceptable):
-    code = "input_refused"
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            f"the input {why}",
-            way_out="shorten a text that is too long: the workload's manifest says what an input may be",
-        )
-
-
-class DeadlineRefused(Unacceptable):
-    code = "deadline_refused"
-
-    def __init__(self, *, deadline: int, now_s: int, ttl_s: int) -> None:
-        super().__init__(
-            f"terms.deadline = {deadline} must lie after now ({now_s}) and at most {ttl_s} s ahead",
-            way_out="sign a new order",
-        )
-
-
-class PriceTooLow(Unacceptable):
-    code = "price_too_low"
-
-    def __init__(self, *, name: str, value: int, least: int) -> None:
-        super().__init__(
-            f"terms.{name} = {value} is below the {least} units asked", way_out="GET /v1/network has the prices"
-        )
-
-
-class PriceTooHigh(Unacceptable):
-    code = "price_too_high"
-
-    def __init__(self, *, max_price: int, limit: int) -> None:
-        super().__init__(f"terms.max_price = {max_price} exceeds {limit}, the most that a row of an epoch carries")
-
-
-class ParamsRefused(Unacceptable):
-    code = "params_refused"
-
-    def __init__(self, *, name: str, value: int | None, why: str) -> None:
-        super().__init__(f"params.{name} = {value} {why}", way_out="the workload's manifest lists its parameters")
-
-
-class ParamsHashMismatch(Unacceptable):
-    code = "params_hash_mismatch"
-
-    def __init__(self, *, signed: str, actual: str) -> None:
-        super().__init__(
-            f"params hash to {actual}, terms.params_hash = {signed} was signed", way_out="send the signed params"
-        )
-
-
-class TermNotOffered(Unacceptable):
-    code = "term_not_offered"
-
-    def __init__(self, *, name: str, value: int, offered: int) -> None:
-        super().__init__(f"terms.{name} = {value} is not offered for this workload, only {offered} is")
-
-
-class TooManyUnits(Unacceptable):
-    code = "too_many_units"
-
-    def __init__(self, *, most: int, unit: str, limit: int) -> None:
-        super().__init__(
-            f"the order may take {most} units ({unit}s), the workload is offered up to {limit} a job",
-            way_out="send fewer or shorter texts, or ask for less",
-        )
-
-
 class OutputTooLong(Unacceptable):
     code = "output_too_long"
 
@@ -506,16 +336,6 @@ class ObservationRefused(Unacceptable):
 
     def __init__(self, *, digest: str, why: str) -> None:
         super().__init__(f"the observation on {digest} is not taken: {why}")
-
-
-class OperatorWithheld(Conflict):
-    code = "operator_withheld"
-
-    def __init__(self, *, operator_id: int, why: str) -> None:
-        super().__init__(
-            f"operator {operator_id} is given no native work: {why}",
-            way_out="its exact workloads and its pay are not touched",
-        )
 
 
 class TraceMismatch(Unacceptable):

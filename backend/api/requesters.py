@@ -8,9 +8,8 @@ from pydantic.json_schema import SkipJsonSchema
 from backend.api import examples, problems
 from backend.api.services import Services
 from backend.api.strict_json import StrictJsonRoute
-from backend.errors import (
+from backend.domain.errors import (
     BalanceTooLow,
-    BlobMissing,
     CapTooLow,
     DeadlineRefused,
     InputRefused,
@@ -18,17 +17,14 @@ from backend.errors import (
     LaneFull,
     LaneNotOpened,
     LaneUnderNotice,
-    NotRooted,
     ParamsHashMismatch,
     ParamsRefused,
     PriceTooHigh,
     PriceTooLow,
     TermNotOffered,
     TooManyUnits,
-    UnknownOrder,
-    UnknownWorkload,
-    WrongSigner,
 )
+from backend.errors import BlobMissing, NotRooted, UnknownOrder, UnknownWorkload, WrongSigner
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Address, Bytes32

@@ -11,7 +11,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
+from backend.domain.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import Constants
 from contracts.protocol.pace import LENT_MARGIN_PCT, JobSize, Pace, needed_s
 

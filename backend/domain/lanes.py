@@ -5,7 +5,7 @@ The two sums that hold after every acceptance, whatever completes and in whateve
     charged + open maxima <= cap    so that the newest order alone proves every charge before it
 """
 
-from backend.errors import BalanceTooLow, CapTooLow, LaneExpiresFirst, LaneFull, LaneNotOpened, LaneUnderNotice
+from backend.domain.errors import BalanceTooLow, CapTooLow, LaneExpiresFirst, LaneFull, LaneNotOpened, LaneUnderNotice
 from contracts.protocol.constants import Constants
 from contracts.protocol.lane import Lane
 from contracts.protocol.pricing import spend_cap_units

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from backend.domain.pricing import Offer
-from backend.errors import (
+from backend.domain.errors import (
     DeadlineRefused,
     InputRefused,
     ParamsHashMismatch,
@@ -12,8 +11,9 @@ from backend.errors import (
     PriceTooLow,
     TermNotOffered,
     TooManyUnits,
-    WrongSigner,
 )
+from backend.domain.pricing import Offer
+from backend.errors import WrongSigner
 from contracts.protocol.canonical import hash_json
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadTexts

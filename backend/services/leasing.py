@@ -16,7 +16,8 @@ from backend.domain.assignment import (
     lease_end,
     offered_to,
 )
-from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
+from backend.domain.errors import OperatorWithheld
+from backend.errors import NodeBusy, UnknownOrder
 from backend.services.clock import Clock
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer

@@ -25,7 +25,7 @@ from backend.domain.assignment import (
     lease_end,
     times_fit,
 )
-from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
+from backend.domain.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION
 from contracts.protocol.pace import OVERHEAD_S, JobSize, Pace
 from contracts.protocol.sampling import CERTAIN, Deterrence, least_threshold

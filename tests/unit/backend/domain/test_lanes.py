@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.domain.errors import BalanceTooLow, CapTooLow
 from backend.domain.lanes import check_lane
-from backend.errors import BackendError, BalanceTooLow, CapTooLow
+from backend.errors import BackendError
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.lane import Lane
 from contracts.protocol.records import Order

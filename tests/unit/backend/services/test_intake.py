@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from backend.errors import BackendError, BlobHashMismatch, BlobMissing, CapTooLow
+from backend.domain.errors import CapTooLow
+from backend.errors import BackendError, BlobHashMismatch, BlobMissing
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.lane import Lane
 from contracts.protocol.records import Order

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlmodel import select
 
-from backend.errors import LeaseExpired, LeaseNotHeld
+from backend.domain.errors import LeaseExpired, LeaseNotHeld
 from backend.store.tables import LeaseRow
 from contracts.protocol.lane import Lane
 from contracts.protocol.signing import Signer
