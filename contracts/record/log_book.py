@@ -190,15 +190,20 @@ class LogBook:
     def forget(self, epoch_id: int) -> None:
         """Drops the records of an epoch of which no case or contest can come any more, and of those before it."""
         for old in range(self._forgotten + 1, min(epoch_id, self._folded) + 1):
-            for row in self.epochs.pop(old).rows:
-                digest = from_hex(row.digest)
-                self._paid_in.pop(digest, None)
-                if digest not in self._unshown:
-                    self._traces.pop(digest, None)
-                    for verdict in self._verdicts_on.pop(digest, []):
-                        del self._verdicts[verdict]
-                        self._observations.pop(verdict, None)
+            log = self.epochs.pop(old)
             self._forgotten = old
+            for row in log.rows:
+                self._paid_in.pop(from_hex(row.digest), None)
+            named = {from_hex(entry.verdict.commitment_digest) for entry in log.verdicts.values()}
+            for digest in {from_hex(row.digest) for row in log.rows} | log.traces.keys() | named:
+                if digest not in self._unshown and digest not in self._paid_in:
+                    self._drop(digest)
+
+    def _drop(self, digest: bytes) -> None:
+        self._traces.pop(digest, None)
+        for verdict in self._verdicts_on.pop(digest, []):
+            del self._verdicts[verdict]
+            self._observations.pop(verdict, None)
 
     # ------------------------------------------------------------ finding
 

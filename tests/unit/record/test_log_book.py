@@ -78,3 +78,15 @@ def test_whatIsForgotten_isGone_butWhatLaterEpochsReferTo() -> None:
     book.add(32, POSTED)
     book.add(33, [shown(FIRST)])
     assert book.shown_in(33) == [], "no second charge makes it count again"
+
+
+def test_lateRecords_areForgottenToo() -> None:
+    """Protects the same memory from a settler that publishes verdicts and traces long after their jobs."""
+    book = LogBook(DOMAIN)
+    book.add(1, [*POSTED, *SAID])
+    book.add(2, [shown(FIRST)])
+    book.forget(2)
+    for epoch_id in range(3, 30):
+        book.add(epoch_id, [*SAID, shown(SECOND)])
+        book.forget(epoch_id)
+    assert (book.verdicts_on(JOB.digest), book.trace_of(JOB.digest)) == ([], None)
