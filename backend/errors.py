@@ -36,8 +36,6 @@ from contracts.protocol.errors import AssayError
 class BackendError(AssayError):
     """Base. `code` is for machines; the message names the offending value and the way out."""
 
-    code = "backend_error"
-
 
 class Unauthenticated(BackendError):
     code = "unauthenticated"
@@ -64,13 +62,10 @@ class Unacceptable(BackendError):
 
 
 class StorageFull(BackendError):
-    code = "storage_full"
-
     def __init__(self, *, path: str, why: str) -> None:
         super().__init__(
-            f"{path} cannot be written: {why}; nothing was changed. Free space there, or move the folder to a larger "
-            "disk",
-            way_out="then send the same request again",
+            f"{path} cannot be written: {why}; nothing was changed",
+            way_out="free space there, or move the folder to a larger disk, then send the same request again",
         )
 
 
@@ -83,8 +78,6 @@ class NotRecoverable(Misconfigured):
 
 
 class WrongSigner(Unauthenticated):
-    code = "wrong_signer"
-
     def __init__(self, *, what: str, named: str, recovered: str) -> None:
         super().__init__(
             f"the {what} names {named} but its signature is {recovered}'s",
@@ -94,8 +87,6 @@ class WrongSigner(Unauthenticated):
 
 
 class StaleRequest(Unauthenticated):
-    code = "stale_request"
-
     def __init__(self, *, timestamp: int, now_s: int, tolerance_s: int) -> None:
         super().__init__(
             f"request.timestamp = {timestamp} is more than {tolerance_s} s from this clock ({now_s})",
@@ -104,8 +95,6 @@ class StaleRequest(Unauthenticated):
 
 
 class WrongAction(Unauthenticated):
-    code = "wrong_action"
-
     def __init__(self, *, found: str, expected: str) -> None:
         super().__init__(
             f"request.action = {found!r} was signed for another call", way_out=f"this one needs {expected!r}"
@@ -113,15 +102,11 @@ class WrongAction(Unauthenticated):
 
 
 class UnknownNode(Unauthenticated):
-    code = "unknown_node"
-
     def __init__(self, *, node: str) -> None:
         super().__init__(f"{node} is no operator's node key", way_out="its owner adds it with StakeManager.addNodeKey")
 
 
 class InactiveVerifier(Unauthenticated):
-    code = "inactive_verifier"
-
     def __init__(self, *, key: str) -> None:
         super().__init__(
             f"{key} is no active verifier's key", way_out="it must be admitted and staked above the minimum"
@@ -129,43 +114,31 @@ class InactiveVerifier(Unauthenticated):
 
 
 class UnknownBlob(NotFound):
-    code = "unknown_blob"
-
     def __init__(self, *, name: str) -> None:
         super().__init__(f"no bytes are known under {name}", way_out=f"put them first with PUT /v1/blobs/{name}")
 
 
 class UnknownWorkload(NotFound):
-    code = "unknown_workload"
-
     def __init__(self, *, workload_id: str) -> None:
         super().__init__(f"workload {workload_id} is not offered here", way_out="GET /v1/network lists what is")
 
 
 class UnknownOrder(NotFound):
-    code = "unknown_order"
-
     def __init__(self, *, order_id: str) -> None:
         super().__init__(f"no order {order_id} was accepted here", way_out="POST it to /v1/orders first")
 
 
 class UnknownEpoch(NotFound):
-    code = "unknown_epoch"
-
     def __init__(self, *, epoch_id: int) -> None:
         super().__init__(f"epoch {epoch_id} is not closed yet", way_out="GET /v1/epochs lists those that are")
 
 
 class UnknownCommitment(NotFound):
-    code = "unknown_commitment"
-
     def __init__(self, *, digest: str) -> None:
         super().__init__(f"no commitment {digest} was accepted here")
 
 
 class UnknownRow(NotFound):
-    code = "unknown_row"
-
     def __init__(self, *, epoch_id: int, digest: str) -> None:
         super().__init__(
             f"epoch {epoch_id} has no job with commitment digest {digest} under a posted root",
@@ -174,8 +147,6 @@ class UnknownRow(NotFound):
 
 
 class NotRooted(Conflict):
-    code = "not_rooted"
-
     def __init__(self, *, order_id: str, state: str) -> None:
         way_out = {
             "delivered": "its epoch is posted within a minute or so; ask again then",
@@ -185,8 +156,6 @@ class NotRooted(Conflict):
 
 
 class NodeBusy(Conflict):
-    code = "node_busy"
-
     def __init__(self, *, node: str, order_id: str, expires: int) -> None:
         super().__init__(
             f"{node} holds the job {order_id} of another workload until {expires} and does not name it",
@@ -195,8 +164,6 @@ class NodeBusy(Conflict):
 
 
 class NodeElsewhere(Conflict):
-    code = "node_elsewhere"
-
     def __init__(self, *, node: str, ago_s: int, window_s: int) -> None:
         super().__init__(
             f"the key {node} is in use elsewhere: another node run asked for work with it {ago_s} s ago. Two that "
@@ -209,8 +176,6 @@ class NodeElsewhere(Conflict):
 
 
 class CanaryOff(Conflict):
-    code = "canary_off"
-
     def __init__(self) -> None:
         super().__init__(
             "this backend orders no canary jobs", way_out="an ordinary job that is paid shows the same thing"
@@ -218,8 +183,6 @@ class CanaryOff(Conflict):
 
 
 class CanaryBudgetSpent(Conflict):
-    code = "canary_budget_spent"
-
     def __init__(self, *, spent: int, price: int, budget: int) -> None:
         super().__init__(
             f"{spent} units went to canary jobs in the last day, {price} more would exceed the {budget} of a day",
@@ -228,8 +191,6 @@ class CanaryBudgetSpent(Conflict):
 
 
 class CanaryUnfunded(Conflict):
-    code = "canary_unfunded"
-
     def __init__(self, *, lane: str, why: str) -> None:
         super().__init__(
             f"the lane of {lane}, which pays canary jobs, cannot pay one: {why}",
@@ -238,8 +199,6 @@ class CanaryUnfunded(Conflict):
 
 
 class ContradictingCommitment(Conflict):
-    code = "contradicting_commitment"
-
     def __init__(self, *, order_id: str, kept: str, refused: str) -> None:
         super().__init__(
             f"order {order_id} was already delivered with commitment {kept}",
@@ -248,8 +207,6 @@ class ContradictingCommitment(Conflict):
 
 
 class ContradictingVerdict(Conflict):
-    code = "contradicting_verdict"
-
     def __init__(self, *, kept: str, refused: str) -> None:
         super().__init__(
             f"this verifier already gave verdict {kept} on this commitment", way_out=f"{refused} is refused"
@@ -257,8 +214,6 @@ class ContradictingVerdict(Conflict):
 
 
 class NotSampled(Conflict):
-    code = "not_sampled"
-
     def __init__(self, *, epoch_id: int, index: int, digest: str) -> None:
         super().__init__(
             f"row {index} of epoch {epoch_id} ({digest}) was not sampled, so no check of it is asked for or paid",
@@ -267,8 +222,6 @@ class NotSampled(Conflict):
 
 
 class TraceTooEarly(NotYet):
-    code = "trace_too_early"
-
     def __init__(self, *, digest: str, opens_at: int | None, now_s: int) -> None:
         when = "its epoch's sample is revealed and its check period is over" if opens_at is None else str(opens_at)
         super().__init__(
@@ -278,22 +231,16 @@ class TraceTooEarly(NotYet):
 
 
 class ContradictingTrace(Conflict):
-    code = "contradicting_trace"
-
     def __init__(self, *, digest: str, kept: str, refused: str) -> None:
         super().__init__(f"the trace of {digest} is {kept}, it cannot be {refused}")
 
 
 class BlobTooLarge(TooLarge):
-    code = "blob_too_large"
-
     def __init__(self, *, size: int, limit: int) -> None:
         super().__init__(f"the body has {size} bytes, at most {limit} are kept", way_out="send less")
 
 
 class BadBlobName(Unacceptable):
-    code = "bad_blob_name"
-
     def __init__(self, *, name: str) -> None:
         super().__init__(
             f"{name[:80]!r} names no blob", way_out="a name is 0x and the 64 lower-case hex digits of a keccak256"
@@ -301,22 +248,16 @@ class BadBlobName(Unacceptable):
 
 
 class BlobHashMismatch(Unacceptable):
-    code = "blob_hash_mismatch"
-
     def __init__(self, *, named: str, actual: str) -> None:
         super().__init__(f"the body's keccak256 is {actual}, not {named}", way_out="put it under its own hash")
 
 
 class BlobMissing(Unacceptable):
-    code = "blob_missing"
-
     def __init__(self, *, field: str, name: str) -> None:
         super().__init__(f"{field} = {name}, but no bytes are known under it", way_out=f"PUT /v1/blobs/{name} first")
 
 
 class OutputTooLong(Unacceptable):
-    code = "output_too_long"
-
     def __init__(self, *, length: int, limit: int) -> None:
         super().__init__(
             f"the output has {length} bytes, more than the {limit} that a contest can show on chain",
@@ -325,43 +266,31 @@ class OutputTooLong(Unacceptable):
 
 
 class UnitsRefused(Unacceptable):
-    code = "units_refused"
-
     def __init__(self, *, units: int, most: int) -> None:
         super().__init__(f"commitment.units = {units} is more than the {most} that the order asked for")
 
 
 class ObservationRefused(Unacceptable):
-    code = "observation_refused"
-
     def __init__(self, *, digest: str, why: str) -> None:
         super().__init__(f"the observation on {digest} is not taken: {why}")
 
 
 class TraceMismatch(Unacceptable):
-    code = "trace_mismatch"
-
     def __init__(self, *, digest: str, trace: str) -> None:
         super().__init__(f"the sha256 of the blob {trace} is not the trace hash that commitment {digest} binds")
 
 
 class TraceTooLong(Unacceptable):
-    code = "trace_too_long"
-
     def __init__(self, *, length: int, limit: int) -> None:
         super().__init__(f"the trace has {length} bytes, at most {limit} are kept")
 
 
 class OpeningMismatch(Unacceptable):
-    code = "opening_mismatch"
-
     def __init__(self, *, answer_commit: str, actual: str) -> None:
         super().__init__(f"the opening hashes to {actual}, not to verdict.answer_commit = {answer_commit}")
 
 
 class OpeningDisagrees(Unacceptable):
-    code = "opening_disagrees"
-
     def __init__(self, *, digest: str) -> None:
         super().__init__(
             f"the opening is not the answer of commitment {digest}",

@@ -40,61 +40,41 @@ from contracts.protocol.errors import AssayError
 class AgentError(AssayError):
     """Base."""
 
-    code = "agent_error"
-
 
 class SetupError(AgentError):
     """Thrown before the agent serves: it cannot start as it is set up."""
-
-    code = "setup_error"
 
 
 class PasswordMissing(SetupError):
     """Thrown when a key file must be opened and ASSAY_PASSWORD is not set."""
 
-    code = "password_missing"
-
 
 class BadSetting(SetupError):
     """Thrown when an option's value cannot be used."""
-
-    code = "bad_setting"
 
 
 class NotRegistered(SetupError):
     """Thrown when the node's key is no operator's on this deployment."""
 
-    code = "not_registered"
-
 
 class NotFunded(SetupError):
     """Thrown when the owner lacks gas or tokens for what it is about to send."""
-
-    code = "not_funded"
 
 
 class HostUnsupported(SetupError):
     """Thrown on a system on which jobs cannot be confined, so that none may run."""
 
-    code = "host_unsupported"
-
 
 class NodeRunning(SetupError):
     """Thrown when another process serves from this home already: one key signs in one place."""
-
-    code = "node_running"
 
 
 class NothingToServe(SetupError):
     """Thrown when this host can serve none of the workloads that the backend offers."""
 
-    code = "nothing_to_serve"
-
 
 class ForeignBackend(SetupError):
     """Thrown when a backend names other contracts or another settler than the deployment file."""
-
-    code = "foreign_backend"
 
 
 class CallFailed(AgentError):
@@ -118,8 +98,6 @@ class BackendRefused(CallFailed):
         final: False for answers that mean "not now", so that the same call may succeed later.
     """
 
-    code = "backend_refused"
-
     def __init__(self, *, status: int, reason: str, detail: str, call: str) -> None:
         super().__init__(f"{call} was refused with {status} {reason}:", way_out=detail, status=status, reason=reason)
         self.status, self.reason = status, reason
@@ -129,73 +107,49 @@ class BackendRefused(CallFailed):
 class BadAnswer(CallFailed):
     """Thrown when an answer is not what the agreement says. Nothing of it is used."""
 
-    code = "bad_answer"
-
 
 class LeaseRejected(AgentError):
     """Thrown when a granted job does not check out."""
-
-    code = "lease_rejected"
 
 
 class ForgedLease(LeaseRejected):
     """Thrown when a lease is not signed by the deployment's settler, or names another node or order."""
 
-    code = "forged_lease"
-
 
 class LeaseOver(LeaseRejected):
     """Thrown when a lease has ended by this host's clock when it comes."""
-
-    code = "lease_over"
 
 
 class TooSlow(LeaseRejected):
     """Thrown when this host, as fast as it is, would not finish a job before its deadline."""
 
-    code = "too_slow"
-
 
 class ForgedOrder(LeaseRejected):
     """Thrown when an order's signature is not its signer's."""
-
-    code = "forged_order"
 
 
 class AlteredJob(LeaseRejected):
     """Thrown when input, parameters or workload are not those that the order's hashes name."""
 
-    code = "altered_job"
-
 
 class UnpayableJob(LeaseRejected):
     """Thrown when an order pays less than the node asks, ends too soon or too late, or its lane does not cover it."""
-
-    code = "unpayable_job"
 
 
 class JobAbandoned(AgentError):
     """Thrown when a job ends without an answer. Nothing was signed for it."""
 
-    code = "job_abandoned"
-
 
 class EngineFailed(JobAbandoned):
     """Thrown when the engine raised; carries its error's code or type."""
-
-    code = "engine_failed"
 
 
 class OutOfTime(JobAbandoned):
     """Thrown when a job under way can't be answered in time any more. Its lease is given back."""
 
-    code = "out_of_time"
-
 
 class LeaseLost(JobAbandoned):
     """Thrown when the lease had run out before the answer was there."""
-
-    code = "lease_lost"
 
 
 class RootsOverdue(AgentError):
@@ -207,22 +161,14 @@ class RootsOverdue(AgentError):
 class JournalError(AgentError):
     """Thrown when the journal belongs to another key or deployment, or cannot be read or written."""
 
-    code = "journal_error"
-
 
 class JournalFull(JournalError):
     """Thrown when the journal's file system has no room for what would be signed."""
-
-    code = "journal_full"
 
 
 class CanaryFailed(AgentError):
     """Thrown when the canary job ended otherwise than in a credit, or took too long."""
 
-    code = "canary_failed"
-
 
 class NotSettleable(AgentError):
     """Thrown when a leaf is unknown, not under its root, paid already, or not yet open to be settled one by one."""
-
-    code = "not_settleable"

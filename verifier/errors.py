@@ -18,19 +18,13 @@ from contracts.protocol.errors import AssayError
 class VerifierError(AssayError):
     """Base. `code` is for machines; the message names the value and the way out."""
 
-    code = "verifier_error"
-
 
 class JobUnknown(VerifierError):
-    code = "job_unknown"
-
     def __init__(self, order_id: str) -> None:
         super().__init__(f"no posted epoch pays order {order_id}", way_out="give the whole id, as its receipt has it")
 
 
 class SecondAnswer(VerifierError):
-    code = "second_answer"
-
     def __init__(self, *, commitment_digest: str, journaled: str, computed: str) -> None:
         super().__init__(
             f"commitment {commitment_digest} was answered with {journaled}, now {computed} was computed",
@@ -39,8 +33,6 @@ class SecondAnswer(VerifierError):
 
 
 class VerdictRefused(VerifierError):
-    code = "verdict_refused"
-
     def __init__(self, *, commitment_digest: str, status: int, detail: str) -> None:
         super().__init__(f"the backend refused the verdict on {commitment_digest} with {status}: {detail}")
 
@@ -55,8 +47,6 @@ class BackendSilent(VerifierError):
 class BeaconTooEarly(VerifierError):
     """`wait_for_block`: the first block at which the value may be shown; None when an epoch must be posted first."""
 
-    code = "beacon_too_early"
-
     def __init__(self, *, epoch_id: int, last_epoch: int, wait_for_block: int | None, head_block: int) -> None:
         self.wait_for_block = wait_for_block
         if wait_for_block is None:
@@ -67,8 +57,6 @@ class BeaconTooEarly(VerifierError):
 
 
 class BeaconExhausted(VerifierError):
-    code = "beacon_exhausted"
-
     def __init__(self, *, epoch_id: int, length: int) -> None:
         super().__init__(
             f"the chain has values for epochs 1..{length}, not for {epoch_id}", way_out="commit a new anchor"
@@ -76,8 +64,6 @@ class BeaconExhausted(VerifierError):
 
 
 class WrongAnchor(VerifierError):
-    code = "wrong_anchor"
-
     def __init__(self, *, expected: str, found: str) -> None:
         super().__init__(
             f"this chain ends in {found}, the escrow was deployed with {expected}", way_out="use the other home"
@@ -85,8 +71,6 @@ class WrongAnchor(VerifierError):
 
 
 class JournalInUse(VerifierError):
-    code = "journal_in_use"
-
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is held by another process", way_out="one verifier runs a key, stop the other first")
 

@@ -28,12 +28,8 @@ class Refusal(Enum):
 class DrivingError(AssayError):
     """Base. `code` is for machines; the message names the offending value and the way out."""
 
-    code = "driving_error"
-
 
 class NodeRefused(DrivingError):
-    code = "node_refused"
-
     def __init__(self, refusal: Refusal, message: str) -> None:
         self.refusal = refusal
         super().__init__(f"the node refused the transaction ({refusal.value}): {message}")
@@ -42,16 +38,12 @@ class NodeRefused(DrivingError):
 class TransactionReverted(DrivingError):
     """`key` names the intent, `reason` is the contract's own error with its values."""
 
-    code = "transaction_reverted"
-
     def __init__(self, *, key: str, tx_hash: str, reason: str) -> None:
         self.key, self.tx_hash, self.reason = key, tx_hash, reason
         super().__init__(f"{key} was mined in {tx_hash} and reverted: {reason}")
 
 
 class NoCommonAncestor(DrivingError):
-    code = "no_common_ancestor"
-
     def __init__(self, *, lowest_block: int) -> None:
         super().__init__(
             f"no block down to {lowest_block} is still on the chain",
@@ -60,22 +52,16 @@ class NoCommonAncestor(DrivingError):
 
 
 class BeaconNotReady(DrivingError):
-    code = "beacon_not_ready"
-
     def __init__(self, *, epoch_id: int, why: str) -> None:
         super().__init__(f"the beacon does not reveal the value of epoch {epoch_id} yet: {why}")
 
 
 class BeaconUnavailable(DrivingError):
-    code = "beacon_unavailable"
-
     def __init__(self, *, url: str, why: str) -> None:
         super().__init__(f"no value from {url}: {why}", way_out="is the beacon running?")
 
 
 class RowsDiffer(DrivingError):
-    code = "rows_differ"
-
     def __init__(self, *, epoch_id: int, root: str, rebuilt: str) -> None:
         super().__init__(
             f"epoch {epoch_id} was closed with root {root}, its rows give {rebuilt}", way_out="restore the database"
@@ -83,19 +69,14 @@ class RowsDiffer(DrivingError):
 
 
 class LaneNotCovered(DrivingError):
-    code = "lane_not_covered"
-
     def __init__(self, *, requester: str, signer: str, needed_units: int, best_cap_units: int) -> None:
         super().__init__(
             f"lane ({requester}, {signer}) would have been charged {needed_units} units, its orders prove "
-            f"{best_cap_units}",
-            way_out="it will be skipped on chain",
+            f"{best_cap_units}; it will be skipped on chain"
         )
 
 
 class ContestsUnanswered(DrivingError):
-    code = "contests_unanswered"
-
     def __init__(self, why: dict[tuple[int, int], str]) -> None:
         told = "; ".join(f"row {index} of epoch {epoch_id}: {words}" for (epoch_id, index), words in why.items())
         super().__init__(

@@ -143,8 +143,8 @@ class Contests:
             ) from missing
         if not found:
             raise NotContestable(
-                f"no row that can still be contested charges order {order_id}",
-                way_out="nothing was taken for it, or the time to contest it is over",
+                f"no row that can still be contested charges order {order_id}; nothing was taken for it, or the time "
+                "to contest it is over"
             )
         return found
 

@@ -25,8 +25,6 @@ from contracts.protocol.errors import AssayError
 class ClientError(AssayError):
     """Base. `code` is for machines."""
 
-    code = "client_error"
-
 
 class Refused(ClientError):
     def __init__(self, *, status: int, code: str, detail: str) -> None:
@@ -35,15 +33,11 @@ class Refused(ClientError):
 
 
 class BackendUnavailable(ClientError):
-    code = "backend_unavailable"
-
     def __init__(self, *, url: str, why: str) -> None:
         super().__init__(f"no usable answer from {url}: {why}", way_out="is it a running Assay backend?")
 
 
 class NotOffered(ClientError):
-    code = "not_offered"
-
     def __init__(self, *, workload: str, offered: list[str]) -> None:
         super().__init__(
             f"{workload!r} is no one workload's id or model", way_out=f"offered are: {', '.join(offered) or 'none'}"
@@ -51,8 +45,6 @@ class NotOffered(ClientError):
 
 
 class NobodyServes(ClientError):
-    code = "nobody_serves"
-
     def __init__(self, *, kind: str, model: str) -> None:
         super().__init__(
             f"nobody serves {kind} ({model}) now: no node asked for such work lately. Nothing was signed",
@@ -68,15 +60,11 @@ class NotTaken(ClientError):
 
 
 class NotDelivered(ClientError):
-    code = "not_delivered"
-
     def __init__(self, *, order_id: str, state: str) -> None:
         super().__init__(f"order {order_id} is {state} and has no output")
 
 
 class Untrue(ClientError):
-    code = "untrue"
-
     def __init__(self, what: str, *, said: object, found: object) -> None:
         super().__init__(
             f"{what}: the backend says {said}, it is {found}", way_out="do not trust this backend, keep its answer"
@@ -84,8 +72,6 @@ class Untrue(ClientError):
 
 
 class WaitedTooLong(ClientError):
-    code = "waited_too_long"
-
     def __init__(self, *, order_id: str, state: str, waited_s: float) -> None:
         super().__init__(f"order {order_id} is still {state} after {waited_s:.0f} s", way_out="wait again with its id")
 
@@ -95,8 +81,6 @@ class BadInput(ClientError):
 
 
 class TooLittle(ClientError):
-    code = "too_little"
-
     def __init__(self, *, what: str, has: str, asked: str) -> None:
         super().__init__(f"{what} holds {has}, not {asked}", way_out="give less, or `all` of a lane")
 
@@ -110,8 +94,6 @@ class NotContestable(ClientError):
 
 
 class OutputHidden(ClientError):
-    code = "output_hidden"
-
     def __init__(self, *, tx_hash: str) -> None:
         super().__init__(
             f"transaction {tx_hash} answered the contest through another contract",
@@ -120,8 +102,6 @@ class OutputHidden(ClientError):
 
 
 class NoSession(ClientError):
-    code = "no_session"
-
     def __init__(self, *, name: str, folder: object, known: list[str]) -> None:
         super().__init__(
             f"there is no session {name!r} in {folder}; there are: {', '.join(known) or 'none'}",
@@ -130,8 +110,6 @@ class NoSession(ClientError):
 
 
 class GrantSpent(ClientError):
-    code = "grant_spent"
-
     def __init__(self, *, nonce: int, next_nonce: int) -> None:
         why = "it was brought before" if nonce < next_nonce else "an earlier grant of this wallet comes first"
         super().__init__(
@@ -141,8 +119,6 @@ class GrantSpent(ClientError):
 
 
 class NotConfigured(ClientError):
-    code = "not_configured"
-
     def __init__(self, *, option: str, variable: str, what: str) -> None:
         super().__init__(
             f"{what} is not known",

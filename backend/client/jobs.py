@@ -292,8 +292,7 @@ def _require_ranges(params: Params, manifest: Manifest) -> None:
             raise NotTaken(f"{manifest.kind} has no parameter {name}", way_out=f"it has: {known}")
         if not allowed.minimum <= value <= allowed.maximum:
             raise NotTaken(
-                f"{name} is {value}, this workload takes {allowed.minimum} to {allowed.maximum}",
-                way_out="nothing was signed",
+                f"{name} is {value}, this workload takes {allowed.minimum} to {allowed.maximum}; nothing was signed"
             )
 
 

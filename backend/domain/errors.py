@@ -14,8 +14,6 @@ from backend.errors import Conflict, Unacceptable
 
 
 class LaneNotOpened(Conflict):
-    code = "lane_not_opened"
-
     def __init__(self, *, requester: str, signer: str) -> None:
         super().__init__(
             f"{requester} has no lane for the signer {signer}", way_out="the requester opens it with JobEscrow.openLane"
@@ -23,8 +21,6 @@ class LaneNotOpened(Conflict):
 
 
 class LaneExpiresFirst(Conflict):
-    code = "lane_expires_first"
-
     def __init__(self, *, expiry: int, deadline: int) -> None:
         super().__init__(
             f"the lane expires at {expiry}, not after the order's deadline {deadline}",
@@ -33,8 +29,6 @@ class LaneExpiresFirst(Conflict):
 
 
 class LaneUnderNotice(Conflict):
-    code = "lane_under_notice"
-
     def __init__(self, *, notice_at: int, until: int) -> None:
         super().__init__(
             f"the lane is under notice of withdrawal since {notice_at}, until {until}",
@@ -43,8 +37,6 @@ class LaneUnderNotice(Conflict):
 
 
 class CapTooLow(Conflict):
-    code = "cap_too_low"
-
     def __init__(self, *, cap: int, charged: int, open_max: int, max_price: int) -> None:
         super().__init__(
             f"spend_cap = {cap} is below {charged + open_max + max_price} = {charged} charged + {open_max} open + "
@@ -54,8 +46,6 @@ class CapTooLow(Conflict):
 
 
 class BalanceTooLow(Conflict):
-    code = "balance_too_low"
-
     def __init__(self, *, balance: int, open_max: int, max_price: int) -> None:
         super().__init__(
             f"the lane's balance of {balance} units does not cover {open_max} for open orders + {max_price} for this",
@@ -64,8 +54,6 @@ class BalanceTooLow(Conflict):
 
 
 class LaneFull(Conflict):
-    code = "lane_full"
-
     def __init__(self, *, open_orders: int, limit: int) -> None:
         super().__init__(
             f"the lane has {open_orders} open orders, at most {limit} are taken",
@@ -74,8 +62,6 @@ class LaneFull(Conflict):
 
 
 class OperatorSuspended(Conflict):
-    code = "operator_suspended"
-
     def __init__(self, *, operator_id: int, case_id: str) -> None:
         super().__init__(
             f"operator {operator_id} was found guilty in case {case_id} and gets no jobs here",
@@ -84,18 +70,13 @@ class OperatorSuspended(Conflict):
 
 
 class OperatorWithheld(Conflict):
-    code = "operator_withheld"
-
     def __init__(self, *, operator_id: int, why: str) -> None:
         super().__init__(
-            f"operator {operator_id} is given no native work: {why}",
-            way_out="its exact workloads and its pay are not touched",
+            f"operator {operator_id} is given no native work: {why}; its exact workloads and its pay are not touched"
         )
 
 
 class StakeTooLow(Conflict):
-    code = "stake_too_low"
-
     def __init__(self, *, stake: int, open_max: int, max_price: int, multiple: int, newcomer_price: int) -> None:
         alone = f"without stake one job at a time is lent, of at most {newcomer_price} units"
         way_out = f"{alone}; add stake, k = {multiple}" if stake == 0 else f"add stake or wait, k = {multiple}"
@@ -106,25 +87,19 @@ class StakeTooLow(Conflict):
 
 
 class LeaseNotHeld(Conflict):
-    code = "lease_not_held"
-
     def __init__(self, *, node: str, order_id: str) -> None:
         super().__init__(f"{node} holds no lease of {order_id}", way_out="ask for a job with POST /v1/operator/leases")
 
 
 class LeaseExpired(Conflict):
-    code = "lease_expired"
-
     def __init__(self, *, node: str, order_id: str, expires: int, now_s: int) -> None:
         super().__init__(
-            f"{node}'s lease of {order_id} ended at {expires}, it is {now_s}",
-            way_out="nothing is owed for late work, send heartbeats while a job runs",
+            f"{node}'s lease of {order_id} ended at {expires}, it is {now_s}; nothing is owed for late work",
+            way_out="send heartbeats while a job runs",
         )
 
 
 class InputRefused(Unacceptable):
-    code = "input_refused"
-
     def __init__(self, why: str) -> None:
         super().__init__(
             f"the input {why}",
@@ -133,8 +108,6 @@ class InputRefused(Unacceptable):
 
 
 class DeadlineRefused(Unacceptable):
-    code = "deadline_refused"
-
     def __init__(self, *, deadline: int, now_s: int, ttl_s: int) -> None:
         super().__init__(
             f"terms.deadline = {deadline} must lie after now ({now_s}) and at most {ttl_s} s ahead",
@@ -143,8 +116,6 @@ class DeadlineRefused(Unacceptable):
 
 
 class PriceTooLow(Unacceptable):
-    code = "price_too_low"
-
     def __init__(self, *, name: str, value: int, least: int) -> None:
         super().__init__(
             f"terms.{name} = {value} is below the {least} units asked", way_out="GET /v1/network has the prices"
@@ -152,22 +123,16 @@ class PriceTooLow(Unacceptable):
 
 
 class PriceTooHigh(Unacceptable):
-    code = "price_too_high"
-
     def __init__(self, *, max_price: int, limit: int) -> None:
         super().__init__(f"terms.max_price = {max_price} exceeds {limit}, the most that a row of an epoch carries")
 
 
 class ParamsRefused(Unacceptable):
-    code = "params_refused"
-
     def __init__(self, *, name: str, value: int | None, why: str) -> None:
         super().__init__(f"params.{name} = {value} {why}", way_out="the workload's manifest lists its parameters")
 
 
 class ParamsHashMismatch(Unacceptable):
-    code = "params_hash_mismatch"
-
     def __init__(self, *, signed: str, actual: str) -> None:
         super().__init__(
             f"params hash to {actual}, terms.params_hash = {signed} was signed", way_out="send the signed params"
@@ -175,15 +140,11 @@ class ParamsHashMismatch(Unacceptable):
 
 
 class TermNotOffered(Unacceptable):
-    code = "term_not_offered"
-
     def __init__(self, *, name: str, value: int, offered: int) -> None:
         super().__init__(f"terms.{name} = {value} is not offered for this workload, only {offered} is")
 
 
 class TooManyUnits(Unacceptable):
-    code = "too_many_units"
-
     def __init__(self, *, most: int, unit: str, limit: int) -> None:
         super().__init__(
             f"the order may take {most} units ({unit}s), the workload is offered up to {limit} a job",

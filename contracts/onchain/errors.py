@@ -28,12 +28,8 @@ def shown_url(url: str) -> str:
 class ChainError(AssayError):
     """Base."""
 
-    code = "chain_error"
-
 
 class WrongChain(ChainError):
-    code = "wrong_chain"
-
     def __init__(self, *, expected: int, found: int, rpc_url: str) -> None:
         super().__init__(
             f"{rpc_url} serves chain {found}, the deployment is on chain {expected}", way_out="check the RPC URL"
@@ -41,8 +37,6 @@ class WrongChain(ChainError):
 
 
 class NoContract(ChainError):
-    code = "no_contract"
-
     def __init__(self, *, name: str, address: str) -> None:
         super().__init__(
             f"no code at {address}, where {name} should be", way_out="check the deployment file and the RPC URL"
@@ -50,8 +44,6 @@ class NoContract(ChainError):
 
 
 class WrongContract(ChainError):
-    code = "wrong_contract"
-
     def __init__(self, *, address: str, getter: str, expected: str, found: str) -> None:
         super().__init__(
             f"{address} is not this deployment's JobEscrow: its {getter} is {found}, the deployment says {expected}",
@@ -62,23 +54,17 @@ class WrongContract(ChainError):
 class Reverted(ChainError):
     """`error` is the custom error's name, `arguments` its values."""
 
-    code = "reverted"
-
     def __init__(self, error: str, arguments: tuple[object, ...] = ()) -> None:
         self.error, self.arguments = error, arguments
         super().__init__(f"the contract refused: {error}({', '.join(map(str, arguments))})")
 
 
 class ChainUnavailable(ChainError):
-    code = "chain_unavailable"
-
     def __init__(self, rpc_url: str, why: str) -> None:
         super().__init__(f"no answer from {rpc_url}: {why}", way_out="is the chain running?")
 
 
 class BadRpcUrl(ChainError):
-    code = "bad_rpc_url"
-
     def __init__(self, url: str) -> None:
         super().__init__(
             f"{url.rpartition('@')[2][:40]!r} is no endpoint's URL",
@@ -87,15 +73,11 @@ class BadRpcUrl(ChainError):
 
 
 class BadAddress(ChainError):
-    code = "bad_address"
-
     def __init__(self, *, name: str, value: str) -> None:
         super().__init__(f"{name} = {value[:60]!r} is no address", way_out="give 0x and 40 hex digits")
 
 
 class BadDeployment(ChainError):
-    code = "bad_deployment"
-
     def __init__(self, path: object, why: str) -> None:
         super().__init__(
             f"{path} is no deployment file: {why}",
@@ -104,8 +86,6 @@ class BadDeployment(ChainError):
 
 
 class ForeignCode(ChainError):
-    code = "foreign_code"
-
     def __init__(self, *, name: str, address: str, differs: str) -> None:
         super().__init__(
             f"the code at {address} is not this build's {name}: {differs}",
@@ -117,8 +97,6 @@ class ForeignCode(ChainError):
 
 
 class NoFactory(ChainError):
-    code = "no_factory"
-
     def __init__(self, factory: str, why: str) -> None:
         super().__init__(
             f"the chain has no deterministic deployment proxy at {factory} and {why}",

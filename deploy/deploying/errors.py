@@ -19,19 +19,13 @@ from contracts.protocol.errors import AssayError
 class DeployError(AssayError):
     """Base. `code` is for machines; the message names the value and the way out."""
 
-    code = "deploy_error"
-
 
 class BadConfig(DeployError):
-    code = "bad_config"
-
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{path}: {why}", way_out="`assay deploy --example` prints one with every key")
 
 
 class OtherDeployment(DeployError):
-    code = "other_deployment"
-
     def __init__(self, path: Path, differing: Sequence[str]) -> None:
         super().__init__(
             f"{path} describes another network: {'; '.join(differing)}. Nothing was sent",
@@ -40,15 +34,11 @@ class OtherDeployment(DeployError):
 
 
 class UnusableToken(DeployError):
-    code = "unusable_token"
-
     def __init__(self, address: str, why: str) -> None:
         super().__init__(f"token {address} {why}")
 
 
 class EmptyAccount(DeployError):
-    code = "empty_account"
-
     def __init__(self, *, address: str, has_wei: int, needs_wei: int) -> None:
         super().__init__(
             f"{address} has {_ether(has_wei)} ether and needs up to {_ether(needs_wei)} for what is still to be sent, "
@@ -58,8 +48,6 @@ class EmptyAccount(DeployError):
 
 
 class StuckTransactions(DeployError):
-    code = "stuck_transactions"
-
     def __init__(self, address: str, count: int) -> None:
         super().__init__(
             f"{count} transactions of {address} wait to be mined, of an earlier run or another program",
@@ -71,8 +59,6 @@ class StuckTransactions(DeployError):
 
 
 class OtherBuild(DeployError):
-    code = "other_build"
-
     def __init__(self, path: Path, differing: Sequence[str]) -> None:
         super().__init__(
             f"{path} does not describe what this build makes of its numbers: {'; '.join(differing)}. Check it with the "
@@ -81,8 +67,6 @@ class OtherBuild(DeployError):
 
 
 class AdminLeft(DeployError):
-    code = "admin_left"
-
     def __init__(self, account: str, governor: str) -> None:
         super().__init__(
             f"{account} is an admin of the governor {governor}: it can give itself any role without a delay",

@@ -14,8 +14,6 @@ _NODE_MODULES = Path(__file__).parents[2] / "contracts" / "node_modules" / "@fou
 class NoAnvil(AssayError):
     """Anvil is not installed."""
 
-    code = "no_anvil"
-
 
 def find_anvil() -> str:
     """The Anvil binary: on the PATH, or where `make test` installs it."""

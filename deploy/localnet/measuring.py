@@ -43,8 +43,6 @@ _TEXT = "Why is the sky blue?"
 class NotMeasured(AssayError):
     """Thrown when an engine ends before it did anything."""
 
-    code = "not_measured"
-
 
 def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN_S) -> MachineSpeeds:
     """What one job of each kind gets here, alone, with so many threads of an engine (as many as cores if not given).

@@ -61,8 +61,6 @@ _WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_bl
 class MachineTooSlow(AssayError):
     """Thrown when not even the smallest demo ends in time here."""
 
-    code = "machine_too_slow"
-
 
 @dataclass(frozen=True)
 class MachineSpeeds:

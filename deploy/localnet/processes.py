@@ -26,8 +26,6 @@ _PR_SET_PDEATHSIG = 1
 class ProcessFailed(AssayError):
     """A program of the network ended or did not come up; the message carries the end of its log."""
 
-    code = "process_failed"
-
     def __init__(self, name: str, why: str, log: Path) -> None:
         tail = log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:] if log.exists() else []
         super().__init__(f"{name} {why}; the end of {log}:\n" + "\n".join(tail))

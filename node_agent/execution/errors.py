@@ -28,55 +28,37 @@ from contracts.protocol.errors import AssayError
 class ExecutionError(AssayError):
     """Base."""
 
-    code = "execution_error"
-
 
 class InvalidInput(ExecutionError):
     """Thrown when the input bytes are no canonical list of texts, or exceed the workload's limits."""
-
-    code = "invalid_input"
 
 
 class InvalidParams(ExecutionError):
     """Thrown when a parameter is unknown, missing, not an integer, or out of its range."""
 
-    code = "invalid_params"
-
 
 class WorkloadMismatch(ExecutionError):
     """Thrown when this host is not the one the workload's manifest describes."""
-
-    code = "workload_mismatch"
 
 
 class EngineMismatch(WorkloadMismatch):
     """Thrown when the manifest names another engine, or another version of it."""
 
-    code = "engine_mismatch"
-
 
 class ModelDigestMismatch(WorkloadMismatch):
     """Thrown when a file's digest is not the one that the manifest, the weights or a pinned constant names."""
-
-    code = "model_digest_mismatch"
 
 
 class NumericClassMismatch(WorkloadMismatch):
     """Thrown when this host's numeric class is not the manifest's, so its bits cannot be compared for equality."""
 
-    code = "numeric_class_mismatch"
-
 
 class UnknownKind(ExecutionError):
     """Thrown when no file under `node_agent/execution/kinds` runs the kind of work that is asked for."""
 
-    code = "unknown_kind"
-
 
 class TorchMissing(ExecutionError):
     """Thrown when work needs torch, and this installation has none."""
-
-    code = "torch_missing"
 
 
 class AnswerTooLong(ExecutionError):
@@ -88,46 +70,30 @@ class AnswerTooLong(ExecutionError):
 class ModelUnavailable(ExecutionError):
     """Thrown when a model is unknown, not in the store, or could not be fetched."""
 
-    code = "model_unavailable"
-
 
 class UnsafeModelFormat(ExecutionError):
     """Thrown when a model file is not safetensors or GGUF. Nothing of the file is interpreted."""
-
-    code = "unsafe_model_format"
 
 
 class UnsupportedModel(ExecutionError):
     """Thrown when a model's configuration or tensors are not what this engine computes."""
 
-    code = "unsupported_model"
-
 
 class OutOfMemory(ExecutionError):
     """Thrown when the device has no room for an order's keys and values; orders under way are not touched."""
-
-    code = "out_of_memory"
 
 
 class NumericFailure(ExecutionError):
     """Thrown when a position's largest logit is NaN or infinite: there is no answer to sign."""
 
-    code = "numeric_failure"
-
 
 class SelfTestFailed(ExecutionError):
     """Thrown when a start-up check computes another value than the one it must."""
-
-    code = "self_test_failed"
 
 
 class SandboxUnavailable(ExecutionError):
     """Thrown when the kernel lacks what confines the process that runs jobs. Nothing of a job is run then."""
 
-    code = "sandbox_unavailable"
-
 
 class ExecutorFailed(ExecutionError):
     """Thrown when the confined process that runs jobs ended, hung, or answered nonsense. Nothing of it is signed."""
-
-    code = "executor_failed"

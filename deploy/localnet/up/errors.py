@@ -18,12 +18,8 @@ from contracts.protocol.errors import AssayError
 class UpError(AssayError):
     """Base. `code` is for machines; the message names the value and the way out."""
 
-    code = "up_error"
-
 
 class NoFaucet(UpError):
-    code = "no_faucet"
-
     def __init__(self, chain_id: int) -> None:
         super().__init__(
             f"chain {chain_id} is no network to play with", way_out="get its ether and tokens as there is usual"
@@ -38,8 +34,6 @@ class NotOurs(UpError):
 
 
 class AlreadyRunning(UpError):
-    code = "already_running"
-
     def __init__(self, folder: Path, pid: str) -> None:
         super().__init__(
             f"process {pid} runs the network in {folder}",
@@ -48,8 +42,6 @@ class AlreadyRunning(UpError):
 
 
 class OtherRelease(UpError):
-    code = "other_release"
-
     def __init__(self, folder: Path) -> None:
         super().__init__(
             f"the network in {folder} was founded with the contracts of another release, which this one cannot drive",
@@ -58,8 +50,6 @@ class OtherRelease(UpError):
 
 
 class NoState(UpError):
-    code = "no_state"
-
     def __init__(self, kind: str) -> None:
         super().__init__(
             f"the chain {kind!r} keeps no state, so nothing would be left after a stop",
@@ -68,8 +58,6 @@ class NoState(UpError):
 
 
 class NotAnswered(UpError):
-    code = "not_answered"
-
     def __init__(self, state: str, waited_s: float, failures: int, last_words: str, log: Path) -> None:
         ended = f", and ended {failures} times" if failures else ""
         super().__init__(
@@ -80,8 +68,6 @@ class NotAnswered(UpError):
 
 
 class PortTaken(UpError):
-    code = "port_taken"
-
     def __init__(self, program: str, url: str) -> None:
         super().__init__(
             f"something else listens at {url}, where this network's {program} belongs",

@@ -1,6 +1,7 @@
 """One base for every error: who catches it reads its code, its values and the way out, and parses no prose."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from contracts.onchain.keystore import load_key
 from contracts.protocol.errors import AssayError, BadSignature
 from contracts.record.errors import RowUnknown, WrongFact
 from node_agent.doctor.findings import tried
-from node_agent.errors import NotFunded
+from node_agent.errors import NoAnswer, NotFunded
+from verifier.errors import BackendSilent
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("backend", "contracts", "deploy", "node_agent", "verifier")
@@ -52,3 +54,24 @@ def test_everyErrorOfTheProduct_hasTheOneBase() -> None:
             if isinstance(node, ast.ClassDef) and node.name not in OTHERS | {AssayError.__name__}:
                 bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
                 assert not bases & {"Exception", "RuntimeError", "OSError", "KeyError"}, f"{path}: {node.name}"
+
+
+def test_codes_areTheClassesNames_unlessTheyStateAnother() -> None:
+    """Protects clients: codes are on the wire, so a class that is renamed keeps its old code by stating it."""
+    assert (RowUnknown.code, BadAddress.code) == ("row_unknown", "bad_address")
+    assert NoAnswer.code == BackendSilent.code == "backend_unavailable"
+    assert (ROOT / "tests" / "unit" / "protocol" / "error_codes.txt").read_text().split("\n")[:-1] == sorted(
+        {kind.code for kind in _kinds(AssayError) if not kind.__name__.startswith("_")}
+    )
+
+
+def _kinds(base: type[AssayError]) -> list[type[AssayError]]:
+    """Every error of the product, all of its modules being imported."""
+    for path in (path for package in PRODUCT for path in (ROOT / package).rglob("*errors.py")):
+        if not {"node_modules", "tools", "model"} & set(path.parts):
+            import_module(str(path.relative_to(ROOT).with_suffix("")).replace("/", "."))
+    return [each for kind in base.__subclasses__() for each in (kind, *_kinds(kind)) if _is_ours(each)]
+
+
+def _is_ours(kind: type[AssayError]) -> bool:
+    return kind.__module__.endswith("errors")
