@@ -114,12 +114,15 @@ def figures(before: Files, now: Files) -> dict[str, report.Figure]:
     """What the file says."""
     then, here = lines(before), lines(now)
     found = {"lines_of_product": report.Figure(here["product"], "lines", goal=then["product"])}
+    runs, ran = (counted["product"] + counted["demo and up"] for counted in (here, then))
     counts: dict[str, tuple[Callable[[Files], float], float]] = {
         "duplicated_class_names": (lambda files: len(duplicated_classes(files)), 0),
         "log_readers": (lambda files: len(log_readers(files)), 1),
         "longest_file": (lambda files: longest_file(files)[1], LONGEST),
     }
     found["lines_of_product_before"] = report.Figure(then["product"], f"lines, at {BEFORE}")
+    found["lines_that_run"] = report.Figure(runs, "lines of product, demo and `assay up`", goal=ran)
+    found["lines_that_run_before"] = report.Figure(ran, f"lines, at {BEFORE}")
     for name, (count, must) in counts.items():
         found[name] = report.Figure(count(now), "lines" if name == "longest_file" else "", must=must)
         found[f"{name}_before"] = report.Figure(count(before), f"at {BEFORE}")
