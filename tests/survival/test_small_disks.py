@@ -13,12 +13,11 @@ from backend.store.tables import LogLineRow
 from contracts.protocol.records import Lease, Opening, Order, Terms
 from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import JournalFull
-from node_agent.session.journal import NodeJournal as NodeJournal
+from node_agent.session.journal import NodeJournal
 from node_agent.testing import fake_deployment
 from tests.survival.small_disk import SmallDisk, small_disk
-from verifier.errors import VerifierJournalFull as VerifierJournalFull
-from verifier.verdicts.journal import NodeJournal as VerifierJournal
-from verifier.verdicts.journal import VerifierAnswer
+from verifier.errors import VerifierJournalFull
+from verifier.verdicts.journal import VerifierAnswer, VerifierJournal
 
 ZERO = "0x" + "00" * 32
 

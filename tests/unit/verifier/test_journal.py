@@ -68,9 +68,9 @@ def test_an_answer_survives_kill_minus_nine(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, sys\n"
         "from contracts.protocol.records import Opening\n"
-        "from verifier.verdicts.journal import Answer, Journal\n"
+        "from verifier.verdicts.journal import VerifierAnswer, VerifierJournal\n"
         "opening = Opening(trace_hash='0x' + '11' * 32, output_hash='0x' + '22' * 32, units=3)\n"
-        "Journal(pathlib.Path(sys.argv[1])).record(Answer(bytes([5]) * 32, 1, 0, opening, False))\n"
+        "VerifierJournal(pathlib.Path(sys.argv[1])).record(VerifierAnswer(bytes([5]) * 32, 1, 0, opening, False))\n"
         "os.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program, str(path)], cwd=Path(__file__).parents[3], check=False)
