@@ -2,5 +2,5 @@
 
 Every party reads both through this package, so a row that one finds sampled is sampled for all. Golden vectors pin it:
 `contracts/vectors/log_lines.json` and `stories.json`. Money is left out on purpose: `contracts/model`,
-`backend/domain/ledger.py` and `verifier/audit/replay.py` fold it three times, and each catches the mistakes of the others.
+`backend/domain/ledger.py` and `verifier/audit/replay.py` fold it three times, and each catches the others' mistakes.
 """
