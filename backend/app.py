@@ -22,6 +22,7 @@ from backend.services.record import PublicRecord
 from backend.services.traces import Traces
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
+from backend.services.words import Words
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.home import open_blobs, open_database, open_tokenizers
@@ -87,7 +88,8 @@ def build_services(
 ) -> Services:
     """The services over a store, a view of the chain and a clock."""
     deployment = settings.deployment
-    intake = Intake(database, blobs, open_tokenizers(settings.home), chain, deployment, clock)
+    words = Words(database, blobs, open_tokenizers(settings.home))
+    intake = Intake(database, blobs, words, chain, deployment, clock)
     present = deployment.model_copy(update={"settler": settings.settler.address})
     record = PublicRecord(blobs, deployment.constants, chain.block_hash)
     cover = _cover(settings, chain)
@@ -105,6 +107,7 @@ def build_services(
         traces=Traces(database, blobs, deployment, clock),
         verdicts=Verdicts(database, blobs, chain, deployment, record, clock),
         views=views,
+        words=words,
         books=PublicBooks(database, chain, deployment.constants.unit_wei),
         canary=Canary(database, chain, deployment, intake, views, canary, daily_units, cover, clock),
     )

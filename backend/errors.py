@@ -14,7 +14,7 @@ BackendError
 ├── Conflict                     409, the request is well-formed but does not fit the facts of now
 │   ├── NodeBusy, NodeElsewhere
 │   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
-│   ├── NotRooted
+│   ├── NothingDelivered, NotRooted
 │   └── ContradictingCommitment, ContradictingVerdict, ContradictingTrace, NotSampled
 ├── NotYet                       425, acceptable later, as it is
 │   └── TraceTooEarly
@@ -22,7 +22,7 @@ BackendError
 │   └── BlobTooLarge
 ├── Unacceptable                 422, never acceptable as it is
 │   ├── BadBlobName, BlobHashMismatch, BlobMissing
-│   ├── UnitsRefused, OutputTooLong
+│   ├── UnitsRefused, OutputRefused, OutputTooLong
 │   ├── OpeningMismatch, OpeningDisagrees
 │   └── TraceMismatch, TraceTooLong, ObservationRefused
 ├── StorageFull                  507, a file system or quota has no room; nothing half-written was acknowledged
@@ -146,6 +146,13 @@ class UnknownRow(NotFound):
         )
 
 
+class NothingDelivered(Conflict):
+    code = "not_delivered"
+
+    def __init__(self, *, order_id: str) -> None:
+        super().__init__(f"order {order_id} has no answer yet", way_out=f"ask GET /v1/orders/{order_id} for its state")
+
+
 class NotRooted(Conflict):
     def __init__(self, *, order_id: str, state: str) -> None:
         way_out = {
@@ -257,6 +264,11 @@ class BlobMissing(Unacceptable):
         super().__init__(f"{field} = {name}, but no bytes are known under it", way_out=f"PUT /v1/blobs/{name} first")
 
 
+class OutputRefused(Unacceptable):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the output under commitment.output_root answers no order: {why}")
+
+
 class OutputTooLong(Unacceptable):
     def __init__(self, *, length: int, limit: int) -> None:
         super().__init__(
@@ -266,8 +278,11 @@ class OutputTooLong(Unacceptable):
 
 
 class UnitsRefused(Unacceptable):
-    def __init__(self, *, units: int, most: int) -> None:
-        super().__init__(f"commitment.units = {units} is more than the {most} that the order asked for")
+    def __init__(self, *, units: int, counted: int, most: int) -> None:
+        super().__init__(
+            f"commitment.units = {units}",
+            way_out=f"the output under its root has {counted}, the order asked for at most {most}",
+        )
 
 
 class ObservationRefused(Unacceptable):

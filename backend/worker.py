@@ -12,9 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError
-from web3.exceptions import Web3Exception
 
 from backend.chain.beacon_client import Beacon, HttpBeacon
 from backend.chain.indexer import Indexer
@@ -46,7 +44,7 @@ _RECONCILE_EVERY_S = 30.0
 _BRING_EVERY_S = 30.0
 _RANGES_A_TICK = 20
 
-_EXPECTED = (AssayError, Web3Exception, RequestException, OperationalError)
+_EXPECTED = (AssayError, OperationalError)
 """What a step may fail with while the worker lives on. Anything else is a defect and ends the process."""
 
 

@@ -23,7 +23,7 @@ from contracts.protocol.errors import AssayError
 from deploy.settings import fill_in
 
 _NOT_RUNNING = ("backend_unavailable", "chain_unavailable")
-_NOISY = ("httpx", "httpcore", "urllib3", "web3")
+_NOISY = ("httpx", "httpcore")
 
 
 class _Commands(TyperGroup):

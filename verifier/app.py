@@ -9,8 +9,6 @@ import logging
 import time
 from collections.abc import Callable
 
-from web3.exceptions import Web3Exception
-
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import ChainError
 from contracts.onchain.sender import Sender
@@ -25,7 +23,7 @@ from contracts.record.follow import Follower
 from contracts.record.history import PostedEpoch
 from contracts.record.log_book import LogBook, LogFacts, PaidJob, read_epoch
 from contracts.record.log_source import LogSource, claimed_output, published_lines
-from contracts.record.row_checks import check_input, check_job, differences, require
+from contracts.record.row_checks import check_job, check_prompts, differences, require
 from contracts.record.sample import Sample, seed_of
 from contracts.record.standings import Standings
 from verifier.errors import (
@@ -91,7 +89,7 @@ class Verifier:
         while not should_stop():
             try:
                 self.step()
-            except (ChainError, ChainMoved, Web3Exception, VerifierJournalFull) as error:
+            except (ChainError, ChainMoved, VerifierJournalFull) as error:
                 code = getattr(error, "code", type(error).__name__)
                 _log.log(logging.DEBUG if code == told else logging.ERROR, "%s: %s", code, error)
                 told = code
@@ -206,8 +204,8 @@ class Verifier:
             wanted, found = COMPARATORS[job.manifest.comparator], job.order.order.terms.comparator
             require("the comparator is the workload's", expected=wanted, found=found)
             check_job(self._chain.deployment.domain, job, self._view.history.node_keys)
-            input_bytes = self._source.blob(job.order.order.terms.input_hash)
-            check_input(job, keccak(input_bytes))
+            input_bytes = self._source.blob(job.order.order.terms.prompt_root)
+            check_prompts(job, input_bytes)
         except LogUnavailable as error:
             self._later(job.digest, error)
         except RecordError as error:

@@ -17,6 +17,7 @@ from backend.errors import (
     ContradictingTrace,
     NodeBusy,
     NodeElsewhere,
+    OutputRefused,
     OutputTooLong,
     StaleRequest,
     TraceMismatch,
@@ -58,6 +59,7 @@ _TOLD_COMMITMENTS = problems.told(
     LeaseExpired,
     ContradictingCommitment,
     BlobMissing,
+    OutputRefused,
     OutputTooLong,
     UnitsRefused,
 )

@@ -10,6 +10,7 @@ from backend.services.ledger.reconcile import PublicBooks
 from backend.services.traces import Traces
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
+from backend.services.words import Words
 from backend.store.blobs import BlobStore
 
 
@@ -25,4 +26,5 @@ class Services:
     canary: Canary
     verdicts: Verdicts
     views: Views
+    words: Words
     books: PublicBooks

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
-from web3.exceptions import BlockNotFound
 
 from backend.chain.errors import NoCommonAncestor
 from backend.store import ledger
@@ -19,8 +18,8 @@ from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, T
 from backend.store.database import Database
 from backend.store.event_rows import to_row
 from contracts.onchain.chain import Chain
+from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Block, Event
-from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.packing import bits, unpack
 from contracts.record.errors import ChainMoved
@@ -73,7 +72,7 @@ class Indexer:
     def _is_canonical(self, row: BlockRow) -> bool:
         try:
             return to_hex(self._chain.block(row.number).hash) == row.hash
-        except BlockNotFound:
+        except NotKnown:
             return False
 
     def _read(self, tip: BlockRow | None, first: int, last: int, target: int) -> None:
@@ -99,8 +98,7 @@ class Indexer:
             _log.info("block %d: %s.%s %s", row.block_number, row.contract, row.name, _short(row))
 
     def _settlement(self, event: Event) -> _Settled:
-        with explain():
-            receipt = self._chain.w3.eth.get_transaction_receipt(to_hex(event.tx_hash))  # type: ignore[arg-type]  # hex
+        receipt = self._chain.w3.eth.get_transaction_receipt(event.tx_hash)
         return _Settled(self._chain.packed_epoch(event.tx_hash), receipt["gasUsed"])
 
     def _rewind(self, from_block: int) -> None:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from eth_utils.address import to_checksum_address
-from web3.contract.contract import ContractFunction
 
 from backend.chain.escrow_reads import Holding, holdings
 from contracts.onchain.chain import Chain
+from contracts.onchain.contract import ContractCall
 from contracts.onchain.lanes import read_lane
-from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import from_hex, keccak
 from contracts.protocol.lane import Lane
 from contracts.protocol.rulings import Ruling
@@ -192,12 +191,11 @@ def _address(address: str) -> str:
     return to_checksum_address(address)
 
 
-def _call(function: ContractFunction) -> Any:
-    with explain():
-        return function.call()
+def _call(function: ContractCall) -> Any:
+    return function.call()
 
 
-def _struct(function: ContractFunction) -> dict[str, Any]:
+def _struct(function: ContractCall) -> dict[str, Any]:
     """A call's one struct by the ABI's field names."""
     names = [part["name"] for part in function.abi["outputs"][0]["components"]]
     return dict(zip(names, _call(function), strict=True))

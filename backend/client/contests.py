@@ -12,7 +12,6 @@ from backend.client.errors import NotContestable, OutputHidden
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import Reverted
 from contracts.onchain.events import Event
-from contracts.onchain.reverts import explain
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.record.charges import (
@@ -113,8 +112,7 @@ class Contests:
         """
         assert view.answer is not None, "only an answered contest shows an output"
         tx_hash = to_hex(view.answer.tx_hash)
-        with explain():
-            call = self._chain.w3.eth.get_transaction(tx_hash)  # type: ignore[arg-type]  # web3 wants its HexStr
+        call = self._chain.w3.eth.get_transaction(tx_hash)
         if call["to"] != self._chain.contests.address:
             raise OutputHidden(tx_hash=tx_hash)
         _, arguments = self._chain.contests.decode_function_input(call["input"])
@@ -201,8 +199,7 @@ class Contests:
     def _is_paid(self, history: History, charge: Charge) -> bool:
         outcomes = ChargedRows(self._chain, history, charge.epoch_id).outcomes
         try:
-            with explain():
-                status, _ = self._chain.escrow.functions.leafStatus(charge.proof, outcomes).call()
+            status, _ = self._chain.escrow.functions.leafStatus(charge.proof, outcomes).call()
         except Reverted as refused:
             if refused.error == "JobEscrow_LeafNotFinal":
                 return False
@@ -215,7 +212,6 @@ class Contests:
         constants, token = self._chain.deployment.constants, self._chain.token.functions
         wei = constants.contest_bond_units * constants.unit_wei
         owner, spender = sender.address, to_checksum_address(self._chain.contests.address)
-        with explain():
-            allowance: Any = token.allowance(owner, spender).call()
+        allowance: Any = token.allowance(owner, spender).call()
         if allowance < wei:
             sender.call(token.approve(spender, wei))

@@ -6,13 +6,11 @@ Every call is the requester's own transaction; what it only signs, anybody may b
 from dataclasses import dataclass
 
 from eth_utils.address import to_checksum_address
-from web3.exceptions import BadFunctionCallOutput
 
 from backend.client.authorizations import SignedDeposit, SignedGrant, parts, sign_deposit, sign_grant, sign_permit
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import Reverted
+from contracts.onchain.errors import Reverted, WrongReply
 from contracts.onchain.lanes import read_lane
-from contracts.onchain.reverts import explain
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.errors import BadAmount
@@ -31,8 +29,7 @@ class WalletHoldings:
 def scale_of(chain: Chain) -> TokenScale:
     """How a deployment's token counts."""
     token = chain.token.functions
-    with explain():
-        decimals, symbol = token.decimals().call(), token.symbol().call()
+    decimals, symbol = token.decimals().call(), token.symbol().call()
     return TokenScale(decimals, chain.deployment.constants.unit_wei, symbol)
 
 
@@ -51,9 +48,8 @@ class Wallet:
 
     def holdings(self) -> WalletHoldings:
         """What the wallet holds beside its lanes."""
-        with explain():
-            ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
-            tokens_wei = self._chain.balance_wei(self.address)
+        ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
+        tokens_wei = self._chain.balance_wei(self.address)
         return WalletHoldings(tokens_wei // self._chain.deployment.constants.unit_wei, ether_wei)
 
     def lane(self, lane_signer: str | None = None) -> Lane:
@@ -81,7 +77,7 @@ class Wallet:
         signer = to_checksum_address(lane_signer or self.address)
         try:
             permit = sign_permit(self._chain, self._key, units)
-        except (Reverted, BadFunctionCallOutput):  # an older token: two transactions
+        except (Reverted, WrongReply):  # an older token: two transactions
             self._sender.call(self._chain.token.functions.approve(self._chain.escrow.address, self._wei(units)))
             self._sender.call(self._escrow.deposit(self._sender.address, signer, units))
             return

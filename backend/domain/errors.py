@@ -7,7 +7,7 @@ Conflict
 └── LeaseNotHeld, LeaseExpired
 Unacceptable
 ├── InputRefused, DeadlineRefused, PriceTooLow, PriceTooHigh
-└── ParamsRefused, ParamsHashMismatch, TermNotOffered, TooManyUnits
+└── ParamsRefused, PromptMismatch, TermNotOffered, TooManyUnits
 """
 
 from backend.errors import Conflict, Unacceptable
@@ -72,7 +72,8 @@ class OperatorSuspended(Conflict):
 class OperatorWithheld(Conflict):
     def __init__(self, *, operator_id: int, why: str) -> None:
         super().__init__(
-            f"operator {operator_id} is given no native work: {why}; its exact workloads and its pay are not touched"
+            f"operator {operator_id} is given no native work: {why}",
+            way_out="its exact workloads and its pay are not touched",
         )
 
 
@@ -132,10 +133,11 @@ class ParamsRefused(Unacceptable):
         super().__init__(f"params.{name} = {value} {why}", way_out="the workload's manifest lists its parameters")
 
 
-class ParamsHashMismatch(Unacceptable):
+class PromptMismatch(Unacceptable):
     def __init__(self, *, signed: str, actual: str) -> None:
         super().__init__(
-            f"params hash to {actual}, terms.params_hash = {signed} was signed", way_out="send the signed params"
+            f"the texts' token ids have the root {actual}, terms.prompt_root = {signed} was signed",
+            way_out="cut the texts with the tokenizer of the workload's manifest, or ask POST /v1/tokenize",
         )
 
 

@@ -16,7 +16,7 @@ from backend.store.blobs import BlobStore
 from backend.store.chain_tables import TxIntentRow
 from backend.store.database import Database
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import Reverted
+from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.protocol.errors import ProtocolError
 from contracts.record.charges import answer_call, charge_of
 from contracts.record.errors import RecordError
@@ -51,7 +51,7 @@ class Answers:
             try:
                 self._answer(posted, contest, manager, now)
                 asked.append(place)
-            except (Reverted, RecordError, ProtocolError, UnknownBlob) as error:
+            except (Reverted, RequestRefused, RecordError, ProtocolError, UnknownBlob) as error:
                 failed[place] = str(error)
         if failed:
             raise ContestsUnanswered(failed)

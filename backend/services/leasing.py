@@ -185,5 +185,4 @@ def _grant(lease: LeaseRow, order: OrderRow) -> LeaseGrant:
         order=Order.model_validate_json(order.order_json),
         signer=order.signer,
         order_signature=order.signature,
-        params=order.params,
     )

@@ -75,7 +75,7 @@ def _jobs(session: Session, digests: list[str]) -> list[tuple[CommitmentRow, Ord
 
 def _order(row: OrderRow) -> OrderEntry:
     order = Order.model_validate_json(row.order_json)
-    return OrderEntry(order=order, signer=row.signer, signature=row.signature, params=row.params)
+    return OrderEntry(order=order, signer=row.signer, signature=row.signature)
 
 
 def _leases(session: Session, order_id: str) -> list[LeaseEntry]:

@@ -34,7 +34,6 @@ def payment_receipt(session: Session, deployment: Deployment, order_id: str, now
         order=Order.model_validate_json(job.order.order_json),
         signer=job.order.signer,
         order_signature=job.order.signature,
-        params=job.order.params,
         commitment_digest=job.commitment.digest,
         commitment=Commitment.model_validate_json(job.commitment.commitment_json),
         commitment_signature=job.commitment.signature,

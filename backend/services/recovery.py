@@ -31,7 +31,7 @@ from backend.store.tables import (
 )
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.errors import ProtocolError
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import (
     CommitmentEntry,
     LeaseEntry,
@@ -46,6 +46,7 @@ from contracts.protocol.log import (
 )
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import merkle_root
+from contracts.protocol.packed import is_named
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.signing import recover
 from contracts.record.errors import WrongLog
@@ -181,8 +182,9 @@ def _owed(file: _EpochFile, deployment: Deployment, history: History) -> Iterato
 
 
 def _open_blobs(file: _EpochFile) -> list[str]:
-    orders = {entry.order.terms.input_hash for entry in file.entries if isinstance(entry, OrderEntry)}
-    outputs = {entry.commitment.output_hash for entry in file.entries if isinstance(entry, CommitmentEntry)}
+    terms = [entry.order.terms for entry in file.entries if isinstance(entry, OrderEntry)]
+    orders = {name for each in terms for name in (each.texts_hash, each.prompt_root)}
+    outputs = {entry.commitment.output_root for entry in file.entries if isinstance(entry, CommitmentEntry)}
     traces = {entry.trace for entry in file.entries if isinstance(entry, TraceEntry)}
     seen = {entry.observation for entry in file.entries if isinstance(entry, ObservationEntry)}
     return sorted(orders | outputs | traces | seen)
@@ -193,8 +195,8 @@ def _copy_blob(blobs: BlobStore, folder: Path, name: str) -> bool:
     path = folder / "blobs" / name
     if not blobs.has(name) and path.exists():
         data = path.read_bytes()
-        if to_hex(keccak(data)) == name:
-            blobs.put(data)
+        if is_named(data, name):
+            blobs.put(data, name)
     return blobs.has(name)
 
 
@@ -257,8 +259,8 @@ def _order_row(entry: OrderEntry, deployment: Deployment) -> OrderRow:
     order, terms = entry.order, entry.order.terms
     return OrderRow(
         order_id=to_hex(deployment.domain.order_id(order)), requester=order.requester, signer=entry.signer,
-        workload_id=terms.workload_id, input_hash=terms.input_hash, order_json=order.model_dump_json(),
-        signature=entry.signature, params=entry.params, spend_cap=order.spend_cap, max_price=terms.max_price,
+        workload_id=terms.workload_id, prompt_root=terms.prompt_root, order_json=order.model_dump_json(),
+        signature=entry.signature, spend_cap=order.spend_cap, max_price=terms.max_price,
         deadline=terms.deadline, accepted_at=terms.deadline - deployment.constants.order_ttl_s,
     )  # fmt: skip
 

@@ -58,7 +58,7 @@ def settle_epoch(database: Database, chain: Chain, manager: TxManager, treasury:
         groups = _groups(session, chain, treasury, epoch.epoch_id, rows, void)
     packed = packed_epoch(epoch, groups, void)
     function = chain.escrow.functions.settleEpoch(epoch.epoch_id, packed)
-    calldata = from_hex(function._encode_transaction_data())
+    calldata = from_hex(function.data)
     ensure_call(manager, key, function, now, gas=settle_gas(calldata, rows))
     return epoch.epoch_id
 
@@ -144,7 +144,7 @@ def _best_cap(session: Session, requester: str, signer: str, needed: int) -> Cap
 def treasury_order(requester: str, cap: int, epoch_id: int) -> Order:
     """The order with which the treasury's session key proves the cap that an epoch's checks need."""
     terms = Terms(
-        workload_id=CHECK_WORKLOAD, input_hash=_ZERO, params_hash=_ZERO, fixed_price=0, unit_price=0, max_price=0,
+        workload_id=CHECK_WORKLOAD, prompt_root=_ZERO, texts_hash=_ZERO, fixed_price=0, unit_price=0, max_price=0,
         deadline=0, salt=epoch_id,
     )  # fmt: skip
     return Order(requester=requester, spend_cap=cap, terms=terms)

@@ -217,7 +217,6 @@ def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int
         order=Order.model_validate_json(job.order.order_json),
         signer=job.order.signer,
         signature=job.order.signature,
-        params=job.order.params,
         node=node,
         commitment=None if commitment is None else Commitment.model_validate_json(commitment.commitment_json),
         commitment_signature=None if commitment is None else commitment.signature,

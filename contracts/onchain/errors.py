@@ -4,8 +4,14 @@ ChainError
 ├── WrongChain          the endpoint serves another chain than the deployment names
 ├── NoContract          there is no code at a contract's address
 ├── WrongContract       the code at a contract's address is not that contract, or belongs to another deployment
-├── Reverted            a call or transaction was refused; carries the contract's own error with its values
-├── ChainUnavailable    no answer from the endpoint, or none that a chain gives
+├── Reverted            the contract refused a call or transaction; carries its own error with its values
+├── RequestRefused      the endpoint refused a request that no contract has seen; carries its code and words
+├── ChainUnavailable    no answer from the endpoint, or none that a chain gives: wait, or ask another
+│   ├── EndpointLimited it takes no more requests for now
+│   ├── WrongReply      its answer is not of the shape that was asked for
+│   └── NotKnown        it has no such block, transaction or receipt, or not yet
+├── BadArguments        values that a contract's function does not take
+├── UnknownCall         calldata that is no call of the contract
 ├── BadRpcUrl           an endpoint's URL that leads nowhere
 ├── BadAddress          what should be an address is none
 ├── BadDeployment       a deployment file that is missing or says something else
@@ -59,9 +65,48 @@ class Reverted(ChainError):
         super().__init__(f"the contract refused: {error}({', '.join(map(str, arguments))})")
 
 
+class RequestRefused(ChainError):
+    """`number` is JSON-RPC's code of the refusal, `words` the endpoint's."""
+
+    def __init__(self, rpc_url: str, method: str, number: object, words: str) -> None:
+        self.method, self.number, self.words = method, number, words
+        super().__init__(
+            f"{rpc_url} refused {method}: {words}", way_out="mend what it names, or ask another endpoint with --rpc"
+        )
+
+
 class ChainUnavailable(ChainError):
     def __init__(self, rpc_url: str, why: str) -> None:
         super().__init__(f"no answer from {rpc_url}: {why}", way_out="is the chain running?")
+
+
+class EndpointLimited(ChainUnavailable):
+    def __init__(self, rpc_url: str, why: str) -> None:
+        ChainError.__init__(self, f"{rpc_url} limits requests: {why}; wait, or ask another endpoint with --rpc")
+
+
+class WrongReply(ChainUnavailable):
+    def __init__(self, rpc_url: str, why: str) -> None:
+        ChainError.__init__(self, f"no usable answer from {rpc_url}: {why}; is it a chain's endpoint?")
+
+
+class NotKnown(ChainUnavailable):
+    def __init__(self, rpc_url: str, what: str) -> None:
+        ChainError.__init__(
+            self, f"{rpc_url} knows no {what}; if it is behind, wait, or ask another endpoint with --rpc"
+        )
+
+
+class BadArguments(ChainError):
+    def __init__(self, function: str, why: str) -> None:
+        super().__init__(f"{function} does not take these values: {why}")
+
+
+class UnknownCall(ChainError):
+    def __init__(self, contract: str, selector: bytes) -> None:
+        super().__init__(
+            f"0x{selector.hex()} begins no call of {contract}", way_out="it was made through another contract"
+        )
 
 
 class BadRpcUrl(ChainError):

@@ -5,8 +5,6 @@ import os
 import secrets
 from pathlib import Path
 
-from eth_account import Account
-
 from contracts.protocol.errors import AssayError
 from contracts.protocol.signing import Signer
 
@@ -23,6 +21,8 @@ class KeystoreError(AssayError):
 def create_key(path: Path, password: str, *, iterations: int | None = None) -> Signer:
     """Makes a new key and writes it encrypted, readable by its owner alone. Refuses to overwrite a file."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    from eth_account import Account  # most of a second, which only who opens a key waits for
+
     private_key = secrets.token_bytes(32)
     encrypted = Account.encrypt(private_key, password, iterations=iterations or ITERATIONS)
     try:
@@ -47,6 +47,8 @@ def load_key(path: Path, password: str) -> Signer:
             f"{path} cannot be read: {error}", way_out="give the path of a key file that you may read"
         ) from error
     _require_key_file(path, text)
+    from eth_account import Account
+
     try:
         return Signer(bytes(Account.decrypt(text, password)))
     except ValueError as error:

@@ -3,15 +3,13 @@
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain, as_dict
-from contracts.onchain.reverts import explain
 from contracts.protocol.lane import Lane
 
 
 def read_lane(chain: Chain, requester: str, signer: str) -> Lane:
     """A lane as of the latest block; all zero where nothing ever happened in it. Raises ChainError."""
     call = chain.escrow.functions.lanes(to_checksum_address(requester), to_checksum_address(signer))
-    with explain():
-        slot = as_dict(call.call())
+    slot = as_dict(call.call())
     return Lane(
         balance=slot["balanceUnits"],
         charged=slot["chargedUnits"],

@@ -6,6 +6,7 @@ ProtocolError
 ├── NotCanonical        a value has no canonical JSON
 ├── BadAmount           an amount of tokens that is none, too little, or finer than is counted
 ├── BadTexts            an input that is no canonical list of texts, or beyond its workload's limits
+├── NotPacked           bytes that are no packed lists of 32-bit words
 ├── WrongTokenizer      a tokenizer file that is not the manifest's
 ├── BadSignature        not 65 bytes, high s, v not 27 or 28, or nobody's
 ├── OutOfRange          a number that its field cannot carry
@@ -78,6 +79,12 @@ class BadTexts(ProtocolError):
     def __init__(self, why: str, *, way_out: str = "send a canonical JSON array of texts") -> None:
         self.why = why
         super().__init__(f"the input {why}", way_out=f"{way_out}")
+
+
+class NotPacked(ProtocolError):
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"packed words: the value {why}", way_out="pack it with contracts.protocol.packed")
 
 
 class WrongTokenizer(ProtocolError):

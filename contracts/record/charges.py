@@ -10,10 +10,8 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
-from web3.contract.contract import ContractFunction
-
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
+from contracts.onchain.contract import ContractCall
 from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import CommitmentEntry, OrderEntry
@@ -99,8 +97,7 @@ class ChargedRows:
         raise RowUnknown(self._epoch_id, index, "no row of it was charged, so there is nothing to give back")
 
     def _called_with(self, tx_hash: bytes, index: int) -> tuple[Any, ...]:
-        with explain():
-            call = self._chain.w3.eth.get_transaction(to_hex(tx_hash))  # type: ignore[arg-type]  # web3 wants its HexStr
+        call = self._chain.w3.eth.get_transaction(tx_hash)
         if call["to"] != self._chain.escrow.address:
             raise RowUnknown(self._epoch_id, index, f"it was charged through another contract, in {to_hex(tx_hash)}")
         _, arguments = self._chain.escrow.decode_function_input(call["input"])
@@ -109,14 +106,13 @@ class ChargedRows:
 
 def contest_status(chain: Chain, epoch_id: int, index: int) -> ContestStatus:
     """How a contest of a leaf stands, as of the latest block."""
-    with explain():
-        return ContestStatus(chain.contests.functions.contestStatus(epoch_id, index).call())
+    return ContestStatus(chain.contests.functions.contestStatus(epoch_id, index).call())
 
 
-def answer_call(chain: Chain, charge: Charge, contester: str, blob: Callable[[str], bytes]) -> ContractFunction:
-    """The call that answers a contest. `blob` gives an output by its hash, and is asked only where it must be shown."""
+def answer_call(chain: Chain, charge: Charge, contester: str, blob: Callable[[str], bytes]) -> ContractCall:
+    """The call that answers a contest. `blob` gives an output by its root, and is asked only where it must be shown."""
     commitment = charge.commitment.commitment
-    output = blob(commitment.output_hash) if charge.must_show_output(contester) else b""
+    output = blob(commitment.output_root) if charge.must_show_output(contester) else b""
     return chain.contests.functions.answer(
         charge.proof,
         order_tuple(charge.order.order),
@@ -127,7 +123,7 @@ def answer_call(chain: Chain, charge: Charge, contester: str, blob: Callable[[st
     )
 
 
-def duplicate_call(chain: Chain, history: History, charges: Sequence[Charge]) -> ContractFunction:
+def duplicate_call(chain: Chain, history: History, charges: Sequence[Charge]) -> ContractCall:
     """The call that refunds the charge of an order that was one too many: copies + 1 charges, in order of the chain."""
     return chain.contests.functions.contestDuplicate(
         order_tuple(charges[0].order.order),

@@ -5,13 +5,13 @@ line by line with `LogBook.add`, so that it can name the first wrong one.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from contracts.protocol.canonical import canonical_json
-from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import (
     CommitmentEntry,
     LeaseEntry,
@@ -86,6 +86,11 @@ class PaidJob:
     trace: TraceEntry | None = None
 
     @property
+    def params(self) -> dict[str, int]:
+        """The parameters that its workload has."""
+        return self.order.order.terms.params.of(self.manifest.params)
+
+    @property
     def is_native(self) -> bool:
         """Whether it is compared across numeric classes, and no case can be opened on it."""
         return self.manifest.comparator == "native"
@@ -113,7 +118,6 @@ class LogBook:
         self.domain = domain
         self.epochs: dict[int, EpochLog] = {}
         self._manifests: dict[str, Manifest] = {}
-        self._raw_manifests: dict[str, bytes] = {}
         self._paid_in: dict[bytes, tuple[int, RowEntry]] = {}
         self._traces: dict[bytes, tuple[int, TraceEntry]] = {}
         self._verdicts: dict[bytes, tuple[int, VerdictEntry]] = {}
@@ -143,8 +147,9 @@ class LogBook:
     def _file(self, log: EpochLog, entry: LogEntry) -> None:
         match entry:
             case WorkloadEntry():
-                raw = canonical_json(entry.manifest)
-                self._raw_manifests[to_hex(keccak(raw))] = raw
+                with suppress(ValidationError):  # of a release that this one does not know: its jobs are unknown then
+                    manifest = Manifest.model_validate(entry.manifest)
+                    self._manifests[manifest.workload_id()] = manifest
             case OrderEntry():
                 log.orders[self.domain.order_id(entry.order)] = entry
             case LeaseEntry():
@@ -210,11 +215,7 @@ class LogBook:
     def manifest(self, workload_id: str) -> Manifest:
         """The manifest that hashes to this workload. Raises WorkloadUnknown."""
         if workload_id not in self._manifests:
-            try:
-                found = Manifest.model_validate_json(self._raw_manifests[workload_id])
-            except (KeyError, ValidationError) as error:
-                raise WorkloadUnknown(workload_id) from error
-            self._manifests[workload_id] = found
+            raise WorkloadUnknown(workload_id)
         return self._manifests[workload_id]
 
     def job(self, epoch_id: int, row: RowEntry) -> PaidJob | None:
@@ -222,7 +223,7 @@ class LogBook:
         log = self.epochs[epoch_id]
         commitment = log.commitments.get(from_hex(row.digest))
         order = log.orders.get(from_hex(commitment.commitment.order_id)) if commitment else None
-        if commitment is None or order is None or order.order.terms.workload_id not in self._raw_manifests:
+        if commitment is None or order is None or order.order.terms.workload_id not in self._manifests:
             return None
         manifest = self.manifest(order.order.terms.workload_id)
         return PaidJob(epoch_id, row, order, commitment, manifest, self.trace_of(from_hex(row.digest)))

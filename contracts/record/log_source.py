@@ -1,14 +1,14 @@
 """Where the published log is read from: a URL or a folder of the same shape (SPEC section 11)."""
 
-import hashlib
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
+from contracts.protocol.packed import is_named
 from contracts.protocol.records import Commitment
-from contracts.protocol.trace import is_trace_of
+from contracts.protocol.trace import is_trace_of, trace_hash_of
 from contracts.record.errors import LogUnavailable, RecordError, WrongFact, WrongLog
 from contracts.record.history import PostedEpoch
 
@@ -89,7 +89,7 @@ class FolderLog:
 def claimed_output(source: LogSource, commitment: Commitment) -> bytes:
     """What the node says it answered, or nothing where that is not published: it saves work, and decides nothing."""
     try:
-        return source.blob(commitment.output_hash)
+        return source.blob(commitment.output_root)
     except RecordError:
         return b""
 
@@ -107,7 +107,7 @@ def shown_trace(source: LogSource, commitment: Commitment, name: str | None) -> 
 def require_trace(trace: bytes, commitment: Commitment) -> bytes:
     """The trace, if it is the one that was committed to. Raises WrongFact."""
     if not is_trace_of(trace, commitment):
-        found = hashlib.sha256(trace).hexdigest()
+        found = trace_hash_of(trace).hex()
         raise WrongFact("the trace shown is the committed one", expected=commitment.trace_commit, found=found)
     return trace
 
@@ -128,7 +128,6 @@ def split_lines(data: bytes) -> list[bytes]:
 
 
 def _require_hash(data: bytes, blob_hash: str) -> bytes:
-    found = to_hex(keccak(data))
-    if found != blob_hash:
-        raise WrongLog(what="a blob's hash", expected=blob_hash, found=found)
+    if not is_named(data, blob_hash):
+        raise WrongLog(what="a blob's name", expected=blob_hash, found=to_hex(keccak(data)))
     return data

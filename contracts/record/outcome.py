@@ -5,7 +5,6 @@ from typing import Literal
 
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.events import Event
-from contracts.onchain.reverts import explain
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import MalformedEpoch
 from contracts.protocol.hashing import to_hex
@@ -83,8 +82,7 @@ def _settled(
 
 
 def _require_kept(chain: Chain, settled: SettledEpoch, void_bits: bytes) -> None:
-    with explain():
-        kept = as_dict(chain.escrow.functions.epochs(settled.epoch_id).call())["outcomes"]
+    kept = as_dict(chain.escrow.functions.epochs(settled.epoch_id).call())["outcomes"]
     if outcomes_hash(void_bits, settled.skipped_bits) != kept:
         raise MalformedEpoch("its outcomes are not those that the chain keeps", offset=0)
 

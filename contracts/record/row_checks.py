@@ -4,10 +4,10 @@ Each check raises WrongFact with both values. A verifier runs them before it wor
 accuse a node of something that the node never signed; the auditor runs the same.
 """
 
-from contracts.protocol.canonical import hash_json
-from contracts.protocol.errors import BadSignature
+from contracts.protocol.errors import BadSignature, NotPacked
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import CommitmentEntry, LeaseEntry, OrderEntry, RowEntry
+from contracts.protocol.packed import packed_root
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.signing import recover
@@ -32,12 +32,10 @@ def require_signer(rule: str, digest: bytes, signature: str, expected: str) -> N
 
 
 def check_order(domain: Domain, entry: OrderEntry, row: RowEntry) -> None:
-    """The row's lane ordered this, with these parameters."""
+    """The row's lane ordered this."""
     require("the order's requester is the row's", expected=row.requester, found=entry.order.requester)
     require("the order's signer is the row's", expected=row.signer, found=entry.signer)
     require_signer("the order is signed by its lane", domain.order_id(entry.order), entry.signature, entry.signer)
-    found = to_hex(hash_json(entry.params))
-    require("the parameters hash to the order's paramsHash", expected=entry.order.terms.params_hash, found=found)
 
 
 def check_commitment(domain: Domain, entry: CommitmentEntry, row: RowEntry, node_keys: dict[str, int]) -> None:
@@ -92,10 +90,14 @@ def _require_lent(domain: Domain, entry: LeaseEntry, settlers: set[str]) -> None
         raise WrongFact(rule, expected=wanted, found=found)
 
 
-def check_input(job: PaidJob, input_bytes_hash: bytes) -> None:
-    """The input is the one that was ordered."""
-    wanted = from_hex(job.order.order.terms.input_hash)
-    require("the input hashes to the order's inputHash", expected=to_hex(wanted), found=to_hex(input_bytes_hash))
+def check_prompts(job: PaidJob, prompts: bytes) -> None:
+    """The packed prompts are those that were ordered."""
+    wanted = job.order.order.terms.prompt_root
+    try:
+        found = to_hex(packed_root(prompts))
+    except NotPacked as error:
+        found = str(error)
+    require("the prompts are under the order's promptRoot", expected=wanted, found=found)
 
 
 def differences(opening: Opening, commitment: Commitment) -> list[str]:
@@ -103,7 +105,7 @@ def differences(opening: Opening, commitment: Commitment) -> list[str]:
     expected = trace_commit(from_hex(opening.trace_hash), from_hex(commitment.order_id), commitment.node)
     checks = {
         "trace": from_hex(commitment.trace_commit) == expected,
-        "output": commitment.output_hash == opening.output_hash,
+        "output": commitment.output_root == opening.output_root,
         "units": commitment.units == opening.units,
     }
     return [name for name, equal in checks.items() if not equal]

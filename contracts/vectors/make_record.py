@@ -4,7 +4,6 @@
 for everybody: each row's sample, each operator's standing, each leaf's outcome. `--check` compares and exits 1.
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from contracts.onchain.events import Event
-from contracts.protocol.canonical import hash_json
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.log import (
@@ -34,9 +32,10 @@ from contracts.protocol.native.fingerprint import PROJECTIONS, NativeOpening
 from contracts.protocol.native.observation import Observation, observed_opening
 from contracts.protocol.packing import Epoch, LaneGroup, SkipReason, bits, pack, unpack
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import COMPARATORS, Commitment, Order, Terms, Verdict
+from contracts.protocol.records import COMPARATORS, Commitment, Order, Params, Terms, Verdict
 from contracts.protocol.rulings import Ruling
 from contracts.protocol.signing import Signer
+from contracts.protocol.trace import trace_hash_of
 from contracts.protocol.typed_data import Domain, answer_commit, trace_commit
 from contracts.record.history import DATED, History
 from contracts.record.log_book import LogBook, LogFacts, read_epoch
@@ -155,17 +154,18 @@ class Story:
     def _job(self, epoch_id: int) -> list[LogEntry]:
         operator, native = self.random.choice(OPERATORS), self.random.random() < 0.6
         manifest, node = _manifest(native), self.nodes[operator]
-        params = {"max_new_tokens": TOKENS}
+        params = Params(max_new_tokens=TOKENS)
         terms = Terms(
-            workload_id=manifest.workload_id(), input_hash=self.maker.hex32(), params_hash=to_hex(hash_json(params)),
+            workload_id=manifest.workload_id(), prompt_root=self.maker.hex32(), texts_hash=self.maker.hex32(),
+            params=params,
             comparator=COMPARATORS[manifest.comparator], fixed_price=1, unit_price=2,
             max_price=self.random.randint(20, 300), deadline=5_000, salt=self.random.getrandbits(32),
         )  # fmt: skip
         order = Order(requester=self.requester.address, spend_cap=10_000, terms=terms)
         order_id, trace = self.domain.order_id(order), self._trace()
-        hidden = trace_commit(hashlib.sha256(trace).digest(), order_id, node.address)
+        hidden = trace_commit(trace_hash_of(trace), order_id, node.address)
         commitment = Commitment(
-            order_id=to_hex(order_id), node=node.address, output_hash=self.maker.hex32(), trace_commit=to_hex(hidden),
+            order_id=to_hex(order_id), node=node.address, output_root=self.maker.hex32(), trace_commit=to_hex(hidden),
             units=TOKENS,
         )  # fmt: skip
         digest = self.domain.commitment_digest(commitment)
@@ -175,7 +175,7 @@ class Story:
             self._check(epoch_id, commitment, digest, trace)
         signed = self.requester.sign(order_id)
         entries: list[LogEntry] = [
-            OrderEntry(order=order, signer=self.requester.address, signature=signed, params=params),
+            OrderEntry(order=order, signer=self.requester.address, signature=signed),
             CommitmentEntry(commitment=commitment, signature=node.sign(digest)),
         ]
         if terms.workload_id not in self._published:

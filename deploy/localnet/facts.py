@@ -1,11 +1,9 @@
 """What happened, read back from the chain and the published log: the numbers of the demo's report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hexbytes import HexBytes
-
-from backend.client.jobs import read_answer
+from backend.client.jobs import Answer
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.lanes import read_lane
 from contracts.protocol.rulings import Ruling
@@ -175,7 +173,7 @@ def _gas(chain: Chain, history: History) -> dict[str, int]:
 
 
 def _gas_used(chain: Chain, tx_hash: bytes) -> int:
-    return int(chain.w3.eth.get_transaction_receipt(HexBytes(tx_hash))["gasUsed"])
+    return int(chain.w3.eth.get_transaction_receipt(tx_hash)["gasUsed"])
 
 
 def cheat_case(story: Story, facts: DemoFacts) -> CaseFile | None:
@@ -195,13 +193,14 @@ class Exhibit:
     node: str
 
 
-def exhibit(facts: DemoFacts, source: LogSource, case: CaseFile) -> Exhibit:
-    """The job behind a case, from the published log."""
+def exhibit(facts: DemoFacts, source: LogSource, case: CaseFile, read: Callable[[str, bytes], Answer]) -> Exhibit:
+    """The job behind a case, from the published log. `read`: see `AssayClient.read`."""
     place = (case.epoch_id, case.index)
     job = next(each.job for each in facts.jobs if (each.job.epoch_id, each.job.row.index) == place)
     commitment = job.commitment.commitment
-    answer = read_answer(source.blob(commitment.output_hash))
-    texts = decode_texts(source.blob(job.order.order.terms.input_hash))
+    terms = job.order.order.terms
+    answer = read(terms.workload_id, source.blob(commitment.output_root))
+    texts = decode_texts(source.blob(terms.texts_hash))
     return Exhibit(" | ".join(texts), " | ".join(answer.texts), commitment.units, commitment.node)
 
 

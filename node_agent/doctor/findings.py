@@ -4,9 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from requests.exceptions import RequestException
-from web3.exceptions import Web3Exception
-
 from contracts.protocol.errors import AssayError
 
 Level = Literal["OK", "WARN", "FAIL"]
@@ -58,7 +55,7 @@ def tried(name: str, look: Callable[[], list[DoctorFinding]]) -> list[DoctorFind
         return look()
     except AssayError as error:
         return [fail(name, f"{error.code}: {error.message}", error.way_out)]
-    except (Web3Exception, RequestException, OSError) as error:
+    except OSError as error:
         return [fail(name, f"{type(error).__name__}: {error}", "")]
 
 

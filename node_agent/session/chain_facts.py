@@ -10,7 +10,6 @@ from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.lanes import read_lane
-from contracts.onchain.reverts import explain
 from contracts.protocol.lane import Lane
 
 
@@ -77,5 +76,4 @@ class OnchainFacts:
 
 def call(function: Any) -> Any:
     """The result of a view call. Raises Reverted or ChainUnavailable."""
-    with explain():
-        return function.call()
+    return function.call()

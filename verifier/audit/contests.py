@@ -73,7 +73,7 @@ def _check_answer(evidence: AuditEvidence, place: Place, event: Event) -> None:
     leaf, log = evidence.leaf(*place), evidence.book.epochs.get(place[0])
     entry = log.commitments.get(leaf.digest) if log is not None and leaf is not None else None
     if entry is not None:
-        logged, shown = entry.commitment.output_hash, to_hex(event.args["outputHash"])
+        logged, shown = entry.commitment.output_root, to_hex(event.args["outputRoot"])
         evidence.findings.expect("the answered output is the log's", logged, shown, epoch=place[0], row=place[1])
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eth_utils.address import to_checksum_address
-from web3 import Web3
-from web3.exceptions import TransactionNotFound
 
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import Chain
+from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Event
-from contracts.onchain.reverts import explain
+from contracts.onchain.rpc import Rpc
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row
 from contracts.protocol.packing import outcomes_hash
@@ -66,11 +65,10 @@ def same_code(deployed: bytes, creation: bytes) -> bool:
     return bytes(filled + template[last:]) == deployed
 
 
-def check_contracts(w3: Web3, receipt: PaymentReceipt, insisted: str | None, found: Checklist) -> bool:
+def check_contracts(w3: Rpc, receipt: PaymentReceipt, insisted: str | None, found: Checklist) -> bool:
     """Whether the receipt's contracts are on this chain and are Assay's; only then is it worth asking them."""
-    with explain():
-        chain_id = w3.eth.chain_id
-        code = bytes(w3.eth.get_code(to_checksum_address(receipt.contracts.escrow)))
+    chain_id = w3.eth.chain_id
+    code = bytes(w3.eth.get_code(to_checksum_address(receipt.contracts.escrow)))
     ok = found.expect(
         "the endpoint serves the receipt's chain", ["chain_id"], expected=receipt.chain_id, found=chain_id
     )
@@ -123,8 +121,7 @@ def check_leaf(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], 
         found="no post" if posted is None else posted.args["id"],
     )
     node = to_checksum_address(receipt.commitment.node)
-    with explain():
-        operator_id = chain.stakes.functions.operatorOf(node).call()
+    operator_id = chain.stakes.functions.operatorOf(node).call()
     found.expect(
         "the node is a key of the operator that earns",
         ["leaf.operator_id", "commitment.node"],
@@ -189,10 +186,9 @@ def _draw(chain: Chain, history: History, receipt: PaymentReceipt) -> int | None
 
 def _event_in(chain: Chain, tx_hash: str, name: str) -> Event | None:
     """The event of a transaction; None where there is no such transaction, or it made no such event."""
-    with explain():
-        try:
-            block = chain.w3.eth.get_transaction_receipt(tx_hash)["blockNumber"]  # type: ignore[arg-type]  # 0x hex
-        except TransactionNotFound:
-            return None
+    try:
+        block = chain.w3.eth.get_transaction_receipt(tx_hash)["blockNumber"]
+    except NotKnown:
+        return None
     found = (e for e in chain.events(block, block) if e.name == name and to_hex(e.tx_hash) == tx_hash)
     return next(found, None)

@@ -3,11 +3,9 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from pydantic_core import from_json
-
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
-from contracts.protocol.manifest import MAX_NEW_TOKENS
+from contracts.protocol.errors import NotPacked
+from contracts.protocol.packed import counts
 from contracts.protocol.receipt import PaymentReceipt
 from verifier.receipts.onchain import LeafHistory
 
@@ -43,24 +41,22 @@ def limits(receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) ->
         found.append("What becomes of the charge: the epoch is not settled yet. Verify again after its check period.")
     if output is None:
         found.append("That the answer reached anybody: give --output FILE to compare the one that you hold.")
-        limit = receipt.params.get(MAX_NEW_TOKENS)
-        if limit is not None and receipt.commitment.units >= limit:
+        limit = receipt.order.terms.params.max_new_tokens
+        if limit and receipt.commitment.units >= limit:
             found.append(f"That the answer is whole: it may have been cut at the {limit} tokens that were ordered.")
     found.append("That the RPC endpoint tells the truth about the chain: use one that you trust.")
     return found
 
 
 def cut_words(receipt: PaymentReceipt, output: bytes) -> list[str]:
-    """Answers that end at the order's limit and not at their own end."""
+    """Answers that are as long as the order allows, so that they may have been cut."""
+    limit = receipt.order.terms.params.max_new_tokens
     try:
-        items = from_json(output)
-    except ValueError:  # a node may commit to anything
+        lengths = counts(output) if limit else []
+    except NotPacked:
         return []
-    if not isinstance(items, list):
-        return []
-    cut = sum(isinstance(item, dict) and item.get("finish_reason") == "length" for item in items)
-    limit = receipt.params.get(MAX_NEW_TOKENS)
-    return [f"Of its {len(items)} answers {cut} were cut at the {limit} tokens that were ordered."] if cut else []
+    full = sum(length >= limit for length in lengths)
+    return [f"{full} of {len(lengths)} answers have all the {limit} tokens ordered: they may go on."] if full else []
 
 
 def _charge(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, lane: str) -> str:
@@ -116,9 +112,8 @@ class Amounts:
     """Shows units as tokens, exactly."""
 
     def __init__(self, chain: Chain) -> None:
-        with explain():
-            self._decimals = int(chain.token.functions.decimals().call())
-            self._symbol = str(chain.token.functions.symbol().call())
+        self._decimals = int(chain.token.functions.decimals().call())
+        self._symbol = str(chain.token.functions.symbol().call())
         self._unit_wei = chain.deployment.constants.unit_wei
 
     def __call__(self, units: int) -> str:

@@ -64,9 +64,9 @@ class ReexecutionWorker:
             engine = self._engines.get(job.manifest)
             if job.is_native:
                 commitment = job.commitment.commitment
-                found = look(engine, input_bytes, job.order.params, claimed, commitment, node_class)
+                found = look(engine, input_bytes, job.params, claimed, commitment, node_class)
             else:
-                found = Answered(answer(engine, input_bytes, job.order.params, claimed))
+                found = Answered(answer(engine, input_bytes, job.params, claimed))
             return Finished(job, found, None)
         except ExecutionError as error:
             return Finished(job, None, error)

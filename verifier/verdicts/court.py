@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import Reverted
-from contracts.onchain.reverts import explain
+from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.sender import Sender
 from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
@@ -107,15 +106,14 @@ class Court:
             case.leaf,
             commitment_tuple(job.commitment.commitment),
             from_hex(opening.trace_hash),
-            from_hex(opening.output_hash),
+            from_hex(opening.output_root),
             opening.units,
         )
         self._send("reveal", arguments, to_hex(case.case_id))
 
     def _execute(self, case: CaseFile, history: History, now: int) -> None:
         """Moves the money once there is a ruling; a guilty one waits until the leaf is settled or stranded."""
-        with explain():
-            ruling = Ruling(self._chain.court.functions.ruling(case.case_id).call())
+        ruling = Ruling(self._chain.court.functions.ruling(case.case_id).call())
         stranded = now > history.epochs[case.epoch_id].timestamp + self._constants.settle_wait_s
         final = case.epoch_id in history.settled or stranded
         if ruling is Ruling.OPEN or (ruling is Ruling.NODE_GUILTY and not final):
@@ -137,9 +135,8 @@ class Court:
         if self._clock() < self._not_before.get((name, about), 0.0):
             return
         try:
-            with explain():
-                receipt = self._sender.call(getattr(self._chain.court.functions, name)(*arguments))
-        except Reverted as error:
+            receipt = self._sender.call(getattr(self._chain.court.functions, name)(*arguments))
+        except (Reverted, RequestRefused) as error:
             _log.warning("%s on %s refused: %s", name, about, error)
             self._not_before[name, about] = self._clock() + _RETRY_S
         else:

@@ -13,6 +13,7 @@ from typing import Any
 
 from eth_utils.address import to_canonical_address
 from eth_utils.exceptions import ValidationError
+from rlp.exceptions import RLPException
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # py-evm imports names that its dependencies deprecate
@@ -241,7 +242,7 @@ class EmbeddedChain:
         return computation
 
     def _unsigned(self, call: Json, sender: bytes, state: Any) -> Any:
-        fee = self._base_fee() * 2
+        fee = 2 * max(self._base_fee(), state.base_fee)  # an older block may have been dearer
         return self._chain.get_transaction_builder().new_unsigned_dynamic_fee_transaction(
             chain_id=CHAIN_ID,
             nonce=state.get_nonce(sender),
@@ -274,6 +275,8 @@ class EmbeddedChain:
                 self._backend.send_raw_transaction(bytes.fromhex(raw[2:]))
             except ValidationError as error:
                 raise RpcError(_SERVER_ERROR, _as_node_says(str(error))) from error
+            except RLPException as error:
+                raise RpcError(_INVALID_PARAMS, f"no transaction: {error}") from error
             block = self._chain.get_block()
             last = len(block.transactions) - 1
             self._index.pending[tx_hash] = _transaction_json(

@@ -2,11 +2,11 @@
 
 import pytest
 from eth_account import Account
-from web3 import Web3
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import deploy
 from contracts.onchain.errors import Reverted
+from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.signing import Signer
@@ -16,12 +16,12 @@ from deploy.localnet.chain.embedded import MNEMONIC
 pytestmark = pytest.mark.chain
 
 
-def founder(w3: Web3) -> Sender:
+def founder(w3: Rpc) -> Sender:
     Account.enable_unaudited_hdwallet_features()
     return Sender(w3, Signer(bytes(Account.from_mnemonic(MNEMONIC).key)))
 
 
-def test_contracts_deploy_act_and_refuse_alike(w3: Web3) -> None:
+def test_contracts_deploy_act_and_refuse_alike(w3: Rpc) -> None:
     """Protects: code that works on one chain only; errors that lose the contract's own reason."""
     sender = founder(w3)
     settler = "0x" + "51" * 20
@@ -39,7 +39,7 @@ def test_contracts_deploy_act_and_refuse_alike(w3: Web3) -> None:
     assert chain.block(events[0].block_number).hash == events[0].block_hash
 
 
-def test_logs_are_found_by_range_and_by_block_hash(w3: Web3) -> None:
+def test_logs_are_found_by_range_and_by_block_hash(w3: Rpc) -> None:
     """Protects: an indexer that misses or doubles a log."""
     sender = founder(w3)
     settler = "0x" + "51" * 20

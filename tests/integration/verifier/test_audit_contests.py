@@ -108,7 +108,7 @@ def test_a_duplicate_charge_is_named_until_it_is_refunded(network: Network) -> N
 def through_timelock(network: Network, function: Any) -> None:
     """The governor calls a function of the escrow, after its delay."""
     governor, deployer = network.chain.governor.functions, network.keys["deployer"]
-    call = (network.chain.escrow.address, 0, function._encode_transaction_data(), bytes(32), bytes(32))
+    call = (network.chain.escrow.address, 0, function.data, bytes(32), bytes(32))
     network.call(deployer, governor.schedule(*call, network.deployment.constants.timelock_s))
     network.wait(network.deployment.constants.timelock_s + 1)
     network.call(deployer, governor.execute(*call))

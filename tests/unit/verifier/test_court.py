@@ -33,7 +33,7 @@ def test_a_reorg_takes_an_epoch_back_and_the_verifier_lives(tmp_path: Path) -> N
     )
     sender: Any = Sent()
     journal, known = VerifierJournal(tmp_path / "journal.sqlite"), job(0)
-    opening = Opening(trace_hash="0x" + "11" * 32, output_hash="0x" + "22" * 32, units=3)
+    opening = Opening(trace_hash="0x" + "11" * 32, output_root="0x" + "22" * 32, units=3)
     journal.record(VerifierAnswer(known.digest, 1, 0, opening, agrees=False))
     court = Court(chain, sender, journal, lambda: 0.0)
     court.act(History(), book(known), account=7, now=1000)

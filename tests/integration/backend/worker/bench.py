@@ -12,7 +12,6 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 from sqlmodel import col, select
-from web3.contract.contract import ContractFunction
 
 from backend.chain.beacon_client import FakeBeacon
 from backend.services.closing import ClosingRule
@@ -26,6 +25,7 @@ from backend.store.ledger import balances
 from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, VerdictRow, WorkloadRow
 from backend.worker import Worker, WorkerSettings
 from contracts.onchain.chain import Chain, connect
+from contracts.onchain.contract import ContractCall
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.sender import Sender
 from contracts.protocol.canonical import hash_json
@@ -103,7 +103,7 @@ class Bench:
         """Moves the chain's time."""
         pass_time(self.w3, seconds)
 
-    def call(self, who: str, function: ContractFunction) -> Any:
+    def call(self, who: str, function: ContractCall) -> Any:
         return Sender(self.w3, KEYS[who]).call(function)
 
     def address(self, who: str) -> Any:
