@@ -17,11 +17,11 @@ from node_agent.errors import BadSetting
 from node_agent.home import JOURNAL, NODE_KEY, OWNER_KEY, HomeSettings, address_in, load_settings, password
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import OnchainFacts, call
-from node_agent.session.journal import Journal
+from node_agent.session.journal import NodeJournal
 
 
 @dataclass(frozen=True)
-class Where:
+class NodePlace:
     """A command's surroundings, closed at its end. What is missing raises BadSetting when it is asked for."""
 
     home: Path
@@ -30,7 +30,7 @@ class Where:
     backend_option: str | None = None
     owner_key_option: Path | None = None
 
-    def __enter__(self) -> "Where":
+    def __enter__(self) -> "NodePlace":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,9 +94,9 @@ class Where:
         return require_registered(OnchainFacts(self.chain), self.node)
 
     @cached_property
-    def journal(self) -> Journal:
+    def journal(self) -> NodeJournal:
         """The node's journal. Raises JournalError."""
-        journal = Journal(self.home / JOURNAL, node=self.node, domain=self.deployment.domain)
+        journal = NodeJournal(self.home / JOURNAL, node=self.node, domain=self.deployment.domain)
         self._open.callback(journal.close)
         return journal
 

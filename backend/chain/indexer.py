@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from backend.chain.errors import ChainMoved, NoCommonAncestor
+from backend.chain.errors import NoCommonAncestor
 from backend.store import ledger
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
@@ -22,6 +22,7 @@ from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Block, Event
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.packing import bits, unpack
+from contracts.record.errors import ChainMoved
 
 _log = logging.getLogger(__name__)
 

@@ -64,7 +64,7 @@ def charge_of(log: EpochLog, index: int) -> Charge:
     return Charge(log.epoch_id, index, leaf_proof(log.epoch_id, index, log.leaves), order, commitment)
 
 
-class SettledRows:
+class ChargedRows:
     """What the chain alone tells of an epoch's rows: out of the calldata that settled it, or one leaf of it."""
 
     def __init__(self, chain: Chain, history: History, epoch_id: int) -> None:
@@ -128,6 +128,6 @@ def duplicate_call(chain: Chain, history: History, charges: Sequence[Charge]) ->
     return chain.contests.functions.contestDuplicate(
         order_tuple(charges[0].order.order),
         [charge.proof for charge in charges],
-        [SettledRows(chain, history, charge.epoch_id).outcomes for charge in charges],
+        [ChargedRows(chain, history, charge.epoch_id).outcomes for charge in charges],
         [commitment_tuple(charge.commitment.commitment) for charge in charges],
     )

@@ -30,9 +30,9 @@ def stake(
     from node_agent.cli.show import show_account
     from node_agent.session.earnings import read_account
     from node_agent.session.registration import add_stake
-    from node_agent.where import Where, units_of
+    from node_agent.where import NodePlace, units_of
 
-    with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
+    with explained(), NodePlace(home, rpc, deployment, owner_key_option=owner_key) as where:
         add_stake(where.chain, where.owner(), where.operator_id, units_of(where.chain, tokens), console.print)
         show_account(where.chain, read_account(where.chain, where.operator_id))
 
@@ -47,9 +47,9 @@ def claim_command(
 ) -> None:
     """Draw everything that was credited: to the payout address, or into the stake."""
     from node_agent.session.earnings import claim, claim_to_stake, read_account
-    from node_agent.where import Where, tokens_of
+    from node_agent.where import NodePlace, tokens_of
 
-    with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
+    with explained(), NodePlace(home, rpc, deployment, owner_key_option=owner_key) as where:
         owner = where.owner()
         if read_account(where.chain, where.operator_id).claimable_units == 0:
             console.print("nothing to claim: a job is credited when its epoch settles, and all that was is drawn")
@@ -73,9 +73,9 @@ def settle(
 ) -> None:
     """Settle delivered jobs of stranded epochs, or of skipped lanes, without the backend."""
     from node_agent.session.earnings import settle_one, settleable
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
-    with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
+    with explained(), NodePlace(home, rpc, deployment, owner_key_option=owner_key) as where:
         answers = settleable(where.chain, where.journal.rooted())
         if order_id:
             answers = [found for name in order_id if (found := where.journal.find(name)) is not None]

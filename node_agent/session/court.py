@@ -20,7 +20,7 @@ from contracts.protocol.hashing import to_hex
 from node_agent.errors import JournalError
 from node_agent.session.chain_facts import call
 from node_agent.session.gas import appeal_wei, balance_wei
-from node_agent.session.journal import Journal
+from node_agent.session.journal import NodeJournal
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def read_accusation(chain: Chain, opened: Event) -> Accusation:
 class CourtWatch:
     """Appeals for one operator. `sender`: the node's hot key, on a connection of this thread's own."""
 
-    def __init__(self, chain: Chain, journal: Journal, sender: Sender, operator_id: int) -> None:
+    def __init__(self, chain: Chain, journal: NodeJournal, sender: Sender, operator_id: int) -> None:
         self._chain, self._journal, self._sender, self._operator_id = chain, journal, sender, operator_id
         self._read_until: int | None = None
         self._open: dict[bytes, Event] = {}

@@ -239,7 +239,12 @@ def test_what_nobody_serves_is_said_before_signing(
         page.get_by_role("button", name="Sign and order").click()
         expect(page.locator("#job-state")).to_have_text("Waits for a node.")
         (found,) = httpx.get(f"{network.backend_url}/v1/orders?requester={wallet.key.address}").json()
-        assert found["order"]["terms"]["params"] == {"max_new_tokens": 2, "seed": 0, "temperature_milli": 250, "top_p_ppm": 1_000_000}
+        assert found["order"]["terms"]["params"] == {
+            "max_new_tokens": 2,
+            "seed": 0,
+            "temperature_milli": 250,
+            "top_p_ppm": 1_000_000,
+        }
 
 
 def test_an_order_is_no_larger_than_what_is_offered(

@@ -13,7 +13,7 @@ from contracts.protocol.rulings import rule as rule_opened
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees, answer_commit, answer_key
 from contracts.record.history import CaseFile
-from verifier.audit.evidence import Evidence
+from verifier.audit.evidence import AuditEvidence
 from verifier.audit.replay import Books
 
 
@@ -24,7 +24,7 @@ class _Answer:
     openers: list[int] = field(default_factory=list)
 
 
-def check_court(evidence: Evidence, books: Books) -> None:
+def check_court(evidence: AuditEvidence, books: Books) -> None:
     """Notes rulings that do not follow, VOID rows without a guilty ruling, and refunds or slashes of other amounts."""
     rulings: dict[tuple[int, int], tuple[Ruling, int]] = {}
     for case in evidence.history.cases.values():
@@ -43,7 +43,7 @@ def check_court(evidence: Evidence, books: Books) -> None:
     _check_slashes(evidence)
 
 
-def rule(evidence: Evidence, case: CaseFile, answers: dict[bytes, _Answer]) -> tuple[Ruling, bytes]:
+def rule(evidence: AuditEvidence, case: CaseFile, answers: dict[bytes, _Answer]) -> tuple[Ruling, bytes]:
     """The ruling as of the head, and the key of the answer that it upholds (empty: none)."""
     if evidence.head.timestamp < _ruled_at(evidence, case):
         return Ruling.OPEN, b""
@@ -54,7 +54,7 @@ def rule(evidence: Evidence, case: CaseFile, answers: dict[bytes, _Answer]) -> t
     return ruling, b"" if upheld is None else list(answers)[upheld]
 
 
-def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
+def _opened(evidence: AuditEvidence, case: CaseFile) -> dict[bytes, _Answer]:
     """The opened answers with their stake; notes openings that are not what was committed, or misjudged on chain."""
     log = evidence.book.epochs[case.epoch_id]
     commitment = log.commitments.get(case.commitment_digest)
@@ -78,11 +78,11 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
     return answers
 
 
-def _ruled_at(evidence: Evidence, case: CaseFile) -> int:
+def _ruled_at(evidence: AuditEvidence, case: CaseFile) -> int:
     return case.commit_ends + evidence.constants.reveal_window_s
 
 
-def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:
+def _check_execution(evidence: AuditEvidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:
     """What each opener of the upheld answer is owed, units."""
     executed = case.executed
     assert executed is not None
@@ -105,7 +105,7 @@ def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: R
     return reward
 
 
-def _check_votes(evidence: Evidence, case: CaseFile, ruling: Ruling, upheld: dict[int, bool], reward: int) -> None:
+def _check_votes(evidence: AuditEvidence, case: CaseFile, ruling: Ruling, upheld: dict[int, bool], reward: int) -> None:
     """Who opened the upheld answer is rewarded, who opened another or none is slashed. `upheld`: by its opener."""
     constants, expect = evidence.constants, evidence.findings.expect
     exposure = min(max(case.penalty_units, constants.case_reward_units), constants.min_verifier_stake_units)
@@ -130,7 +130,7 @@ def _refundable(books: Books, case: CaseFile, executed: Event) -> bool:
     return payment is not None and payment.position < executed.position and not returned
 
 
-def _check_equivocation(evidence: Evidence, event: Event) -> None:
+def _check_equivocation(evidence: AuditEvidence, event: Event) -> None:
     """Two commitments of one node for one order, both signed by it, cost at most k * maxPrice. Read from the call."""
     chain, a, expect = evidence.chain, event.args, evidence.findings.expect
     call = chain.w3.eth.get_transaction(event.tx_hash)
@@ -159,7 +159,7 @@ def _commitment(given: dict[str, Any]) -> Commitment:
     )
 
 
-def _check_slashes(evidence: Evidence) -> None:
+def _check_slashes(evidence: AuditEvidence) -> None:
     """No stake is slashed but by a case that was executed, a vote in it or an equivocation."""
     names = ("CaseExecuted", "VoteSettled", "Equivocated")
     causes = {e.tx_hash for name in names for e in evidence.history.of(name)}
@@ -168,7 +168,7 @@ def _check_slashes(evidence: Evidence) -> None:
         evidence.findings.expect(rule, True, event.tx_hash in causes, epoch=None)
 
 
-def _check_voids(evidence: Evidence, epoch_id: int, rulings: dict[tuple[int, int], tuple[Ruling, int]]) -> None:
+def _check_voids(evidence: AuditEvidence, epoch_id: int, rulings: dict[tuple[int, int], tuple[Ruling, int]]) -> None:
     settled, epoch = evidence.history.settled[epoch_id], evidence.packed[epoch_id]
     count = len(epoch.rows)
     for index in range(count):

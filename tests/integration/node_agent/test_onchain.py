@@ -21,7 +21,7 @@ from node_agent.app import NodeSettings, run_node, unix_time
 from node_agent.cli import keys_app, node_app
 from node_agent.home import JOURNAL
 from node_agent.session.earnings import read_account
-from node_agent.session.journal import Answer, Journal
+from node_agent.session.journal import JournaledAnswer, NodeJournal
 from node_agent.session.rooted import row_of
 from node_agent.testing import EchoEngine, FakeBackend, fake_manifest
 from tests.world.anvil import pass_time
@@ -72,7 +72,9 @@ class Network:
             escrow.postEpoch(epoch_id, merkle_root(leaves), len(leaves), BEACON.value(epoch_id), bytes(32)), gas=500_000
         )
 
-    def settle(self, epoch_id: int, answers: list[Answer], operator_id: int, *, prove_cap: bool = True) -> None:
+    def settle(
+        self, epoch_id: int, answers: list[JournaledAnswer], operator_id: int, *, prove_cap: bool = True
+    ) -> None:
         """Settles an epoch of one lane; without a proof of its cap the lane is skipped."""
         order = max((a.grant for a in answers), key=lambda grant: grant.order.spend_cap)
         r, vs = compact(order.order_signature)
@@ -84,7 +86,7 @@ class Network:
         packed = pack(Epoch((group,), frozenset()))
         self.settler.call(self.chain.escrow.functions.settleEpoch(epoch_id, packed), gas=2_000_000)
 
-    def row(self, answer: Answer, operator_id: int) -> Row:
+    def row(self, answer: JournaledAnswer, operator_id: int) -> Row:
         """The leaf of an answer."""
         return row_of(answer, self.chain.deployment.domain.commitment_digest(answer.commitment), operator_id)
 
@@ -205,9 +207,9 @@ def test_skipped_leaf_is_settled_by_its_node(network: Network) -> None:
     journal.close()
 
 
-def _journal(network: Network) -> Journal:
+def _journal(network: Network) -> NodeJournal:
     node = network.backend.commitments[0].commitment.node
-    return Journal(network.folder / "node" / JOURNAL, node=node, domain=network.chain.deployment.domain)
+    return NodeJournal(network.folder / "node" / JOURNAL, node=node, domain=network.chain.deployment.domain)
 
 
 def _serve_in_background(network: Network) -> tuple[threading.Thread, threading.Event]:

@@ -3,8 +3,8 @@
 import pytest
 
 from contracts.tools.mutation import campaign, sources, switches
-from contracts.tools.mutation.arena import Outcome
 from contracts.tools.mutation.defences import Defence, DefencesError, defences, solidity_tests
+from contracts.tools.mutation.mutant_tests import Outcome
 from contracts.tools.mutation.operators import Mutant, sample
 from contracts.tools.mutation.switches import Place
 

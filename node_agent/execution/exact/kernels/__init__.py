@@ -38,8 +38,8 @@ CACHE_LINE_BYTES = 64
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-class Matrix(Structure):
-    """`Matrix` of kernels.c."""
+class KernelMatrix(Structure):
+    """`KernelMatrix` of kernels.c."""
 
     _fields_ = (
         ("weight", c_void_p),
@@ -221,10 +221,10 @@ class Kept:
         self._arrays.append(array)
         return address(array)
 
-    def matrix(self, matrix: FileMatrix) -> Matrix:
+    def matrix(self, matrix: FileMatrix) -> KernelMatrix:
         """A matrix as kernels.c wants it."""
         outputs, inputs = matrix.weight.shape
-        return Matrix(
+        return KernelMatrix(
             weight=self.pointer(matrix.weight, np.int8),
             multiplier=self.pointer(matrix.multiplier, np.int32),
             bias=None if matrix.bias is None else self.pointer(matrix.bias, np.int32),
