@@ -112,7 +112,10 @@ class UnknownNode(Unauthenticated):
     code = "unknown_node"
 
     def __init__(self, *, node: str) -> None:
-        super().__init__(f"{node} is no operator's node key; its owner adds it with StakeManager.addNodeKey")
+        super().__init__(
+            f"{node} is no operator's node key, or was revoked; its owner adds one with StakeManager.addNodeKey, "
+            "a key that was revoked never again"
+        )
 
 
 class InactiveVerifier(Unauthenticated):

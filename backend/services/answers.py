@@ -5,6 +5,8 @@ from the blobs, or, for open orders, from the log's copy of them.
 """
 
 import logging
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from sqlmodel import Session
@@ -65,7 +67,7 @@ class Answers:
         records = EpochRecords(self._chain.deployment.domain, posted, self._lines(contest.epoch_id))
         charge = records.charge(contest.index)
         function = answer_call(self._chain, charge, contest.contester, self._output)
-        ensure_call(manager, open_key(manager, _key(contest.epoch_id, contest.index)), function, now)
+        ensure_call(manager, open_key(manager, _key(contest.opened.args)), function, now)
         _log.info("contest of row %d of epoch %d is answered", contest.index, contest.epoch_id)
 
     def _lines(self, epoch_id: int) -> list[bytes]:
@@ -86,21 +88,24 @@ class Answers:
 
 def _waiting(session: Session, manager: TxManager) -> list[Place]:
     """The contests that have not ended and have no answer on its way."""
-    ended = {_place(e.args) for name in _ENDINGS for e in facts.events(session, name)}
-    opened = (_place(event.args) for event in facts.events(session, "Contested"))
+    ended = Counter(_place(event.args) for name in _ENDINGS for event in facts.events(session, name))
+    opened: dict[Place, list[Mapping[str, int]]] = {}
+    for event in facts.events(session, "Contested"):
+        opened.setdefault(_place(event.args), []).append(event.args)
     return [
         place
-        for place in opened
-        if place not in ended and session.get(TxIntentRow, open_key(manager, _key(*place))) is None
+        for place, contests in opened.items()
+        if len(contests) > ended[place] and session.get(TxIntentRow, open_key(manager, _key(contests[-1]))) is None
     ]
 
 
 _ENDINGS = ("Answered", "ContestResolved", "ContestLapsed")
 
 
-def _place(args: dict[str, int]) -> Place:
+def _place(args: Mapping[str, int]) -> Place:
     return args["epochId"], args["index"]
 
 
-def _key(epoch_id: int, index: int) -> str:
-    return f"answer:{epoch_id}:{index}"
+def _key(contested: Mapping[str, int]) -> str:
+    """Of a contest by its event: a leaf may be contested again after a lapse, until another time."""
+    return f"answer:{contested['epochId']}:{contested['index']}:{contested['answerEnds']}"

@@ -20,7 +20,7 @@ from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import CommitmentEntry, OrderEntry, RowEntry, log_root, parse_line
 from contracts.protocol.merkle import Row, merkle_root
-from contracts.protocol.packing import bits, unpack
+from contracts.protocol.packing import unpack
 from contracts.protocol.records import VISIBILITY_RESTRICTED
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import Domain
@@ -106,7 +106,7 @@ class SettledRows:
             return None
         count = self._history.epochs[self._epoch_id].count
         epoch = unpack(self._chain.packed_epoch(settled.tx_hash), count)
-        return epoch.rows, (bits(epoch.void, count), settled.skipped_bits)
+        return epoch.rows, (settled.void_bits, settled.skipped_bits)
 
     @property
     def outcomes(self) -> Outcomes:

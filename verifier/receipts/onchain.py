@@ -1,6 +1,7 @@
 """What the chain says: that the contract is ours, that the leaf stands under its root, and what became of it."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from contracts.onchain.reverts import explain
 from contracts.protocol.errors import MalformedEpoch
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row, merkle_verify
-from contracts.protocol.packing import bits, outcomes_hash, unpack
+from contracts.protocol.packing import from_bits, outcomes_hash
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.sampling import seed
 from verifier.receipts.report import Checklist, Outcome
@@ -111,9 +112,9 @@ def check_leaf(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], 
     )
     node = to_checksum_address(receipt.commitment.node)
     with explain():
-        operator_id = chain.stakes.functions.operatorOf(node).call()
+        operator_id = as_dict(chain.stakes.functions.nodeKeys(node).call())["operatorId"]
     found.expect(
-        "the node is a key of the operator that earns",
+        "the node is or was a key of the operator that earns",
         ["leaf.operator_id", "commitment.node"],
         expected=operator_id,
         found=leaf.operator_id,
@@ -167,24 +168,32 @@ def chain_facts(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any])
         outcome=outcome,
         posted_at=epoch["postedAt"],
         settled_at_block=None if settled is None else settled.block_number,
-        refunds={e.name: e.args["units"] for e in own if e.name in ("Refunded", "RefundedFromBond")},
+        refunds=_refunds(own),
         case=_case(own, events),
         contest=next((event.name for event in reversed(own) if event.name in CONTEST_EVENTS), ""),
         draw=_draw(chain, events, receipt, epoch),
     )
 
 
+def _refunds(own: list[Event]) -> dict[str, int]:
+    """Units given back to the leaf's lane, by the event's name: what gave them back."""
+    given_back: Counter[str] = Counter()
+    for event in own:
+        if event.name in ("Refunded", "RefundedFromBond"):
+            given_back[event.name] += event.args["units"]
+    return given_back
+
+
 def _settled_outcome(chain: Chain, settled: Event, count: int, index: int) -> Outcome:
-    void = unpack(chain.packed_epoch(settled.tx_hash), count).void
-    skipped = bytes(settled.args["skippedBits"])
-    kept = outcomes_hash(bits(void, count), skipped)
+    voids, skipped = bytes(settled.args["voidBits"]), bytes(settled.args["skippedBits"])
+    kept = outcomes_hash(voids, skipped)
     with explain():
         on_chain = as_dict(chain.escrow.functions.epochs(settled.args["id"]).call())["outcomes"]
     if kept != on_chain:
         raise MalformedEpoch("its outcomes are not those that the chain keeps", offset=0)
-    if index in void:
+    if index in from_bits(voids, count):
         return "void"
-    return "skipped" if skipped[index >> 3] >> (index & 7) & 1 else "paid"
+    return "skipped" if index in from_bits(skipped, count) else "paid"
 
 
 def _case(own: list[Event], events: list[Event]) -> str:

@@ -15,7 +15,6 @@ from contracts.onchain.history import CaseFile, History
 from contracts.onchain.reverts import explain
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.packing import bits, unpack
 from contracts.protocol.typed_data import answer_commit
 from verifier.sampling.epoch_log import Job, LogBook
 from verifier.verdicts.journal import Answer, Journal
@@ -123,13 +122,12 @@ class Court:
         arguments = (case.leaf, outcomes, case.voters)
         self._send("execute", arguments, f"{to_hex(case.case_id)} ruling {ruling}")
 
-    def _outcomes(self, history: History, epoch_id: int) -> tuple[bytes, bytes]:
+    @staticmethod
+    def _outcomes(history: History, epoch_id: int) -> tuple[bytes, bytes]:
         settled = history.settled.get(epoch_id)
         if settled is None:
             return b"", b""
-        count = history.epochs[epoch_id].count
-        epoch = unpack(self._chain.packed_epoch(settled.tx_hash), count)
-        return bits(epoch.void, count), settled.skipped_bits
+        return settled.void_bits, settled.skipped_bits
 
     def _send(self, name: str, arguments: tuple[Any, ...], about: str) -> None:
         """A refusal is no failure: another verifier was first, or a window closed; the next events tell which."""
