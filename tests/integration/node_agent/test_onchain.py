@@ -147,7 +147,7 @@ def test_init_says_what_is_missing_and_can_be_repeated(network: Network) -> None
 
 @pytest.mark.chain
 def test_a_key_is_revoked_by_its_owner_and_the_account_goes_on(network: Network) -> None:
-    """Protects an operator whose node key was stolen: it is nobody's at once and never again, and the account, its stake
+    """Protects an operator whose node key was stolen: it is nobody's at once and never again; the account, its stake
     and its money stay reachable from the same home. Covers: A66"""
     operator_id = joined(network)
     hot = next(line.split()[1] for line in command("keys").splitlines() if line.startswith("node"))
