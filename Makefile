@@ -140,7 +140,7 @@ soak-contracts: $(VENV)/dev $(PROOFS)/.installed contracts/node_modules/.install
 	@$(BIN)/python -m contracts.tools.campaign --out bench/results/raw/invariant-campaign.json
 	@$(MAKE) --no-print-directory bench-contracts-assurance
 
-attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
+attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A66), and which are missing
 	@$(BIN)/python -m tests.attacks.table
 
 bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and of every single act, from receipts on Anvil

@@ -103,7 +103,8 @@ class WrongAction(Unauthenticated):
 
 class UnknownNode(Unauthenticated):
     def __init__(self, *, node: str) -> None:
-        super().__init__(f"{node} is no operator's node key", way_out="its owner adds it with StakeManager.addNodeKey")
+        way_out = "its owner adds one with StakeManager.addNodeKey; a key that was revoked never again"
+        super().__init__(f"{node} is no operator's node key, or was revoked", way_out=way_out)
 
 
 class InactiveVerifier(Unauthenticated):

@@ -303,11 +303,17 @@ def resolve_workload(name: str, api: BackendApi) -> Manifest:
 
 
 def require_registered(facts: LiveFacts, node: str) -> int:
-    """The operator of a node key. Raises NotRegistered."""
-    operator_id = facts.operator_of(node)
+    """The operator that a node key signs for. Raises NotRegistered."""
+    return require_known(facts.operator_of(node), node)
+
+
+def require_known(operator_id: int, node: str) -> int:
+    """The operator of a node key, 0 standing for none. Raises NotRegistered."""
     if operator_id == 0:
         raise NotRegistered(
-            f"{node} is no operator's node key on this deployment.", way_out="Run `assay node init` first.", node=node
+            f"{node} is no operator's node key on this deployment, or was revoked.",
+            way_out="Run `assay node init` first; in place of a key that was revoked, with another --home.",
+            node=node,
         )
     return operator_id
 

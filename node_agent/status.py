@@ -138,7 +138,7 @@ def _stake_limits(found: NodeStatus) -> list[str]:
             "they settle, or add with `assay node stake` or `assay node claim --to-stake`"
         )
     if found.open_cases:
-        told.append(f"{len(found.open_cases)} open cases lock {found.account.locked_units} units of the stake")
+        told.append(f"{len(found.open_cases)} open cases ask for {found.account.locked_units} units of the stake")
         if found.hot_key_wei < found.appeal_wei:
             short = ether(found.appeal_wei - found.hot_key_wei)
             told.append(f"the hot key {found.hot_key} cannot pay for an appeal: send it {short} ether")

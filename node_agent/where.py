@@ -6,17 +6,19 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
+from eth_utils.address import to_checksum_address
+
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.keystore import load_key
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.errors import BadAmount
-from node_agent.app import require_registered
+from node_agent.app import require_known
 from node_agent.errors import BadSetting
 from node_agent.home import JOURNAL, NODE_KEY, OWNER_KEY, HomeSettings, address_in, load_settings, password
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import OnchainFacts, call
+from node_agent.session.chain_facts import call
 from node_agent.session.journal import NodeJournal
 
 
@@ -90,8 +92,10 @@ class NodePlace:
 
     @cached_property
     def operator_id(self) -> int:
-        """The operator whose node this is. Raises NotRegistered."""
-        return require_registered(OnchainFacts(self.chain), self.node)
+        """The operator whose node this is, or was until its key was revoked: what it earned stays its own.
+        Raises NotRegistered."""
+        key = call(self.chain.stakes.functions.nodeKeys(to_checksum_address(self.node)))
+        return require_known(key.operatorId, self.node)
 
     @cached_property
     def journal(self) -> NodeJournal:

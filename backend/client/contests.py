@@ -176,7 +176,7 @@ class Contests:
             contester=None if contest is None else contest.contester,
             answer_ends=ends,
             resolve_ends=None if ends is None else ends + self._chain.deployment.constants.resolve_window_s,
-            refund_units=refunds[0].args["units"] if refunds else None,
+            refund_units=sum(event.args["units"] for event in refunds) if refunds else None,
             answer=closed if closed is not None and closed.name == "Answered" else None,
         )
 

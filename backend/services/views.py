@@ -143,12 +143,14 @@ class Views:
         return [_order_view(job, leaves, now_s) for job in jobs]
 
     def nodes(self) -> list[NodeView]:
-        """All operators with node keys, by id."""
+        """All operators that ever had node keys, by id, with those that are not revoked."""
         now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
         with self.database.read() as session:
             keys: dict[int, list[str]] = {}
             for event in facts.events(session, "NodeKeyAdded"):
                 keys.setdefault(event.args["id"], []).append(event.args["node"])
+            for event in facts.events(session, "NodeKeyRevoked"):
+                keys[event.args["id"]].remove(event.args["node"])
             slashes = [(e.args["id"], e.args["units"]) for e in facts.events(session, "Slashed")]
             delivered, checked = _delivered_jobs(session), _checked_jobs(session)
             exposed = {id_: facts.exposed_of_operator(session, id_, now_s, settle_wait_s) for id_ in keys}

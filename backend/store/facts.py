@@ -1,5 +1,6 @@
 """Facts read together: what is known of jobs, epochs and cases. Copies of chain facts are the indexer's."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -171,10 +172,13 @@ def _settled_alone(session: Session, epoch_ids: Iterable[int]) -> set[Leaf]:
 
 
 def _refunds(session: Session, epoch_ids: Iterable[int]) -> dict[Leaf, int]:
-    """Leaf -> units given back, by the court or out of the settler's bond. Once a leaf, ever."""
+    """Leaf -> units given back, by the court and out of the settler's bond together."""
     names = ("Refunded", "RefundedFromBond")
     query = select(ChainEventRow).where(col(ChainEventRow.name).in_(names), _argument("epochId").in_(list(epoch_ids)))
-    return {(event.args["epochId"], event.args["index"]): event.args["units"] for event in session.exec(query)}
+    given_back: Counter[Leaf] = Counter()
+    for event in session.exec(query):
+        given_back[event.args["epochId"], event.args["index"]] += event.args["units"]
+    return given_back
 
 
 def _guilty_leaves(session: Session) -> set[Leaf]:

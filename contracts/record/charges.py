@@ -16,7 +16,7 @@ from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import CommitmentEntry, OrderEntry
 from contracts.protocol.merkle import Row
-from contracts.protocol.packing import bits, unpack
+from contracts.protocol.packing import unpack
 from contracts.protocol.records import VISIBILITY_RESTRICTED
 from contracts.protocol.signing import compact
 from contracts.record.errors import RowUnknown
@@ -77,7 +77,7 @@ class ChargedRows:
             return None
         count = self._history.epochs[self._epoch_id].count
         epoch = unpack(self._chain.packed_epoch(settled.tx_hash), count)
-        return epoch.rows, (bits(epoch.void, count), settled.skipped_bits)
+        return epoch.rows, (settled.void_bits, settled.skipped_bits)
 
     @property
     def outcomes(self) -> Outcomes:

@@ -1,4 +1,4 @@
-"""`assay node stake`, `claim`, `settle`: what needs the owner's key."""
+"""`assay node stake`, `claim`, `settle`, `revoke-key`: what needs the owner's key."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from node_agent.cli.options import (
     console,
     explained,
 )
-from node_agent.errors import NotSettleable
+from node_agent.errors import BadSetting, NotSettleable
 
 
 @node_app.command(context_settings={"ignore_unknown_options": True})
@@ -88,3 +88,26 @@ def settle(
             settle_one(where.chain, sender, answer, where.operator_id)
             console.print(f"settled {answer.order_id}")
         console.print(f"{len(answers)} jobs settled one by one")
+
+
+@node_app.command("revoke-key")
+def revoke_key(
+    node: Annotated[str | None, typer.Argument(help="The node key's address; this home's if not given.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    rpc: RpcOption = None,
+    deployment: DeploymentOption = None,
+    owner_key: OwnerKeyOption = None,
+) -> None:
+    """Take a node key back, at once and for ever: stolen or lost, it signs nothing any more."""
+    from eth_utils.address import is_address
+
+    from node_agent.session.registration import revoke_node_key
+    from node_agent.where import NodePlace
+
+    with explained(), NodePlace(home, rpc, deployment, owner_key_option=owner_key) as where:
+        key = node or where.node
+        if not is_address(key):
+            raise BadSetting(f"{key} is no address.", way_out="Give 0x and 40 hex digits.", node=key)
+        revoke_node_key(where.chain, where.owner(), key, console.print)
+        console.print("what it delivered is still paid, and still answered for; a new node key of the same operator:")
+        console.print("`assay node init` with another --home and the same --owner-key")

@@ -35,8 +35,8 @@ RULINGS = ("open", "dismissed", "node upheld", "node guilty")
 
 @dataclass(frozen=True)
 class Accusation:
-    """A case against an operator as it stands. Times Unix seconds, `penalty_units` what is locked for it, `leaf` as the
-    court takes it."""
+    """A case against an operator as it stands. Times Unix seconds, `penalty_units` what it asks for of the stake,
+    as far as that is there when it is executed, `leaf` as the court takes it."""
 
     case_id: bytes
     leaf: tuple[Any, ...]
@@ -64,7 +64,7 @@ class Accusation:
             left = f"answers are opened for {self.reveal_ends - now_s} s more"
         else:
             left = f"ruling: {self.ruling}; anyone may execute it"
-        return f"{where}: {self.penalty_units} units locked; {left}; {appeal}"
+        return f"{where}: {self.penalty_units} units asked for; {left}; {appeal}"
 
 
 def read_accusation(chain: Chain, opened: Event) -> Accusation:

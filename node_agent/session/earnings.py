@@ -11,7 +11,7 @@ from eth_utils.address import to_checksum_address
 from contracts.onchain.chain import Chain
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex
-from contracts.protocol.packing import bits, from_bits, unpack
+from contracts.protocol.packing import from_bits
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
 from contracts.protocol.wire import Receipt
@@ -144,8 +144,6 @@ def _why_not(chain: Chain, receipt: Receipt) -> str | None:
 
 
 def _outcomes(chain: Chain, receipt: Receipt) -> tuple[bytes, bytes]:
-    """The bitmaps of a settled epoch: void rows from the settling calldata, skipped ones from its event."""
-    history = read_history(chain, chain.head().number)
-    settled, count = history.settled[receipt.epoch_id], history.epochs[receipt.epoch_id].count
-    epoch = unpack(chain.packed_epoch(settled.tx_hash), count)
-    return bits(epoch.void, count), settled.skipped_bits
+    """The bitmaps of a settled epoch, from its event."""
+    settled = read_history(chain, chain.head().number).settled[receipt.epoch_id]
+    return settled.void_bits, settled.skipped_bits

@@ -40,7 +40,9 @@ return a.chainId.map((_, i) => m.toHex(m.digestOf(m.orderData(network(i), {
   requester: a.requester[i], spend_cap: a.spendCap[i], terms: {
     workload_id: a.workloadId[i], prompt_root: a.promptRoot[i], texts_hash: a.textsHash[i],
     params: { max_new_tokens: a.maxNewTokens[i], temperature_milli: a.temperatureMilli[i], top_p_ppm: a.topPPpm[i],
-      seed: a.seed[i] }, comparator: a.comparator[i], copies: a.copies[i], visibility: a.visibility[i], fixed_price: a.fixedPrice[i], unit_price: a.unitPrice[i],
+      seed: a.seed[i] },
+    comparator: a.comparator[i], copies: a.copies[i], visibility: a.visibility[i], fixed_price: a.fixedPrice[i],
+    unit_price: a.unitPrice[i],
     max_price: a.maxPrice[i], deadline: a.deadline[i], salt: a.salt[i] } }))));
 """
 _COMMITMENT = """
@@ -82,7 +84,8 @@ def test_signers_leaves_trees_and_amounts_equal_the_vectors(page: Page) -> None:
     trees = columns("trees")
     assert in_page(page, "shared/protocol.js", _TREES, trees) == [[True, False]] * len(trees["root"])
     amounts = columns("amounts")
-    body = """return a.units.map((units, i) => m.amountOf({ fixed_price: a.fixedPrice[i], unit_price: a.unitPrice[i],
+    body = """return a.units.map((units, i) => m.amountOf({ fixed_price: a.fixedPrice[i],
+    unit_price: a.unitPrice[i],
       max_price: a.maxPrice[i] }, units).toString());"""
     assert in_page(page, "shared/protocol.js", body, amounts) == amounts["amountUnits"]
 

@@ -20,12 +20,18 @@ def made_good(evidence: AuditEvidence) -> set[Place]:
 
 def check_contests(evidence: AuditEvidence, books: Books) -> None:
     """Notes contests of what was not charged or too late, answers and endings that do not follow, and bare refunds."""
-    opened = {_place(event): event for event in evidence.history.of("Contested")}
-    for place, event in opened.items():
-        _check_opening(evidence, books, place, event)
-    for name in CONTEST_ENDS:
-        for event in evidence.history.of(name):
+    opened: dict[Place, Event] = {}
+    for event in evidence.history.events:
+        if event.name == "Contested":
+            rule = "a leaf is contested again only when its last contest has lapsed"
+            place = _place(event)
+            evidence.findings.expect(rule, None, opened.get(place), epoch=place[0], row=place[1])
+            _check_opening(evidence, books, place, event)
+            opened[place] = event
+        elif event.name in CONTEST_ENDS:
             _check_ending(evidence, opened.get(_place(event)), event)
+            if event.name == "ContestLapsed":
+                opened.pop(_place(event), None)
     for event in evidence.history.of("DuplicateRefunded"):
         _check_duplicate(evidence, event)
     causes = {(event.tx_hash, _place(event)) for name in _CAUSES for event in evidence.history.of(name)}

@@ -8,7 +8,7 @@ from contracts.protocol.constants import Constants
 from contracts.protocol.errors import MalformedEpoch, ProtocolError
 from contracts.protocol.log import LogEntry, RowEntry, log_root
 from contracts.protocol.merkle import Row, merkle_root
-from contracts.protocol.packing import Epoch, unpack
+from contracts.protocol.packing import Epoch, bits, unpack
 from contracts.protocol.typed_data import Domain
 from contracts.record.errors import LogUnavailable
 from contracts.record.history import History, read_history
@@ -111,5 +111,7 @@ def _read_calldata(evidence: AuditEvidence, epoch_id: int) -> None:
         if index in logged:
             rule = "the log's row is the settlement's"
             findings.expect(rule, row, logged[index].row(), epoch=epoch_id, row=index)
+    voids = bits(epoch.void, posted.count)
+    findings.expect("the event names the calldata's VOID rows", voids, settled.void_bits, epoch=epoch_id)
     root = merkle_root([row.leaf() for row in epoch.rows])
     findings.expect("the settlement's rows rebuild the posted root", posted.root, root, epoch=epoch_id)

@@ -14,7 +14,6 @@ from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.sender import Sender
 from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.packing import bits, unpack
 from contracts.protocol.rulings import Ruling
 from contracts.protocol.typed_data import answer_commit
 from contracts.record.history import CaseFile, History
@@ -122,13 +121,12 @@ class Court:
         arguments = (case.leaf, outcomes, case.voters)
         self._send("execute", arguments, f"{to_hex(case.case_id)} ruling {ruling:d}")
 
-    def _outcomes(self, history: History, epoch_id: int) -> tuple[bytes, bytes]:
+    @staticmethod
+    def _outcomes(history: History, epoch_id: int) -> tuple[bytes, bytes]:
         settled = history.settled.get(epoch_id)
         if settled is None:
             return b"", b""
-        count = history.epochs[epoch_id].count
-        epoch = unpack(self._chain.packed_epoch(settled.tx_hash), count)
-        return bits(epoch.void, count), settled.skipped_bits
+        return settled.void_bits, settled.skipped_bits
 
     def _send(self, name: str, arguments: tuple[Any, ...], about: str) -> None:
         """A refusal is no failure: another verifier was first, or a window closed; the next events tell which."""

@@ -17,9 +17,11 @@ from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
-from node_agent.app import NodeSettings, run_node, unix_time
+from node_agent.app import NodeSettings, require_registered, run_node, unix_time
 from node_agent.cli import keys_app, node_app
+from node_agent.errors import NotRegistered
 from node_agent.home import JOURNAL
+from node_agent.session.chain_facts import OnchainFacts
 from node_agent.session.earnings import read_account
 from node_agent.session.journal import JournaledAnswer, NodeJournal
 from node_agent.session.rooted import row_of
@@ -143,6 +145,24 @@ def test_init_says_what_is_missing_and_can_be_repeated(network: Network) -> None
     assert "42.5 tokens" in command("stake", "2.5")
     assert "is paid to" in command("init", "--payout", "0x" + "11" * 20, code=1)
     assert "42.5 tokens" in command("earnings")
+
+
+@pytest.mark.chain
+def test_a_key_is_revoked_by_its_owner_and_the_account_goes_on(network: Network) -> None:
+    """Protects an operator whose node key was stolen: it is nobody's at once and never again; the account, its stake
+    and its money stay reachable from the same home. Covers: A66"""
+    operator_id = joined(network)
+    hot = next(line.split()[1] for line in command("keys").splitlines() if line.startswith("node"))
+    facts = OnchainFacts(network.chain)
+    assert require_registered(facts, hot) == operator_id
+    assert f"revoking the node key {hot.lower()}" in command("revoke-key")
+    with pytest.raises(NotRegistered, match="was revoked"):
+        require_registered(facts, hot)
+    assert "no address" in command("revoke-key", "0x12", code=1)
+    assert "StakeManager_NotNodeKey" in command("revoke-key", hot, code=1)
+    assert "was revoked" in command("init", "--stake", "40", code=1)
+    command("stake", "1")
+    assert read_account(network.chain, operator_id).stake_units == 41 * 10**9
 
 
 @pytest.mark.chain

@@ -162,6 +162,7 @@ def test_an_equivocation_is_recomputed_from_its_call(network: Network) -> None:
     signature = network.keys["node"].sign(network.domain.commitment_digest(other))
     call = network.chain.court.functions.equivocation(
         order_tuple(job.order.order),
+        *compact(job.order.signature),
         commitment_tuple(job.commitment.commitment),
         from_hex(job.commitment.signature),
         commitment_tuple(other),

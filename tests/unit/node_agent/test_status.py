@@ -70,7 +70,7 @@ def test_nothing_limits_a_node_at_work() -> None:
         ({"account": Account(1, ADDRESS, ADDRESS, 0, 0, 0, 0, 0)}, "no stake: one job at a time of at most 500 units"),
         ({"network": None, "view": None, "backend_error": "no answer"}, "the backend cannot be asked: no answer"),
         ({"network": NETWORK.model_copy(update={"price_sheet": []})}, "the backend offers no workload"),
-        ({"cases": [CASE]}, "1 open cases lock"),
+        ({"cases": [CASE]}, "1 open cases ask for"),
         ({"cases": [CASE], "hot_key_wei": 9}, "cannot pay for an appeal"),
     ],
 )
