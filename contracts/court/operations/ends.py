@@ -1,0 +1,28 @@
+"""Where a trace meets what was signed: tokens are those of the order and of the answer, and an answer ends where it may."""
+
+from contracts.court.layout import Layout
+from contracts.court.operations.base import Operation, Spot, element
+from contracts.court.reading import Reader
+
+
+def tokens(layout: Layout) -> list[Operation]:
+    """The trace's tokens: the prompt's, and then the answer's."""
+
+    def given(r: Reader, at: Spot) -> int:
+        behind = at.column - r.text.prompt
+        return r.at("prompt", (0,), 0, at.column) if behind < 0 else r.at("output", (0,), 0, behind)
+
+    return [element("token", given)]
+
+
+def endings(layout: Layout) -> list[Operation]:
+    """No stop before the end of an answer; its end is a stop, or the limit."""
+
+    def holds(r: Reader, at: Spot) -> bool:
+        count, stops = r.text.output, r.terms.stops
+        is_stop = r.at("output", (0,), 0, at.column) in stops
+        if at.column < count - 1:
+            return not is_stop
+        return count == r.terms.limit or (is_stop and count < r.terms.limit)
+
+    return [Operation("output:end", "output", holds)]
