@@ -192,7 +192,8 @@ def _encoder_units(catalogue: _Catalogue) -> None:
     norm.add("raw", RESIDUAL, c.width)
     norm.sums("sum", WIDE, c.width)
     norm.normaliser(c.width)
-    norm.short(c.width)
+    entry = catalogue.unit("entry", 2 * c.layers, text.positions)  # a state on its way into a matrix
+    entry.short(c.width)
     heads = catalogue.unit("heads", c.layers, text.positions)
     heads.add("raw", HEAD, c.head_dim, 3 * c.heads)
     gate = catalogue.unit("gate", c.layers, text.positions)

@@ -54,6 +54,8 @@ def examine(claims: Claims, known: Mapping[str, Operation], step: Step, source: 
     """
     if step.operation not in known:
         raise Unproven(f"there is no operation {step.operation!r}")
+    if not known[step.operation].has(claims.layout, step.spot):
+        raise Unproven(f"{step.operation} has no step at {step.spot}")
     try:
         holds = known[step.operation].holds(Reader(claims, source), step.spot)
     except (Beyond, Malformed) as error:

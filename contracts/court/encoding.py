@@ -1,6 +1,7 @@
 """One encoding a value: a width, a sign, a byte order and a range, so that no two blocks of bytes mean the same."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 class Malformed(ValueError):
@@ -36,7 +37,7 @@ class Kind:
         return values
 
     @property
-    def _written(self) -> tuple[str, bool]:
+    def _written(self) -> tuple[Literal["little", "big"], bool]:
         return "little" if self.little else "big", self.low < 0
 
 

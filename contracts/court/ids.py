@@ -1,4 +1,4 @@
-"""Opening one block of words under the root of packed ids or vectors (SPEC section 3): the one place that knows its form.
+"""Opening a block of words under the root of packed ids or vectors (SPEC section 3): only this file knows its form.
 
     block = H(0 | up to 64 words)        node = H(1 | up to 64 digests)
     list  = H(2 | uint32 count | top)    root = H(3 | uint32 count | top of the lists' digests)
@@ -15,7 +15,7 @@ ZERO32 = bytes(32)
 
 
 def climb_words(data: bytes, block: int, words: int, path: Sequence[bytes], text: int, texts: int) -> bytes | None:
-    """The root above a block of a list of `words` words, the list `text` of `texts`; None for a path of wrong length."""
+    """The root above a block of the list `text` of `texts`, of `words` words; None for a path of wrong length."""
     rest = list(path)
     node = _climb(keccak(b"\0" + data), block, -(-words // FANOUT), rest)
     if node is None:

@@ -35,8 +35,8 @@ class Operation:
     Attributes:
         name: of the step; it begins with the name of the array whose elements it is about.
         array: that array.
-        holds: reads what it needs, and says whether the element is right. Raises Beyond where the trace leads to numbers
-            that the specification rules out.
+        holds: reads what it needs, and says whether the element is right. Raises Beyond where the trace leads to
+            numbers that the specification rules out.
         others: how many values `Spot.other` has, for a rule that must hold beside each of a list.
     """
 
@@ -44,6 +44,15 @@ class Operation:
     array: str
     holds: Holds
     others: Count = lambda layout, spot: 1
+
+    def has(self, layout: Layout, spot: Spot) -> bool:
+        """Whether a text has this step."""
+        array = layout.arrays[self.array]
+        if len(spot.place) != len(array.axes) or not all(map(_within, spot.place, array.axes)):
+            return False
+        rows, width = array.shape(spot.place)
+        inside = _within(spot.row, rows) and _within(spot.column, width)
+        return inside and _within(spot.other, self.others(layout, spot))
 
     def spots(self, layout: Layout) -> Iterator[Spot]:
         """Every step of this kind that a text has."""
@@ -53,6 +62,10 @@ class Operation:
             for row, column in product(range(rows), range(width)):
                 for other in range(self.others(layout, Spot(place, row, column))):
                     yield Spot(place, row, column, other)
+
+
+def _within(index: int, size: int) -> bool:
+    return 0 <= index < size
 
 
 def element(name: str, rule: Rule) -> Operation:

@@ -26,7 +26,7 @@ def _vocabulary(layout: Layout, at: Spot) -> int:
 
 
 def _is_largest(r: Reader, at: Spot) -> bool:
-    """No logit is larger than the chosen token's, nor an equal one's id lower; what was sampled is not looked at here."""
+    """No logit is larger than the chosen token's, nor an equal one's id lower. Says nothing of what was sampled."""
     if r.terms.temperature_milli:
         return True
     token = r.at("output", (0,), 0, at.column)

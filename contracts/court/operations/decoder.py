@@ -22,7 +22,7 @@ def operations(layout: Layout) -> list[Operation]:
     return [
         *tokens(layout),
         element("residual", _residual),
-        *_normed("norm", layout, lambda place: place, _gain),
+        *_normed("norm", layout, lambda place: (place[0], place[1]), _gain),
         *attention.operations(layout),
         element("gate.raw", _gate_up),
         element("gate.out", gated),

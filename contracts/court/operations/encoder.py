@@ -17,7 +17,7 @@ def operations(layout: Layout) -> list[Operation]:
     return [
         *tokens(layout),
         *_layer_norm(layout),
-        *shortened("norm", lambda r, at: r.at("residual", (at.place[0],), at.place[1], at.other), c.width),
+        *shortened("entry", lambda r, at: r.at("residual", (at.place[0],), at.place[1], at.other), c.width),
         *attention.operations(layout),
         element("gate.raw", lambda r, at: n.saturated(linear(r, "up", at.place, at.column), n.HEAD_MAX)),
         element("gate.out", _gelu),

@@ -1,4 +1,4 @@
-"""Where a trace meets what was signed: tokens are those of the order and of the answer, and an answer ends where it may."""
+"""Where a trace meets what was signed: its tokens are the order's and the answer's, which ends where it may."""
 
 from contracts.court.layout import Layout
 from contracts.court.operations.base import Operation, Spot, element

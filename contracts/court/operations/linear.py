@@ -26,18 +26,18 @@ class Product:
     def source(self, place: Place) -> Place:
         """The place of the unit whose vector a sheet of the matrix is multiplied by, from (layer, position)."""
         layer, position = place[0], place[1]
-        if self.unit == "norm":
+        if self.unit in ("norm", "entry"):
             return (2 * layer + (self.matrix != "qkv"), position)
         return (layer, position)
 
 
 def products_of(config: Config) -> dict[str, Product]:
     """Each product of a family, by its matrix."""
-    entering = n.RESIDUAL_FRACTION if config.encoder else n.NORMED_FRACTION
+    entry, entering = ("entry", n.RESIDUAL_FRACTION) if config.encoder else ("norm", n.NORMED_FRACTION)
     found = [
-        Product("qkv", "norm", entering, n.HEAD_FRACTION),
+        Product("qkv", entry, entering, n.HEAD_FRACTION),
         Product("attention_out", "joined", n.MIXED_FRACTION, n.RESIDUAL_FRACTION),
-        Product("up" if config.encoder else "gate_up", "norm", entering, n.HEAD_FRACTION),
+        Product("up" if config.encoder else "gate_up", entry, entering, n.HEAD_FRACTION),
         Product("down", "gate", n.GATED_FRACTION, n.RESIDUAL_FRACTION),
     ]
     if not config.encoder:
