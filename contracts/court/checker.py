@@ -38,26 +38,34 @@ def operations(layout: Layout) -> dict[str, Operation]:
     return {operation.name: operation for operation in found}
 
 
+class Court:
+    """Rules on steps of one text, from any source of openings.
+
+    Args:
+        claims: what the case knows.
+        source: where openings come from; each is proven once.
+    """
+
+    def __init__(self, claims: Claims, source: Source) -> None:
+        self.operations = operations(claims.layout)
+        self._claims, self._reader = claims, Reader(claims, source)
+
+    def ruling(self, step: Step) -> Ruling:
+        """Recompute one element. Raises Unproven where there is no such step, or the openings prove nothing."""
+        operation = self.operations.get(step.operation)
+        if operation is None or not operation.has(self._claims.layout, step.spot):
+            raise Unproven(f"this text has no step {step}")
+        try:
+            holds = operation.holds(self._reader, step.spot)
+        except (Beyond, Malformed) as error:
+            return Ruling(True, f"{step.operation}: {error}")
+        return Ruling(not holds, "" if holds else f"{step.operation} at {step.spot} does not follow from what it reads")
+
+
 def judge(claims: Claims, step: Step, openings: Mapping[Key, Opening]) -> Ruling:
-    """Recompute one element from a proof's openings. Raises Unproven if they prove nothing, or more was handed in."""
+    """Rule on a proof: one step and exactly the openings that it reads. Raises Unproven otherwise."""
     handed = Handed(openings)
-    ruling = examine(claims, operations(claims.layout), step, handed)
+    ruling = Court(claims, handed).ruling(step)
     if len(handed.used) != len(openings):
         raise Unproven(f"{len(openings) - len(handed.used)} openings are not of this step")
     return ruling
-
-
-def examine(claims: Claims, known: Mapping[str, Operation], step: Step, source: Source) -> Ruling:
-    """The ruling on a step, whose openings are taken from any source; `known` are the operations of its layout.
-
-    Raises Unproven.
-    """
-    if step.operation not in known:
-        raise Unproven(f"there is no operation {step.operation!r}")
-    if not known[step.operation].has(claims.layout, step.spot):
-        raise Unproven(f"{step.operation} has no step at {step.spot}")
-    try:
-        holds = known[step.operation].holds(Reader(claims, source), step.spot)
-    except (Beyond, Malformed) as error:
-        return Ruling(True, f"{step.operation}: {error}")
-    return Ruling(not holds, "" if holds else f"{step.operation} at {step.spot} does not follow from what it reads")

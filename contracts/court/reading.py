@@ -90,6 +90,8 @@ class Reader:
     def at(self, name: str, place: Place, row: int, column: int) -> int:
         """One value, by its block."""
         size = self.layout.arrays[name].block
+        if not 0 <= column < self.width(name, place):
+            raise Beyond(f"{name} at {place} has no value {column}")
         return self._values(Key(name, place, row, column // size))[column % size]
 
     def one(self, name: str, place: Place) -> int:
@@ -102,7 +104,7 @@ class Reader:
 
     def row(self, name: str, place: Place, row: int) -> list[int]:
         """A whole row of at most 256 values."""
-        if self.layout.arrays[name].shape(place)[1] <= BLOCK:
+        if self.width(name, place) <= BLOCK:
             return self._values(Key(name, place, row, 0))
         return self._values(Key(name, place, row, None))
 
@@ -111,8 +113,13 @@ class Reader:
         return self.at(f"{name}.{levels(most) - 1}", place, row, 0)
 
     def width(self, name: str, place: Place) -> int:
-        """How many values a row of the sheet has."""
-        return self.layout.arrays[name].shape(place)[1]
+        """How many values a row of the sheet has. Raises Beyond for a place that it has not."""
+        array = self.layout.arrays[name]
+        try:
+            array.sheet(place)
+        except IndexError as error:
+            raise Beyond(str(error)) from error
+        return array.shape(place)[1]
 
     def _values(self, key: Key) -> list[int]:
         if key not in self._known:
@@ -134,11 +141,7 @@ class Reader:
             raise
 
     def _count(self, array: Array, key: Key) -> int:
-        try:
-            array.sheet(key.place)
-        except IndexError as error:
-            raise Beyond(str(error)) from error
-        rows, width = array.shape(key.place)
+        width, (rows, _) = self.width(array.name, key.place), array.shape(key.place)
         if not 0 <= key.row < rows or not 0 <= (key.block or 0) < array.blocks(key.place):
             raise Beyond(f"{key} lies outside {rows} rows of {width} values")
         if key.block is None and width > WHOLE_ROW:

@@ -1,6 +1,6 @@
 """Whoever holds the values of a computation or of a model shows them: roots, and any block with its path."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from contracts.court.arrays import layout as layout_of
@@ -22,12 +22,20 @@ class Shelf:
     Args:
         layout: where values lie.
         sheet: the values.
-        planted: bytes in place of a block's own, for tests of what convicts.
     """
 
-    def __init__(self, layout: Layout, sheet: Sheet, planted: Mapping[Key, bytes] | None = None) -> None:
-        self.layout, self._sheet, self._planted = layout, sheet, planted or {}
+    def __init__(self, layout: Layout, sheet: Sheet) -> None:
+        self.layout, self._sheet = layout, sheet
+        self._planted: dict[Key, bytes] = {}
         self._known: dict[tuple[object, ...], list[bytes]] = {}
+
+    def planted(self, key: Key, data: bytes) -> "Shelf":
+        """The same values but for other bytes in one block: what somebody shows who computed it wrong, or lies."""
+        other = Shelf(self.layout, self._sheet)
+        other._planted = {**self._planted, key: data}
+        changed = {(key.array,), (key.array, key.place), (key.array, key.place, key.row)}
+        other._known = {name: digests for name, digests in self._known.items() if name[0] and name not in changed}
+        return other
 
     def data(self, array: Array, place: Place, row: int) -> list[bytes]:
         """The bytes of each block of a row."""
@@ -56,10 +64,9 @@ class Shelf:
 
     def arrays(self, home: Home, unit: str = "", place: Place = ()) -> list[bytes]:
         """The digests of the arrays at a home; of a unit's those of the sheets at its place."""
+        lists = self.rows if home is Home.UNIT else lambda array, _: self.sheets(array)
         found = self.layout.at_home(home, unit)
-        if home is Home.UNIT:
-            return [list_root(self.rows(array, place), keccak) for array in found]
-        return [list_root(self.sheets(array), keccak) for array in found]
+        return self._once(("", home, unit, place), lambda: [list_root(lists(array, place), keccak) for array in found])
 
     def inside(self, array: Array, key: Key) -> list[list[bytes]]:
         """The lists that a path leads through, from the block or row up to those of its home."""
@@ -100,8 +107,9 @@ class ModelShelf:
 
     def opening(self, array: Array, key: Key) -> Opening:
         """A block or row of a weight, gain or table."""
-        *lists, _ = self._shelf.inside(array, key)
-        return Opening(self._shelf.opened(array, key), _path(self._shelf.layout, array, key, [*lists, self._leaves]))
+        lists = self._shelf.inside(array, key)
+        lists[-1] = self._leaves
+        return Opening(self._shelf.opened(array, key), _path(self._shelf.layout, array, key, lists))
 
 
 class JobShelf:
