@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import product
 
 from contracts.court.arrays import layout as layout_of
 from contracts.court.ids import words_path, words_root
@@ -9,7 +10,7 @@ from contracts.court.layout import Array, Config, Home, Layout, Place, Text
 from contracts.court.reading import Claims, Terms
 from contracts.court.trees import Key, Opening, Texts, hops, leaf
 from contracts.protocol.hashing import keccak
-from contracts.protocol.trace_tree import Digest, by_sha256, list_path, list_root
+from contracts.protocol.trace_tree import Digest, Tree, by_sha256
 
 Rows = Sequence[Sequence[int]]
 Sheet = Callable[[str, Place], Rows]
@@ -27,7 +28,7 @@ class Shelf:
     def __init__(self, layout: Layout, sheet: Sheet) -> None:
         self.layout, self._sheet = layout, sheet
         self._planted: dict[Key, bytes] = {}
-        self._known: dict[tuple[object, ...], list[bytes]] = {}
+        self._known: dict[tuple[object, ...], Tree] = {}
 
     def planted(self, key: Key, data: bytes) -> "Shelf":
         """The same values but for other bytes in one block: what somebody shows who computed it wrong, or lies."""
@@ -43,35 +44,33 @@ class Shelf:
         blocks = [array.kind.encode(values[start : start + size]) for start in range(0, len(values), size)]
         return [self._planted.get(Key(array.name, place, row, index), block) for index, block in enumerate(blocks)]
 
-    def leaves(self, array: Array, place: Place, row: int) -> list[bytes]:
-        """The digests of a row's blocks."""
+    def row(self, array: Array, place: Place, row: int) -> Tree:
+        """A row's blocks."""
         digest = _digest(array)
-        return self._once(
-            (array.name, place, row), lambda: [leaf(block, digest) for block in self.data(array, place, row)]
-        )
+        return self._once((array.name, place, row), digest, lambda: [
+            leaf(block, digest) for block in self.data(array, place, row)
+        ])  # fmt: skip
 
-    def rows(self, array: Array, place: Place) -> list[bytes]:
-        """The digests of a sheet's rows."""
-        digest, count = _digest(array), array.shape(place)[0]
-        return self._once(
-            (array.name, place), lambda: [list_root(self.leaves(array, place, row), digest) for row in range(count)]
-        )
+    def sheet(self, array: Array, place: Place) -> Tree:
+        """A sheet's rows."""
+        rows = range(array.shape(place)[0])
+        return self._once((array.name, place), _digest(array), lambda: [self.row(array, place, r).root for r in rows])
 
-    def sheets(self, array: Array) -> list[bytes]:
-        """The digests of an array's sheets."""
-        places = _places(array.axes)
-        return self._once((array.name,), lambda: [list_root(self.rows(array, p), _digest(array)) for p in places])
+    def sheets(self, array: Array) -> Tree:
+        """An array's sheets."""
+        places = product(*map(range, array.axes))
+        return self._once((array.name,), _digest(array), lambda: [self.sheet(array, place).root for place in places])
 
-    def arrays(self, home: Home, unit: str = "", place: Place = ()) -> list[bytes]:
-        """The digests of the arrays at a home; of a unit's those of the sheets at its place."""
-        lists = self.rows if home is Home.UNIT else lambda array, _: self.sheets(array)
+    def arrays(self, home: Home, unit: str = "", place: Place = ()) -> Tree:
+        """The arrays at a home; of a unit its sheets at a place."""
+        lists = self.sheet if home is Home.UNIT else lambda array, _: self.sheets(array)
         found = self.layout.at_home(home, unit)
-        return self._once(("", home, unit, place), lambda: [list_root(lists(array, place), keccak) for array in found])
+        return self._once(("", home, unit, place), keccak, lambda: [lists(array, place).root for array in found])
 
-    def inside(self, array: Array, key: Key) -> list[list[bytes]]:
+    def inside(self, array: Array, key: Key) -> list[Tree]:
         """The lists that a path leads through, from the block or row up to those of its home."""
-        lists = [] if key.block is None else [self.leaves(array, key.place, key.row)]
-        lists.append(self.rows(array, key.place))
+        lists = [] if key.block is None else [self.row(array, key.place, key.row)]
+        lists.append(self.sheet(array, key.place))
         if array.home is Home.LOGGED:
             return lists
         if array.home is not Home.UNIT:
@@ -83,9 +82,9 @@ class Shelf:
         blocks = self.data(array, key.place, key.row)
         return b"".join(blocks) if key.block is None else blocks[key.block]
 
-    def _once(self, key: tuple[object, ...], make: Callable[[], list[bytes]]) -> list[bytes]:
+    def _once(self, key: tuple[object, ...], digest: Digest, make: Callable[[], list[bytes]]) -> Tree:
         if key not in self._known:
-            self._known[key] = make()
+            self._known[key] = Tree(make(), digest)
         return self._known[key]
 
 
@@ -97,18 +96,19 @@ class ModelShelf:
         self._shelf = Shelf(layout_of(Text(config, 1, 1)), sheet)
 
     @cached_property
-    def _leaves(self) -> list[bytes]:
-        return [leaf(self.config.packed()), *self._shelf.arrays(Home.MODEL)]
+    def _top(self) -> Tree:
+        arrays = [self._shelf.sheets(array).root for array in self._shelf.layout.at_home(Home.MODEL)]
+        return Tree([leaf(self.config.packed()), *arrays], keccak)
 
-    @cached_property
+    @property
     def root(self) -> bytes:
         """The model root."""
-        return list_root(self._leaves, keccak)
+        return self._top.root
 
     def opening(self, array: Array, key: Key) -> Opening:
         """A block or row of a weight, gain or table."""
         lists = self._shelf.inside(array, key)
-        lists[-1] = self._leaves
+        lists[-1] = self._top
         return Opening(self._shelf.opened(array, key), _path(self._shelf.layout, array, key, lists))
 
 
@@ -128,8 +128,8 @@ class JobShelf:
         """What a case about one of the texts knows once everything was shown."""
         roots = {
             Home.MODEL: self._model.root,
-            Home.TRACE: list_root(self._texts(Home.TRACE), keccak),
-            Home.LOGGED: list_root(self._texts(Home.LOGGED)),
+            Home.TRACE: self._texts(Home.TRACE).root,
+            Home.LOGGED: self._texts(Home.LOGGED).root,
             Home.PROMPT: words_root(self._words(Home.PROMPT)),
             Home.OUTPUT: words_root(self._words(Home.OUTPUT)),
         }
@@ -156,10 +156,10 @@ class JobShelf:
     def _place(self, text: int) -> Texts:
         return Texts(text, len(self._shelves))
 
-    def _texts(self, home: Home) -> list[bytes]:
+    def _texts(self, home: Home) -> Tree:
         if home is Home.TRACE:
-            return [list_root(shelf.arrays(home), keccak) for shelf in self._shelves]
-        return [list_root(shelf.rows(shelf.layout.at_home(home)[0], (0,))) for shelf in self._shelves]
+            return Tree([shelf.arrays(home).root for shelf in self._shelves], keccak)
+        return Tree([shelf.sheet(shelf.layout.at_home(home)[0], (0,)).root for shelf in self._shelves])
 
     def _words(self, home: Home) -> list[bytes]:
         return [b"".join(shelf.data(shelf.layout.at_home(home)[0], (0,), 0)) for shelf in self._shelves]
@@ -187,7 +187,7 @@ class _Shown:
 
     def __call__(self, unit: str, place: Place) -> bytes:
         if (unit, place) not in self._known:
-            self._known[unit, place] = list_root(self._shelf.arrays(Home.UNIT, unit, place), keccak)
+            self._known[unit, place] = self._shelf.arrays(Home.UNIT, unit, place).root
         return self._known[unit, place]
 
 
@@ -196,18 +196,7 @@ def _digest(array: Array) -> Digest:
 
 
 def _path(
-    layout: Layout, array: Array, key: Key, lists: Sequence[list[bytes]], texts: Texts | None = None
+    layout: Layout, array: Array, key: Key, lists: Sequence[Tree], texts: Texts | None = None
 ) -> tuple[bytes, ...]:
     steps = hops(layout, array, key, texts or Texts(0, 1))
-    return tuple(
-        node
-        for (index, _), leaves in zip(steps, lists, strict=True)
-        for node in list_path(leaves, index, _digest(array))
-    )
-
-
-def _places(axes: tuple[int, ...]) -> list[Place]:
-    places: list[Place] = [()]
-    for size in axes:
-        places = [(*place, index) for place in places for index in range(size)]
-    return places
+    return tuple(node for (index, _), tree in zip(steps, lists, strict=True) for node in tree.path(index))

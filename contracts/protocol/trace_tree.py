@@ -37,28 +37,42 @@ def row_leaves(row: bytes) -> list[bytes]:
     return [block_leaf(row[start : start + BLOCK_BYTES]) for start in range(0, len(row), BLOCK_BYTES)]
 
 
+class Tree:
+    """A list of 32-byte digests in order, hashed once: its root, and the path of any element.
+
+    Raises ValueError for what is no digest.
+    """
+
+    def __init__(self, leaves: Iterable[bytes], digest: Digest = by_sha256) -> None:
+        level = list(leaves)
+        if len(level) > MAX_COUNT or any(len(leaf) != 32 for leaf in level):
+            raise ValueError("a list has fewer than 2^32 elements, digests of 32 bytes each")
+        self._levels = [level]
+        while len(level) > 1:
+            level = _parents(level, digest)
+            self._levels.append(level)
+        self.root = _sealed(len(self._levels[0]), b"".join(level), digest)
+
+    def path(self, index: int) -> list[bytes]:
+        """The siblings of the element `index` from below; a level on which it moves up alone adds none.
+
+        Raises IndexError if there is no such element.
+        """
+        count = len(self._levels[0])
+        if not 0 <= index < count:
+            raise IndexError(f"there is no element {index} in a list of {count}")
+        places = ((level, (index >> height) ^ 1) for height, level in enumerate(self._levels))
+        return [level[sibling] for level, sibling in places if sibling < len(level)]
+
+
 def list_root(leaves: Iterable[bytes], digest: Digest = by_sha256) -> bytes:
-    """The digest of a list of 32-byte digests in order, which binds their number; an empty list has one too."""
-    level = _checked(leaves)
-    count = len(level)
-    while len(level) > 1:
-        level = _parents(level, digest)
-    return _sealed(count, b"".join(level), digest)
+    """The digest of a list, which binds how many elements it has; an empty list has one too."""
+    return Tree(leaves, digest).root
 
 
 def list_path(leaves: Sequence[bytes], index: int, digest: Digest = by_sha256) -> list[bytes]:
-    """The siblings of the element `index` from below; a level on which it moves up alone adds none.
-
-    Raises IndexError if there is no such element.
-    """
-    level, path = _checked(leaves), []
-    if not 0 <= index < len(level):
-        raise IndexError(f"there is no element {index} in a list of {len(level)}")
-    while len(level) > 1:
-        if index ^ 1 < len(level):
-            path.append(level[index ^ 1])
-        level, index = _parents(level, digest), index // 2
-    return path
+    """The path of the element `index`. Raises IndexError if there is none."""
+    return Tree(leaves, digest).path(index)
 
 
 def path_length(index: int, count: int) -> int:
@@ -88,13 +102,6 @@ def verify_path(
     if not 0 <= index < count <= MAX_COUNT or any(len(node) != 32 for node in (leaf, *path)):
         return False
     return len(path) == path_length(index, count) and climb(leaf, index, count, path, digest) == root
-
-
-def _checked(leaves: Iterable[bytes]) -> list[bytes]:
-    level = list(leaves)
-    if len(level) > MAX_COUNT or any(len(leaf) != 32 for leaf in level):
-        raise ValueError("a list has fewer than 2^32 elements, digests of 32 bytes each")
-    return level
 
 
 def _pair(left: bytes, right: bytes, digest: Digest) -> bytes:
