@@ -203,6 +203,7 @@ def _encoder_units(catalogue: _Catalogue) -> None:
     pool = catalogue.unit("pool", 1)
     pool.add("column", STATE, text.positions, c.width)
     pool.sums("sum", WIDE, text.positions, rows=c.width)
+    pool.add("vector", WIDE, c.width)  # the sums side by side
     pool.normaliser(c.width)
 
 

@@ -10,7 +10,7 @@ from contracts.court import numbers as n
 from contracts.court.layout import Layout, Place
 from contracts.court.operations.attention import exp2
 from contracts.court.operations.base import Operation, Spot, element, largest, sums
-from contracts.court.operations.ends import endings
+from contracts.court.operations.ends import answered, endings
 from contracts.court.reading import Reader
 
 DRAW_TAG = b"assay/exact/draw/1\n"
@@ -29,7 +29,7 @@ def _is_largest(r: Reader, at: Spot) -> bool:
     """No logit is larger than the chosen token's, nor an equal one's id lower. Says nothing of what was sampled."""
     if r.terms.temperature_milli:
         return True
-    token = r.at("output", (0,), 0, at.column)
+    token = _token(r, (at.column,))
     chosen, here = r.at("logits", (0,), at.column, token), r.at("logits", (0,), at.column, at.other)
     return here < chosen or (here == chosen and at.other >= token)
 
@@ -48,7 +48,7 @@ def _sampled(layout: Layout) -> list[Operation]:
 
 
 def _token(r: Reader, place: Place) -> int:
-    return r.at("output", (0,), 0, place[0])
+    return answered(r, place[0])
 
 
 def _weight(r: Reader, at: Spot) -> int:

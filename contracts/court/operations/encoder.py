@@ -77,12 +77,13 @@ def _pooled(layout: Layout) -> list[Operation]:
     c, positions = layout.text.config, layout.text.positions
 
     def pooled(r: Reader, place: Place, index: int) -> int:
-        return r.total("pool.sum", place, index, positions)
+        return r.at("pool.vector", place, 0, index)
 
     norm = Normaliser("pool", c.width, 0, pooled)
     return [
         element("pool.column", lambda r, at: r.at("residual", (2 * c.layers,), at.column, at.row)),
         *sums("pool.sum", positions, lambda r, at: r.block("pool.column", at.place, at.row, at.column)),
+        element("pool.vector", lambda r, at: r.total("pool.sum", at.place, at.column, positions)),
         *norm.operations(),
         element("vector", lambda r, at: norm.unit_element(r, (0,), at.column, n.VECTOR_FRACTION)),
     ]

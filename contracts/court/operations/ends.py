@@ -15,12 +15,17 @@ def tokens(layout: Layout) -> list[Operation]:
     return [element("token", given)]
 
 
+def answered(r: Reader, step: int) -> int:
+    """The token of a step, as the trace has it; another kind of step holds it against what was committed."""
+    return r.at("token", (0,), 0, r.text.prompt + step)
+
+
 def endings(layout: Layout) -> list[Operation]:
     """No stop before the end of an answer; its end is a stop, or the limit."""
 
     def holds(r: Reader, at: Spot) -> bool:
         count, stops = r.text.output, r.terms.stops
-        is_stop = r.at("output", (0,), 0, at.column) in stops
+        is_stop = answered(r, at.column) in stops
         if at.column < count - 1:
             return not is_stop
         return count == r.terms.limit or (is_stop and count < r.terms.limit)

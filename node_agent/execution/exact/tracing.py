@@ -82,6 +82,8 @@ class TracedText:
             return self._sums(name, place)
         if part.endswith("_at"):
             return [self._witnesses(name.removesuffix("_at"), place)]
+        if name == "pool.vector":
+            return [self._divided("pool", place)]
         if name == "pool.column":
             return [*zip(*self._rows("residual", 2 * self._text.config.layers), strict=True)]
         return _cut(self._told(name, place), array.shape(place)[1])

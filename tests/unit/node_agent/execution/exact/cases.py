@@ -134,6 +134,8 @@ def accusations(court: Court, layout: Layout, name: str, place: Place, row: int,
         operation = court.operations.get(known)
         if operation is not None:
             yield from (Step(known, replace(spot, other=o)) for o in range(operation.others(layout, spot)))
+    if name == "output":
+        yield Step("token", Spot((0,), 0, layout.text.prompt + column))
     compared = {"choice.cut": ("choice.before_cut.0", place), "output": ("choice.before_token.0", (column,))}
     if name in compared:  # the sums of what comes before a token are about that token
         kind, at = compared[name]

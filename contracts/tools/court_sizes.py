@@ -1,0 +1,182 @@
+"""How many bytes and how much gas each kind of step of COURT.md takes, at real shapes: the table of its last section.
+
+    python -m contracts.tools.court_sizes            writes the table into COURT.md
+    python -m contracts.tools.court_sizes --check    fails if the table is not what this computes, or a bar is broken
+
+Bytes are counted by running each operation over openings of the sizes that the layout asks for, every path as long as
+its lists can make it and every byte taken for one that is not zero. Execution is put together from what
+`forge test --match-path 'test/court/Steps.t.sol'` measured (snapshots/court.json) and the prices of storage.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contracts.court import arrays
+from contracts.court.checker import operations
+from contracts.court.layout import Array, Config, Home, Layout, Place, Text
+from contracts.court.operations.base import Operation, Spot
+from contracts.court.reading import Claims, Handed, Reader, Terms
+from contracts.court.trees import Key, Texts, hops
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, MEASURED = ROOT / "COURT.md", ROOT / "snapshots" / "court.json"
+BEGIN, END = "<!-- court_sizes: begin -->", "<!-- court_sizes: end -->"
+
+TEXTS = 64
+"""Texts of the job, so that a path leads through a full node of them."""
+
+POSITIONS = (96, 2_048, 8_192, 32_768)
+ANSWER = 32
+"""Tokens of the answer at 96 positions; a quarter of the positions beyond."""
+
+TRANSACTION, SLOT, CONVICTION = 21_000, 2_100, 22_100
+"""Gas of a transaction, of a slot of storage read first (EIP-2929), and of one written first."""
+
+STEP_BYTES = 4 + 32 + 32
+"""Selector, case, and operation with place, row, column and other packed in one word."""
+
+PRAGUE, DEARER = 300_000, 450_000
+"""The bars: gas of a step with EIP-7623's floor of 40 a byte, and with a floor of 64."""
+
+SHAPES = {
+    "135M": Config(0, 30, 576, 1_536, 9, 3, 64, 49_152, 32_768, 1, 2**60, 10, 10),
+    "8B": Config(0, 32, 4_096, 14_336, 32, 8, 128, 128_256, 32_768, 0, 2**60, 9, 10),
+    "70B": Config(0, 80, 8_192, 28_672, 64, 8, 128, 128_256, 32_768, 0, 2**60, 9, 10),
+    "largest": Config(0, 2**16, 2**14, 2**16 - 1, 255, 255, 256, 2**31 - 1, 2**15, 0, 2**60, 9, 9),
+    "22M encoder": Config(1, 6, 384, 1_536, 12, 12, 32, 30_522, 32_768, 0, 2**60, 10, 10),
+    "largest encoder": Config(1, 2**16, 2**14, 2**16 - 1, 64, 64, 256, 2**31 - 1, 2**15, 0, 2**60, 9, 9),
+}
+
+
+class Sizing(Reader):
+    """Reads made-up values, and counts the bytes, hashes and slots that the real ones would take."""
+
+    def __init__(self, claims: Claims) -> None:
+        super().__init__(claims, Handed({}))
+        self.data, self.digests, self.pairs = 0, 0, 0
+        self.hashed: list[int] = []
+        self.nodes: list[int] = []
+        self.slots = {"config", "counts", "terms"}
+        self.sha_pairs, self.sha_bytes = 0, 0
+
+    def _proven(self, key: Key) -> list[int]:
+        array, count = self.layout.arrays[key.array], self._count(self.layout.arrays[key.array], key)
+        self.slots.add(f"{array.home} {array.unit}")
+        size = count * array.kind.width
+        self.data += size
+        if array.home in (Home.PROMPT, Home.OUTPUT):
+            self._words(array.shape(key.place)[1])
+        else:
+            self._lists(array, key, size)
+        return [_plausible(array, index) for index in range(count)]
+
+    def _lists(self, array: Array, key: Key, size: int) -> None:
+        counts = [count for _, count in hops(self.layout, array, key, self.claims.texts)]
+        siblings = sum((count - 1).bit_length() for count in counts)
+        self.digests += siblings
+        if array.home is Home.LOGGED:
+            self.sha_pairs, self.sha_bytes = self.sha_pairs + siblings + len(counts), self.sha_bytes + size
+            return
+        block = array.block * array.kind.width
+        self.hashed += [min(block, size - start) for start in range(0, size, block)]
+        self.pairs += siblings + len(counts) + (len(range(block, size, block)) if key.block is None else 0)
+
+    def _words(self, words: int) -> None:
+        """A block of packed words, and the full nodes of 64 above it."""
+        self.hashed.append(4 * min(64, words))
+        for count in (-(-words // 64), self.claims.texts.count):
+            while count > 1:
+                self.digests += min(64, count) - 1
+                self.nodes.append(32 * min(64, count))
+                count = -(-count // 64)
+        self.pairs += 2
+
+    @property
+    def bytes(self) -> int:
+        """All bytes of the step's calldata."""
+        return STEP_BYTES + self.data + 32 * self.digests
+
+
+def _plausible(array: Array, index: int) -> int:
+    if array.name.endswith(".scale"):
+        return (1, 0, 30)[index]
+    ones = array.name.endswith((".root", "_at")) or "_sum." in array.name or ".total." in array.name
+    return int(ones and not array.name.endswith("_at"))
+
+
+@dataclass
+class Cost:
+    """One kind of step at one size."""
+
+    operation: str
+    bytes: int
+    openings: int
+    execution: int
+    shape: str = ""
+    positions: int = 0
+    where: str = field(default="", repr=False)
+
+    @property
+    def prague(self) -> int:
+        """Gas with EIP-7623: the larger of the usual price and 40 a byte."""
+        return TRANSACTION + max(16 * self.bytes + self.execution, 40 * self.bytes)
+
+    @property
+    def dearer(self) -> int:
+        """Gas with a floor of 64 a byte."""
+        return TRANSACTION + max(16 * self.bytes + self.execution, 64 * self.bytes)
+
+
+def execution(reader: Sizing, operation: str, measured: dict[str, int]) -> int:
+    """Gas of what a step does, from measured pieces."""
+    gas = measured["empty"] + measured["scalar"] + measured["pair"] * reader.pairs + CONVICTION
+    gas += sum(measured["leaf"] + measured["leaf_word"] * -(-size // 32) for size in (*reader.hashed, *reader.nodes))
+    gas += measured["sha_pair"] * reader.sha_pairs + measured["sha_block"] * -(-reader.sha_bytes // 1_024)
+    return gas + SLOT * len(reader.slots) + measured[_loop(operation)]
+
+
+def _loop(operation: str) -> str:
+    """The measured loop over a block that an operation has."""
+    if operation.endswith("_sums.sum.0"):
+        return "dot64"
+    if operation == "mix.score":
+        return "score256"
+    if operation.endswith(".0"):
+        part = operation.split(".")[1]
+        named = {"squares": "squares64", "weight_sum": "weigh64", "total": "mix64"}
+        named |= {"before_cut": "before64", "before_token": "before64"}
+        return named.get(part, "sum64") if operation != "choice.total.0" else "sum64"
+    return "sum64" if operation[-1].isdigit() else "none"
+
+
+def costs(shape: str, positions: int, measured: dict[str, int]) -> Iterator[Cost]:
+    """Every kind of step at a shape and a length of text, each at its last place."""
+    config = SHAPES[shape]
+    answer = config.width if config.encoder else (ANSWER if positions < 128 else positions // 4)
+    prompt = positions if config.encoder else positions + 1 - answer
+    layout = arrays.layout(Text(config, prompt, answer))
+    for operation in operations(layout).values():
+        terms = Terms(0 if operation.name == "output:greedy" else 1_000, limit=answer)
+        claims = Claims(layout, Texts(0, TEXTS), terms, {}, lambda unit, place: None)
+        worst = max((_cost(claims, operation, spot, measured) for spot in _spots(layout, operation)), key=lambda c: c.bytes)
+        yield Cost(operation.name, worst.bytes, worst.openings, worst.execution, shape, positions)
+
+
+def _spots(layout: Layout, operation: Operation) -> Iterator[Spot]:
+    """The last place, and the first and last stage: what a step reads depends on no more."""
+    array = layout.arrays[operation.array]
+    last: Place = tuple(size - 1 for size in array.axes)
+    for place in {last, (0, *last[1:]), (max(0, last[0] - 1), *last[1:])}:
+        rows, width = array.shape(place)
+        yield from (Spot(place, row, 0) for row in {0, rows - 1})
+        yield Spot(place, rows - 1, width - 1)
+
+
+def _cost(claims: Claims, operation: Operation, spot: Spot, measured: dict[str, int]) -> Cost:
+    reader = Sizing(claims)
+    operation.holds(reader, spot)
+    return Cost(operation.name, reader.bytes, len(reader._known), execution(reader, operation.name, measured))
