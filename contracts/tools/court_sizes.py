@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.court import arrays
@@ -57,17 +57,19 @@ class Sizing(Reader):
 
     def __init__(self, claims: Claims) -> None:
         super().__init__(claims, Handed({}))
-        self.data, self.digests, self.pairs = 0, 0, 0
+        self.openings, self.data, self.digests, self.pairs = 0, 0, 0, 0
+        self.reads: list[str] = []
         self.hashed: list[int] = []
-        self.nodes: list[int] = []
-        self.slots = {"config", "counts", "terms"}
-        self.sha_pairs, self.sha_bytes = 0, 0
+        self.slots = {"config", "counts", "order", "seed"}
+        self.sha_pairs, self.sha_blocks = 0, 0
 
     def _proven(self, key: Key) -> list[int]:
         array, count = self.layout.arrays[key.array], self._count(self.layout.arrays[key.array], key)
         self.slots.add(f"{array.home} {array.unit}")
         size = count * array.kind.width
-        self.data += size
+        self.openings, self.data = self.openings + 1, self.data + size
+        if key.array not in self.reads:
+            self.reads.append(key.array)
         if array.home in (Home.PROMPT, Home.OUTPUT):
             self._words(array.shape(key.place)[1])
         else:
@@ -79,7 +81,7 @@ class Sizing(Reader):
         siblings = sum((count - 1).bit_length() for count in counts)
         self.digests += siblings
         if array.home is Home.LOGGED:
-            self.sha_pairs, self.sha_bytes = self.sha_pairs + siblings + len(counts), self.sha_bytes + size
+            self.sha_pairs, self.sha_blocks = self.sha_pairs + siblings + len(counts), self.sha_blocks + 1
             return
         block = array.block * array.kind.width
         self.hashed += [min(block, size - start) for start in range(0, size, block)]
@@ -91,7 +93,7 @@ class Sizing(Reader):
         for count in (-(-words // 64), self.claims.texts.count):
             while count > 1:
                 self.digests += min(64, count) - 1
-                self.nodes.append(32 * min(64, count))
+                self.hashed.append(32 * min(64, count))
                 count = -(-count // 64)
         self.pairs += 2
 
@@ -108,7 +110,7 @@ def _plausible(array: Array, index: int) -> int:
     return int(ones and not array.name.endswith("_at"))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cost:
     """One kind of step at one size."""
 
@@ -116,9 +118,7 @@ class Cost:
     bytes: int
     openings: int
     execution: int
-    shape: str = ""
-    positions: int = 0
-    where: str = field(default="", repr=False)
+    reads: tuple[str, ...]
 
     @property
     def prague(self) -> int:
@@ -134,8 +134,8 @@ class Cost:
 def execution(reader: Sizing, operation: str, measured: dict[str, int]) -> int:
     """Gas of what a step does, from measured pieces."""
     gas = measured["empty"] + measured["scalar"] + measured["pair"] * reader.pairs + CONVICTION
-    gas += sum(measured["leaf"] + measured["leaf_word"] * -(-size // 32) for size in (*reader.hashed, *reader.nodes))
-    gas += measured["sha_pair"] * reader.sha_pairs + measured["sha_block"] * -(-reader.sha_bytes // 1_024)
+    gas += sum(measured["leaf"] + measured["leaf_word"] * -(-size // 32) for size in reader.hashed)
+    gas += measured["sha_pair"] * reader.sha_pairs + measured["sha_block"] * reader.sha_blocks
     return gas + SLOT * len(reader.slots) + measured[_loop(operation)]
 
 
@@ -147,9 +147,8 @@ def _loop(operation: str) -> str:
         return "score256"
     if operation.endswith(".0"):
         part = operation.split(".")[1]
-        named = {"squares": "squares64", "weight_sum": "weigh64", "total": "mix64"}
-        named |= {"before_cut": "before64", "before_token": "before64"}
-        return named.get(part, "sum64") if operation != "choice.total.0" else "sum64"
+        named = {"squares": "squares64", "weight_sum": "weigh64", "before_cut": "before64", "before_token": "before64"}
+        return "mix64" if operation == "mix.total.0" else named.get(part, "sum64")
     return "sum64" if operation[-1].isdigit() else "none"
 
 
@@ -162,15 +161,16 @@ def costs(shape: str, positions: int, measured: dict[str, int]) -> Iterator[Cost
     for operation in operations(layout).values():
         terms = Terms(0 if operation.name == "output:greedy" else 1_000, limit=answer)
         claims = Claims(layout, Texts(0, TEXTS), terms, {}, lambda unit, place: None)
-        worst = max((_cost(claims, operation, spot, measured) for spot in _spots(layout, operation)), key=lambda c: c.bytes)
-        yield Cost(operation.name, worst.bytes, worst.openings, worst.execution, shape, positions)
+        found = [_cost(claims, operation, spot, measured) for spot in _spots(layout, operation)]
+        reads = tuple(dict.fromkeys(name for cost in found for name in cost.reads))
+        yield replace(max(found, key=lambda cost: (cost.bytes, cost.execution)), reads=reads)
 
 
 def _spots(layout: Layout, operation: Operation) -> Iterator[Spot]:
     """The last place, and the first and last stage: what a step reads depends on no more."""
     array = layout.arrays[operation.array]
     last: Place = tuple(size - 1 for size in array.axes)
-    for place in {last, (0, *last[1:]), (max(0, last[0] - 1), *last[1:])}:
+    for place in dict.fromkeys((last, (0, *last[1:]), (max(0, last[0] - 1), *last[1:]))):
         rows, width = array.shape(place)
         yield from (Spot(place, row, 0) for row in {0, rows - 1})
         yield Spot(place, rows - 1, width - 1)
@@ -179,4 +179,59 @@ def _spots(layout: Layout, operation: Operation) -> Iterator[Spot]:
 def _cost(claims: Claims, operation: Operation, spot: Spot, measured: dict[str, int]) -> Cost:
     reader = Sizing(claims)
     operation.holds(reader, spot)
-    return Cost(operation.name, reader.bytes, len(reader._known), execution(reader, operation.name, measured))
+    return Cost(
+        operation.name, reader.bytes, reader.openings, execution(reader, operation.name, measured), (*reader.reads,)
+    )
+
+
+def table(measured: dict[str, int]) -> list[str]:
+    """The page's tables: a line for each shape and length, and all kinds of step of two shapes."""
+    found = {(shape, at): [*costs(shape, at, measured)] for shape in SHAPES for at in POSITIONS}
+    lines = [
+        "| shape | positions | kinds of step | dearest step | openings | bytes | most execution | most, prague | most, 64 a byte |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (shape, at), steps in found.items():
+        worst = max(steps, key=lambda step: (step.dearer, step.prague))
+        most = max(step.execution for step in steps), max(step.prague for step in steps), worst.dearer
+        numbers = " | ".join(f"{number:,}" for number in (worst.openings, worst.bytes, *most))
+        lines.append(f"| {shape} | {at:,} | {len(steps)} | `{worst.operation}` | {numbers} |")
+    for shape in ("70B", "22M encoder"):
+        lines += ["", f"The kinds of step of the {shape} at {POSITIONS[-1]:,} positions, and what they read:", ""]
+        lines += _kinds(found[shape, POSITIONS[-1]])
+    broken = [step for steps in found.values() for step in steps if step.prague > PRAGUE or step.dearer > DEARER]
+    if broken:
+        raise SystemExit(f"beyond {PRAGUE:,} or {DEARER:,} gas: {broken}")
+    return lines
+
+
+def _kinds(steps: list[Cost]) -> list[str]:
+    """One line each; the levels of a sum above the first, which read the level below, are left out."""
+    lines = ["| step | reads | bytes | execution | prague | 64 a byte |", "| --- | --- | --- | --- | --- | --- |"]
+    for step in steps:
+        if step.operation[-1] == "0" or not step.operation[-1].isdigit():
+            numbers = " | ".join(f"{n:,}" for n in (step.bytes, step.execution, step.prague, step.dearer))
+            lines.append(f"| `{step.operation}` | {', '.join(step.reads)} | {numbers} |")
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    """Write the tables into the page, or compare them."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--check", action="store_true", help="only compare")
+    chosen = options.parse_args(arguments)
+    measured = {name: int(gas) for name, gas in json.loads(MEASURED.read_text()).items()}
+    page = PAGE.read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    fresh = f"{before}{BEGIN}\n" + "\n".join(table(measured)) + f"\n{END}{after}"
+    if not chosen.check:
+        PAGE.write_text(fresh)
+    elif fresh != page:
+        sys.stderr.write(f"{PAGE.name} has other tables; run python -m contracts.tools.court_sizes\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

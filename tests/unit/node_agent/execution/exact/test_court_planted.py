@@ -168,9 +168,8 @@ def test_among_equal_logits_the_lowest_id_is_right(model: Parameters) -> None:
     alike = Matrix(same, scale, model.embedding.exponent)
     tied = replace(model, embedding=alike, head=alike)
     case = decoder_case(tied, [[5, 6]])
-    output = case.layout.arrays["output"]
     assert _convictions(case, "choice", "output") == []
-    wrong = flipped(case, output, (0,), 0, 2)
+    wrong = _answering(case, 2)
     assert wrong.proof(Step("output:greedy", Spot((0,), 0, 2, 0))).convicted
     assert _convictions(decoder_case(tied, [[5, 6]], sampling=SAMPLED), "choice", "output") == []
 
@@ -186,6 +185,22 @@ def test_a_witness_that_is_not_the_first_convicts(model: Parameters) -> None:
         step = convicting(flipped(case, array, place, 0, 0), name, place, 0, 0)
         assert step is not None
         assert step.operation.endswith(":first")
+
+
+def _answering(case: Case, step: int) -> Case:
+    """The case with another token at a step of the answer, committed and traced alike."""
+    arrays, prompt = case.layout.arrays, case.layout.text.prompt
+    return flipped(flipped(case, arrays["output"], (0,), 0, step), arrays["token"], (0,), 0, prompt + step)
+
+
+@pytest.mark.parametrize("kind", ["greedy", "sampled"])
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_wrong_token_convicts_though_it_is_what_was_committed(cases: dict[str, Case], kind: str, step: int) -> None:
+    """The first and the last token, exchanged in the answer and in the trace: what it was chosen from says otherwise."""
+    wrong = _answering(cases[kind], step)
+    found = _convictions(wrong, "choice", "output")
+    assert found
+    assert wrong.proof(found[0]).convicted
 
 
 @pytest.mark.parametrize(("limit", "stops", "right"), [
