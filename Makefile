@@ -63,7 +63,8 @@ PYTEST = ASSAY_THREADS=1 $(BIN)/python -m pytest -q
 ON_CHAINS = -n 3 --dist loadfile --no-loadscope-reorder
 SLOWEST = tests/survival tests/readme tests/integration/deploy tests/integration/node_agent tests/browser tests/bad_input
 WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests/differential tests/integration/verifier \
-  tests/integration/backend/worker/test_crashes.py tests/unit/backend tests/unit/node_agent/session
+  tests/integration/backend/worker/test_crashes.py tests/unit/backend tests/unit/node_agent/session \
+  tests/unit/node_agent/execution/exact/test_court_*.py
 
 test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
 	@$(MAKE) --no-print-directory -j3 -Otarget unit types forge-test-after-lint
@@ -88,6 +89,7 @@ lint:
 	@cd contracts && $(FORGE) fmt --check
 	@$(BIN)/python contracts/tools/export_artifacts.py --check
 	@$(BIN)/python -m contracts.vectors.make --check
+	@$(BIN)/python -m contracts.tools.court_sizes --check
 	@echo "lint, import rules, formats, artifacts, vectors: ok"
 
 types:

@@ -188,7 +188,7 @@ def table(measured: dict[str, int]) -> list[str]:
     """The page's tables: a line for each shape and length, and all kinds of step of two shapes."""
     found = {(shape, at): [*costs(shape, at, measured)] for shape in SHAPES for at in POSITIONS}
     lines = [
-        "| shape | positions | kinds of step | dearest step | openings | bytes | most execution | most, prague | most, 64 a byte |",
+        "| shape | positions | kinds | dearest step | its openings | its bytes | most execution | prague | 64 a byte |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (shape, at), steps in found.items():

@@ -196,7 +196,7 @@ def _answering(case: Case, step: int) -> Case:
 @pytest.mark.parametrize("kind", ["greedy", "sampled"])
 @pytest.mark.parametrize("step", [0, 2])
 def test_a_wrong_token_convicts_though_it_is_what_was_committed(cases: dict[str, Case], kind: str, step: int) -> None:
-    """The first and the last token, exchanged in the answer and in the trace: what it was chosen from says otherwise."""
+    """The first and the last token, exchanged in answer and trace alike: what it was chosen from says otherwise."""
     wrong = _answering(cases[kind], step)
     found = _convictions(wrong, "choice", "output")
     assert found
