@@ -15,9 +15,11 @@ ZERO32 = bytes(32)
 
 
 def climb_words(data: bytes, block: int, words: int, path: Sequence[bytes], text: int, texts: int) -> bytes | None:
-    """The root above a block of the list `text` of `texts`, of `words` words; None for a path of wrong length."""
-    rest = list(path)
-    node = _climb(keccak(b"\0" + data), block, -(-words // FANOUT), rest)
+    """The root above a block of the list `text` of `texts`, of `words` words; None if there is no such block or path."""
+    blocks, rest = -(-words // FANOUT), list(path)
+    if not (0 <= block < blocks and 0 <= text < texts):
+        return None
+    node = _climb(keccak(b"\0" + data), block, blocks, rest)
     if node is None:
         return None
     node = _climb(keccak(b"\2" + words.to_bytes(4, "big") + node), text, texts, rest)

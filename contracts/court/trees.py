@@ -18,7 +18,6 @@ SHOWN = 64
 """Digests that one demand shows: six levels below the node that was asked for."""
 
 list_root = partial(trace_tree.list_root, digest=keccak)
-list_path = partial(trace_tree.list_path, digest=keccak)
 
 
 def leaf(data: bytes, digest: Digest = keccak) -> bytes:
@@ -57,11 +56,6 @@ class Opening:
 
     data: bytes
     path: tuple[bytes, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes in a transaction."""
-        return len(self.data) + 32 * len(self.path)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from itertools import product
 from random import Random
 
 import numpy as np
+import pytest
 
 from contracts.court.checker import Step
 from contracts.court.layout import Place
@@ -21,13 +22,14 @@ from tests.unit.node_agent.execution.exact.cases import Case, decoder_case, enco
 from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
 from tests.world.soak import short_or_long
 
-BLOCKS = short_or_long(1_200, 100_000)
+BLOCKS = short_or_long(900, 100_000)
 OF_A_KIND = short_or_long(4, 60)
 """Blocks of one kind of operation in one text."""
 MOST_OTHERS = 16
 """Values that a claimed largest one is compared with, drawn anew for each element."""
 
 
+@pytest.mark.timeout(short_or_long(300, 7_200))
 def test_no_honest_block_convicts(make_model: MakeModel, make_encoder: MakeEncoder) -> None:
     """Every element of each block, and for a largest value the first, the last and some of what it is compared with."""
     random, blocks = Random(15), 0
@@ -77,6 +79,7 @@ def _cases(random: Random, make_model: MakeModel, make_encoder: MakeEncoder) -> 
             "vocab_size": random.choice([9, 61, 130]),
             "hidden_size": random.choice([12, 24, 72]),
             "intermediate_size": random.choice([10, 70]),
+            "max_position_embeddings": 80,
         }
         sampling = random.choice([Sampling(), _drawn(random)])
         model = make_model(
@@ -93,7 +96,7 @@ def _cases(random: Random, make_model: MakeModel, make_encoder: MakeEncoder) -> 
         model = random.choice([model, loud(model)])
         yield decoder_case(model, [tokens], random.choice([1, 3]), sampling)
         encoder = make_encoder(seed, size, **common, num_hidden_layers=random.choice([1, 2]))
-        yield encoder_case(encoder, [[random.randrange(9) for _ in range(random.choice([1, 4, 60]))]])
+        yield encoder_case(encoder, [[random.randrange(9) for _ in range(random.choice([1, 4, 70]))]])
 
 
 def loud(model: Parameters) -> Parameters:

@@ -28,7 +28,7 @@ from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeMode
 from tests.world.soak import short_or_long
 
 RANDOM_BITS = short_or_long(150, 10_000)
-WHOLE_TRACES = short_or_long(3, 100)
+WHOLE_TRACES = short_or_long(1, 100)
 SAMPLED = Sampling(temperature_milli=900, top_p_ppm=800_000, seed=bytes(range(32)))
 SMALL: dict[str, object] = {
     "vocab_size": 70,
@@ -85,6 +85,20 @@ def test_a_wrong_bit_in_any_kind_of_operation_convicts(cases: dict[str, Case], k
     assert not missed
     kinds = {name for name in case.court().operations if ":" not in name}
     assert kinds <= used
+
+
+def test_a_wrong_bit_in_a_long_text_convicts(model: Parameters, make_encoder: MakeEncoder) -> None:
+    """More than 64 positions: sums over positions have two levels, and the past has two blocks."""
+    tokens = [index % 50 for index in range(66)]
+    for case in (decoder_case(model, [tokens]), encoder_case(make_encoder(**SMALL_ENCODER), [tokens])):
+        for array in shown(case.layout):
+            if array.name.startswith(("mix.", "pool.", "key", "value")):
+                place, row, column = [*corners(array)][-1]
+                wrong = flipped(case, array, place, row, column)
+                step = convicting(wrong, array.name, place, row, column)
+                assert step is not None, array.name
+                assert wrong.proof(step).convicted
+        assert {"mix.total.1", "value"} <= case.court().operations.keys()
 
 
 @pytest.mark.parametrize("kind", KINDS)
