@@ -15,7 +15,7 @@ ZERO32 = bytes(32)
 
 
 def climb_words(data: bytes, block: int, words: int, path: Sequence[bytes], text: int, texts: int) -> bytes | None:
-    """The root above a block of the list `text` of `texts`, of `words` words; None if there is no such block or path."""
+    """The root above a block of the list `text` of `texts`, of `words` words; None for a wrong path."""
     blocks, rest = -(-words // FANOUT), list(path)
     if not (0 <= block < blocks and 0 <= text < texts):
         return None
