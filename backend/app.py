@@ -12,16 +12,17 @@ from backend.api.services import Services
 from backend.chain.views import ChainView, OnChainView
 from backend.domain.assignment import NEWCOMER_TOKENS_PART, Cover, LeaseTimes, times_fit
 from backend.errors import Misconfigured
-from backend.services.books import Books
 from backend.services.canary import Canary
 from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
+from backend.services.ledger.reconcile import PublicBooks
 from backend.services.offering import require_tokenizers
-from backend.services.standings import Standings
+from backend.services.record import PublicRecord
 from backend.services.traces import Traces
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
+from backend.services.words import Words
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.home import open_blobs, open_database, open_tokenizers
@@ -85,24 +86,26 @@ def build_services(
 ) -> Services:
     """The services over a store, a view of the chain and a clock."""
     deployment = settings.deployment
-    intake = Intake(database, blobs, open_tokenizers(settings.home), chain, deployment, clock)
+    words = Words(database, blobs, open_tokenizers(settings.home))
+    intake = Intake(database, blobs, words, chain, deployment, clock)
     present = deployment.model_copy(update={"settler": settings.settler.address})
-    standings = Standings(blobs)
+    record = PublicRecord(blobs, deployment.constants, chain.block_hash)
     cover = _cover(settings, chain)
     views = Views(
-        database, chain, present, settings.treasury_signer, standings, clock, cover.newcomer_price, settings.public_rpc
+        database, chain, present, settings.treasury_signer, record, clock, cover.newcomer_price, settings.public_rpc
     )
     canary, daily_units = settings.canary, settings.canary_daily_units
     return Services(
         blobs=blobs,
         intake=intake,
         leasing=Leasing(
-            database, blobs, chain, deployment, settings.settler, settings.lease_times, cover, standings, clock
+            database, blobs, chain, deployment, settings.settler, settings.lease_times, cover, record, clock
         ),
         delivery=Delivery(database, blobs, deployment, clock),
         traces=Traces(database, blobs, deployment, clock),
-        verdicts=Verdicts(database, blobs, chain, deployment, clock),
+        verdicts=Verdicts(database, blobs, chain, deployment, record, clock),
         views=views,
-        books=Books(database, chain, deployment.constants.unit_wei),
+        words=words,
+        books=PublicBooks(database, chain, deployment.constants.unit_wei),
         canary=Canary(database, chain, deployment, intake, views, canary, daily_units, cover, clock),
     )

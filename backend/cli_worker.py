@@ -62,19 +62,20 @@ def worker(
 @ledger_app.command("show")
 def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:8545") -> None:
     """Shows every account's balance, and the contracts against the books. Exits 1 when a wei is unexplained."""
-    from backend.services import bookkeeping
+    from backend.services.ledger.reconcile import reconcile
     from backend.store.home import open_database
+    from backend.store.ledger import balances
     from contracts.onchain.chain import Chain
     from contracts.onchain.deployment import Deployment
 
     database = open_database(home)
     with database.read() as session:
-        accounts = bookkeeping.balances(session)
+        accounts = balances(session)
     table = Table("account", "units")
     for account, units in accounts.items():
         table.add_row(account, str(units))
     _console.print(table)
-    found = bookkeeping.reconcile(database, Chain.open(rpc, Deployment.load(deployment)))
+    found = reconcile(database, Chain.open(rpc, Deployment.load(deployment)))
     for one in found:
         _console.print(
             f"{one.contract} at block {one.block_number}: holds {one.held_wei} wei, owes {one.owed_wei}, donated "
@@ -87,7 +88,7 @@ def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:85
 @ledger_app.command("rebuild")
 def rebuild(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:8545") -> None:
     """Reads the chain's logs into a second, fresh ledger and compares entry by entry. Exits 1 when they differ."""
-    from backend.services.rebuilding import rebuild_ledger
+    from backend.services.ledger.rebuild import rebuild_ledger
     from backend.store.home import open_database
     from contracts.onchain.chain import Chain
     from contracts.onchain.deployment import Deployment

@@ -15,7 +15,7 @@ BackendError
 │   ├── OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy, NodeElsewhere
 │   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
 │   ├── LeaseNotHeld, LeaseExpired
-│   ├── NotRooted
+│   ├── NotDelivered, NotRooted
 │   └── ContradictingCommitment, ContradictingVerdict, ContradictingTrace, NotSampled
 ├── NotYet                       425, acceptable later, as it is
 │   └── TraceTooEarly
@@ -23,8 +23,8 @@ BackendError
 │   └── BlobTooLarge
 ├── Unacceptable                 422, never acceptable as it is
 │   ├── BadBlobName, BlobHashMismatch, BlobMissing, InputRefused
-│   ├── DeadlineRefused, PriceTooLow, PriceTooHigh, ParamsRefused, ParamsHashMismatch, TermNotOffered
-│   ├── TooManyUnits, UnitsRefused, OutputTooLong
+│   ├── DeadlineRefused, PriceTooLow, PriceTooHigh, ParamsRefused, PromptMismatch, TermNotOffered
+│   ├── TooManyUnits, UnitsRefused, OutputRefused, OutputTooLong
 │   ├── OpeningMismatch, OpeningDisagrees
 │   └── TraceMismatch, TraceTooLong, ObservationRefused
 ├── StorageFull                  507, a file system or quota has no room; nothing half-written was acknowledged
@@ -214,6 +214,13 @@ class BalanceTooLow(Conflict):
             f"the lane's balance of {balance} units does not cover {open_max} for open orders + {max_price} for this; "
             f"deposit {open_max + max_price - balance} more or wait until open orders settle"
         )
+
+
+class NotDelivered(Conflict):
+    code = "not_delivered"
+
+    def __init__(self, *, order_id: str) -> None:
+        super().__init__(f"order {order_id} has no answer yet; ask GET /v1/orders/{order_id} for its state")
 
 
 class NotRooted(Conflict):
@@ -434,11 +441,14 @@ class ParamsRefused(Unacceptable):
         super().__init__(f"params.{name} = {value} {why}; the workload's manifest lists its parameters")
 
 
-class ParamsHashMismatch(Unacceptable):
-    code = "params_hash_mismatch"
+class PromptMismatch(Unacceptable):
+    code = "prompt_mismatch"
 
     def __init__(self, *, signed: str, actual: str) -> None:
-        super().__init__(f"params hash to {actual}, terms.params_hash = {signed} was signed; send the signed params")
+        super().__init__(
+            f"the texts' token ids have the root {actual}, terms.prompt_root = {signed} was signed; cut the texts with "
+            "the tokenizer of the workload's manifest, or ask POST /v1/tokenize"
+        )
 
 
 class TermNotOffered(Unacceptable):
@@ -458,6 +468,13 @@ class TooManyUnits(Unacceptable):
         )
 
 
+class OutputRefused(Unacceptable):
+    code = "output_refused"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the output under commitment.output_root answers no order: {why}")
+
+
 class OutputTooLong(Unacceptable):
     code = "output_too_long"
 
@@ -471,8 +488,10 @@ class OutputTooLong(Unacceptable):
 class UnitsRefused(Unacceptable):
     code = "units_refused"
 
-    def __init__(self, *, units: int, most: int) -> None:
-        super().__init__(f"commitment.units = {units} is more than the {most} that the order asked for")
+    def __init__(self, *, units: int, counted: int, most: int) -> None:
+        super().__init__(
+            f"commitment.units = {units}; the output under its root has {counted}, the order asked for at most {most}"
+        )
 
 
 class ObservationRefused(Unacceptable):

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError
-from web3.exceptions import Web3Exception
 
 from backend.chain.beacon_client import Beacon, HttpBeacon
 from backend.chain.errors import DrivingError
@@ -23,12 +21,13 @@ from backend.chain.tx_manager import TxManager
 from backend.chain.tx_port import RpcPort
 from backend.errors import BackendError, Misconfigured
 from backend.services.answers import Answers
-from backend.services.bookkeeping import reconcile
 from backend.services.cases import execute_cases
 from backend.services.closing import ClosingRule, close_epoch
 from backend.services.equivocations import bring_equivocations
+from backend.services.ledger.reconcile import reconcile
 from backend.services.posting import post_epoch
 from backend.services.publishing import publish_epochs
+from backend.services.record import PublicRecord
 from backend.services.settling import settle_epoch
 from backend.store.database import Database
 from backend.store.home import log_folder, open_blobs, open_database
@@ -48,7 +47,7 @@ _BRING_EVERY_S = 30.0
 _RANGES_A_TICK = 20
 
 _EXPECTED = (
-    ChainError, DrivingError, BackendError, ProtocolError, Web3Exception, RequestException, OperationalError,
+    ChainError, DrivingError, BackendError, ProtocolError, OperationalError,
 )  # fmt: skip
 """What a step may fail with while the worker lives on. Anything else is a defect and ends the process."""
 
@@ -117,11 +116,12 @@ class Worker:
         manager = TxManager(database, RpcPort(chain.w3), settings.settler, confirmations=settings.confirmations)
         self.indexer = Indexer(database, chain, confirmations=settings.confirmations)
         blobs, log, treasury = open_blobs(settings.home), log_folder(settings.home), settings.treasury
-        rule, answers = settings.closing, Answers(database, chain, blobs, log)
+        record = PublicRecord(blobs, chain.deployment.constants, chain.block_hash)
+        rule, answers = settings.closing, Answers(database, chain, record, blobs, log)
         troubles = Troubles()
         self._steps = (
             Step("indexing", lambda _: self._index(), troubles),
-            Step("closing", lambda now: close_epoch(database, blobs, chain, treasury.address, rule, now), troubles),
+            Step("closing", lambda now: close_epoch(database, record, chain, treasury.address, rule, now), troubles),
             Step("publishing", lambda _: publish_epochs(database, blobs, log), troubles),
             Step("posting", lambda now: post_epoch(database, chain, beacon, manager, now), troubles),
             Step("settling", lambda now: settle_epoch(database, chain, manager, treasury, now), troubles),

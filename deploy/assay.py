@@ -22,7 +22,7 @@ from typer.main import get_command
 from deploy.settings import fill_in
 
 _NOT_RUNNING = ("backend_unavailable", "chain_unavailable")
-_NOISY = ("httpx", "httpcore", "urllib3", "web3")
+_NOISY = ("httpx", "httpcore")
 
 
 class _Commands(TyperGroup):

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass, field
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.history import read_history
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.native.standing import WATCH_CHECKS, State
 from contracts.protocol.wire import NetworkInfo, NodeView
+from contracts.record.history import read_history
 from node_agent.errors import BackendError
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.court import Accusation, read_accusation

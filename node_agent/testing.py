@@ -19,16 +19,19 @@ import httpx
 from tokenizers.pre_tokenizers import ByteLevel
 
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.canonical import hash_json
 from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.errors import NotPacked
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from contracts.protocol.merkle import Row, merkle_proof, merkle_root
+from contracts.protocol.packed import pack, packed_root, unpack
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import Lease, NodeRequest, Order, Record, Terms
+from contracts.protocol.prompts import pack_prompts
+from contracts.protocol.records import Lease, NodeRequest, Order, Params, Record, Terms
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
+from contracts.protocol.tokens import TextTokenizer
 from contracts.protocol.wire import (
     Acknowledgement,
     Heartbeat,
@@ -72,6 +75,7 @@ def _byte_tokenizer() -> bytes:
 
 BYTE_TOKENIZER = _byte_tokenizer()
 BYTE_TOKENIZER_SHA256 = hashlib.sha256(BYTE_TOKENIZER).hexdigest()
+_TOKENIZER = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256)
 
 
 def fake_manifest(model: str = "echo") -> Manifest:
@@ -141,7 +145,10 @@ class FakeFacts:
 
 
 class EchoEngine(Engine):
-    """An engine that answers with its texts. With `fickle`, each call gives other bytes: no honest engine does that."""
+    """An engine that answers with the beginning of its prompts.
+
+    With `fickle`, each call gives other bytes: no honest engine does that.
+    """
 
     name: str = "echo"
     version: str = "fake"
@@ -155,8 +162,11 @@ class EchoEngine(Engine):
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """See Engine."""
         self.calls += 1
-        output = input_bytes[:-1] + (b',"%s"]' % secrets.token_hex(8).encode() if self._fickle else b"]")
-        trace, units = b"trace" + output, min(len(input_bytes), params["max_new_tokens"])
+        answers = [ids[: params["max_new_tokens"]] for ids in unpack(input_bytes)]
+        if self._fickle:
+            answers[-1][-1] = secrets.randbits(32)
+        output, units = pack(answers), sum(map(len, answers))
+        trace = b"trace" + output
         return Execution(output=output, trace_hash=hashlib.sha256(trace).digest(), units=units, trace=trace)
 
 
@@ -178,8 +188,8 @@ class FakeBackend:
         self.deployment, self.settler, self.manifest, self.clock = deployment, settler, manifest, clock
         self.requester = Signer(keccak(b"requester"))
         self.blobs: dict[str, bytes] = {}
-        self.jobs: list[tuple[Order, str, dict[str, int]]] = []
-        self.known: dict[str, tuple[Order, str, dict[str, int]]] = {}
+        self.jobs: list[tuple[Order, str]] = []
+        self.known: dict[str, tuple[Order, str]] = {}
         self.commitments: list[SubmitCommitment] = []
         self.receipts: dict[str, Receipt] = {}
         self.calls: list[tuple[str, str]] = []
@@ -190,15 +200,15 @@ class FakeBackend:
         self.lease_s = 30
 
     def order(
-        self, text: bytes | list[str], *, spend_cap: int = 10**9, changes: Mapping[str, int | str] | None = None
+        self, text: bytes | list[str], *, spend_cap: int = 10**9, changes: Mapping[str, object] | None = None
     ) -> str:
         """Puts a signed order of a text, or a batch, into the queue and returns its id. `changes` replace terms."""
         texts = text if isinstance(text, list) else [text.decode()]
-        params = {"max_new_tokens": 16} if self.manifest.params else {}
-        fields: dict[str, int | str] = {
+        fields: dict[str, object] = {
             "workload_id": self.manifest.workload_id(),
-            "input_hash": self.put(encode_texts(texts)),
-            "params_hash": to_hex(hash_json(params)),
+            "prompt_root": self.put(pack_prompts(self.manifest, _TOKENIZER, texts)),
+            "texts_hash": self.put(encode_texts(texts)),
+            "params": Params(max_new_tokens=16 if self.manifest.params else 0),
             "fixed_price": 100,
             "unit_price": 10,
             "max_price": 260,
@@ -208,20 +218,23 @@ class FakeBackend:
         terms = Terms.model_validate(fields | dict(changes or {}))
         order = Order(requester=self.requester.address, spend_cap=spend_cap, terms=terms)
         digest = self.deployment.domain.order_id(order)
-        job = (order, self.requester.sign(digest), params)
+        job = (order, self.requester.sign(digest))
         self.jobs.append(job)
         self.known[to_hex(digest)] = job
         return to_hex(digest)
 
     def put(self, data: bytes) -> str:
-        """Keeps bytes under their hash."""
-        name = to_hex(keccak(data))
+        """Keeps bytes under their name: their root if they are packed words."""
+        try:
+            name = to_hex(packed_root(data))
+        except NotPacked:
+            name = to_hex(keccak(data))
         self.blobs[name] = data
         return name
 
-    def grant(self, job: tuple[Order, str, dict[str, int]], node: str) -> LeaseGrant:
+    def grant(self, job: tuple[Order, str], node: str) -> LeaseGrant:
         """A lease of a job, signed by the settler."""
-        order, signature, params = job
+        order, signature = job
         order_id = to_hex(self.deployment.domain.order_id(order))
         lease = Lease(order_id=order_id, node=node, expires=self.clock() + self.lease_s)
         return LeaseGrant(
@@ -230,7 +243,6 @@ class FakeBackend:
             order=order,
             signer=self.requester.address,
             order_signature=signature,
-            params=params,
         )
 
     def root(self, order_ids: list[str], operator_id: int, epoch_id: int, posted_at_s: int = 1) -> RootFacts:
@@ -250,7 +262,7 @@ class FakeBackend:
 
     def row(self, order_id: str, operator_id: int) -> Row:
         """The leaf of a delivered order."""
-        order, _, _ = self.known[order_id]
+        order, _ = self.known[order_id]
         commitment = next(each.commitment for each in self.commitments if each.commitment.order_id == order_id)
         digest = self.deployment.domain.commitment_digest(commitment)
         amount = amount_units(order.terms, commitment.units)
@@ -296,7 +308,7 @@ class FakeBackend:
             self.jobs = [job for job in self.jobs if job is not self.known[returned.request.order_id]]
             return 200, _json(Acknowledgement(digest=returned.request.order_id, new=True))
         sent = SubmitCommitment.model_validate_json(body)
-        assert sent.commitment.output_hash in self.blobs, "an output is uploaded before its commitment"
+        assert sent.commitment.output_root in self.blobs, "an output is uploaded before its commitment"
         self.jobs = [job for job in self.jobs if job is not self.known[sent.commitment.order_id]]
         new = sent not in self.commitments
         self.commitments.append(sent)
@@ -313,10 +325,10 @@ class FakeBackend:
         )  # fmt: skip
 
     def _view(self, order_id: str) -> OrderView:
-        order, signature, params = self.known[order_id]
+        order, signature = self.known[order_id]
         receipt = self.receipts.get(order_id)
         return OrderView(
-            order_id=order_id, state="rooted" if receipt else "delivered", order=order, params=params,
+            order_id=order_id, state="rooted" if receipt else "delivered", order=order,
             signer=self.requester.address, signature=signature, node=None, commitment=None,
             commitment_signature=None, amount_units=None, receipt=receipt,
         )  # fmt: skip

@@ -9,37 +9,34 @@ import logging
 import time
 from collections.abc import Callable
 
-from web3.exceptions import Web3Exception
-
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import ChainError
 from contracts.onchain.sender import Sender
-from contracts.protocol.errors import BadFingerprint, ProtocolError
+from contracts.protocol.errors import AssayError, BadFingerprint, ProtocolError
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.records import COMPARATORS, Verdict
-from contracts.protocol.typed_data import answer_commit
+from contracts.protocol.typed_data import agrees, answer_commit
 from contracts.protocol.wire import SubmitVerdict
-from verifier.comparison import agrees, differences
+from contracts.record.errors import ChainMoved, LogUnavailable, RecordError
+from contracts.record.follow import Follower
+from contracts.record.history import PostedEpoch
+from contracts.record.log_book import LogBook, LogFacts, PaidJob, read_epoch
+from contracts.record.log_source import LogSource, claimed_output, published_lines
+from contracts.record.row_checks import check_job, check_prompts, differences, require
+from contracts.record.sample import Sample, seed_of
+from contracts.record.standings import Standings
 from verifier.errors import (
     BackendUnavailable,
     JournalFull,
-    LogUnavailable,
     SecondAnswer,
     VerdictRefused,
-    VerifierError,
 )
 from verifier.reexecution import Engines, Finished, Worker
-from verifier.sampling.epoch_log import Job, LogBook, read_epoch
-from verifier.sampling.facts import check_input, check_job, require
-from verifier.sampling.sample import draw_epoch, read_seed
-from verifier.sampling.source import LogSource, claimed_output, published_lines
-from verifier.sampling.standings import Standings
-from verifier.verdicts.court import Court, find_job
+from verifier.verdicts.court import Court
 from verifier.verdicts.duties import Duty, duties_of, order_of_work
 from verifier.verdicts.journal import Answer, Journal
 from verifier.verdicts.publisher import Publisher
-from verifier.verdicts.view import ChainView
 
 _log = logging.getLogger(__name__)
 
@@ -64,21 +61,26 @@ class Verifier:
         self._clock, self._sleep = clock, sleep
         self._chain, self._signer, self._source = chain, sender.signer, source
         self._publisher, self._journal = publisher, journal
-        self._view = ChainView(chain)
+        self._view = Follower(chain)
         self._court = Court(chain, sender, journal, clock)
         self._worker = Worker(engines)
         self._constants = chain.deployment.constants
         self._loaded: set[str] = set()
+        self._roots: dict[int, tuple[bytes, bytes]] = {}
         self._forget()
 
     def _forget(self) -> None:
         """Back to what the chain alone tells: at the start, and after a reorg."""
         self._generation = self._view.generation
-        self._book = LogBook(self._chain.deployment.domain)
-        self._standings = Standings(self._book, self._source)
         self._drawn: dict[int, list[Duty]] = {}
         self._not_before: dict[object, float] = {}
         self._abstained: set[bytes] = set()
+        posted = self._view.history.epochs
+        if self._roots and all(n in posted and _roots(posted[n]) == roots for n, roots in self._roots.items()):
+            return  # every log that was read is still the chain's
+        self._roots = {}
+        self._book = LogBook(self._chain.deployment.domain)
+        self._facts, self._standings = LogFacts(self._book, self._source), Standings()
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Turns until told to stop. What fails is tried again and said once, however long it lasts; nothing is lost."""
@@ -87,7 +89,7 @@ class Verifier:
         while not should_stop():
             try:
                 self.step()
-            except (ChainError, Web3Exception, JournalFull) as error:
+            except (ChainError, ChainMoved, JournalFull) as error:
                 code = getattr(error, "code", type(error).__name__)
                 _log.log(logging.DEBUG if code == told else logging.ERROR, "%s: %s", code, error)
                 told = code
@@ -107,7 +109,7 @@ class Verifier:
         """One turn. Raises ChainError when the chain does not answer."""
         head = self._view.refresh()
         if self._view.generation != self._generation:
-            _log.warning("the chain was reorganised; reading it again")
+            _log.warning("the chain was reorganised; forgetting what followed from blocks that are gone")
             self._forget()
         self._collect()
         self._read_logs(head.timestamp)
@@ -123,16 +125,18 @@ class Verifier:
 
     def _read_logs(self, now: int) -> None:
         for epoch_id, posted in sorted(self._view.history.epochs.items()):
-            if epoch_id in self._book.epochs or not self._may_try(("log", epoch_id)):
+            if epoch_id in self._book or not self._may_try(("log", epoch_id)):
                 continue
             try:
                 read_epoch(self._book, posted, published_lines(self._source, posted))
-            except (VerifierError, ProtocolError) as error:
-                self._book.epochs.pop(epoch_id, None)
+            except (RecordError, ProtocolError) as error:
                 self._later(("log", epoch_id), error)
-            else:
-                if now <= posted.timestamp + self._constants.case_window_s:
-                    self._load_engines(epoch_id)
+                continue
+            self._roots[epoch_id] = _roots(posted)
+            if now <= posted.timestamp + self._constants.case_window_s:
+                self._load_engines(epoch_id)
+            if now > posted.timestamp + self._constants.unbond_s:  # no case can come of it, nor be open still
+                self._book.forget(epoch_id)
 
     def _load_engines(self, epoch_id: int) -> None:
         """Ahead of the first job, so that the first case is not answered late. Abstains job by job where it fails."""
@@ -149,14 +153,16 @@ class Verifier:
             over = now > posted.timestamp + self._constants.case_window_s
             if epoch_id in self._drawn or over or not posted.count or not self._may_try(("draw", epoch_id)):
                 continue
-            seed = read_seed(self._chain, self._view.history, epoch_id)
+            history = self._view.history
+            seed = seed_of(history, self._constants, epoch_id, self._chain.block_hash)
             if seed is not None:
                 try:
-                    drawn = draw_epoch(self._view.history, self._book, self._constants, epoch_id, seed, self._standings)
-                except VerifierError as error:  # what a standing rests on is not published, or is something else
+                    drawn = Sample(history, self._facts, self._constants, self._standings).draw(epoch_id, seed)
+                except RecordError as error:  # what the sample rests on is not published, or is something else
                     self._later(("draw", epoch_id), error)
                     continue
-                self._drawn[epoch_id] = duties_of(drawn, account, self._view.history, self._constants)
+                jobs = {job.row.index: job for job in self._book.jobs(epoch_id)}
+                self._drawn[epoch_id] = duties_of(drawn, jobs, account, history, self._constants)
                 sampled = sum(row.sampled for row in drawn)
                 _log.info("epoch %d: %d of %d rows sampled", epoch_id, sampled, len(drawn))
 
@@ -172,12 +178,14 @@ class Verifier:
             if input_bytes is not None:
                 _log.info("epoch %d row %d: re-executing", job.epoch_id, job.row.index)
                 node_class = self._class_of(job) if job.is_native else None
-                self._worker.start(job, input_bytes, claimed_output(self._source, job), node_class)
+                self._worker.start(
+                    job, input_bytes, claimed_output(self._source, job.commitment.commitment), node_class
+                )
                 return
 
-    def _next_jobs(self, account: int, now: int) -> list[Job]:
+    def _next_jobs(self, account: int, now: int) -> list[PaidJob]:
         history = self._view.history
-        asked = (find_job(self._book, c.epoch_id, c.index) for c in self._court.wants(history, account, now))
+        asked = (self._book.job_at(c.epoch_id, c.index) for c in self._court.wants(history, account, now))
         last_log_at = max((history.epochs[epoch_id].timestamp for epoch_id in self._book.epochs), default=0)
         drawn = [duty for duties in self._drawn.values() for duty in duties]
         in_court = {(case.epoch_id, case.index) for case in history.cases.values()}
@@ -190,28 +198,28 @@ class Verifier:
         ]
         return [job for job in asked if job is not None] + [duty.job for duty in duties]
 
-    def _verified_input(self, job: Job) -> bytes | None:
+    def _verified_input(self, job: PaidJob) -> bytes | None:
         """The job's input, once every record of the job holds; None to abstain, for now or for good."""
         try:
             wanted, found = COMPARATORS[job.manifest.comparator], job.order.order.terms.comparator
             require("the comparator is the workload's", expected=wanted, found=found)
             check_job(self._chain.deployment.domain, job, self._view.history.node_keys)
-            input_bytes = self._source.blob(job.order.order.terms.input_hash)
-            check_input(job, keccak(input_bytes))
+            input_bytes = self._source.blob(job.order.order.terms.prompt_root)
+            check_prompts(job, input_bytes)
         except LogUnavailable as error:
             self._later(job.digest, error)
-        except VerifierError as error:
+        except RecordError as error:
             self._abstain(job, error.code, error)
         else:
             return input_bytes
         return None
 
-    def _class_of(self, job: Job) -> str | None:
+    def _class_of(self, job: PaidJob) -> str | None:
         """The numeric class that the job's node showed last, if it has shown any."""
         shown = self._book.last_trace_of(job.commitment.commitment.node)
         try:
             return None if shown is None else NativeOpening.decode(self._source.blob(shown.trace)).numeric_class
-        except (VerifierError, BadFingerprint) as error:
+        except (RecordError, BadFingerprint) as error:
             _log.warning("the class of %s is not known: %s", job.commitment.commitment.node, error)
             return None
 
@@ -290,10 +298,14 @@ class Verifier:
     def _may_try(self, key: object) -> bool:
         return self._clock() >= self._not_before.get(key, 0.0)
 
-    def _later(self, key: object, error: VerifierError | ProtocolError) -> None:
+    def _later(self, key: object, error: AssayError) -> None:
         _log.warning("%s: %s", error.code, error)
         self._not_before[key] = self._clock() + _RETRY_S
 
-    def _abstain(self, job: Job, code: str, error: Exception) -> None:
+    def _abstain(self, job: PaidJob, code: str, error: Exception) -> None:
         _log.error("epoch %d row %d: abstains, %s: %s", job.epoch_id, job.row.index, code, error)
         self._abstained.add(from_hex(job.row.digest))
+
+
+def _roots(posted: PostedEpoch) -> tuple[bytes, bytes]:
+    return posted.root, posted.log_root

@@ -45,9 +45,9 @@ def run(
     from contracts.onchain.deployment import Deployment
     from contracts.onchain.keystore import load_key
     from contracts.onchain.sender import Sender
+    from contracts.record.log_source import open_source
     from verifier.app import Verifier
     from verifier.reexecution import LocalEngines
-    from verifier.sampling.source import open_source
     from verifier.verdicts.journal import Journal
     from verifier.verdicts.publisher import Publisher
 

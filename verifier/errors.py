@@ -1,10 +1,6 @@
 """What can go wrong for those who check.
 
 VerifierError
-├── LogUnavailable        the published log, or a blob of it, cannot be read
-├── WrongLog              what was published is not what the chain committed to
-├── WrongFact             a published record that does not hold: a signature, an id, a hash, an amount
-├── WorkloadUnknown       no published manifest hashes to the workload that an order names
 ├── JobUnknown            no posted epoch pays an order
 ├── SecondAnswer          the journal holds another answer to the same commitment; it is never replaced
 ├── VerdictRefused        the backend refused a verdict
@@ -16,43 +12,13 @@ VerifierError
 └── JournalFull           the journal's file system has no room; nothing is signed until it has
 """
 
+from contracts.protocol.errors import AssayError
 
-class VerifierError(Exception):
+
+class VerifierError(AssayError):
     """Base. `code` is for machines; the message names the value and the way out."""
 
     code = "verifier_error"
-
-
-class LogUnavailable(VerifierError):
-    code = "log_unavailable"
-
-    def __init__(self, *, what: str, source: str, why: str) -> None:
-        super().__init__(f"{what} cannot be read from {source}: {why}; try another mirror of the log")
-
-
-class WrongLog(VerifierError):
-    code = "wrong_log"
-
-    def __init__(self, *, what: str, expected: str, found: str) -> None:
-        self.expected, self.found = expected, found
-        super().__init__(f"{what} is {found}, the chain says {expected}; the log was altered, do not act on it")
-
-
-class WrongFact(VerifierError):
-    """`rule` names the check that failed, in words that fit "row 3: <rule>"."""
-
-    code = "wrong_fact"
-
-    def __init__(self, rule: str, *, expected: object, found: object) -> None:
-        self.rule, self.expected, self.found = rule, expected, found
-        super().__init__(f"{rule}: expected {expected}, found {found}")
-
-
-class WorkloadUnknown(VerifierError):
-    code = "workload_unknown"
-
-    def __init__(self, workload_id: str) -> None:
-        super().__init__(f"no manifest of workload {workload_id} was published; its first epoch's log must hold it")
 
 
 class JobUnknown(VerifierError):

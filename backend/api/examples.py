@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
 from contracts.protocol.pace import pace_of
-from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Record, Terms, Verdict
+from contracts.protocol.packed import pack, packed_root
+from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Params, Record, Terms, Verdict
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain, answer_commit, trace_commit
@@ -22,13 +22,14 @@ from contracts.protocol.wire import (
     SubmitOrder,
     SubmitTrace,
     SubmitVerdict,
+    Tokenize,
 )
 
 _KEY = Signer(keccak(b"a key of no value, for examples"))
 _DOMAIN = Domain(31337, "0x" + "e5" * 20)
-_PARAMS = {"max_new_tokens": 16}
 _WORKLOAD = to_hex(keccak(b"a workload's canonical manifest"))
-_OUTPUT = to_hex(keccak(b"an output"))
+_OUTPUT = to_hex(packed_root(pack([[504, 6376, 314, 4461, 2]])))
+_TEXTS = ["Why is the sky blue?"]
 _TRACE = keccak(b"a trace")
 _TIME = 1_800_000_000
 
@@ -42,8 +43,9 @@ _ORDER = Order(
     spend_cap=1_700_000,
     terms=Terms(
         workload_id=_WORKLOAD,
-        input_hash=to_hex(keccak(encode_texts(["Why is the sky blue?"]))),
-        params_hash=to_hex(hash_json(_PARAMS)),
+        prompt_root=to_hex(packed_root(pack([[11, 314, 260, 6376, 4461, 47]]))),
+        texts_hash=to_hex(keccak(encode_texts(_TEXTS))),
+        params=Params(max_new_tokens=16),
         fixed_price=100_000,
         unit_price=100_000,
         max_price=1_700_000,
@@ -55,12 +57,12 @@ _ORDER_ID = _DOMAIN.order_id(_ORDER)
 _COMMITMENT = Commitment(
     order_id=to_hex(_ORDER_ID),
     node=_KEY.address,
-    output_hash=_OUTPUT,
+    output_root=_OUTPUT,
     trace_commit=to_hex(trace_commit(_TRACE, _ORDER_ID, _KEY.address)),
     units=16,
 )
 _DIGEST = _DOMAIN.commitment_digest(_COMMITMENT)
-_OPENING = Opening(trace_hash=to_hex(_TRACE), output_hash=_OUTPUT, units=16)
+_OPENING = Opening(trace_hash=to_hex(_TRACE), output_root=_OUTPUT, units=16)
 _VERDICT = Verdict(
     commitment_digest=to_hex(_DIGEST),
     verifier=_KEY.address,
@@ -80,8 +82,9 @@ _RETURN, _RETURN_SIGNATURE = _request(ACTION_RETURN, _ORDER_ID)
 
 SUBMIT_ORDER = _shown(
     "16 tokens at most, from a requester's own lane",
-    SubmitOrder(order=_ORDER, signer=_KEY.address, signature=_KEY.sign(_ORDER_ID), params=_PARAMS),
+    SubmitOrder(order=_ORDER, signer=_KEY.address, signature=_KEY.sign(_ORDER_ID)),
 )
+TOKENIZE = _shown("One text", Tokenize(workload_id=_WORKLOAD, texts=_TEXTS))
 LEASE_REQUEST = _shown(
     "A node asks for a job of one workload",
     LeaseRequest(

@@ -20,6 +20,7 @@ from backend.errors import (
     NodeElsewhere,
     OperatorSuspended,
     OperatorWithheld,
+    OutputRefused,
     OutputTooLong,
     StakeTooLow,
     StaleRequest,
@@ -62,6 +63,7 @@ _TOLD_COMMITMENTS = problems.told(
     LeaseExpired,
     ContradictingCommitment,
     BlobMissing,
+    OutputRefused,
     OutputTooLong,
     UnitsRefused,
 )

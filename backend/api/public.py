@@ -16,9 +16,13 @@ _EPOCH = Annotated[int, Path(ge=1, lt=2**63)]
 _RAW_BODY = {
     "requestBody": {"required": True, "content": {_OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
 }
-_RAW_ANSWER = {"content": {_OCTETS: {}}, "description": "The bytes; their keccak256 is the name"}
+_RAW_ANSWER = {"content": {_OCTETS: {}}, "description": "The bytes: their keccak256, or of packed words the root"}
 _MANIFEST_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {"schema": {"type": "object"}}}, "description": "Hash the bytes as they are"},
+    200: {"content": {"application/json": {"schema": {"type": "object"}}}, "description": "The canonical bytes"},
+    **problems.told(UnknownWorkload),
+}
+_TOKENIZER_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"type": "object"}}}, "description": "tokenizer.json"},
     **problems.told(UnknownWorkload),
 }
 _BLOB_ANSWERS: dict[int | str, dict[str, Any]] = {200: _RAW_ANSWER, **problems.told(UnknownBlob)}
@@ -53,8 +57,13 @@ def public_router(services: Services) -> APIRouter:
         response_class=Response,
     )
     def workload(workload_id: Bytes32) -> Response:
-        """The canonical manifest: its keccak256 is the id."""
+        """The canonical manifest, from whose fields the id is hashed (SPEC section 3)."""
         return Response(services.views.manifest(workload_id), media_type="application/json", headers=_IMMUTABLE)
+
+    @router.get("/workloads/{workload_id}/tokenizer", responses=_TOKENIZER_ANSWERS, response_class=Response)
+    def tokenizer(workload_id: Bytes32) -> Response:
+        """The tokenizer.json of a workload: its sha256 stands in the manifest."""
+        return Response(services.words.tokenizer(workload_id), media_type="application/json", headers=_IMMUTABLE)
 
     @router.get("/nodes")
     def nodes() -> list[NodeView]:
@@ -82,17 +91,17 @@ def content_router(services: Services) -> APIRouter:
         "/blobs/{name}", status_code=201, responses=_PUT_ANSWERS, openapi_extra=_RAW_BODY, response_class=Response
     )
     def put_blob(name: Bytes32, body: Annotated[bytes, Depends(raw_body)]) -> Response:
-        """Keeps an input or output under its hash: 201, or 200 when it was there."""
+        """Keeps texts, an output or a trace under its name: 201, or 200 when it was there."""
         return Response(status_code=201 if services.intake.put_blob(name, body) else 200)
 
     @router.get("/blobs/{name}", responses=_BLOB_ANSWERS, response_class=Response)
     def blob(name: Bytes32) -> Response:
-        """An input or output."""
+        """Texts, prompts, an output, a trace or an observation."""
         return _octets(services.blobs.get(name))
 
     @router.get("/log/blobs/{name}", responses=_BLOB_ANSWERS, response_class=Response)
     def log_blob(name: Bytes32) -> Response:
-        """An input or output of an open order, as part of the published log."""
+        """What the published log names, of open orders."""
         return _octets(services.blobs.get(name))
 
     @router.get("/log/epochs/{epoch_id}.jsonl", responses=_LOG_ANSWERS, response_class=Response)

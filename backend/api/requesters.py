@@ -18,11 +18,12 @@ from backend.errors import (
     LaneFull,
     LaneNotOpened,
     LaneUnderNotice,
+    NotDelivered,
     NotRooted,
-    ParamsHashMismatch,
     ParamsRefused,
     PriceTooHigh,
     PriceTooLow,
+    PromptMismatch,
     TermNotOffered,
     TooManyUnits,
     UnknownOrder,
@@ -32,12 +33,12 @@ from backend.errors import (
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Address, Bytes32
-from contracts.protocol.wire import LaneView, OrderView, SubmitOrder
+from contracts.protocol.wire import LaneView, OrderView, SubmitOrder, Tokenize, Tokenized
 
 _KNOWN: dict[int | str, dict[str, Any]] = {200: {"model": OrderView, "description": "Known before"}}
 _TOLD_ORDERS = problems.told(
     BadSignature, WrongSigner, UnknownWorkload, BlobMissing, InputRefused, DeadlineRefused, TermNotOffered,
-    ParamsHashMismatch, ParamsRefused, TooManyUnits, PriceTooLow, PriceTooHigh, LaneNotOpened, LaneExpiresFirst,
+    ParamsRefused, PromptMismatch, TooManyUnits, PriceTooLow, PriceTooHigh, LaneNotOpened, LaneExpiresFirst,
     LaneUnderNotice, LaneFull, BalanceTooLow, CapTooLow,
 )  # fmt: skip
 
@@ -50,7 +51,7 @@ def requesters_router(services: Services) -> APIRouter:
     def submit(
         submitted: Annotated[SubmitOrder, Body(openapi_examples=examples.SUBMIT_ORDER)], response: Response
     ) -> OrderView:
-        """Accepts a signed order whose input was put before: 201, or 200 for the same order again."""
+        """Accepts a signed order whose texts were put before: 201, or 200 for the same order again."""
         order_id, is_new = services.intake.accept(submitted)
         response.status_code = 201 if is_new else 200
         return services.views.order(order_id)
@@ -59,6 +60,16 @@ def requesters_router(services: Services) -> APIRouter:
     def order(order_id: Bytes32) -> OrderView:
         """An order as it stands. The same for every job, checked or not."""
         return services.views.order(order_id)
+
+    @router.post("/tokenize", responses=problems.told(UnknownWorkload, InputRefused))
+    def tokenize(asked: Annotated[Tokenize, Body(openapi_examples=examples.TOKENIZE)]) -> Tokenized:
+        """The token ids that an order of these texts binds. Check that they spell the texts."""
+        return services.words.tokenize(asked)
+
+    @router.get("/orders/{order_id}/answer", responses=problems.told(UnknownOrder, NotDelivered))
+    def answer(order_id: Bytes32) -> list[Any]:
+        """What people read of the output, an item a text. The ids in it stand under the commitment's root."""
+        return services.words.answer(order_id)
 
     @router.get("/orders/{order_id}/receipt", responses=problems.told(UnknownOrder, NotRooted))
     def receipt(order_id: Bytes32) -> PaymentReceipt:

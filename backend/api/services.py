@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-from backend.services.books import Books
 from backend.services.canary import Canary
 from backend.services.delivery import Delivery
 from backend.services.intake import Intake
 from backend.services.leasing import Leasing
+from backend.services.ledger.reconcile import PublicBooks
 from backend.services.traces import Traces
 from backend.services.verdicts import Verdicts
 from backend.services.views import Views
+from backend.services.words import Words
 from backend.store.blobs import BlobStore
 
 
@@ -25,4 +26,5 @@ class Services:
     canary: Canary
     verdicts: Verdicts
     views: Views
-    books: Books
+    words: Words
+    books: PublicBooks

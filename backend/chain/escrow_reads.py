@@ -6,7 +6,6 @@ from eth_utils.address import to_checksum_address
 
 from backend.domain.epochs import Bond
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
 from contracts.protocol.rulings import Ruling
 
 
@@ -26,21 +25,18 @@ def holdings(chain: Chain, block_number: int) -> list[Holding]:
     holders = {"JobEscrow": chain.escrow, "StakeManager": chain.stakes, "Contests": chain.contests}
     for name, contract in holders.items():
         balance = chain.token.functions.balanceOf(to_checksum_address(contract.address))
-        with explain():
-            held_wei = int(balance.call(block_identifier=block_number))
-            own_wei = int(contract.functions.held().call(block_identifier=block_number))
+        held_wei = int(balance.call(block_identifier=block_number))
+        own_wei = int(contract.functions.held().call(block_identifier=block_number))
         found.append(Holding(name, contract.address.lower(), held_wei, own_wei))
     return found
 
 
 def settler_bond(chain: Chain) -> Bond:
     """The settler's bond and the charge window's buckets."""
-    with explain():
-        bond, start, previous, current, _ = chain.escrow.functions.settlerBond().call()
+    bond, start, previous, current, _ = chain.escrow.functions.settlerBond().call()
     return Bond(bond, start, previous, current)
 
 
 def ruling(chain: Chain, case_id: bytes) -> Ruling:
     """The court's ruling on a case as of the latest block."""
-    with explain():
-        return Ruling(chain.court.functions.ruling(case_id).call())
+    return Ruling(chain.court.functions.ruling(case_id).call())

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
-from web3.exceptions import BlockNotFound
 
 from backend.chain.errors import ChainMoved, NoCommonAncestor
-from backend.chain.event_rows import to_row
-from backend.services import bookkeeping
+from backend.store import ledger
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
+from backend.store.event_rows import to_row
 from contracts.onchain.chain import Chain
+from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Block, Event
-from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.packing import bits, unpack
 
@@ -72,7 +71,7 @@ class Indexer:
     def _is_canonical(self, row: BlockRow) -> bool:
         try:
             return to_hex(self._chain.block(row.number).hash) == row.hash
-        except BlockNotFound:
+        except NotKnown:
             return False
 
     def _read(self, tip: BlockRow | None, first: int, last: int, target: int) -> None:
@@ -92,14 +91,13 @@ class Indexer:
                 if row.name == "EpochSettled":
                     session.add(_settlement_row(session, row, settled[from_hex(row.tx_hash)]))
             session.flush()
-            bookkeeping.post(session, rows, self._chain.deployment.constants)
+            ledger.post(session, rows, self._chain.deployment.constants)
             _prune(session, last)
         for row in rows:
             _log.info("block %d: %s.%s %s", row.block_number, row.contract, row.name, _short(row))
 
     def _settlement(self, event: Event) -> _Settled:
-        with explain():
-            receipt = self._chain.w3.eth.get_transaction_receipt(to_hex(event.tx_hash))  # type: ignore[arg-type]  # hex
+        receipt = self._chain.w3.eth.get_transaction_receipt(event.tx_hash)
         return _Settled(self._chain.packed_epoch(event.tx_hash), receipt["gasUsed"])
 
     def _rewind(self, from_block: int) -> None:
@@ -111,7 +109,7 @@ class Indexer:
             raise NoCommonAncestor(lowest_block=rows[-1].number)
         _log.warning("reorg: back from block %d to block %d", from_block, ancestor)
         with self._database.begin() as session:
-            bookkeeping.reverse(session, ancestor)
+            ledger.reverse(session, ancestor)
             for table in (SettlementRow, ChainEventRow, TxReceiptRow):
                 session.execute(delete(table).where(col(table.block_number) > ancestor))
             session.execute(delete(BlockRow).where(col(BlockRow.number) > ancestor))

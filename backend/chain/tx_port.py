@@ -1,17 +1,11 @@
 """What the transaction manager asks of a node, and the adapter that asks it over JSON-RPC."""
 
-from typing import Any, Protocol
-
-from eth_typing import BlockNumber
-from eth_utils.address import to_checksum_address
-from web3 import Web3
-from web3.exceptions import TransactionNotFound, Web3RPCError
-from web3.types import BlockIdentifier, TxParams
+from typing import Protocol
 
 from backend.chain.errors import NodeRefused, Refusal
 from backend.chain.tx_state import Mined
-from contracts.onchain.errors import Reverted
-from contracts.onchain.reverts import explain
+from contracts.onchain.errors import NotKnown, RequestRefused, Reverted
+from contracts.onchain.rpc import Rpc
 from contracts.protocol.hashing import to_hex
 
 _WORDS = (
@@ -52,58 +46,47 @@ class TxPort(Protocol):
 
 
 class RpcPort:
-    """TxPort over web3."""
+    """TxPort over JSON-RPC."""
 
-    def __init__(self, w3: Web3) -> None:
+    def __init__(self, w3: Rpc) -> None:
         self._w3 = w3
 
     def chain_id(self) -> int:
-        with explain():
-            return self._w3.eth.chain_id
+        return self._w3.eth.chain_id
 
     def head(self) -> int:
-        with explain():
-            return self._w3.eth.block_number
+        return self._w3.eth.block_number
 
     def base_fee_wei(self) -> int:
-        with explain():
-            return int(self._w3.eth.get_block("latest").get("baseFeePerGas", 0))
+        return int(self._w3.eth.get_block("latest").get("baseFeePerGas", 0))
 
     def nonce(self, sender: str, block_number: int | None = None) -> int:
-        with explain():
-            at: BlockIdentifier = "latest" if block_number is None else BlockNumber(block_number)
-            return self._w3.eth.get_transaction_count(to_checksum_address(sender), at)
+        return self._w3.eth.get_transaction_count(sender, "latest" if block_number is None else block_number)
 
     def send(self, raw: bytes) -> None:
-        with explain():
-            try:
-                self._w3.eth.send_raw_transaction(raw)
-            except Web3RPCError as error:
-                raise refused(str(error)) from error
+        try:
+            self._w3.eth.send_raw_transaction(raw)
+        except RequestRefused as error:
+            raise refused(error.words) from error
 
     def known(self, tx_hash: str) -> bool:
-        with explain():
-            try:
-                self._w3.eth.get_transaction(tx_hash)  # type: ignore[arg-type]  # hex is taken, the type says bytes
-            except TransactionNotFound:
-                return False
-            return True
+        try:
+            self._w3.eth.get_transaction(tx_hash)
+        except NotKnown:
+            return False
+        return True
 
     def receipt(self, tx_hash: str) -> Mined | None:
-        with explain():
-            try:
-                found = self._w3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]  # as above
-            except TransactionNotFound:
-                return None
+        try:
+            found = self._w3.eth.get_transaction_receipt(tx_hash)
+        except NotKnown:
+            return None
         return Mined(to_hex(found["transactionHash"]), found["blockNumber"], found["status"] == 1, found["gasUsed"])
 
     def revert_reason(self, sender: str, to: str, data: bytes, gas: int, block_number: int) -> str:
-        call: dict[str, Any] = {
-            "from": to_checksum_address(sender), "to": to_checksum_address(to), "data": to_hex(data), "gas": gas,
-        }  # fmt: skip
+        call = {"from": sender, "to": to, "data": data, "gas": gas}
         try:
-            with explain():
-                self._w3.eth.call(TxParams(**call), max(block_number - 1, 0))  # type: ignore[typeddict-item]  # from
+            self._w3.eth.call(call, max(block_number - 1, 0))
         except Reverted as error:
             return str(error)
         return "the same call passes on the block before; another transaction of the block came first"

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from eth_utils.address import to_checksum_address
-from web3.contract.contract import ContractFunction
 
 from backend.chain.escrow_reads import Holding, holdings
 from backend.domain.lanes import Lane
-from backend.domain.outcomes import NODE_GUILTY
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
+from contracts.onchain.contract import ContractCall
 from contracts.protocol.hashing import from_hex, keccak
+from contracts.protocol.rulings import Ruling
 
 T = TypeVar("T")
 
@@ -124,7 +123,7 @@ class OnChainView:
 
     def is_guilty(self, case_id: str) -> bool:
         function = self._chain.court.functions.ruling(from_hex(case_id))
-        return self._kept.get(("ruling", case_id), lambda: int(_call(function)) == NODE_GUILTY)
+        return self._kept.get(("ruling", case_id), lambda: int(_call(function)) == Ruling.NODE_GUILTY)
 
     def block_hash(self, number: int) -> bytes:
         return self._chain.block(number).hash
@@ -198,12 +197,11 @@ def _address(address: str) -> str:
     return to_checksum_address(address)
 
 
-def _call(function: ContractFunction) -> Any:
-    with explain():
-        return function.call()
+def _call(function: ContractCall) -> Any:
+    return function.call()
 
 
-def _struct(function: ContractFunction) -> dict[str, Any]:
+def _struct(function: ContractCall) -> dict[str, Any]:
     """A call's one struct by the ABI's field names."""
     names = [part["name"] for part in function.abi["outputs"][0]["components"]]
     return dict(zip(names, _call(function), strict=True))

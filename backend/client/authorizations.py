@@ -7,13 +7,11 @@ import secrets
 import time
 from typing import Annotated, Any
 
-from eth_account import Account
 from eth_utils.address import to_checksum_address
 from pydantic import Field
 
 from backend.client.errors import GrantSpent
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.records import Address, Bytes32, LaneGrant, Record, Signature, Uint40, Units64
@@ -61,8 +59,7 @@ class SignedDeposit(Record):
 def sign_permit(chain: Chain, key: Signer, units: int) -> Permit:
     """Lets the escrow pull so many units of this wallet within the next hour. Raises Reverted for an older token."""
     owner = to_checksum_address(key.address)
-    with explain():
-        nonce = chain.token.functions.nonces(owner).call()
+    nonce = chain.token.functions.nonces(owner).call()
     value, deadline = units * chain.deployment.constants.unit_wei, int(time.time()) + LIFE_S
     message = {"owner": owner, "spender": chain.escrow.address, "value": value, "nonce": nonce, "deadline": deadline}
     return Permit(value_wei=value, deadline=deadline, signature=_sign_token(chain, key, "Permit", _PERMIT, message))
@@ -70,8 +67,7 @@ def sign_permit(chain: Chain, key: Signer, units: int) -> Permit:
 
 def sign_grant(chain: Chain, key: Signer, lane_signer: str, units: int, expiry: int) -> SignedGrant:
     """A lane of this wallet for `lane_signer` until `expiry`, filled with `units`. The next one waits for this one."""
-    with explain():
-        nonce = chain.escrow.functions.nonces(to_checksum_address(key.address)).call()
+    nonce = chain.escrow.functions.nonces(to_checksum_address(key.address)).call()
     grant = LaneGrant(requester=key.address, signer=lane_signer.lower(), amount=units, expiry=expiry, nonce=nonce)
     signature = key.sign(chain.deployment.domain.lane_grant_digest(grant))
     return SignedGrant(grant=grant, signature=signature, permit=sign_permit(chain, key, units) if units else None)
@@ -81,9 +77,8 @@ def bring_grant(chain: Chain, sender: Sender, signed: SignedGrant) -> None:
     """Opens the lane of a grant. A permit that somebody brought before does no harm. Raises GrantSpent, Reverted."""
     g, permit = signed.grant, signed.permit
     owner = to_checksum_address(g.requester)
-    with explain():
-        allowance = chain.token.functions.allowance(owner, chain.escrow.address).call()
-        next_nonce = chain.escrow.functions.nonces(owner).call()
+    allowance = chain.token.functions.allowance(owner, chain.escrow.address).call()
+    next_nonce = chain.escrow.functions.nonces(owner).call()
     if g.nonce != next_nonce:
         raise GrantSpent(nonce=g.nonce, next_nonce=next_nonce)
     if permit is not None and allowance < permit.value_wei:
@@ -126,8 +121,9 @@ def bring_deposit(chain: Chain, sender: Sender, signed: SignedDeposit) -> None:
 
 def _sign_token(chain: Chain, key: Signer, name: str, fields: dict[str, str], message: dict[str, Any]) -> str:
     """Signs in the domain that the token names (EIP-5267)."""
-    with explain():
-        _, token, version, chain_id, contract, _, _ = chain.token.functions.eip712Domain().call()
+    from eth_account import Account  # most of a second, which only who signs waits for
+
+    _, token, version, chain_id, contract, _, _ = chain.token.functions.eip712Domain().call()
     signed = Account.sign_typed_data(
         key.private_key(),
         domain_data={"name": token, "version": version, "chainId": chain_id, "verifyingContract": contract},

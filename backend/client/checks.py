@@ -2,14 +2,15 @@
 
 from backend.client.errors import NotDelivered, Untrue
 from contracts.onchain.chain import Chain
-from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.merkle import Row, merkle_verify
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Commitment
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import Domain
 from contracts.protocol.wire import NetworkInfo, OrderView
+from contracts.record.leaf import Leaf
 
 
 def check_network(network: NetworkInfo, chain: Chain) -> None:
@@ -60,8 +61,7 @@ def check_receipt(view: OrderView, domain: Domain, chain: Chain) -> None:
         raise Untrue("receipt", said=said, found=(view.amount_units, to_hex(digest)))
     row = Row(view.order.requester, view.signer, receipt.operator_id, receipt.amount_units, digest)
     root, count = chain.escrow.functions.epochs(receipt.epoch_id).call()[:2]
-    siblings = [from_hex(sibling) for sibling in receipt.siblings]
-    if not merkle_verify(row.leaf(), receipt.index, count, siblings, bytes(root)):
+    if not Leaf.of_receipt(row, receipt.index, receipt.siblings).stands(bytes(root), count):
         raise Untrue("receipt", said=f"row {receipt.index} of epoch {receipt.epoch_id}", found="not under its root")
 
 

@@ -12,9 +12,9 @@ from backend.client.options import BackendOption, DeploymentOption, HomeOption, 
 
 if TYPE_CHECKING:
     from backend.client.contests import Contests
-    from backend.client.log_source import LogSource
     from contracts.onchain.sender import Sender
     from contracts.protocol.amounts import TokenScale
+    from contracts.record.log_source import LogSource
 
 contests_app = typer.Typer(
     help="Contests of charges: read by anyone, opened, answered and ended with any funded key.", no_args_is_help=True
@@ -126,8 +126,8 @@ def _open(where: Where, key: Path | None) -> tuple[Contests, Sender, TokenScale]
 
 
 def _log(log: str | None, backend: str | None) -> LogSource:
-    from backend.client.log_source import LogSource
+    from contracts.record.log_source import open_source
 
     if log is None and backend is None:
         raise NotConfigured(option="--log or --backend", variable="ASSAY_BACKEND", what="where the published log is")
-    return LogSource(log or f"{backend}/v1/log")
+    return open_source(log or f"{backend}/v1/log")

@@ -7,11 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.client.contests import Contests, ContestView
-from backend.client.errors import Untrue
-from backend.client.jobs import read_answer
-from contracts.onchain.charges import ContestStatus
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
+from contracts.protocol.packed import unpack
+from contracts.record.charges import ContestStatus
 
 _WORDS = {
     ContestStatus.NONE: "not contested",
@@ -48,12 +47,12 @@ def take_step(contests: Contests, sender: Sender, view: ContestView, scale: Toke
 
 
 def _print_output(output: bytes) -> None:
-    """What stands on chain, as text where it is an answer's, else as it is."""
-    try:
-        shown = read_answer(output).text if output else "(the order is restricted: its output was not shown)"
-    except Untrue:
-        shown = output.decode(errors="backslashreplace")
-    typer.echo(shown)
+    """What stands on chain: token ids, or numbers, of each text. `assay jobs show ORDER` spells them."""
+    if not output:
+        typer.echo("(the order is restricted: its output was not shown)")
+        return
+    for words in unpack(output):
+        typer.echo(" ".join(map(str, words)))
 
 
 def print_contest(view: ContestView, scale: TokenScale) -> None:

@@ -8,24 +8,25 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from backend.client.errors import LogUnavailable, NotContestable, OutputHidden
-from backend.client.log_source import LogSource
+from backend.client.errors import NotContestable, OutputHidden
 from contracts.onchain.chain import Chain
-from contracts.onchain.charges import (
+from contracts.onchain.errors import Reverted
+from contracts.onchain.events import Event
+from contracts.onchain.sender import Sender
+from contracts.protocol.hashing import keccak, to_hex
+from contracts.record.charges import (
     Charge,
     ContestStatus,
-    EpochRecords,
     SettledRows,
     answer_call,
+    charge_of,
     contest_status,
     duplicate_call,
 )
-from contracts.onchain.errors import Reverted
-from contracts.onchain.events import Event
-from contracts.onchain.history import History, read_history
-from contracts.onchain.reverts import explain
-from contracts.onchain.sender import Sender
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.record.errors import LogUnavailable
+from contracts.record.history import History, read_history
+from contracts.record.log_book import EpochLog, LogBook, read_epoch
+from contracts.record.log_source import LogSource, published_lines
 
 _PAID = 1
 """IJobEscrow.LeafStatus.PAID."""
@@ -77,14 +78,14 @@ class Contests:
         return self.view(epoch_id, index)
 
     def answer(self, sender: Sender, epoch_id: int, index: int, log: LogSource) -> ContestView:
-        """Shows what a contested charge was for; the contester's bond is the answerer's. Raises Reverted, LogUnusable,
-        LogUnavailable, RowUnknown, and NotContestable where nobody contested it.
+        """Shows what a contested charge was for; the contester's bond is the answerer's. Raises Reverted, RecordError,
+        and NotContestable where nobody contested it.
         """
         history = self._history()
         contest = history.contests.get((epoch_id, index))
         if contest is None:
             raise NotContestable(f"row {index} of epoch {epoch_id} is not contested; nothing needs to be answered")
-        charge = self._records(history, epoch_id, log).charge(index)
+        charge = charge_of(self._read(history, epoch_id, log), index)
         sender.call(answer_call(self._chain, charge, contest.contester, log.blob))
         return self.view(epoch_id, index)
 
@@ -109,8 +110,7 @@ class Contests:
         """
         assert view.answer is not None, "only an answered contest shows an output"
         tx_hash = to_hex(view.answer.tx_hash)
-        with explain():
-            call = self._chain.w3.eth.get_transaction(tx_hash)  # type: ignore[arg-type]  # web3 wants its HexStr
+        call = self._chain.w3.eth.get_transaction(tx_hash)
         if call["to"] != self._chain.contests.address:
             raise OutputHidden(tx_hash=tx_hash)
         _, arguments = self._chain.contests.decode_function_input(call["input"])
@@ -127,13 +127,18 @@ class Contests:
         history, found, missing = self._history(), list[Charge](), None
         for epoch_id in self._contestable_epochs(history):
             try:
-                records = self._records(history, epoch_id, log)
+                records = self._read(history, epoch_id, log)
             except LogUnavailable as error:
                 missing = missing or error
                 continue
-            found += [records.charge(index) for index in records.rows_of_order(order_id)]
+            found += [charge_of(records, index) for index in records.rows_of_order(order_id)]
+        if not found and missing is not None:
+            way_out = "give another copy with --log, or contest the row itself: `assay contests open EPOCH ROW` needs "
+            raise LogUnavailable(
+                what=missing.what, source=missing.source, why=missing.why, way_out=way_out + "the chain alone"
+            ) from missing
         if not found:
-            raise missing or NotContestable(
+            raise NotContestable(
                 f"no row that can still be contested charges order {order_id}; nothing was taken for it, or the time "
                 "to contest it is over"
             )
@@ -173,11 +178,11 @@ class Contests:
             answer=closed if closed is not None and closed.name == "Answered" else None,
         )
 
-    def _records(self, history: History, epoch_id: int, log: LogSource) -> EpochRecords:
+    def _read(self, history: History, epoch_id: int, log: LogSource) -> EpochLog:
         posted = history.epochs.get(epoch_id)
         if posted is None:
             raise NotContestable(f"there is no epoch {epoch_id}; the newest is {max(history.epochs, default=0)}")
-        return EpochRecords(self._chain.deployment.domain, posted, log.lines(epoch_id))
+        return read_epoch(LogBook(self._chain.deployment.domain), posted, published_lines(log, posted))
 
     def _contestable_epochs(self, history: History) -> list[int]:
         """Epochs with rows that were posted within a contest's window, charged leaf by leaf, or contested."""
@@ -190,8 +195,7 @@ class Contests:
     def _is_paid(self, history: History, charge: Charge) -> bool:
         outcomes = SettledRows(self._chain, history, charge.epoch_id).outcomes
         try:
-            with explain():
-                status, _ = self._chain.escrow.functions.leafStatus(charge.proof, outcomes).call()
+            status, _ = self._chain.escrow.functions.leafStatus(charge.proof, outcomes).call()
         except Reverted as refused:
             if refused.error == "JobEscrow_LeafNotFinal":
                 return False
@@ -204,7 +208,6 @@ class Contests:
         constants, token = self._chain.deployment.constants, self._chain.token.functions
         wei = constants.contest_bond_units * constants.unit_wei
         owner, spender = sender.address, to_checksum_address(self._chain.contests.address)
-        with explain():
-            allowance: Any = token.allowance(owner, spender).call()
+        allowance: Any = token.allowance(owner, spender).call()
         if allowance < wei:
             sender.call(token.approve(spender, wei))

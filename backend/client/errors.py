@@ -12,7 +12,6 @@ ClientError
 ├── BadInput              nothing to order, or an order that cannot be told
 ├── TooLittle             a wallet or lane holds less than is moved
 ├── NotWithdrawable       a lane without a ripe notice
-├── LogUnavailable        no copy of a part of the published log
 ├── NotContestable        a charge that cannot be contested, or a contest without the step that is asked for
 ├── OutputHidden          an answer whose output does not stand in its transaction as it should
 ├── NoSession             no session of that name
@@ -96,16 +95,6 @@ class TooLittle(ClientError):
 
 class NotWithdrawable(ClientError):
     code = "not_withdrawable"
-
-
-class LogUnavailable(ClientError):
-    code = "log_unavailable"
-
-    def __init__(self, *, what: str, source: str, why: str) -> None:
-        super().__init__(
-            f"{what} is not in the log at {source}: {why}; give another copy with --log, or contest the row itself: "
-            "`assay contests open EPOCH ROW` needs the chain alone"
-        )
 
 
 class NotContestable(ClientError):

@@ -29,6 +29,9 @@ class BackendHttp:
     def manifest(self, workload_id: str) -> bytes:
         return self._send("GET", f"/v1/workloads/{workload_id}").content
 
+    def tokenizer(self, workload_id: str) -> bytes:
+        return self._send("GET", f"/v1/workloads/{workload_id}/tokenizer").content
+
     def put_blob(self, name: str, data: bytes) -> None:
         self._send("PUT", f"/v1/blobs/{name}", content=data, headers={"content-type": "application/octet-stream"})
 

@@ -5,28 +5,32 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 from eth_utils.address import to_checksum_address
-from pydantic_core import from_json
+from pydantic import ValidationError
 
 from backend.client import checks
 from backend.client.errors import NotOffered, NotTaken, Refused, Untrue, WaitedTooLong
 from backend.client.http import BackendHttp
 from backend.client.lane_lock import LaneLock
+from backend.client.vocabulary import Vocabularies
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
-from contracts.protocol.canonical import canonical_json, hash_json
+from contracts.protocol.canonical import canonical_json
+from contracts.protocol.errors import BadTexts, NotPacked, first_fault
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits, Manifest
+from contracts.protocol.packed import counts, packed_root
 from contracts.protocol.pricing import spend_cap_units
+from contracts.protocol.prompts import pack_prompts, read_answer
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.records import COMPARATORS, Order, Terms
+from contracts.protocol.records import COMPARATORS, Order, Params, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain
-from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Params, PriceSheetEntry, SubmitOrder
+from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, PriceSheetEntry, SubmitOrder
 
 _DELIVERED = ("delivered", "rooted", "paid", "void", "skipped", "expired")
 _SETTLED = ("paid", "void", "skipped", "expired")
@@ -42,10 +46,10 @@ _TTL_PART = (9, 10)
 
 @dataclass(frozen=True)
 class Answer:
-    """A checked output. `raw` hashes to the commitment's output hash.
+    """A checked output. `raw`: packed, under the commitment's output root.
 
-    `items`: what the workload's kind puts out for each text, in their order: an object with `text` and
-    `finish_reason` for a generation, a list of integers for an embedding.
+    `items`: an item a text, in their order: an object with `text`, `finish_reason` and `token_ids` where tokens were
+    generated, else a list of integers.
     """
 
     items: list[Any]
@@ -73,6 +77,7 @@ class AssayClient:
     `signer`: the lane's key. `requester`: whose lane, the signer's own by default. With `chain`, what the backend
     says of the deployment, the lane and receipts is held against it. `lock`: keeps other clients of the lane from
     signing at the same moment (`lane_lock`); without one, an order that was overtaken is signed anew a few times.
+    `tokenizers`: a folder that keeps what was fetched.
     """
 
     def __init__(
@@ -85,12 +90,15 @@ class AssayClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         lock: LaneLock = nullcontext,
+        tokenizers: Path | None = None,
     ) -> None:
         self._clock, self._sleep = clock, sleep
         self._backend, self._lock = BackendHttp(backend_url, http), lock
+        self._vocabularies = Vocabularies(self._backend, tokenizers)
         self._signer, self._chain = signer, chain
         self.requester = (requester or signer.address).lower()
         self._network: NetworkInfo | None = None
+        self._manifests: dict[str, Manifest] = {}
 
     def network(self) -> NetworkInfo:
         """The deployment and the price sheet of now."""
@@ -122,7 +130,7 @@ class AssayClient:
         prompt: str | list[str],
         workload: str | None = None,
         max_new_tokens: int | None = None,
-        params: Params | None = None,
+        params: dict[str, int] | None = None,
     ) -> OrderView:
         """Puts the prompt, or a batch of them, signs one order at the prices asked now, and returns it accepted.
 
@@ -134,23 +142,25 @@ class AssayClient:
         entry = self.quote(workload)
         manifest = self._manifest(entry.workload_id)
         texts = [prompt] if isinstance(prompt, str) else prompt
-        params = _default_params(manifest, max_new_tokens, entry.max_units // max(1, len(texts))) | (params or {})
+        given = _default_params(manifest, max_new_tokens, entry.max_units // max(1, len(texts))) | (params or {})
         _require_short(texts, manifest.input)
-        _require_ranges(params, manifest)
+        _require_ranges(given, manifest)
         data = encode_texts(texts)
         manifest.input.read(data)
-        most_units = _most_units(manifest, texts, params)
+        prompts = _packed(manifest, self._vocabularies, texts)
+        chosen = Params(**given)
+        most_units = manifest.most_units(counts(prompts), chosen.max_new_tokens)
         _require_units(most_units, entry, len(texts))
-        terms = self._terms(entry, manifest, data, params, most_units)
+        terms = self._terms(entry, manifest, data, prompts, chosen, most_units)
         with self._lock():
-            return self._sent(terms, params, data)
+            return self._sent(terms, data)
 
-    def _sent(self, terms: Terms, params: Params, data: bytes) -> OrderView:
+    def _sent(self, terms: Terms, data: bytes) -> OrderView:
         """The order, signed and accepted; signed anew when another client of the lane was faster."""
         for left in reversed(range(_TRIES)):
-            self._backend.put_blob(terms.input_hash, data)
+            self._backend.put_blob(terms.texts_hash, data)
             try:
-                return self._checked(self._backend.submit(self._signed(terms, params)))
+                return self._checked(self._backend.submit(self._signed(terms)))
             except Refused as refused:
                 if refused.code not in _TRIED_AGAIN or left == 0:
                     raise
@@ -170,8 +180,7 @@ class AssayClient:
         lane = self._backend.lane(self.requester, self._signer.address)
         if self._chain is not None:
             key = (to_checksum_address(self.requester), to_checksum_address(self._signer.address))
-            with explain():
-                _, charged, *_ = self._chain.escrow.functions.lanes(*key).call()
+            _, charged, *_ = self._chain.escrow.functions.lanes(*key).call()
             if lane.charged > charged:  # read after the backend's answer, so the chain's is no older
                 raise Untrue("charged", said=lane.charged, found=charged)
         return lane
@@ -186,12 +195,21 @@ class AssayClient:
         return view
 
     def output(self, view: OrderView) -> Answer:
-        """The answer, once its hash, its node's signature and its price are checked. Raises NotDelivered, Untrue."""
+        """The answer, once its root, its node's signature and its price are checked. Raises NotDelivered, Untrue."""
         commitment = checks.check_commitment(view, self.domain)
-        raw = self._backend.blob(commitment.output_hash)
-        if to_hex(keccak(raw)) != commitment.output_hash:
-            raise Untrue("output", said=commitment.output_hash, found=to_hex(keccak(raw)))
-        return read_answer(raw)
+        raw = self._backend.blob(commitment.output_root)
+        found = _root(raw)
+        if found != commitment.output_root:
+            raise Untrue("output", said=commitment.output_root, found=found)
+        return self.read(view.order.terms.workload_id, raw)
+
+    def read(self, workload_id: str, output: bytes) -> Answer:
+        """What people read of the packed output of a workload. Raises Untrue for bytes that are none."""
+        manifest = self._manifest(workload_id)
+        try:
+            return Answer(read_answer(manifest, self._vocabularies.of(manifest), output), output)
+        except NotPacked as error:
+            raise Untrue("output", said="packed words", found=str(error)) from error
 
     def verify_price(self, view: OrderView) -> int:
         """What the order costs, units: recomputed from signed terms and units, and found under the chain's root.
@@ -229,18 +247,27 @@ class AssayClient:
         return view
 
     def _manifest(self, workload_id: str) -> Manifest:
-        raw = self._backend.manifest(workload_id)
-        if to_hex(keccak(raw)) != workload_id:
-            raise Untrue("manifest of " + workload_id, said=workload_id, found=to_hex(keccak(raw)))
-        return Manifest.model_validate_json(raw)
+        if workload_id not in self._manifests:
+            raw = self._backend.manifest(workload_id)
+            try:
+                manifest = Manifest.model_validate_json(raw)
+            except ValidationError as error:
+                raise Untrue("manifest of " + workload_id, said="a manifest", found=first_fault(error)) from error
+            if manifest.workload_id() != workload_id:
+                raise Untrue("manifest of " + workload_id, said=workload_id, found=manifest.workload_id())
+            self._manifests[workload_id] = manifest
+        return self._manifests[workload_id]
 
-    def _terms(self, entry: PriceSheetEntry, manifest: Manifest, data: bytes, params: Params, most_units: int) -> Terms:
+    def _terms(
+        self, entry: PriceSheetEntry, manifest: Manifest, data: bytes, prompts: bytes, params: Params, most_units: int
+    ) -> Terms:
         assert self._network is not None, "quote reads the network"
         ttl_s = self._network.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
         return Terms(
             workload_id=entry.workload_id,
-            input_hash=to_hex(keccak(data)),
-            params_hash=to_hex(hash_json(params)),
+            prompt_root=to_hex(packed_root(prompts)),
+            texts_hash=to_hex(keccak(data)),
+            params=params,
             comparator=COMPARATORS[manifest.comparator],
             fixed_price=entry.fixed_price,
             unit_price=entry.unit_price,
@@ -249,15 +276,15 @@ class AssayClient:
             salt=secrets.randbits(64),
         )
 
-    def _signed(self, terms: Terms, params: Params) -> SubmitOrder:
+    def _signed(self, terms: Terms) -> SubmitOrder:
         lane = self.lane()
         cap = spend_cap_units(lane.charged, lane.open_max, terms.max_price)
         order = Order(requester=self.requester, spend_cap=cap, terms=terms)
         signature = self._signer.sign(self.domain.order_id(order))
-        return SubmitOrder(order=order, signer=self._signer.address, signature=signature, params=params)
+        return SubmitOrder(order=order, signer=self._signer.address, signature=signature)
 
 
-def _default_params(manifest: Manifest, max_new_tokens: int | None, fitting: int) -> Params:
+def _default_params(manifest: Manifest, max_new_tokens: int | None, fitting: int) -> dict[str, int]:
     """What the user does not name. `fitting`: the longest answers that an order of so many texts may have."""
     params = {name: allowed.default for name, allowed in manifest.params.items() if allowed.default is not None}
     allowed = manifest.params.get(MAX_NEW_TOKENS)
@@ -286,7 +313,10 @@ def _require_short(texts: list[str], limits: InputLimits) -> None:
             )
 
 
-def _require_ranges(params: Params, manifest: Manifest) -> None:
+def _require_ranges(params: dict[str, int], manifest: Manifest) -> None:
+    missing = sorted(set(manifest.params) - set(params))
+    if missing:
+        raise NotTaken(f"{manifest.kind} needs the parameter {missing[0]}; nothing was signed")
     for name, value in params.items():
         allowed = manifest.params.get(name)
         if allowed is None:
@@ -307,23 +337,20 @@ def _require_units(most: int, entry: PriceSheetEntry, texts: int) -> None:
         )
 
 
-def _most_units(manifest: Manifest, texts: list[str], params: Params) -> int:
-    """What the maximum price must cover; 0 where parameters are missing, which the backend refuses by name."""
-    if set(params) != set(manifest.params):
-        return 0
-    return manifest.most_units(texts, params)
+def _packed(manifest: Manifest, vocabularies: Vocabularies, texts: list[str]) -> bytes:
+    """The prompts of texts, that spell them. Raises NotTaken."""
+    try:
+        return pack_prompts(manifest, vocabularies.of(manifest), texts)
+    except BadTexts as error:
+        raise NotTaken(f"{error}; nothing was signed") from error
+
+
+def _root(raw: bytes) -> str:
+    try:
+        return to_hex(packed_root(raw))
+    except NotPacked as error:
+        return str(error)
 
 
 def _has_text(item: Any) -> bool:
     return isinstance(item, dict) and isinstance(item.get("text"), str)
-
-
-def read_answer(raw: bytes) -> Answer:
-    """An output as its items. Raises Untrue for what is no canonical JSON array."""
-    try:
-        value = from_json(raw)  # not `json`, whose recursion over nested input can end the process
-        if isinstance(value, list) and canonical_json(value) == raw:
-            return Answer(items=value, raw=raw)
-    except ValueError:
-        pass
-    raise Untrue("output", said="a canonical JSON array, one item a text", found=f"{raw[:60]!r}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contracts.protocol.amounts import TokenScale
     from contracts.protocol.signing import Signer
 
-KEY_FILE, RECEIPTS = "requester.json", "receipts"
+KEY_FILE, RECEIPTS, TOKENIZERS = "requester.json", "receipts", "tokenizers"
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", envvar="ASSAY_HOME", help="folder with the key file requester.json")
@@ -108,4 +108,6 @@ class Where:
             session = find_session(self.folder(), self.session)
             key, requester = self.key(key_file(self.folder(), session.name)), session.requester
         lock = lane_lock(self.folder(), requester or key.address, key.address)
-        return AssayClient(self.backend, key, requester, chain, lock=lock), scale_of(chain)
+        kept = self.folder() / TOKENIZERS
+        client = AssayClient(self.backend, key, requester, chain, lock=lock, tokenizers=kept)
+        return client, scale_of(chain)

@@ -15,7 +15,7 @@ from backend.client.errors import BadInput, NobodyServes, NotDelivered, Refused,
 from backend.client.jobs import AssayClient
 from backend.client.options import RECEIPTS
 from contracts.protocol.amounts import TokenScale
-from contracts.protocol.wire import OrderView, Params, PriceSheetEntry
+from contracts.protocol.wire import OrderView, PriceSheetEntry
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended (128 + SIGINT)."""
@@ -43,7 +43,7 @@ def _read(path: Path) -> str:
         raise BadInput(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
-def read_params(given: list[str]) -> Params:
+def read_params(given: list[str]) -> dict[str, int]:
     """Parameters as name=integer. Raises BadInput."""
     found = [re.fullmatch(r"(\w+)=(-?\d{1,18})", each) for each in given]
     wrong = [each for each, match in zip(given, found, strict=True) if match is None]
@@ -68,7 +68,7 @@ def order(
     entry: PriceSheetEntry,
     texts: list[str],
     max_new_tokens: int | None,
-    params: Params,
+    params: dict[str, int],
 ) -> OrderView:
     """Signs and submits, and tells so."""
     telling.tell(telling.PUBLIC)

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from backend.client.jobs import Answer, AssayClient
 from contracts.protocol.amounts import TokenScale
-from contracts.protocol.manifest import MAX_NEW_TOKENS
 from contracts.protocol.wire import OrderView, PriceSheetEntry
 
 SHORT = 14
@@ -65,7 +64,7 @@ def cut_words(answer: Answer, view: OrderView) -> str | None:
     """Which answers of an order end at its limit and not at their end; None where none does."""
     if not answer.cut:
         return None
-    limit = view.params.get(MAX_NEW_TOKENS)
+    limit = view.order.terms.params.max_new_tokens
     which = "the answer was"
     if len(answer.items) > 1:
         which = f"{len(answer.cut)} of {len(answer.items)} answers were"
@@ -73,8 +72,8 @@ def cut_words(answer: Answer, view: OrderView) -> str | None:
 
 
 def _longer(view: OrderView, entry: PriceSheetEntry) -> str:
-    most, limit = entry.most_new_tokens, view.params.get(MAX_NEW_TOKENS)
-    if most is None or limit is None or limit >= most:
+    most, limit = entry.most_new_tokens, view.order.terms.params.max_new_tokens
+    if most is None or limit >= most:
         return "; this workload gives no longer ones"
     return f"; --max-new-tokens gives up to {most}"
 
@@ -133,8 +132,8 @@ def _answered(client: AssayClient, view: OrderView) -> str:
     """Whole or cut. An output is fetched only where it may be cut: a cut answer has used its limit up."""
     if view.commitment is None:
         return ""
-    limit = view.params.get(MAX_NEW_TOKENS)
-    if limit is None or view.commitment.units < limit:
+    limit = view.order.terms.params.max_new_tokens
+    if not limit or view.commitment.units < limit:
         return "whole"
     return f"cut at {limit} tokens" if client.output(view).cut else "whole"
 

@@ -6,12 +6,10 @@ Every call is the requester's own transaction; what it only signs, anybody may b
 from dataclasses import dataclass
 
 from eth_utils.address import to_checksum_address
-from web3.exceptions import BadFunctionCallOutput
 
 from backend.client.authorizations import SignedDeposit, SignedGrant, parts, sign_deposit, sign_grant, sign_permit
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import Reverted
-from contracts.onchain.reverts import explain
+from contracts.onchain.errors import Reverted, WrongReply
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.errors import BadAmount
@@ -43,16 +41,14 @@ class Holdings:
 def scale_of(chain: Chain) -> TokenScale:
     """How a deployment's token counts."""
     token = chain.token.functions
-    with explain():
-        decimals, symbol = token.decimals().call(), token.symbol().call()
+    decimals, symbol = token.decimals().call(), token.symbol().call()
     return TokenScale(decimals, chain.deployment.constants.unit_wei, symbol)
 
 
 def lane_of(chain: Chain, requester: str, signer: str) -> LaneState:
     """A lane as it stands."""
     names = (to_checksum_address(requester), to_checksum_address(signer))
-    with explain():
-        found = chain.escrow.functions.lanes(*names).call()
+    found = chain.escrow.functions.lanes(*names).call()
     balance, charged, cap_proven, notice_at, expiry = found
     constants = chain.deployment.constants
     ripe = notice_at + constants.notice_s if notice_at else None
@@ -83,9 +79,8 @@ class Wallet:
 
     def holdings(self) -> Holdings:
         """What the wallet holds beside its lanes."""
-        with explain():
-            ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
-            tokens_wei = self._chain.balance_wei(self.address)
+        ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
+        tokens_wei = self._chain.balance_wei(self.address)
         return Holdings(tokens_wei // self._chain.deployment.constants.unit_wei, ether_wei)
 
     def lane(self, lane_signer: str | None = None) -> LaneState:
@@ -113,7 +108,7 @@ class Wallet:
         signer = to_checksum_address(lane_signer or self.address)
         try:
             permit = sign_permit(self._chain, self._key, units)
-        except (Reverted, BadFunctionCallOutput):  # an older token: two transactions
+        except (Reverted, WrongReply):  # an older token: two transactions
             self._sender.call(self._chain.token.functions.approve(self._chain.escrow.address, self._wei(units)))
             self._sender.call(self._escrow.deposit(self._sender.address, signer, units))
             return

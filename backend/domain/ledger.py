@@ -5,6 +5,9 @@ Accounts hold what is owed to them, in units: `lane:<requester>:<signer>`, `oper
 contester's bond). `outside` and `sink` are where tokens come from and go to, also when one contract pays another;
 `slashed` is what a refund passes through within one transaction. Every posting sums to zero, so the contracts' money is
 minus (`outside` + `sink`) at any time.
+
+Money is folded three times, and these three share no code on purpose, so that each catches the mistakes of the others:
+here, in `contracts/model` (what the contracts must do) and in `verifier/audit/replay.py` (what they did).
 """
 
 from collections import defaultdict

@@ -1,32 +1,32 @@
 """Which orders are acceptable, before any look at their lane: signature, terms, parameters, input."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from backend.domain.pricing import Offer
 from backend.errors import (
     DeadlineRefused,
     InputRefused,
-    ParamsHashMismatch,
     ParamsRefused,
     PriceTooHigh,
     PriceTooLow,
+    PromptMismatch,
     TermNotOffered,
     TooManyUnits,
     WrongSigner,
 )
-from contracts.protocol.canonical import hash_json
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadTexts
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.records import COMPARATORS, U48, VISIBILITY_OPEN, Order, Terms
+from contracts.protocol.packed import counts, packed_root
+from contracts.protocol.records import COMPARATORS, U48, VISIBILITY_OPEN, Order, Params, Terms
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import Domain
 
 _COPIES = 1
 
-CountTokens = Callable[[str], int]
-"""How many tokens a text alone has, by the workload's tokenizer."""
+PackPrompts = Callable[[Sequence[str]], bytes]
+"""The packed prompts of texts, by the workload's tokenizer. Raises BadTexts."""
 
 
 def check_signature(order: Order, signer: str, signature: str, domain: Domain) -> str:
@@ -39,23 +39,22 @@ def check_signature(order: Order, signer: str, signature: str, domain: Domain) -
 
 
 def check_terms(
-    terms: Terms,
-    params: Mapping[str, int],
-    input_: bytes,
-    offer: Offer,
-    *,
-    count_tokens: CountTokens,
-    now_s: int,
-    constants: Constants,
-) -> None:
-    """Raises the Unacceptable that names what is wrong with an order for this offer."""
+    terms: Terms, texts: bytes, offer: Offer, *, pack_prompts: PackPrompts, now_s: int, constants: Constants
+) -> bytes:
+    """The packed prompts of an order that this offer takes. Raises the Unacceptable that names what is wrong with it.
+
+    `texts`: the bytes under `terms.texts_hash`.
+    """
     if not now_s < terms.deadline <= now_s + constants.order_ttl_s:
         raise DeadlineRefused(deadline=terms.deadline, now_s=now_s, ttl_s=constants.order_ttl_s)
     _check_offered(terms, offer.manifest)
-    check_params(params, terms.params_hash, offer)
-    texts = _read_texts(input_, offer.manifest)
-    _check_prices(terms, texts, params, offer)
-    _check_tokens(texts, offer.manifest, count_tokens)
+    check_params(terms.params, offer.manifest)
+    prompts = _prompts(texts, offer.manifest, pack_prompts)
+    _check_prices(terms, counts(prompts), offer)
+    actual = to_hex(packed_root(prompts))
+    if actual != terms.prompt_root:
+        raise PromptMismatch(signed=terms.prompt_root, actual=actual)
+    return prompts
 
 
 def _check_offered(terms: Terms, manifest: Manifest) -> None:
@@ -70,23 +69,18 @@ def _check_offered(terms: Terms, manifest: Manifest) -> None:
             raise TermNotOffered(name=name, value=found, offered=value)
 
 
-def check_params(params: Mapping[str, int], params_hash: str, offer: Offer) -> None:
-    """The parameters are the signed ones, and each is the manifest's and within its range."""
-    actual = to_hex(hash_json(dict(params)))
-    if actual != params_hash:
-        raise ParamsHashMismatch(signed=params_hash, actual=actual)
-    allowed = offer.manifest.params
-    for name in sorted(set(params) | set(allowed)):
-        value = params.get(name)
-        if name not in allowed:
-            raise ParamsRefused(name=name, value=value, why="is not a parameter of the workload")
-        low, high = allowed[name].minimum, allowed[name].maximum
-        if value is None or not low <= value <= high:
-            raise ParamsRefused(name=name, value=value, why=f"must be given, from {low} to {high}")
+def check_params(params: Params, manifest: Manifest) -> None:
+    """Each of the workload's parameters is within its range, and every other is 0. Raises ParamsRefused."""
+    for name, value in params.beside(manifest.params).items():
+        raise ParamsRefused(name=name, value=value, why="must be 0, the workload has no such parameter")
+    for name, value in params.of(manifest.params).items():
+        low, high = manifest.params[name].minimum, manifest.params[name].maximum
+        if not low <= value <= high:
+            raise ParamsRefused(name=name, value=value, why=f"must be from {low} to {high}")
 
 
-def _check_prices(terms: Terms, texts: Sequence[str], params: Mapping[str, int], offer: Offer) -> None:
-    most = offer.manifest.most_units(texts, params)
+def _check_prices(terms: Terms, tokens: Sequence[int], offer: Offer) -> None:
+    most = offer.manifest.most_units(tokens, terms.params.max_new_tokens)
     if most > offer.max_units:
         raise TooManyUnits(most=most, unit=offer.manifest.unit, limit=offer.max_units)
     least = {
@@ -103,17 +97,9 @@ def _check_prices(terms: Terms, texts: Sequence[str], params: Mapping[str, int],
         raise PriceTooHigh(max_price=terms.max_price, limit=U48)
 
 
-def _read_texts(input_: bytes, manifest: Manifest) -> list[str]:
-    try:
-        return manifest.input.read(input_)
-    except BadTexts as error:
-        raise InputRefused(error.why) from error
-
-
-def _check_tokens(texts: Sequence[str], manifest: Manifest, count_tokens: CountTokens) -> None:
+def _prompts(texts: bytes, manifest: Manifest, pack_prompts: PackPrompts) -> bytes:
     """No text is longer than engines take: nothing is ever cut off, and no node is bothered with it."""
-    limits = manifest.input
     try:
-        limits.require_tokens([limits.overhead_tokens + count_tokens(text) for text in texts])
+        return pack_prompts(manifest.input.read(texts))
     except BadTexts as error:
         raise InputRefused(error.why) from error

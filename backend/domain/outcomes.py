@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 from contracts.protocol.wire import OrderState
 
-NODE_GUILTY = 3
-"""SlashingCourt.Ruling: an answer other than the node's was upheld."""
-
 CLOSED_STATES: frozenset[OrderState] = frozenset(("paid", "void", "expired"))
 """States after which a lane is charged nothing more for an order."""
 

@@ -7,23 +7,22 @@ from the blobs, or, for open orders, from the log's copy of them.
 import logging
 from pathlib import Path
 
-from sqlmodel import Session
-
 from backend.chain.errors import ContestsUnanswered
-from backend.chain.event_rows import load_history
 from backend.chain.tx_manager import TxManager
 from backend.errors import UnknownBlob
 from backend.services.calls import ensure_call, open_key
-from backend.services.publishing import epoch_path
-from backend.store import facts
+from backend.services.record import PublicRecord
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import TxIntentRow
 from backend.store.database import Database
 from contracts.onchain.chain import Chain
-from contracts.onchain.charges import EpochRecords, answer_call
-from contracts.onchain.errors import LogUnusable, Reverted, RowUnknown
-from contracts.onchain.history import ContestFile, History
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.onchain.errors import RequestRefused, Reverted
+from contracts.protocol.errors import ProtocolError
+from contracts.record.charges import answer_call, charge_of
+from contracts.record.errors import RecordError
+from contracts.record.history import ContestFile, PostedEpoch
+from contracts.record.log_book import LogBook, read_epoch
+from contracts.record.log_source import FolderLog, published_lines
 
 _log = logging.getLogger(__name__)
 
@@ -34,72 +33,51 @@ Place = tuple[int, int]
 class Answers:
     """Where answers come from: `log` is the published log's folder."""
 
-    def __init__(self, database: Database, chain: Chain, blobs: BlobStore, log: Path) -> None:
-        self._database, self._chain, self._blobs, self._log = database, chain, blobs, log
+    def __init__(self, database: Database, chain: Chain, record: PublicRecord, blobs: BlobStore, log: Path) -> None:
+        self._database, self._chain, self._record = database, chain, record
+        self._blobs, self._log = blobs, FolderLog(log)
 
     def step(self, manager: TxManager, now: int) -> list[Place]:
         """Asks for an answer to every open contest that has none on its way; returns their places.
 
         Raises ContestsUnanswered, after all others were asked for, naming those that cannot be answered.
         """
-        with self._database.read() as session:
-            if not (waiting := _waiting(session, manager)):
-                return []
-            history = load_history(session)
-        head, asked, failed = self._chain.head().timestamp, [], dict[Place, str]()
-        for place in waiting:
-            contest = history.contests[place]
+        waiting, head = self._waiting(manager), self._chain.head().timestamp
+        asked, failed = [], dict[Place, str]()
+        for contest, posted in waiting:
             if head >= contest.answer_ends:
                 continue
+            place = contest.epoch_id, contest.index
             try:
-                self._answer(history, contest, manager, now)
+                self._answer(posted, contest, manager, now)
                 asked.append(place)
-            except (Reverted, LogUnusable, RowUnknown, UnknownBlob) as error:
+            except (Reverted, RequestRefused, RecordError, ProtocolError, UnknownBlob) as error:
                 failed[place] = str(error)
         if failed:
             raise ContestsUnanswered(failed)
         return asked
 
-    def _answer(self, history: History, contest: ContestFile, manager: TxManager, now: int) -> None:
-        posted = history.epochs[contest.epoch_id]
-        records = EpochRecords(self._chain.deployment.domain, posted, self._lines(contest.epoch_id))
-        charge = records.charge(contest.index)
+    def _waiting(self, manager: TxManager) -> list[tuple[ContestFile, PostedEpoch]]:
+        """The contests that have not ended and have no answer on its way, with the posts of their epochs."""
+        with self._database.read() as session, self._record.history(session) as history:
+            return [
+                (contest, history.epochs[epoch_id])
+                for (epoch_id, index), contest in history.contests.items()
+                if contest.closed is None and session.get(TxIntentRow, open_key(manager, _key(epoch_id, index))) is None
+            ]
+
+    def _answer(self, posted: PostedEpoch, contest: ContestFile, manager: TxManager, now: int) -> None:
+        book, lines = LogBook(self._chain.deployment.domain), published_lines(self._log, posted)
+        charge = charge_of(read_epoch(book, posted, lines), contest.index)
         function = answer_call(self._chain, charge, contest.contester, self._output)
         ensure_call(manager, open_key(manager, _key(contest.epoch_id, contest.index)), function, now)
         _log.info("contest of row %d of epoch %d is answered", contest.index, contest.epoch_id)
-
-    def _lines(self, epoch_id: int) -> list[bytes]:
-        try:
-            return epoch_path(self._log, epoch_id).read_bytes().splitlines()
-        except FileNotFoundError as error:
-            raise LogUnusable(epoch_id, f"are not in {self._log}") from error
 
     def _output(self, name: str) -> bytes:
         try:
             return self._blobs.get(name)
         except UnknownBlob:
-            copy = self._log / "blobs" / name
-            if not copy.exists() or to_hex(keccak(data := copy.read_bytes())) != name:
-                raise
-            return data
-
-
-def _waiting(session: Session, manager: TxManager) -> list[Place]:
-    """The contests that have not ended and have no answer on its way."""
-    ended = {_place(e.args) for name in _ENDINGS for e in facts.events(session, name)}
-    opened = (_place(event.args) for event in facts.events(session, "Contested"))
-    return [
-        place
-        for place in opened
-        if place not in ended and session.get(TxIntentRow, open_key(manager, _key(*place))) is None
-    ]
-
-
-_ENDINGS = ("Answered", "ContestResolved", "ContestLapsed")
-
-
-def _place(args: dict[str, int]) -> Place:
-    return args["epochId"], args["index"]
+            return self._log.blob(name)
 
 
 def _key(epoch_id: int, index: int) -> str:

@@ -1,10 +1,7 @@
 """Asks for a contract call to happen once, under a key, after the chain has said that it would pass."""
 
-from web3.contract.contract import ContractFunction
-from web3.types import TxParams
-
 from backend.chain.tx_manager import TxManager
-from contracts.onchain.reverts import explain
+from contracts.onchain.contract import ContractCall
 from contracts.protocol.hashing import from_hex
 
 _MARGIN_PERCENT = 130
@@ -19,15 +16,14 @@ def open_key(manager: TxManager, key: str) -> str:
     return current
 
 
-def ensure_call(manager: TxManager, key: str, function: ContractFunction, now: int, *, gas: int | None = None) -> None:
+def ensure_call(manager: TxManager, key: str, function: ContractCall, now: int, *, gas: int | None = None) -> None:
     """Persists the intent unless the chain refuses the call as things stand: then raises Reverted, and nothing is kept.
 
     `gas`: the limit by formula; without it the node estimates.
     """
-    caller: TxParams = {"from": function.w3.to_checksum_address(manager.address)}
-    with explain():
-        if gas is None:
-            gas = function.estimate_gas(caller) * _MARGIN_PERCENT // 100
-        else:
-            function.call({**caller, "gas": gas})
-    manager.ensure(key, function.address, from_hex(function._encode_transaction_data()), gas, now=now)
+    caller = {"from": manager.address}
+    if gas is None:
+        gas = function.estimate_gas(caller) * _MARGIN_PERCENT // 100
+    else:
+        function.call({**caller, "gas": gas})
+    manager.ensure(key, function.address, from_hex(function.data), gas, now=now)

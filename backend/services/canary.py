@@ -25,7 +25,8 @@ from backend.errors import (
     OperatorSuspended,
     StakeTooLow,
 )
-from backend.services.intake import Clock, Intake
+from backend.services.clock import Clock
+from backend.services.intake import Intake
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
 from backend.services.views import Views
@@ -33,13 +34,12 @@ from backend.store import facts
 from backend.store.database import Database
 from backend.store.tables import CanaryRow, OrderRow
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.pricing import spend_cap_units
-from contracts.protocol.records import COMPARATORS, Order, Terms
+from contracts.protocol.records import COMPARATORS, Order, Params, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
-from contracts.protocol.wire import ACTION_CANARY, CanaryRequest, Params, SubmitOrder
+from contracts.protocol.wire import ACTION_CANARY, CanaryRequest, SubmitOrder, Tokenize
 
 DAY_S = 86_400
 TEXT = "A canary sings: is anybody there?"
@@ -82,8 +82,10 @@ class Canary:
             raise OperatorSuspended(operator_id=operator_id, case_id=case)
         if placed is not None:
             return placed
-        params = {name: allowed.minimum for name, allowed in offer.manifest.params.items()}
-        price = offer.fixed_price + offer.manifest.most_units([TEXT], params) * offer.unit_price
+        params = Params(**{name: allowed.minimum for name, allowed in offer.manifest.params.items()})
+        prompts = self.intake.words.tokenize(Tokenize(workload_id=asked.workload_id, texts=[TEXT]))
+        most = offer.manifest.most_units([len(ids) for ids in prompts.prompts], params.max_new_tokens)
+        price = offer.fixed_price + most * offer.unit_price
         if not lendable(self.chain.operator(operator_id).stake, price, self.cover):
             raise StakeTooLow(
                 stake=0, open_max=0, max_price=price, multiple=self.cover.penalty_multiple,
@@ -91,16 +93,15 @@ class Canary:
             )  # fmt: skip
         if spent + price > self.daily_units:
             raise CanaryBudgetSpent(spent=spent, price=price, budget=self.daily_units)
-        return self._order(
-            self.signer, offer, params, price, CanaryRow(operator_id=operator_id, order_id="", node=node)
-        )
+        kept = CanaryRow(operator_id=operator_id, order_id="", node=node)
+        return self._order(self.signer, offer, params, prompts.prompt_root, price, kept)
 
-    def _order(self, signer: Signer, offer: Offer, params: Params, price: int, kept: CanaryRow) -> str:
+    def _order(self, signer: Signer, offer: Offer, params: Params, root: str, price: int, kept: CanaryRow) -> str:
         """Keeps the order for the node before it is accepted, so that nobody else is lent it in between."""
         data = encode_texts([TEXT])
         self.intake.put_blob(to_hex(keccak(data)), data)
         for left in reversed(range(_CAP_TRIES)):
-            submitted = self._signed(signer, offer, params, price, data)
+            submitted = self._signed(signer, offer, params, root, price, data)
             kept.order_id = to_hex(self.deployment.domain.order_id(submitted.order))
             with self.database.begin() as session:
                 session.merge(kept)
@@ -116,12 +117,13 @@ class Canary:
                 return kept.order_id
         raise AssertionError("the loop returns or raises")
 
-    def _signed(self, signer: Signer, offer: Offer, params: Params, price: int, data: bytes) -> SubmitOrder:
+    def _signed(self, signer: Signer, offer: Offer, params: Params, root: str, price: int, data: bytes) -> SubmitOrder:
         ttl_s = self.deployment.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
         terms = Terms(
             workload_id=offer.workload_id,
-            input_hash=to_hex(keccak(data)),
-            params_hash=to_hex(hash_json(params)),
+            prompt_root=root,
+            texts_hash=to_hex(keccak(data)),
+            params=params,
             comparator=COMPARATORS[offer.manifest.comparator],
             fixed_price=offer.fixed_price,
             unit_price=offer.unit_price,
@@ -133,7 +135,7 @@ class Canary:
         cap = spend_cap_units(lane.charged, lane.open_max, price)
         order = Order(requester=signer.address, spend_cap=cap, terms=terms)
         signature = signer.sign(self.deployment.domain.order_id(order))
-        return SubmitOrder(order=order, signer=signer.address, signature=signature, params=params)
+        return SubmitOrder(order=order, signer=signer.address, signature=signature)
 
 
 def _placed(session: Session, operator_id: int, now_s: int) -> str | None:

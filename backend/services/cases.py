@@ -3,7 +3,6 @@
 import logging
 
 from sqlmodel import Session
-from web3.contract.contract import ContractFunction
 
 from backend.chain.escrow_reads import ruling
 from backend.chain.tx_manager import TxManager
@@ -12,7 +11,8 @@ from backend.store import facts
 from backend.store.chain_tables import ChainEventRow, SettlementRow, TxIntentRow
 from backend.store.database import Database
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import Reverted
+from contracts.onchain.contract import ContractCall
+from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.structs import named_leaf
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.rulings import Ruling
@@ -43,7 +43,7 @@ def execute_cases(database: Database, chain: Chain, manager: TxManager, now: int
     return _ask(database, manager, "case", calls, now)
 
 
-def _ask(database: Database, manager: TxManager, kind: str, calls: dict[str, ContractFunction], now: int) -> list[str]:
+def _ask(database: Database, manager: TxManager, kind: str, calls: dict[str, ContractCall], now: int) -> list[str]:
     asked = []
     for case_id, function in calls.items():
         key = open_key(manager, f"{kind}:{case_id}")
@@ -53,7 +53,7 @@ def _ask(database: Database, manager: TxManager, kind: str, calls: dict[str, Con
         try:
             ensure_call(manager, key, function, now)
             asked.append(case_id)
-        except Reverted as error:
+        except (Reverted, RequestRefused) as error:
             _log.warning("%s %s: %s", kind, case_id, error)
     return asked
 
@@ -88,7 +88,7 @@ def _is_ready(session: Session, chain: Chain, manager: TxManager, event: ChainEv
     return is_final and ruling(chain, from_hex(case_id)) is not Ruling.OPEN
 
 
-def _execution(session: Session, chain: Chain, opened: ChainEventRow, voters: list[int]) -> ContractFunction:
+def _execution(session: Session, chain: Chain, opened: ChainEventRow, voters: list[int]) -> ContractCall:
     settlement = session.get(SettlementRow, opened.args["epochId"])
     outcomes = (settlement.void_bits, settlement.skipped_bits) if settlement else (b"", b"")
     return chain.court.functions.execute(named_leaf(opened.args), outcomes, voters)

@@ -12,10 +12,11 @@ from backend.chain.escrow_reads import settler_bond
 from backend.domain.epochs import MAX_ROWS, Candidate, budget_units, choose, is_due
 from backend.services import epoch_facts, log_lines
 from backend.services.checks import new_verdicts
-from backend.services.log_lines import VERDICT_FACT
-from backend.store.blobs import BlobStore
+from backend.services.record import PublicRecord
+from backend.store import facts
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.database import Database
+from backend.store.record import TRACE_FACT, VERDICT_FACT, WORKLOAD_FACT
 from backend.store.tables import (
     CommitmentRow,
     EpochRow,
@@ -55,15 +56,15 @@ class _Plan:
 
 
 def close_epoch(
-    database: Database, blobs: BlobStore, chain: Chain, treasury_signer: str, rule: ClosingRule, now: int
+    database: Database, record: PublicRecord, chain: Chain, treasury_signer: str, rule: ClosingRule, now: int
 ) -> int | None:
     """Closes the next epoch if it is time, and returns its id. Waits until the one before is confirmed as posted."""
     with database.read() as session:
-        last, posted = epoch_facts.last_closed(session), epoch_facts.last_posted(session)
+        last, posted = epoch_facts.last_closed(session), facts.last_post(session)
         posted_id = posted.epoch_id if posted else 0
         if last is not None and last.epoch_id > posted_id:
             return None
-        plan = _plan(session, blobs, chain, treasury_signer, posted_id + 1)
+        plan = _plan(session, record, chain, treasury_signer, posted_id + 1)
         if not is_due(plan.chosen, now, rule.epoch_s, rule.row_goal) and not _idle_reveal(last, plan, rule, now):
             return None
         plan = _with_lines(session, plan)
@@ -78,8 +79,8 @@ def _idle_reveal(last: EpochRow | None, plan: _Plan, rule: ClosingRule, now: int
     return unrevealed and not plan.chosen and last is not None and now - last.closed_at >= rule.epoch_s
 
 
-def _plan(session: Session, blobs: BlobStore, chain: Chain, treasury_signer: str, epoch_id: int) -> _Plan:
-    fresh = new_verdicts(session, blobs, chain, treasury_signer)
+def _plan(session: Session, record: PublicRecord, chain: Chain, treasury_signer: str, epoch_id: int) -> _Plan:
+    fresh = new_verdicts(session, record, chain.deployment.treasury, treasury_signer)
     candidates = [*_delivered(session), *fresh.payable.values()]
     chosen = choose(candidates, _budget(session, chain)) if candidates else []
     if len(chosen) < len(candidates):
@@ -117,7 +118,7 @@ def _delivered(session: Session) -> list[Candidate]:
 
 def _budget(session: Session, chain: Chain) -> int:
     constants, head = chain.deployment.constants, chain.head()
-    chargeable = epoch_facts.posted_epochs(session, head.timestamp - constants.settle_wait_s)
+    chargeable = facts.posts_since(session, head.timestamp - constants.settle_wait_s)
     unsettled = chargeable.keys() - epoch_facts.settled_epochs(session, chargeable)
     owed = epoch_facts.rows_units(session, unsettled)
     return budget_units(settler_bond(chain), head.timestamp, constants.charge_window_s, owed)
@@ -125,9 +126,9 @@ def _budget(session: Session, chain: Chain) -> int:
 
 def _write(database: Database, plan: _Plan, now: int) -> None:
     root = merkle_root([candidate.row.leaf() for candidate in plan.chosen])
-    facts = [VERDICT_FACT + verdict.digest for verdict in plan.verdicts]
-    facts += [log_lines.TRACE_FACT + trace.commitment_digest for trace in plan.traces]
-    facts += [log_lines.WORKLOAD_FACT + workload.workload_id for workload in plan.workloads]
+    logged = [VERDICT_FACT + verdict.digest for verdict in plan.verdicts]
+    logged += [TRACE_FACT + trace.commitment_digest for trace in plan.traces]
+    logged += [WORKLOAD_FACT + workload.workload_id for workload in plan.workloads]
     with database.begin() as session:
         session.add(
             EpochRow(
@@ -139,7 +140,7 @@ def _write(database: Database, plan: _Plan, now: int) -> None:
         session.add_all(
             LogLineRow(epoch_id=plan.epoch_id, position=position, line=line) for position, line in enumerate(plan.lines)
         )
-        session.add_all(LoggedFactRow(fact=fact, epoch_id=plan.epoch_id) for fact in facts)
+        session.add_all(LoggedFactRow(fact=fact, epoch_id=plan.epoch_id) for fact in logged)
 
 
 def _leaf(epoch_id: int, index: int, candidate: Candidate) -> LeafRow:

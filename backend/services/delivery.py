@@ -6,20 +6,29 @@ from dataclasses import dataclass
 from sqlmodel import Session, select
 
 from backend.domain.assignment import check_held
-from backend.errors import BlobMissing, ContradictingCommitment, OutputTooLong, UnitsRefused, UnknownOrder, WrongSigner
-from backend.services.intake import Clock, keep_named
+from backend.errors import (
+    BlobMissing,
+    ContradictingCommitment,
+    OutputRefused,
+    OutputTooLong,
+    UnitsRefused,
+    UnknownOrder,
+    WrongSigner,
+)
+from backend.services.clock import Clock
 from backend.services.offering import find_offer
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import last_lease
 from backend.store.tables import CommitmentRow, EquivocationRow, OrderRow
 from contracts.onchain.deployment import Deployment
+from contracts.protocol.errors import NotPacked
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES
+from contracts.protocol.packed import counts
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import Commitment, Order
 from contracts.protocol.signing import recover
-from contracts.protocol.texts import decode_texts
 from contracts.protocol.wire import Acknowledgement, SubmitCommitment
 
 log = logging.getLogger(__name__)
@@ -37,7 +46,7 @@ class Delivery:
     def receive(self, submitted: SubmitCommitment) -> Acknowledgement:
         """Acknowledges once the commitment is durable; the same one again is acknowledged as not new.
 
-        Raises WrongSigner, UnknownOrder, LeaseNotHeld, LeaseExpired, BlobMissing, OutputTooLong,
+        Raises WrongSigner, UnknownOrder, LeaseNotHeld, LeaseExpired, BlobMissing, OutputTooLong, OutputRefused,
         UnitsRefused or ContradictingCommitment.
         """
         commitment = submitted.commitment
@@ -47,7 +56,7 @@ class Delivery:
             raise WrongSigner(what="commitment", named=commitment.node, recovered=recovered)
         digest, now_s = to_hex(raw_digest), self.clock()
         self._keep_equivocation(submitted, digest, now_s)
-        has_output = self.blobs.has(commitment.output_hash)
+        has_output = self.blobs.has(commitment.output_root)
         with self.database.begin() as session:
             order = session.get(OrderRow, commitment.order_id)
             if order is None:
@@ -59,10 +68,10 @@ class Delivery:
             check_held(node=commitment.node, order_id=order.order_id, holder=holder, expires=expires, now_s=now_s)
             assert lease is not None, "check_held refuses an order without a lease"
             if not has_output:
-                raise BlobMissing(field="commitment.output_hash", name=commitment.output_hash)
+                raise BlobMissing(field="commitment.output_root", name=commitment.output_root)
             self._check_work(session, commitment, order)
             session.add(_row(submitted, digest, order, lease.operator_id, now_s))
-            keep_named(self.blobs, "commitment.output_hash", commitment.output_hash)
+            self.blobs.keep_named("commitment.output_root", commitment.output_root)
         log.info("delivered order=%s node=%s commitment=%s", commitment.order_id, commitment.node, digest)
         return Acknowledgement(digest=digest, new=True)
 
@@ -83,14 +92,23 @@ class Delivery:
                 )
 
     def _check_work(self, session: Session, commitment: Commitment, order: OrderRow) -> None:
-        """No more than was asked for, and an output that a contest can show: else the settler's bond would pay."""
-        length = len(self.blobs.get(commitment.output_hash))
-        if length > MAX_OUTPUT_BYTES:
-            raise OutputTooLong(length=length, limit=MAX_OUTPUT_BYTES)
+        """The units of what is there, no more than was asked for, in an output that a contest can show: else the
+        settler's bond would pay."""
+        output = self.blobs.get(commitment.output_root)
+        if len(output) > MAX_OUTPUT_BYTES:
+            raise OutputTooLong(length=len(output), limit=MAX_OUTPUT_BYTES)
         manifest = find_offer(session, order.workload_id).manifest
-        most = manifest.most_units(decode_texts(self.blobs.get(order.input_hash)), order.params)
-        if commitment.units > most:
-            raise UnitsRefused(units=commitment.units, most=most)
+        params = Order.model_validate_json(order.order_json).terms.params
+        asked = counts(self.blobs.get(order.prompt_root))
+        try:
+            answered = counts(output)
+        except NotPacked as error:
+            raise OutputRefused(str(error)) from error
+        if len(answered) != len(asked):
+            raise OutputRefused(f"it answers {len(answered)} texts, {len(asked)} were asked")
+        units, most = manifest.units(asked, answered), manifest.most_units(asked, params.max_new_tokens)
+        if commitment.units != units or units > most:
+            raise UnitsRefused(units=commitment.units, counted=units, most=most)
 
 
 def _is_known(session: Session, order_id: str, digest: str) -> bool:

@@ -3,7 +3,6 @@
 import logging
 
 from sqlmodel import Session, col, select
-from web3.contract.contract import ContractFunction
 
 from backend.chain.tx_manager import TxManager
 from backend.services.calls import ensure_call, open_key
@@ -12,7 +11,8 @@ from backend.store.database import Database
 from backend.store.facts import events
 from backend.store.tables import CommitmentRow, EquivocationRow, OrderRow
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import Reverted
+from contracts.onchain.contract import ContractCall
+from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.structs import commitment_tuple, order_tuple
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.records import Commitment, Order
@@ -35,12 +35,12 @@ def bring_equivocations(database: Database, chain: Chain, manager: TxManager, no
         try:
             ensure_call(manager, open_key(manager, key), found[key], now)
             brought.append(key.partition(":")[2])
-        except Reverted as error:
+        except (Reverted, RequestRefused) as error:
             _log.warning("%s: %s", key, error)
     return brought
 
 
-def _call(session: Session, chain: Chain, row: EquivocationRow) -> ContractFunction:
+def _call(session: Session, chain: Chain, row: EquivocationRow) -> ContractCall:
     first = session.exec(select(CommitmentRow).where(CommitmentRow.order_id == row.order_id)).one()
     order = session.get_one(OrderRow, row.order_id)
     return chain.court.functions.equivocation(

@@ -1,26 +1,24 @@
-"""Step one: an input is put, an order is accepted. Both are durable before they are acknowledged."""
+"""Step one: texts are put, an order is accepted. Both are durable before they are acknowledged."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from backend.chain.views import ChainView
 from backend.domain.lanes import check_lane
 from backend.domain.orders import check_signature, check_terms
-from backend.errors import BlobHashMismatch, BlobMissing, UnknownBlob
+from backend.errors import BlobMissing, UnknownBlob
+from backend.services.clock import Clock
 from backend.services.offering import find_offer
+from backend.services.words import Words
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import open_in_lane
 from backend.store.tables import OrderRow
-from backend.store.tokenizers import TokenizerStore
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.pace import most_work
+from contracts.protocol.packed import counts
 from contracts.protocol.wire import SubmitOrder
-
-Clock = Callable[[], int]
-"""Unix seconds."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Intake:
 
     database: Database
     blobs: BlobStore
-    tokenizers: TokenizerStore
+    words: Words
     chain: ChainView
     deployment: Deployment
     clock: Clock
@@ -40,10 +38,7 @@ class Intake:
         Raises BadBlobName, BlobHashMismatch or BlobTooLarge.
         """
         known = self.blobs.has(name)
-        actual = to_hex(keccak(data))
-        if actual != name:
-            raise BlobHashMismatch(named=name, actual=actual)
-        self.blobs.hold(data)
+        self.blobs.hold(data, name)
         return not known
 
     def accept(self, submitted: SubmitOrder) -> tuple[str, bool]:
@@ -59,9 +54,10 @@ class Intake:
                 return order_id, False
             offer = find_offer(session, order.terms.workload_id)
             open_before = open_in_lane(session, order.requester, signer, now_s)
-        input_ = self._input(order.terms.input_hash)
-        constants, count = self.deployment.constants, self.tokenizers.get(offer.manifest.tokenizer_sha256).count
-        check_terms(order.terms, submitted.params, input_, offer, count_tokens=count, now_s=now_s, constants=constants)
+        constants, pack = self.deployment.constants, partial(self.words.pack, offer.manifest)
+        texts = self._texts(order.terms.texts_hash)
+        prompts = check_terms(order.terms, texts, offer, pack_prompts=pack, now_s=now_s, constants=constants)
+        self.blobs.hold(prompts, order.terms.prompt_root)
         # Read after `open_before`: whatever settles in between is counted twice, never not at all.
         lane = self.chain.lane(order.requester, signer)
         with self.database.begin() as session:
@@ -70,37 +66,29 @@ class Intake:
             still_open = open_before | open_in_lane(session, order.requester, signer, now_s)
             reserved = {"open_orders": len(still_open), "open_max": sum(still_open.values())}
             check_lane(order, signer, lane, **reserved, now_s=now_s, constants=constants)
-            session.add(_row(order_id, submitted, now_s, offer.manifest, input_))
-            keep_named(self.blobs, "terms.input_hash", order.terms.input_hash)
+            session.add(_row(order_id, submitted, now_s, offer.manifest, prompts))
+            self.blobs.keep_named("terms.texts_hash", order.terms.texts_hash)
+            self.blobs.keep_named("terms.prompt_root", order.terms.prompt_root)
         return order_id, True
 
-    def _input(self, name: str) -> bytes:
+    def _texts(self, name: str) -> bytes:
         try:
             return self.blobs.get(name)
         except UnknownBlob as error:
-            raise BlobMissing(field="terms.input_hash", name=name) from error
+            raise BlobMissing(field="terms.texts_hash", name=name) from error
 
 
-def keep_named(blobs: BlobStore, field: str, name: str) -> None:
-    """Keeps bytes that a fact names for good, before the fact is committed. Raises BlobMissing when they are gone."""
-    try:
-        blobs.keep(name)
-    except UnknownBlob as error:
-        raise BlobMissing(field=field, name=name) from error
-
-
-def _row(order_id: str, submitted: SubmitOrder, now_s: int, manifest: Manifest, input_: bytes) -> OrderRow:
+def _row(order_id: str, submitted: SubmitOrder, now_s: int, manifest: Manifest, prompts: bytes) -> OrderRow:
     order = submitted.order
-    size = most_work(manifest, manifest.input.read(input_), submitted.params)
+    size = most_work(manifest, counts(prompts), order.terms.params.max_new_tokens)
     return OrderRow(
         order_id=order_id,
         requester=order.requester,
         signer=submitted.signer,
         workload_id=order.terms.workload_id,
-        input_hash=order.terms.input_hash,
+        prompt_root=order.terms.prompt_root,
         order_json=order.model_dump_json(),
         signature=submitted.signature,
-        params=dict(submitted.params),
         spend_cap=order.spend_cap,
         max_price=order.terms.max_price,
         deadline=order.terms.deadline,

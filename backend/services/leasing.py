@@ -17,11 +17,12 @@ from backend.domain.assignment import (
     offered_to,
 )
 from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
-from backend.services.intake import Clock
+from backend.services.clock import Clock
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
 from backend.services.presence import note_alive, note_asked, require_one_place
-from backend.services.standings import Standings, overdue_trace, unmeasured_class
+from backend.services.record import PublicRecord
+from backend.services.standings import overdue_trace, unmeasured_class
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import exposed_of_operator, guilty_case, held_by, last_lease, waiting
@@ -55,7 +56,7 @@ class Leasing:
     settler: Signer
     times: LeaseTimes
     cover: Cover
-    standings: Standings
+    record: PublicRecord
     clock: Clock
 
     def lend(self, asked: LeaseRequest) -> LeaseGrant | None:
@@ -129,7 +130,7 @@ class Leasing:
 
     def _reputation_ppm(self, session: Session, operator_id: int, workload_id: str, now_s: int) -> int:
         """Of an operator's native work. Raises OperatorWithheld where it is given none."""
-        found = self.standings.of(session, operator_id)
+        found = self.record.standing(session, operator_id)
         if not found.leases:
             raise OperatorWithheld(operator_id=operator_id, why="verifiers of other classes saw another model's work")
         constants = self.deployment.constants
@@ -183,5 +184,4 @@ def _grant(lease: LeaseRow, order: OrderRow) -> LeaseGrant:
         order=Order.model_validate_json(order.order_json),
         signer=order.signer,
         order_signature=order.signature,
-        params=order.params,
     )

@@ -7,6 +7,7 @@ from sqlmodel import Session, col, select
 
 from backend.domain.epochs import Candidate
 from backend.store.chain_tables import LoggedFactRow
+from backend.store.record import TRACE_FACT, WORKLOAD_FACT
 from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, TraceRow, VerdictRow, WorkloadRow
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import (
@@ -22,8 +23,6 @@ from contracts.protocol.log import (
     dump_line,
 )
 from contracts.protocol.records import Commitment, Lease, Opening, Order, Verdict
-
-WORKLOAD_FACT, VERDICT_FACT, TRACE_FACT = "workload:", "verdict:", "trace:"
 
 
 def epoch_lines(
@@ -76,7 +75,7 @@ def _jobs(session: Session, digests: list[str]) -> list[tuple[CommitmentRow, Ord
 
 def _order(row: OrderRow) -> OrderEntry:
     order = Order.model_validate_json(row.order_json)
-    return OrderEntry(order=order, signer=row.signer, signature=row.signature, params=row.params)
+    return OrderEntry(order=order, signer=row.signer, signature=row.signature)
 
 
 def _leases(session: Session, order_id: str) -> list[LeaseEntry]:

@@ -5,8 +5,8 @@ import logging
 from backend.chain.beacon_client import Beacon
 from backend.chain.errors import BeaconNotReady
 from backend.chain.tx_manager import TxManager
-from backend.services import epoch_facts
 from backend.services.calls import ensure_call, open_key
+from backend.store import facts
 from backend.store.chain_tables import TxIntentRow
 from backend.store.database import Database
 from backend.store.tables import EpochRow
@@ -22,7 +22,7 @@ def post_epoch(database: Database, chain: Chain, beacon: Beacon, manager: TxMana
     The beacon is asked only once the seed block of the epoch before lies behind the head.
     """
     with database.read() as session:
-        before = epoch_facts.last_posted(session)
+        before = facts.last_post(session)
         epoch = session.get(EpochRow, before.epoch_id + 1 if before else 1)
         if epoch is None:
             return None

@@ -54,15 +54,16 @@ def _lines(database: Database, epoch_id: int) -> list[bytes]:
 
 
 def _blob_names(lines: list[bytes]) -> list[str]:
-    """Inputs and outputs of open orders, traces and observations. A commitment follows its order."""
+    """Texts, prompts and outputs of open orders, traces and observations. A commitment follows its order."""
     names: list[str] = []
     is_open = False
     for entry in map(parse_line, lines):
         if isinstance(entry, OrderEntry):
             is_open = entry.order.terms.visibility == VISIBILITY_OPEN
-            names += [entry.order.terms.input_hash] if is_open else []
+            terms = entry.order.terms
+            names += [terms.texts_hash, terms.prompt_root] if is_open else []
         elif isinstance(entry, CommitmentEntry) and is_open:
-            names.append(entry.commitment.output_hash)
+            names.append(entry.commitment.output_root)
         elif isinstance(entry, TraceEntry):
             names.append(entry.trace)
         elif isinstance(entry, ObservationEntry):

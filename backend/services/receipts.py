@@ -34,7 +34,6 @@ def payment_receipt(session: Session, deployment: Deployment, order_id: str, now
         order=Order.model_validate_json(job.order.order_json),
         signer=job.order.signer,
         order_signature=job.order.signature,
-        params=job.order.params,
         commitment_digest=job.commitment.digest,
         commitment=Commitment.model_validate_json(job.commitment.commitment_json),
         commitment_signature=job.commitment.signature,
@@ -62,7 +61,7 @@ def _leaf(session: Session, leaf: LeafRow, commitment: CommitmentRow) -> Receipt
         amount_units=leaf.amount,
         siblings=[to_hex(sibling) for sibling in siblings],
         root=session.get_one(EpochRow, leaf.epoch_id).root,
-        post_tx=facts.posts(session, {leaf.epoch_id})[leaf.epoch_id].tx_hash,
+        post_tx=to_hex(facts.posts(session, {leaf.epoch_id})[leaf.epoch_id].tx_hash),
     )
 
 

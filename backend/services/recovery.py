@@ -11,13 +11,13 @@ from pathlib import Path
 
 from sqlmodel import Session, select
 
-from backend.chain.event_rows import load_history
 from backend.errors import NotRecoverable
-from backend.services.log_lines import TRACE_FACT, VERDICT_FACT, WORKLOAD_FACT
 from backend.services.publishing import epoch_path
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.database import Database
+from backend.store.event_rows import load_history
+from backend.store.record import TRACE_FACT, VERDICT_FACT, WORKLOAD_FACT
 from backend.store.tables import (
     CommitmentRow,
     EpochRow,
@@ -30,9 +30,8 @@ from backend.store.tables import (
     WorkloadRow,
 )
 from contracts.onchain.deployment import Deployment
-from contracts.onchain.history import History, PostedEpoch
 from contracts.protocol.errors import ProtocolError
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import (
     CommitmentEntry,
     LeaseEntry,
@@ -48,8 +47,13 @@ from contracts.protocol.log import (
 )
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import merkle_root
+from contracts.protocol.packed import is_named
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.signing import recover
+from contracts.record.errors import WrongLog
+from contracts.record.history import History, PostedEpoch
+from contracts.record.log_book import parse_epoch
+from contracts.record.log_source import split_lines
 
 
 @dataclass(frozen=True)
@@ -111,14 +115,6 @@ def _require_empty(session: Session) -> None:
 # ------------------------------------------------------------ reading
 
 
-def _read(path: Path, epoch_id: int, at_s: int) -> _EpochFile:
-    lines = path.read_bytes().splitlines()
-    try:
-        return _EpochFile(epoch_id, lines, [parse_line(line) for line in lines], at_s)
-    except ProtocolError as error:
-        raise _altered(path, str(error)) from error
-
-
 def _altered(path: Path, what: str) -> NotRecoverable:
     return NotRecoverable(f"{path} was altered: {what}; copy the file from a mirror, then try again")
 
@@ -129,19 +125,22 @@ def _posted_file(folder: Path, posted: PostedEpoch) -> _EpochFile:
         raise NotRecoverable(
             f"epoch {posted.epoch_id} is posted and {path} is missing; copy the log from a mirror, then try again"
         )
-    file = _read(path, posted.epoch_id, posted.timestamp)
-    found = log_root(file.lines), merkle_root([entry.row().leaf() for entry in file.rows()])
-    if found != (posted.log_root, posted.root):
-        expected = f"logRoot {to_hex(posted.log_root)}, root {to_hex(posted.root)}"
-        raise _altered(path, f"it hashes to {to_hex(found[0])} and {to_hex(found[1])}, posted were {expected}")
-    return file
+    lines = split_lines(path.read_bytes())
+    try:
+        return _EpochFile(posted.epoch_id, lines, parse_epoch(posted, lines), posted.timestamp)
+    except (WrongLog, ProtocolError) as error:
+        raise _altered(path, str(error)) from error
 
 
 def _unposted_file(folder: Path, epoch_id: int, deployment: Deployment, history: History) -> _EpochFile | None:
     path = epoch_path(folder, epoch_id)
     if not path.exists():
         return None
-    file = _read(path, epoch_id, int(path.stat().st_mtime))
+    lines = split_lines(path.read_bytes())
+    try:
+        file = _EpochFile(epoch_id, lines, [parse_line(line) for line in lines], int(path.stat().st_mtime))
+    except ProtocolError as error:
+        raise _altered(path, str(error)) from error
     owed = dict(_owed(file, deployment, history))
     for entry in file.rows():
         is_check = entry.requester == deployment.treasury
@@ -183,8 +182,9 @@ def _owed(file: _EpochFile, deployment: Deployment, history: History) -> Iterato
 
 
 def _open_blobs(file: _EpochFile) -> list[str]:
-    orders = {entry.order.terms.input_hash for entry in file.entries if isinstance(entry, OrderEntry)}
-    outputs = {entry.commitment.output_hash for entry in file.entries if isinstance(entry, CommitmentEntry)}
+    terms = [entry.order.terms for entry in file.entries if isinstance(entry, OrderEntry)]
+    orders = {name for each in terms for name in (each.texts_hash, each.prompt_root)}
+    outputs = {entry.commitment.output_root for entry in file.entries if isinstance(entry, CommitmentEntry)}
     traces = {entry.trace for entry in file.entries if isinstance(entry, TraceEntry)}
     seen = {entry.observation for entry in file.entries if isinstance(entry, ObservationEntry)}
     return sorted(orders | outputs | traces | seen)
@@ -195,8 +195,8 @@ def _copy_blob(blobs: BlobStore, folder: Path, name: str) -> bool:
     path = folder / "blobs" / name
     if not blobs.has(name) and path.exists():
         data = path.read_bytes()
-        if to_hex(keccak(data)) == name:
-            blobs.put(data)
+        if is_named(data, name):
+            blobs.put(data, name)
     return blobs.has(name)
 
 
@@ -259,8 +259,8 @@ def _order_row(entry: OrderEntry, deployment: Deployment) -> OrderRow:
     order, terms = entry.order, entry.order.terms
     return OrderRow(
         order_id=to_hex(deployment.domain.order_id(order)), requester=order.requester, signer=entry.signer,
-        workload_id=terms.workload_id, input_hash=terms.input_hash, order_json=order.model_dump_json(),
-        signature=entry.signature, params=entry.params, spend_cap=order.spend_cap, max_price=terms.max_price,
+        workload_id=terms.workload_id, prompt_root=terms.prompt_root, order_json=order.model_dump_json(),
+        signature=entry.signature, spend_cap=order.spend_cap, max_price=terms.max_price,
         deadline=terms.deadline, accepted_at=terms.deadline - deployment.constants.order_ttl_s,
     )  # fmt: skip
 

@@ -12,7 +12,6 @@ from backend.chain.views import OnChainView
 from backend.domain.epochs import lane_runs, settle_gas
 from backend.services import epoch_facts
 from backend.services.calls import ensure_call, open_key
-from backend.services.epoch_facts import Posted
 from backend.store import facts
 from backend.store.chain_tables import TxIntentRow
 from backend.store.database import Database
@@ -25,6 +24,7 @@ from contracts.protocol.records import Order, Terms
 from contracts.protocol.rulings import Ruling
 from contracts.protocol.signing import Signer, compact
 from contracts.protocol.typed_data import terms_hash
+from contracts.record.history import PostedEpoch
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def settle_epoch(database: Database, chain: Chain, manager: TxManager, treasury:
     """Asks for the settlement of the oldest epoch that can be settled, and returns its id; None when none is due."""
     head = chain.head().timestamp
     with database.read() as session:
-        posted = epoch_facts.posted_epochs(session, head - 2 * chain.deployment.constants.settle_wait_s)
+        posted = facts.posts_since(session, head - 2 * chain.deployment.constants.settle_wait_s)
         settled = epoch_facts.settled_epochs(session, posted)
         until = epoch_facts.indexed_until(session)
     epoch = _next_to_settle(chain, posted, settled, head)
@@ -58,12 +58,12 @@ def settle_epoch(database: Database, chain: Chain, manager: TxManager, treasury:
         groups = _groups(session, chain, treasury, epoch.epoch_id, rows, void)
     packed = packed_epoch(epoch, groups, void)
     function = chain.escrow.functions.settleEpoch(epoch.epoch_id, packed)
-    calldata = from_hex(function._encode_transaction_data())
+    calldata = from_hex(function.data)
     ensure_call(manager, key, function, now, gas=settle_gas(calldata, rows))
     return epoch.epoch_id
 
 
-def packed_epoch(epoch: Posted, groups: Sequence[LaneGroup], void: frozenset[int]) -> bytes:
+def packed_epoch(epoch: PostedEpoch, groups: Sequence[LaneGroup], void: frozenset[int]) -> bytes:
     """The calldata, read back and rebuilt into the posted root before anybody sees it. Raises RowsDiffer."""
     packed = pack(Epoch(tuple(groups), void))
     rebuilt = merkle_root([row.leaf() for row in unpack(packed, epoch.count).rows])
@@ -72,7 +72,7 @@ def packed_epoch(epoch: Posted, groups: Sequence[LaneGroup], void: frozenset[int
     return packed
 
 
-def void_rows(session: Session, chain: Chain, epoch: Posted, *, hurry: bool) -> frozenset[int] | None:
+def void_rows(session: Session, chain: Chain, epoch: PostedEpoch, *, hurry: bool) -> frozenset[int] | None:
     """The rows whose node was ruled guilty; None while a case on the epoch is undecided, unless time runs out."""
     cases = [event for event in facts.events(session, "CaseOpened") if event.args["epochId"] == epoch.epoch_id]
     rulings = {event.args["index"]: ruling(chain, from_hex(event.args["caseId"])) for event in cases}
@@ -85,7 +85,7 @@ def void_rows(session: Session, chain: Chain, epoch: Posted, *, hurry: bool) -> 
     return frozenset(index for index, one in rulings.items() if one is Ruling.NODE_GUILTY)
 
 
-def _next_to_settle(chain: Chain, posted: dict[int, Posted], settled: set[int], head: int) -> Posted | None:
+def _next_to_settle(chain: Chain, posted: dict[int, PostedEpoch], settled: set[int], head: int) -> PostedEpoch | None:
     """The oldest epoch with rows that is neither settled nor stranded."""
     wait = chain.deployment.constants.settle_wait_s
     for epoch_id, epoch in sorted(posted.items()):
@@ -100,11 +100,11 @@ def _next_to_settle(chain: Chain, posted: dict[int, Posted], settled: set[int], 
     return None
 
 
-def _hurry_at(chain: Chain, epoch: Posted) -> int:
+def _hurry_at(chain: Chain, epoch: PostedEpoch) -> int:
     return epoch.timestamp + chain.deployment.constants.settle_wait_s * _HURRY_PERCENT // 100
 
 
-def _check_period_over(chain: Chain, posted: dict[int, Posted], epoch_id: int, indexed_until: int) -> bool:
+def _check_period_over(chain: Chain, posted: dict[int, PostedEpoch], epoch_id: int, indexed_until: int) -> bool:
     """Judged by the newest block that was read, so that every case of the check period is known."""
     reveal = posted.get(epoch_id + 1)
     return reveal is not None and reveal.timestamp + chain.deployment.constants.check_wait_s <= indexed_until
@@ -144,7 +144,7 @@ def _best_cap(session: Session, requester: str, signer: str, needed: int) -> Cap
 def treasury_order(requester: str, cap: int, epoch_id: int) -> Order:
     """The order with which the treasury's session key proves the cap that an epoch's checks need."""
     terms = Terms(
-        workload_id=CHECK_WORKLOAD, input_hash=_ZERO, params_hash=_ZERO, fixed_price=0, unit_price=0, max_price=0,
+        workload_id=CHECK_WORKLOAD, prompt_root=_ZERO, texts_hash=_ZERO, fixed_price=0, unit_price=0, max_price=0,
         deadline=0, salt=epoch_id,
     )  # fmt: skip
     return Order(requester=requester, spend_cap=cap, terms=terms)

@@ -13,7 +13,7 @@ from backend.errors import (
     TraceTooLong,
     UnknownCommitment,
 )
-from backend.services.intake import Clock, keep_named
+from backend.services.clock import Clock
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import posts
@@ -55,7 +55,7 @@ class Traces:
                 raise TraceTooEarly(digest=digest, opens_at=due_at, now_s=now_s)
             self._check(shown, Commitment.model_validate_json(commitment.commitment_json))
             session.add(TraceRow(commitment_digest=digest, trace=shown.trace, received_at=now_s))
-            keep_named(self.blobs, "trace", shown.trace)
+            self.blobs.keep_named("trace", shown.trace)
         log.info("trace commitment=%s blob=%s", digest, shown.trace)
         return Acknowledgement(digest=digest, new=True)
 

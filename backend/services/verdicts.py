@@ -17,8 +17,8 @@ from backend.errors import (
     UnknownRow,
     WrongSigner,
 )
-from backend.services.checks import Sample, is_revealed
-from backend.services.intake import Clock, keep_named
+from backend.services.clock import Clock
+from backend.services.record import PublicRecord
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import posts
@@ -43,6 +43,7 @@ class Verdicts:
     blobs: BlobStore
     chain: ChainView
     deployment: Deployment
+    record: PublicRecord
     clock: Clock
 
     def receive(self, submitted: SubmitVerdict) -> Acknowledgement:
@@ -73,7 +74,7 @@ class Verdicts:
                 raise OpeningDisagrees(digest=verdict.commitment_digest)
             session.add(_row(submitted, digest, account_id, now_s))
             if submitted.observation is not None:
-                keep_named(self.blobs, "observation", submitted.observation)
+                self.blobs.keep_named("observation", submitted.observation)
         log.info("verdict digest=%s epoch=%d verifier=%s", digest, submitted.epoch_id, verdict.verifier)
         return Acknowledgement(digest=digest, new=True)
 
@@ -101,10 +102,8 @@ class Verdicts:
         with self.database.read() as session:
             query = select(LeafRow).where(LeafRow.epoch_id == epoch_id, LeafRow.digest == digest, LeafRow.kind == "job")
             leaf = session.exec(query).first()
-            if leaf is None or not is_revealed(session, epoch_id):
-                return
-            sample = Sample(session, self.blobs, self.deployment.constants, self.chain.block_hash)
-            if sample.check_price(leaf) is None:
+            drawn = None if leaf is None else self.record.drawn(session, leaf)
+            if leaf is not None and drawn is not None and not drawn.sampled:
                 raise NotSampled(epoch_id=epoch_id, index=leaf.index, digest=digest)
 
 

@@ -12,11 +12,12 @@ from backend.chain.views import ChainView
 from backend.domain.lanes import is_under_notice
 from backend.domain.outcomes import state_of
 from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
-from backend.services.intake import Clock
+from backend.services.clock import Clock
 from backend.services.offering import all_offers
 from backend.services.presence import serving
 from backend.services.receipts import leaf_hashes, payment_receipt
-from backend.services.standings import Standings, overdue_trace
+from backend.services.record import PublicRecord
+from backend.services.standings import overdue_trace
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
 from backend.store.database import Database
@@ -24,6 +25,7 @@ from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, O
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.merkle import merkle_proof
+from contracts.protocol.packing import bit_at
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Commitment, Order
 from contracts.protocol.wire import (
@@ -37,6 +39,7 @@ from contracts.protocol.wire import (
     PriceSheetEntry,
     Receipt,
 )
+from contracts.record.history import PostedEpoch
 
 LIST_LIMIT = 200
 """The most entries of a list of orders or epochs; the newest are shown."""
@@ -50,7 +53,7 @@ class Views:
     chain: ChainView
     deployment: Deployment
     treasury_signer: str
-    standings: Standings
+    record: PublicRecord
     clock: Clock
     newcomer_price: int
     public_rpc: str | None = None
@@ -173,7 +176,7 @@ class Views:
 
     def _native(self, session: Session, operator_id: int, now_s: int) -> NativeStanding:
         late = overdue_trace(session, operator_id, now_s, self.deployment.constants)
-        return NativeStanding(**asdict(self.standings.of(session, operator_id)), overdue_trace=late)
+        return NativeStanding(**asdict(self.record.standing(session, operator_id)), overdue_trace=late)
 
     def epochs(self) -> list[EpochView]:
         """The newest epochs, newest first."""
@@ -215,7 +218,6 @@ def _order_view(job: facts.Job, leaves: dict[int, list[bytes]], now_s: int) -> O
         order=Order.model_validate_json(job.order.order_json),
         signer=job.order.signer,
         signature=job.order.signature,
-        params=job.order.params,
         node=node,
         commitment=None if commitment is None else Commitment.model_validate_json(commitment.commitment_json),
         commitment_signature=None if commitment is None else commitment.signature,
@@ -254,7 +256,11 @@ def _checked_jobs(session: Session) -> dict[int, int]:
 
 
 def _epoch_view(
-    epoch: EpochRow, settlement: SettlementRow | None, posted: dict[int, facts.Post], charged: int, stranded_before: int
+    epoch: EpochRow,
+    settlement: SettlementRow | None,
+    posted: dict[int, PostedEpoch],
+    charged: int,
+    stranded_before: int,
 ) -> EpochView:
     post = posted.get(epoch.epoch_id)
     state: EpochState = "closing"
@@ -265,14 +271,14 @@ def _epoch_view(
     elif post is not None:
         state = "revealed" if epoch.epoch_id + 1 in posted else "posted"
     bits = (b"", b"") if settlement is None else (settlement.void_bits, settlement.skipped_bits)
-    void_rows, skipped_rows = ([i for i in range(len(b) * 8) if facts.bit_at(b, i)] for b in bits)
+    void_rows, skipped_rows = ([i for i in range(len(b) * 8) if bit_at(b, i)] for b in bits)
     return EpochView(
         epoch_id=epoch.epoch_id,
         rows=epoch.row_count,
         root=epoch.root,
         log_root=epoch.log_root,
         state=state,
-        post_tx=None if post is None else post.tx_hash,
+        post_tx=None if post is None else to_hex(post.tx_hash),
         settle_tx=None if settlement is None else settlement.tx_hash,
         charged=charged,
         void_rows=void_rows,

@@ -1,4 +1,6 @@
-"""Inputs and outputs as files named by the keccak256 of their bytes. No path ever comes from a user.
+"""Texts, prompts and outputs as files, named as the protocol names bytes (`contracts.protocol.packed.is_named`).
+
+No path ever comes from a user.
 
 What anyone puts is *loose* until an accepted order or commitment names it: it lies in `loose/`, and when all loose
 bytes together exceed their limit the oldest go. So a flood can neither fill the disk nor shut others out: who puts
@@ -14,9 +16,10 @@ import threading
 import time
 from pathlib import Path
 
-from backend.errors import BadBlobName, BlobTooLarge, UnknownBlob
+from backend.errors import BadBlobName, BlobHashMismatch, BlobMissing, BlobTooLarge, UnknownBlob
 from backend.store.space import explained
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.packed import is_named
 
 _NAME = re.compile(r"0x[0-9a-f]{64}")
 _LOOSE = "loose"
@@ -38,16 +41,19 @@ class BlobStore:
         self._lock = threading.Lock()
         self._loose = _found_loose(self._loose_folder)
 
-    def put(self, data: bytes) -> str:
-        """Keeps `data` for good and returns its name, 0x keccak256. Durable when it returns; kept once."""
-        name = self._checked_name(data)
+    def put(self, data: bytes, name: str | None = None) -> str:
+        """Keeps `data` for good under its name, 0x keccak256 if none is given. Durable when it returns; kept once.
+
+        Raises BlobTooLarge, BadBlobName, BlobHashMismatch.
+        """
+        name = self._checked_name(data, name)
         if _content(self._folder / name) != data:
             self._write(self._folder, name, data)
         return name
 
-    def hold(self, data: bytes) -> str:
-        """Keeps `data` until newer loose bytes need its room, and returns its name. Durable when it returns."""
-        name = self._checked_name(data)
+    def hold(self, data: bytes, name: str | None = None) -> str:
+        """Keeps `data` until newer loose bytes need its room. Durable when it returns. Names and errors as of `put`."""
+        name = self._checked_name(data, name)
         if _content(self._folder / name) == data:
             return name
         self._write(self._loose_folder, name, data)
@@ -56,6 +62,13 @@ class BlobStore:
             self._loose[name] = _room(len(data))
             self._make_room()
         return name
+
+    def keep_named(self, field: str, name: str) -> None:
+        """Keeps what a record's field names, before the record is committed. Raises BlobMissing if it is gone."""
+        try:
+            self.keep(name)
+        except UnknownBlob as error:
+            raise BlobMissing(field=field, name=name) from error
 
     def keep(self, name: str) -> None:
         """Keeps for good what is held under a name. Raises BadBlobName, or UnknownBlob when it is gone."""
@@ -78,7 +91,7 @@ class BlobStore:
         path = self._path(name)
         for candidate in (path, self._loose_folder / name):
             data = _content(candidate)
-            if data is not None and to_hex(keccak(data)) == name:
+            if data is not None and is_named(data, name):
                 return data
             if data is not None:
                 log.error("blob file %s does not hold the bytes of its name; put them again", candidate)
@@ -88,10 +101,15 @@ class BlobStore:
         """Whether there are bytes under a name."""
         return self._path(name).exists() or (self._loose_folder / name).exists()
 
-    def _checked_name(self, data: bytes) -> str:
+    def _checked_name(self, data: bytes, name: str | None) -> str:
         if len(data) > self.max_bytes:
             raise BlobTooLarge(size=len(data), limit=self.max_bytes)
-        return to_hex(keccak(data))
+        if name is None:
+            return to_hex(keccak(data))
+        self._path(name)
+        if not is_named(data, name):
+            raise BlobHashMismatch(named=name, actual=to_hex(keccak(data)))
+        return name
 
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:

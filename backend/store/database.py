@@ -11,10 +11,12 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, inspect
 from sqlmodel import Session
 
+from backend.errors import Misconfigured
 from backend.store.space import explained
+from contracts.protocol.typed_data import VERSION
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 15_000
@@ -40,10 +42,14 @@ class Database:
         return database
 
     def upgrade(self) -> None:
-        """Brings the schema to the newest revision. Two processes that start at once wait for each other."""
+        """Brings the schema to the newest revision. Two processes that start at once wait for each other.
+
+        Raises Misconfigured for a database of another agreement.
+        """
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self._engine.begin() as connection:
+            _require_agreement(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -69,6 +75,18 @@ class Database:
     def close(self) -> None:
         """Gives back the connections."""
         self._engine.dispose()
+
+
+def _require_agreement(connection: Connection) -> None:
+    """Raises Misconfigured for a database whose facts were signed under another agreement."""
+    if not inspect(connection).has_table("alembic_version"):
+        return
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    if found is not None and not str(found).startswith(f"a{VERSION}_"):
+        raise Misconfigured(
+            f"the database {connection.engine.url.database} is of agreement 1 (schema {found}), this release is of "
+            f"agreement {VERSION}; use the release that made it, or begin with a new --home and a new deployment"
+        )
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

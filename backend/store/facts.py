@@ -8,10 +8,14 @@ from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
 
 from backend.domain.assignment import Candidate
-from backend.domain.outcomes import NODE_GUILTY, JobFacts, Settlement, is_exposed, is_open
+from backend.domain.outcomes import JobFacts, Settlement, is_exposed, is_open
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
+from backend.store.event_rows import to_event
 from backend.store.tables import CanaryRow, CommitmentRow, EpochRow, LeafRow, LeaseRow, OrderRow, ReturnRow
 from contracts.protocol.pace import JobSize
+from contracts.protocol.packing import bit_at
+from contracts.protocol.rulings import Ruling
+from contracts.record.history import PostedEpoch, posted_epoch
 
 Leaf = tuple[int, int]
 
@@ -26,14 +30,6 @@ class Job:
     leaf: LeafRow | None
     facts: JobFacts
     refunded: int
-
-
-@dataclass(frozen=True)
-class Post:
-    """An epoch's confirmed post. Seconds."""
-
-    tx_hash: str
-    timestamp: int
 
 
 def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = None) -> list[Job]:
@@ -67,7 +63,7 @@ def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = Non
             lease_expires=None if lease is None else lease.expires,
             is_delivered=commitment is not None,
             is_posted=leaf is not None and leaf.epoch_id in posted,
-            settlement=None if settlement is None else outcome_of(settlement, leaf.index),
+            settlement=None if settlement is None else settlement_of(settlement, leaf.index),
             settled_alone=place in alone,
             closed_unpaid=place in guilty,
         )
@@ -76,17 +72,12 @@ def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = Non
     return found
 
 
-def outcome_of(settlement: SettlementRow, index: int) -> Settlement:
+def settlement_of(settlement: SettlementRow, index: int) -> Settlement:
     """What a settlement did with the row at `index`."""
     return Settlement(
         is_void=bit_at(settlement.void_bits, index),
         is_skipped=bit_at(settlement.skipped_bits, index),
     )
-
-
-def bit_at(bits: bytes, index: int) -> bool:
-    """A row's bit in a bitmap of an epoch (SPEC section 5)."""
-    return bool(bits[index >> 3] >> (index & 7) & 1)
 
 
 def open_in_lane(session: Session, requester: str, signer: str, now_s: int) -> dict[str, int]:
@@ -129,17 +120,36 @@ def exposed_of_operator(session: Session, operator_id: int, now_s: int, settle_w
     return {job.order.order_id: job.facts.max_price for job in found if is_exposed(job.facts, now_s)}
 
 
-def posts(session: Session, epoch_ids: Iterable[int]) -> dict[int, Post]:
+def posts(session: Session, epoch_ids: Iterable[int]) -> dict[int, PostedEpoch]:
     """The confirmed posts among some epochs."""
-    query = (
-        select(ChainEventRow, BlockRow)
+    return _by_id(session, _posts().where(_argument("id").in_(list(epoch_ids))))
+
+
+def posts_since(session: Session, since_s: int) -> dict[int, PostedEpoch]:
+    """The confirmed posts from a time on."""
+    return _by_id(session, _posts().where(BlockRow.timestamp >= since_s))
+
+
+def last_post(session: Session) -> PostedEpoch | None:
+    """The newest confirmed post. Ids grow with blocks."""
+    found = _by_id(session, _posts().order_by(col(ChainEventRow.block_number).desc()).limit(1))
+    return next(iter(found.values()), None)
+
+
+def _posts() -> Any:
+    return (
+        select(ChainEventRow, BlockRow.timestamp)
         .join(BlockRow, col(BlockRow.number) == ChainEventRow.block_number)
-        .where(ChainEventRow.name == "EpochPosted", _argument("id").in_(list(epoch_ids)))
+        .where(ChainEventRow.name == "EpochPosted")
     )
-    return {event.args["id"]: Post(event.tx_hash, block.timestamp) for event, block in session.exec(query)}
 
 
-def unsettled_posts(session: Session) -> dict[int, Post]:
+def _by_id(session: Session, query: Any) -> dict[int, PostedEpoch]:
+    found = (posted_epoch(to_event(event), timestamp) for event, timestamp in session.exec(query))
+    return {posted.epoch_id: posted for posted in found}
+
+
+def unsettled_posts(session: Session) -> dict[int, PostedEpoch]:
     """The posts of epochs with rows that no settlement has closed."""
     query = (
         select(EpochRow.epoch_id)
@@ -178,7 +188,7 @@ def _guilty_leaves(session: Session) -> set[Leaf]:
 
 
 def _executed_guilty(session: Session) -> set[str]:
-    return {e.args["caseId"] for e in events(session, "CaseExecuted") if e.args["ruling"] == NODE_GUILTY}
+    return {e.args["caseId"] for e in events(session, "CaseExecuted") if e.args["ruling"] == Ruling.NODE_GUILTY}
 
 
 def _last_leases(session: Session, order_ids: list[str]) -> dict[str, LeaseRow]:

@@ -8,7 +8,7 @@ Every table has a natural key, so that the same fact written twice is one row.
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, Column, Numeric, TypeDecorator, UniqueConstraint
+from sqlalchemy import Column, Numeric, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 
@@ -59,10 +59,9 @@ class OrderRow(SQLModel, table=True):
     requester: str = Field(index=True)
     signer: str
     workload_id: str = Field(index=True)
-    input_hash: str
+    prompt_root: str
     order_json: str
     signature: str
-    params: dict[str, int] = Field(sa_column=Column(JSON, nullable=False))
     spend_cap: int = units_column()
     max_price: int = units_column()
     deadline: int = Field(index=True)

@@ -1,4 +1,4 @@
-"""The tokenizers of the workloads on offer: files named by their sha256, so that intake counts tokens as engines do."""
+"""The tokenizers of the workloads on offer: files named by their sha256, so that intake cuts texts as requesters do."""
 
 import os
 import secrets
@@ -28,17 +28,21 @@ class TokenizerStore:
             os.fsync(file.fileno())
         temporary.replace(self._path(sha256))
 
+    def read(self, sha256: str) -> bytes:
+        """A tokenizer's file. Raises Misconfigured where it is missing."""
+        path = self._path(sha256)
+        if not path.exists():
+            raise Misconfigured(
+                f"the tokenizer {sha256} of an offered workload is not in {self._folder}; offer the workload "
+                "again with `assay workloads offer --tokenizer FILE`"
+            )
+        return path.read_bytes()
+
     def get(self, sha256: str) -> TextTokenizer:
         """A tokenizer, loaded once. Raises Misconfigured where it is missing, WrongTokenizer where it was changed."""
         with self._lock:
             if sha256 not in self._loaded:
-                path = self._path(sha256)
-                if not path.exists():
-                    raise Misconfigured(
-                        f"the tokenizer {sha256} of an offered workload is not in {self._folder}; offer the workload "
-                        "again with `assay workloads offer --tokenizer FILE`"
-                    )
-                self._loaded[sha256] = TextTokenizer(path.read_bytes(), sha256)
+                self._loaded[sha256] = TextTokenizer(self.read(sha256), sha256)
             return self._loaded[sha256]
 
     def _path(self, sha256: str) -> Path:

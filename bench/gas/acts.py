@@ -161,7 +161,7 @@ class Acts:
         stakes, governor = self._chain.stakes, self._chain.governor.functions
         account = self._register(judge)
         self._network.send("deployer", stakes.functions.stake(account, CONSTANTS.min_verifier_stake_units))
-        admit = stakes.functions.admitVerifier(account, account_of(judge))._encode_transaction_data()
+        admit = stakes.functions.admitVerifier(account, account_of(judge)).data
         call = (stakes.address, 0, admit, bytes(32), account.to_bytes(32, "big"))
         self._network.send("deployer", governor.schedule(*call, CONSTANTS.timelock_s))
         self._network.wait(CONSTANTS.timelock_s + 1)

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 from eth_utils.address import to_checksum_address
-from web3.contract.contract import ContractFunction
 
 from contracts.onchain.chain import Chain, connect
+from contracts.onchain.contract import ContractCall
 from contracts.onchain.deployment import deploy, make_dev_token
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
@@ -84,18 +84,18 @@ class Network:
 
     # ------------------------------------------------------------ transactions
 
-    def send(self, who: str, function: ContractFunction) -> int:
+    def send(self, who: str, function: ContractCall) -> int:
         """Gas used by one call, alone in its block."""
         return self.send_all([(who, function)])[0]
 
-    def send_all(self, calls: Sequence[tuple[str, ContractFunction]]) -> list[int]:
+    def send_all(self, calls: Sequence[tuple[str, ContractCall]]) -> list[int]:
         """Gas used by each call. Raises RuntimeError where one reverted."""
         senders = sorted({who for who, _ in calls})
         counts = self.rpc_all([("eth_getTransactionCount", [account_of(who), "latest"]) for who in senders])
         nonces = {who: count(int(found, 16)) for who, found in zip(senders, counts, strict=True)}
         transactions = [
             {
-                "from": account_of(who), "to": f.address, "data": f._encode_transaction_data(),
+                "from": account_of(who), "to": f.address, "data": f.data,
                 "gas": hex(BLOCK_GAS // 2), "nonce": hex(next(nonces[who])),
             }
             for who, f in calls
@@ -104,7 +104,7 @@ class Network:
         receipts = self._mined(hashes)
         for (who, function), receipt in zip(calls, receipts, strict=True):
             if int(receipt["status"], 16) != 1:
-                raise RuntimeError(f"{function.fn_name} by {who} reverted in {receipt['transactionHash']}")
+                raise RuntimeError(f"{function.name} by {who} reverted in {receipt['transactionHash']}")
         return [int(receipt["gasUsed"], 16) for receipt in receipts]
 
     def _mined(self, hashes: Sequence[str]) -> list[Any]:

@@ -116,7 +116,7 @@ def _given(catalogue: _Catalogue) -> None:
     catalogue.add("prompt", Home.PROMPT, COUNT32, (1,), 1, text.prompt)
     if config.encoder:
         catalogue.add("vector", Home.OUTPUT, ANY32, (1,), 1, config.width)
-        logged = "state", (text.prompt, config.width)
+        logged = "state", ((config.layers + 1) * text.prompt, config.width)
     else:
         catalogue.add("output", Home.OUTPUT, COUNT32, (1,), 1, text.output)
         logged = "logits", (text.output, config.vocabulary)

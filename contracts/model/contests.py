@@ -11,7 +11,8 @@ from contracts.model.proofs import LeafProof, Outcomes
 from contracts.model.stakes import Stakes
 from contracts.model.token import Token, UnitToken
 from contracts.protocol.constants import Constants
-from contracts.protocol.hashing import from_hex, keccak
+from contracts.protocol.hashing import from_hex
+from contracts.protocol.packed import WORD_BYTES, packed_root
 from contracts.protocol.records import VISIBILITY_RESTRICTED, Commitment, Order
 
 
@@ -80,8 +81,10 @@ class Contests:
         refuse_if(posted_at > latest, "Contests_PastDeadline", posted_at, latest)
         contester = self.contests[proof.epoch_id, proof.index].contester
         may_see = terms.visibility != VISIBILITY_RESTRICTED or contester in (proof.requester, proof.signer)
-        shown, promised = keccak(output), from_hex(commitment.output_hash)
-        refuse_if(may_see and shown != promised, "Contests_WrongOutput", shown, promised)
+        promised = from_hex(commitment.output_root)
+        if may_see:
+            shown = _root_of(output)
+            refuse_if(shown != promised, "Contests_WrongOutput", shown, promised)
         self._close(proof.epoch_id, proof.index, ContestStatus.ANSWERED)
         self._emit("Answered", proof.epoch_id, proof.index, caller, promised, self._bond)
         if may_see and caller != self.chain.origin:
@@ -183,3 +186,17 @@ class Contests:
         contest.closed_as = closed_as
         self.open_contests -= 1
         return contest.contester
+
+
+def _root_of(output: bytes) -> bytes:
+    """The root of packed words, refused where counts and length part, at the first that does."""
+    length, needed = len(output), WORD_BYTES
+    refuse_if(length < needed, "PackedWords_NotPacked", length, needed)
+    lists = int.from_bytes(output[:WORD_BYTES], "big")
+    needed += WORD_BYTES * lists
+    refuse_if(length < needed, "PackedWords_NotPacked", length, needed)
+    for place in range(1, lists + 1):
+        needed += WORD_BYTES * int.from_bytes(output[WORD_BYTES * place : WORD_BYTES * (place + 1)], "big")
+        refuse_if(length < needed, "PackedWords_NotPacked", length, needed)
+    refuse_if(length != needed, "PackedWords_NotPacked", length, needed)
+    return packed_root(output)

@@ -105,7 +105,7 @@ class Court:
         self._commit(case_id, verifier_id, commit)
 
     def reveal(
-        self, caller: str, leaf: LeafProof, commitment: Commitment, trace_hash: bytes, output_hash: bytes, units: int
+        self, caller: str, leaf: LeafProof, commitment: Commitment, trace_hash: bytes, output_root: bytes, units: int
     ) -> None:
         """Opens it."""
         case_id = self.case_id(leaf)
@@ -114,7 +114,7 @@ class Court:
         within = case.commit_ends <= now < ends
         refuse_if(not within, "SlashingCourt_OutsideWindow", now, case.commit_ends, ends)
         digest = require_commitment(self.escrow, commitment, leaf.digest)
-        opening = Opening(trace_hash="0x" + trace_hash.hex(), output_hash="0x" + output_hash.hex(), units=units)
+        opening = Opening(trace_hash="0x" + trace_hash.hex(), output_root="0x" + output_root.hex(), units=units)
         commit = answer_commit(opening, digest, caller)
         verifier_id = self.stakes.verifier_of(caller)
         vote = case.votes.get(verifier_id)
@@ -129,7 +129,7 @@ class Court:
         answer.stake += stake
         if len(case.answers) == 1:
             case.unopposed_openers = answer.openers
-        self._emit("VerdictRevealed", case_id, verifier_id, key, trace_hash, output_hash, units, agreed)
+        self._emit("VerdictRevealed", case_id, verifier_id, key, trace_hash, output_root, units, agreed)
 
     # ---- the accused
 

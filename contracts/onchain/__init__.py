@@ -1,4 +1,4 @@
 """The deployed contracts through any JSON-RPC endpoint: deployment, typed access, events and what follows from them.
 
-Knows the agreement (contracts.protocol) and web3, nothing of the parties.
+Knows the agreement (contracts.protocol), nothing of the parties.
 """

@@ -2,47 +2,35 @@
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
+from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_checksum_address
-from web3 import HTTPProvider, Web3
-from web3.contract import Contract
-from web3.exceptions import BadFunctionCallOutput
-from web3.types import BlockIdentifier
 
 from contracts.onchain.artifacts import artifact
+from contracts.onchain.contract import Contract
 from contracts.onchain.deployment import Deployment
-from contracts.onchain.errors import BadRpcUrl, NoContract, Reverted, WrongChain, WrongContract, shown_url
+from contracts.onchain.errors import NoContract, Reverted, WrongChain, WrongContract, WrongReply
+from contracts.onchain.eth import At
 from contracts.onchain.events import Block, Event, EventDecoder
-from contracts.onchain.reverts import explain
-from contracts.protocol.hashing import to_hex
+from contracts.onchain.rpc import Rpc
 
 _LOG_RANGE_BLOCKS = 2000
 """Blocks asked for in one eth_getLogs; public endpoints refuse more than a few thousand."""
 
 
-def connect(rpc_url: str, *, timeout_s: float = 30.0) -> Web3:
-    """A web3 connection over HTTP. Raises BadRpcUrl."""
-    try:
-        parts = urlsplit(rpc_url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise BadRpcUrl(rpc_url)
-    return Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": timeout_s}))
+def connect(rpc_url: str, *, timeout_s: float = 30.0) -> Rpc:
+    """An endpoint over HTTP; nothing is asked yet. Raises BadRpcUrl."""
+    return Rpc(rpc_url, timeout_s=timeout_s)
 
 
 class Chain:
     """A deployment seen through one endpoint. Raises WrongChain, NoContract or WrongContract if they differ."""
 
-    def __init__(self, w3: Web3, deployment: Deployment) -> None:
+    def __init__(self, w3: Rpc, deployment: Deployment) -> None:
         self.w3, self.deployment = w3, deployment
-        rpc_url = shown_url(str(getattr(w3.provider, "endpoint_uri", w3.provider)))
-        with explain(rpc_url):
-            found = w3.eth.chain_id
+        found = w3.eth.chain_id
         if found != deployment.chain_id:
-            raise WrongChain(expected=deployment.chain_id, found=found, rpc_url=rpc_url)
+            raise WrongChain(expected=deployment.chain_id, found=found, rpc_url=w3.endpoint)
         self.escrow = self._contract("JobEscrow", deployment.escrow)
         self.stakes = self._contract("StakeManager", deployment.stake_manager)
         self.court = self._contract("SlashingCourt", deployment.court)
@@ -64,12 +52,9 @@ class Chain:
         return Chain(connect(rpc_url), deployment)
 
     def _contract(self, name: str, address: str) -> Contract:
-        checksummed = to_checksum_address(address)
-        with explain():
-            code = self.w3.eth.get_code(checksummed)
-        if not code:
+        if not self.w3.eth.get_code(address):
             raise NoContract(name=name, address=address)
-        return self.w3.eth.contract(address=checksummed, abi=artifact(name).abi, decode_tuples=True)
+        return self.w3.eth.contract(address=address, abi=artifact(name).abi)
 
     def _check_wiring(self) -> None:
         """The escrow names the other contracts itself, so a file that mixes deployments does not pass."""
@@ -77,9 +62,8 @@ class Chain:
         named = {"STAKE_MANAGER": d.stake_manager, "COURT": d.court, "CONTESTS": d.contests, "TOKEN": d.token}
         for getter, expected in named.items():
             try:
-                with explain():
-                    found = str(self.escrow.functions[getter]().call()).lower()
-            except (Reverted, BadFunctionCallOutput):
+                found = str(self.escrow.functions[getter]().call()).lower()
+            except (Reverted, WrongReply):
                 found = "not there"
             if found != expected:
                 raise WrongContract(address=d.escrow, getter=getter, expected=expected, found=found)
@@ -88,38 +72,36 @@ class Chain:
         """The latest block."""
         return self.block("latest")
 
-    def block(self, identifier: BlockIdentifier) -> Block:
-        """A block by number or tag."""
-        with explain():
-            data = self.w3.eth.get_block(identifier)
-        return Block(data["number"], bytes(data["hash"]), bytes(data["parentHash"]), data["timestamp"])
+    def block(self, identifier: At) -> Block:
+        """A block by number or tag. Raises NotKnown."""
+        data = self.w3.eth.get_block(identifier)
+        return Block(data["number"], data["hash"], data["parentHash"], data["timestamp"])
+
+    def block_hash(self, number: int) -> bytes:
+        """The hash of a block, 32 bytes."""
+        return self.block(number).hash
 
     def events(self, first_block: int, last_block: int) -> list[Event]:
         """The contracts' events in a range of blocks, both ends included, in order."""
         found: list[Event] = []
+        addresses = [contract.address for contract in self._contracts.values()]
         for start, end in _ranges(first_block, last_block):
-            with explain():
-                logs = self.w3.eth.get_logs(
-                    {
-                        "fromBlock": start,
-                        "toBlock": end,
-                        "address": [contract.address for contract in self._contracts.values()],
-                    }
-                )
-            found += self._decoder.decode(logs)
+            logs = self.w3.eth.get_logs({"fromBlock": start, "toBlock": end, "address": addresses})
+            try:
+                found += self._decoder.decode(logs)
+            except DecodingError as error:
+                raise WrongReply(self.w3.endpoint, f"logs of blocks {start} to {end} do not decode: {error}") from error
         return found
 
     def packed_epoch(self, settle_tx_hash: bytes) -> bytes:
         """The packed rows in the calldata of the transaction that settled an epoch (a direct call by the settler)."""
-        with explain():
-            transaction = self.w3.eth.get_transaction(to_hex(settle_tx_hash))  # type: ignore[arg-type]
+        transaction = self.w3.eth.get_transaction(settle_tx_hash)
         _, arguments = self.escrow.decode_function_input(transaction["input"])
         return bytes(arguments["packed"])
 
     def settler(self) -> str:
         """Who may post and settle now. The governor may have rotated it since the deployment was described."""
-        with explain():
-            return str(self.escrow.functions.settler().call()).lower()
+        return str(self.escrow.functions.settler().call()).lower()
 
     def balance_wei(self, address: str) -> int:
         """Tokens that an address holds, in base units."""

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
 
 from contracts.onchain.artifacts import artifact
@@ -143,6 +142,6 @@ def deploy(
 def make_dev_token(sender: Sender, supply_wei: int = 10**27) -> str:
     """A token to play with; `sender` gets the supply and may mint more. Returns its address."""
     address = sender.create("DevToken", [])
-    token = sender.w3.eth.contract(address=to_checksum_address(address), abi=artifact("DevToken").abi)
+    token = sender.w3.eth.contract(address=address, abi=artifact("DevToken").abi)
     sender.call(token.functions.mint(sender.address, supply_wei))
     return address

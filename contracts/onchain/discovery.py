@@ -2,50 +2,45 @@
 
 import re
 
-from eth_utils.address import to_checksum_address
-from web3 import Web3
-from web3.contract import Contract
-from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception, Web3RPCError
-
 from contracts.onchain.artifacts import artifact
+from contracts.onchain.contract import Contract
 from contracts.onchain.deployment import Deployment
-from contracts.onchain.errors import BadAddress, NoContract, WrongContract, shown_url
-from contracts.onchain.reverts import explain
+from contracts.onchain.errors import BadAddress, NoContract, RequestRefused, Reverted, WrongContract, WrongReply
+from contracts.onchain.rpc import Rpc
 from contracts.protocol.constants import Constants
 from contracts.protocol.hashing import ZERO32, to_hex
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
-def deployment_of(w3: Web3, escrow: str) -> Deployment:
+def deployment_of(w3: Rpc, escrow: str) -> Deployment:
     """Addresses and constants from the contracts' getters. `beacon_anchor` is the tip as it is now.
 
     Raises BadAddress, NoContract or WrongContract for an `escrow` that is none.
     """
     if _ADDRESS.fullmatch(escrow) is None:
         raise BadAddress(name="escrow", value=escrow)
-    with explain(shown_url(str(getattr(w3.provider, "endpoint_uri", w3.provider)))):
-        at_escrow = _contract(w3, "JobEscrow", escrow)
-        at_stakes = _contract(w3, "StakeManager", _stake_manager(at_escrow))
-        at_court = _contract(w3, "SlashingCourt", _address(at_escrow, "COURT"))
-        at_contests = _contract(w3, "Contests", _address(at_escrow, "CONTESTS"))
-        at_governor = _contract(w3, "TimelockController", _address(at_stakes, "GOVERNOR"))
-        named = (at_stakes, at_escrow, at_court, at_contests)
-        return Deployment(
-            chain_id=w3.eth.chain_id,
-            first_block=min(created_at(w3, contract.address) for contract in named),
-            escrow=escrow.lower(),
-            stake_manager=at_stakes.address.lower(),
-            court=at_court.address.lower(),
-            contests=at_contests.address.lower(),
-            token=_address(at_escrow, "TOKEN"),
-            governor=at_governor.address.lower(),
-            guardian=_address(at_escrow, "GUARDIAN"),
-            settler=_address(at_escrow, "settler"),
-            treasury=_address(at_escrow, "TREASURY"),
-            beacon_anchor=to_hex(bytes(at_escrow.functions.tip().call()) or ZERO32),
-            constants=_constants(at_escrow, at_stakes, at_court, at_contests, at_governor),
-        )
+    at_escrow = _contract(w3, "JobEscrow", escrow)
+    at_stakes = _contract(w3, "StakeManager", _stake_manager(at_escrow))
+    at_court = _contract(w3, "SlashingCourt", _address(at_escrow, "COURT"))
+    at_contests = _contract(w3, "Contests", _address(at_escrow, "CONTESTS"))
+    at_governor = _contract(w3, "TimelockController", _address(at_stakes, "GOVERNOR"))
+    named = (at_stakes, at_escrow, at_court, at_contests)
+    return Deployment(
+        chain_id=w3.eth.chain_id,
+        first_block=min(created_at(w3, contract.address) for contract in named),
+        escrow=escrow.lower(),
+        stake_manager=at_stakes.address.lower(),
+        court=at_court.address.lower(),
+        contests=at_contests.address.lower(),
+        token=_address(at_escrow, "TOKEN"),
+        governor=at_governor.address.lower(),
+        guardian=_address(at_escrow, "GUARDIAN"),
+        settler=_address(at_escrow, "settler"),
+        treasury=_address(at_escrow, "TREASURY"),
+        beacon_anchor=to_hex(bytes(at_escrow.functions.tip().call()) or ZERO32),
+        constants=_constants(at_escrow, at_stakes, at_court, at_contests, at_governor),
+    )
 
 
 def _constants(
@@ -78,18 +73,17 @@ def _constants(
     )
 
 
-def _contract(w3: Web3, name: str, address: str) -> Contract:
-    checksummed = to_checksum_address(address)
-    if not w3.eth.get_code(checksummed):
+def _contract(w3: Rpc, name: str, address: str) -> Contract:
+    if not w3.eth.get_code(address):
         raise NoContract(name=name, address=address)
-    return w3.eth.contract(address=checksummed, abi=artifact(name).abi)
+    return w3.eth.contract(address=address, abi=artifact(name).abi)
 
 
 def _stake_manager(escrow: Contract) -> str:
     """The first question, which another contract does not answer."""
     try:
         return _address(escrow, "STAKE_MANAGER")
-    except (ContractLogicError, BadFunctionCallOutput) as error:
+    except (Reverted, WrongReply) as error:
         raise WrongContract(
             address=escrow.address.lower(), getter="STAKE_MANAGER", expected="one", found="not there"
         ) from error
@@ -103,17 +97,16 @@ def _address(contract: Contract, getter: str) -> str:
     return str(contract.functions[getter]().call()).lower()
 
 
-def created_at(w3: Web3, contract: str, since: int = 0) -> int:
+def created_at(w3: Rpc, contract: str, since: int = 0) -> int:
     """The block of a contract's creation, by bisection; it is known not to have been there before `since`.
 
     `since` where the endpoint keeps no old state: slower to read, and nothing is missed.
     """
-    address = to_checksum_address(contract)
-    low, high = since, int(w3.eth.block_number)
+    low, high = since, w3.eth.block_number
     try:
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if w3.eth.get_code(address, middle) else (middle + 1, high)
-    except (Web3RPCError, Web3Exception, ValueError):
+            low, high = (low, middle) if w3.eth.get_code(contract, middle) else (middle + 1, high)
+    except RequestRefused:
         return since
     return low

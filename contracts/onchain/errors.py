@@ -4,18 +4,24 @@ ChainError
 ├── WrongChain          the endpoint serves another chain than the deployment names
 ├── NoContract          there is no code at a contract's address
 ├── WrongContract       the code at a contract's address is not that contract, or belongs to another deployment
-├── Reverted            a call or transaction was refused; carries the contract's own error with its values
-├── ChainUnavailable    no answer from the endpoint, or none that a chain gives
+├── Reverted            the contract refused a call or transaction; carries its own error with its values
+├── RequestRefused      the endpoint refused a request that no contract has seen; carries its code and words
+├── ChainUnavailable    no answer from the endpoint, or none that a chain gives: wait, or ask another
+│   ├── EndpointLimited it takes no more requests for now
+│   ├── WrongReply      its answer is not of the shape that was asked for
+│   └── NotKnown        it has no such block, transaction or receipt, or not yet
+├── BadArguments        values that a contract's function does not take
+├── UnknownCall         calldata that is no call of the contract
 ├── BadRpcUrl           an endpoint's URL that leads nowhere
 ├── BadAddress          what should be an address is none
 ├── BadDeployment       a deployment file that is missing or says something else
 ├── ForeignCode         the code at an address is not what this build puts there
-├── NoFactory           the chain does not take the contract that deploys at addresses known before
-├── LogUnusable         an epoch's published lines are not the chain's, or lack what is asked for
-└── RowUnknown          no such row of an epoch was charged, as far as the chain shows
+└── NoFactory           the chain does not take the contract that deploys at addresses known before
 """
 
 from urllib.parse import urlsplit
+
+from contracts.protocol.errors import AssayError
 
 
 def shown_url(url: str) -> str:
@@ -25,8 +31,8 @@ def shown_url(url: str) -> str:
     return f"{parts.scheme}://{host}" + ("/…" if parts.path.strip("/") or parts.query else "")
 
 
-class ChainError(Exception):
-    """Base. `code` is for machines."""
+class ChainError(AssayError):
+    """Base."""
 
     code = "chain_error"
 
@@ -56,13 +62,23 @@ class WrongContract(ChainError):
 
 
 class Reverted(ChainError):
-    """`error` is the custom error's name, `values` its arguments."""
+    """`error` is the custom error's name, `arguments` its values."""
 
     code = "reverted"
 
-    def __init__(self, error: str, values: tuple[object, ...] = ()) -> None:
-        self.error, self.values = error, values
-        super().__init__(f"the contract refused: {error}({', '.join(map(str, values))})")
+    def __init__(self, error: str, arguments: tuple[object, ...] = ()) -> None:
+        self.error, self.arguments = error, arguments
+        super().__init__(f"the contract refused: {error}({', '.join(map(str, arguments))})")
+
+
+class RequestRefused(ChainError):
+    """`number` is JSON-RPC's code of the refusal, `words` the endpoint's."""
+
+    code = "request_refused"
+
+    def __init__(self, rpc_url: str, method: str, number: object, words: str) -> None:
+        self.method, self.number, self.words = method, number, words
+        super().__init__(f"{rpc_url} refused {method}: {words}; mend what it names, or ask another endpoint with --rpc")
 
 
 class ChainUnavailable(ChainError):
@@ -70,6 +86,43 @@ class ChainUnavailable(ChainError):
 
     def __init__(self, rpc_url: str, why: str) -> None:
         super().__init__(f"no answer from {rpc_url}: {why}; is the chain running?")
+
+
+class EndpointLimited(ChainUnavailable):
+    code = "endpoint_limited"
+
+    def __init__(self, rpc_url: str, why: str) -> None:
+        ChainError.__init__(self, f"{rpc_url} limits requests: {why}; wait, or ask another endpoint with --rpc")
+
+
+class WrongReply(ChainUnavailable):
+    code = "wrong_reply"
+
+    def __init__(self, rpc_url: str, why: str) -> None:
+        ChainError.__init__(self, f"no usable answer from {rpc_url}: {why}; is it a chain's endpoint?")
+
+
+class NotKnown(ChainUnavailable):
+    code = "not_known"
+
+    def __init__(self, rpc_url: str, what: str) -> None:
+        ChainError.__init__(
+            self, f"{rpc_url} knows no {what}; if it is behind, wait, or ask another endpoint with --rpc"
+        )
+
+
+class BadArguments(ChainError):
+    code = "bad_arguments"
+
+    def __init__(self, function: str, why: str) -> None:
+        super().__init__(f"{function} does not take these values: {why}")
+
+
+class UnknownCall(ChainError):
+    code = "unknown_call"
+
+    def __init__(self, contract: str, selector: bytes) -> None:
+        super().__init__(f"0x{selector.hex()} begins no call of {contract}; it was made through another contract")
 
 
 class BadRpcUrl(ChainError):
@@ -117,17 +170,3 @@ class NoFactory(ChainError):
             f"the chain has no deterministic deployment proxy at {factory} and {why}; ask the chain's operators to put "
             "it there (github.com/Arachnid/deterministic-deployment-proxy)"
         )
-
-
-class LogUnusable(ChainError):
-    code = "log_unusable"
-
-    def __init__(self, epoch_id: int, why: str) -> None:
-        super().__init__(f"the published lines of epoch {epoch_id} {why}; give another copy of the log")
-
-
-class RowUnknown(ChainError):
-    code = "row_unknown"
-
-    def __init__(self, epoch_id: int, index: int, why: str) -> None:
-        super().__init__(f"row {index} of epoch {epoch_id}: {why}; check epoch and row, they count from 1 and from 0")

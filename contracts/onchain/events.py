@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from web3 import Web3
-from web3.contract import Contract
-from web3.types import LogReceipt
-
-from contracts.protocol.hashing import keccak
+from contracts.onchain.contract import Contract, event_values, topic
+from contracts.onchain.eth import Record
 
 
 @dataclass(frozen=True)
@@ -45,39 +42,28 @@ class EventDecoder:
     def __init__(self, contracts: Mapping[str, Contract]) -> None:
         self._names = {contract.address.lower(): name for name, contract in contracts.items()}
         self._events = {
-            (name, _topic(item)): contract.events[item["name"]]()
+            (name, topic(item)): item
             for name, contract in contracts.items()
             for item in contract.abi
             if item["type"] == "event"
         }
 
-    def decode(self, logs: Sequence[LogReceipt]) -> list[Event]:
-        """The events behind `logs`, sorted by place."""
+    def decode(self, logs: Sequence[Record]) -> list[Event]:
+        """The events behind `logs`, sorted by place. Raises eth_abi's DecodingError for a log that is none of them."""
         found = [event for log in logs if (event := self._decode_one(log)) is not None]
         return sorted(found, key=lambda event: event.position)
 
-    def _decode_one(self, log: LogReceipt) -> Event | None:
+    def _decode_one(self, log: Record) -> Event | None:
         name = self._names.get(log["address"].lower())
-        event = self._events.get((name or "", bytes(log["topics"][0]))) if log["topics"] else None
+        event = self._events.get((name or "", log["topics"][0])) if log["topics"] else None
         if name is None or event is None:
             return None
-        data = event.process_log(log)
         return Event(
             contract=name,
-            name=data["event"],
-            args={key: _plain(value) for key, value in data["args"].items()},
+            name=str(event["name"]),
+            args=event_values(event, log),
             block_number=log["blockNumber"],
-            block_hash=bytes(log["blockHash"]),
-            tx_hash=bytes(log["transactionHash"]),
+            block_hash=log["blockHash"],
+            tx_hash=log["transactionHash"],
             log_index=log["logIndex"],
         )
-
-
-def _topic(item: Any) -> bytes:
-    return keccak(f"{item['name']}({','.join(i['type'] for i in item['inputs'])})".encode())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str) and Web3.is_address(value):
-        return value.lower()
-    return bytes(value) if isinstance(value, bytes) else value

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eth_abi.abi import encode
-from eth_account import Account
 from eth_utils.address import to_checksum_address
-from web3 import Web3
 
 from contracts.onchain.artifacts import artifact
-from contracts.onchain.errors import ForeignCode, NoFactory, Reverted
+from contracts.onchain.errors import ForeignCode, NoFactory, RequestRefused, Reverted
 from contracts.onchain.origin import FACTORY, FACTORY_RUNTIME, GOVERNOR, ORIGIN, Plan
-from contracts.onchain.reverts import explain
+from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 
@@ -78,7 +76,7 @@ def _step(plan: Plan, chain_id: int, name: str, to: str, data: bytes) -> Step:
     return Step(name, plan.addresses[name], runtime, to, data, gas)
 
 
-def missing(w3: Web3, plan: Plan, chain_id: int) -> list[Step]:
+def missing(w3: Rpc, plan: Plan, chain_id: int) -> list[Step]:
     """The steps that are still to be taken. Raises ForeignCode where something else stands at a planned address."""
     return [step for step in steps(plan, chain_id) if not stands(w3, step)]
 
@@ -86,8 +84,7 @@ def missing(w3: Web3, plan: Plan, chain_id: int) -> list[Step]:
 def found(sender: Sender, plan: Plan, say: Callable[[str], None] = lambda _: None) -> None:
     """Takes the steps that are missing. Raises NoFactory, Reverted, ForeignCode."""
     w3 = sender.w3
-    with explain():
-        chain_id = w3.eth.chain_id
+    chain_id = w3.eth.chain_id
     todo = missing(w3, plan, chain_id)
     if todo:
         ensure_factory(sender)
@@ -100,8 +97,7 @@ def _take(sender: Sender, step: Step) -> int | None:
     """Sends one step, if it would succeed, and returns its gas. Somebody else may be faster, which is as good: None."""
     gas = None
     try:
-        with explain():
-            sender.w3.eth.call({"from": sender.address, "to": to_checksum_address(step.to), "data": step.data})
+        sender.w3.eth.call({"from": sender.address, "to": to_checksum_address(step.to), "data": step.data})
         gas = sender.transact(step.to, step.data, gas=step.gas, describe=f"create {step.name}")["gasUsed"]
     except Reverted:
         if not stands(sender.w3, step):
@@ -111,10 +107,9 @@ def _take(sender: Sender, step: Step) -> int | None:
     return gas
 
 
-def stands(w3: Web3, step: Step) -> bool:
+def stands(w3: Rpc, step: Step) -> bool:
     """Whether a step was taken. Raises ForeignCode if something else is there, naming what differs."""
-    with explain():
-        code = bytes(w3.eth.get_code(to_checksum_address(step.address)))
+    code = w3.eth.get_code(step.address)
     if code and code != step.runtime:
         raise ForeignCode(name=step.name, address=step.address, differs=difference(step.name, step.runtime, code))
     return bool(code)
@@ -147,10 +142,9 @@ def _shown(value: bytes) -> str:
 # ---------------------------------------------------------------- the factory
 
 
-def factory_stands(w3: Web3) -> bool:
+def factory_stands(w3: Rpc) -> bool:
     """Whether the chain has the factory. Raises ForeignCode if something else stands at its address."""
-    with explain():
-        code = bytes(w3.eth.get_code(to_checksum_address(FACTORY)))
+    code = w3.eth.get_code(FACTORY)
     if code and code != FACTORY_RUNTIME:
         raise ForeignCode(name=FACTORY_NAME, address=FACTORY, differs="other bytes")
     return bool(code)
@@ -160,19 +154,21 @@ def ensure_factory(sender: Sender) -> None:
     """Puts the factory onto a chain without it. Raises NoFactory if the chain does not take its transaction."""
     if factory_stands(sender.w3):
         return
+    from eth_account import Account  # most of a second, which only who founds waits for
+
     maker = Account.recover_transaction(_FACTORY_TRANSACTION)
     lacking = _FACTORY_COST_WEI - sender.w3.eth.get_balance(maker)
     if lacking > 0:
         sender.pay([maker], lacking)
     try:
         sender.broadcast_foreign(_FACTORY_TRANSACTION, describe=f"create {FACTORY_NAME}")
-    except Reverted as error:
+    except (Reverted, RequestRefused) as error:
         raise NoFactory(FACTORY, f"refuses the transaction that makes it: {error}") from error
     if not factory_stands(sender.w3):
         raise NoFactory(FACTORY, "has mined the transaction that makes it, and yet it is not there")
 
 
-def cost_wei(w3: Web3, todo: list[Step], fee_per_gas_wei: int) -> int:
+def cost_wei(w3: Rpc, todo: list[Step], fee_per_gas_wei: int) -> int:
     """The most that steps may cost, the factory included where it is missing. An L2's fee for L1 data is not in it."""
     factory = 0 if not todo or factory_stands(w3) else _FACTORY_COST_WEI + _TRANSACTION_GAS * fee_per_gas_wei
     return factory + sum(step.gas for step in todo) * fee_per_gas_wei

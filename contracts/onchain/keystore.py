@@ -5,8 +5,6 @@ import os
 import secrets
 from pathlib import Path
 
-from eth_account import Account
-
 from contracts.protocol.signing import Signer
 
 ITERATIONS: int | None = None
@@ -22,6 +20,8 @@ class KeystoreError(Exception):
 def create_key(path: Path, password: str, *, iterations: int | None = None) -> Signer:
     """Makes a new key and writes it encrypted, readable by its owner alone. Refuses to overwrite a file."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    from eth_account import Account  # most of a second, which only who opens a key waits for
+
     private_key = secrets.token_bytes(32)
     encrypted = Account.encrypt(private_key, password, iterations=iterations or ITERATIONS)
     try:
@@ -44,6 +44,8 @@ def load_key(path: Path, password: str) -> Signer:
     except (OSError, UnicodeDecodeError) as error:
         raise KeystoreError(f"{path} cannot be read: {error}; give the path of a key file that you may read") from error
     _require_key_file(path, text)
+    from eth_account import Account
+
     try:
         return Signer(bytes(Account.decrypt(text, password)))
     except ValueError as error:

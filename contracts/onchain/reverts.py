@@ -1,60 +1,58 @@
-"""Names the contract's own error behind a refused call: its selector and values, read with the committed ABIs."""
+"""What a refusal is: the contract's own error, read with the committed ABIs, a limit, or the endpoint's own no."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
-from json import JSONDecodeError
 from typing import Any
 
 from eth_abi.abi import decode
-from requests.exceptions import HTTPError, RequestException
-from web3.exceptions import BadResponseFormat, ContractLogicError, Web3RPCError
+from eth_abi.exceptions import DecodingError
 
 from contracts.onchain.artifacts import CONTRACTS, artifact
-from contracts.onchain.errors import ChainUnavailable, Reverted
-from contracts.protocol.hashing import from_hex, keccak
+from contracts.onchain.contract import kind
+from contracts.onchain.errors import ChainError, EndpointLimited, RequestRefused, Reverted
+from contracts.protocol.hashing import from_hex, keccak, to_hex
 
 _BUILT_IN = {"Error(string)": ["string"], "Panic(uint256)": ["uint256"]}
+_EXECUTES = ("eth_call", "eth_estimateGas")
+_REVERTED = 3
+_LIMIT_EXCEEDED = -32005
+_LIMIT_WORDS = ("rate limit", "too many requests", "request limit", "compute units per second", "capacity")
+_REVERT_WORDS = ("revert", "invalid opcode", "vm exception", "evm error", "stack overflow", "stack underflow")
+"""How geth, reth, Anvil, Hardhat, py-evm and the public endpoints say it."""
+_RANGE_WORDS = ("range", "more than", "results")
+"""Some endpoints say with the limit's code that a query takes too many blocks or gives too many logs."""
 
 
-@contextmanager
-def explain(endpoint: str = "the RPC endpoint") -> Iterator[None]:
-    """Turns web3's exceptions for a refused call into Reverted, for no answer into ChainUnavailable."""
-    try:
-        yield
-    except ContractLogicError as error:
-        raise decode_revert(error.data if isinstance(error.data, str) else None, str(error)) from error
-    except Web3RPCError as error:
-        raise Reverted(str(error.args[0])) from error
-    except (RequestException, BadResponseFormat, JSONDecodeError, UnicodeDecodeError) as error:
-        raise ChainUnavailable(endpoint, _why(error)) from error
+def refusal(endpoint: str, method: str, error: Mapping[str, Any]) -> ChainError:
+    """The kind of a JSON-RPC error: Reverted, EndpointLimited or RequestRefused."""
+    words, number, data = str(error.get("message", "no words")), error.get("code"), _data(error.get("data"))
+    lowered = words.lower()
+    if method in _EXECUTES and (data or number == _REVERTED or any(word in lowered for word in _REVERT_WORDS)):
+        return decode_revert(data, words)
+    too_much = method == "eth_getLogs" and any(word in lowered for word in _RANGE_WORDS)
+    if not too_much and (number == _LIMIT_EXCEEDED or any(word in lowered for word in _LIMIT_WORDS)):
+        return EndpointLimited(endpoint, words)
+    return RequestRefused(endpoint, method, number, words)
 
 
-def _why(error: Exception) -> str:
-    """What happened, without the URL that requests puts into its messages: it may hold a key."""
-    if isinstance(error, HTTPError) and error.response is not None:
-        return f"it answers with status {error.response.status_code}"
-    if isinstance(error, BadResponseFormat | JSONDecodeError | UnicodeDecodeError):
-        return "it answers, but not as a chain does"
-    reason: object = error
-    while isinstance(
-        inner := getattr(reason, "reason", None) or next(iter(getattr(reason, "args", ())), None), Exception
-    ):
-        reason = inner
-    cause = getattr(reason, "__cause__", None) or reason
-    return f"{type(error).__name__}: {getattr(cause, 'strerror', None) or type(cause).__name__}"
+def _data(found: Any) -> str | None:
+    """The revert data, which some endpoints put one level down, or behind a word."""
+    if isinstance(found, Mapping):
+        return _data(found.get("data"))
+    found = str(found).removeprefix("Reverted ")
+    return found if found.startswith("0x") else None
 
 
 def decode_revert(data: str | None, fallback: str) -> Reverted:
     """The error behind revert data: one of our contracts', OpenZeppelin's, or Solidity's own."""
-    if not data or not data.startswith("0x") or len(data) < 10:
+    try:
+        raw = from_hex(data or "0x")
+        known = _errors().get(raw[:4])
+        if known is not None:
+            return Reverted(known[0], tuple(decode(known[1], raw[4:])))
+    except (ValueError, DecodingError):
         return Reverted(fallback)
-    raw = from_hex(data)
-    known = _errors().get(raw[:4])
-    if known is None:
-        return Reverted(f"unknown error {data[:10]}")
-    name, types = known
-    return Reverted(name, tuple(decode(types, raw[4:])))
+    return Reverted(f"unknown error {to_hex(raw[:4])}" if raw else fallback)
 
 
 @cache
@@ -63,14 +61,6 @@ def _errors() -> dict[bytes, tuple[str, list[str]]]:
     for name in CONTRACTS:
         for item in artifact(name).abi:
             if item["type"] == "error":
-                types = [_type(argument) for argument in item["inputs"]]
+                types = [kind(argument) for argument in item["inputs"]]
                 table[keccak(f"{item['name']}({','.join(types)})".encode())[:4]] = (item["name"], types)
     return table
-
-
-def _type(argument: dict[str, Any]) -> str:
-    """The canonical ABI type, tuples spelt out."""
-    kind: str = argument["type"]
-    if kind.startswith("tuple"):
-        return "(" + ",".join(_type(part) for part in argument["components"]) + ")" + kind[len("tuple") :]
-    return kind

@@ -7,18 +7,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from eth_account import Account
 from eth_utils.address import to_checksum_address
-from hexbytes import HexBytes
-from web3 import Web3
-from web3.contract.contract import ContractFunction
-from web3.exceptions import TransactionNotFound
-from web3.types import TxReceipt
 
 from contracts.onchain.artifacts import artifact
-from contracts.onchain.errors import ChainUnavailable, Reverted
-from contracts.onchain.reverts import explain
-from contracts.protocol.hashing import keccak
+from contracts.onchain.contract import ContractCall, encoded
+from contracts.onchain.errors import ChainUnavailable, NotKnown, RequestRefused, Reverted
+from contracts.onchain.eth import Record
+from contracts.onchain.rpc import Rpc
+from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.signing import Signer
 
 _GAS_MARGIN_PERCENT = 130
@@ -30,58 +26,55 @@ block it is two new slots, 22,100 gas each."""
 class Sender:
     """A key with a chain to send to. One process, one Sender a key."""
 
-    def __init__(self, w3: Web3, signer: Signer, *, wait_s: float = 60.0) -> None:
+    def __init__(self, w3: Rpc, signer: Signer, *, wait_s: float = 60.0) -> None:
         self.w3 = w3
         self.signer = signer
         self.address = to_checksum_address(signer.address)
         self._wait_s = wait_s
 
-    def call(self, function: ContractFunction, *, gas: int | None = None) -> TxReceipt:
+    def call(self, function: ContractCall, *, gas: int | None = None) -> Record:
         """Sends a contract call and waits until it is mined. Raises Reverted with the contract's own error."""
-        with explain():
-            limit = gas or function.estimate_gas({"from": self.address}) * _GAS_MARGIN_PERCENT // 100 + _GAS_MARGIN
-        data = function._encode_transaction_data()
-        return self._send({"to": function.address, "data": data, "gas": limit}, describe=function.fn_name)
+        limit = gas or function.estimate_gas({"from": self.address}) * _GAS_MARGIN_PERCENT // 100 + _GAS_MARGIN
+        return self._send({"to": function.address, "data": function.data, "gas": limit}, describe=function.name)
 
-    def call_all(self, functions: Sequence[ContractFunction], *, gas: int) -> list[TxReceipt]:
+    def call_all(self, functions: Sequence[ContractCall], *, gas: int) -> list[Record]:
         """Sends several calls at once under consecutive nonces and waits for all. `gas` is the limit of each."""
         nonce = self.w3.eth.get_transaction_count(self.address, "pending")
         hashes = [
-            self._broadcast({"to": f.address, "data": f._encode_transaction_data(), "gas": gas, "nonce": nonce + i})
+            self._broadcast({"to": f.address, "data": f.data, "gas": gas, "nonce": nonce + i})
             for i, f in enumerate(functions)
         ]
-        return [self._mined(tx_hash, f.fn_name) for tx_hash, f in zip(hashes, functions, strict=True)]
+        return [self._mined(tx_hash, f.name) for tx_hash, f in zip(hashes, functions, strict=True)]
 
     def create(self, name: str, arguments: Sequence[Any]) -> str:
         """Deploys a contract and returns its address."""
         code = artifact(name)
-        contract = self.w3.eth.contract(abi=code.abi, bytecode=code.bytecode)
-        with explain():
-            transaction = contract.constructor(*arguments).build_transaction(
-                {"from": self.address, "gas": 15_000_000, **self._fees()}
-            )
-        receipt = self._send({"data": transaction["data"], "gas": 15_000_000}, describe=f"create {name}")
+        inputs: list[dict[str, Any]] = next((item["inputs"] for item in code.abi if item["type"] == "constructor"), [])
+        data = from_hex(code.bytecode) + encoded(inputs, arguments, name)
+        receipt = self._send({"data": data, "gas": 15_000_000}, describe=f"create {name}")
         return str(receipt["contractAddress"])
 
-    def transact(self, to: str, data: bytes, *, gas: int, describe: str) -> TxReceipt:
+    def transact(self, to: str, data: bytes, *, gas: int, describe: str) -> Record:
         """Sends bytes to a contract and waits until it is mined. Raises Reverted."""
         return self._send({"to": to_checksum_address(to), "data": data, "gas": gas}, describe=describe)
 
-    def broadcast_foreign(self, raw: bytes, *, describe: str) -> TxReceipt:
-        """Sends what somebody else signed, or finds it sent already, and waits until it is mined. Raises Reverted."""
-        tx_hash = HexBytes(keccak(raw))
+    def broadcast_foreign(self, raw: bytes, *, describe: str) -> Record:
+        """Sends what somebody else signed, or finds it sent already, and waits until it is mined.
+
+        Raises Reverted, and RequestRefused where the endpoint does not take it.
+        """
+        tx_hash = keccak(raw)
         try:
-            with explain():
-                self.w3.eth.send_raw_transaction(raw)
-        except Reverted:
+            self.w3.eth.send_raw_transaction(raw)
+        except RequestRefused:
             if not self._knows(tx_hash):
                 raise
         return self._mined(tx_hash, describe)
 
-    def _knows(self, tx_hash: HexBytes) -> bool:
+    def _knows(self, tx_hash: bytes) -> bool:
         try:
             self.w3.eth.get_transaction(tx_hash)
-        except TransactionNotFound:
+        except NotKnown:
             return False
         return True
 
@@ -93,7 +86,7 @@ class Sender:
         base = self.w3.eth.get_block("latest").get("baseFeePerGas", 0)
         return {"maxFeePerGas": 2 * base + 10**9, "maxPriorityFeePerGas": 10**9}
 
-    def _send(self, fields: dict[str, Any], *, describe: str) -> TxReceipt:
+    def _send(self, fields: dict[str, Any], *, describe: str) -> Record:
         nonce = self.w3.eth.get_transaction_count(self.address, "pending")
         return self._mined(self._broadcast({**fields, "nonce": nonce}), describe)
 
@@ -109,23 +102,24 @@ class Sender:
         for tx_hash in hashes:
             self._mined(tx_hash, "payment")
 
-    def _broadcast(self, fields: dict[str, Any]) -> HexBytes:
+    def _broadcast(self, fields: dict[str, Any]) -> bytes:
+        from eth_account import Account  # most of a second, which only who sends waits for
+
         transaction = {"value": 0, "chainId": self.w3.eth.chain_id, "type": 2, **fields, **self._fees()}
         signed = Account.sign_transaction(transaction, self.signer.private_key())
-        with explain():
-            return self.w3.eth.send_raw_transaction(signed.raw_transaction)
+        return self.w3.eth.send_raw_transaction(bytes(signed.raw_transaction))
 
-    def _mined(self, tx_hash: HexBytes, describe: str) -> TxReceipt:
+    def _mined(self, tx_hash: bytes, describe: str) -> Record:
         receipt = self._wait(tx_hash)
         if receipt["status"] != 1:
-            raise Reverted(f"{describe} failed in {tx_hash.to_0x_hex()}")
+            raise Reverted(f"{describe} failed in {to_hex(tx_hash)}")
         return receipt
 
-    def _wait(self, tx_hash: HexBytes) -> TxReceipt:
+    def _wait(self, tx_hash: bytes) -> Record:
         until = time.monotonic() + self._wait_s
         while time.monotonic() < until:
             try:
                 return self.w3.eth.get_transaction_receipt(tx_hash)
-            except TransactionNotFound:
+            except NotKnown:
                 time.sleep(0.25)
-        raise ChainUnavailable("the chain", f"{tx_hash.to_0x_hex()} was not mined within {self._wait_s:.0f} s")
+        raise ChainUnavailable("the chain", f"{to_hex(tx_hash)} was not mined within {self._wait_s:.0f} s")

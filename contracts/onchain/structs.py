@@ -37,11 +37,12 @@ def _bytes32(value: bytes | str) -> bytes:
 
 
 def order_tuple(order: Order) -> tuple[Any, ...]:
-    """Order with its Terms."""
-    t = order.terms
+    """Order with its Terms and their Params."""
+    t, p = order.terms, order.terms.params
+    params = p.max_new_tokens, p.temperature_milli, p.top_p_ppm, p.seed
     terms = (
-        from_hex(t.workload_id), from_hex(t.input_hash), from_hex(t.params_hash), t.comparator, t.copies, t.visibility,
-        t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt,
+        from_hex(t.workload_id), from_hex(t.prompt_root), from_hex(t.texts_hash), params, t.comparator, t.copies,
+        t.visibility, t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt,
     )  # fmt: skip
     return to_checksum_address(order.requester), order.spend_cap, terms
 
@@ -49,4 +50,4 @@ def order_tuple(order: Order) -> tuple[Any, ...]:
 def commitment_tuple(commitment: Commitment) -> tuple[Any, ...]:
     """Commitment."""
     c = commitment
-    return from_hex(c.order_id), to_checksum_address(c.node), from_hex(c.output_hash), from_hex(c.trace_commit), c.units
+    return from_hex(c.order_id), to_checksum_address(c.node), from_hex(c.output_root), from_hex(c.trace_commit), c.units

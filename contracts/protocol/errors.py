@@ -1,9 +1,12 @@
-"""What can be wrong with a record of the protocol.
+"""The base of every error of the project, and what can be wrong with a record of the protocol.
+
+AssayError             `code`, `message`, `way_out`, `values`
 
 ProtocolError
 ├── NotCanonical        a value has no canonical JSON
 ├── BadAmount           an amount of tokens that is none, too little, or finer than is counted
 ├── BadTexts            an input that is no canonical list of texts, or beyond its workload's limits
+├── NotPacked           bytes that are no packed lists of 32-bit words
 ├── WrongTokenizer      a tokenizer file that is not the manifest's
 ├── BadSignature        not 65 bytes, high s, v not 27 or 28, or nobody's
 ├── OutOfRange          a number that its field cannot carry
@@ -12,7 +15,37 @@ ProtocolError
 └── UnknownLogEntry     a line of the published log of no known kind
 """
 
+from collections.abc import Mapping
+from inspect import signature
+from typing import ClassVar, Self
+
 from pydantic import ValidationError
+
+
+class AssayError(Exception):
+    """Base of every error of the project. `str()` is the message, followed by the way out.
+
+    Attributes:
+        code: the stable, machine-readable name of the kind of error.
+        message: what is wrong, with the offending values.
+        way_out: what to do; empty where there is nothing to do.
+        values: what the error was raised with, by name.
+    """
+
+    code: ClassVar[str] = "assay_error"
+    values: Mapping[str, object]
+
+    def __new__(cls, *args: object, **named: object) -> Self:
+        error = super().__new__(cls, *args)
+        given = dict(signature(cls.__init__).bind(error, *args, **named).arguments)
+        given |= given.pop("values", {})
+        error.values = {name: value for name, value in given.items() if name not in ("self", "message", "way_out")}
+        return error
+
+    def __init__(self, message: str, *, way_out: str = "", **values: object) -> None:
+        self.message, self.way_out = message, way_out
+        joint = " " if message.endswith((".", ":", "?", "!")) else "; "
+        super().__init__(f"{message}{joint}{way_out}" if way_out else message)
 
 
 def first_fault(error: ValidationError) -> str:
@@ -23,8 +56,8 @@ def first_fault(error: ValidationError) -> str:
     return f"{place}{value}: {fault['msg']}"
 
 
-class ProtocolError(ValueError):
-    """Base. `code` is for machines, the message names the value and the way out."""
+class ProtocolError(AssayError, ValueError):
+    """Base. A ValueError too, so that pydantic takes it for a field's fault."""
 
     code = "protocol_error"
 
@@ -49,6 +82,14 @@ class BadTexts(ProtocolError):
     def __init__(self, why: str, *, way_out: str = "send a canonical JSON array of texts") -> None:
         self.why = why
         super().__init__(f"the input {why}; {way_out}")
+
+
+class NotPacked(ProtocolError):
+    code = "not_packed"
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"packed words: the value {why}; pack it with contracts.protocol.packed")
 
 
 class WrongTokenizer(ProtocolError):

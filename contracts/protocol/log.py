@@ -33,13 +33,12 @@ class WorkloadEntry(Record):
 
 
 class OrderEntry(Record):
-    """An order with its parameters; the input lies under its hash among the blobs."""
+    """An order; its texts and packed prompts lie among the blobs."""
 
     kind: Literal["order"] = "order"
     order: Order
     signer: Address
     signature: Signature
-    params: dict[str, int]
 
 
 class LeaseEntry(Record):
@@ -51,7 +50,7 @@ class LeaseEntry(Record):
 
 
 class CommitmentEntry(Record):
-    """What a node committed to; the output lies under its hash among the blobs."""
+    """What a node committed to; the packed output lies under its root among the blobs."""
 
     kind: Literal["commitment"] = "commitment"
     commitment: Commitment

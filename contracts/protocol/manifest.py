@@ -3,17 +3,19 @@
 It says by data what everybody but the engine needs to know of a kind of work, so that a new kind changes nobody else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.errors import BadTexts
-from contracts.protocol.hashing import keccak, to_hex
-from contracts.protocol.records import Record, Units64
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.packed import WORD_BYTES
+from contracts.protocol.records import Bytes32, Params, Record, Uint32, Units64
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.texts import decode_texts
+from contracts.protocol.workload import workload_id
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["ab" * 32])]
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["generation"])]
@@ -22,6 +24,10 @@ _Positive = Annotated[int, Field(strict=True, gt=0)]
 
 MAX_NEW_TOKENS = "max_new_tokens"
 """The parameter that bounds the units of a job metered in new tokens."""
+
+TokenizerFamily = Literal["byte_bpe", "wordpiece"]
+"""byte_bpe: each id stands for a string of bytes, and joining them gives the text back (GPT-2, Llama 3, Qwen, SmolLM).
+wordpiece: of BERT, which lowers and splits texts first; ids spell them only by the tokenizer."""
 
 MAX_OUTPUT_BYTES = 65_536
 """The longest output: a contest is answered with the whole of it in one transaction."""
@@ -49,14 +55,13 @@ class IntegerRange(Record):
 class InputLimits(Record):
     """What an input may be: refused before acceptance otherwise, so that no node works on poison for nothing.
 
-    At most `max_texts` texts, each of at most `max_bytes` of UTF-8 and of `max_tokens`: the text alone as the
-    workload's tokenizer cuts it, and `overhead_tokens` that the kind puts around it (template, start and end).
+    At most `max_texts` texts, each of at most `max_bytes` of UTF-8 and of `max_tokens`: the text as the workload's
+    tokenizer cuts it, with the template's tokens around it.
     """
 
     max_texts: _Positive
     max_bytes: _Positive
     max_tokens: _Positive
-    overhead_tokens: Annotated[int, Field(strict=True, ge=0)] = 0
 
     def read(self, data: bytes) -> list[str]:
         """The texts of an input, within the limits that need no tokenizer. Raises BadTexts."""
@@ -72,19 +77,37 @@ class InputLimits(Record):
         return texts
 
     def require_tokens(self, counts: Sequence[int]) -> None:
-        """Raises BadTexts where a text has too many tokens, `overhead_tokens` included in each of `counts`."""
+        """Raises BadTexts where there are too many texts, or one has too many tokens, the template's included."""
+        if not 0 < len(counts) <= self.max_texts:
+            why = f"holds {len(counts)} texts, not 1 to {self.max_texts}"
+            raise BadTexts(why, way_out="send them in several inputs")
         for index, count in enumerate(counts):
-            if count > self.max_tokens:
+            if not 0 < count <= self.max_tokens:
                 raise BadTexts(
-                    f"has {count} tokens in text {index} ({self.overhead_tokens} of them put around it by the "
-                    f"workload), more than {self.max_tokens}",
+                    f"has {count} tokens in text {index}, those around it included, not 1 to {self.max_tokens}",
                     way_out=_SHORTEN,
                 )
+
+    @property
+    def most_prompt_bytes(self) -> int:
+        """The longest packed prompts that can be within the limits."""
+        return WORD_BYTES * (1 + self.max_texts * (1 + self.max_tokens))
 
     @property
     def most_bytes(self) -> int:
         """The longest input that can be within the limits, as bytes of canonical JSON."""
         return 1 + self.max_texts * (_MOST_ESCAPED * self.max_bytes + 3)
+
+
+Ids = Annotated[tuple[Uint32, ...], Field(strict=False)]
+"""Token ids, which JSON has as a list."""
+
+
+class Template(Record):
+    """Token ids that stand around each text's own: a chat template, or start and end."""
+
+    before: Ids = ()
+    after: Ids = ()
 
 
 class Manifest(Record):
@@ -93,13 +116,20 @@ class Manifest(Record):
     `kind` names the code that runs it, `unit` what is metered. `meter` bounds the units of a job before it runs, see
     `most_units`. `numeric_class` pins the class of hosts inside which a float engine's answers are equal bit for bit;
     an engine whose answers are the same everywhere has none.
+    `tokenizer` names how texts become ids; `stops` are the ids that end an answer, the one that does is part of it.
+    `model_root`: over the model's numbers and tables (COURT.md), which nodes and verifiers derive from the file; only a
+    workload whose answers can be slashed has one.
     `check_price_units` is what one check of one job earns its verifier.
     """
 
     kind: Kind
     model: _Name
     weights_sha256: Sha256
+    model_root: Bytes32 | None = None
     tokenizer_sha256: Sha256
+    tokenizer: TokenizerFamily = "byte_bpe"
+    template: Template = Template()
+    stops: Ids = ()
     engine: _Name = "torch-float"
     engine_version: str
     dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
@@ -119,7 +149,19 @@ class Manifest(Record):
             MAX_NEW_TOKENS not in self.params or self.params[MAX_NEW_TOKENS].minimum < 1
         ):
             raise ValueError(f"the meter new_tokens needs the parameter {MAX_NEW_TOKENS}, from 1 up")
+        if unknown := sorted(set(self.params) - set(Params.model_fields)):
+            raise ValueError(f"orders cannot say {', '.join(unknown)}; they say {', '.join(Params.model_fields)}")
+        workload_id(self)
         return self
+
+    @property
+    def overhead_tokens(self) -> int:
+        """How many tokens the template puts around a text."""
+        return len(self.template.before) + len(self.template.after)
+
+    def prompt(self, ids: Sequence[int]) -> list[int]:
+        """What an engine reads of a text whose own tokens these are."""
+        return [*self.template.before, *ids, *self.template.after]
 
     @property
     def most_new_tokens(self) -> int | None:
@@ -128,20 +170,20 @@ class Manifest(Record):
         return None if allowed is None else allowed.maximum
 
     def canonical(self) -> bytes:
-        """The canonical bytes whose hash is the workload id."""
+        """The canonical bytes, whose hash stands in the struct that the workload is named by."""
         return canonical_json(self.model_dump(mode="json"))
 
     def workload_id(self) -> str:
-        """keccak256 of the canonical manifest, 0x hex."""
-        return to_hex(keccak(self.canonical()))
+        """The workload's id (`contracts.protocol.workload`), 0x hex."""
+        return to_hex(workload_id(self))
 
-    def most_units(self, texts: Sequence[str], params: Mapping[str, int]) -> int:
-        """The most units that a job of these texts and parameters can use, known without a tokenizer.
+    def most_units(self, counts: Sequence[int], max_new_tokens: int) -> int:
+        """The most units that a job can use whose texts have so many tokens, the template's included.
 
-        new_tokens: texts * max_new_tokens. input_tokens: the sum over texts of min(max_tokens, bytes of UTF-8 +
-        overhead_tokens), since no token stands for less than a byte.
+        new_tokens: texts * max_new_tokens. input_tokens: the sum of the counts, which is what it uses.
         """
-        if self.meter == "new_tokens":
-            return len(texts) * params[MAX_NEW_TOKENS]
-        limits = self.input
-        return sum(min(limits.max_tokens, len(text.encode()) + limits.overhead_tokens) for text in texts)
+        return len(counts) * max_new_tokens if self.meter == "new_tokens" else sum(counts)
+
+    def units(self, counts: Sequence[int], answers: Sequence[int]) -> int:
+        """The units of a job: `counts` as in `most_units`, `answers` the words that answer each text."""
+        return sum(answers if self.meter == "new_tokens" else counts)

@@ -1,22 +1,22 @@
 """How long a job takes on a host that knows its speed: one formula for who lends the job and who takes it.
 
-    work     read    = sum over texts of min(max_tokens, bytes of UTF-8 + overhead_tokens)
+    work     read    = the prompts' tokens
              written = texts * max_new_tokens where new tokens are metered, else 0
     seconds  = read / read_per_s + written / write_per_s
     needed_s = ceil(seconds * margin) + OVERHEAD_S
 
-All of it is a bound: no token stands for less than a byte, an answer may end early, and texts of one job count as if
+All of it is a bound: an answer may end early, and texts of one job count as if
 they were done one after the other. A node states the pace that *one* job has there while all its slots are taken. So a
 job fits where now + needed_s <= deadline. Its lease need not be that long: heartbeats carry it up to the deadline.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
-from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
+from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import U32, Record
 
 LENT_MARGIN_PCT = 150
@@ -52,11 +52,9 @@ def pace_of(read_per_s: float, write_per_s: float) -> Pace:
     return Pace(read_milli_per_s=read, write_milli_per_s=write)
 
 
-def most_work(manifest: Manifest, texts: Sequence[str], params: Mapping[str, int]) -> JobSize:
-    """The size of a job, known without a tokenizer."""
-    limits = manifest.input
-    read = sum(min(limits.max_tokens, len(text.encode()) + limits.overhead_tokens) for text in texts)
-    return JobSize(read, len(texts) * params[MAX_NEW_TOKENS] if manifest.meter == "new_tokens" else 0)
+def most_work(manifest: Manifest, counts: Sequence[int], max_new_tokens: int) -> JobSize:
+    """The size of a job whose texts have so many tokens, the template's included."""
+    return JobSize(sum(counts), len(counts) * max_new_tokens if manifest.meter == "new_tokens" else 0)
 
 
 def needed_s(size: JobSize, pace: Pace, margin_pct: int) -> int:

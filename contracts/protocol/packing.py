@@ -60,6 +60,11 @@ def bits(indices: frozenset[int] | set[int], count: int) -> bytes:
     return bytes(out)
 
 
+def bit_at(bitmap: bytes, index: int) -> bool:
+    """A row's bit in a bitmap of an epoch."""
+    return bool(bitmap[index >> 3] >> (index & 7) & 1)
+
+
 def from_bits(data: bytes, count: int) -> frozenset[int]:
     """The row indices whose bit is set."""
     return frozenset(i for i in range(count) if data[i >> 3] >> (i & 7) & 1)

@@ -19,9 +19,8 @@ from contracts.protocol.records import (
     Uint32,
     Units64,
 )
-from contracts.protocol.wire import Params
 
-RECEIPT_VERSION: Literal[1] = 1
+RECEIPT_VERSION: Literal[2] = 2
 
 Bits = Annotated[str, Field(pattern=r"^0x([0-9a-f]{2})*$", examples=["0x00"])]
 
@@ -64,14 +63,13 @@ class PaymentReceipt(Record):
     Amounts in units of the token. The requester of the lane is `order.requester`.
     """
 
-    version: Literal[1] = RECEIPT_VERSION
+    version: Literal[2] = RECEIPT_VERSION
     chain_id: Annotated[int, Field(strict=True, gt=0)]
     contracts: ReceiptContracts
     order_id: Bytes32
     order: Order
     signer: Address
     order_signature: Signature
-    params: Params
     commitment_digest: Bytes32
     commitment: Commitment
     commitment_signature: Signature

@@ -4,6 +4,7 @@ Byte strings are lower-case 0x hex, numbers are JSON integers (never floats, boo
 unknown fields are refused.
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,12 +35,39 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Params(Record):
+    """How an order wants its work done. What a workload has no parameter for is 0 (SPEC section 3).
+
+    `max_new_tokens`: the longest answer to a text, the stop token included. `temperature_milli`: thousandths, 0 is
+    greedy. `top_p_ppm`: millionths. `seed`: drawn tokens are a function of it and of the prompt.
+    """
+
+    max_new_tokens: Uint32 = 0
+    temperature_milli: Uint32 = 0
+    top_p_ppm: Uint32 = 0
+    seed: Units64 = 0
+
+    def of(self, names: Iterable[str]) -> dict[str, int]:
+        """The values of these parameters, by name."""
+        return {name: getattr(self, name) for name in names}
+
+    def beside(self, names: Iterable[str]) -> dict[str, int]:
+        """Those of no such name that are not 0: a workload that has only these has no use for them."""
+        known = frozenset(names)
+        return {name: value for name, value in self.model_dump().items() if value and name not in known}
+
+
 class Terms(Record):
-    """What is ordered and at which exact prices. Prices in units of the token (SPEC section 2)."""
+    """What is ordered and at which exact prices. Prices in units of the token (SPEC section 2).
+
+    `prompt_root`: over the token ids of each text, with the workload's around them (`contracts.protocol.packed`).
+    `texts_hash`: keccak256 of the texts' canonical bytes, which those ids spell.
+    """
 
     workload_id: Bytes32
-    input_hash: Bytes32
-    params_hash: Bytes32
+    prompt_root: Bytes32
+    texts_hash: Bytes32
+    params: Params = Params()
     comparator: Annotated[int, Field(strict=True, ge=1, le=2)] = COMPARATOR_EXACT
     copies: Annotated[int, Field(strict=True, ge=1, le=255)] = 1
     visibility: Annotated[int, Field(strict=True, ge=0, le=1)] = VISIBILITY_OPEN
@@ -59,11 +87,14 @@ class Order(Record):
 
 
 class Commitment(Record):
-    """A node's statement of what it computed for an order."""
+    """A node's statement of what it computed for an order.
+
+    `output_root`: over the packed ids, or vectors, that answer each text (`contracts.protocol.packed`).
+    """
 
     order_id: Bytes32
     node: Address
-    output_hash: Bytes32
+    output_root: Bytes32
     trace_commit: Bytes32
     units: Uint32
 
@@ -80,7 +111,7 @@ class Opening(Record):
     """The answer behind an `answer_commit`."""
 
     trace_hash: Bytes32
-    output_hash: Bytes32
+    output_root: Bytes32
     units: Uint32
 
 

@@ -1,17 +1,73 @@
-"""When a node may show the trace behind its commitment, and whether what is shown is that trace (SPEC section 11).
+"""What a node shows of the way to an answer, when it may, and whether its commitment binds it (SPEC section 11).
 
 As long as a verifier may still commit to an answer of its own, a trace that is public is an answer that it can copy.
+
+The trace hash of the exact engine is the root of a tree (`trace_tree`): texts, rows (of logits or states), blocks. What
+is shown is the level of that tree at which a node stands for CHUNK_ROWS rows, so that two computations are compared
+piece by piece: EXACT_TAG | for each text uint32 big-endian rows | its ceil(rows / CHUNK_ROWS) nodes. The trace hash of
+anything else is sha256 of what is shown.
 """
 
 import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from contracts.protocol.constants import Constants
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.records import COMPARATOR_EXACT, Commitment
+from contracts.protocol.trace_tree import list_root, list_root_above
 from contracts.protocol.typed_data import trace_commit
 
 MAX_TRACE_BYTES = 65_536
 """The longest trace that is kept."""
+
+EXACT_TAG = b"assay/exact/trace/2\n"
+CHUNK_ROWS = 16
+_DIGEST_BYTES, _COUNT_BYTES = 32, 4
+
+
+@dataclass(frozen=True)
+class ShownText:
+    """One text of a shown trace.
+
+    Attributes:
+        rows: how many it has.
+        nodes: of 32 bytes, each above CHUNK_ROWS of them, the last above the rest.
+    """
+
+    rows: int
+    nodes: Sequence[bytes]
+
+    def root(self) -> bytes:
+        """The text's digest in the trace."""
+        return list_root_above(self.rows, self.nodes)
+
+
+def encode_shown(texts: Iterable[ShownText]) -> bytes:
+    """What a node of the exact engine shows of its trace."""
+    return EXACT_TAG + b"".join(text.rows.to_bytes(_COUNT_BYTES, "big") + b"".join(text.nodes) for text in texts)
+
+
+def decode_shown(trace: bytes) -> list[ShownText] | None:
+    """The texts of a shown trace, None for bytes that `encode_shown` does not write."""
+    if not trace.startswith(EXACT_TAG):
+        return None
+    texts, place = [], len(EXACT_TAG)
+    while place < len(trace):
+        rows = int.from_bytes(trace[place : place + _COUNT_BYTES], "big")
+        start = place + _COUNT_BYTES
+        place = start + _DIGEST_BYTES * -(-rows // CHUNK_ROWS)
+        if place > len(trace) or start > len(trace):
+            return None
+        nodes = [trace[each : each + _DIGEST_BYTES] for each in range(start, place, _DIGEST_BYTES)]
+        texts.append(ShownText(rows, nodes))
+    return texts
+
+
+def trace_hash_of(trace: bytes) -> bytes:
+    """The trace hash behind which these bytes are shown, 32 bytes."""
+    texts = decode_shown(trace)
+    return hashlib.sha256(trace).digest() if texts is None else list_root(text.root() for text in texts)
 
 
 def opens_at(comparator: int, posted_at_s: int, revealed_at_s: int, constants: Constants) -> int:
@@ -32,5 +88,5 @@ def opens_at(comparator: int, posted_at_s: int, revealed_at_s: int, constants: C
 
 def is_trace_of(trace: bytes, commitment: Commitment) -> bool:
     """Whether these bytes are what the commitment binds its node to."""
-    hidden = trace_commit(hashlib.sha256(trace).digest(), from_hex(commitment.order_id), commitment.node)
+    hidden = trace_commit(trace_hash_of(trace), from_hex(commitment.order_id), commitment.node)
     return to_hex(hidden) == commitment.trace_commit

@@ -53,6 +53,13 @@ class Tree:
             self._levels.append(level)
         self.root = _sealed(len(self._levels[0]), b"".join(level), digest)
 
+    @property
+    def top(self) -> bytes:
+        """The node above all elements, without their number. Raises ValueError if there are none."""
+        if not self._levels[0]:
+            raise ValueError("there is no node above nothing")
+        return self._levels[-1][0]
+
     def path(self, index: int) -> list[bytes]:
         """The siblings of the element `index` from below; a level on which it moves up alone adds none.
 
@@ -68,6 +75,17 @@ class Tree:
 def list_root(leaves: Iterable[bytes], digest: Digest = by_sha256) -> bytes:
     """The digest of a list, which binds how many elements it has; an empty list has one too."""
     return Tree(leaves, digest).root
+
+
+def top_of(leaves: Iterable[bytes]) -> bytes:
+    """The node above some neighbours of a list: 1 to 2^k of them, from a multiple of 2^k on. Raises ValueError."""
+    return Tree(leaves).top
+
+
+def list_root_above(count: int, nodes: Iterable[bytes]) -> bytes:
+    """The digest of a list of `count` elements, from all its nodes of one level (`top_of`)."""
+    level = list(nodes)
+    return _sealed(count, top_of(level) if level else b"", by_sha256)
 
 
 def list_path(leaves: Sequence[bytes], index: int, digest: Digest = by_sha256) -> list[bytes]:

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from contracts.protocol.hashing import from_hex, keccak
-from contracts.protocol.records import Commitment, LaneGrant, Lease, NodeRequest, Opening, Order, Terms, Verdict
+from contracts.protocol.records import Commitment, LaneGrant, Lease, NodeRequest, Opening, Order, Params, Terms, Verdict
 
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-TERMS_TYPE = (
-    "Terms(bytes32 workloadId,bytes32 inputHash,bytes32 paramsHash,uint8 comparator,uint8 copies,uint8 visibility,"
-    "uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)"
+PARAMS_TYPE = "Params(uint32 maxNewTokens,uint32 temperatureMilli,uint32 topPPpm,uint64 seed)"
+_TERMS_ALONE = (
+    "Terms(bytes32 workloadId,bytes32 promptRoot,bytes32 textsHash,Params params,uint8 comparator,uint8 copies,"
+    "uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)"
 )
-ORDER_TYPE = "Order(address requester,uint64 spendCap,Terms terms)" + TERMS_TYPE
-COMMITMENT_TYPE = "Commitment(bytes32 orderId,address node,bytes32 outputHash,bytes32 traceCommit,uint32 units)"
+TERMS_TYPE = _TERMS_ALONE + PARAMS_TYPE
+ORDER_TYPE = "Order(address requester,uint64 spendCap,Terms terms)" + PARAMS_TYPE + _TERMS_ALONE
+"""EIP-712 wants the types that a type names after it, in the order of their names."""
+COMMITMENT_TYPE = "Commitment(bytes32 orderId,address node,bytes32 outputRoot,bytes32 traceCommit,uint32 units)"
 VERDICT_TYPE = "Verdict(bytes32 commitmentDigest,address verifier,bytes32 answerCommit)"
 LANE_GRANT_TYPE = "LaneGrant(address requester,address signer,uint64 amount,uint40 expiry,uint256 nonce)"
 NODE_KEY_TYPE = "NodeKey(address owner,address node)"
@@ -24,14 +27,15 @@ LEASE_TYPE = "Lease(bytes32 orderId,address node,uint40 expires)"
 NODE_REQUEST_TYPE = "NodeRequest(address node,string action,bytes32 orderId,uint40 timestamp)"
 
 NAME = "Assay"
-VERSION = "1"
+VERSION = "2"
 
 
 def _type_hash(type_string: str) -> bytes:
     return keccak(type_string.encode())
 
 
-_DOMAIN_HASH, _TERMS_HASH, _ORDER_HASH = _type_hash(DOMAIN_TYPE), _type_hash(TERMS_TYPE), _type_hash(ORDER_TYPE)
+_DOMAIN_HASH, _PARAMS_HASH = _type_hash(DOMAIN_TYPE), _type_hash(PARAMS_TYPE)
+_TERMS_HASH, _ORDER_HASH = _type_hash(TERMS_TYPE), _type_hash(ORDER_TYPE)
 _COMMITMENT_HASH, _VERDICT_HASH = _type_hash(COMMITMENT_TYPE), _type_hash(VERDICT_TYPE)
 _NODE_KEY_HASH, _LEASE_HASH = _type_hash(NODE_KEY_TYPE), _type_hash(LEASE_TYPE)
 _NODE_REQUEST_HASH, _LANE_GRANT_HASH = _type_hash(NODE_REQUEST_TYPE), _type_hash(LANE_GRANT_TYPE)
@@ -77,7 +81,7 @@ class Domain:
     def commitment_digest(self, commitment: Commitment) -> bytes:
         """What a node signs; the digest in its leaf."""
         c = commitment
-        return self.digest(_struct(_COMMITMENT_HASH, c.order_id, c.node, c.output_hash, c.trace_commit, c.units))
+        return self.digest(_struct(_COMMITMENT_HASH, c.order_id, c.node, c.output_root, c.trace_commit, c.units))
 
     def verdict_digest(self, verdict: Verdict) -> bytes:
         """What a verifier signs; the digest in the leaf that pays the check."""
@@ -106,9 +110,15 @@ def terms_hash(terms: Terms) -> bytes:
     """The struct hash of Terms: all that the chain needs of them to check a cap."""
     t = terms
     return _struct(
-        _TERMS_HASH, t.workload_id, t.input_hash, t.params_hash, t.comparator, t.copies, t.visibility,
-        t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt,
+        _TERMS_HASH, t.workload_id, t.prompt_root, t.texts_hash, params_hash(t.params), t.comparator, t.copies,
+        t.visibility, t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt,
     )  # fmt: skip
+
+
+def params_hash(params: Params) -> bytes:
+    """The struct hash of Params."""
+    p = params
+    return _struct(_PARAMS_HASH, p.max_new_tokens, p.temperature_milli, p.top_p_ppm, p.seed)
 
 
 def order_struct_hash(requester: str, spend_cap: int, terms_hash_: bytes) -> bytes:
@@ -123,13 +133,13 @@ def trace_commit(trace_hash: bytes, order_id: bytes, node: str) -> bytes:
 
 def answer_commit(opening: Opening, commitment_digest: bytes, verifier: str) -> bytes:
     """What a verdict shows of an answer: bound to the verifier, so that nobody can copy it."""
-    packed = from_hex(opening.trace_hash) + from_hex(opening.output_hash) + opening.units.to_bytes(4, "big")
+    packed = from_hex(opening.trace_hash) + from_hex(opening.output_root) + opening.units.to_bytes(4, "big")
     return keccak(packed + commitment_digest + from_hex(verifier))
 
 
 def answer_key(opening: Opening) -> bytes:
     """Two answers are the same iff their keys are."""
-    return keccak(from_hex(opening.trace_hash) + from_hex(opening.output_hash) + opening.units.to_bytes(4, "big"))
+    return keccak(from_hex(opening.trace_hash) + from_hex(opening.output_root) + opening.units.to_bytes(4, "big"))
 
 
 def agrees(opening: Opening, commitment: Commitment) -> bool:
@@ -137,6 +147,6 @@ def agrees(opening: Opening, commitment: Commitment) -> bool:
     expected = trace_commit(from_hex(opening.trace_hash), from_hex(commitment.order_id), commitment.node)
     return (
         from_hex(commitment.trace_commit) == expected
-        and commitment.output_hash == opening.output_hash
+        and commitment.output_root == opening.output_root
         and commitment.units == opening.units
     )

@@ -1,14 +1,18 @@
 """What the parties say to a backend over HTTP: strict schemas of requests and answers, and the paths.
 
 Errors are RFC 9457 problem details with a `code`, the offending value and the way out in `detail`.
-Byte strings are 0x hex; inputs and outputs travel as raw bytes under their keccak256.
+Byte strings are 0x hex. Blobs travel as raw bytes under their keccak256, or, packed words, under their root
+(`contracts.protocol.packed`): texts, packed prompts, packed outputs, shown traces.
 
     GET  /v1/network                       NetworkInfo: deployment, workloads with price sheet, treasury's lane
-    GET  /v1/workloads/{id}                the canonical manifest (raw bytes; hash them)
-    PUT  /v1/blobs/{hash}                  an input (raw body); refused unless the hash is the body's
+    GET  /v1/workloads/{id}                the canonical manifest (raw bytes)
+    GET  /v1/workloads/{id}/tokenizer      its tokenizer.json (raw bytes; sha256 as the manifest says)
+    POST /v1/tokenize                      Tokenize -> Tokenized: for who has no tokenizer
+    PUT  /v1/blobs/{hash}                  raw body; refused unless it is named so
     GET  /v1/blobs/{hash}                  raw bytes
     POST /v1/orders                        SubmitOrder -> OrderView (201, or 200 for the same order again)
     GET  /v1/orders/{order_id}             OrderView
+    GET  /v1/orders/{order_id}/answer      list, an item a text: what people read of the output (`prompts.read_answer`)
     GET  /v1/orders/{order_id}/receipt     PaymentReceipt (receipt.py), once the order stands under a root
     GET  /v1/orders?requester=0x..         list of OrderView; &signer=0x..: of one lane
     GET  /v1/lanes/{requester}/{signer}    LaneView: what the next order's cap must be
@@ -67,8 +71,6 @@ MOST_WORDS = 500
 EpochId = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
 """Epochs count from 1; more than a database's integer holds never come."""
 
-Params = dict[str, Annotated[int, Field(strict=True)]]
-
 
 class PriceSheetEntry(Record):
     """What the network asks for a workload now, units. Unsigned: the requester signs exact prices.
@@ -112,12 +114,25 @@ class NetworkInfo(Record):
 
 
 class SubmitOrder(Record):
-    """A signed order. Its input was put under `terms.input_hash` before; `params` hash to `terms.params_hash`."""
+    """A signed order. Its texts were put under `terms.texts_hash` before; their ids make `terms.prompt_root`."""
 
     order: Order
     signer: Address
     signature: Signature
-    params: Params
+
+
+class Tokenize(Record):
+    """Texts to be cut by a workload's tokenizer."""
+
+    workload_id: Bytes32
+    texts: Annotated[list[str], Field(min_length=1, max_length=1024)]
+
+
+class Tokenized(Record):
+    """The prompts of texts: token ids, the template's included, and their root. Check that they spell the texts."""
+
+    prompts: list[list[Uint32]]
+    prompt_root: Bytes32
 
 
 class Receipt(Record):
@@ -147,7 +162,6 @@ class OrderView(Record):
     order: Order
     signer: Address
     signature: Signature
-    params: Params
     node: Address | None
     commitment: Commitment | None
     commitment_signature: Signature | None
@@ -307,18 +321,17 @@ class CanaryRequest(Record):
 
 
 class LeaseGrant(Record):
-    """A job lent to the asking node. The input lies under `order.terms.input_hash` among the blobs."""
+    """A job lent to the asking node. Its packed prompts lie under `order.terms.prompt_root` among the blobs."""
 
     lease: Lease
     lease_signature: Signature
     order: Order
     signer: Address
     order_signature: Signature
-    params: Params
 
 
 class SubmitCommitment(Record):
-    """What a node computed. The output was put among the blobs before, under `commitment.output_hash`."""
+    """What a node computed. The output was put among the blobs before, under `commitment.output_root`."""
 
     commitment: Commitment
     signature: Signature
@@ -327,7 +340,7 @@ class SubmitCommitment(Record):
 class SubmitTrace(Record):
     """What lies behind a commitment's `traceCommit`, from `trace.opens_at` on. Its bytes were put among the blobs.
 
-    Signed by nobody: sha256 of the bytes is the trace hash that the commitment binds.
+    Signed by nobody: the trace hash that the commitment binds follows from the bytes (`trace.trace_hash_of`).
     """
 
     commitment_digest: Bytes32

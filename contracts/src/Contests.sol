@@ -5,13 +5,16 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {EscrowDomain} from "./EscrowDomain.sol";
 import {IContests} from "./interfaces/IContests.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {IStakeManager} from "./interfaces/IStakeManager.sol";
 import {Evidence} from "./libraries/Evidence.sol";
-import {Commitment, LeafProof, LeafStatus, Order, Outcomes, Terms} from "./libraries/Types.sol";
+import {PackedWords} from "./libraries/PackedWords.sol";
+import {TypedData} from "./libraries/TypedData.sol";
+import {Commitment, LeafProof, LeafStatus, Order, Outcomes, Terms, Verdict} from "./libraries/Types.sol";
 import {UnitToken} from "./libraries/UnitToken.sol";
 
 /// @notice Documented in IContests.
@@ -62,11 +65,11 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         uint256 endsAt = _chargedAt(proof, outcomes) + CONTEST_WINDOW;
         if (block.timestamp >= endsAt) revert Contests_TooLate(block.timestamp, endsAt);
         Contest storage contest_ = _contests[proof.epochId][proof.index];
-        if (contest_.contestedAt != 0) revert Contests_AlreadyContested(proof.epochId, proof.index);
+        bool lapsed = contest_.closedAs == ContestStatus.LAPSED;
+        if (contest_.contestedAt != 0 && !lapsed) revert Contests_AlreadyContested(proof.epochId, proof.index);
 
         // Effect:
-        contest_.contester = msg.sender;
-        contest_.contestedAt = uint40(block.timestamp);
+        _contests[proof.epochId][proof.index] = Contest(msg.sender, uint40(block.timestamp), ContestStatus.NONE);
         ++openContests;
         uint40 answerEnds = uint40(block.timestamp + ANSWER_WINDOW);
         emit Contested(proof.epochId, proof.index, msg.sender, answerEnds, CONTEST_BOND);
@@ -87,21 +90,24 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         // Check:
         _requireStatus(proof.epochId, proof.index, ContestStatus.OPEN);
         uint256 postedAt = Evidence.requirePosted(IJobEscrow(ESCROW), proof);
-        bytes32 orderId =
-            Evidence.requireLeafOf(_domain(), IStakeManager(STAKE_MANAGER), proof, order, commitment, nodeSignature);
+        bytes32 orderId = Evidence.requireLeafOf(_domain(), proof, order, commitment);
+        Evidence.requireSignedInTime(
+            IStakeManager(STAKE_MANAGER), IJobEscrow(ESCROW), proof, commitment.node, nodeSignature, postedAt
+        );
         _requireSigned(proof.signer, orderId, orderR, orderVs);
         _requireCharged(proof.amountUnits, order.terms, commitment.units, postedAt);
         bool shown = _mustShowOutput(proof, order.terms.visibility);
         if (shown) {
-            bytes32 outputHash = keccak256(output);
-            if (outputHash != commitment.outputHash) revert Contests_WrongOutput(outputHash, commitment.outputHash);
+            bytes32 outputRoot = PackedWords.rootOf(output);
+            if (outputRoot != commitment.outputRoot) revert Contests_WrongOutput(outputRoot, commitment.outputRoot);
         }
 
         // Effect:
         _close(proof.epochId, proof.index, ContestStatus.ANSWERED);
-        emit Answered(proof.epochId, proof.index, msg.sender, commitment.outputHash, CONTEST_BOND);
-        // Called directly, the transaction shows it; behind another contract nothing else would.
-        if (shown && msg.sender != tx.origin) emit Delivered(proof.epochId, proof.index, output);
+        emit Answered(proof.epochId, proof.index, msg.sender, commitment.outputRoot, CONTEST_BOND);
+        // Called directly, the transaction shows it; behind a contract, or an account with code, nothing else would.
+        bool direct = msg.sender == tx.origin && msg.sender.code.length == 0;
+        if (shown && !direct) emit Delivered(proof.epochId, proof.index, output);
 
         // Interaction:
         IERC20(TOKEN).push(UNIT, msg.sender, CONTEST_BOND);
@@ -176,6 +182,22 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         return block.timestamp < answerEnds + RESOLVE_WINDOW ? ContestStatus.UNANSWERED : ContestStatus.OVERDUE;
     }
 
+    function hashTerms(Terms calldata terms) external pure returns (bytes32) {
+        return TypedData.hashTerms(terms);
+    }
+
+    function hashOrder(Order calldata order) external view returns (bytes32) {
+        return _digest(TypedData.hashOrder(order));
+    }
+
+    function hashCommitment(Commitment calldata commitment) external view returns (bytes32) {
+        return _digest(TypedData.hashCommitment(commitment));
+    }
+
+    function hashVerdict(Verdict calldata verdict) external view returns (bytes32) {
+        return _digest(TypedData.hashVerdict(verdict));
+    }
+
     function held() public view returns (uint256) {
         return uint256(openContests) * CONTEST_BOND * UNIT;
     }
@@ -231,6 +253,10 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
     function _requireAscending(LeafProof calldata before, LeafProof calldata next) private pure {
         bool ascending = next.epochId > before.epochId || (next.epochId == before.epochId && next.index > before.index);
         if (!ascending) revert Contests_NotAscending(next.epochId, next.index);
+    }
+
+    function _digest(bytes32 structHash) private view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(_domain(), structHash);
     }
 
     function _close(uint64 epochId, uint32 index, ContestStatus closedAs) private returns (address contester) {

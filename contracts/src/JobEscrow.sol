@@ -124,7 +124,9 @@ contract JobEscrow is Lanes {
 
     function settleEpoch(uint64 id, bytes calldata packed) external onlySettler {
         // Check:
-        if (msg.sender != tx.origin) revert JobEscrow_NotSettler(msg.sender);
+        // The transaction's data is the record of the rows. An account with code (EIP-7702) could hide it from there.
+        bool direct = msg.sender == tx.origin && msg.sender.code.length == 0;
+        if (!direct) revert JobEscrow_NotDirect(msg.sender);
         Epoch storage epoch = _epochs[id];
         _requireSettleable(id, epoch);
 
@@ -135,8 +137,9 @@ contract JobEscrow is Lanes {
         if (root != epoch.root) revert JobEscrow_WrongRoot(root, epoch.root);
         uint256 feeUnits = _creditOperators(reader);
         _book(chargedUnits, feeUnits);
-        epoch.outcomes = _hashOutcomes(PackedEpoch.voidBits(packed, reader), reader.skippedBits);
-        emit EpochSettled(id, uint64(chargedUnits), uint64(feeUnits), reader.skippedBits);
+        bytes calldata voidBits = PackedEpoch.voidBits(packed, reader);
+        epoch.outcomes = _hashOutcomes(voidBits, reader.skippedBits);
+        emit EpochSettled(id, uint64(chargedUnits), uint64(feeUnits), voidBits, reader.skippedBits);
     }
 
     function bondSettler(uint64 units) external nonReentrant {
@@ -280,10 +283,12 @@ contract JobEscrow is Lanes {
         (LeafStatus status,) = _leafStatus(proof, outcomes);
 
         // Effect:
-        if (status == LeafStatus.PAID) units = proof.amountUnits < limitUnits ? proof.amountUnits : limitUnits;
-        if (status == LeafStatus.UNCHARGED || units > 0) _leaves[proof.epochId][proof.index].closed = true;
+        if (status == LeafStatus.UNCHARGED) _leaves[proof.epochId][proof.index].closed = true;
+        if (status != LeafStatus.PAID) return 0;
+        units = _unrefundedUnits(proof);
+        if (units > limitUnits) units = limitUnits;
         if (units == 0) return 0;
-        _addBalance(_lane(proof.requester, proof.signer), units);
+        _giveBack(proof, units);
         emit Refunded(proof.epochId, proof.index, proof.requester, proof.signer, units);
     }
 
@@ -294,9 +299,8 @@ contract JobEscrow is Lanes {
         if (status != LeafStatus.PAID) return 0;
 
         // Effect:
-        units = _settlerBond.giveBack(proof.amountUnits);
-        _leaves[proof.epochId][proof.index].closed = true;
-        _addBalance(_lane(proof.requester, proof.signer), units);
+        units = _settlerBond.giveBack(_unrefundedUnits(proof));
+        _giveBack(proof, units);
         emit RefundedFromBond(proof.epochId, proof.index, proof.requester, proof.signer, units, _settlerBond.bondUnits);
     }
 
@@ -437,8 +441,19 @@ contract JobEscrow is Lanes {
         if (outcome == LeafOutcome.VOID) return (LeafStatus.VOID, 0);
         Leaf memory leaf = _leaves[proof.epochId][proof.index];
         chargedAt = outcome == LeafOutcome.PAID ? _epochs[proof.epochId].postedAt : leaf.paidAt;
-        if (leaf.closed) return (chargedAt == 0 ? LeafStatus.CLOSED : LeafStatus.REFUNDED, chargedAt);
-        return (chargedAt == 0 ? LeafStatus.UNCHARGED : LeafStatus.PAID, chargedAt);
+        if (chargedAt == 0) return (leaf.closed ? LeafStatus.CLOSED : LeafStatus.UNCHARGED, 0);
+        bool whole = leaf.refundedUnits != 0 && leaf.refundedUnits == proof.amountUnits;
+        return (whole ? LeafStatus.REFUNDED : LeafStatus.PAID, chargedAt);
+    }
+
+    /// @dev What is left to refund of a charge. A part that came back closes nothing: the rest stays owed.
+    function _unrefundedUnits(LeafProof calldata proof) private view returns (uint64) {
+        return proof.amountUnits - _leaves[proof.epochId][proof.index].refundedUnits;
+    }
+
+    function _giveBack(LeafProof calldata proof, uint64 units) private {
+        _leaves[proof.epochId][proof.index].refundedUnits += units;
+        _addBalance(_lane(proof.requester, proof.signer), units);
     }
 
     function _leafOutcome(LeafProof calldata proof, Outcomes calldata outcomes) private view returns (LeafOutcome) {

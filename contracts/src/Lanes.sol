@@ -12,7 +12,7 @@ import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/Signa
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 import {Merkle} from "./libraries/Merkle.sol";
 import {TypedData} from "./libraries/TypedData.sol";
-import {CapProof, Commitment, Lane, Order, SkipReason, Terms, Totals, Verdict} from "./libraries/Types.sol";
+import {CapProof, Lane, SkipReason, Totals} from "./libraries/Types.sol";
 import {UnitToken} from "./libraries/UnitToken.sol";
 
 /// @notice Documented in IJobEscrow: requesters' money, how it comes and goes, and what may be charged to it.
@@ -146,22 +146,6 @@ abstract contract Lanes is IJobEscrow, EIP712, Nonces, ReentrancyGuardTransient 
 
     function domainSeparator() external view returns (bytes32) {
         return _domainSeparatorV4();
-    }
-
-    function hashTerms(Terms calldata terms) external pure returns (bytes32) {
-        return TypedData.hashTerms(terms);
-    }
-
-    function hashOrder(Order calldata order) external view returns (bytes32) {
-        return _hashTypedDataV4(TypedData.hashOrder(order));
-    }
-
-    function hashCommitment(Commitment calldata commitment) external view returns (bytes32) {
-        return _hashTypedDataV4(TypedData.hashCommitment(commitment));
-    }
-
-    function hashVerdict(Verdict calldata verdict) external view returns (bytes32) {
-        return _hashTypedDataV4(TypedData.hashVerdict(verdict));
     }
 
     function hashLaneGrant(address requester, address signer, uint64 units, uint32 expiry, uint256 nonce)

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {EscrowDomain} from "./EscrowDomain.sol";
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
@@ -70,7 +71,8 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         _requireAccusable(proof, order, commitment, nodeSignature);
 
         // Effect, Interaction:
-        uint64 penaltyUnits = _stakes().lock(proof.operatorId, _toUint64(PENALTY_MULTIPLE * order.terms.maxPrice));
+        uint64 penaltyUnits = _penaltyUnits(order);
+        _stakes().lock(proof.operatorId, penaltyUnits);
         uint32 commitEnds = uint32(block.timestamp + COMMIT_WINDOW);
         _open(caseId, penaltyUnits, commitEnds);
         emit CaseOpened(
@@ -104,7 +106,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         LeafProof calldata leaf,
         Commitment calldata commitment,
         bytes32 traceHash,
-        bytes32 outputHash,
+        bytes32 outputRoot,
         uint32 units
     ) external {
         // Check:
@@ -115,18 +117,18 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         if (!within) _revertOutside(file.commitEnds, revealEnds);
         bytes32 digest = Evidence.requireCommitment(_domain(), commitment, leaf.digest);
         uint32 verifierId = _stakes().verifierOf(msg.sender);
-        bytes32 answerCommit = TypedData.answerCommit(traceHash, outputHash, units, digest, msg.sender);
+        bytes32 answerCommit = TypedData.answerCommit(traceHash, outputRoot, units, digest, msg.sender);
         Vote memory vote = _votes[caseId][verifierId];
         bool committed = vote.state == VoteState.COMMITTED && vote.hash == bytes31(answerCommit);
         if (!committed) revert SlashingCourt_NotCommitted(caseId, msg.sender, answerCommit);
 
         // Effect:
-        bytes32 key = TypedData.answerKey(traceHash, outputHash, units);
+        bytes32 key = TypedData.answerKey(traceHash, outputRoot, units);
         bool agrees = TypedData.traceCommit(traceHash, commitment.orderId, commitment.node) == commitment.traceCommit
-            && outputHash == commitment.outputHash && units == commitment.units;
+            && outputRoot == commitment.outputRoot && units == commitment.units;
         _votes[caseId][verifierId] = Vote(bytes31(key), VoteState.OPENED);
         _count(caseId, file, verifierId, bytes31(key), agrees);
-        emit VerdictRevealed(caseId, verifierId, key, traceHash, outputHash, units, agrees);
+        emit VerdictRevealed(caseId, verifierId, key, traceHash, outputRoot, units, agrees);
     }
 
     // ---------------------------------------------------------------- the accused
@@ -168,15 +170,14 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         // Interaction:
         (uint64 slashedUnits, uint64 refundUnits) = (0, 0);
         if (result == Ruling.NODE_GUILTY) {
-            slashedUnits = file.penaltyUnits;
+            slashedUnits = _slashableUnits(leaf.operatorId, file.penaltyUnits);
             refundUnits = IJobEscrow(ESCROW).refund(leaf, outcomes, slashedUnits);
             uint64 share = (slashedUnits - refundUnits) / file.openers;
             file.rewardUnits = share < CASE_REWARD ? share : uint64(CASE_REWARD);
             _cases[caseId].rewardUnits = file.rewardUnits;
             _stakes().slash(leaf.operatorId, slashedUnits, refundUnits, file.rewardUnits * file.openers);
-        } else {
-            _stakes().unlock(leaf.operatorId, file.penaltyUnits);
         }
+        if (file.penaltyUnits > slashedUnits) _stakes().unlock(leaf.operatorId, file.penaltyUnits - slashedUnits);
         emit CaseExecuted(caseId, result, slashedUnits, refundUnits, file.rewardUnits);
         _settleVotes(caseId, file, result, verifierIds);
     }
@@ -192,6 +193,8 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
 
     function equivocation(
         Order calldata order,
+        bytes32 orderR,
+        bytes32 orderVs,
         Commitment calldata first,
         bytes calldata firstSignature,
         Commitment calldata second,
@@ -201,18 +204,20 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         bytes32 domain = _domain();
         bytes32 orderId = Evidence.requireOrder(domain, order, first);
         Evidence.requireOrder(domain, order, second);
+        _requireOrdered(order.requester, orderId, orderR, orderVs);
         (bytes32 firstDigest, bytes32 secondDigest) =
             (Evidence.digestOf(domain, first), Evidence.digestOf(domain, second));
         bool two = firstDigest != secondDigest && first.node == second.node;
         if (!two) revert SlashingCourt_NotTwoCommitments(firstDigest, secondDigest);
-        uint32 operatorId = _stakes().operatorOf(first.node);
+        uint32 operatorId = _stakes().nodeKeys(first.node).operatorId;
         Evidence.requireSigned(_stakes(), firstDigest, first.node, operatorId, firstSignature);
-        Evidence.requireSigned(_stakes(), secondDigest, second.node, operatorId, secondSignature);
+        uint256 revokedAt = Evidence.requireSigned(_stakes(), secondDigest, second.node, operatorId, secondSignature);
+        if (revokedAt != 0) revert Evidence.Evidence_KeyRevoked(first.node, revokedAt);
         if (equivocated[orderId][first.node]) revert SlashingCourt_AlreadySlashed(orderId, first.node);
 
         // Effect, Interaction:
         equivocated[orderId][first.node] = true;
-        uint64 slashedUnits = _slashAtOnce(operatorId, PENALTY_MULTIPLE * order.terms.maxPrice);
+        uint64 slashedUnits = _slashAtOnce(operatorId, _penaltyUnits(order));
         emit Equivocated(orderId, first.node, operatorId, firstDigest, secondDigest, slashedUnits);
     }
 
@@ -263,11 +268,20 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         Commitment calldata commitment,
         bytes calldata nodeSignature
     ) private view {
-        uint256 closesAt =
-            Evidence.requirePosted(IJobEscrow(ESCROW), proof) + CASE_WINDOW;
+        uint256 postedAt = Evidence.requirePosted(IJobEscrow(ESCROW), proof);
+        uint256 closesAt = postedAt + CASE_WINDOW;
         if (block.timestamp > closesAt) revert SlashingCourt_CaseWindowClosed(block.timestamp, closesAt);
-        Evidence.requireLeafOf(_domain(), _stakes(), proof, order, commitment, nodeSignature);
+        Evidence.requireLeafOf(_domain(), proof, order, commitment);
+        Evidence.requireSignedInTime(_stakes(), IJobEscrow(ESCROW), proof, commitment.node, nodeSignature, postedAt);
         if (order.terms.comparator != COMPARATOR_EXACT) revert SlashingCourt_NotExact(order.terms.comparator);
+    }
+
+    /// @dev By the requester's own key, or by that of a lane that it opened.
+    function _requireOrdered(address requester, bytes32 orderId, bytes32 r, bytes32 vs) private view {
+        (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecover(orderId, r, vs);
+        bool ordered = failure == ECDSA.RecoverError.NoError
+            && (signer == requester || IJobEscrow(ESCROW).lanes(requester, signer).expiry != 0);
+        if (!ordered) revert SlashingCourt_NotOrdered(requester, signer);
     }
 
     function _revertOutside(uint256 opensAt, uint256 endsAt) private view {
@@ -323,8 +337,8 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
 
     // ---------------------------------------------------------------- money
 
-    /// @dev Slashes who opened another answer than the upheld one, and who committed and did not open; rewards who opened
-    /// it against the node; frees the rest. Who did not vote, or was settled before, is passed over.
+    /// @dev Slashes who committed and did not open the upheld answer: silence costs what another answer does, and CASE_REWARD
+    /// where none is upheld. Rewards who opened it against the node; frees the rest. Who did not vote, or was settled before, is passed over.
     function _settleVotes(bytes32 caseId, Case memory file, Ruling result, uint32[] calldata verifierIds) private {
         uint64 exposureUnits = _exposureUnits(file.penaltyUnits);
         for (uint256 i = 0; i < verifierIds.length; ++i) {
@@ -334,8 +348,8 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
             delete _votes[caseId][id];
             bool upheld = vote.state == VoteState.OPENED && (!file.majority || _answers[caseId][vote.hash].majority);
             uint64 penaltyUnits = 0;
-            if (vote.state == VoteState.COMMITTED) penaltyUnits = uint64(CASE_REWARD);
-            else if (result != Ruling.DISMISSED && !upheld) penaltyUnits = exposureUnits;
+            if (result != Ruling.DISMISSED && !upheld) penaltyUnits = exposureUnits;
+            else if (vote.state == VoteState.COMMITTED) penaltyUnits = uint64(CASE_REWARD);
             uint64 rewardUnits = upheld ? file.rewardUnits : 0;
             emit VoteSettled(caseId, id, penaltyUnits, rewardUnits);
             if (penaltyUnits > 0) _stakes().slash(id, penaltyUnits, 0, 0);
@@ -345,13 +359,25 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
     }
 
     /// @dev All of it is sunk: the order may be the operator's own, and a reward would be a way out for its stake.
-    function _slashAtOnce(uint32 operatorId, uint256 penaltyUnits) private returns (uint64 units) {
-        units = _stakes().lock(operatorId, _toUint64(penaltyUnits));
+    function _slashAtOnce(uint32 operatorId, uint64 penaltyUnits) private returns (uint64 units) {
+        units = _slashableUnits(operatorId, penaltyUnits);
         if (units == 0) revert SlashingCourt_NothingToSlash(operatorId);
+        _stakes().lock(operatorId, units);
         _stakes().slash(operatorId, units, 0, 0);
     }
 
-    /// @dev What a verifier's answer stands for: as much as the node loses by it, within what every active verifier has.
+    /// @dev What of a penalty there is to take now, whatever else is locked: who is executed first takes first.
+    function _slashableUnits(uint32 operatorId, uint64 penaltyUnits) private view returns (uint64) {
+        uint64 thereUnits = _stakes().slashableOf(operatorId);
+        return penaltyUnits < thereUnits ? penaltyUnits : thereUnits;
+    }
+
+    function _penaltyUnits(Order calldata order) private view returns (uint64) {
+        uint256 units = PENALTY_MULTIPLE * order.terms.maxPrice;
+        return units > type(uint64).max ? type(uint64).max : uint64(units);
+    }
+
+    /// @dev What a verifier's answer stands for: what the node may lose by it, within what every active verifier has.
     function _exposureUnits(uint64 penaltyUnits) private view returns (uint64) {
         if (penaltyUnits < CASE_REWARD) return uint64(CASE_REWARD);
         return penaltyUnits < MIN_VERIFIER_STAKE ? penaltyUnits : uint64(MIN_VERIFIER_STAKE);
@@ -359,9 +385,5 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
 
     function _stakes() private view returns (IStakeManager) {
         return IStakeManager(STAKE_MANAGER);
-    }
-
-    function _toUint64(uint256 value) private pure returns (uint64) {
-        return value > type(uint64).max ? type(uint64).max : uint64(value);
     }
 }

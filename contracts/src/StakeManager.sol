@@ -31,10 +31,10 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
     uint64 public rewardsUnits;
     uint64 public sunkUnits;
     mapping(address owner => uint32 id) public operatorIdOf;
-    mapping(address node => uint32 id) public operatorOf;
     mapping(address key => uint32 id) public verifierOf;
 
     mapping(uint32 id => Operator) private _operators;
+    mapping(address node => NodeKey) private _nodeKeys;
     mapping(address key => bool) private _wasVerifierKey;
     mapping(uint32 id => Checkpoints.Trace160) private _activeStake;
     Checkpoints.Trace160 private _totalActiveStake;
@@ -91,8 +91,18 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
 
         // Effect:
         _operators[id].hasNodeKeys = true;
-        operatorOf[node] = id;
+        _nodeKeys[node].operatorId = id;
         emit NodeKeyAdded(id, node);
+    }
+
+    function revokeNodeKey(address node) external {
+        // Check:
+        uint32 id = _idOfCaller();
+        if (operatorOf(node) != id) revert StakeManager_NotNodeKey(id, node);
+
+        // Effect:
+        _nodeKeys[node].revokedAt = uint40(block.timestamp);
+        emit NodeKeyRevoked(id, node);
     }
 
     function setPayout(address payout) external {
@@ -117,7 +127,7 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         // Effect:
         operator.stakeUnits -= units;
         operator.unbondingUnits += units;
-        operator.unbondAt = uint40(block.timestamp);
+        operator.unbondAt = uint32(block.timestamp);
         _updateActiveStake(id);
         emit Unbonding(id, units, operator.stakeUnits, operator.unbondingUnits, operator.unbondAt);
     }
@@ -128,14 +138,14 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         Operator storage operator = _operators[id];
         uint256 endsAt = operator.unbondAt + UNBOND;
         if (block.timestamp < endsAt) revert StakeManager_StillUnbonding(id, block.timestamp, endsAt);
-        uint64 stays = operator.lockedUnits > operator.stakeUnits ? operator.lockedUnits - operator.stakeUnits : 0;
+        uint80 stays = operator.lockedUnits > operator.stakeUnits ? operator.lockedUnits - operator.stakeUnits : 0;
         if (operator.unbondingUnits <= stays) {
             revert StakeManager_NothingToWithdraw(id, operator.unbondingUnits, operator.lockedUnits);
         }
 
         // Effect:
-        uint64 units = operator.unbondingUnits - stays;
-        operator.unbondingUnits = stays;
+        uint64 units = operator.unbondingUnits - uint64(stays);
+        operator.unbondingUnits = uint64(stays);
         totalUnits -= units;
         emit StakeWithdrawn(id, to, units);
 
@@ -203,11 +213,8 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
 
     // ---------------------------------------------------------------- court
 
-    function lock(uint32 id, uint64 units) external onlyCourt returns (uint64 lockedUnits) {
-        Operator storage operator = _operators[id];
-        uint64 free = _freeOf(operator);
-        lockedUnits = units < free ? units : free;
-        operator.lockedUnits += lockedUnits;
+    function lock(uint32 id, uint64 units) external onlyCourt {
+        _operators[id].lockedUnits += units;
     }
 
     function lockVerifier(address key, uint64 units) external onlyCourt returns (uint32 id) {
@@ -215,7 +222,7 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         id = verifierOf[key];
         Operator storage operator = _operators[id];
         if (_activeUnits(operator) == 0) revert StakeManager_NotActiveVerifier(key);
-        uint64 free = _freeOf(operator);
+        uint80 free = slashableOf(id) - operator.lockedUnits;
         if (free < units) revert StakeManager_TooLittleFree(id, free, units);
 
         // Effect:
@@ -267,6 +274,20 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         return _operators[id].stakeUnits;
     }
 
+    function slashableOf(uint32 id) public view returns (uint64) {
+        Operator storage operator = _operators[id];
+        return operator.stakeUnits + operator.unbondingUnits;
+    }
+
+    function operatorOf(address node) public view returns (uint32) {
+        NodeKey memory key = _nodeKeys[node];
+        return key.revokedAt == 0 ? key.operatorId : 0;
+    }
+
+    function nodeKeys(address node) external view returns (NodeKey memory) {
+        return _nodeKeys[node];
+    }
+
     function activeStakeAt(uint32 id, uint256 blockNumber) external view returns (uint64) {
         return uint64(_activeStake[id].upperLookupRecent(uint96(blockNumber)));
     }
@@ -304,7 +325,7 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
     }
 
     function _requireUnusedKey(address key) private view {
-        bool used = operatorOf[key] != 0 || verifierOf[key] != 0 || _wasVerifierKey[key];
+        bool used = _nodeKeys[key].operatorId != 0 || verifierOf[key] != 0 || _wasVerifierKey[key];
         if (key == address(0) || used) revert StakeManager_KeyUsed(key);
     }
 
@@ -329,10 +350,6 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         Operator storage operator = _operators[id];
         if (units > operator.lockedUnits) revert StakeManager_NotLocked(id, operator.lockedUnits, units);
         operator.lockedUnits -= units;
-    }
-
-    function _freeOf(Operator storage operator) private view returns (uint64) {
-        return operator.stakeUnits + operator.unbondingUnits - operator.lockedUnits;
     }
 
     function _activeUnits(Operator storage operator) private view returns (uint64) {

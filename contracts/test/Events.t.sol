@@ -6,7 +6,7 @@ import {IJobEscrow} from "src/interfaces/IJobEscrow.sol";
 import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
 import {IStakeManager} from "src/interfaces/IStakeManager.sol";
 import {TypedData} from "src/libraries/TypedData.sol";
-import {Commitment, LeafProof, Outcomes, SkipReason} from "src/libraries/Types.sol";
+import {CapProof, Commitment, LeafProof, Outcomes, SkipReason} from "src/libraries/Types.sol";
 import {EpochBuilder} from "./utils/EpochBuilder.sol";
 import {Job} from "./utils/Job.sol";
 import {vm} from "./utils/Vm.sol";
@@ -74,7 +74,7 @@ contract EventsTest is Job {
         vm.expectEmit(address(escrow));
         emit IJobEscrow.LaneSkipped(1, bob, bob, SkipReason.BALANCE, 70);
         vm.expectEmit(address(escrow));
-        emit IJobEscrow.EpochSettled(1, AMOUNT, AMOUNT / 10, hex"02");
+        emit IJobEscrow.EpochSettled(1, AMOUNT, AMOUNT / 10, hex"00", hex"02");
         settle(1, packed);
 
         fund(bob, bob, 100);
@@ -216,11 +216,11 @@ contract EventsTest is Job {
 
     function test_contest_saysWhoAsksAndWhoAnswers() public {
         (LeafProof memory proof,) = contested();
-        bytes memory signature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory signature = sign("node", contests.hashCommitment(commitment));
         (bytes32 r, bytes32 vs) = (orderProof().r, orderProof().vs);
         vm.prank(cold);
         vm.expectEmit(address(contests));
-        emit IContests.Answered(proof.epochId, 0, cold, keccak256(output), CONTEST_BOND);
+        emit IContests.Answered(proof.epochId, 0, cold, outputRoot(), CONTEST_BOND);
         contests.answer(proof, order, r, vs, commitment, signature, output);
         vm.assertEq(contests.openContests(), 0);
     }
@@ -366,12 +366,13 @@ contract EventsTest is Job {
 
     function test_equivocation_saysWhoSignedTwice() public {
         Commitment memory second = deliver("second");
-        bytes32[2] memory digests = [escrow.hashCommitment(commitment), escrow.hashCommitment(second)];
+        bytes32[2] memory digests = [contests.hashCommitment(commitment), contests.hashCommitment(second)];
         bytes memory signature = sign("node", digests[0]);
         bytes memory secondSignature = sign("node", digests[1]);
+        CapProof memory proof = orderProof();
         vm.expectEmit(address(court));
         emit ISlashingCourt.Equivocated(commitment.orderId, node, operator, digests[0], digests[1], 3 * MAX_PRICE);
-        court.equivocation(order, commitment, signature, second, secondSignature);
+        court.equivocation(order, proof.r, proof.vs, commitment, signature, second, secondSignature);
     }
 
     function only(uint32 id) private pure returns (uint32[] memory ids) {

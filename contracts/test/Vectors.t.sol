@@ -5,14 +5,19 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Merkle} from "src/libraries/Merkle.sol";
 import {PackedEpoch} from "src/libraries/PackedEpoch.sol";
+import {PackedWords} from "src/libraries/PackedWords.sol";
 import {TypedData} from "src/libraries/TypedData.sol";
-import {Commitment, Order, Verdict} from "src/libraries/Types.sol";
+import {Commitment, Order, Params, Verdict} from "src/libraries/Types.sol";
 import {vm} from "./utils/Vm.sol";
 
 /// @notice The golden vectors that the Python side wrote, against the libraries that the contracts are made of.
 contract VectorsTest {
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+
+    bytes32 private constant WORKLOAD_TYPEHASH = keccak256(
+        "Workload(bytes32 modelRoot,bytes32 engine,uint8 comparator,uint8 meter,uint32 maxTexts,uint32 maxTokens,bytes32 before,bytes32 after,bytes32 stops,uint64 checkPrice,Deterrence deterrence,bytes32 manifestHash)Deterrence(uint32 honestCostPpm,uint32 cheatCostPpm,uint32 detectionPpm,uint32 collusionPpm,uint32 falseAlarmPpm)"
+    );
 
     string private json;
     string private table;
@@ -50,7 +55,7 @@ contract VectorsTest {
             vm.assertEq(MessageHashUtils.toTypedDataHash(domains[i], TypedData.hashVerdict(verdicts[i])), digests[i]);
         }
         bytes32[] memory traces = words("traceHash");
-        bytes32[] memory outputs = words("outputHash");
+        bytes32[] memory outputs = words("outputRoot");
         uint256[] memory units = numbers("units");
         bytes32[] memory keys = words("answerKey");
         for (uint256 i = 0; i < verdicts.length; ++i) {
@@ -127,6 +132,41 @@ contract VectorsTest {
         }
     }
 
+    function test_packed() public {
+        load("packed");
+        bytes[] memory packed = blobs("packed");
+        bytes32[] memory roots = words("root");
+        vm.assertTrue(roots.length > 0);
+        for (uint256 i = 0; i < roots.length; ++i) {
+            vm.assertEq(this.packedRoot(packed[i]), roots[i]);
+        }
+    }
+
+    /// @notice Bytes whose counts do not add up have no root.
+    function test_packed_nothingElseHasARoot() public {
+        load("packed");
+        bytes memory good = blobs("packed")[0];
+        bytes[4] memory wrong =
+            [bytes.concat(good, hex"00000000"), hex"000001", hex"0000000100000001", bytes(hex"00000002000000000000")];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            try this.packedRoot(wrong[i]) {
+                revert("has a root");
+            } catch (bytes memory reason) {
+                vm.assertEq(bytes32(bytes4(reason)), bytes32(PackedWords.PackedWords_NotPacked.selector));
+            }
+        }
+    }
+
+    function test_workloads() public {
+        load("workloads");
+        bytes[] memory encoded = blobs("encoded");
+        bytes32[] memory ids = words("workloadId");
+        vm.assertTrue(ids.length > 0);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            vm.assertEq(keccak256(bytes.concat(WORKLOAD_TYPEHASH, encoded[i])), ids[i]);
+        }
+    }
+
     function test_epochs() public {
         load("epochs");
         bytes[] memory packed = blobs("packed");
@@ -162,6 +202,10 @@ contract VectorsTest {
         }
     }
 
+    function packedRoot(bytes calldata packed) external pure returns (bytes32) {
+        return PackedWords.rootOf(packed);
+    }
+
     function fromProof(bytes32 leaf, uint256 index, uint256 count, bytes32[] calldata siblings)
         external
         pure
@@ -190,18 +234,30 @@ contract VectorsTest {
             orders[i].spendCap = uint64(caps[i]);
         }
         readHashes(orders);
+        readParams(orders);
         readKinds(orders);
         readPrices(orders);
     }
 
     function readHashes(Order[] memory orders) private view {
         bytes32[] memory workloads = words("workloadId");
-        bytes32[] memory inputs = words("inputHash");
-        bytes32[] memory params = words("paramsHash");
+        bytes32[] memory prompts = words("promptRoot");
+        bytes32[] memory texts = words("textsHash");
         for (uint256 i = 0; i < orders.length; ++i) {
             orders[i].terms.workloadId = workloads[i];
-            orders[i].terms.inputHash = inputs[i];
-            orders[i].terms.paramsHash = params[i];
+            orders[i].terms.promptRoot = prompts[i];
+            orders[i].terms.textsHash = texts[i];
+        }
+    }
+
+    function readParams(Order[] memory orders) private view {
+        uint256[] memory mostTokens = numbers("maxNewTokens");
+        uint256[] memory temperatures = numbers("temperatureMilli");
+        uint256[] memory topPs = numbers("topPPpm");
+        uint256[] memory seeds = numbers("seed");
+        for (uint256 i = 0; i < orders.length; ++i) {
+            orders[i].terms.params =
+                Params(uint32(mostTokens[i]), uint32(temperatures[i]), uint32(topPs[i]), uint64(seeds[i]));
         }
     }
 
@@ -234,7 +290,7 @@ contract VectorsTest {
     function readCommitments() private view returns (Commitment[] memory made) {
         bytes32[] memory orderIds = words("orderId");
         address[] memory nodes = addresses("node");
-        bytes32[] memory outputs = words("outputHash");
+        bytes32[] memory outputs = words("outputRoot");
         bytes32[] memory traceCommits = words("traceCommit");
         uint256[] memory units = numbers("units");
         made = new Commitment[](orderIds.length);

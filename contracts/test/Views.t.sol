@@ -10,12 +10,14 @@ import {vm} from "./utils/Vm.sol";
 /// @notice What clients ask the contracts to hash for them is what the libraries, and so the vectors, say.
 contract ViewsTest is Network {
     function testFuzz_hashTerms_isTheLibrarys(Terms memory terms) public view {
-        vm.assertEq(escrow.hashTerms(terms), TypedData.hashTerms(terms));
+        vm.assertEq(contests.hashTerms(terms), TypedData.hashTerms(terms));
     }
 
     function testFuzz_hashVerdict_isInTheEscrowsDomain(Verdict memory verdict) public view {
         bytes32 structHash = TypedData.hashVerdict(verdict);
-        vm.assertEq(escrow.hashVerdict(verdict), MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), structHash));
+        vm.assertEq(
+            contests.hashVerdict(verdict), MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), structHash)
+        );
     }
 
     /// @notice The case's id is the hash of what its leaf says, in this order: nobody's case is another leaf's.

@@ -5,15 +5,20 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from contracts.protocol.hashing import to_hex
+from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest, Template
 from contracts.protocol.merkle import Row, lane_key, merkle_proof, merkle_root
+from contracts.protocol.packed import pack as pack_words
+from contracts.protocol.packed import packed_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, bits, outcomes_hash, pack
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import U32, U40, U48, U64, Commitment, LaneGrant, Opening, Order, Terms, Verdict
+from contracts.protocol.records import U32, U40, U48, U64, Commitment, LaneGrant, Opening, Order, Params, Terms, Verdict
+from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer, compact
 from contracts.protocol.typed_data import Domain, answer_commit, answer_key, terms_hash, trace_commit
+from contracts.protocol.workload import encode_workload
 
 FOLDER = Path(__file__).parent
 _CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -46,8 +51,14 @@ class Maker:
     def terms(self) -> Terms:
         return Terms(
             workload_id=self.hex32(),
-            input_hash=self.hex32(),
-            params_hash=self.hex32(),
+            prompt_root=self.hex32(),
+            texts_hash=self.hex32(),
+            params=Params(
+                max_new_tokens=self.uint(U32),
+                temperature_milli=self.uint(U32),
+                top_p_ppm=self.uint(U32),
+                seed=self.uint(U64),
+            ),
             comparator=self.random.randint(1, 2),
             copies=self.uint(255, 1),
             visibility=self.random.randint(0, 1),
@@ -57,6 +68,9 @@ class Maker:
             deadline=self.uint(U40),
             salt=self.uint(U64),
         )
+
+    def ids(self, most: int) -> tuple[int, ...]:
+        return tuple(self.uint(U32) for _ in range(self.random.randint(0, most)))
 
     def row(self, requester: str, signer: str, operators: list[int]) -> Row:
         return Row(requester, signer, self.random.choice(operators), self.uint(U48), self.bytes32())
@@ -71,8 +85,12 @@ def order(m: Maker) -> Case:
         "requester": record.requester,
         "spendCap": str(record.spend_cap),
         "workloadId": terms.workload_id,
-        "inputHash": terms.input_hash,
-        "paramsHash": terms.params_hash,
+        "promptRoot": terms.prompt_root,
+        "textsHash": terms.texts_hash,
+        "maxNewTokens": terms.params.max_new_tokens,
+        "temperatureMilli": terms.params.temperature_milli,
+        "topPPpm": terms.params.top_p_ppm,
+        "seed": str(terms.params.seed),
         "comparator": terms.comparator,
         "copies": terms.copies,
         "visibility": terms.visibility,
@@ -91,7 +109,7 @@ def commitment(m: Maker) -> Case:
     record = Commitment(
         order_id=to_hex(order_id),
         node=node,
-        output_hash=m.hex32(),
+        output_root=m.hex32(),
         trace_commit=to_hex(trace_commit(trace, order_id, node)),
         units=m.uint(U32),
     )
@@ -100,7 +118,7 @@ def commitment(m: Maker) -> Case:
         "verifyingContract": domain.verifying_contract,
         "orderId": record.order_id,
         "node": node,
-        "outputHash": record.output_hash,
+        "outputRoot": record.output_root,
         "traceHash": to_hex(trace),
         "traceCommit": record.trace_commit,
         "units": record.units,
@@ -110,7 +128,7 @@ def commitment(m: Maker) -> Case:
 
 def verdict(m: Maker) -> Case:
     domain, digest, verifier = m.domain(), m.bytes32(), m.address()
-    opening = Opening(trace_hash=m.hex32(), output_hash=m.hex32(), units=m.uint(U32))
+    opening = Opening(trace_hash=m.hex32(), output_root=m.hex32(), units=m.uint(U32))
     committed = answer_commit(opening, digest, verifier)
     record = Verdict(commitment_digest=to_hex(digest), verifier=verifier, answer_commit=to_hex(committed))
     return {
@@ -119,7 +137,7 @@ def verdict(m: Maker) -> Case:
         "commitmentDigest": record.commitment_digest,
         "verifier": verifier,
         "traceHash": opening.trace_hash,
-        "outputHash": opening.output_hash,
+        "outputRoot": opening.output_root,
         "units": opening.units,
         "answerKey": to_hex(answer_key(opening)),
         "answerCommit": record.answer_commit,
@@ -191,6 +209,35 @@ def tree(m: Maker) -> Case:
     }
 
 
+def packed(m: Maker) -> Case:
+    """Lists of lengths around those at which a block or a level is full."""
+    lengths = [m.random.choice([0, 1, 2, 63, 64, 65, 128, 200]) for _ in range(m.random.choice([1, 1, 2, 3, 64, 65]))]
+    if m.random.random() < 0.1:
+        lengths = [64 * 64 + 1]
+    data = pack_words([[m.uint(U32) for _ in range(length)] for length in lengths])
+    return {"packed": to_hex(data), "counts": lengths, "root": to_hex(packed_root(data))}
+
+
+def workload(m: Maker) -> Case:
+    meter: Literal["new_tokens", "input_tokens"] = m.random.choice(["new_tokens", "input_tokens"])
+    allowed = {"max_new_tokens": IntegerRange(minimum=1, maximum=m.uint(512, 1))}
+    manifest = Manifest(
+        kind="generation", model=f"model-{m.uint(U32)}", weights_sha256=m.bytes32().hex(),
+        model_root=m.random.choice([None, m.hex32()]), tokenizer_sha256=m.bytes32().hex(),
+        template=Template(before=m.ids(30), after=m.ids(6)), stops=m.ids(3), engine="exact",
+        engine_version=str(m.uint(9)), comparator=m.random.choice(["exact", "native"]),
+        params=allowed if meter == "new_tokens" else {}, unit="token", meter=meter,
+        input=InputLimits(max_texts=m.uint(64, 1), max_bytes=m.uint(8192, 1), max_tokens=m.uint(U32, 1)),
+        check_price_units=m.uint(U64),
+        deterrence=Deterrence(**{name: m.uint(1_000_000) for name in Deterrence.model_fields}),
+    )  # fmt: skip
+    return {
+        "manifest": manifest.canonical().decode(),
+        "encoded": to_hex(encode_workload(manifest)),
+        "workloadId": manifest.workload_id(),
+    }
+
+
 def epoch(m: Maker) -> Case:
     operators = [m.random.randint(1, U32) for _ in range(m.random.randint(1, 6))]
     groups = tuple(_group(m, operators) for _ in range(m.random.randint(1, 5)))
@@ -244,6 +291,8 @@ FILES: dict[str, tuple[Callable[[Maker], Case], int]] = {
     "leaves": (leaf, 40),
     "amounts": (amount, 40),
     "trees": (tree, 40),
+    "packed": (packed, 40),
+    "workloads": (workload, 20),
     "epochs": (epoch, 20),
     "signatures": (signature, 30),
 }

@@ -3,11 +3,9 @@
 import time
 
 from eth_utils.address import to_checksum_address
-from web3 import Web3
-from web3.types import TxParams
 
-from contracts.onchain.errors import Reverted, WrongChain, shown_url
-from contracts.onchain.reverts import explain
+from contracts.onchain.errors import Reverted, WrongChain
+from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex, keccak
 from contracts.protocol.records import U64
@@ -18,23 +16,20 @@ _LEAST_TOKENS_IN_UINT64 = 10**9
 _POLL_S = 0.5
 
 
-def check_chain(w3: Web3, expected: int) -> None:
+def check_chain(w3: Rpc, expected: int) -> None:
     """Raises WrongChain."""
-    rpc_url = shown_url(str(getattr(w3.provider, "endpoint_uri", w3.provider)))
-    with explain(rpc_url):
-        found = w3.eth.chain_id
+    found = w3.eth.chain_id
     if found != expected:
-        raise WrongChain(expected=expected, found=found, rpc_url=rpc_url)
+        raise WrongChain(expected=expected, found=found, rpc_url=w3.endpoint)
 
 
-def check_token(w3: Web3, token: str, unit_wei: int, holder: str) -> None:
+def check_token(w3: Rpc, token: str, unit_wei: int, holder: str) -> None:
     """Whether a token answers as an ERC-20 does and `unit_wei` suits its decimals. Raises UnusableToken.
 
     Fees and rebasing cannot be seen without moving money; the contracts refuse them with each transfer.
     """
-    with explain():
-        if not w3.eth.get_code(to_checksum_address(token)):
-            raise UnusableToken(token, "has no code on this chain; check the address and the chain")
+    if not w3.eth.get_code(to_checksum_address(token)):
+        raise UnusableToken(token, "has no code on this chain; check the address and the chain")
     someone = from_hex(holder).rjust(32, b"\0")
     decimals = _word(w3, token, "decimals()", b"", holder)
     for signature, arguments in {
@@ -55,22 +50,21 @@ def check_token(w3: Web3, token: str, unit_wei: int, holder: str) -> None:
         )
 
 
-def _word(w3: Web3, token: str, signature: str, arguments: bytes, holder: str) -> int:
+def _word(w3: Rpc, token: str, signature: str, arguments: bytes, holder: str) -> int:
     answer = _ask(w3, token, signature, arguments, holder)
     if len(answer) != 32:
         raise UnusableToken(token, f"answers {signature} with {len(answer)} bytes, not 32; take an ERC-20")
     return int.from_bytes(answer, "big")
 
 
-def _ask(w3: Web3, token: str, signature: str, arguments: bytes, holder: str) -> bytes:
-    call: TxParams = {
+def _ask(w3: Rpc, token: str, signature: str, arguments: bytes, holder: str) -> bytes:
+    call = {
         "to": to_checksum_address(token),
         "from": to_checksum_address(holder),
         "data": keccak(signature.encode())[:4] + arguments,
     }
     try:
-        with explain():
-            return bytes(w3.eth.call(call))
+        return bytes(w3.eth.call(call))
     except Reverted as error:
         raise UnusableToken(token, f"refuses {signature}: {error}; take an ERC-20 that is not paused") from error
 
@@ -86,13 +80,11 @@ def check_queue(sender: Sender, wait_s: float) -> None:
 
 def _waiting(sender: Sender) -> int:
     count = sender.w3.eth.get_transaction_count
-    with explain():
-        return count(sender.address, "pending") - count(sender.address, "latest")
+    return count(sender.address, "pending") - count(sender.address, "latest")
 
 
 def check_balance(sender: Sender, needs_wei: int) -> None:
     """Raises EmptyAccount."""
-    with explain():
-        has_wei = sender.w3.eth.get_balance(sender.address)
+    has_wei = sender.w3.eth.get_balance(sender.address)
     if has_wei < needs_wei:
         raise EmptyAccount(address=sender.address, has_wei=has_wei, needs_wei=needs_wei)

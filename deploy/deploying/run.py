@@ -4,14 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from web3 import Web3
-
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.discovery import created_at
 from contracts.onchain.errors import BadDeployment, NoContract
 from contracts.onchain.founding import Step, cost_wei, factory_stands, found, missing, stands, steps
 from contracts.onchain.origin import ORIGIN, Charter, Plan
+from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from deploy.deploying.checks import check_balance, check_chain, check_queue, check_token
 from deploy.deploying.config import Config
@@ -115,7 +114,7 @@ def _propose(chain: Chain, sender: Sender, config: Config, say: Say) -> None:
         say(propose(chain, sender, proposal))
 
 
-def verify(w3: Web3, file: Path, say: Say) -> Deployment:
+def verify(w3: Rpc, file: Path, say: Say) -> Deployment:
     """Whether a network is the one that an address file describes, made of this build. Needs no key and sends nothing.
 
     Raises BadDeployment, WrongChain, OtherBuild, NoContract, ForeignCode, AdminLeft.

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from contracts.onchain.chain import connect
 from contracts.onchain.errors import ChainUnavailable
-from contracts.onchain.reverts import explain
 
 _NODE_MODULES = Path(__file__).parents[2] / "contracts" / "node_modules" / "@foundry-rs"
 
@@ -32,8 +31,7 @@ def anvil_options(port: int) -> list[str]:
 def answers(rpc_url: str) -> bool:
     """Whether somebody answers JSON-RPC there."""
     try:
-        with explain():
-            connect(rpc_url, timeout_s=2.0).eth.block_number  # noqa: B018
+        connect(rpc_url, timeout_s=2.0).eth.block_number  # noqa: B018
     except ChainUnavailable:
         return False
     return True

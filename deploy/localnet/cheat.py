@@ -7,7 +7,6 @@ Each is the node agent itself over another engine, run as `python -m deploy.loca
 of `assay node run`; nobody else is told.
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ import typer
 
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.trace import trace_hash_of
 from node_agent.app import EngineFactory, NodeSettings, run_node
 from node_agent.execution import kinds
 from node_agent.execution.engine import Engine, Execution
@@ -61,7 +61,7 @@ class Spoof(ExactGeneration):
     """What an honest engine is, but for where its tokens come from."""
 
     def __init__(self, honest: ExactGeneration) -> None:
-        super().__init__(honest.model, honest.tokenizer, honest.manifest)
+        super().__init__(honest.model, honest.manifest)
         self._cheap = copy(honest.model)
         self._cheap.layers = list(honest.model.layers)
         del self._cheap.layers[_DROPPED]
@@ -71,7 +71,7 @@ class Spoof(ExactGeneration):
         runs = generate(self._cheap, self.tasks(input_bytes, params))
         traced = [prefill_over(self.model, run.task, run.chosen) for run in runs]
         trace = encode([run.trace for run in traced])
-        return replace(self.execution(runs), trace_hash=hashlib.sha256(trace).digest(), trace=trace)
+        return replace(self.execution(runs), trace_hash=trace_hash_of(trace), trace=trace)
 
 
 def prefill_over(model: LlamaModel, task: Task, tokens: Sequence[int]) -> Run:

@@ -67,13 +67,14 @@ def demo(
 
 
 def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store: ModelStore) -> dict[str, Any]:
+    from backend.client.jobs import AssayClient
+    from contracts.record.log_source import open_source
     from deploy.localnet.facts import cheat_case, exhibit, gather
     from deploy.localnet.network import Network
     from deploy.localnet.processes import Processes
     from deploy.localnet.report import as_json, show
     from deploy.localnet.scenario import Story, audit_folder, ending
     from deploy.localnet.telling import watching
-    from verifier.sampling.source import open_source
 
     started = time.monotonic()
     with watching(console) as progress:
@@ -95,7 +96,8 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store:
             source = open_source(f"{network.backend_url}/v1/log")
             facts = gather(story, network.chain(), source)
             case = cheat_case(story, facts)
-            shown = (case, exhibit(facts, source, case)) if case else None
+            with AssayClient(network.backend_url, next(iter(story.requesters.values()))) as client:
+                shown = (case, exhibit(facts, source, case, client.read)) if case else None
     report = as_json(story, facts, audit, chain_kind=chain_kind, seconds=time.monotonic() - started)
     show(console, story, facts, report, shown)
     return report

@@ -1,20 +1,21 @@
 """What happened, read back from the chain and the published log: the numbers of the demo's report."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from hexbytes import HexBytes
+from eth_utils.address import to_checksum_address
 
-from backend.client.jobs import read_answer
+from backend.client.jobs import Answer
 from contracts.onchain.chain import Chain, as_dict
-from contracts.onchain.history import CaseFile, History, read_history
+from contracts.protocol.rulings import Ruling
 from contracts.protocol.sampling import CERTAIN
 from contracts.protocol.texts import decode_texts
+from contracts.record.history import CaseFile, History, read_history
+from contracts.record.log_book import LogBook, LogFacts, PaidJob, read_epoch
+from contracts.record.log_source import LogSource, published_lines
+from contracts.record.sample import DrawnRow, Sample, seed_of
+from contracts.record.standings import Standings
 from deploy.localnet.scenario import CHEATS, NODES, VERIFIERS, Story
-from verifier.sampling.epoch_log import LogBook, read_epoch
-from verifier.sampling.sample import DrawnRow, draw_epoch, read_seed
-from verifier.sampling.source import LogSource
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,19 @@ class RequesterFacts:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DemoJob:
+    """A job of a revealed epoch, and how its row was drawn."""
+
+    job: PaidJob
+    drawn: DrawnRow
+
+
+@dataclass(frozen=True)
+class DemoFacts:
     """Everything the report tells. `check_rates`: least p of every job, by operator id."""
 
     history: History
-    rows: list[DrawnRow]
+    jobs: list[DemoJob]
     nodes: list[NodeFacts]
     verifiers: list[VerifierFacts]
     requesters: list[RequesterFacts]
@@ -72,12 +81,12 @@ class Facts:
     @property
     def epochs_with_jobs(self) -> int:
         """Epochs that carried jobs, not only the pay of checks."""
-        return len({row.job.epoch_id for row in self.rows})
+        return len({each.job.epoch_id for each in self.jobs})
 
     def rates_of(self, operator_id: int, kind: str | None = None) -> list[float]:
         """The least check rate of each of an operator's jobs, or of those of one kind, for people to read."""
-        own = [row for row in self.rows if row.job.row.operator_id == operator_id]
-        return [row.threshold / CERTAIN for row in own if kind in (None, row.job.manifest.kind)]
+        own = [each for each in self.jobs if each.job.row.operator_id == operator_id]
+        return [each.drawn.threshold / CERTAIN for each in own if kind in (None, each.job.manifest.kind)]
 
     @property
     def gas_per_job(self) -> float:
@@ -85,19 +94,21 @@ class Facts:
         return sum(self.gas.values()) / max(1, self.settled_rows)
 
 
-def gather(story: Story, chain: Chain, source: LogSource) -> Facts:
+def gather(story: Story, chain: Chain, source: LogSource) -> DemoFacts:
     """Reads chain and log to the head."""
-    history = read_history(chain, chain.head().number)
-    book, rows = LogBook(chain.deployment.domain), list[DrawnRow]()
-    for epoch_id in sorted(history.epochs):
-        read_epoch(book, history.epochs[epoch_id], source.epoch_lines(epoch_id))
-        seed = read_seed(chain, history, epoch_id)
+    history, constants = read_history(chain, chain.head().number), chain.deployment.constants
+    book, jobs = LogBook(chain.deployment.domain), list[DemoJob]()
+    sample = Sample(history, LogFacts(book, source), constants, Standings())
+    for epoch_id, posted in sorted(history.epochs.items()):
+        read_epoch(book, posted, published_lines(source, posted))
+        seed = seed_of(history, constants, epoch_id, chain.block_hash)
         if seed is not None:
-            rows += draw_epoch(history, book, chain.deployment.constants, epoch_id, seed)
-    return Facts(
+            known = {job.row.index: job for job in book.jobs(epoch_id)}
+            jobs += [DemoJob(known[drawn.row.index], drawn) for drawn in sample.draw(epoch_id, seed)]
+    return DemoFacts(
         history=history,
-        rows=rows,
-        nodes=[_node(story, chain, history, rows, name) for name in NODES],
+        jobs=jobs,
+        nodes=[_node(story, chain, history, jobs, name) for name in NODES],
         verifiers=[_verifier(story, chain, history, book, name) for name in VERIFIERS],
         requesters=[_requester(story, chain, name) for name in story.requesters],
         gas=_gas(chain, history),
@@ -105,16 +116,16 @@ def gather(story: Story, chain: Chain, source: LogSource) -> Facts:
     )
 
 
-def _node(story: Story, chain: Chain, history: History, rows: list[DrawnRow], name: str) -> NodeFacts:
+def _node(story: Story, chain: Chain, history: History, jobs: list[DemoJob], name: str) -> NodeFacts:
     account = story.node_accounts[name]
-    own = [row for row in rows if row.job.row.operator_id == account]
+    own = [each for each in jobs if each.job.row.operator_id == account]
     money = as_dict(chain.escrow.functions.operators(account).call())
     slashes = [event for event in history.of("Slashed") if event.args["id"] == account]
     return NodeFacts(
         name=name,
         operator_id=account,
         delivered=len(own),
-        sampled=sum(row.sampled for row in own),
+        sampled=sum(each.drawn.sampled for each in own),
         cases=sum(case.operator_id == account for case in history.cases.values()),
         earned_units=money["earnedUnits"],
         claimed_units=money["claimedUnits"],
@@ -143,7 +154,7 @@ def _verifier(story: Story, chain: Chain, history: History, book: LogBook, name:
 def _requester(story: Story, chain: Chain, name: str) -> RequesterFacts:
     signer = story.requesters[name]
     own = [view for view in story.orders if view.order.requester == signer.address]
-    lane = as_dict(chain.escrow.functions.lanes(*[chain.w3.to_checksum_address(signer.address)] * 2).call())
+    lane = as_dict(chain.escrow.functions.lanes(*[to_checksum_address(signer.address)] * 2).call())
     return RequesterFacts(
         name=name,
         orders=len(own),
@@ -163,10 +174,10 @@ def _gas(chain: Chain, history: History) -> dict[str, int]:
 
 
 def _gas_used(chain: Chain, tx_hash: bytes) -> int:
-    return int(chain.w3.eth.get_transaction_receipt(HexBytes(tx_hash))["gasUsed"])
+    return int(chain.w3.eth.get_transaction_receipt(tx_hash)["gasUsed"])
 
 
-def cheat_case(story: Story, facts: Facts) -> CaseFile | None:
+def cheat_case(story: Story, facts: DemoFacts) -> CaseFile | None:
     """A case that convicted a cheat, to be shown as a case file."""
     cheats = {story.node_accounts[name] for name in CHEATS}
     guilty = [case for case in facts.history.cases.values() if is_guilty(case)]
@@ -183,21 +194,17 @@ class Exhibit:
     node: str
 
 
-def exhibit(facts: Facts, source: LogSource, case: CaseFile) -> Exhibit:
-    """The job behind a case, from the published log."""
+def exhibit(facts: DemoFacts, source: LogSource, case: CaseFile, read: Callable[[str, bytes], Answer]) -> Exhibit:
+    """The job behind a case, from the published log. `read`: see `AssayClient.read`."""
     place = (case.epoch_id, case.index)
-    job = next(row.job for row in facts.rows if (row.job.epoch_id, row.job.row.index) == place)
+    job = next(each.job for each in facts.jobs if (each.job.epoch_id, each.job.row.index) == place)
     commitment = job.commitment.commitment
-    answer = read_answer(source.blob(commitment.output_hash))
-    texts = decode_texts(source.blob(job.order.order.terms.input_hash))
+    terms = job.order.order.terms
+    answer = read(terms.workload_id, source.blob(commitment.output_root))
+    texts = decode_texts(source.blob(terms.texts_hash))
     return Exhibit(" | ".join(texts), " | ".join(answer.texts), commitment.units, commitment.node)
 
 
 def is_guilty(case: CaseFile) -> bool:
     """Whether the court ruled against the node."""
-    executed: Any = case.executed
-    return executed is not None and executed.args["ruling"] == NODE_GUILTY
-
-
-NODE_GUILTY = 3
-"""SlashingCourt.Ruling.NODE_GUILTY."""
+    return case.ruling is Ruling.NODE_GUILTY

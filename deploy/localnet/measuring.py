@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
-from contracts.protocol.texts import encode_texts
+from contracts.protocol.packed import pack
 from contracts.protocol.tokens import TextTokenizer
 from deploy.localnet import workload
 from deploy.localnet.planning import Machine, Speeds, TooSlow
@@ -119,8 +119,8 @@ def _lines(process: "subprocess.Popen[bytes]", until: float) -> Iterator[bytes]:
         yield from lines
 
 
-def timed(engine: Engine, manifest: Manifest, read_tokens: int, clock: Callable[[], float]) -> Speed:
-    """An engine's own measurement, or what a prompt of so many tokens takes with one new token and with some more."""
+def timed(engine: Engine, manifest: Manifest, prompt: list[int], clock: Callable[[], float]) -> Speed:
+    """An engine's own measurement, or what a prompt takes with one new token and with some more."""
     if engine.speed is not None:
         return engine.speed
     params = {name: one.minimum if one.default is None else one.default for name, one in manifest.params.items()}
@@ -128,24 +128,22 @@ def timed(engine: Engine, manifest: Manifest, read_tokens: int, clock: Callable[
 
     def run(new_tokens: int) -> tuple[float, int]:
         start = clock()
-        units = engine.execute(
-            encode_texts([_TEXT]), params | ({MAX_NEW_TOKENS: new_tokens} if generates else {})
-        ).units
+        units = engine.execute(pack([prompt]), params | ({MAX_NEW_TOKENS: new_tokens} if generates else {})).units
         return clock() - start, units
 
     short_s, _ = run(1)
     if short_s < _WARM_S:
         short_s, _ = run(1)
-    read_per_s = read_tokens / max(short_s, 1e-6)
+    read_per_s = len(prompt) / max(short_s, 1e-6)
     if not generates:
         return Speed("timed by one text", read_per_s, read_per_s)
     long_s, units = run(1 + MORE_TOKENS)
     return Speed("timed by one prompt", read_per_s, max(1, units - 1) / max(long_s - short_s, 1e-6))
 
 
-def _read_tokens(files: ModelFiles, manifest: Manifest) -> int:
+def _prompt(files: ModelFiles, manifest: Manifest) -> list[int]:
     tokenizer = TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
-    return manifest.input.overhead_tokens + tokenizer.count(_TEXT)
+    return manifest.prompt(tokenizer.encode(_TEXT))
 
 
 def main(models: Path) -> None:
@@ -157,7 +155,7 @@ def main(models: Path) -> None:
         manifest = offered.manifest
         files = store.load(manifest.weights_sha256)
         engine = executor.load(files, manifest, "cpu")
-        speed = timed(engine, manifest, _read_tokens(files, manifest), time.monotonic)
+        speed = timed(engine, manifest, _prompt(files, manifest), time.monotonic)
         sys.stdout.write(json.dumps({"kind": manifest.kind, **asdict(speed)}) + "\n")
         sys.stdout.flush()
     executor.close()

@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from contracts.onchain.history import CaseFile
 from contracts.protocol.constants import PRODUCTION, Constants
 from contracts.protocol.hashing import to_hex
-from deploy.localnet.facts import Exhibit, Facts, NodeFacts, is_guilty
+from contracts.record.history import CaseFile
+from deploy.localnet.facts import DemoFacts, Exhibit, NodeFacts, is_guilty
 from deploy.localnet.founding import TOKEN_UNITS
 from deploy.localnet.planning import shortened
 from deploy.localnet.scenario import CHEATED_KIND, CHEATS, Story
@@ -21,7 +21,9 @@ CaseShown = tuple[CaseFile, Exhibit]
 _WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_blocks"))]
 
 
-def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: str, seconds: float) -> dict[str, Any]:
+def as_json(
+    story: Story, facts: DemoFacts, audit: dict[str, Any], *, chain_kind: str, seconds: float
+) -> dict[str, Any]:
     """The report of `assay demo --json`."""
     return {
         "chain": chain_kind,
@@ -55,7 +57,7 @@ def as_json(story: Story, facts: Facts, audit: dict[str, Any], *, chain_kind: st
     }  # fmt: skip
 
 
-def cheated(story: Story, facts: Facts, name: str) -> list[float]:
+def cheated(story: Story, facts: DemoFacts, name: str) -> list[float]:
     """The least check rate of each job in which a node cheated."""
     return facts.rates_of(story.node_accounts[name], CHEATED_KIND[CHEATS[name]])
 
@@ -83,7 +85,7 @@ def epochs_with_both_kinds(story: Story) -> int:
     return sum(found == set(story.kinds.values()) for found in kinds.values())
 
 
-def show(console: Console, story: Story, facts: Facts, report: dict[str, Any], shown: CaseShown | None) -> None:
+def show(console: Console, story: Story, facts: DemoFacts, report: dict[str, Any], shown: CaseShown | None) -> None:
     """Prints the report."""
     console.print()
     console.print(_jobs(report))
@@ -120,7 +122,7 @@ def _jobs(report: dict[str, Any]) -> Table:
     return table
 
 
-def _nodes(facts: Facts) -> Table:
+def _nodes(facts: DemoFacts) -> Table:
     table = Table(title="Nodes (amounts in tokens)", title_justify="left")
     table.add_column("node")
     for column in ("jobs", "checked", "cases", "earned", "claimed", "slashed", "stake left"):
@@ -135,7 +137,7 @@ def _node_row(node: NodeFacts) -> tuple[str, ...]:
     return (node.name, str(node.delivered), str(node.sampled), str(node.cases), *map(tokens, money))
 
 
-def _verifiers(facts: Facts) -> Table:
+def _verifiers(facts: DemoFacts) -> Table:
     table = Table(
         title="Verifiers (tokens; only the first verdict on a job is paid, in a later epoch)", title_justify="left"
     )
@@ -148,7 +150,7 @@ def _verifiers(facts: Facts) -> Table:
     return table
 
 
-def _requesters(facts: Facts) -> Table:
+def _requesters(facts: DemoFacts) -> Table:
     table = Table(title="Requesters: what was signed and what was charged (tokens)", title_justify="left")
     table.add_column("requester")
     for column in ("orders", "signed at most", "charged", "left in the lane"):
@@ -158,7 +160,7 @@ def _requesters(facts: Facts) -> Table:
     return table
 
 
-def _case(story: Story, facts: Facts, case: CaseFile, shown: Exhibit) -> Panel:
+def _case(story: Story, facts: DemoFacts, case: CaseFile, shown: Exhibit) -> Panel:
     names = {account: name for name, account in {**story.node_accounts, **story.verifier_accounts}.items()}
     constants = story.network.constants
     lines = Table.grid(padding=(0, 2))
@@ -191,7 +193,7 @@ def _answers(case: CaseFile, names: dict[int, str]) -> list[tuple[str, str]]:
     ]
 
 
-def _ruling(facts: Facts, case: CaseFile) -> list[tuple[str, str]]:
+def _ruling(facts: DemoFacts, case: CaseFile) -> list[tuple[str, str]]:
     executed = case.executed
     if executed is None:
         return [("ruling", "not executed yet")]

@@ -13,9 +13,9 @@ import httpx
 
 from backend.client.jobs import AssayClient
 from contracts.onchain.chain import Chain
-from contracts.onchain.history import read_history
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import OrderView
+from contracts.record.history import read_history
 from deploy.localnet import workload
 from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
 from deploy.localnet.network import Network

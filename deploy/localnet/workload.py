@@ -31,13 +31,12 @@ USUAL_NEW_TOKENS: int = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["defa
 """Of one answer: at most 512, and 128 where nothing else is asked for."""
 MOST_TEXTS = 4
 MOST_TOKENS = 640
-"""Of all texts of an order: one answer of 512, four of 160. A token of SmolLM2's takes at most 88 bytes of an output,
-so any answer can be shown in a contest, which takes 64 KiB."""
+"""Of all texts of an order: one answer of 512, four of 160."""
 
 
 def generation(store: ModelStore, device: str = "cpu", terms: Mapping[str, int] = TERMS) -> Offered:
     """SmolLM2-135M-Instruct, answers of up to 512 tokens to texts of up to 512."""
-    limits = InputLimits(max_texts=MOST_TEXTS, max_bytes=2048, max_tokens=512, overhead_tokens=30)
+    limits = InputLimits(max_texts=MOST_TEXTS, max_bytes=2048, max_tokens=512)
     return _offered(
         store, device, GENERATION, fixed=2_000_000, unit=1_000_000, most=MOST_TOKENS, check=3_000_000,
         changes={"input": limits}, terms=terms,

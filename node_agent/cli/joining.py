@@ -150,11 +150,9 @@ def _discovered(rpc: str, network: NetworkInfo) -> Deployment:
     from contracts.onchain.chain import connect
     from contracts.onchain.discovery import deployment_of
     from contracts.onchain.errors import WrongChain
-    from contracts.onchain.reverts import explain
 
     w3 = connect(rpc)
-    with explain():
-        chain_id = w3.eth.chain_id
+    chain_id = w3.eth.chain_id
     if chain_id != network.chain_id:
         raise WrongChain(expected=network.chain_id, found=chain_id, rpc_url=rpc)
     found = deployment_of(w3, network.escrow)

@@ -4,9 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from requests.exceptions import RequestException
-from web3.exceptions import Web3Exception
-
 from contracts.onchain.errors import ChainError
 from contracts.onchain.keystore import KeystoreError
 from node_agent.errors import AgentError
@@ -64,7 +61,7 @@ def tried(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     except (ChainError, KeystoreError) as error:
         says, _, mend = str(error).rpartition("; ")  # their messages end with the way out
         return [fail(name, f"{error.code}: {says or mend}", mend if says else "")]
-    except (Web3Exception, RequestException, OSError) as error:
+    except OSError as error:
         return [fail(name, f"{type(error).__name__}: {error}", "")]
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
+from contracts.protocol.packed import pack
 from node_agent.app import resolve_workload
 from node_agent.devices.probe import choose
 from node_agent.doctor.findings import Finding, fail, is_well, ok, tried, warn
@@ -53,7 +53,8 @@ def _workloads(where: Where, store: ModelStore, device: str | None) -> list[Find
 def _engine(executor: Executor, manifest: Manifest, store: ModelStore, device: str | None) -> list[Finding]:
     """Loads the engine as a node does, in the confined process, and runs the least job that the workload allows."""
     engine = executor.load(store.load(manifest.weights_sha256), manifest, device)
-    engine.execute(encode_texts(["2 + 2 ="]), {name: one.minimum for name, one in manifest.params.items()})
+    prompt = manifest.prompt(manifest.stops[:1] or [0])  # any token will do
+    engine.execute(pack([prompt]), {name: one.minimum for name, one in manifest.params.items()})
     says = "a job was run in the confined process"
     if engine.speed is not None:
         read, write = engine.speed.read_per_s, engine.speed.write_per_s

@@ -1,6 +1,7 @@
 """The port between the rest of Assay and whatever computes.
 
-An engine turns (input bytes, parameters) of one workload into output bytes, a trace hash and a number of units. It is
+An engine turns (prompts, parameters) of one workload into an output, a trace hash and a number of units; prompts and
+output are packed words (`contracts.protocol.packed`): token ids, or numbers of vectors. It is
 built for one workload and one device and then called any number of times.
 
 What it owes: *the same call gives the same bytes* on every host that may serve the workload, because a verifier
@@ -16,11 +17,11 @@ How its work is checked is the engine's own property:
 What it may not know: the network, the chain, orders, prices, keys, or whether the caller is a node or a verifier.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from contracts.protocol.trace import trace_hash_of
 from node_agent.execution.errors import EngineMismatch, ExecutionError
 
 Check = Literal["regenerate", "prefill"]
@@ -31,11 +32,11 @@ class Execution:
     """What one run of a workload produced.
 
     Attributes:
-        output: the answer's bytes, in the canonical form of the engine.
+        output: the packed ids, or vectors, that answer each text.
         trace_hash: 32 bytes over everything computed on the way to the answer.
         units: how much was done, in the workload's unit of metering (at least 0).
-        trace: what a node shows of the way once nobody can copy it any more: bytes whose sha256 is `trace_hash`, laid
-            out as the engine says. Empty where the engine has nothing short to show.
+        trace: what a node shows of the way once nobody can copy it any more: bytes from which `trace_hash` follows
+            (`contracts.protocol.trace`). Empty where the engine has nothing short to show.
     """
 
     output: bytes
@@ -48,8 +49,8 @@ class Execution:
             raise ValueError(f"a trace hash has 32 bytes, this one has {len(self.trace_hash)}")
         if self.units < 0:
             raise ValueError(f"units count work done and cannot be {self.units}")
-        if self.trace and hashlib.sha256(self.trace).digest() != self.trace_hash:
-            raise ValueError("the trace does not hash to the trace hash")
+        if self.trace and trace_hash_of(self.trace) != self.trace_hash:
+            raise ValueError("the trace hash does not follow from the trace")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Engine(Protocol):
         """Run the workload once.
 
         Args:
-            input_bytes: the order's input, as hashed into it.
+            input_bytes: the packed prompts under the order's prompt root.
             params: the order's parameters, by name.
 
         Raises:

@@ -1,7 +1,7 @@
 """The engine of the kind `float_embedding`: vectors by a BERT encoder in fp32, for hosts of one numeric class.
 
 Prompt, vector, output and units are those of `kinds/embedding.py`; here the vector's numbers, times SCALE, are rounded
-to the nearest integer, halves to even: floats have no canonical JSON. Dividing by SCALE gives the vector within 5e-7.
+to the nearest integer, halves to even. Dividing by SCALE gives the vector within 5e-7.
 
 Trace: the hidden states after the embeddings and after each layer, in order.
 
@@ -9,7 +9,7 @@ Checked by regeneration: whether floats added in another order give the same bit
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,9 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.bert import Bert
-from node_agent.execution.bert_tokens import start_and_end
 from node_agent.execution.errors import EngineMismatch, NumericFailure, UnsupportedModel
 from node_agent.execution.float_engine import FloatEngine
 from node_agent.execution.kinds.float_embedding import SCALE
@@ -35,28 +33,26 @@ class FloatEmbedding(FloatEngine):
         model: the loaded encoder; `model.layers` is its list of blocks.
     """
 
-    version = "1"
+    version = "2"
 
-    def __init__(self, model: Bert, tokenizer: TextTokenizer, manifest: Manifest) -> None:
+    def __init__(self, model: Bert, manifest: Manifest) -> None:
         """Assemble from parts; `load` is the way in that verifies them."""
-        super().__init__(manifest, tokenizer, overhead_tokens=2)
-        self.model = model
-        self._start, self._end = start_and_end(tokenizer)
+        super().__init__(manifest)
+        self.model, self.vocab_size = model, model.config.vocab_size
         self._require_fit()
 
     @classmethod
-    def build(cls, files: ModelFiles, manifest: Manifest, tokenizer: TextTokenizer, device: torch.device) -> Self:
+    def build(cls, files: ModelFiles, manifest: Manifest, device: torch.device) -> Self:
         """See `float_engine.FloatEngine`."""
-        return cls(Bert.load(files.weights, files.config, device), tokenizer, manifest)
+        return cls(Bert.load(files.weights, files.config, device), manifest)
 
-    def answer(self, tokens: list[int], params: Mapping[str, int], trace: Trace) -> tuple[Any, int]:
+    def answer(self, prompt: list[int], params: Mapping[str, int], trace: Trace) -> list[int]:
         """See `float_engine.FloatEngine`."""
-        vector = self.vector(tokens, trace).cpu().numpy()  # (C,)
-        return to_integers(vector), len(tokens) + self.overhead_tokens
+        return to_integers(self.vector(prompt, trace).cpu().numpy())
 
-    def vector(self, tokens: list[int], trace: Trace) -> Tensor:
+    def vector(self, prompt: list[int], trace: Trace) -> Tensor:
         """The (C,) unit vector of one text's tokens; the trace hears every hidden state."""
-        ids = torch.tensor([self._start, *tokens, self._end], device=self.model.device)  # (T,)
+        ids = torch.tensor(prompt, device=self.model.device)  # (T,)
         states = self.model.forward(ids)
         for state in states:
             trace.update(state.cpu().numpy())

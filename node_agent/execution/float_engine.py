@@ -8,14 +8,12 @@ a bit of another's answer, and nothing is padded or cut off.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import torch
 
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
-from contracts.protocol.tokens import TextTokenizer
+from contracts.protocol.packed import pack
 from node_agent.devices import numeric_class, self_test
 from node_agent.devices.gpu import resolve
 from node_agent.execution import determinism
@@ -25,11 +23,11 @@ from node_agent.execution.errors import (
     NumericClassMismatch,
     SelfTestFailed,
 )
-from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
+from node_agent.execution.limits import read_prompts, require_named, require_params, require_showable
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
-_SELF_TEST = encode_texts(["2 + 2 = 4"])
+_SELF_TEST_TOKENS = 16
 
 
 class FloatEngine(Engine, ABC):
@@ -37,49 +35,33 @@ class FloatEngine(Engine, ABC):
 
     Attributes:
         version: of a kind; it changes whenever the same call could give other bytes.
-        overhead_tokens: what this engine puts around each text; the manifest's `input.overhead_tokens` must say so.
+        vocab_size: how many token ids the model knows.
     """
 
     name: str = "torch-float"
-    version: str = "1"
+    version: str = "2"
+    vocab_size: int
     check: Check = "regenerate"
     pinned: bool = True
     concurrent: bool = False
 
-    def __init__(self, manifest: Manifest, tokenizer: TextTokenizer, *, overhead_tokens: int) -> None:
-        """Keep what is needed for limits; `load` is the way in that verifies the parts.
-
-        Raises:
-            EngineMismatch: the manifest counts another overhead, so the backend would accept other texts.
-        """
-        if overhead_tokens != manifest.input.overhead_tokens:
-            raise EngineMismatch(
-                f"This engine puts {overhead_tokens} tokens around a text, the manifest says "
-                f"{manifest.input.overhead_tokens}.",
-                way_out="Correct input.overhead_tokens in the manifest; its workload id changes with it.",
-                expected=overhead_tokens,
-                found=manifest.input.overhead_tokens,
-            )
+    def __init__(self, manifest: Manifest) -> None:
+        """Keep what is needed for limits; `load` is the way in that verifies the parts."""
         self.manifest = manifest
-        self.tokenizer = tokenizer
-        self.overhead_tokens = overhead_tokens
 
     @classmethod
     @abstractmethod
-    def build(cls, files: ModelFiles, manifest: Manifest, tokenizer: TextTokenizer, device: torch.device) -> Self:
+    def build(cls, files: ModelFiles, manifest: Manifest, device: torch.device) -> Self:
         """Load the model. Files and manifest match already. Raises UnsupportedModel, UnsafeModelFormat."""
 
     @abstractmethod
-    def answer(self, tokens: list[int], params: Mapping[str, int], trace: Trace) -> tuple[Any, int]:
-        """Compute one text.
+    def answer(self, prompt: list[int], params: Mapping[str, int], trace: Trace) -> list[int]:
+        """Compute one text, and return what answers it: token ids, or int32 numbers.
 
         Args:
-            tokens: of the text alone.
+            prompt: token ids, those around the text included.
             params: within the manifest's ranges.
             trace: takes everything that is computed on the way.
-
-        Returns:
-            The answer as a value of canonical JSON (integers and strings, no floats), and its units.
         """
 
     @classmethod
@@ -100,8 +82,7 @@ class FloatEngine(Engine, ABC):
         where = resolve(device)
         cls._require_match(files, manifest, str(where))
         self_test.passed(str(where))
-        tokenizer = TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256)
-        engine = cls.build(files, manifest, tokenizer, where)
+        engine = cls.build(files, manifest, where)
         engine.require_repetition()
         return engine
 
@@ -133,16 +114,15 @@ class FloatEngine(Engine, ABC):
         Errors as in `engine.Engine`, NumericFailure if the model breaks down, OutputTooLong if nobody could show it.
         """
         require_params(self.manifest.params, params)
-        texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
+        prompts = read_prompts(self.manifest.input, self.vocab_size, input_bytes)
         determinism.enforce()
-        trace, answers, units = Trace(), [], 0
-        for tokens in texts:
+        trace, answers = Trace(), []
+        for prompt in prompts:
             trace.begin()
-            value, used = self.answer(tokens, params, trace)
-            answers.append(value)
-            units += used
-        output = canonical_json(answers)
+            answers.append(self.answer(prompt, params, trace))
+        output = pack(answers)
         require_showable(output)
+        units = self.manifest.units([len(prompt) for prompt in prompts], [len(answer) for answer in answers])
         return Execution(output=output, trace_hash=trace.digest(), units=units)
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
@@ -156,7 +136,9 @@ class FloatEngine(Engine, ABC):
             SelfTestFailed: they differ; nothing that this host computes may be signed.
         """
         params = {name: allowed.minimum for name, allowed in self.manifest.params.items()}
-        first, second = (self.execute(_SELF_TEST, params) for _ in range(2))
+        count = min(_SELF_TEST_TOKENS, self.manifest.input.max_tokens)
+        prompt = pack([[7919 * place % self.vocab_size for place in range(count)]])
+        first, second = (self.execute(prompt, params) for _ in range(2))
         if first != second:
             raise SelfTestFailed(
                 f"The engine of {self.manifest.kind} answers the same input in two ways on this host.",

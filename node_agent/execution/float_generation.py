@@ -9,13 +9,11 @@ Checked by regeneration: in floats, prefill and decode differ in the last bits.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Self
 
 import torch
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
-from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.chat import chat_template
 from node_agent.execution.decoding import prefill, step
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.float_engine import FloatEngine
@@ -31,34 +29,23 @@ class FloatGeneration(FloatEngine):
         model: the loaded Llama; `model.layers` is its list of blocks.
     """
 
-    version = "2"
+    version = "3"
 
-    def __init__(self, model: Llama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
+    def __init__(self, model: Llama, manifest: Manifest) -> None:
         """Assemble from parts; `load` is the way in that verifies them."""
-        self._before, self._after, ends = chat_template(tokenizer)
-        super().__init__(manifest, tokenizer, overhead_tokens=len(self._before) + len(self._after))
-        self.model = model
-        self._stops = frozenset(ends | {model.config.eos_token_id})
+        super().__init__(manifest)
+        self.model, self.vocab_size = model, model.config.vocab_size
+        self._stops = frozenset(manifest.stops)
         self._require_fit()
 
     @classmethod
-    def build(cls, files: ModelFiles, manifest: Manifest, tokenizer: TextTokenizer, device: torch.device) -> Self:
+    def build(cls, files: ModelFiles, manifest: Manifest, device: torch.device) -> Self:
         """See `float_engine.FloatEngine`."""
-        return cls(load_llama(files.weights, files.config, device), tokenizer, manifest)
+        return cls(load_llama(files.weights, files.config, device), manifest)
 
-    def answer(self, tokens: list[int], params: Mapping[str, int], trace: Trace) -> tuple[Any, int]:
+    def answer(self, prompt: list[int], params: Mapping[str, int], trace: Trace) -> list[int]:
         """See `float_engine.FloatEngine`."""
-        chosen = self._generate(self.prompt(tokens), params[MAX_NEW_TOKENS], trace)
-        stopped = chosen[-1] in self._stops
-        finish: Literal["stop", "length"] = "stop" if stopped else "length"
-        text = self.tokenizer.decode(chosen[:-1] if stopped else chosen)
-        return {"finish_reason": finish, "text": text, "token_ids": chosen}, len(chosen)
-
-    def prompt(self, tokens: list[int]) -> list[int]:
-        """A text's tokens between system message, user message and the opening of the answer."""
-        return [*self._before, *tokens, *self._after]
-
-    def _generate(self, prompt: list[int], limit: int, trace: Trace) -> list[int]:
+        limit = params[MAX_NEW_TOKENS]
         cache = self.model.new_cache(len(prompt) + limit - 1)
         chosen = [prefill(self.model, prompt, cache, trace)]
         while chosen[-1] not in self._stops and len(chosen) < limit:

@@ -2,26 +2,29 @@
 
 from collections.abc import Mapping
 
-from contracts.protocol.errors import BadTexts
+from contracts.protocol.errors import BadTexts, NotPacked
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES, InputLimits, IntegerRange, Manifest
-from contracts.protocol.tokens import TextTokenizer
+from contracts.protocol.packed import unpack
 from node_agent.execution.errors import InvalidInput, InvalidParams, ModelDigestMismatch, OutputTooLong
 from node_agent.execution.model_files import ModelFiles
 
 
-def read_tokens(limits: InputLimits, tokenizer: TextTokenizer, input_bytes: bytes) -> list[list[int]]:
-    """The tokens of each text of an input, without those that the workload puts around it. Raises InvalidInput."""
+def read_prompts(limits: InputLimits, vocab_size: int, input_bytes: bytes) -> list[list[int]]:
+    """The token ids of each text of an input, with the template's around them. Raises InvalidInput."""
     try:
-        tokens = [tokenizer.encode(text) for text in limits.read(input_bytes)]
-        limits.require_tokens([limits.overhead_tokens + len(each) for each in tokens])
-    except BadTexts as error:
+        prompts = unpack(input_bytes)
+        limits.require_tokens([len(ids) for ids in prompts])
+        beyond = next((token for ids in prompts for token in ids if token >= vocab_size), None)
+        if beyond is not None:
+            raise BadTexts(f"holds the token {beyond}, the model knows {vocab_size}")
+    except (BadTexts, NotPacked) as error:
         raise InvalidInput(
             f"The input {error.why}.",
-            way_out="Send a canonical JSON array of texts within the workload's limits.",
+            way_out="Pack the token ids of texts within the workload's limits, cut by its tokenizer.",
             limits=limits.model_dump(),
             length=len(input_bytes),
         ) from error
-    return tokens
+    return prompts
 
 
 def require_params(allowed: Mapping[str, IntegerRange], params: Mapping[str, int]) -> None:

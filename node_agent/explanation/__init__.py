@@ -1,9 +1,3 @@
-"""One payment again, from signed inputs: why a node earned, or did not.
+from node_agent.explanation.explain import ExplainedStep, Explainer, Explanation, Sources
 
-Reads the chain, the published log and the node's own journal. What the backend says is held against them, and where it
-says otherwise that is named.
-"""
-
-from node_agent.explanation.explain import Explainer, Explanation, Sources, Step
-
-__all__ = ["Explainer", "Explanation", "Sources", "Step"]
+__all__ = ["ExplainedStep", "Explainer", "Explanation", "Sources"]

@@ -1,26 +1,31 @@
 """Puts one payment together again, step by step, and names what does not fit."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.history import read_history
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.log import LeaseEntry
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.merkle import Row, merkle_proof, merkle_verify
+from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Order
+from contracts.protocol.sampling import CERTAIN
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees
-from contracts.protocol.wire import OrderView, Receipt
+from contracts.protocol.wire import OrderView
+from contracts.record.errors import RecordError, WorkloadUnknown
+from contracts.record.facts import JobRow
+from contracts.record.history import read_history
+from contracts.record.leaf import Leaf
+from contracts.record.log_book import LogBook, LogFacts
+from contracts.record.outcome import outcome_of
+from contracts.record.sample import Sample, seed_of
+from contracts.record.standings import Standings
 from node_agent.errors import BackendError
+from node_agent.explanation.api_log import ApiLog, read_all
 from node_agent.explanation.native import Looks, trace_in_words
-from node_agent.explanation.outcome import Outcome, case_of, outcome_of
-from node_agent.explanation.published import PublishedLog
-from node_agent.explanation.sample import Draw, draw
+from node_agent.explanation.outcome import outcome_in_words
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.court import read_accusation
 from node_agent.session.journal import Answer, Journal, LentJob
@@ -31,12 +36,9 @@ Mark = Literal["ok", "lie", "note"]
 _FINAL = {"paid": "paid", "alone": "paid", "void": "void", "skipped": "skipped"}
 """What the backend must call an outcome on chain that is final."""
 
-_MOST_SEEN_BYTES = 1 << 20
-"""An observation has some more bytes a token than a trace (contracts.protocol.trace.MAX_TRACE_BYTES)."""
-
 
 @dataclass(frozen=True)
-class Step:
+class ExplainedStep:
     """One step of the flow, in words."""
 
     name: str
@@ -58,7 +60,7 @@ class Explanation:
     index: int | None = None
     sampled: bool | None = None
     tx: str | None = None
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ExplainedStep] = field(default_factory=list)
 
     @property
     def lies(self) -> list[str]:
@@ -67,7 +69,7 @@ class Explanation:
 
     def add(self, name: str, mark: Mark, says: str) -> None:
         """One more step."""
-        self.steps.append(Step(name, mark, says))
+        self.steps.append(ExplainedStep(name, mark, says))
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ class Explainer:
         self._ask()  # before the chain is read, so that the backend cannot know more than is read then
         head = sources.chain.head()
         self._now_s, self._history = head.timestamp, read_history(sources.chain, head.number)
-        read = sources.api.log_lines if sources.api is not None else None
-        self._log = PublishedLog(read, self._history, self._domain)
+        self._source, self._book = ApiLog(sources.api), LogBook(self._domain)
+        self._unread = read_all(self._book, self._source, self._history.epochs)
         self._answer: Answer | None = sources.journal.find(order_id)
         self._lent: LentJob | None = sources.journal.lent(order_id)
 
@@ -112,7 +114,7 @@ class Explainer:
             self._undelivered(order, commitment)
         else:
             self._rooted(place, order, signer, commitment)
-        for lie in self._log.lies:
+        for lie in self._unread.lies:
             found.add("log", "lie", lie)
         self._compare_state()
         return found
@@ -132,20 +134,17 @@ class Explainer:
         for receipt in (self._answer.receipt if self._answer else None, self._view.receipt if self._view else None):
             if receipt is not None:
                 return receipt.epoch_id, receipt.index
-        found = self._log.find_commitment(self._found.order_id)
-        log = self._log.epoch(found[0]) if found else None
-        if found is None or log is None:
-            return None
-        digest = to_hex(self._domain.commitment_digest(found[1].commitment))
-        return next(((found[0], row.index) for row in log.rows if row.digest == digest), None)
+        found = self._book.answer_to(self._found.order_id)
+        job = self._book.job_of(self._domain.commitment_digest(found.commitment)) if found else None
+        return None if job is None else (job.epoch_id, job.row.index)
 
     def _order(self, place: tuple[int, int] | None) -> tuple[Order | None, str]:
         grant = self._answer.grant if self._answer else self._lent.grant if self._lent else None
         if grant is not None:
             self._check_signature("order", self._domain.order_id(grant.order), grant.order_signature, grant.signer)
             return grant.order, grant.signer
-        log = self._log.epoch(place[0]) if place and place[0] in self._history.epochs else None
-        entry = log.orders.get(self._found.order_id) if log else None
+        log = self._book.epochs.get(place[0]) if place else None
+        entry = log.orders.get(from_hex(self._found.order_id)) if log else None
         if entry is not None:
             self._check_signature("order", self._domain.order_id(entry.order), entry.signature, entry.signer)
             return entry.order, entry.signer
@@ -165,8 +164,8 @@ class Explainer:
             self._found.add("commitment", "lie", f"the backend shows a commitment of {said.node}, not the journal's")
         if mine is not None:
             return mine
-        found = self._log.find_commitment(self._found.order_id) if place else None
-        return found[1].commitment if found else said
+        found = self._book.answer_to(self._found.order_id) if place else None
+        return found.commitment if found else said
 
     def _settlers(self) -> list[str]:
         """All that the escrow ever had."""
@@ -264,13 +263,13 @@ class Explainer:
             return
         self._tell_leases_of_log(epoch_id, commitment.node)
         manifest = self._manifest(order)
-        self._tell_sample(order, row, epoch_id, manifest)
-        self._tell_verdicts(epoch_id, to_hex(digest), order, commitment, manifest)
+        if manifest is not None:
+            self._tell_sample(JobRow(index, digest, operator_id, order.terms.max_price, manifest), epoch_id)
+            self._tell_verdicts(digest, order, commitment, manifest)
         if order.terms.comparator == COMPARATOR_NATIVE:
-            self._tell_trace(epoch_id, to_hex(digest))
+            self._tell_trace(epoch_id, digest)
         self._tell_case(epoch_id, index)
-        outcome = outcome_of(self._from.chain, self._history, epoch_id, index, operator_id, self._now_s)
-        self._tell_outcome(outcome, row)
+        self._tell_outcome(place, row)
         if operator_id != self._from.operator_id:
             found.outcome = "elsewhere"
             found.says = f"nothing is owed to this operator: {commitment.node} of operator {operator_id} delivered it"
@@ -282,10 +281,11 @@ class Explainer:
             self._found.add("root", "lie", f"the backend speaks of epoch {epoch_id}, which is not posted")
             return False
         receipts = [r for r in (self._answer and self._answer.receipt, self._view and self._view.receipt) if r]
-        proofs = [self._siblings(receipt, place) for receipt in receipts] or [self._from_log(epoch_id, index)]
-        if any(
-            merkle_verify(row.leaf(), index, posted.count, proof, posted.root) for proof in proofs if proof is not None
-        ):
+        shown = [Leaf.of_receipt(row, index, r.siblings) for r in receipts if (r.epoch_id, r.index) == place]
+        log = self._book.epochs.get(epoch_id)
+        if not receipts and log is not None:
+            shown = [Leaf.of_log(row, index, log)]
+        if any(leaf.stands(posted.root, posted.count) for leaf in shown):
             since = f"{posted.timestamp} ({to_hex(posted.tx_hash)})"
             says = f"leaf {index} of epoch {epoch_id}, under the root on chain since {since}"
             self._found.add("root", "ok", says)
@@ -297,94 +297,81 @@ class Explainer:
         self._found.outcome, self._found.says = "delivered", "what is owed stands under no root that was shown"
         return False
 
-    def _siblings(self, receipt: Receipt, place: tuple[int, int]) -> list[bytes] | None:
-        same = (receipt.epoch_id, receipt.index) == place
-        return [from_hex(sibling) for sibling in receipt.siblings] if same else None
-
-    def _from_log(self, epoch_id: int, index: int) -> list[bytes] | None:
-        log = self._log.epoch(epoch_id)
-        if log is None:
-            return None
-        return merkle_proof([entry.row().leaf() for entry in log.rows], index)
-
     def _tell_leases_of_log(self, epoch_id: int, node: str) -> None:
-        log = self._log.epoch(epoch_id)
-        leases: list[LeaseEntry] = [e for e in log.leases if e.lease.order_id == self._found.order_id] if log else []
+        log = self._book.epochs.get(epoch_id)
+        leases = log.leases.get(from_hex(self._found.order_id), []) if log else []
         for entry in leases:
             self._check_signature("lease", self._domain.lease_digest(entry.lease), entry.signature, *self._settlers())
         others = sorted({entry.lease.node for entry in leases} - {node})
         if others:
             self._found.add("lease", "note", f"it was lent to {', '.join(others)} before, who did not deliver")
 
-    def _tell_sample(self, order: Order, row: Row, epoch_id: int, manifest: Manifest | None) -> None:
-        drawn = self._draw(row, epoch_id, manifest)
-        if drawn is None:
-            following = epoch_id + 1 in self._history.epochs
-            why = "; ".join(self._log.unread.values()) if following else f"epoch {epoch_id + 1} reveals the seed"
-            self._found.add(
-                "sample", "note", f"cannot be told now: {why or 'the workload or the log is not to be had'}"
-            )
-            return
-        # By what is not folded here, its operator's standing, more native work may be checked: a verdict shows it.
-        native, verdicts = (
-            order.terms.comparator == COMPARATOR_NATIVE,
-            self._log.verdicts_on(to_hex(row.digest), epoch_id),
-        )
-        self._found.sampled = drawn.sampled or (native and bool(verdicts))
-        chosen = "checked" if self._found.sampled else "not checked"
+    def _tell_sample(self, row: JobRow, epoch_id: int) -> None:
+        history, constants, chain = self._history, self._from.chain.deployment.constants, self._from.chain
+        seed, facts = seed_of(history, constants, epoch_id, chain.block_hash), LogFacts(self._book, self._source)
+        if seed is None:
+            return self._found.add("sample", "note", f"cannot be told now: epoch {epoch_id + 1} reveals the seed")
+        sample = Sample(history, facts, constants, Standings())
+        try:
+            drawn, exposure = sample.row(epoch_id, seed, row), sample.exposure_units(epoch_id, row.operator_id)
+        except RecordError as error:
+            why = "; ".join(self._unread.missing.values()) or str(error)
+            return self._found.add("sample", "note", f"cannot be told now: {why}")
+        self._found.sampled = drawn.sampled
+        stake = history.stake_at(row.operator_id, history.epochs[epoch_id].block_number)
         says = (
-            f"{chosen}: seed {to_hex(drawn.seed)[:12]}.., least chance {drawn.chance_percent:.2f} % for "
-            f"{drawn.exposure_units} units open on {drawn.stake_units} of stake"
+            f"{'checked' if drawn.sampled else 'not checked'}: seed {to_hex(seed)[:12]}.., chance "
+            f"{100 * drawn.threshold / CERTAIN:.2f} % for {exposure} units open on {stake} of stake"
         )
-        if native:
-            says += "; while an operator is on watch, at least half of its native jobs are checked"
+        if row.manifest.comparator == "native":
+            standing = sample.standing(epoch_id, row.operator_id)
+            says += f"; the operator's standing on native work was {standing.state} then"
         self._found.add("sample", "ok", says)
 
-    def _tell_verdicts(
-        self, epoch_id: int, digest: str, order: Order, commitment: Commitment, manifest: Manifest | None
-    ) -> None:
-        looks, otherwise = None, "did not agree, and went to the court"
+    def _tell_verdicts(self, digest: bytes, order: Order, commitment: Commitment, manifest: Manifest) -> None:
+        otherwise = "did not agree, and went to the court"
         if order.terms.comparator == COMPARATOR_NATIVE:
             otherwise = "said what cannot be judged here"
-        if manifest is not None and self._from.api is not None:
-            read = partial(self._from.api.blob, max_bytes=_MOST_SEEN_BYTES)
-            looks = Looks(self._log, self._domain, manifest, commitment, digest, read)
-        for entry in self._log.verdicts_on(digest, epoch_id):
+        looks = Looks(self._book, self._source, manifest, commitment, digest)
+        for entry in self._book.verdicts_on(digest):
             same = entry.opening is not None and agrees(entry.opening, commitment)
-            says = (looks and looks.in_words(entry)) or ("computed the same answer" if same else otherwise)
+            says = looks.in_words(entry) or ("computed the same answer" if same else otherwise)
             self._found.add("verdict", "note", f"verifier {entry.verdict.verifier} {says}")
 
-    def _tell_trace(self, epoch_id: int, digest: str) -> None:
-        shown, kept = self._log.trace_of(digest), self._from.journal.kept_trace(self._found.order_id)
-        constants, shown_in = self._from.chain.deployment.constants, shown[0] if shown else None
+    def _tell_trace(self, epoch_id: int, digest: bytes) -> None:
+        kept, shown_in = self._from.journal.kept_trace(self._found.order_id), self._book.trace_epoch(digest)
+        constants = self._from.chain.deployment.constants
         says = trace_in_words(self._history, constants, epoch_id, shown_in, kept, self._now_s)
-        self._found.add("trace", "note", f"of commitment {digest}: {says}")
+        self._found.add("trace", "note", f"of commitment {to_hex(digest)}: {says}")
 
     def _manifest(self, order: Order) -> Manifest | None:
-        if self._from.api is None:
-            return None
+        """The workload's manifest out of the log, or, where its epoch cannot be read, as the backend shows it."""
         try:
-            return self._from.api.manifest(order.terms.workload_id)
-        except BackendError as error:
-            self._found.add("sample", "note", f"the workload's manifest cannot be had: {error}")
-            return None
-
-    def _draw(self, row: Row, epoch_id: int, manifest: Manifest | None) -> Draw | None:
-        if manifest is None:
-            return None
-        return draw(self._from.chain, self._history, self._log, manifest, epoch_id, row.operator_id, row.digest)
+            return self._book.manifest(order.terms.workload_id)
+        except WorkloadUnknown as error:
+            why = str(error)
+        if self._from.api is not None:
+            try:
+                return self._from.api.manifest(order.terms.workload_id)
+            except BackendError as error:
+                why = str(error)
+        self._found.add("sample", "note", f"cannot be told now: {why}")
+        return None
 
     def _tell_case(self, epoch_id: int, index: int) -> None:
-        case = case_of(self._history, epoch_id, index)
+        case = self._history.case_on(epoch_id, index)
         if case is not None:
             words = read_accusation(self._from.chain, case.opened).in_words(self._now_s)
             self._found.add("case", "note", words)
 
-    def _tell_outcome(self, outcome: Outcome, row: Row) -> None:
-        found, bps = self._found, self._from.chain.deployment.constants.fee_bps
-        found.outcome, found.says, found.tx = outcome.code, outcome.says, outcome.tx
-        mark: Mark = "lie" if "error or lie" in outcome.says else "ok"
-        found.add("settlement", mark, outcome.says)
+    def _tell_outcome(self, place: tuple[int, int], row: Row) -> None:
+        found, chain, history, now_s = self._found, self._from.chain, self._history, self._now_s
+        constants = chain.deployment.constants
+        bps = constants.fee_bps
+        outcome = outcome_of(chain, history, *place, row.operator_id, now_s)
+        found.says, is_wrong = outcome_in_words(outcome, history, constants, *place, now_s)
+        found.outcome, found.tx = outcome.code, outcome.tx
+        found.add("settlement", "lie" if is_wrong else "ok", found.says)
         if outcome.code not in ("paid", "alone"):
             return
         credit, share = outcome.gross_units - outcome.fee_units, row.amount_units * bps // 10_000

@@ -3,26 +3,21 @@
 Judged here again from the published log, by everybody's arithmetic (`contracts.protocol.native`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from contracts.onchain.history import History
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadFingerprint
-from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import VerdictEntry
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.native import Check, Finding, examine, judge
 from contracts.protocol.native.observation import Observation
 from contracts.protocol.records import COMPARATOR_NATIVE, Commitment
 from contracts.protocol.trace import opens_at
-from contracts.protocol.typed_data import Domain
-from node_agent.errors import BackendError
-from node_agent.explanation.published import PublishedLog
+from contracts.record.errors import RecordError
+from contracts.record.history import History
+from contracts.record.log_book import LogBook
+from contracts.record.log_source import LogSource
 from node_agent.session.journal import KeptTrace
-
-ReadBlob = Callable[[str], bytes]
-"""A blob's bytes by its name. Raises BackendError."""
 
 
 def trace_in_words(
@@ -67,30 +62,29 @@ def _why_unshown(kept: KeptTrace | None) -> str:
 
 @dataclass(frozen=True)
 class Looks:
-    """What verifiers saw of one commitment. `digest`: its own, 0x hex."""
+    """What verifiers saw of one commitment. `digest`: its own, 32 bytes."""
 
-    log: PublishedLog
-    domain: Domain
+    book: LogBook
+    source: LogSource
     manifest: Manifest
     commitment: Commitment
-    digest: str
-    read: ReadBlob
+    digest: bytes
 
     def in_words(self, entry: VerdictEntry) -> str | None:
         """What one verdict's observation comes to; None where the verdict rests on none."""
-        seen = self.log.observation_of(to_hex(self.domain.verdict_digest(entry.verdict)))
-        shown = self.log.trace_of(self.digest)
+        seen = self.book.observation_of(self.book.domain.verdict_digest(entry.verdict))
+        shown_in, shown = self.book.trace_epoch(self.digest), self.book.trace_of(self.digest)
         if seen is None:
             return None
-        if shown is None:
+        if shown is None or shown_in is None:
             return "looked at it from another class, which is judged once the trace is shown"
-        if seen[0] > shown[0]:
+        if seen[0] > shown_in:
             return "published what it saw after the trace, so that it does not count"
         try:
-            trace, observation = self.read(shown[1]), self.read(seen[1])
+            trace, observation = self.source.blob(shown.trace), self.source.blob(seen[1])
             units, weights = self.commitment.units, self.manifest.weights_sha256
             check = examine(weights, entry.verdict.verifier, trace, observation, units)
-        except BackendError as error:
+        except RecordError as error:
             return f"looked at it, which cannot be read now: {error}"
         except BadFingerprint:
             return "published what is no observation, so that it says nothing"

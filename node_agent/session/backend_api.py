@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.packed import is_named
 from contracts.protocol.records import Record
 from contracts.protocol.wire import (
     Acknowledgement,
@@ -32,6 +33,7 @@ from contracts.protocol.wire import (
     SubmitCommitment,
     SubmitTrace,
 )
+from contracts.record.log_source import split_lines
 from node_agent.errors import BackendRefused, BackendUnavailable, BadAnswer
 
 log = logging.getLogger(__name__)
@@ -83,29 +85,33 @@ class BackendApi:
         return _parse(NetworkInfo, self._get("/v1/network"), "network")
 
     def manifest(self, workload_id: str) -> Manifest:
-        """The manifest behind a workload id, whose hash it must have."""
+        """The manifest behind a workload id."""
         body = self._get(f"/v1/workloads/{workload_id}")
-        _require_hash(body, workload_id, "The manifest")
         manifest = _parse(Manifest, body, "manifest")
         if manifest.workload_id() != workload_id:
             raise BadAnswer(
-                f"The manifest of {workload_id} is not spelt canonically.",
-                way_out="Tell the backend's operator; its workload cannot be served.",
-                workload_id=workload_id,
+                f"The manifest asked for as {workload_id} is of the workload {manifest.workload_id()}.",
+                way_out="Nothing of it was used; tell the backend's operator.",
+                expected=workload_id,
+                found=manifest.workload_id(),
             )
         return manifest
 
     def blob(self, name: str, max_bytes: int) -> bytes:
-        """The bytes whose keccak256 is `name`; at most `max_bytes` are read."""
+        """The bytes of this name (`contracts.protocol.packed.is_named`); at most `max_bytes` are read."""
         body = self._get(f"/v1/blobs/{name}", max_bytes)
-        _require_hash(body, name, "The blob")
+        if not is_named(body, name):
+            raise BadAnswer(
+                f"The blob asked for as {name} is another: its hash is {to_hex(keccak(body))}.",
+                way_out="Nothing of it was used; tell the backend's operator.",
+                expected=name,
+                found=to_hex(keccak(body)),
+            )
         return body
 
-    def put_blob(self, data: bytes) -> str:
-        """Stores bytes under their keccak256, and returns that name."""
-        name = to_hex(keccak(data))
+    def put_blob(self, name: str, data: bytes) -> None:
+        """Stores bytes under their name."""
         self._call("PUT", f"/v1/blobs/{name}", data, attempts=self._attempts)
-        return name
 
     def lease(self, request: LeaseRequest) -> LeaseGrant | None:
         """A job, or None when there is none. One attempt: the caller asks again anyway."""
@@ -144,7 +150,7 @@ class BackendApi:
 
     def log_lines(self, epoch_id: int) -> list[bytes]:
         """The published log of an epoch. Whether it is what the chain committed to is for the caller to see."""
-        return self._get(f"/v1/log/epochs/{epoch_id}.jsonl", MAX_LIST_BYTES).split(b"\n")[:-1]
+        return split_lines(self._get(f"/v1/log/epochs/{epoch_id}.jsonl", MAX_LIST_BYTES))
 
     def clock_ahead_s(self) -> float | None:
         """How far the backend's clock (the Date header, whole seconds) is ahead of this host's; None: it tells none."""
@@ -247,14 +253,3 @@ def _parse(record: type[_R], body: bytes, what: str) -> _R:
             way_out="Nothing of it was used; agent and backend may be of different releases.",
             body=body[:200],
         ) from error
-
-
-def _require_hash(body: bytes, name: str, what: str) -> None:
-    found = to_hex(keccak(body))
-    if found != name:
-        raise BadAnswer(
-            f"{what} asked for as {name} hashes to {found}.",
-            way_out="Nothing of it was used; tell the backend's operator.",
-            expected=name,
-            found=found,
-        )

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
 
 
 @dataclass(frozen=True)
@@ -87,5 +86,4 @@ class OnchainFacts:
 
 def call(function: Any) -> Any:
     """The result of a view call. Raises Reverted or ChainUnavailable."""
-    with explain():
-        return function.call()
+    return function.call()

@@ -7,7 +7,8 @@ signature is over that answer only, and blobs and commitments are known by their
 import logging
 from collections.abc import Callable
 
-from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.packed import packed_root
 from contracts.protocol.records import Commitment
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import Domain, trace_commit
@@ -40,7 +41,7 @@ class Committer:
         commitment = Commitment(
             order_id=order_id,
             node=self._signer.address,
-            output_hash=to_hex(keccak(execution.output)),
+            output_root=to_hex(packed_root(execution.output)),
             trace_commit=to_hex(trace_commit(execution.trace_hash, from_hex(order_id), self._signer.address)),
             units=execution.units,
         )
@@ -68,7 +69,7 @@ class Committer:
 
     def _submit(self, answer: Answer, digest: str) -> None:
         assert answer.signature is not None, "signed just before"
-        self._api.put_blob(answer.output)
+        self._api.put_blob(answer.commitment.output_root, answer.output)
         done = self._api.submit(SubmitCommitment(commitment=answer.commitment, signature=answer.signature))
         if done.digest != digest:
             raise BadAnswer(

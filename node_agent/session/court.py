@@ -11,11 +11,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from requests.exceptions import RequestException
-from web3.exceptions import Web3Exception
-
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import ChainError, Reverted
+from contracts.onchain.errors import ChainError, RequestRefused, Reverted
 from contracts.onchain.events import Event
 from contracts.onchain.sender import Sender
 from contracts.onchain.structs import named_leaf
@@ -106,7 +103,7 @@ class CourtWatch:
             try:
                 self.step()
                 failing = ""
-            except (ChainError, JournalError, Web3Exception, RequestException) as error:
+            except (ChainError, JournalError) as error:
                 if str(error) != failing:
                     log.error("cases cannot be watched now, trying again: %s", error)
                 failing = str(error)
@@ -155,7 +152,7 @@ class CourtWatch:
             return False
         try:
             self._sender.call(self._chain.court.functions.appeal(case.leaf))
-        except Reverted as error:  # the owner was faster, or the window closed: the next look tells
+        except (Reverted, RequestRefused) as error:  # the owner was faster, or the window closed: the next look tells
             self._tell(logging.WARNING, case.case_id, str(error), f"was not appealed: {error}")
             return False
         self._tell(logging.WARNING, case.case_id, "appealed", "was appealed: only a majority can convict now")

@@ -9,13 +9,13 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.history import read_history
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.packing import bits, from_bits, unpack
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
 from contracts.protocol.wire import Receipt
+from contracts.record.history import read_history
 from node_agent.errors import NotSettleable
 from node_agent.session.chain_facts import call
 from node_agent.session.journal import Answer

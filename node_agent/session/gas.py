@@ -6,7 +6,6 @@ Limits are what Sender sets: an estimate with its margin, measured on Anvil, rou
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
 
 REGISTER_GAS, NODE_KEY_GAS, APPROVE_GAS, STAKE_GAS, PAY_GAS = 220_000, 220_000, 130_000, 220_000, 21_000
 APPEAL_GAS = 150_000
@@ -16,15 +15,13 @@ APPEALS_FUNDED = 5
 
 def gas_price_wei(chain: Chain) -> int:
     """The most that Sender pays for a unit of gas now."""
-    with explain():
-        base = chain.w3.eth.get_block("latest").get("baseFeePerGas", 0)
+    base = chain.w3.eth.get_block("latest").get("baseFeePerGas", 0)
     return int(2 * base + 10**9)
 
 
 def balance_wei(chain: Chain, address: str) -> int:
     """The native coin that an address holds."""
-    with explain():
-        return int(chain.w3.eth.get_balance(to_checksum_address(address)))
+    return int(chain.w3.eth.get_balance(to_checksum_address(address)))
 
 
 def appeal_wei(chain: Chain) -> int:

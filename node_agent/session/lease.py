@@ -1,7 +1,7 @@
 """Asks for a job and checks everything about it before a single token is computed.
 
 What arrives is somebody's claim. The lease must be signed by the deployment's settler for this node, the order by its
-signer, input and parameters must hash to what was signed, the workload must be one that this node was set up with, and
+signer, the prompts must be those that were signed, the workload must be one that this node was set up with, and
 the price must be worth the work and covered by the lane on chain.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.canonical import hash_json
-from contracts.protocol.errors import BadSignature, BadTexts
+from contracts.protocol.errors import BadSignature, BadTexts, NotPacked
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.pace import JobSize, most_work
+from contracts.protocol.packed import counts
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import COMPARATORS, U48, Lease, NodeRequest, Order
 from contracts.protocol.signing import Signer, recover
@@ -51,12 +51,17 @@ class PriceFloor:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that checked out. `size`: the most that it makes the engine do."""
+    """A job that checked out. `prompts`: packed. `size`: the most that it makes the engine do."""
 
     grant: LeaseGrant
     manifest: Manifest
-    input_bytes: bytes = field(repr=False)
+    prompts: bytes = field(repr=False)
     size: JobSize
+
+    @property
+    def params(self) -> dict[str, int]:
+        """The parameters that its workload has."""
+        return self.grant.order.terms.params.of(self.manifest.params)
 
 
 class LeaseDesk:
@@ -124,12 +129,13 @@ class LeaseDesk:
         self._check_deadline(grant.order)
         lane = self._facts.lane(grant.order.requester, grant.signer)
         _check_lane(grant, lane, self._deployment, self._clock())
-        input_bytes = self._api.blob(grant.order.terms.input_hash, manifest.input.most_bytes)
-        texts = _read_texts(input_bytes, manifest)
-        self._check_price(grant, manifest.most_units(texts, grant.params))
-        size = most_work(manifest, texts, grant.params)
+        terms = grant.order.terms
+        prompts = self._api.blob(terms.prompt_root, manifest.input.most_prompt_bytes)
+        tokens = _count_tokens(prompts, manifest)
+        self._check_price(grant, manifest.most_units(tokens, terms.params.max_new_tokens))
+        size = most_work(manifest, tokens, terms.params.max_new_tokens)
         self._check_time(grant.order, size)
-        return Job(grant, manifest, input_bytes, size)
+        return Job(grant, manifest, prompts, size)
 
     def renew(self, grant: LeaseGrant) -> Lease:
         """Extends a lease. Raises ForgedLease, LeaseOver or BackendError."""
@@ -278,35 +284,29 @@ def _signer_of(digest: bytes, signature: str, what: str) -> str:
 
 
 def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
-    signed, found = grant.order.terms.params_hash, to_hex(hash_json(grant.params))
-    if found != signed:
+    params, allowed = grant.order.terms.params, manifest.params
+    given = params.of(allowed)
+    fits = all(allowed[name].minimum <= value <= allowed[name].maximum for name, value in given.items())
+    if not fits or params.beside(allowed):
         raise AlteredJob(
-            f"The parameters hash to {found}, {signed} was signed.",
-            way_out="Nothing was computed; tell the backend's operator.",
-            found=found,
-            expected=signed,
-        )
-    allowed = manifest.params
-    fits = set(grant.params) == set(allowed) and all(
-        allowed[name].minimum <= value <= allowed[name].maximum for name, value in grant.params.items()
-    )
-    if not fits:
-        raise AlteredJob(
-            f"The parameters {grant.params} do not fit the workload's {allowed}.",
+            f"The parameters {params} do not fit the workload's {allowed}.",
             way_out="Nothing was computed; such an order should not have been accepted.",
-            params=grant.params,
+            params=params,
         )
 
 
-def _read_texts(input_bytes: bytes, manifest: Manifest) -> list[str]:
+def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
+    """How many tokens each text has."""
     try:
-        return manifest.input.read(input_bytes)
-    except BadTexts as error:
+        found = counts(prompts)
+        manifest.input.require_tokens(found)
+    except (BadTexts, NotPacked) as error:
         raise AlteredJob(
-            f"The input is not what the workload takes: {error}.",
+            f"The prompts are not what the workload takes: {error}.",
             way_out="Nothing was computed; such an order should not have been accepted.",
             limits=manifest.input,
         ) from error
+    return found
 
 
 def _check_lane(grant: LeaseGrant, lane: LaneFacts, deployment: Deployment, now: int) -> None:

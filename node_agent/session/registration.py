@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.signing import Signer
@@ -126,8 +125,7 @@ def _gift_wei(chain: Chain, node: Signer) -> int:
 
 def _require(chain: Chain, owner: str, gas_wei: int, token_wei: int) -> None:
     """Raises NotFunded, naming at once all that the owner lacks."""
-    with explain():
-        held_token_wei = chain.balance_wei(owner)
+    held_token_wei = chain.balance_wei(owner)
     held_wei = balance_wei(chain, owner)
     lacking = []
     if held_wei < gas_wei:

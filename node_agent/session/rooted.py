@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable
 
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.merkle import Row, merkle_verify
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.wire import Receipt
+from contracts.record.leaf import Leaf
 from node_agent.errors import BackendRefused, BadAnswer, NotRooted
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import ChainFacts
@@ -91,10 +92,10 @@ class RootWatch:
     def _check(self, answer: Answer, receipt: Receipt) -> None:
         expected = row_of(answer, self._domain.commitment_digest(answer.commitment), self._operator_id)
         posted = self._facts.posted(receipt.epoch_id)
-        siblings = [from_hex(sibling) for sibling in receipt.siblings]
+        leaf = Leaf.of_receipt(expected, receipt.index, receipt.siblings)
         told = (receipt.operator_id, receipt.amount_units, receipt.commitment_digest)
         mine = (expected.operator_id, expected.amount_units, to_hex(expected.digest))
-        if told != mine or not merkle_verify(expected.leaf(), receipt.index, posted.count, siblings, posted.root):
+        if told != mine or not leaf.stands(posted.root, posted.count):
             raise BadAnswer(
                 f"The receipt of {answer.order_id} tells {told} at leaf {receipt.index} of epoch {receipt.epoch_id}; "
                 f"{mine} is owed, and must stand under the root on chain.",

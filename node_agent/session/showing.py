@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.hashing import to_hex
+from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.records import COMPARATORS
 from contracts.protocol.trace import opens_at
 from contracts.protocol.wire import Receipt, SubmitTrace
@@ -69,8 +69,10 @@ class TraceDesk:
 
     def _show(self, answer: Answer, trace: bytes) -> None:
         digest = to_hex(self._domain.commitment_digest(answer.commitment))
+        name = to_hex(keccak(trace))
         try:
-            self._api.show(SubmitTrace(commitment_digest=digest, trace=self._api.put_blob(trace)))
+            self._api.put_blob(name, trace)
+            self._api.show(SubmitTrace(commitment_digest=digest, trace=name))
         except BackendRefused as error:
             if not error.final:  # e.g. the backend waits for more confirmations than this node
                 return

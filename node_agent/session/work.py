@@ -74,7 +74,7 @@ class Work:
 
     def _compute(self) -> None:
         try:
-            self._execution = self._engine.execute(self.job.input_bytes, self.job.grant.params)
+            self._execution = self._engine.execute(self.job.prompts, self.job.params)
         except Exception as error:  # noqa: BLE001  whatever it is, `execution` raises it where it is told
             self._failure = error
         self._over.put(self)

@@ -10,7 +10,7 @@ from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.records import Opening
 from contracts.protocol.sampling import CERTAIN, Deterrence, draw_verifiers, is_sampled, least_threshold, seed
 from contracts.protocol.typed_data import agrees, answer_commit
-from tests.unit.verifier.records import job, opening
+from tests.unit.record.records import job, opening
 
 REWARD = 1_000_000
 JOBS = 20_000

@@ -13,10 +13,10 @@ import pytest
 
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.texts import encode_texts
+from contracts.record.errors import LogUnavailable, WrongLog
+from contracts.record.log_source import FolderLog
 from tests.bad_input.place import Place, files, unchanged
 from tests.integration.backend.worker.bench import KEYS
-from verifier.errors import LogUnavailable, WrongLog
-from verifier.sampling.source import FolderLog
 
 pytestmark = pytest.mark.chain
 HASH = "0x" + "ab" * 32

@@ -51,8 +51,8 @@ def running(root: Path) -> Iterator[Network]:
     network = Network(root, Processes(root / "logs"), CONSTANTS)
     try:
         network.start_chain("anvil")
-        chain = connect(network.rpc_url).provider
-        chain.make_request("evm_setAutomine", [True])  # type: ignore[arg-type]  # Anvil's; setting up waits for no block
+        chain = connect(network.rpc_url)
+        chain.request("evm_setAutomine", True)  # setting up waits for no block
         network.deploy()
         _fund(network)
         network.start_beacon()
@@ -60,7 +60,7 @@ def running(root: Path) -> Iterator[Network]:
         network.start_worker(epoch_s=2, confirmations=1)
         _start_node(network)
         network.processes.wait_for("backend", lambda: _answers(f"{network.backend_url}/v1/network"))
-        chain.make_request("evm_setIntervalMining", [1])  # type: ignore[arg-type]
+        chain.request("evm_setIntervalMining", 1)
         yield network
         network.processes.check()
     finally:

@@ -21,6 +21,7 @@ from contracts.onchain.keystore import load_key
 from contracts.onchain.sender import Sender
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.wire import Acknowledgement, SubmitCommitment
+from contracts.record.log_source import open_source
 from node_agent.app import NodeSettings, run_node
 from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.session.backend_api import BackendApi
@@ -30,7 +31,6 @@ from tests.world.parties import BEACON
 from tests.world.soak import short_or_long
 from verifier.app import Verifier
 from verifier.beacon.service import create_app
-from verifier.sampling.source import open_source
 from verifier.verdicts.journal import Journal
 from verifier.verdicts.publisher import Publisher
 
@@ -126,5 +126,5 @@ def _note_what_is_sent(file: Path) -> None:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("httpx", "httpcore", "urllib3", "web3"):
+    for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,15 +1,13 @@
 """The one way in which tests start Anvil."""
 
-import copy
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from web3 import Web3
-
 from contracts.onchain.chain import connect
+from contracts.onchain.rpc import Rpc
 from deploy.localnet.anvil import answers, find_anvil
 from deploy.localnet.processes import free_port
 from tests.world.waiting import eventually
@@ -30,37 +28,35 @@ def anvil(*options: str, chain_id: int = CHAIN_ID) -> Iterator[str]:
             process.terminate()
 
 
-def rpc(w3: Web3, method: str, *params: Any) -> Any:
+def rpc(w3: Rpc, method: str, *params: Any) -> Any:
     """The result of one call, of Anvil's own methods too."""
-    answer: Any = w3.provider.make_request(method, list(params))  # type: ignore[arg-type]  # not in web3's list
-    assert "error" not in answer, answer
-    return answer["result"]
+    return w3.request(method, *params)
 
 
-def give_ether(w3: Web3, addresses: Sequence[str]) -> None:
+def give_ether(w3: Rpc, addresses: Sequence[str]) -> None:
     """A thousand each, so that they can send transactions."""
     for address in addresses:
         rpc(w3, "anvil_setBalance", address, hex(10**21))
 
 
-def pass_time(w3: Web3, seconds: int) -> None:
+def pass_time(w3: Rpc, seconds: int) -> None:
     """Moves the chain's time, which stays ahead of the clock: not beside programs that live by the clock."""
     rpc(w3, "evm_increaseTime", seconds)
     rpc(w3, "evm_mine")
 
 
-def remembering(rpc_url: str) -> Web3:
+def remembering(rpc_url: str) -> Rpc:
     """A connection that asks for everything once, for many looks at a chain that does not change meanwhile."""
     w3 = connect(rpc_url)
-    ask, known = w3.provider.make_request, dict[str, Any]()
+    ask, known = w3.request, dict[str, Any]()
 
-    def make_request(method: Any, params: Any) -> Any:
-        key = json.dumps([method, params], default=str)
+    def request(method: str, *params: Any) -> Any:
+        key = json.dumps([method, params])
         if key not in known:
-            known[key] = ask(method, params)
-        return copy.deepcopy(known[key])  # formatters change what they get
+            known[key] = ask(method, *params)
+        return known[key]
 
-    w3.provider.make_request = make_request  # type: ignore[method-assign]
+    w3.request = request  # type: ignore[method-assign]
     return w3
 
 

@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from web3 import Web3
-
 from contracts.onchain.chain import Chain, connect
 from contracts.onchain.deployment import Deployment
+from contracts.onchain.rpc import Rpc
 from contracts.protocol.hashing import from_hex
 from tests.world.anvil import anvil, give_ether, pass_time, rpc
 from tests.world.founding import Furnishing, Plan, deploy_contracts
@@ -33,7 +32,7 @@ class Founded:
     plan: Plan
     deployment: Deployment
 
-    def connect(self) -> Web3:
+    def connect(self) -> Rpc:
         """A connection of the caller's own."""
         return connect(self.url)
 

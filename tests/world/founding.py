@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from web3 import Web3
-from web3.contract.contract import ContractFunction
-
 from contracts.onchain.chain import Chain
+from contracts.onchain.contract import ContractCall
 from contracts.onchain.deployment import Deployment, deploy
+from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import from_hex, to_hex
@@ -51,7 +50,7 @@ class Plan:
         return 1 + [operator.name for operator in self.operators].index(name)
 
 
-def deploy_contracts(w3: Web3, plan: Plan) -> Deployment:
+def deploy_contracts(w3: Rpc, plan: Plan) -> Deployment:
     """The contracts alone."""
     return deploy(
         Sender(w3, key("deployer")), plan.constants, settler=key("settler").address, treasury=key("treasury").address,
@@ -62,7 +61,7 @@ def deploy_contracts(w3: Web3, plan: Plan) -> Deployment:
 class Furnishing:
     """Makes deployed contracts what a plan says. Everybody has ether; `pass_time` lets the timelock's seconds go by."""
 
-    def __init__(self, w3: Web3, deployment: Deployment, plan: Plan, pass_time: Callable[[int], None]) -> None:
+    def __init__(self, w3: Rpc, deployment: Deployment, plan: Plan, pass_time: Callable[[int], None]) -> None:
         self._w3, self._plan, self._pass_time = w3, plan, pass_time
         self._chain = Chain(w3, deployment)
         self._stakes, self._escrow = self._chain.stakes.functions, self._chain.escrow.functions
@@ -107,7 +106,7 @@ class Furnishing:
         accounts = {name: self._plan.account(name) for name in names}
         calls: list[tuple[Any, ...]] = []
         for name, account in accounts.items():
-            admit = self._stakes.admitVerifier(account, address(key(name)))._encode_transaction_data()
+            admit = self._stakes.admitVerifier(account, address(key(name))).data
             calls.append((self._chain.stakes.address, 0, admit, bytes(32), account.to_bytes(32, "big")))
         governor, delay_s = self._chain.governor.functions, self._plan.constants.timelock_s
         for call in calls:
@@ -116,8 +115,8 @@ class Furnishing:
         for call in calls:
             self._call("deployer", governor.execute(*call))
 
-    def _call(self, name: str, function: ContractFunction) -> None:
+    def _call(self, name: str, function: ContractCall) -> None:
         self._send(key(name), function)
 
-    def _send(self, signer: Any, function: ContractFunction) -> None:
+    def _send(self, signer: Any, function: ContractCall) -> None:
         Sender(self._w3, signer).call(function)

@@ -1,6 +1,7 @@
 """The audit as a whole: gather, then every rule, then one report."""
 
 from contracts.onchain.chain import Chain
+from contracts.record.log_source import LogSource
 from verifier.audit.conservation import check_views, holdings
 from verifier.audit.contests import check_contests, made_good
 from verifier.audit.court import check_court
@@ -9,7 +10,6 @@ from verifier.audit.replay import Books, replay
 from verifier.audit.report import AuditReport
 from verifier.audit.rows import check_rows
 from verifier.audit.sample import check_sample, draw_all
-from verifier.sampling.source import LogSource
 
 
 def audit(chain: Chain, source: LogSource) -> AuditReport:

@@ -25,8 +25,8 @@ def run(
     """Recompute every payment and name the first wrong thing. Exits 1 if there is one."""
     from contracts.onchain.chain import Chain, connect
     from contracts.onchain.discovery import deployment_of
+    from contracts.record.log_source import open_source
     from verifier.audit.audit import audit
-    from verifier.sampling.source import open_source
 
     w3 = connect(rpc)
     report = audit(Chain(w3, deployment_of(w3, escrow)), open_source(log))

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_utils.address import to_checksum_address
-from web3.contract.contract import ContractFunction
 
 from contracts.onchain.chain import as_dict
+from contracts.onchain.contract import ContractCall
 from contracts.onchain.events import Event
-from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import keccak
 from verifier.audit.evidence import Evidence
 from verifier.audit.replay import Books
@@ -104,25 +103,22 @@ def _transfers_to(evidence: Evidence, address: str) -> list[tuple[bytes, int]]:
     topics: list[Any] = [_TRANSFER, None, bytes(12) + bytes.fromhex(address[2:])]
     found = []
     for start in range(evidence.chain.deployment.first_block, last + 1, _BLOCKS_A_CALL):
-        with explain():
-            logs = evidence.chain.w3.eth.get_logs(
-                {
-                    "address": token.address,
-                    "fromBlock": start,
-                    "toBlock": min(last, start + _BLOCKS_A_CALL - 1),
-                    "topics": ["0x" + t.hex() if t else None for t in topics],
-                }
-            )
+        logs = evidence.chain.w3.eth.get_logs(
+            {
+                "address": token.address,
+                "fromBlock": start,
+                "toBlock": min(last, start + _BLOCKS_A_CALL - 1),
+                "topics": ["0x" + t.hex() if t else None for t in topics],
+            }
+        )
         found += [(bytes(log["transactionHash"]), int.from_bytes(log["data"], "big")) for log in logs]
     return found
 
 
 def _balance(evidence: Evidence, address: str) -> int:
     call = evidence.chain.token.functions.balanceOf(to_checksum_address(address))
-    with explain():
-        return int(call.call(block_identifier=evidence.head.number))
+    return int(call.call(block_identifier=evidence.head.number))
 
 
-def _struct(evidence: Evidence, call: ContractFunction) -> dict[str, Any]:
-    with explain():
-        return as_dict(call.call(block_identifier=evidence.head.number))
+def _struct(evidence: Evidence, call: ContractCall) -> dict[str, Any]:
+    return as_dict(call.call(block_identifier=evidence.head.number))

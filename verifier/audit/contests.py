@@ -6,10 +6,10 @@ from the bond that no contest explains is one.
 
 from contracts.onchain.events import Event
 from contracts.protocol.hashing import from_hex, to_hex
+from contracts.record.history import CONTEST_ENDS
 from verifier.audit.evidence import Evidence
 from verifier.audit.replay import Books, Place
 
-_ENDINGS = ("Answered", "ContestResolved", "ContestLapsed")
 _CAUSES = ("ContestResolved", "DuplicateRefunded")
 
 
@@ -23,7 +23,7 @@ def check_contests(evidence: Evidence, books: Books) -> None:
     opened = {_place(event): event for event in evidence.history.of("Contested")}
     for place, event in opened.items():
         _check_opening(evidence, books, place, event)
-    for name in _ENDINGS:
+    for name in CONTEST_ENDS:
         for event in evidence.history.of(name):
             _check_ending(evidence, opened.get(_place(event)), event)
     for event in evidence.history.of("DuplicateRefunded"):
@@ -73,7 +73,7 @@ def _check_answer(evidence: Evidence, place: Place, event: Event) -> None:
     leaf, log = evidence.leaf(*place), evidence.book.epochs.get(place[0])
     entry = log.commitments.get(leaf.digest) if log is not None and leaf is not None else None
     if entry is not None:
-        logged, shown = entry.commitment.output_hash, to_hex(event.args["outputHash"])
+        logged, shown = entry.commitment.output_root, to_hex(event.args["outputRoot"])
         evidence.findings.expect("the answered output is the log's", logged, shown, epoch=place[0], row=place[1])
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from contracts.onchain.chain import as_dict
 from contracts.onchain.events import Event
-from contracts.onchain.history import CaseFile
-from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.packing import bits, outcomes_hash
 from contracts.protocol.records import Commitment, Opening
@@ -14,6 +12,7 @@ from contracts.protocol.rulings import OpenedAnswer, Ruling
 from contracts.protocol.rulings import rule as rule_opened
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees, answer_commit, answer_key
+from contracts.record.history import CaseFile
 from verifier.audit.evidence import Evidence
 from verifier.audit.replay import Books
 
@@ -65,7 +64,7 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
         if event.name != "VerdictRevealed":
             continue
         a, account = event.args, event.args["verifierId"]
-        opening = Opening(trace_hash=to_hex(a["traceHash"]), output_hash=to_hex(a["outputHash"]), units=a["units"])
+        opening = Opening(trace_hash=to_hex(a["traceHash"]), output_root=to_hex(a["outputRoot"]), units=a["units"])
         expect, place = evidence.findings.expect, {"epoch": case.epoch_id, "row": case.index}
         keys = [key for key, owner in evidence.history.verifier_keys.items() if owner == account]
         hidden = [answer_commit(opening, case.commitment_digest, key) for key in keys]
@@ -80,8 +79,7 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
 
 
 def _ruled_at(evidence: Evidence, case: CaseFile) -> int:
-    ends = [event.args["commitEnds"] for event in (case.opened, *case.said) if "commitEnds" in event.args]
-    return int(max(ends)) + evidence.constants.reveal_window_s
+    return case.commit_ends + evidence.constants.reveal_window_s
 
 
 def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:
@@ -135,8 +133,7 @@ def _refundable(books: Books, case: CaseFile, executed: Event) -> bool:
 def _check_equivocation(evidence: Evidence, event: Event) -> None:
     """Two commitments of one node for one order, both signed by it, cost at most k * maxPrice. Read from the call."""
     chain, a, expect = evidence.chain, event.args, evidence.findings.expect
-    with explain():
-        call = chain.w3.eth.get_transaction(to_hex(event.tx_hash))  # type: ignore[arg-type]  # web3 wants its HexStr
+    call = chain.w3.eth.get_transaction(event.tx_hash)
     if call["to"] != chain.court.address:
         return
     _, given = chain.court.decode_function_input(call["input"])
@@ -156,7 +153,7 @@ def _commitment(given: dict[str, Any]) -> Commitment:
     return Commitment(
         order_id=to_hex(given["orderId"]),
         node=given["node"].lower(),
-        output_hash=to_hex(given["outputHash"]),
+        output_root=to_hex(given["outputRoot"]),
         trace_commit=to_hex(given["traceCommit"]),
         units=given["units"],
     )
@@ -180,8 +177,7 @@ def _check_voids(evidence: Evidence, epoch_id: int, rulings: dict[tuple[int, int
         found = index in epoch.void
         rule_ = "a row is VOID iff a case on it was ruled guilty before settlement"
         evidence.findings.expect(rule_, guilty, found, epoch=epoch_id, row=index)
-    with explain():
-        on_chain = evidence.chain.escrow.functions.epochs(epoch_id).call(block_identifier=evidence.head.number)
+    on_chain = evidence.chain.escrow.functions.epochs(epoch_id).call(block_identifier=evidence.head.number)
     kept = as_dict(on_chain)["outcomes"]
     hashed = outcomes_hash(bits(epoch.void, count), settled.skipped_bits)
     evidence.findings.expect("the outcomes hash to what the chain keeps", hashed, kept, epoch=epoch_id)

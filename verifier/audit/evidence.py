@@ -4,17 +4,17 @@ from dataclasses import dataclass, field
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.events import Block
-from contracts.onchain.history import History, read_history
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import MalformedEpoch, ProtocolError
 from contracts.protocol.log import LogEntry, RowEntry, log_root, parse_line
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import Epoch, unpack
 from contracts.protocol.typed_data import Domain
+from contracts.record.errors import LogUnavailable
+from contracts.record.history import History, read_history
+from contracts.record.log_book import LogBook
+from contracts.record.log_source import LogSource, published_lines
 from verifier.audit.report import Findings
-from verifier.errors import LogUnavailable
-from verifier.sampling.epoch_log import LogBook
-from verifier.sampling.source import LogSource, published_lines
 
 
 @dataclass
@@ -79,7 +79,7 @@ def _read_log(evidence: Evidence, source: LogSource, epoch_id: int) -> None:
         findings.expect("the log holds the row", True, index in rows, epoch=epoch_id, row=index)
     indices = [entry.index for entry in log.rows]
     findings.expect("the log's rows stand in order", list(range(posted.count)), indices, epoch=epoch_id)
-    root = merkle_root([entry.row().leaf() for entry in log.rows])
+    root = merkle_root([row.leaf() for row in log.leaves])
     findings.expect("the log's rows rebuild the posted root", posted.root, root, epoch=epoch_id)
 
 

@@ -1,5 +1,8 @@
 """Every balance again from events and calldata: what JobEscrow did, done by hand (SPEC section 6).
 
+Shares no code with the other two folds of money, `backend/domain/ledger.py` and `contracts/model`, on purpose: each
+catches the mistakes of the others.
+
 Addresses in lanes are lower-case hex. All amounts are units.
 """
 
@@ -10,9 +13,7 @@ from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import as_dict
 from contracts.onchain.events import Event
-from contracts.onchain.reverts import explain
 from contracts.protocol.errors import BadSignature
-from contracts.protocol.hashing import to_hex
 from contracts.protocol.packing import CapProof, LaneGroup, SkipReason, from_bits
 from contracts.protocol.pricing import fee_units
 from contracts.protocol.signing import expand, recover
@@ -235,8 +236,7 @@ class _Replay:
     def _cap_proof(self, event: Event) -> CapProof | None:
         """The cap in the call's data, where the escrow was called directly."""
         chain = self._evidence.chain
-        with explain():
-            call = chain.w3.eth.get_transaction(to_hex(event.tx_hash))  # type: ignore[arg-type]  # web3 wants its HexStr
+        call = chain.w3.eth.get_transaction(event.tx_hash)
         if call["to"] != to_checksum_address(chain.deployment.escrow):
             return None
         _, arguments = chain.escrow.decode_function_input(call["input"])

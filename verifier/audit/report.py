@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contracts.protocol.errors import ProtocolError
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.records import Record
-from verifier.errors import VerifierError, WrongFact
+from contracts.record.errors import RecordError, WrongFact
 
 _NOWHERE = 2**64
 
@@ -79,7 +79,7 @@ class Findings:
             yield
         except WrongFact as error:
             self.expect(error.rule, error.expected, error.found, epoch=epoch, row=row)
-        except (VerifierError, ProtocolError) as error:
+        except (RecordError, ProtocolError) as error:
             self.expect(error.code, "no error", str(error), epoch=epoch, row=row)
 
     def ordered(self) -> list[Fault]:

@@ -5,11 +5,10 @@ from contracts.protocol.log import RowEntry, VerdictEntry
 from contracts.protocol.native.observation import observed_opening
 from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Opening
 from contracts.protocol.typed_data import agrees, answer_commit
+from contracts.record.errors import WrongFact
+from contracts.record.row_checks import check_job, check_leases, require, require_signer
+from contracts.record.sample import DrawnRow
 from verifier.audit.evidence import Evidence
-from verifier.errors import WrongFact
-from verifier.sampling.epoch_log import Job
-from verifier.sampling.facts import check_job, check_leases, require, require_signer
-from verifier.sampling.sample import DrawnRow
 
 Draws = dict[int, dict[bytes, DrawnRow]]
 """epoch -> commitment digest -> how the row was drawn; only epochs whose seed is revealed."""
@@ -36,7 +35,7 @@ def check_rows(evidence: Evidence, draws: Draws, made_good: set[tuple[int, int]]
 
 
 def _check_job_row(evidence: Evidence, epoch_id: int, row: RowEntry, paid: dict[bytes, list[str]]) -> None:
-    job = _require_job(evidence, epoch_id, row)
+    job = evidence.book.require_job(epoch_id, row)
     check_job(evidence.domain, job, evidence.history.node_keys)
     order_id = from_hex(job.commitment.commitment.order_id)
     node = job.commitment.commitment.node
@@ -57,24 +56,8 @@ def _settlers_until(evidence: Evidence, epoch_id: int) -> set[str]:
     return {first, *(change.args["settler"] for change in changes if change.block_number <= posted)}
 
 
-def _require_job(evidence: Evidence, epoch_id: int, row: RowEntry) -> Job:
-    """The job of a row, or the first of its records that the log lacks."""
-    log = evidence.book.epochs[epoch_id]
-    entry = log.commitments.get(from_hex(row.digest))
-    if entry is None:
-        raise WrongFact("the log holds the row's commitment", expected=row.digest, found="none with this digest")
-    order = log.orders.get(from_hex(entry.commitment.order_id))
-    if order is None:
-        wanted = entry.commitment.order_id
-        raise WrongFact("the log holds the commitment's order", expected=wanted, found="none with this id")
-    evidence.book.manifest(order.order.terms.workload_id)
-    job = evidence.book.job(epoch_id, row)
-    assert job is not None, "all its records were just found"
-    return job
-
-
 def _check_verdict_row(evidence: Evidence, draws: Draws, epoch_id: int, row: RowEntry, paid: set[str]) -> None:
-    entry = _published_verdict(evidence, epoch_id, from_hex(row.digest))
+    entry = evidence.book.verdict(from_hex(row.digest), until=epoch_id)
     if entry is None:
         raise WrongFact("the log holds the verdict of a paid check", expected=row.digest, found="none with this digest")
     verdict = entry.verdict
@@ -85,15 +68,9 @@ def _check_verdict_row(evidence: Evidence, draws: Draws, epoch_id: int, row: Row
     drawn = draws.get(entry.epoch_id, {}).get(from_hex(verdict.commitment_digest))
     require("the checked row was sampled", expected=True, found=drawn is not None and drawn.sampled)
     assert drawn is not None
-    require("the check has its workload's price", expected=drawn.job.manifest.check_price_units, found=row.amount_units)
+    require("the check has its workload's price", expected=drawn.row.manifest.check_price_units, found=row.amount_units)
     require("the verifier was drawn for the row", expected=True, found=account in drawn.duty)
     _check_verdict(evidence, entry)
-
-
-def _published_verdict(evidence: Evidence, epoch_id: int, digest: bytes) -> VerdictEntry | None:
-    """A verdict from the log of this epoch or an earlier one."""
-    logs = [log for known, log in evidence.book.epochs.items() if known <= epoch_id]
-    return next((log.verdicts[digest] for log in reversed(logs) if digest in log.verdicts), None)
 
 
 def _check_other_verdicts(evidence: Evidence, epoch_id: int, in_rows: set[str]) -> None:
@@ -127,8 +104,9 @@ def _check_observation(
     """An opening that is not the node's answer is shown on native work alone, with what it rests on."""
     order = evidence.book.epochs[epoch_id].orders.get(from_hex(commitment.order_id))
     native = order is not None and order.order.terms.comparator == COMPARATOR_NATIVE
-    named = [log.observations[verdict] for log in evidence.book.epochs.values() if verdict in log.observations]
-    require("an opening is shown for an answer that matches", expected=True, found=native and bool(named))
-    observation = evidence.source.blob(named[0].observation)
+    named = evidence.book.observation_of(verdict)
+    require("an opening is shown for an answer that matches", expected=True, found=native and named is not None)
+    assert named is not None
+    observation = evidence.source.blob(named[1])
     expected = observed_opening(observation, commitment)
     require("the opening is that of what the verifier saw", expected=expected, found=opening)

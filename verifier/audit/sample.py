@@ -1,23 +1,24 @@
 """The sample was obeyed: every row that its seed selects at the least rate was checked, or went to the court."""
 
-from contracts.onchain.history import PostedEpoch
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.record.history import PostedEpoch
+from contracts.record.log_book import LogFacts
+from contracts.record.sample import DrawnRow, Sample, seed_of
+from contracts.record.standings import Standings
 from verifier.audit.evidence import Evidence
 from verifier.audit.rows import Draws
-from verifier.sampling.sample import DrawnRow, draw_epoch, read_seed
-from verifier.sampling.standings import Standings
 
 
 def draw_all(evidence: Evidence) -> Draws:
     """How every row of every revealed epoch was drawn. What a standing rests on and the log lacks is a finding."""
     draws: Draws = {}
-    standings = Standings(evidence.book, evidence.source)
+    facts, constants = LogFacts(evidence.book, evidence.source), evidence.constants
+    sample = Sample(evidence.history, facts, constants, Standings())
     for epoch_id in sorted(evidence.history.epochs):
-        seed = read_seed(evidence.chain, evidence.history, epoch_id)
+        seed = seed_of(evidence.history, constants, epoch_id, evidence.chain.block_hash)
         if seed is not None:
             with evidence.findings.watching(epoch=epoch_id):
-                drawn = draw_epoch(evidence.history, evidence.book, evidence.constants, epoch_id, seed, standings)
-                draws[epoch_id] = {row.job.digest: row for row in drawn}
+                draws[epoch_id] = {drawn.row.digest: drawn for drawn in sample.draw(epoch_id, seed)}
     return draws
 
 
@@ -32,8 +33,8 @@ def check_sample(evidence: Evidence, draws: Draws) -> None:
             evidence.findings.expect(rule, tip, keccak(following.beacon), epoch=epoch_id)
     for epoch_id, rows in draws.items():
         if _is_over(evidence, epoch_id):
-            for row in rows.values():
-                _check_row(evidence, epoch_id, row)
+            for drawn in rows.values():
+                _check_row(evidence, epoch_id, drawn)
 
 
 def _tip_before(evidence: Evidence, posted: PostedEpoch, following: PostedEpoch) -> bytes:
@@ -49,17 +50,17 @@ def _is_over(evidence: Evidence, epoch_id: int) -> bool:
     return evidence.head.timestamp > ends_at + evidence.constants.epoch_max_s
 
 
-def _check_row(evidence: Evidence, epoch_id: int, row: DrawnRow) -> None:
-    index = row.job.row.index
-    if not row.sampled:
+def _check_row(evidence: Evidence, epoch_id: int, drawn: DrawnRow) -> None:
+    index = drawn.row.index
+    if not drawn.sampled:
         return
-    verdicts = evidence.book.verdicts_on(row.job.digest)
-    in_court = any(c.epoch_id == epoch_id and c.index == index for c in evidence.history.cases.values())
+    verdicts = evidence.book.verdicts_on(drawn.row.digest)
+    in_court = evidence.history.case_on(epoch_id, index) is not None
     if verdicts or in_court:
         explained = in_court or any(entry.opening is not None for entry in verdicts)
         rule = "a verdict without an opening has a case"
         evidence.findings.expect(rule, True, explained, epoch=epoch_id, row=index)
         return
-    duty = ", ".join(map(str, row.duty)) or "nobody: no verifier was active"
-    found = f"none; threshold {to_hex(row.threshold.to_bytes(33, 'big'))}, on duty {duty}"
+    duty = ", ".join(map(str, drawn.duty)) or "nobody: no verifier was active"
+    found = f"none; threshold {to_hex(drawn.threshold.to_bytes(33, 'big'))}, on duty {duty}"
     evidence.findings.expect("the sampled row has a verdict or a case", "one", found, epoch=epoch_id, row=index)

@@ -17,7 +17,6 @@ from starlette.exceptions import HTTPException
 
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.errors import ChainError
-from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.records import Bytes32, Record, Units64
 from contracts.protocol.wire import Problem
@@ -45,9 +44,8 @@ class BeaconProblem(Problem):
 def release(chain: Chain, values: BeaconChain, epoch_id: int) -> BeaconValue:
     """The value of an epoch, if it may be shown. Raises BeaconTooEarly or BeaconExhausted."""
     value = values.value(epoch_id)
-    with explain():
-        last_epoch = int(chain.escrow.functions.lastEpoch().call())
-        head = int(chain.w3.eth.block_number)
+    last_epoch = int(chain.escrow.functions.lastEpoch().call())
+    head = int(chain.w3.eth.block_number)
     if epoch_id > last_epoch + 1:
         raise BeaconTooEarly(epoch_id=epoch_id, last_epoch=last_epoch, wait_for_block=None, head_block=head)
     if epoch_id == last_epoch + 1 and last_epoch > 0:
@@ -56,8 +54,7 @@ def release(chain: Chain, values: BeaconChain, epoch_id: int) -> BeaconValue:
 
 
 def _require_seed_block(chain: Chain, epoch_id: int, last_epoch: int, head: int) -> None:
-    with explain():
-        previous = as_dict(chain.escrow.functions.epochs(last_epoch).call())
+    previous = as_dict(chain.escrow.functions.epochs(last_epoch).call())
     behind = previous["postedBlock"] + chain.deployment.constants.seed_blocks + 1
     if bytes(previous["root"]) != ZERO32 and head < behind:
         raise BeaconTooEarly(epoch_id=epoch_id, last_epoch=last_epoch, wait_for_block=behind, head_block=head)

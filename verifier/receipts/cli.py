@@ -78,9 +78,9 @@ def _rerun(
 ) -> None:
     from contracts.onchain.chain import Chain, connect
     from contracts.onchain.discovery import deployment_of
+    from contracts.record.log_source import open_source
     from verifier.reexecution.engines import LocalEngines
     from verifier.reexecution.rerun import find_settled, rerun
-    from verifier.sampling.source import open_source
 
     if escrow is None or log is None:
         raise typer.BadParameter("--job needs --escrow and --log")

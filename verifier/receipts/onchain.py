@@ -6,29 +6,41 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eth_utils.address import to_checksum_address
-from web3 import Web3
-from web3.exceptions import TransactionNotFound
 
 from contracts.onchain.artifacts import artifact
-from contracts.onchain.chain import Chain, as_dict
+from contracts.onchain.chain import Chain
+from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Event
-from contracts.onchain.reverts import explain
-from contracts.protocol.errors import MalformedEpoch
+from contracts.onchain.rpc import Rpc
 from contracts.protocol.hashing import from_hex, keccak, to_hex
-from contracts.protocol.merkle import Row, merkle_verify
-from contracts.protocol.packing import bits, outcomes_hash, unpack
+from contracts.protocol.merkle import Row
+from contracts.protocol.packing import outcomes_hash
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.sampling import seed
+from contracts.protocol.rulings import Ruling
+from contracts.record.history import CONTEST_ENDS, History, read_history
+from contracts.record.leaf import Leaf
+from contracts.record.outcome import outcome_of
+from contracts.record.sample import seed_of
 from verifier.receipts.report import Checklist, Outcome
 
 _PLACEHOLDER = b"\x7f" + bytes(32)
 """PUSH32 0: where the constructor writes an immutable."""
 
-CONTEST_EVENTS = ("Contested", "Answered", "ContestResolved", "ContestLapsed", "DuplicateRefunded")
+CONTEST_EVENTS = ("Contested", *CONTEST_ENDS, "DuplicateRefunded")
+_OUTCOMES: Mapping[str, Outcome] = {
+    "posted": "rooted", "revealed": "rooted", "paid": "paid", "void": "void", "skipped": "skipped",
+    "stranded": "stranded", "alone": "paid one by one",
+}  # fmt: skip
+_RULINGS = {
+    Ruling.OPEN: "open",
+    Ruling.DISMISSED: "dismissed",
+    Ruling.NODE_UPHELD: "in the node's favour",
+    Ruling.NODE_GUILTY: "against the node",
+}
 
 
 @dataclass
-class ChainFacts:
+class LeafHistory:
     """What the chain says of one leaf. `refunds`: event name -> units; `contest`: the last event of one, if any."""
 
     outcome: Outcome
@@ -53,11 +65,10 @@ def same_code(deployed: bytes, creation: bytes) -> bool:
     return bytes(filled + template[last:]) == deployed
 
 
-def check_contracts(w3: Web3, receipt: PaymentReceipt, insisted: str | None, found: Checklist) -> bool:
+def check_contracts(w3: Rpc, receipt: PaymentReceipt, insisted: str | None, found: Checklist) -> bool:
     """Whether the receipt's contracts are on this chain and are Assay's; only then is it worth asking them."""
-    with explain():
-        chain_id = w3.eth.chain_id
-        code = bytes(w3.eth.get_code(to_checksum_address(receipt.contracts.escrow)))
+    chain_id = w3.eth.chain_id
+    code = bytes(w3.eth.get_code(to_checksum_address(receipt.contracts.escrow)))
     ok = found.expect(
         "the endpoint serves the receipt's chain", ["chain_id"], expected=receipt.chain_id, found=chain_id
     )
@@ -94,13 +105,13 @@ def check_leaf(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], 
     found.expect("the root is the epoch's on chain", ["leaf.root", "leaf.epoch_id"], expected=root, found=leaf.root)
     digest = from_hex(receipt.commitment_digest)
     row = Row(receipt.order.requester, receipt.signer, leaf.operator_id, leaf.amount_units, digest)
-    siblings = [from_hex(sibling) for sibling in leaf.siblings]
+    proven = Leaf.of_receipt(row, leaf.index, leaf.siblings)
     found.expect(
         "the charge stands under the epoch's root on chain",
         ["leaf.index", "leaf.siblings", "leaf.epoch_id", "leaf.operator_id", "leaf.amount_units", "signer",
          "commitment_digest", "order.requester"],
         expected=True,
-        found=merkle_verify(row.leaf(), leaf.index, epoch["count"], siblings, bytes(epoch["root"])),
+        found=proven.stands(bytes(epoch["root"]), epoch["count"]),
     )  # fmt: skip
     posted = _event_in(chain, leaf.post_tx, "EpochPosted")
     found.expect(
@@ -110,8 +121,7 @@ def check_leaf(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], 
         found="no post" if posted is None else posted.args["id"],
     )
     node = to_checksum_address(receipt.commitment.node)
-    with explain():
-        operator_id = chain.stakes.functions.operatorOf(node).call()
+    operator_id = chain.stakes.functions.operatorOf(node).call()
     found.expect(
         "the node is a key of the operator that earns",
         ["leaf.operator_id", "commitment.node"],
@@ -150,70 +160,35 @@ def check_settlement(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, 
     )
 
 
-def chain_facts(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any]) -> ChainFacts:
+def chain_facts(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any]) -> LeafHistory:
     """What became of the leaf until now, from the events since its epoch was posted."""
     head, leaf = chain.head(), receipt.leaf
-    events = chain.events(int(epoch["postedBlock"]), head.number)
-    own = [e for e in events if (e.args.get("epochId"), e.args.get("index")) == (leaf.epoch_id, leaf.index)]
-    alone = any(event.name == "LeafSettled" for event in own)
-    settled = next((e for e in events if e.name == "EpochSettled" and e.args["id"] == leaf.epoch_id), None)
-    stranded = head.timestamp > epoch["postedAt"] + chain.deployment.constants.settle_wait_s
-    outcome: Outcome = "stranded" if stranded else "rooted"
-    if settled is not None:
-        outcome = _settled_outcome(chain, settled, epoch["count"], leaf.index)
-    if alone and outcome in ("stranded", "skipped"):
-        outcome = "paid one by one"
-    return ChainFacts(
-        outcome=outcome,
+    history = read_history(chain, head.number, first_block=int(epoch["postedBlock"]))
+    place = leaf.epoch_id, leaf.index
+    own = [e for e in history.events if (e.args.get("epochId"), e.args.get("index")) == place]
+    settled, case = history.settled.get(leaf.epoch_id), history.case_on(*place)
+    return LeafHistory(
+        outcome=_OUTCOMES[outcome_of(chain, history, *place, leaf.operator_id, head.timestamp).code],
         posted_at=epoch["postedAt"],
         settled_at_block=None if settled is None else settled.block_number,
         refunds={e.name: e.args["units"] for e in own if e.name in ("Refunded", "RefundedFromBond")},
-        case=_case(own, events),
+        case="" if case is None else _RULINGS[case.ruling],
         contest=next((event.name for event in reversed(own) if event.name in CONTEST_EVENTS), ""),
-        draw=_draw(chain, events, receipt, epoch),
+        draw=_draw(chain, history, receipt),
     )
 
 
-def _settled_outcome(chain: Chain, settled: Event, count: int, index: int) -> Outcome:
-    void = unpack(chain.packed_epoch(settled.tx_hash), count).void
-    skipped = bytes(settled.args["skippedBits"])
-    kept = outcomes_hash(bits(void, count), skipped)
-    with explain():
-        on_chain = as_dict(chain.escrow.functions.epochs(settled.args["id"]).call())["outcomes"]
-    if kept != on_chain:
-        raise MalformedEpoch("its outcomes are not those that the chain keeps", offset=0)
-    if index in void:
-        return "void"
-    return "skipped" if skipped[index >> 3] >> (index & 7) & 1 else "paid"
-
-
-def _case(own: list[Event], events: list[Event]) -> str:
-    """The court's word on the leaf: "", "open", or the ruling."""
-    opened = next((event for event in own if event.name == "CaseOpened"), None)
-    if opened is None:
-        return ""
-    closed = [e for e in events if e.name == "CaseExecuted" and e.args["caseId"] == opened.args["caseId"]]
-    rulings = {1: "dismissed", 2: "in the node's favour", 3: "against the node"}
-    return rulings.get(closed[0].args["ruling"], "unknown") if closed else "open"
-
-
-def _draw(chain: Chain, events: list[Event], receipt: PaymentReceipt, epoch: Mapping[str, Any]) -> int | None:
+def _draw(chain: Chain, history: History, receipt: PaymentReceipt) -> int | None:
     """The number that the job drew, of 2^256: it is checked if it lies below its threshold. None before the reveal."""
-    wanted = receipt.leaf.epoch_id + 1
-    reveal = next((e for e in events if e.name == "EpochPosted" and e.args["id"] == wanted), None)
-    if reveal is None:
-        return None
-    block = chain.block(int(epoch["postedBlock"]) + chain.deployment.constants.seed_blocks)
-    drawn = keccak(seed(block.hash, reveal.args["beacon"], bytes(epoch["root"])) + from_hex(receipt.commitment_digest))
-    return int.from_bytes(drawn, "big")
+    seed = seed_of(history, chain.deployment.constants, receipt.leaf.epoch_id, chain.block_hash)
+    return None if seed is None else int.from_bytes(keccak(seed + from_hex(receipt.commitment_digest)), "big")
 
 
 def _event_in(chain: Chain, tx_hash: str, name: str) -> Event | None:
     """The event of a transaction; None where there is no such transaction, or it made no such event."""
-    with explain():
-        try:
-            block = chain.w3.eth.get_transaction_receipt(tx_hash)["blockNumber"]  # type: ignore[arg-type]  # 0x hex
-        except TransactionNotFound:
-            return None
+    try:
+        block = chain.w3.eth.get_transaction_receipt(tx_hash)["blockNumber"]
+    except NotKnown:
+        return None
     found = (e for e in chain.events(block, block) if e.name == name and to_hex(e.tx_hash) == tx_hash)
     return next(found, None)

@@ -1,8 +1,8 @@
 """What follows from the receipt alone: hashes, signatures, and the amount by the signed formula. No chain."""
 
-from contracts.protocol.canonical import hash_json
-from contracts.protocol.errors import BadSignature
-from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.errors import BadSignature, NotPacked
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.packed import packed_root
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.signing import recover
@@ -28,9 +28,9 @@ def check_output(receipt: PaymentReceipt, output: bytes, found: Checklist) -> No
     """The output that somebody holds is the one that the node committed to."""
     found.expect(
         "the output file is what the node committed to",
-        ["commitment.output_hash"],
-        expected=receipt.commitment.output_hash,
-        found=to_hex(keccak(output)),
+        ["commitment.output_root"],
+        expected=receipt.commitment.output_root,
+        found=_root(output),
     )
 
 
@@ -41,12 +41,6 @@ def _check_order(receipt: PaymentReceipt, domain: Domain, found: Checklist) -> N
         ["order", "order_id", "chain_id", "contracts.escrow"],
         expected=receipt.order_id,
         found=to_hex(order_id),
-    )
-    found.expect(
-        "the parameters are the ordered ones",
-        ["params", "order.terms.params_hash"],
-        expected=receipt.order.terms.params_hash,
-        found=to_hex(hash_json(receipt.params)),
     )
     found.expect(
         "the order is signed by the lane's signer",
@@ -76,6 +70,14 @@ def _check_commitment(receipt: PaymentReceipt, domain: Domain, found: Checklist)
         expected=commitment.node,
         found=_signer(from_hex(receipt.commitment_digest), receipt.commitment_signature),
     )
+
+
+def _root(output: bytes) -> str:
+    """The root of packed output, or in words that it is none."""
+    try:
+        return to_hex(packed_root(output))
+    except NotPacked as error:
+        return str(error)
 
 
 def _signer(digest: bytes, signature: str) -> str:

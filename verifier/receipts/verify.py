@@ -1,11 +1,10 @@
 """Verifies a receipt against a chain. Composition of what was signed, what stands on chain, and both in words."""
 
 from pydantic import ValidationError
-from web3 import Web3
 
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.discovery import deployment_of
-from contracts.onchain.reverts import explain
+from contracts.onchain.rpc import Rpc
 from contracts.protocol.receipt import PaymentReceipt
 from verifier.receipts import onchain
 from verifier.receipts.report import Check, Checklist, ReceiptReport
@@ -15,7 +14,7 @@ from verifier.receipts.words import PROVES_NOTHING, limits, statements
 _SHOWN_FAULTS = 20
 
 
-def verify_receipt(data: bytes, w3: Web3, *, escrow: str | None = None, output: bytes | None = None) -> ReceiptReport:
+def verify_receipt(data: bytes, w3: Rpc, *, escrow: str | None = None, output: bytes | None = None) -> ReceiptReport:
     """Recomputes everything in a receipt's bytes.
 
     Args:
@@ -37,8 +36,7 @@ def verify_receipt(data: bytes, w3: Web3, *, escrow: str | None = None, output: 
     if not onchain.check_contracts(w3, receipt, escrow, found):
         return _refused(found.checks, receipt.leaf.amount_units)
     chain = Chain(w3, deployment_of(w3, receipt.contracts.escrow))
-    with explain():
-        epoch = as_dict(chain.escrow.functions.epochs(receipt.leaf.epoch_id).call())
+    epoch = as_dict(chain.escrow.functions.epochs(receipt.leaf.epoch_id).call())
     onchain.check_neighbours(chain, receipt, found)
     onchain.check_leaf(chain, receipt, epoch, found)
     onchain.check_settlement(chain, receipt, epoch, found)

@@ -3,18 +3,16 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from pydantic_core import from_json
-
 from contracts.onchain.chain import Chain
-from contracts.onchain.reverts import explain
-from contracts.protocol.manifest import MAX_NEW_TOKENS
+from contracts.protocol.errors import NotPacked
+from contracts.protocol.packed import counts
 from contracts.protocol.receipt import PaymentReceipt
-from verifier.receipts.onchain import ChainFacts
+from verifier.receipts.onchain import LeafHistory
 
 PROVES_NOTHING = "Something in this receipt does not hold, so nothing in it can be relied on."
 
 
-def statements(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, output: bytes | None) -> list[str]:
+def statements(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) -> list[str]:
     """What is proven. `output`: the answer that somebody holds, if its hash was compared."""
     order, show = receipt.order, Amounts(chain)
     lane = f"the lane of {order.requester}"
@@ -36,34 +34,32 @@ def statements(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, output:
     return found
 
 
-def limits(receipt: PaymentReceipt, facts: ChainFacts, output: bytes | None) -> list[str]:
+def limits(receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) -> list[str]:
     """What is not."""
     found = [f"That the answer is right. {_sampling(facts)}"]
     if facts.outcome == "rooted":
         found.append("What becomes of the charge: the epoch is not settled yet. Verify again after its check period.")
     if output is None:
         found.append("That the answer reached anybody: give --output FILE to compare the one that you hold.")
-        limit = receipt.params.get(MAX_NEW_TOKENS)
-        if limit is not None and receipt.commitment.units >= limit:
+        limit = receipt.order.terms.params.max_new_tokens
+        if limit and receipt.commitment.units >= limit:
             found.append(f"That the answer is whole: it may have been cut at the {limit} tokens that were ordered.")
     found.append("That the RPC endpoint tells the truth about the chain: use one that you trust.")
     return found
 
 
 def cut_words(receipt: PaymentReceipt, output: bytes) -> list[str]:
-    """Answers that end at the order's limit and not at their own end."""
+    """Answers that are as long as the order allows, so that they may have been cut."""
+    limit = receipt.order.terms.params.max_new_tokens
     try:
-        items = from_json(output)
-    except ValueError:  # a node may commit to anything
+        lengths = counts(output) if limit else []
+    except NotPacked:
         return []
-    if not isinstance(items, list):
-        return []
-    cut = sum(isinstance(item, dict) and item.get("finish_reason") == "length" for item in items)
-    limit = receipt.params.get(MAX_NEW_TOKENS)
-    return [f"Of its {len(items)} answers {cut} were cut at the {limit} tokens that were ordered."] if cut else []
+    full = sum(length >= limit for length in lengths)
+    return [f"{full} of {len(lengths)} answers have all the {limit} tokens ordered: they may go on."] if full else []
 
 
-def _charge(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, lane: str) -> str:
+def _charge(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, lane: str) -> str:
     show, leaf = Amounts(chain), receipt.leaf
     where = f"The escrow at {receipt.contracts.escrow} on chain {receipt.chain_id}"
     fee = f"{chain.deployment.constants.fee_bps / 100:g} % fee"
@@ -82,7 +78,7 @@ def _charge(chain: Chain, receipt: PaymentReceipt, facts: ChainFacts, lane: str)
     }[facts.outcome]
 
 
-def _refunds(chain: Chain, facts: ChainFacts) -> list[str]:
+def _refunds(chain: Chain, facts: LeafHistory) -> list[str]:
     show = Amounts(chain)
     sources = {"Refunded": "out of the node's slashed stake", "RefundedFromBond": "out of the settler's bond"}
     found = [f"{show(units)} came back to the lane, {sources[name]}." for name, units in facts.refunds.items()]
@@ -102,7 +98,7 @@ def _refunds(chain: Chain, facts: ChainFacts) -> list[str]:
     return found + [words[key] for words, key in ((cases, facts.case), (contests, facts.contest)) if key in words]
 
 
-def _sampling(facts: ChainFacts) -> str:
+def _sampling(facts: LeafHistory) -> str:
     if facts.draw is None:
         return "Which jobs of the epoch are checked is not even drawn yet."
     drawn = facts.draw / 2**256
@@ -116,9 +112,8 @@ class Amounts:
     """Shows units as tokens, exactly."""
 
     def __init__(self, chain: Chain) -> None:
-        with explain():
-            self._decimals = int(chain.token.functions.decimals().call())
-            self._symbol = str(chain.token.functions.symbol().call())
+        self._decimals = int(chain.token.functions.decimals().call())
+        self._symbol = str(chain.token.functions.symbol().call())
         self._unit_wei = chain.deployment.constants.unit_wei
 
     def __call__(self, units: int) -> str:

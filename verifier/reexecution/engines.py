@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.native.observation import observed_opening
+from contracts.protocol.packed import packed_root
 from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.typed_data import agrees
 from node_agent.execution.engine import Engine
@@ -101,9 +102,9 @@ def look(
 
 
 def answer(engine: Engine, input_bytes: bytes, params: Mapping[str, int], claimed: bytes = b"") -> Opening:
-    """What this host computes for a job: trace hash, output hash, units. Raises ExecutionError.
+    """What this host computes for a job: trace hash, output root, units. Raises ExecutionError.
 
     `claimed`: the node's output where it is at hand, see `Engine.recheck`.
     """
     run = engine.recheck(input_bytes, params, claimed)
-    return Opening(trace_hash=to_hex(run.trace_hash), output_hash=to_hex(keccak(run.output)), units=run.units)
+    return Opening(trace_hash=to_hex(run.trace_hash), output_root=to_hex(packed_root(run.output)), units=run.units)

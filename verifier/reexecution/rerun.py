@@ -1,31 +1,28 @@
 """One settled job again on this machine: is what was paid for what this model answers?"""
 
-import json
 import time
 from collections.abc import Sequence
 from itertools import zip_longest
 from statistics import median
-from typing import Any
 
 from pydantic import BaseModel, computed_field
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.history import read_history
-from contracts.protocol.errors import BadFingerprint
-from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.errors import BadFingerprint, NotPacked
+from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.native import Finding, Judgement, examine, judge
 from contracts.protocol.native.fingerprint import NativeOpening
+from contracts.protocol.packed import packed_root, unpack
 from contracts.protocol.records import Opening
 from contracts.protocol.typed_data import trace_commit
+from contracts.record.history import read_history
+from contracts.record.log_book import LogBook, PaidJob, read_epoch
+from contracts.record.log_source import LogSource, claimed_output, published_lines, shown_trace
+from contracts.record.row_checks import check_job, check_prompts, differences
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact import trace
-from node_agent.execution.exact.engine import token_ids
-from verifier.comparison import differences
 from verifier.errors import JobUnknown
 from verifier.reexecution.engines import Engines
-from verifier.sampling.epoch_log import Job, LogBook, read_epoch
-from verifier.sampling.facts import check_input, check_job
-from verifier.sampling.source import LogSource, claimed_output, published_lines, shown_trace
 
 LATEST = "latest"
 
@@ -90,7 +87,7 @@ class Rerun(BaseModel):
         return self.same or (self.seen is not None and self.seen.judgement.finding is Finding.ACCEPT)
 
 
-def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[Job]:
+def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[PaidJob]:
     """The jobs of orders, every record of them checked against the chain. LATEST is the order of the newest row.
 
     Raises:
@@ -98,7 +95,7 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
         LogUnavailable, WrongLog, WrongFact: the published log does not show it as the chain says.
     """
     history, book = read_history(chain, chain.head().number), LogBook(chain.deployment.domain)
-    found: dict[str, Job] = {}
+    found: dict[str, PaidJob] = {}
     for _, posted in sorted(history.epochs.items()):
         read_epoch(book, posted, published_lines(source, posted))
     for epoch_id in sorted(history.epochs):
@@ -112,7 +109,7 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
     return [found[order_id] for order_id in order_ids]
 
 
-def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
+def rerun(job: PaidJob, source: LogSource, engines: Engines) -> Rerun:
     """Runs it.
 
     Raises:
@@ -121,15 +118,15 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
         ExecutionError: this machine cannot run it.
     """
     commitment = job.commitment.commitment
-    input_bytes, claimed = source.blob(job.order.order.terms.input_hash), claimed_output(source, job)
-    check_input(job, keccak(input_bytes))
-    shown = shown_trace(source, job)
+    prompts, claimed = source.blob(job.order.order.terms.prompt_root), claimed_output(source, commitment)
+    check_prompts(job, prompts)
+    shown = shown_trace(source, commitment, job.trace.trace if job.trace else None)
     engine = engines.get(job.manifest)
     started = time.monotonic()
-    run = engine.recheck(input_bytes, job.order.params, claimed)
+    run = engine.recheck(prompts, job.params, claimed)
     seconds = round(time.monotonic() - started, 3)
-    opening = Opening(trace_hash=to_hex(run.trace_hash), output_hash=to_hex(keccak(run.output)), units=run.units)
-    differing = differences(opening, commitment)
+    opening = Opening(trace_hash=to_hex(run.trace_hash), output_root=to_hex(packed_root(run.output)), units=run.units)
+    differing, generates = differences(opening, commitment), job.manifest.meter == "new_tokens"
     return Rerun(
         order_id=commitment.order_id,
         epoch_id=job.epoch_id,
@@ -140,10 +137,10 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
         engine=f"{engine.name} {engine.version}",
         same=not differing,
         differs_in=differing,
-        first_difference=first_difference(claimed, run.output),
-        trace_difference=None if job.is_native else trace_difference(shown, run),
+        first_difference=first_difference(claimed, run.output, "token" if generates else "number"),
+        trace_difference=None if job.is_native else trace_difference(shown, run, "token" if generates else "row"),
         unshown=job.is_native and bool(differing) and not shown,
-        seen=_seen(job, engine, input_bytes, claimed, shown) if job.is_native and differing and shown else None,
+        seen=_seen(job, engine, prompts, claimed, shown) if job.is_native and differing and shown else None,
         signed_trace_commit=commitment.trace_commit,
         trace_commit=to_hex(trace_commit(run.trace_hash, from_hex(commitment.order_id), commitment.node)),
         opening=opening,
@@ -151,9 +148,9 @@ def rerun(job: Job, source: LogSource, engines: Engines) -> Rerun:
     )
 
 
-def _seen(job: Job, engine: Engine, input_bytes: bytes, claimed: bytes, shown: bytes) -> Seen:
+def _seen(job: PaidJob, engine: Engine, prompts: bytes, claimed: bytes, shown: bytes) -> Seen:
     assert engine.numeric_class is not None, "a native engine has a class"
-    observation, units = engine.observe(input_bytes, job.order.params, claimed), job.commitment.commitment.units
+    observation, units = engine.observe(prompts, job.params, claimed), job.commitment.commitment.units
     check = examine(job.manifest.weights_sha256, "this machine", shown, observation, units)
     return Seen(
         node_class=_shown_class(shown),
@@ -171,39 +168,27 @@ def _shown_class(shown: bytes) -> str | None:
         return None
 
 
-def first_difference(claimed: bytes, output: bytes) -> str | None:
-    """Where two outputs part, in words. None for equal ones, and where nothing is claimed."""
+def first_difference(claimed: bytes, output: bytes, word: str = "token") -> str | None:
+    """Where two outputs part, in words. None for equal ones, and where nothing is claimed. `word`: what they hold."""
     if claimed in (b"", output):
         return None
     try:
-        theirs = json.loads(claimed)
-    except (ValueError, RecursionError):
-        return "the node's output is no JSON"
-    return _parting(theirs, json.loads(output), "text") or "only how the output is written"
-
-
-def trace_difference(shown: bytes, run: Execution) -> str | None:
-    """Where a trace that a node has shown and this machine's part. None for equal ones, or where one is not there."""
-    chunk = trace.first_difference(shown, run.trace) if shown and run.trace else None
-    if chunk is None:
-        return None
-    found = trace.place(chunk, [len(tokens) for tokens in token_ids(run.output)])
-    if found is None:
-        return f"chunk {chunk}"
-    text, tokens = found
-    return f"text {text}, tokens {tokens[0]} to {tokens[-1]}"
-
-
-def _parting(theirs: Any, ours: Any, name: str) -> str | None:
-    if isinstance(theirs, dict) and isinstance(ours, dict) and "token_ids" in ours:
-        return _parting(theirs.get("token_ids"), ours["token_ids"], "token") or _other_field(theirs, ours)
-    if isinstance(theirs, list) and isinstance(ours, list):
-        for index, (one, other) in enumerate(zip_longest(theirs, ours)):
-            if one != other:
-                inner = _parting(one, other, "position")
-                return f"{name} {index}" + (f", {inner}" if inner else "")
+        texts = enumerate(zip_longest(unpack(claimed), unpack(output)))
+    except NotPacked:
+        return "the node's output is no packed words"
+    for text, (theirs, ours) in texts:
+        if theirs is None or ours is None:
+            return f"text {text}"
+        parting = (place for place, (one, other) in enumerate(zip_longest(theirs, ours)) if one != other)
+        if (place := next(parting, None)) is not None:
+            return f"text {text}, {word} {place}"
     return None
 
 
-def _other_field(theirs: dict[str, Any], ours: dict[str, Any]) -> str | None:
-    return next((name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)), None)
+def trace_difference(shown: bytes, run: Execution, word: str = "token") -> str | None:
+    """Where a trace that a node has shown and this machine's part. None for equal ones, or where one is not there."""
+    found = trace.first_difference(shown, run.trace) if shown and run.trace else None
+    if found is None:
+        return None
+    text, rows = found
+    return f"text {text}, {word}s {rows[0]} to {rows[-1]}"

@@ -7,16 +7,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from contracts.protocol.manifest import Manifest
+from contracts.record.log_book import PaidJob
 from node_agent.execution.errors import ExecutionError
 from verifier.reexecution.engines import Answered, Engines, answer, look
-from verifier.sampling.epoch_log import Job
 
 
 @dataclass(frozen=True)
 class Finished:
     """A job that was run. Exactly one of `answered` and `error` is set; an error means to abstain, never to accuse."""
 
-    job: Job
+    job: PaidJob
     answered: Answered | None
     error: ExecutionError | None
 
@@ -39,7 +39,7 @@ class Worker:
         """Whether a job is still running."""
         return self._running is not None and not self._running.done()
 
-    def start(self, job: Job, input_bytes: bytes, claimed: bytes, node_class: str | None = None) -> None:
+    def start(self, job: PaidJob, input_bytes: bytes, claimed: bytes, node_class: str | None = None) -> None:
         """Begins a job. `claimed`: see `answer`; `node_class`: see `look`."""
         assert self._running is None, "the worker runs one job at a time"
         self._running = self._pool.submit(self._run, job, input_bytes, claimed, node_class)
@@ -59,14 +59,14 @@ class Worker:
         """Waits for the job under way."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, job: Job, input_bytes: bytes, claimed: bytes, node_class: str | None) -> Finished:
+    def _run(self, job: PaidJob, input_bytes: bytes, claimed: bytes, node_class: str | None) -> Finished:
         try:
             engine = self._engines.get(job.manifest)
             if job.is_native:
                 commitment = job.commitment.commitment
-                found = look(engine, input_bytes, job.order.params, claimed, commitment, node_class)
+                found = look(engine, input_bytes, job.params, claimed, commitment, node_class)
             else:
-                found = Answered(answer(engine, input_bytes, job.order.params, claimed))
+                found = Answered(answer(engine, input_bytes, job.params, claimed))
             return Finished(job, found, None)
         except ExecutionError as error:
             return Finished(job, None, error)

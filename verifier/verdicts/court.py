@@ -10,21 +10,20 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import Reverted
-from contracts.onchain.history import CaseFile, History
-from contracts.onchain.reverts import explain
+from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.sender import Sender
+from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.packing import bits, unpack
+from contracts.protocol.rulings import Ruling
 from contracts.protocol.typed_data import answer_commit
-from verifier.sampling.epoch_log import Job, LogBook
+from contracts.record.history import CaseFile, History
+from contracts.record.log_book import LogBook
 from verifier.verdicts.journal import Answer, Journal
-from verifier.verdicts.structs import commitment_tuple, leaf_proof, order_tuple
 
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 3
-_RULING_OPEN, _RULING_GUILTY = 0, 3
 
 
 class Court:
@@ -44,7 +43,7 @@ class Court:
             elif account in case.unsettled:
                 self._send("settleVotes", (case.case_id, [account]), to_hex(case.case_id))
         for answer in self._journal.disagreements():
-            if not _has_case(history, answer):
+            if history.case_on(answer.epoch_id, answer.row_index) is None:
                 self._open(answer, history, book, now)
 
     def wants(self, history: History, account: int, now: int) -> list[CaseFile]:
@@ -53,15 +52,15 @@ class Court:
         waiting = [
             case
             for case in history.cases.values()
-            if now < commit_ends(case)
+            if now < case.commit_ends
             and not said_by(case, "VerdictCommitted", account)
             and account in history.active_verifiers_at(case.snapshot_block, minimum)
             and self._journal.answer(case.commitment_digest) is None
         ]
-        return sorted(waiting, key=commit_ends)
+        return sorted(waiting, key=lambda case: case.commit_ends)
 
     def _attend(self, case: CaseFile, history: History, book: LogBook, account: int, now: int) -> None:
-        reveal_ends = commit_ends(case) + self._constants.reveal_window_s
+        reveal_ends = case.commit_ends + self._constants.reveal_window_s
         answer = self._journal.answer(case.commitment_digest)
         committed = said_by(case, "VerdictCommitted", account)
         if now >= reveal_ends:
@@ -69,20 +68,21 @@ class Court:
                 self._execute(case, history, now)
         elif answer is None:
             return
-        elif now < commit_ends(case):
+        elif now < case.commit_ends:
             if not committed:
                 self._commit(case, answer, history, account)
         elif committed and not said_by(case, "VerdictRevealed", account):
             self._reveal(case, answer, book)
 
     def _open(self, answer: Answer, history: History, book: LogBook, now: int) -> None:
-        if now > history.epochs[answer.epoch_id].timestamp + self._constants.case_window_s:
+        posted = history.epochs.get(answer.epoch_id)  # a reorg may have taken it back
+        if posted is None or now > posted.timestamp + self._constants.case_window_s:
             return
-        job = find_job(book, answer.epoch_id, answer.row_index)
+        job = book.job_at(answer.epoch_id, answer.row_index)
         if job is None:
             return
         arguments = (
-            leaf_proof(book.epochs[answer.epoch_id], answer.row_index),
+            leaf_proof(answer.epoch_id, answer.row_index, book.epochs[answer.epoch_id].leaves),
             order_tuple(job.order.order),
             commitment_tuple(job.commitment.commitment),
             from_hex(job.commitment.signature),
@@ -98,7 +98,7 @@ class Court:
         self._send("commitVerdict", (case.case_id, hidden), to_hex(case.case_id))
 
     def _reveal(self, case: CaseFile, answer: Answer, book: LogBook) -> None:
-        job = find_job(book, case.epoch_id, case.index)
+        job = book.job_at(case.epoch_id, case.index)
         if job is None:
             return
         opening = answer.opening
@@ -106,22 +106,21 @@ class Court:
             case.leaf,
             commitment_tuple(job.commitment.commitment),
             from_hex(opening.trace_hash),
-            from_hex(opening.output_hash),
+            from_hex(opening.output_root),
             opening.units,
         )
         self._send("reveal", arguments, to_hex(case.case_id))
 
     def _execute(self, case: CaseFile, history: History, now: int) -> None:
         """Moves the money once there is a ruling; a guilty one waits until the leaf is settled or stranded."""
-        with explain():
-            ruling = int(self._chain.court.functions.ruling(case.case_id).call())
+        ruling = Ruling(self._chain.court.functions.ruling(case.case_id).call())
         stranded = now > history.epochs[case.epoch_id].timestamp + self._constants.settle_wait_s
         final = case.epoch_id in history.settled or stranded
-        if ruling == _RULING_OPEN or (ruling == _RULING_GUILTY and not final):
+        if ruling is Ruling.OPEN or (ruling is Ruling.NODE_GUILTY and not final):
             return
         outcomes = self._outcomes(history, case.epoch_id)
         arguments = (case.leaf, outcomes, case.voters)
-        self._send("execute", arguments, f"{to_hex(case.case_id)} ruling {ruling}")
+        self._send("execute", arguments, f"{to_hex(case.case_id)} ruling {ruling:d}")
 
     def _outcomes(self, history: History, epoch_id: int) -> tuple[bytes, bytes]:
         settled = history.settled.get(epoch_id)
@@ -136,30 +135,14 @@ class Court:
         if self._clock() < self._not_before.get((name, about), 0.0):
             return
         try:
-            with explain():
-                receipt = self._sender.call(getattr(self._chain.court.functions, name)(*arguments))
-        except Reverted as error:
+            receipt = self._sender.call(getattr(self._chain.court.functions, name)(*arguments))
+        except (Reverted, RequestRefused) as error:
             _log.warning("%s on %s refused: %s", name, about, error)
             self._not_before[name, about] = self._clock() + _RETRY_S
         else:
             _log.info("%s on %s in block %d", name, about, receipt["blockNumber"])
 
 
-def commit_ends(case: CaseFile) -> int:
-    """When answers to a case stop being taken, Unix seconds: an appeal restarts the window."""
-    return max(int(event.args["commitEnds"]) for event in (case.opened, *case.said) if "commitEnds" in event.args)
-
-
 def said_by(case: CaseFile, name: str, account: int) -> bool:
     """Whether a verifier's account committed or revealed in a case."""
     return any(event.name == name and event.args["verifierId"] == account for event in case.said)
-
-
-def find_job(book: LogBook, epoch_id: int, index: int) -> Job | None:
-    """The job in a row of an epoch whose log was read."""
-    log = book.epochs.get(epoch_id)
-    return None if log is None or index >= len(log.rows) else book.job(epoch_id, log.rows[index])
-
-
-def _has_case(history: History, answer: Answer) -> bool:
-    return any(case.epoch_id == answer.epoch_id and case.index == answer.row_index for case in history.cases.values())

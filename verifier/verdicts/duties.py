@@ -6,12 +6,13 @@ waits for a log posted since its turn came, at the longest until the last quarte
 that period: a missing check can then no longer help the payment. Two who join at once both work; the first is paid.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from contracts.onchain.history import History
 from contracts.protocol.constants import Constants
-from verifier.sampling.epoch_log import Job
-from verifier.sampling.sample import DrawnRow
+from contracts.record.history import History
+from contracts.record.log_book import PaidJob
+from contracts.record.sample import DrawnRow
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Duty:
     on in any case; after `ends_at` no more.
     """
 
-    job: Job
+    job: PaidJob
     rank: int
     due_at: int
     last_call_at: int
@@ -33,16 +34,18 @@ class Duty:
         return (self.due_at <= last_log_at or self.last_call_at <= now) and now <= self.ends_at
 
 
-def duties_of(drawn: list[DrawnRow], account: int, history: History, constants: Constants) -> list[Duty]:
-    """The duties of one verifier account among an epoch's drawn rows."""
+def duties_of(
+    drawn: Iterable[DrawnRow], jobs: Mapping[int, PaidJob], account: int, history: History, constants: Constants
+) -> list[Duty]:
+    """The duties of one verifier account among an epoch's drawn rows. `jobs`: of that epoch, by row."""
     return [
-        _duty(row.job, row.duty.index(account), history, constants)
-        for row in drawn
-        if row.sampled and account in row.duty
+        _duty(jobs[each.row.index], each.duty.index(account), history, constants)
+        for each in drawn
+        if each.sampled and account in each.duty
     ]
 
 
-def _duty(job: Job, rank: int, history: History, constants: Constants) -> Duty:
+def _duty(job: PaidJob, rank: int, history: History, constants: Constants) -> Duty:
     revealed_at, wait_s = history.epochs[job.epoch_id + 1].timestamp, constants.check_wait_s
     if rank == 0:
         case_ends = history.epochs[job.epoch_id].timestamp + constants.case_window_s

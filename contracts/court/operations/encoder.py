@@ -23,9 +23,15 @@ def operations(layout: Layout) -> list[Operation]:
         element("gate.out", _gelu),
         *shortened("gate", lambda r, at: r.at("gate.out", at.place, 0, at.other), c.inner),
         *partial_sums(layout),
-        element("state", lambda r, at: r.at("residual", (2 * c.layers,), at.row, at.column)),
+        element("state", _logged),
         *_pooled(layout),
     ]
+
+
+def _logged(r: Reader, at: Spot) -> int:
+    """The states after the embedding and after each layer, position by position."""
+    layer, position = divmod(at.row, r.text.positions)
+    return r.at("residual", (2 * layer,), position, at.column)
 
 
 def _raw(r: Reader, at: Spot) -> int:

@@ -1,6 +1,6 @@
 """Comparator `native` (2): what a node's float work looks like from another numeric class. Integers only, no engine.
 
-Inside one class two hosts give equal bits, and `verifier.comparison.agrees` holds a re-execution against a commitment.
+Inside one class two hosts give equal bits, and `typed_data.agrees` holds a re-execution against a commitment.
 Across classes they do not. Then the verifier reads prompt and answer in one pass of its own, and two things are
 compared: the **fingerprint** of the activations (`fingerprint.py`), which shows that the model was run, and the
 **seeded-token margin**, which shows that the answer came out of it. The node is bound to its fingerprint before the

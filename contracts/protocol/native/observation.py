@@ -56,4 +56,4 @@ def observed_opening(observation: bytes, commitment: Commitment) -> Opening:
     """The answer that a verdict hides which rests on an observation: its digest, and the node's own output and units,
     which are what was looked at."""
     digest = to_hex(hashlib.sha256(observation).digest())
-    return Opening(trace_hash=digest, output_hash=commitment.output_hash, units=commitment.units)
+    return Opening(trace_hash=digest, output_root=commitment.output_root, units=commitment.units)

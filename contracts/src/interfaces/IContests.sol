@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Commitment, LeafProof, LeafStatus, Order, Outcomes} from "../libraries/Types.sol";
+import {Commitment, LeafProof, LeafStatus, Order, Outcomes, Terms, Verdict} from "../libraries/Types.sol";
 
 /// @title Gives charges back that nobody ordered or delivered (SPEC section 15)
 /// @notice A contest asks the settler's side to show, on chain, the order and the delivery behind one charge. Shown: the
@@ -47,9 +47,10 @@ interface IContests {
         uint64 indexed epochId, uint32 indexed index, address indexed contester, uint40 answerEnds, uint64 bondUnits
     );
     event Answered(
-        uint64 indexed epochId, uint32 indexed index, address indexed answerer, bytes32 outputHash, uint64 bondUnits
+        uint64 indexed epochId, uint32 indexed index, address indexed answerer, bytes32 outputRoot, uint64 bondUnits
     );
-    /// @notice The output, where an answer came through another contract, so that no transaction's data has to show it.
+    /// @notice The output, where an answer came through a contract or from an account with code (EIP-7702), so that no
+    /// transaction's data has to show it.
     event Delivered(uint64 indexed epochId, uint32 indexed index, bytes output);
     event ContestResolved(
         uint64 indexed epochId, uint32 indexed index, address indexed contester, uint64 refundUnits, uint64 bondUnits
@@ -77,7 +78,7 @@ interface IContests {
     /// @notice Thrown when a charge is contested too late.
     error Contests_TooLate(uint256 time, uint256 endedAt);
 
-    /// @notice Thrown when a leaf was contested before; once, ever.
+    /// @notice Thrown when a leaf was contested before and that contest did not lapse.
     error Contests_AlreadyContested(uint64 epochId, uint32 index);
 
     /// @notice Thrown when a contest is not, or no longer, in the state that a step needs.
@@ -93,7 +94,7 @@ interface IContests {
     error Contests_PastDeadline(uint256 postedAt, uint256 latest);
 
     /// @notice Thrown when the output is not the one that the commitment names.
-    error Contests_WrongOutput(bytes32 outputHash, bytes32 expected);
+    error Contests_WrongOutput(bytes32 outputRoot, bytes32 expected);
 
     /// @notice Thrown when a duplicate is shown with another number of leaves than the order's copies + 1.
     error Contests_WrongNumberOfLeaves(uint256 given, uint256 needed);
@@ -103,7 +104,7 @@ interface IContests {
 
     // ---------------------------------------------------------------- anyone
 
-    /// @notice Contests a charge. Pulls CONTEST_BOND of the caller's units.
+    /// @notice Contests a charge. Pulls CONTEST_BOND of the caller's units. Once a leaf, but a contest that lapsed bars nobody.
     function contest(LeafProof calldata proof, Outcomes calldata outcomes) external;
 
     /// @notice Shows what a contested charge was for, before ANSWER_WINDOW ends. Pays the contester's bond to the caller
@@ -145,6 +146,12 @@ interface IContests {
 
     /// @notice Contests that have not ended; each holds one bond.
     function openContests() external view returns (uint64);
+
+    /// @notice What people sign, as the contracts hash it: EIP-712, but for the terms in the escrow's domain (SPEC section 3).
+    function hashTerms(Terms calldata terms) external pure returns (bytes32);
+    function hashOrder(Order calldata order) external view returns (bytes32);
+    function hashCommitment(Commitment calldata commitment) external view returns (bytes32);
+    function hashVerdict(Verdict calldata verdict) external view returns (bytes32);
 
     /// @notice Tokens owed, in base units: the bonds of contests that have not ended.
     function held() external view returns (uint256);

@@ -3,7 +3,6 @@ pragma solidity ^0.8.30;
 
 import {
     CapProof,
-    Commitment,
     Epoch,
     EpochStatus,
     Lane,
@@ -11,13 +10,10 @@ import {
     LeafProof,
     LeafStatus,
     OperatorCredit,
-    Order,
     Outcomes,
     SettlerBond,
     SkipReason,
-    Terms,
-    Totals,
-    Verdict
+    Totals
 } from "../libraries/Types.sol";
 
 /// @title Holds requesters' money in lanes and pays operators for what epochs prove (SPEC sections 4 to 6)
@@ -60,7 +56,7 @@ interface IJobEscrow {
     event NoticeCancelled(address indexed requester, address indexed signer);
     event Withdrawn(address indexed requester, address indexed signer, address to, uint64 units);
     event EpochPosted(uint64 indexed id, bytes32 root, uint16 count, bytes32 beacon, bytes32 logRoot);
-    event EpochSettled(uint64 indexed id, uint64 chargedUnits, uint64 feeUnits, bytes skippedBits);
+    event EpochSettled(uint64 indexed id, uint64 chargedUnits, uint64 feeUnits, bytes voidBits, bytes skippedBits);
     event LaneSkipped(
         uint64 indexed id, address indexed requester, address indexed signer, SkipReason reason, uint64 sumUnits
     );
@@ -110,8 +106,12 @@ interface IJobEscrow {
     /// @notice Thrown when not NOTICE > ORDER_TTL + EPOCH_MAX + SETTLE_WAIT.
     error JobEscrow_NoticeTooShort(uint256 notice, uint256 mustExceed);
 
-    /// @notice Thrown when a caller is not the settler, or calls through a contract where the calldata is the record.
+    /// @notice Thrown when a caller is not the settler.
     error JobEscrow_NotSettler(address caller);
+
+    /// @notice Thrown when an epoch is settled through a contract, or by an account that has code (EIP-7702): the rows
+    /// would not stand in the transaction's data, which is their record.
+    error JobEscrow_NotDirect(address caller);
 
     /// @notice Thrown when a caller is not the SlashingCourt.
     error JobEscrow_NotCourt(address caller);
@@ -357,11 +357,6 @@ interface IJobEscrow {
     function donated() external view returns (uint256);
 
     function domainSeparator() external view returns (bytes32);
-    function hashTerms(Terms calldata terms) external pure returns (bytes32);
-    function hashOrder(Order calldata order) external view returns (bytes32);
-    function hashCommitment(Commitment calldata commitment) external view returns (bytes32);
-    function hashVerdict(Verdict calldata verdict) external view returns (bytes32);
-
     function hashLaneGrant(address requester, address signer, uint64 units, uint32 expiry, uint256 nonce)
         external
         view

@@ -32,7 +32,7 @@ interface ISlashingCourt {
     }
 
     /// @dev One slot. Which leaf it is about, its operator and its digest are in the case's id.
-    /// @param penaltyUnits locked of the operator's stake
+    /// @param penaltyUnits what the operator loses if it is guilty, as far as it is there when the case is executed
     /// @param rewardUnits for each who opened the upheld answer against the node; known when executed
     /// @param snapshotBlock at whose end verifiers' stakes count
     /// @param openers of the answer that a majority opened, or else of the first one while no other was opened
@@ -89,7 +89,7 @@ interface ISlashingCourt {
         uint32 indexed verifierId,
         bytes32 answerKey,
         bytes32 traceHash,
-        bytes32 outputHash,
+        bytes32 outputRoot,
         uint32 units,
         bool agreesWithNode
     );
@@ -162,17 +162,20 @@ interface ISlashingCourt {
     /// @notice Thrown when two commitments are one, or of two nodes.
     error SlashingCourt_NotTwoCommitments(bytes32 firstDigest, bytes32 secondDigest);
 
+    /// @notice Thrown when an order is signed neither by its requester nor by the key of a lane that the requester opened.
+    error SlashingCourt_NotOrdered(address requester, address signer);
+
     /// @notice Thrown when a node was slashed for its two answers to an order before.
     error SlashingCourt_AlreadySlashed(bytes32 orderId, address node);
 
-    /// @notice Thrown when an operator has no free stake that an equivocation could be slashed of.
+    /// @notice Thrown when an operator has no stake that an equivocation could be slashed of.
     error SlashingCourt_NothingToSlash(uint32 operatorId);
 
     // ---------------------------------------------------------------- verifiers
 
     /// @notice Opens a case on a leaf and commits the caller's answer to it.
     /// @param nodeSignature of the commitment, by its node
-    /// @param answerCommit keccak256(traceHash ‖ outputHash ‖ units ‖ commitmentDigest ‖ caller)
+    /// @param answerCommit keccak256(traceHash ‖ outputRoot ‖ units ‖ commitmentDigest ‖ caller)
     function openCase(
         LeafProof calldata proof,
         Order calldata order,
@@ -191,7 +194,7 @@ interface ISlashingCourt {
         LeafProof calldata leaf,
         Commitment calldata commitment,
         bytes32 traceHash,
-        bytes32 outputHash,
+        bytes32 outputRoot,
         uint32 units
     ) external;
 
@@ -211,9 +214,13 @@ interface ISlashingCourt {
     function settleVotes(bytes32 caseId, uint32[] calldata verifierIds) external;
 
     /// @notice Slashes a node that signed two commitments to one order, at once: no verdict is needed. Takes
-    /// min(PENALTY_MULTIPLE * maxPrice, free stake), once an order and node, and rewards nobody.
+    /// min(PENALTY_MULTIPLE * maxPrice, what is staked or unbonding), once an order and node, and rewards nobody. A key that
+    /// was revoked signs nothing here.
+    /// @param orderR EIP-2098 signature of the order by its requester, or by the key of a lane that it opened, with `orderVs`
     function equivocation(
         Order calldata order,
+        bytes32 orderR,
+        bytes32 orderVs,
         Commitment calldata first,
         bytes calldata firstSignature,
         Commitment calldata second,

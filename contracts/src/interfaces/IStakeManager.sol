@@ -24,12 +24,14 @@ interface IStakeManager {
     /// @param hasNodeKeys the account is a node operator's for ever
     /// @param verifierKey if set, the account is a verifier's for ever
     /// @param isVerifier admitted and not retired
+    /// @param lockedUnits sum of the penalties that open cases ask for, which may exceed what is there: none of it can be
+    /// withdrawn. Of a verifier what its answers stand for, all of which is there
     /// @param unbondAt when the last unbonding began
     struct Operator {
         uint64 stakeUnits;
         uint64 unbondingUnits;
-        uint64 lockedUnits;
-        uint40 unbondAt;
+        uint80 lockedUnits;
+        uint32 unbondAt;
         bool hasNodeKeys;
         bool isVerifier;
         address owner;
@@ -39,13 +41,21 @@ interface IStakeManager {
         address verifierKey;
     }
 
+    /// @param operatorId account whose key it is or was; 0: nobody's
+    /// @param revokedAt 0: not revoked
+    struct NodeKey {
+        uint32 operatorId;
+        uint40 revokedAt;
+    }
+
     // ---------------------------------------------------------------- events
 
     event Registered(uint32 indexed id, address indexed owner, address payout);
     event NodeKeyAdded(uint32 indexed id, address indexed node);
+    event NodeKeyRevoked(uint32 indexed id, address indexed node);
     event PayoutChanged(uint32 indexed id, address payout, uint40 from);
     event Staked(uint32 indexed id, address payer, uint64 units, uint64 stakeUnits);
-    event Unbonding(uint32 indexed id, uint64 units, uint64 stakeUnits, uint64 unbondingUnits, uint40 unbondAt);
+    event Unbonding(uint32 indexed id, uint64 units, uint64 stakeUnits, uint64 unbondingUnits, uint32 unbondAt);
     event StakeWithdrawn(uint32 indexed id, address to, uint64 units);
     event VerifierAdmitted(uint32 indexed id, address indexed key);
     event VerifierRetired(uint32 indexed id);
@@ -81,6 +91,9 @@ interface IStakeManager {
     /// @notice Thrown when a node or verifier key is zero or was ever used before.
     error StakeManager_KeyUsed(address key);
 
+    /// @notice Thrown when a key is revoked that is not the caller's, or was revoked before.
+    error StakeManager_NotNodeKey(uint32 id, address node);
+
     /// @notice Thrown when NodeKey(owner, node) is not signed by the node's key.
     error StakeManager_NotSignedByNode(address node, address recovered);
 
@@ -100,25 +113,29 @@ interface IStakeManager {
     error StakeManager_StillUnbonding(uint32 id, uint256 time, uint256 endsAt);
 
     /// @notice Thrown when nothing can be withdrawn: nothing is unbonding, or all of it is locked.
-    error StakeManager_NothingToWithdraw(uint32 id, uint64 unbondingUnits, uint64 lockedUnits);
+    error StakeManager_NothingToWithdraw(uint32 id, uint64 unbondingUnits, uint80 lockedUnits);
 
     /// @notice Thrown when a key is no verifier's that is active now.
     error StakeManager_NotActiveVerifier(address key);
 
     /// @notice Thrown when a verifier has less stake free than its answer has to stand for.
-    error StakeManager_TooLittleFree(uint32 id, uint64 freeUnits, uint64 units);
+    error StakeManager_TooLittleFree(uint32 id, uint80 freeUnits, uint64 units);
 
     /// @notice Thrown when more is unlocked or slashed than is locked.
-    error StakeManager_NotLocked(uint32 id, uint64 lockedUnits, uint64 units);
+    error StakeManager_NotLocked(uint32 id, uint80 lockedUnits, uint64 units);
 
     // ---------------------------------------------------------------- owners
 
     /// @notice Makes an account, one an owner. Ids count from 1.
     function register(address payout) external returns (uint32 id);
 
-    /// @notice Adds a node's key to the caller's account, for ever.
+    /// @notice Adds a node's key to the caller's account. No other account ever has it.
     /// @param signature by the node's key over NodeKey(owner, node)
     function addNodeKey(address node, bytes calldata signature) external;
+
+    /// @notice Takes a node's key from the caller's account, at once and for ever. What it signed still counts for rows that
+    /// are posted within EPOCH_MAX from now (SPEC section 7).
+    function revokeNodeKey(address node) external;
 
     /// @notice Changes where claims go to, after PAYOUT_DELAY.
     function setPayout(address payout) external;
@@ -146,8 +163,8 @@ interface IStakeManager {
 
     // ---------------------------------------------------------------- court
 
-    /// @notice Locks at most what is staked or unbonding and free.
-    function lock(uint32 id, uint64 units) external returns (uint64 lockedUnits);
+    /// @notice Locks `units`, whether they are there or not: what is there of them can't be withdrawn.
+    function lock(uint32 id, uint64 units) external;
 
     /// @notice Locks `units`, no less, of the verifier that signs with `key` and is active now.
     function lockVerifier(address key, uint64 units) external returns (uint32 id);
@@ -167,8 +184,9 @@ interface IStakeManager {
     function operators(uint32 id) external view returns (Operator memory);
     function operatorIdOf(address owner) external view returns (uint32);
 
-    /// @notice Account that a node's key belongs to; 0: none.
+    /// @notice Account that a node's key belongs to; 0: none, or it was revoked.
     function operatorOf(address node) external view returns (uint32);
+    function nodeKeys(address node) external view returns (NodeKey memory);
 
     /// @notice Account whose present verifier key this is; 0: none.
     function verifierOf(address key) external view returns (uint32);
@@ -177,6 +195,9 @@ interface IStakeManager {
     /// @notice Where claims go to now; zero for an unknown account.
     function payoutOf(uint32 id) external view returns (address);
     function stakeOf(uint32 id) external view returns (uint64);
+
+    /// @notice All that a slash can take: what is staked or unbonding, locked or not.
+    function slashableOf(uint32 id) external view returns (uint64);
 
     /// @notice Stake that counts in cases: of an admitted verifier, if it is MIN_VERIFIER_STAKE or more.
     function activeStakeAt(uint32 id, uint256 blockNumber) external view returns (uint64);

@@ -24,6 +24,9 @@ library Evidence {
     /// @notice Thrown when a commitment is not signed by its node, or the node is not the operator's.
     error Evidence_NotSignedByNode(address node, address recovered, uint32 operatorId);
 
+    /// @notice Thrown when a commitment's key was revoked too early for its signature to count.
+    error Evidence_KeyRevoked(address node, uint256 revokedAt);
+
     /// @return postedAt when the leaf's epoch was posted
     function requirePosted(IJobEscrow escrow, LeafProof calldata proof) internal view returns (uint256 postedAt) {
         Epoch memory epoch = escrow.epochs(proof.epochId);
@@ -37,18 +40,30 @@ library Evidence {
     /// @return orderId that the commitment names
     function requireLeafOf(
         bytes32 domain,
-        IStakeManager stakes,
         LeafProof calldata proof,
         Order calldata order,
-        Commitment calldata commitment,
-        bytes calldata nodeSignature
-    ) internal view returns (bytes32 orderId) {
-        bytes32 digest = requireCommitment(domain, commitment, proof.digest);
+        Commitment calldata commitment
+    ) internal pure returns (bytes32 orderId) {
+        requireCommitment(domain, commitment, proof.digest);
         orderId = requireOrder(domain, order, commitment);
         if (order.requester != proof.requester) {
             revert Evidence_WrongRequester(order.requester, proof.requester);
         }
-        requireSigned(stakes, digest, commitment.node, proof.operatorId, nodeSignature);
+    }
+
+    /// @notice The leaf's commitment is signed by a key of its operator that was not revoked EPOCH_MAX before the post:
+    /// so long may a row wait for its root.
+    function requireSignedInTime(
+        IStakeManager stakes,
+        IJobEscrow escrow,
+        LeafProof calldata proof,
+        address node,
+        bytes calldata signature,
+        uint256 postedAt
+    ) internal view {
+        uint256 revokedAt = requireSigned(stakes, proof.digest, node, proof.operatorId, signature);
+        bool late = revokedAt != 0 && postedAt >= revokedAt + escrow.EPOCH_MAX();
+        if (late) revert Evidence_KeyRevoked(node, revokedAt);
     }
 
     function requireCommitment(bytes32 domain, Commitment calldata commitment, bytes32 expected)
@@ -65,9 +80,7 @@ library Evidence {
         pure
         returns (bytes32 orderId)
     {
-        bytes32 termsHash = keccak256(abi.encode(TypedData.TERMS_TYPEHASH, order.terms));
-        bytes32 structHash = TypedData.hashOrder(order.requester, order.spendCap, termsHash);
-        orderId = MessageHashUtils.toTypedDataHash(domain, structHash);
+        orderId = MessageHashUtils.toTypedDataHash(domain, TypedData.hashOrder(order));
         if (orderId != commitment.orderId) revert Evidence_WrongOrder(orderId, commitment.orderId);
     }
 
@@ -76,15 +89,18 @@ library Evidence {
             MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(TypedData.COMMITMENT_TYPEHASH, commitment)));
     }
 
+    /// @return revokedAt 0: the key was never revoked
     function requireSigned(
         IStakeManager stakes,
         bytes32 digest,
         address node,
         uint32 operatorId,
         bytes calldata signature
-    ) internal view {
+    ) internal view returns (uint256 revokedAt) {
         (address recovered,,) = ECDSA.tryRecoverCalldata(digest, signature);
-        bool signed = recovered == node && operatorId != 0 && stakes.operatorOf(node) == operatorId;
+        IStakeManager.NodeKey memory key = stakes.nodeKeys(node);
+        bool signed = recovered == node && operatorId != 0 && key.operatorId == operatorId;
         if (!signed) revert Evidence_NotSignedByNode(node, recovered, operatorId);
+        return key.revokedAt;
     }
 }

@@ -6,16 +6,18 @@ import {Commitment, Order, Terms, Verdict} from "./Types.sol";
 /// @notice EIP-712 struct hashes of what people sign, and the two hashes that hide an answer (SPEC section 3).
 library TypedData {
     string internal constant NAME = "Assay";
-    string internal constant VERSION = "1";
+    string internal constant VERSION = "2";
 
+    bytes32 internal constant PARAMS_TYPEHASH =
+        keccak256("Params(uint32 maxNewTokens,uint32 temperatureMilli,uint32 topPPpm,uint64 seed)");
     bytes32 internal constant TERMS_TYPEHASH = keccak256(
-        "Terms(bytes32 workloadId,bytes32 inputHash,bytes32 paramsHash,uint8 comparator,uint8 copies,uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)"
+        "Terms(bytes32 workloadId,bytes32 promptRoot,bytes32 textsHash,Params params,uint8 comparator,uint8 copies,uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)Params(uint32 maxNewTokens,uint32 temperatureMilli,uint32 topPPpm,uint64 seed)"
     );
     bytes32 internal constant ORDER_TYPEHASH = keccak256(
-        "Order(address requester,uint64 spendCap,Terms terms)Terms(bytes32 workloadId,bytes32 inputHash,bytes32 paramsHash,uint8 comparator,uint8 copies,uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)"
+        "Order(address requester,uint64 spendCap,Terms terms)Params(uint32 maxNewTokens,uint32 temperatureMilli,uint32 topPPpm,uint64 seed)Terms(bytes32 workloadId,bytes32 promptRoot,bytes32 textsHash,Params params,uint8 comparator,uint8 copies,uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt)"
     );
     bytes32 internal constant COMMITMENT_TYPEHASH =
-        keccak256("Commitment(bytes32 orderId,address node,bytes32 outputHash,bytes32 traceCommit,uint32 units)");
+        keccak256("Commitment(bytes32 orderId,address node,bytes32 outputRoot,bytes32 traceCommit,uint32 units)");
     bytes32 internal constant VERDICT_TYPEHASH =
         keccak256("Verdict(bytes32 commitmentDigest,address verifier,bytes32 answerCommit)");
     bytes32 internal constant LANE_GRANT_TYPEHASH =
@@ -23,7 +25,23 @@ library TypedData {
     bytes32 internal constant NODE_KEY_TYPEHASH = keccak256("NodeKey(address owner,address node)");
 
     function hashTerms(Terms memory terms) internal pure returns (bytes32) {
-        return keccak256(abi.encode(TERMS_TYPEHASH, terms));
+        bytes32 paramsHash = keccak256(abi.encode(PARAMS_TYPEHASH, terms.params));
+        // Two encodings side by side: one of twelve values is too deep for the stack.
+        bytes memory work = abi.encode(
+            TERMS_TYPEHASH,
+            terms.workloadId,
+            terms.promptRoot,
+            terms.textsHash,
+            paramsHash,
+            terms.comparator,
+            terms.copies,
+            terms.visibility
+        );
+        return keccak256(
+            bytes.concat(
+                work, abi.encode(terms.fixedPrice, terms.unitPrice, terms.maxPrice, terms.deadline, terms.salt)
+            )
+        );
     }
 
     function hashOrder(address requester, uint64 spendCap, bytes32 termsHash) internal pure returns (bytes32) {
@@ -62,16 +80,16 @@ library TypedData {
     /// @notice What a verifier's verdict shows of its answer before it is opened; bound to job and verifier.
     function answerCommit(
         bytes32 traceHash,
-        bytes32 outputHash,
+        bytes32 outputRoot,
         uint32 units,
         bytes32 commitmentDigest,
         address verifier
     ) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(traceHash, outputHash, units, commitmentDigest, verifier));
+        return keccak256(abi.encodePacked(traceHash, outputRoot, units, commitmentDigest, verifier));
     }
 
     /// @notice Two opened answers are the same iff their keys are.
-    function answerKey(bytes32 traceHash, bytes32 outputHash, uint32 units) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(traceHash, outputHash, units));
+    function answerKey(bytes32 traceHash, bytes32 outputRoot, uint32 units) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(traceHash, outputRoot, units));
     }
 }

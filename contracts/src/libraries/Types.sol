@@ -4,10 +4,18 @@ pragma solidity ^0.8.30;
 // What people sign (SPEC section 3), what the chain stores (section 6) and what callers prove (sections 4 to 6).
 // Amounts are in units: `UNIT` base units of the token. Times are seconds.
 
+struct Params {
+    uint32 maxNewTokens;
+    uint32 temperatureMilli;
+    uint32 topPPpm;
+    uint64 seed;
+}
+
 struct Terms {
     bytes32 workloadId;
-    bytes32 inputHash;
-    bytes32 paramsHash;
+    bytes32 promptRoot;
+    bytes32 textsHash;
+    Params params;
     uint8 comparator;
     uint8 copies;
     uint8 visibility;
@@ -27,7 +35,7 @@ struct Order {
 struct Commitment {
     bytes32 orderId;
     address node;
-    bytes32 outputHash;
+    bytes32 outputRoot;
     bytes32 traceCommit;
     uint32 units;
 }
@@ -56,11 +64,12 @@ struct Epoch {
     uint160 outcomes;
 }
 
-/// @dev What happened to a leaf by itself. `paidAt` is zero unless it was paid one by one. `closed`: what it was charged
-/// was given back, or, if it waited to be paid, it never will be.
+/// @dev What happened to a leaf by itself. `paidAt` is zero unless it was paid one by one. `closed`: it waited to be paid
+/// and never will be. `refundedUnits`: what of its charge was given back so far, by whomever.
 struct Leaf {
     uint40 paidAt;
     bool closed;
+    uint64 refundedUnits;
 }
 
 /// @dev Both counters only grow and wrap at 2^64; what is owed is their difference, which does not.

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IContests} from "src/interfaces/IContests.sol";
 import {Evidence} from "src/libraries/Evidence.sol";
+import {PackedWords} from "src/libraries/PackedWords.sol";
 import {CapProof, Commitment, LeafProof, LeafStatus, Order, Outcomes} from "src/libraries/Types.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Job} from "../utils/Job.sol";
@@ -152,7 +153,7 @@ contract ContestsTest is Job {
     function test_answer_refusesAnOrderThatTheSignerDidNotSign() public {
         settleJob(AMOUNT);
         contestBy(anybody);
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         CapProof memory forged = orderProof();
         forged.r = bytes32(uint256(forged.r) ^ 1);
         vm.expectPartialRevert(IContests.Contests_NotSignedBySigner.selector);
@@ -166,7 +167,7 @@ contract ContestsTest is Job {
         settleJob(AMOUNT);
         contestBy(anybody);
         CapProof memory proof = orderProof();
-        bytes memory forged = sign("settler", escrow.hashCommitment(commitment));
+        bytes memory forged = sign("settler", contests.hashCommitment(commitment));
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, node, settler, operator));
         contests.answer(leaf, order, proof.r, proof.vs, commitment, forged, output);
     }
@@ -214,9 +215,9 @@ contract ContestsTest is Job {
     function test_answer_refusesAnotherOutput() public {
         settleJob(AMOUNT);
         contestBy(anybody);
-        output = "something else";
+        output = hex"00000001000000020000000700000003";
         expectRefusedAnswer(
-            abi.encodeWithSelector(IContests.Contests_WrongOutput.selector, keccak256(output), commitment.outputHash)
+            abi.encodeWithSelector(IContests.Contests_WrongOutput.selector, outputRoot(), commitment.outputRoot)
         );
     }
 
@@ -234,8 +235,8 @@ contract ContestsTest is Job {
         vm.revertToState(state);
         contestBy(alice);
         output = "";
-        expectPartlyRefusedAnswer(IContests.Contests_WrongOutput.selector);
-        output = "what was asked for";
+        expectPartlyRefusedAnswer(PackedWords.PackedWords_NotPacked.selector);
+        output = hex"00000001000000020000000700000002";
         answer();
     }
 
@@ -257,7 +258,7 @@ contract ContestsTest is Job {
         vm.assertEq(deliveries(helper, anybody), 1);
         vm.revertToState(state);
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.prank(helper, anybody);
         vm.expectEmit(address(contests));
         emit IContests.Delivered(leaf.epochId, 0, output);
@@ -270,14 +271,14 @@ contract ContestsTest is Job {
         commitment = deliver("restricted");
         settleJob(AMOUNT);
         contestBy(anybody);
-        output = "something else";
+        output = hex"00000001000000020000000700000003";
         vm.assertEq(deliveries(helper, anybody), 0);
         expectStatus(IContests.ContestStatus.ANSWERED);
     }
 
     function deliveries(address caller, address origin) private returns (uint256 count) {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.recordLogs();
         vm.prank(caller, origin);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
@@ -388,21 +389,21 @@ contract ContestsTest is Job {
 
     function answer() private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.prank(helper);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }
 
     function expectRefusedAnswer(bytes memory refusal) private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.expectRevert(refusal);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }
 
     function expectPartlyRefusedAnswer(bytes4 selector) private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         vm.expectPartialRevert(selector);
         contests.answer(leaf, order, proof.r, proof.vs, commitment, nodeSignature, output);
     }

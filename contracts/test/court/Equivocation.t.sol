@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {ISlashingCourt} from "src/interfaces/ISlashingCourt.sol";
 import {IStakeManager} from "src/interfaces/IStakeManager.sol";
 import {Evidence} from "src/libraries/Evidence.sol";
-import {Commitment} from "src/libraries/Types.sol";
+import {CapProof, Commitment} from "src/libraries/Types.sol";
 import {Job} from "../utils/Job.sol";
 import {vm} from "../utils/Vm.sol";
 
@@ -19,8 +19,8 @@ contract EquivocationTest is Job {
         second = deliver("second");
     }
 
-    /// @notice Two signatures are enough: no verdict, no epoch, no delay. Covers: A10. Nobody gets any of it: nobody signs
-    /// the order, so a node could convict itself, and a reward would be its stake's way out without unbonding.
+    /// @notice Two signatures are enough: no verdict, no epoch, no delay. Covers: A10. Nobody gets any of it: the order may be
+    /// its own, so a node could convict itself, and a reward would be its stake's way out without unbonding.
     function test_equivocation_slashesAtOnce() public {
         accuse();
         vm.assertEq(stakes.stakeOf(operator), STAKE - PENALTY);
@@ -39,15 +39,19 @@ contract EquivocationTest is Job {
         refuse(abi.encodeWithSelector(ISlashingCourt.SlashingCourt_AlreadySlashed.selector, commitment.orderId, node));
     }
 
-    /// @notice Covers: A10. Unbonding is no escape, and what is locked for a case is not taken twice.
-    function test_equivocation_reachesWhatIsUnbondingUpToWhatIsFree() public {
+    /// @notice Covers: A10. Unbonding is no escape, and what a case has asked for is none either, to the last unit.
+    function test_equivocation_reachesWhatIsUnbondingUpToWhatIsThere() public {
         vm.prank(addressOf("operator"));
         stakes.unbond(STAKE);
-        vm.prank(address(court));
+        vm.startPrank(address(court));
         stakes.lock(operator, STAKE - 10);
+        stakes.slash(operator, STAKE - 10, 0, 0);
+        stakes.lock(operator, STAKE);
+        vm.stopPrank();
         accuse();
-        vm.assertEq(stakes.operators(operator).unbondingUnits, STAKE - 10);
-        vm.assertEq(stakes.sunkUnits(), 10);
+        vm.assertEq(stakes.operators(operator).unbondingUnits, 0);
+        vm.assertEq(stakes.sunkUnits(), STAKE);
+        vm.assertEq(stakes.operators(operator).lockedUnits, STAKE);
         second = deliver("third");
         order.terms.salt = 1;
         (commitment, second) = (deliver("first"), deliver("second"));
@@ -56,7 +60,7 @@ contract EquivocationTest is Job {
     }
 
     function test_equivocation_refusesOneCommitmentOrTwoNodes() public {
-        bytes32 digest = escrow.hashCommitment(commitment);
+        bytes32 digest = contests.hashCommitment(commitment);
         Commitment memory other = second;
         second = commitment;
         refuse(abi.encodeWithSelector(ISlashingCourt.SlashingCourt_NotTwoCommitments.selector, digest, digest));
@@ -76,16 +80,17 @@ contract EquivocationTest is Job {
     /// @notice Covers: A54. Nobody is framed: both commitments carry the node's own signature, and the node is an
     /// operator's.
     function test_equivocation_refusesWhatTheNodeDidNotSign() public {
-        bytes memory good = sign("node", escrow.hashCommitment(commitment));
-        bytes memory forged = sign("settler", escrow.hashCommitment(second));
+        bytes memory good = sign("node", contests.hashCommitment(commitment));
+        bytes memory forged = sign("settler", contests.hashCommitment(second));
+        CapProof memory proof = orderProof();
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, node, settler, operator));
-        court.equivocation(order, commitment, good, second, forged);
+        court.equivocation(order, proof.r, proof.vs, commitment, good, second, forged);
 
         (commitment.node, second.node) = (settler, settler);
-        good = sign("settler", escrow.hashCommitment(commitment));
-        forged = sign("settler", escrow.hashCommitment(second));
+        good = sign("settler", contests.hashCommitment(commitment));
+        forged = sign("settler", contests.hashCommitment(second));
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_NotSignedByNode.selector, settler, settler, 0));
-        court.equivocation(order, commitment, good, second, forged);
+        court.equivocation(order, proof.r, proof.vs, commitment, good, second, forged);
     }
 
     // ---------------------------------------------------------------- stake that leaves
@@ -107,10 +112,11 @@ contract EquivocationTest is Job {
 
     /// @dev Accuses, and expects a refusal unless it is empty; four bytes stand for any values.
     function refuse(bytes memory refusal) private {
-        bytes memory one = sign("node", escrow.hashCommitment(commitment));
-        bytes memory two = sign("node", escrow.hashCommitment(second));
+        bytes memory one = sign("node", contests.hashCommitment(commitment));
+        bytes memory two = sign("node", contests.hashCommitment(second));
+        CapProof memory proof = orderProof();
         if (refusal.length == 4) vm.expectPartialRevert(bytes4(refusal));
         else if (refusal.length > 0) vm.expectRevert(refusal);
-        court.equivocation(order, commitment, one, second, two);
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
     }
 }

@@ -79,7 +79,7 @@ contract ExecutionTest is Trial {
         for (uint48 i = 0; i < 5; ++i) {
             many.groups[0].rows[i] = EpochBuilder.Row(0, AMOUNT, keccak256(abi.encode(i)), false);
         }
-        many.groups[0].rows[3].digest = escrow.hashCommitment(commitment);
+        many.groups[0].rows[3].digest = contests.hashCommitment(commitment);
         many.groups[0].capProof = signCap(keyOf("alice"), alice, 5 * AMOUNT);
         epochId = post(many);
         leaf = many.proofOf(epochId, 0, 3);
@@ -135,23 +135,24 @@ contract ExecutionTest is Trial {
 
     /// @notice The penalty covers the refund first; what is left is shared by who opened the upheld answer, each at most
     /// CASE_REWARD; what nobody is owed is sunk, down to the odd unit.
-    function testFuzz_execute_sharesWhatThePenaltyLeaves(uint64 free, uint256 openers) public {
+    function testFuzz_execute_sharesWhatThePenaltyLeaves(uint64 left, uint256 openers) public {
         openers = 2 + openers % 3;
-        free %= AMOUNT + 5 * CASE_REWARD;
-        if (free < 10) free += AMOUNT;
-        leaveFree(operator, free);
+        left %= AMOUNT + 5 * CASE_REWARD;
+        if (left < 10) left += AMOUNT;
+        leaveOnly(operator, left);
+        uint256 sunkBefore = token.balanceOf(sink) / UNIT;
         bytes32 caseId = convict(openers);
         settleJob();
         executeWith(nobody());
 
-        uint64 refund = free < AMOUNT ? free : AMOUNT;
-        uint64 share = (free - refund) / uint64(openers);
+        uint64 refund = left < AMOUNT ? left : AMOUNT;
+        uint64 share = (left - refund) / uint64(openers);
         if (share > CASE_REWARD) share = CASE_REWARD;
         vm.assertEq(lane(alice, alice).balanceUnits, FUNDS - AMOUNT + refund, "refund");
         vm.assertEq(court.cases(caseId).rewardUnits, share, "share");
         vm.assertEq(stakes.rewardsUnits(), share * openers, "reserved");
-        vm.assertEq(stakes.sunkUnits(), free - refund - share * openers, "sunk");
-        vm.assertEq(worth(operator), STAKE - free, "the node's");
+        vm.assertEq(stakes.sunkUnits(), left - refund - share * openers, "sunk");
+        vm.assertEq(worth(operator), 0, "the node's");
         assertConserved();
 
         court.settleVotes(caseId, everyone());
@@ -162,7 +163,7 @@ contract ExecutionTest is Trial {
             vm.assertEq(locked(verifiers[i]), 0);
         }
         vm.assertEq(stakes.rewardsUnits(), 0);
-        assertSunk(uint64(free - refund - share * openers));
+        assertSunk(uint64(sunkBefore + left - refund - share * openers));
     }
 
     /// @notice A reward is its owner's at once: it was never at stake. It adds no weight to any snapshot.
@@ -179,10 +180,10 @@ contract ExecutionTest is Trial {
         assertConserved();
     }
 
-    /// @notice A node with nothing free is found guilty all the same: nobody is refunded, nobody rewarded, and each of who
-    /// answered stood for CASE_REWARD.
-    function test_execute_givenANodeWithNothingFree() public {
-        leaveFree(operator, 0);
+    /// @notice A node with nothing left is found guilty all the same: nobody is refunded, nobody rewarded, and whoever lied
+    /// for it loses what it stood for, which is the penalty that was asked for.
+    function test_execute_givenANodeWithNothingLeft() public {
+        leaveOnly(operator, 0);
         nodeAnswered(wrong);
         bytes32 caseId = openCase(0, right);
         for (uint256 i = 1; i < 4; ++i) {
@@ -195,10 +196,11 @@ contract ExecutionTest is Trial {
         settleJob();
         execute(caseId);
         vm.assertEq(lane(alice, alice).balanceUnits, FUNDS - AMOUNT);
-        vm.assertEq(stakes.stakeOf(operator), STAKE);
+        vm.assertEq(worth(operator), 0);
         vm.assertEq(worth(verifiers[0]), STAKE);
-        vm.assertEq(worth(verifiers[3]), STAKE - CASE_REWARD);
-        assertSunk(CASE_REWARD);
+        vm.assertEq(worth(verifiers[3]), STAKE - PENALTY);
+        assertNothingLocked();
+        assertSunk(STAKE + PENALTY);
     }
 
     // ---------------------------------------------------------------- settleVotes
@@ -246,9 +248,9 @@ contract ExecutionTest is Trial {
         for (uint256 i = 0; i < 3; ++i) {
             vm.assertEq(worth(verifiers[i]), STAKE + CASE_REWARD);
         }
-        vm.assertEq(worth(verifiers[3]), STAKE - CASE_REWARD);
+        vm.assertEq(worth(verifiers[3]), STAKE - PENALTY);
         assertNothingLocked();
-        assertSunk(PENALTY - AMOUNT - 3 * CASE_REWARD + CASE_REWARD);
+        assertSunk(PENALTY - AMOUNT - 3 * CASE_REWARD + PENALTY);
     }
 
     /// @notice Each is settled once: named twice, named again later, not having voted or not even being an account, it is

@@ -35,7 +35,7 @@ contract ForkTest is Job {
         vm.revertToState(state);
 
         fork();
-        bytes32 digest = escrow.hashCommitment(commitment);
+        bytes32 digest = contests.hashCommitment(commitment);
         vm.prank(verifier);
         vm.expectRevert(abi.encodeWithSelector(Evidence.Evidence_WrongCommitment.selector, digest, old.digest));
         court.openCase(old, order, commitment, oldSignature, 0);
@@ -46,7 +46,7 @@ contract ForkTest is Job {
         bytes32 caseId = openCase(leaf, sign("node", leaf.digest));
         vm.warp(court.cases(caseId).commitEnds);
         vm.prank(verifier);
-        court.reveal(leaf, commitment, keccak256("trace"), keccak256(output), 40);
+        court.reveal(leaf, commitment, keccak256("trace"), commitment.outputRoot, 40);
         vm.assertTrue(court.votes(caseId, stakes.verifierOf(verifier)).state == ISlashingCourt.VoteState.OPENED);
     }
 
@@ -57,24 +57,28 @@ contract ForkTest is Job {
         fork();
         vm.prank(verifier);
         vm.expectPartialRevert(Evidence.Evidence_WrongCommitment.selector);
-        court.reveal(old, commitment, keccak256("trace"), keccak256(output), 40);
+        court.reveal(old, commitment, keccak256("trace"), commitment.outputRoot, 40);
     }
 
     function test_equivocation_followsTheEscrowsDomain() public {
         Commitment memory second = deliver("second");
-        bytes memory one = sign("node", escrow.hashCommitment(commitment));
-        bytes memory two = sign("node", escrow.hashCommitment(second));
+        bytes memory one = sign("node", contests.hashCommitment(commitment));
+        bytes memory two = sign("node", contests.hashCommitment(second));
+        CapProof memory proof = orderProof();
         fork();
         vm.expectPartialRevert(Evidence.Evidence_WrongOrder.selector);
-        court.equivocation(order, commitment, one, second, two);
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
 
         // The order's id on the new chain does not make the old signatures count there.
         (commitment, second) = (deliver("first"), deliver("second"));
+        vm.expectPartialRevert(ISlashingCourt.SlashingCourt_NotOrdered.selector);
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
+        proof = orderProof();
         vm.expectPartialRevert(Evidence.Evidence_NotSignedByNode.selector);
-        court.equivocation(order, commitment, one, second, two);
-        one = sign("node", escrow.hashCommitment(commitment));
-        two = sign("node", escrow.hashCommitment(second));
-        court.equivocation(order, commitment, one, second, two);
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
+        one = sign("node", contests.hashCommitment(commitment));
+        two = sign("node", contests.hashCommitment(second));
+        court.equivocation(order, proof.r, proof.vs, commitment, one, second, two);
         vm.assertEq(stakes.stakeOf(operator), STAKE - 3 * MAX_PRICE);
     }
 
@@ -128,7 +132,7 @@ contract ForkTest is Job {
     }
 
     function openCase(LeafProof memory leaf, bytes memory signature) private returns (bytes32) {
-        bytes32 hidden = TypedData.answerCommit(keccak256("trace"), keccak256(output), 40, leaf.digest, verifier);
+        bytes32 hidden = TypedData.answerCommit(keccak256("trace"), commitment.outputRoot, 40, leaf.digest, verifier);
         vm.prank(verifier);
         return court.openCase(leaf, order, commitment, signature, hidden);
     }

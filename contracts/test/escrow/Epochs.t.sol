@@ -127,7 +127,7 @@ contract EpochsTest is Network {
         reveal();
         bytes memory packed = draft.pack();
         vm.prank(settler, alice);
-        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_NotSettler.selector, settler));
+        vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_NotDirect.selector, settler));
         escrow.settleEpoch(1, packed);
         vm.prank(alice, alice);
         vm.expectRevert(abi.encodeWithSelector(IJobEscrow.JobEscrow_NotSettler.selector, alice));

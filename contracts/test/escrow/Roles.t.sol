@@ -301,7 +301,7 @@ contract RolesTest is Job {
 
     function answerContest(LeafProof memory contested) private {
         CapProof memory proof = orderProof();
-        bytes memory nodeSignature = sign("node", escrow.hashCommitment(commitment));
+        bytes memory nodeSignature = sign("node", contests.hashCommitment(commitment));
         contests.answer(contested, order, proof.r, proof.vs, commitment, nodeSignature, output);
         vm.assertTrue(contests.contestStatus(contested.epochId, 0) == IContests.ContestStatus.ANSWERED);
     }

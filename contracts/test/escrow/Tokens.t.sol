@@ -241,7 +241,7 @@ contract TokensTest is Job {
         bytes[4] memory calls = [
             abi.encodeCall(court.settleVotes, (caseId, ids)),
             abi.encodeCall(court.execute, (proof, settled, ids)),
-            abi.encodeCall(court.equivocation, (order, commitment, "", commitment, "")),
+            abi.encodeCall(court.equivocation, (order, 0, 0, commitment, "", commitment, "")),
             abi.encodeCall(stakes.sweep, ())
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
@@ -269,7 +269,8 @@ contract TokensTest is Job {
         }
         bytes32 caseId = court.caseIdOf(accused);
         for (uint256 i = 0; i < 2; ++i) {
-            bytes32 hidden = TypedData.answerCommit(keccak256("true"), keccak256(output), 40, accused.digest, keys[i]);
+            bytes32 hidden =
+                TypedData.answerCommit(keccak256("true"), commitment.outputRoot, 40, accused.digest, keys[i]);
             vm.prank(keys[i]);
             if (i == 0) court.openCase(accused, order, commitment, signature, hidden);
             else court.commitVerdict(caseId, hidden);
@@ -277,7 +278,7 @@ contract TokensTest is Job {
         pass(COMMIT_WINDOW);
         for (uint256 i = 0; i < 2; ++i) {
             vm.prank(keys[i]);
-            court.reveal(accused, commitment, keccak256("true"), keccak256(output), 40);
+            court.reveal(accused, commitment, keccak256("true"), commitment.outputRoot, 40);
         }
         pass(REVEAL_WINDOW);
     }

@@ -31,6 +31,7 @@ abstract contract Contesting is Rows {
         bytes4 refusal = firstOf(contestRefusal(i), tokenRefusal(contester, address(contests)));
         bytes memory data = abi.encodeCall(contests.contest, (proofOf(i), outcomesOf(leaf.epochId)));
         if (!attempt(contester, address(contests), data, refusal)) return;
+        if (contestBooks[i].contestedAt != 0) hit("contest.afterALapse");
         contestBooks[i] = ContestBook(uint40(time()), contester, IContests.ContestStatus.NONE, contestBooks[i].seen);
         openContests.push(i);
         move(contester, address(contests), CONTEST_BOND);
@@ -45,8 +46,8 @@ abstract contract Contesting is Rows {
         for (uint256 k = 0; k < 48; ++k) {
             i = leafBooks.length - 1 - (seed % among + k) % among;
             LeafBook storage leaf = leafBooks[i];
-            bool contestable = isPaid(leaf) && leaf.kind & CHECK == 0 && contestBooks[i].contestedAt == 0
-                && time() < leaf.chargedAt + CONTEST_WINDOW;
+            bool contestable =
+                isPaid(leaf) && leaf.kind & CHECK == 0 && isUncontested(i) && time() < leaf.chargedAt + CONTEST_WINDOW;
             if (contestable) return i;
         }
     }
@@ -59,9 +60,15 @@ abstract contract Contesting is Rows {
             hit("contest.tooLate");
             return IContests.Contests_TooLate.selector;
         }
-        if (contestBooks[i].contestedAt == 0) return 0;
+        if (isUncontested(i)) return 0;
         hit("contest.again");
         return IContests.Contests_AlreadyContested.selector;
+    }
+
+    /// @dev Never contested, or in vain: a lapse bars nobody.
+    function isUncontested(uint256 i) private view returns (bool) {
+        ContestBook storage book = contestBooks[i];
+        return book.contestedAt == 0 || book.closedAs == IContests.ContestStatus.LAPSED;
     }
 
     function chargeRefusal(LeafBook storage leaf) private returns (bytes4) {
@@ -172,8 +179,9 @@ abstract contract Contesting is Rows {
     }
 
     function refundFromBond(uint256 i) private {
-        uint64 units = leafBooks[i].amount < bond ? leafBooks[i].amount : bond;
-        vm.assertEq(units, leafBooks[i].amount, "I15: a contested charge is covered by the bond");
+        uint64 owed = leafBooks[i].amount - leafBooks[i].refunded;
+        uint64 units = owed < bond ? owed : bond;
+        vm.assertEq(units, owed, "I15: a contested charge is covered by the bond");
         giveBack(units);
         noteRefund(i, units);
     }

@@ -42,14 +42,14 @@ abstract contract Executing is Rows {
         return true;
     }
 
-    /// @dev Once a case, what was locked for it and no more than k * maxPrice; nothing unless it was found guilty.
+    /// @dev Once a case, all that is there up to k * maxPrice; nothing unless it was found guilty.
     function I19_slashIsWithinItsBound(uint256 i, uint256 before) private view {
         CaseBook storage book = caseBooks[i];
         uint256 slashed = before - stakeOf(leafBooks[i].account);
         vm.assertTrue(!book.executed, "I19: slashed twice");
-        vm.assertTrue(slashed <= book.penalty && book.penalty <= book.bound, "I19: slashed above the bound");
         bool guilty = rulingOf(i) == ISlashingCourt.Ruling.NODE_GUILTY;
-        vm.assertTrue(guilty || slashed == 0, "I19: slashed without a ruling");
+        uint256 expected = !guilty ? 0 : book.penalty < before ? book.penalty : before;
+        vm.assertEq(slashed, expected, "I19: slashed what is there, up to k * maxPrice, of the guilty");
     }
 
     function stakeOf(uint256 a) private view returns (uint256) {
@@ -91,20 +91,23 @@ abstract contract Executing is Rows {
     function noteGuilty(uint256 i, CaseBook storage book, LeafBook storage leaf, Account storage accused) private {
         bool majority = 2 * uint256(book.weight[book.leading]) > book.total;
         hit(majority ? bytes32("ruling.guiltyByMajority") : bytes32("ruling.guiltyByTwo"));
-        uint64 left = book.penalty;
+        uint64 slashed = thereOf(accused, book.penalty);
+        uint64 left = slashed;
+        if (slashed < book.penalty) hit("guilty.lessWasThere");
         LeafStatus status = leafStatus(leaf);
         if (status == LeafStatus.UNCHARGED) leaf.closed = true;
         if (status == LeafStatus.UNCHARGED) hit("guilty.leafClosed");
         if (status == LeafStatus.VOID) hit("guilty.leafVoid");
         if (status == LeafStatus.REFUNDED) hit("guilty.refundedBefore");
         if (status == LeafStatus.PAID && left > 0) {
-            uint64 refund = leaf.amount < left ? leaf.amount : left;
+            uint64 owed = leaf.amount - leaf.refunded;
+            uint64 refund = owed < left ? owed : left;
             left -= refund;
             noteRefund(i, refund);
             move(address(stakes), address(escrow), refund);
-            hit(refund == leaf.amount ? bytes32("guilty.refunded") : bytes32("guilty.refundedInPart"));
+            hit(refund == owed ? bytes32("guilty.refunded") : bytes32("guilty.refundedInPart"));
         }
-        takeStake(accused, book.penalty);
+        takeStake(accused, slashed);
         uint64 openers = book.openers[book.leading];
         book.share = left / openers < CASE_REWARD ? left / openers : CASE_REWARD;
         rewards += book.share * openers;
@@ -186,12 +189,13 @@ abstract contract Executing is Rows {
     function noteSettledVote(uint256 i, CaseBook storage book, uint256 v) private {
         Account storage account = accounts[v + 2];
         uint64 penalty = 0;
-        if (book.opened[v] == 0) {
+        bool silent = book.opened[v] == 0;
+        if (rulingOf(i) != ISlashingCourt.Ruling.DISMISSED && book.opened[v] != book.leading + 1) {
+            penalty = book.exposure;
+            hit(silent ? bytes32("slash.silentAsALiar") : bytes32("slash.liar"));
+        } else if (silent) {
             penalty = CASE_REWARD;
             hit("slash.silent");
-        } else if (rulingOf(i) != ISlashingCourt.Ruling.DISMISSED && book.opened[v] != book.leading + 1) {
-            penalty = book.exposure;
-            hit("slash.liar");
         }
         account.locked -= book.exposure;
         takeStake(account, penalty);

@@ -35,7 +35,7 @@ abstract contract Ghost is Network {
         address nextPayout;
         uint64 stake;
         uint64 unbonding;
-        uint64 locked;
+        uint80 locked; // of an operator what its cases ask for, there or not
         uint64 earned;
         uint64 claimed;
         bool admitted;
@@ -67,9 +67,9 @@ abstract contract Ghost is Network {
         uint40 deadline;
         uint40 chargedAt;
         uint40 paidAt; // when the lane paid
-        bool closed;
+        bool closed; // before it was paid
         uint8 timesPaid;
-        uint8 timesRefunded;
+        uint64 refunded;
         uint8 seen; // 0: not final, else the status + 1
         bytes32 digest;
     }
@@ -93,8 +93,7 @@ abstract contract Ghost is Network {
         uint40 commitEnds;
         bool appealed;
         bool executed;
-        uint64 penalty;
-        uint64 bound; // k * maxPrice
+        uint64 penalty; // k * maxPrice
         uint64 exposure; // of each that answers
         uint64 share; // of the penalty, for each that opened the upheld answer
         uint64 total; // active stake in the snapshot
@@ -118,7 +117,7 @@ abstract contract Ghost is Network {
     uint16 internal constant WRONG = 16; // the node's trace is not the true one
     uint16 internal constant RESTRICTED = 32;
     uint16 internal constant NATIVE = 64;
-    uint16 internal constant HUGE = 128; // a maxPrice that locks all a verifier may stand for, and soon all there is
+    uint16 internal constant HUGE = 128; // a maxPrice that locks all a verifier may stand for, and asks for all there is
     uint16 internal constant REPEATED = 256; // one order in many rows
     uint16 internal constant CHECK = 512; // a verdict, in the treasury's lane
 
@@ -384,8 +383,8 @@ abstract contract Ghost is Network {
     function leafStatus(LeafBook storage leaf) internal view returns (LeafStatus) {
         if ((epochBooks[leaf.epochId].voidSet >> leaf.index) & 1 == 1) return LeafStatus.VOID;
         bool paid = leaf.timesPaid > 0;
-        if (leaf.closed) return paid ? LeafStatus.REFUNDED : LeafStatus.CLOSED;
-        return paid ? LeafStatus.PAID : LeafStatus.UNCHARGED;
+        if (!paid) return leaf.closed ? LeafStatus.CLOSED : LeafStatus.UNCHARGED;
+        return leaf.refunded == leaf.amount ? LeafStatus.REFUNDED : LeafStatus.PAID;
     }
 
     function isPaid(LeafBook storage leaf) internal view returns (bool) {
@@ -482,11 +481,10 @@ abstract contract Ghost is Network {
     function noteRefund(uint256 i, uint64 units) internal {
         rollWindow();
         LeafBook storage leaf = leafBooks[i];
-        leaf.closed = true;
-        ++leaf.timesRefunded;
+        leaf.refunded += units;
         touch(i);
         lanes[leaf.lane].balance += units;
-        if (time() < leaf.paidAt + CHARGE_WINDOW) windowUnits -= leaf.amount;
+        if (time() < leaf.paidAt + CHARGE_WINDOW) windowUnits -= units;
     }
 
     /// @dev Forgets the charges that left the window.
@@ -495,7 +493,7 @@ abstract contract Ghost is Network {
             LeafBook storage leaf = leafBooks[paidLeaves[windowFrom]];
             if (time() < leaf.paidAt + CHARGE_WINDOW) return;
             ++windowFrom;
-            if (leaf.timesRefunded == 0) windowUnits -= leaf.amount;
+            windowUnits -= leaf.amount - leaf.refunded;
         }
     }
 
@@ -505,9 +503,9 @@ abstract contract Ghost is Network {
         account.unbonding -= units - fromStake;
     }
 
-    function lockStake(Account storage account, uint64 units) internal returns (uint64 locked) {
-        uint64 free = account.stake + account.unbonding - account.locked;
-        locked = units < free ? units : free;
-        account.locked += locked;
+    /// @dev What a penalty can take.
+    function thereOf(Account storage account, uint64 units) internal view returns (uint64) {
+        uint64 there = account.stake + account.unbonding;
+        return units < there ? units : there;
     }
 }

@@ -59,7 +59,7 @@ abstract contract Invariants is Rows {
         for (uint256 a = 0; a < ACCOUNTS; ++a) {
             I13_operatorIsOwedWhatItEarned(a);
             I17_stakeMovesOnlyByItsOwnMoves(a);
-            I18_lockedStakeIsThere(a);
+            if (a >= 2) I18_lockedStakeIsThere(a);
         }
         I14_chargesOfAWindowAreWithinTheBond();
         I15_bondMovesOnlyByItsOwnMoves();
@@ -68,7 +68,7 @@ abstract contract Invariants is Rows {
     function checkLeaf(uint256 i) private {
         if (isFinal(leafBooks[i].epochId)) I23_leavesGoAlongTheArrows(i);
         I09_leafIsPaidAtMostOnce(i);
-        I10_leafIsRefundedAtMostOnce(i);
+        I10_leafIsRefundedAtMostItsCharge(i);
         if (contestBooks[i].contestedAt != 0) I24_contestsGoAlongTheArrows(i);
         if (caseBooks[i].commitEnds != 0) I26_casesGoAlongTheArrows(i);
     }
@@ -175,9 +175,11 @@ abstract contract Invariants is Rows {
         vm.assertTrue(leafBooks[i].timesPaid <= 1, "I09: paid twice");
     }
 
-    function I10_leafIsRefundedAtMostOnce(uint256 i) private view {
+    function I10_leafIsRefundedAtMostItsCharge(uint256 i) private view {
         LeafBook storage leaf = leafBooks[i];
-        vm.assertTrue(leaf.timesRefunded <= leaf.timesPaid, "I10: refunded twice, or without a charge");
+        uint256 charged = leaf.timesPaid > 0 ? leaf.amount : 0;
+        vm.assertLe(leaf.refunded, charged, "I10: refunded more than the charge, or without one");
+        vm.assertEq(escrow.leaves(leaf.epochId, leaf.index).refundedUnits, leaf.refunded, "I10: what was refunded");
     }
 
     // ---------------------------------------------------------------- operators, the bond
@@ -215,6 +217,7 @@ abstract contract Invariants is Rows {
         vm.assertTrue(stakes.payoutOf(account.id) == payoutOf(account), "I17: the payout address");
     }
 
+    /// @dev A verifier's. What cases ask for of an operator may exceed what is there; `withdrawFor` predicts what of it stays.
     function I18_lockedStakeIsThere(uint256 a) private view {
         Account storage account = accounts[a];
         vm.assertTrue(account.locked <= account.stake + account.unbonding, "I18: locked stake is gone");
@@ -258,7 +261,9 @@ abstract contract Invariants is Rows {
         bool late = before == IContests.ContestStatus.UNANSWERED && now_ != IContests.ContestStatus.OPEN
             && now_ != IContests.ContestStatus.ANSWERED;
         bool lapsed = before == IContests.ContestStatus.OVERDUE && now_ == IContests.ContestStatus.LAPSED;
-        vm.assertTrue(now_ == before || young || late || lapsed, "I24: no such arrow");
+        bool again = before == IContests.ContestStatus.LAPSED
+            && (now_ == IContests.ContestStatus.OPEN || now_ == IContests.ContestStatus.ANSWERED);
+        vm.assertTrue(now_ == before || young || late || lapsed || again, "I24: no such arrow");
         book.seen = now_;
     }
 

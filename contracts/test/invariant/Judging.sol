@@ -90,31 +90,23 @@ abstract contract Judging is Executing {
         return IStakeManager.StakeManager_TooLittleFree.selector;
     }
 
-    function boundOf(LeafBook storage leaf) private view returns (uint64) {
+    function penaltyFor(LeafBook storage leaf) private view returns (uint64) {
         return PENALTY_MULTIPLE * (leaf.kind & HUGE == 0 ? MAX_PRICE : HUGE_PRICE);
     }
 
-    function penaltyFor(LeafBook storage leaf) private view returns (uint64) {
-        Account storage accused = accounts[leaf.account];
-        uint64 free = accused.stake + accused.unbonding - accused.locked;
-        return boundOf(leaf) < free ? boundOf(leaf) : free;
-    }
-
-    /// @dev As much as the node loses, but CASE_REWARD at least and what every active verifier has at most.
+    /// @dev As much as the node may lose, but what every active verifier has at most. (No penalty here is below CASE_REWARD.)
     function exposureFor(uint64 penalty) private pure returns (uint64) {
-        if (penalty < CASE_REWARD) return CASE_REWARD;
         return penalty > MIN_VERIFIER_STAKE ? MIN_VERIFIER_STAKE : penalty;
     }
 
     function noteOpened(uint256 i, LeafBook storage leaf) private {
         CaseBook storage book = caseBooks[i];
         book.commitEnds = uint40(time() + COMMIT_WINDOW);
-        book.bound = boundOf(leaf);
         noteSnapshot(book);
-        book.penalty = lockStake(accounts[leaf.account], book.bound);
-        book.exposure = exposureFor(book.penalty);
-        if (book.penalty < book.bound) hit("case.lockedWhatWasFree");
-        if (book.penalty < CASE_REWARD) hit("case.exposureOfAReward");
+        Account storage accused = accounts[leaf.account];
+        (book.penalty, book.exposure) = (penaltyFor(leaf), exposureFor(penaltyFor(leaf)));
+        accused.locked += book.penalty;
+        if (accused.locked > accused.stake + accused.unbonding) hit("case.asksForMoreThanIsThere");
         if (book.penalty > MIN_VERIFIER_STAKE) hit("case.exposureOfTheLeastStake");
         openCases.push(i);
         touch(i);
@@ -152,7 +144,7 @@ abstract contract Judging is Executing {
     }
 
     function hidden(LeafBook storage leaf, uint256 v, uint8 said) private view returns (bytes32) {
-        return TypedData.answerCommit(traceOf(leaf, said), keccak256(OUTPUT), 40, leaf.digest, verifierKeys[v]);
+        return TypedData.answerCommit(traceOf(leaf, said), OUTPUT_ROOT, 40, leaf.digest, verifierKeys[v]);
     }
 
     /// @notice One of the verifiers answers in an open case, hidden; half of them do as soon as it is opened.
@@ -216,7 +208,7 @@ abstract contract Judging is Executing {
         CaseBook storage book = caseBooks[i];
         uint8 said = answerBy(v);
         bytes memory data = abi.encodeCall(
-            court.reveal, (leafOf(i), commitmentOf(leafBooks[i]), traceOf(leafBooks[i], said), keccak256(OUTPUT), 40)
+            court.reveal, (leafOf(i), commitmentOf(leafBooks[i]), traceOf(leafBooks[i], said), OUTPUT_ROOT, 40)
         );
         if (!attempt(verifierKeys[v], address(court), data, revealRefusal(book, v))) return;
         noteRevealed(book, v, said);
@@ -283,41 +275,50 @@ abstract contract Judging is Executing {
         seed = mixed(seed);
         uint64 salt = (seed % 4 == 0 && turns > 8) ? uint64(seed % 8) : uint64(1000 + turns);
         uint64 price = (seed >> 8) % 3 == 0 ? priceThatLeaves(uint64((seed >> 16) % MAX_PRICE)) : MAX_PRICE;
-        (bytes memory data, bytes32 orderId) = twoAnswers(salt, price);
-        if (!attempt(anyone, address(court), data, equivocationRefusal(orderId))) return;
+        bool forged = (seed >> 80) % 4 == 0;
+        (bytes memory data, bytes32 orderId) = twoAnswers(salt, price, forged ? thief : lanes[0].key);
+        if (!attempt(anyone, address(court), data, equivocationRefusal(orderId, forged))) return;
         equivocations[orderId] = true;
-        uint64 slashed = lockStake(accounts[1], PENALTY_MULTIPLE * price);
-        accounts[1].locked -= slashed;
+        uint64 slashed = thereOf(accounts[1], PENALTY_MULTIPLE * price);
         takeStake(accounts[1], slashed);
         sunk += slashed;
         hit("equivocation");
     }
 
-    function equivocationRefusal(bytes32 orderId) private returns (bytes4) {
+    function equivocationRefusal(bytes32 orderId, bool forged) private returns (bytes4) {
+        if (forged) {
+            hit("equivocation.notOrdered");
+            return ISlashingCourt.SlashingCourt_NotOrdered.selector;
+        }
         if (equivocations[orderId]) {
             hit("equivocation.again");
             return ISlashingCourt.SlashingCourt_AlreadySlashed.selector;
         }
-        if (accounts[1].stake + accounts[1].unbonding > accounts[1].locked) return 0;
+        if (accounts[1].stake + accounts[1].unbonding > 0) return 0;
         hit("equivocation.nothingToSlash");
         return ISlashingCourt.SlashingCourt_NothingToSlash.selector;
     }
 
-    /// @dev Nobody signs the order, so its price may be any: here one that leaves so little that a case takes less than it
-    /// asks for.
+    /// @dev The order may be a friend's, so its price may be any: here one that leaves so little that a case takes less than
+    /// it asks for.
     function priceThatLeaves(uint64 left) private view returns (uint64) {
-        uint64 free = accounts[1].stake + accounts[1].unbonding - accounts[1].locked;
-        return free > left + MAX_PRICE ? (free - left) / PENALTY_MULTIPLE : MAX_PRICE;
+        uint64 there = accounts[1].stake + accounts[1].unbonding;
+        return there > left + MAX_PRICE ? (there - left) / PENALTY_MULTIPLE : MAX_PRICE;
     }
 
-    function twoAnswers(uint64 salt, uint64 price) private view returns (bytes memory data, bytes32 orderId) {
+    function twoAnswers(uint64 salt, uint64 price, uint256 signer)
+        private
+        view
+        returns (bytes memory data, bytes32 orderId)
+    {
         Order memory ordered;
         (ordered.requester, ordered.terms.maxPrice, ordered.terms.salt) = (lanes[0].requester, price, salt);
-        orderId = escrow.hashOrder(ordered);
+        orderId = contests.hashOrder(ordered);
         Commitment memory one = Commitment(orderId, nodes[1], keccak256("one"), 0, 1);
         Commitment memory two = Commitment(orderId, nodes[1], keccak256("two"), 0, 1);
-        bytes memory first = signNode(1, escrow.hashCommitment(one));
-        bytes memory second = signNode(1, escrow.hashCommitment(two));
-        data = abi.encodeCall(court.equivocation, (ordered, one, first, two, second));
+        bytes memory first = signNode(1, contests.hashCommitment(one));
+        bytes memory second = signNode(1, contests.hashCommitment(two));
+        (bytes32 r, bytes32 vs) = signCompact(signer, orderId);
+        data = abi.encodeCall(court.equivocation, (ordered, r, vs, one, first, two, second));
     }
 }

@@ -131,19 +131,19 @@ abstract contract Owning is Rows {
 
     function withdrawFor(Account storage account) private {
         uint256 endsAt = account.unbondAt + UNBOND;
-        uint64 stays = account.locked > account.stake ? account.locked - account.stake : 0;
+        uint80 stays = account.locked > account.stake ? account.locked - account.stake : 0;
         bytes4 refusal = stakeRefusal(account, endsAt, stays);
         bytes memory data = abi.encodeCall(stakes.withdrawStake, (account.owner));
         if (!attempt(account.owner, address(stakes), data, refusal)) return;
         I20_stakeLeavesAfterItsCases(account);
-        move(address(stakes), account.owner, account.unbonding - stays);
-        account.unbonding = stays;
+        move(address(stakes), account.owner, account.unbonding - uint64(stays));
+        account.unbonding = uint64(stays);
         hit("withdrawStake");
         if (stays > 0) hit("withdrawStake.lockedStays");
         if (paused) hit("withdrawStake.paused");
     }
 
-    function stakeRefusal(Account storage account, uint256 endsAt, uint64 stays) private returns (bytes4) {
+    function stakeRefusal(Account storage account, uint256 endsAt, uint80 stays) private returns (bytes4) {
         if (time() < endsAt) {
             hit("withdrawStake.early");
             return IStakeManager.StakeManager_StillUnbonding.selector;

@@ -20,7 +20,8 @@ abstract contract Rows is Ghost {
         uint64[ACCOUNTS] gross;
     }
 
-    bytes internal constant OUTPUT = "what was asked for";
+    bytes internal constant OUTPUT = hex"00000001000000020000000700000002";
+    bytes32 internal constant OUTPUT_ROOT = 0xdda66d4eb3cb0f83383688cf3e9fe856185dce119fa93a2af43630329cb46ad5;
 
     // ---------------------------------------------------------------- behind a row
 
@@ -43,10 +44,10 @@ abstract contract Rows is Ghost {
     }
 
     function commitmentOf(LeafBook storage leaf) internal view returns (Commitment memory) {
-        bytes32 orderId = escrow.hashOrder(orderOf(leaf));
+        bytes32 orderId = contests.hashOrder(orderOf(leaf));
         address node = nodes[leaf.account];
         bytes32 trace = traceOf(leaf, leaf.kind & WRONG == 0 ? TRUTH : LIE);
-        return Commitment(orderId, node, keccak256(OUTPUT), TypedData.traceCommit(trace, orderId, node), 40);
+        return Commitment(orderId, node, OUTPUT_ROOT, TypedData.traceCommit(trace, orderId, node), 40);
     }
 
     function proofOf(uint256 i) internal view returns (LeafProof memory) {
@@ -123,7 +124,7 @@ abstract contract Rows is Ghost {
         leaf.salt = uint64(leafBooks.length);
         leaf.cap = promise_(leaf);
         leaf.deadline = deadlineOf(leaf.kind);
-        leaf.digest = check ? keccak256(abi.encode("verdict", leaf.salt)) : escrow.hashCommitment(commitmentOf(leaf));
+        leaf.digest = check ? keccak256(abi.encode("verdict", leaf.salt)) : contests.hashCommitment(commitmentOf(leaf));
         LaneBook storage lane_ = lanes[paying];
         bytes32 laneKey = Merkle.laneKey(lane_.requester, lane_.signer);
         epoch.nodes.push(Merkle.leaf(laneKey, accounts[leaf.account].id, leaf.amount, leaf.digest));
@@ -230,7 +231,7 @@ abstract contract Rows is Ghost {
 
     function voucherOf(LeafBook storage leaf) private view returns (CapProof memory) {
         Order memory ordered = orderOf(leaf);
-        (bytes32 r, bytes32 vs) = signCompact(lanes[leaf.lane].key, escrow.hashOrder(ordered));
+        (bytes32 r, bytes32 vs) = signCompact(lanes[leaf.lane].key, contests.hashOrder(ordered));
         return CapProof(ordered.spendCap, TypedData.hashTerms(ordered.terms), r, vs);
     }
 

@@ -163,12 +163,27 @@ contract StakeManagerTest is Network {
         stakes.retireVerifier(id);
     }
 
-    function test_lock_takesAtMostWhatIsFree() public {
+    /// @notice Covers: A61. What cases ask for is locked whole, also beyond what is there; as much of it as is there stays.
+    function test_lock_takesAllOfItWhateverIsThere() public {
         vm.startPrank(address(court));
-        vm.assertEq(stakes.lock(id, STAKE - 1), STAKE - 1);
-        vm.assertEq(stakes.lock(id, 5), 1);
-        vm.expectPartialRevert(IStakeManager.StakeManager_NotLocked.selector);
-        stakes.unlock(id, STAKE + 1);
+        stakes.lock(id, type(uint64).max);
+        stakes.lock(id, type(uint64).max);
+        uint256 locked = 2 * uint256(type(uint64).max);
+        vm.assertEq(stakes.operators(id).lockedUnits, locked);
+        vm.assertEq(stakes.slashableOf(id), STAKE);
+        stakes.slash(id, 5, 0, 0);
+        stakes.unlock(id, type(uint64).max);
+        stakes.unlock(id, type(uint64).max - 6);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.StakeManager_NotLocked.selector, id, 1, 2));
+        stakes.unlock(id, 2);
+        vm.stopPrank();
+        vm.prank(owner);
+        stakes.unbond(STAKE - 5);
+        vm.assertEq(stakes.slashableOf(id), STAKE - 5, "unbonding or not");
+        pass(UNBOND);
+        vm.prank(owner);
+        stakes.withdrawStake(owner);
+        vm.assertEq(token.balanceOf(owner), (STAKE - 6) * UNIT, "all but what is locked");
     }
 
     /// @notice From stake first, then from what is unbonding; never more than was locked. What the court says goes to the

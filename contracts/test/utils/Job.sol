@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {PackedWords} from "src/libraries/PackedWords.sol";
 import {TypedData} from "src/libraries/TypedData.sol";
 import {CapProof, Commitment, LeafProof, Order, Outcomes} from "src/libraries/Types.sol";
 import {EpochBuilder} from "./EpochBuilder.sol";
@@ -17,7 +18,7 @@ abstract contract Job is Network {
 
     address internal alice = addressOf("alice");
     address internal node = addressOf("node");
-    bytes internal output = "what was asked for";
+    bytes internal output = hex"00000001000000020000000700000002"; // one text, answered by the ids 7 and 2
     uint32 internal operator;
     Order internal order;
     Commitment internal commitment;
@@ -47,21 +48,23 @@ abstract contract Job is Network {
 
     /// @notice The node's commitment to the output for the present order; another trace, another commitment.
     function deliver(string memory trace) internal view returns (Commitment memory) {
-        bytes32 orderId = escrow.hashOrder(order);
+        bytes32 orderId = contests.hashOrder(order);
         bytes32 traceCommit = TypedData.traceCommit(keccak256(bytes(trace)), orderId, node);
-        return Commitment(orderId, node, keccak256(output), traceCommit, 40);
+        return Commitment(orderId, node, outputRoot(), traceCommit, 40);
     }
 
     /// @notice The order as the voucher that proves its lane's cap.
     function orderProof() internal view returns (CapProof memory) {
-        bytes memory signature = sign("alice", escrow.hashOrder(order));
-        (bytes32 r, bytes32 s, uint8 v) = (bytes32(0), bytes32(0), uint8(signature[64]));
-        assembly ("memory-safe") {
-            r := mload(add(signature, 0x20))
-            s := mload(add(signature, 0x40))
-        }
-        bytes32 vs = bytes32(uint256(s) | uint256(v - 27) << 255);
+        (bytes32 r, bytes32 vs) = signCompact("alice", contests.hashOrder(order));
         return CapProof(order.spendCap, TypedData.hashTerms(order.terms), r, vs);
+    }
+
+    function outputRoot() internal view returns (bytes32) {
+        return this.rootOf(output);
+    }
+
+    function rootOf(bytes calldata packed) external pure returns (bytes32) {
+        return PackedWords.rootOf(packed);
     }
 
     function jobDraft() internal view returns (EpochBuilder.Draft memory) {
@@ -76,7 +79,7 @@ abstract contract Job is Network {
     {
         draft = draftOf("alice", operator, amount);
         draft.groups[0].capProof = orderProof();
-        draft.groups[0].rows[0].digest = escrow.hashCommitment(delivered);
+        draft.groups[0].rows[0].digest = contests.hashCommitment(delivered);
     }
 
     function outcomesOf(EpochBuilder.Draft memory draft) internal pure returns (Outcomes memory) {

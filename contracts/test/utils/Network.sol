@@ -209,6 +209,12 @@ abstract contract Network {
         return abi.encodePacked(r, s, v);
     }
 
+    /// @notice The same in two words (EIP-2098).
+    function signCompact(string memory name, bytes32 digest) internal pure returns (bytes32 r, bytes32 vs) {
+        (uint8 v, bytes32 r_, bytes32 s) = vm.sign(keyOf(name), digest);
+        return (r_, bytes32(uint256(s) | uint256(v - 27) << 255));
+    }
+
     // ---------------------------------------------------------------- epochs
 
     /// @notice One group with one row, paid from the requester's own lane, covered by a cap of exactly its amount.

@@ -14,7 +14,7 @@ abstract contract Trial is Network {
 
     struct Answer {
         bytes32 traceHash;
-        bytes32 outputHash;
+        bytes32 outputRoot;
         uint32 units;
     }
 
@@ -67,7 +67,16 @@ abstract contract Trial is Network {
         stakes.admitVerifier(id, key(i));
     }
 
-    /// @dev Leaves this much of somebody's stake free.
+    /// @dev All but this much of an operator's stake was slashed.
+    function leaveOnly(uint32 id, uint64 units) internal {
+        vm.startPrank(address(court));
+        stakes.lock(id, STAKE - units);
+        stakes.slash(id, STAKE - units, 0, 0);
+        vm.stopPrank();
+        stakes.sweep();
+    }
+
+    /// @dev Leaves this much of a verifier's stake free.
     function leaveFree(uint32 id, uint64 units) internal {
         vm.prank(address(court));
         stakes.lock(id, STAKE - units);
@@ -77,9 +86,9 @@ abstract contract Trial is Network {
 
     /// @dev The node's commitment to an answer, for the present order.
     function commit(Answer memory given) internal {
-        bytes32 orderId = escrow.hashOrder(order);
+        bytes32 orderId = contests.hashOrder(order);
         bytes32 trace = TypedData.traceCommit(given.traceHash, orderId, node);
-        commitment = Commitment(orderId, node, given.outputHash, trace, given.units);
+        commitment = Commitment(orderId, node, given.outputRoot, trace, given.units);
     }
 
     /// @dev The node gave this answer, in an epoch of its own.
@@ -101,7 +110,7 @@ abstract contract Trial is Network {
 
     function draft() internal view returns (EpochBuilder.Draft memory made) {
         made = draftOf("alice", operator, AMOUNT);
-        made.groups[0].rows[0].digest = escrow.hashCommitment(commitment);
+        made.groups[0].rows[0].digest = contests.hashCommitment(commitment);
     }
 
     /// @dev Of an epoch that was settled with nothing void and nobody skipped; of a stranded one nobody looks at them.
@@ -112,8 +121,8 @@ abstract contract Trial is Network {
     // ---------------------------------------------------------------- the case
 
     function answerCommit(uint256 i, Answer memory given) internal view returns (bytes32) {
-        bytes32 digest = escrow.hashCommitment(commitment);
-        return TypedData.answerCommit(given.traceHash, given.outputHash, given.units, digest, key(i));
+        bytes32 digest = contests.hashCommitment(commitment);
+        return TypedData.answerCommit(given.traceHash, given.outputRoot, given.units, digest, key(i));
     }
 
     function openCase(uint256 i, Answer memory given) internal returns (bytes32) {
@@ -135,7 +144,7 @@ abstract contract Trial is Network {
 
     function open(uint256 i, Answer memory given) internal {
         vm.prank(key(i));
-        court.reveal(leaf, commitment, given.traceHash, given.outputHash, given.units);
+        court.reveal(leaf, commitment, given.traceHash, given.outputRoot, given.units);
     }
 
     /// @dev The node's answer was wrong, and so many verifiers say so.
@@ -197,7 +206,7 @@ abstract contract Trial is Network {
         return stakes.stakeOf(id) + stakes.operators(id).unbondingUnits;
     }
 
-    function locked(uint32 id) internal view returns (uint64) {
+    function locked(uint32 id) internal view returns (uint80) {
         return stakes.operators(id).lockedUnits;
     }
 

@@ -36,6 +36,7 @@ interface Vm {
     function getRecordedLogs() external returns (Log[] memory logs);
     function deployCode(string calldata artifact, bytes calldata arguments) external returns (address deployed);
     function getCode(string calldata artifact) external view returns (bytes memory creationCode);
+    function signAndAttachDelegation(address implementation, uint256 privateKey) external;
     function etch(address target, bytes calldata code) external;
     function mockCallRevert(address callee, bytes calldata data, bytes calldata revertData) external;
     function clearMockedCalls() external;

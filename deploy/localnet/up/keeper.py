@@ -16,7 +16,6 @@ from typing import Any
 
 from contracts.onchain.chain import connect
 from contracts.onchain.errors import ChainError, ChainUnavailable
-from contracts.onchain.reverts import explain
 from contracts.protocol.hashing import from_hex
 
 SAVE_EVERY_S = 2.0
@@ -100,8 +99,4 @@ class ChainKeeper:
 
     def call(self, method: str, *params: Any) -> Any:
         """One of Anvil's methods. Raises ChainError."""
-        with explain():
-            answer: Any = self._w3.provider.make_request(method, list(params))  # type: ignore[arg-type]  # Anvil's own
-        if "error" in answer:
-            raise ChainError(f"{method}: {answer['error']}")
-        return answer["result"]
+        return self._w3.request(method, *params)

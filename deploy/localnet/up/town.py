@@ -12,7 +12,6 @@ from contracts.onchain.artifacts import CONTRACTS, artifact
 from contracts.onchain.chain import as_dict
 from contracts.onchain.errors import ChainError
 from contracts.onchain.keystore import create_key
-from contracts.onchain.reverts import explain
 from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import keccak, to_hex
 from deploy.localnet import workload
@@ -226,11 +225,10 @@ class Town:
 
     def _settle_stranded(self) -> None:
         chain = self.network.chain()
-        with explain():
-            last = chain.escrow.functions.lastEpoch().call()
-            recent = range(max(1, last - _RECENT_EPOCHS), last + 1)
-            status = {epoch: chain.escrow.functions.epochStatus(epoch).call() for epoch in recent}
-            counts = {epoch: as_dict(chain.escrow.functions.epochs(epoch).call())["count"] for epoch in recent}
+        last = chain.escrow.functions.lastEpoch().call()
+        recent = range(max(1, last - _RECENT_EPOCHS), last + 1)
+        status = {epoch: chain.escrow.functions.epochStatus(epoch).call() for epoch in recent}
+        counts = {epoch: as_dict(chain.escrow.functions.epochs(epoch).call())["count"] for epoch in recent}
         if not any(status[epoch] == _STRANDED and counts[epoch] for epoch in recent):
             return
         node = self.network.party(NODE)

@@ -1,13 +1,12 @@
 """What the exact engines share: how one is loaded on a host that computes rightly, and which workloads it serves."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.tokens import TextTokenizer
+from contracts.protocol.trace import trace_hash_of
 from node_agent.devices.probe import choose
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
@@ -29,14 +28,14 @@ class ExactEngine(Engine, ABC):
     """
 
     name: str = "exact"
-    version: str = "1"
+    version: str = "2"
     check: Check = "prefill"
     pinned: bool = False
     concurrent: bool = False
     meter: ClassVar[str]
 
-    def __init__(self, tokenizer: TextTokenizer, manifest: Manifest) -> None:
-        self.tokenizer, self.manifest = tokenizer, manifest
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
 
     @classmethod
     @abstractmethod
@@ -45,7 +44,7 @@ class ExactEngine(Engine, ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, parameters: Any, way: Way, tokenizer: TextTokenizer, manifest: Manifest) -> Self:
+    def build(cls, parameters: Any, way: Way, manifest: Manifest) -> Self:
         """An engine over what `read` read, computed in one way. Errors as in `load`."""
 
     @abstractmethod
@@ -72,11 +71,10 @@ class ExactEngine(Engine, ABC):
             ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel, EngineMismatch: the parts are not the manifest's.
         """
         require_named(files, manifest)
-        tokenizer = TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256)
         parameters = cls.read(files.weights)
         chosen = ways.fastest(
             choose(device),
-            lambda way: cls.build(parameters, way, tokenizer, manifest),
+            lambda way: cls.build(parameters, way, manifest),
             lambda engine, way, patience_s: engine.measure(way, patience_s),
             USUAL_JOB,
             known,
@@ -84,24 +82,20 @@ class ExactEngine(Engine, ABC):
         chosen.model.speed = chosen.speed
         return chosen.model
 
-    def _require_manifest(
-        self, overhead: int, params: frozenset[str] = frozenset(), known: frozenset[str] = frozenset()
-    ) -> None:
+    def _require_manifest(self, params: frozenset[str] = frozenset(), known: frozenset[str] = frozenset()) -> None:
         """Raises EngineMismatch unless the manifest describes this engine.
 
         Args:
-            overhead: tokens that this engine puts around a text.
             params: parameters that the workload must have.
             known: all that it may have.
         """
         manifest, names = self.manifest, frozenset(self.manifest.params)
         wanted = (manifest.engine, manifest.engine_version, manifest.check, manifest.meter)
         have = (self.name, self.version, self.check, self.meter)
-        if wanted != have or manifest.input.overhead_tokens != overhead or not params <= names <= known:
+        if wanted != have or not params <= names <= known:
             raise EngineMismatch(
-                f"The workload wants engine, version, check and meter {wanted}, {manifest.input.overhead_tokens} "
-                f"tokens around a text and the parameters {sorted(names)}; this is {have}, {overhead}, of "
-                f"{sorted(known)}.",
+                f"The workload wants engine, version, check and meter {wanted} and the parameters {sorted(names)}; "
+                f"this is {have}, of {sorted(known)}.",
                 way_out="Correct the manifest; its workload id changes with it.",
                 expected=have,
                 found=wanted,
@@ -122,4 +116,4 @@ class ExactEngine(Engine, ABC):
 def traced_execution(output: bytes, traces: Sequence[TextTrace], units: int) -> Execution:
     """An execution with the trace of its texts, in order."""
     trace = encode(traces)
-    return Execution(output=output, trace_hash=hashlib.sha256(trace).digest(), units=units, trace=trace)
+    return Execution(output=output, trace_hash=trace_hash_of(trace), units=units, trace=trace)

@@ -53,7 +53,7 @@ class Run:
     def __init__(self, task: Task, exp2: NDArray[np.int64], cache: Cache | None = None) -> None:
         self.task = task
         self.chosen: list[int] = []
-        self.trace = TextTrace(task.text)
+        self.trace = TextTrace()
         self._exp2 = exp2
         self._cache = cache
 

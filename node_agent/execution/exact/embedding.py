@@ -8,15 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.bert_tokens import start_and_end
+from contracts.protocol.packed import pack
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError
 from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
@@ -24,7 +22,7 @@ from node_agent.execution.exact.encoder_file import EncoderParameters, read_enco
 from node_agent.execution.exact.port import EncoderModel, Way
 from node_agent.execution.exact.trace import TextTrace
 from node_agent.execution.exact.ways import timed
-from node_agent.execution.limits import read_tokens, require_params, require_showable
+from node_agent.execution.limits import read_prompts, require_params, require_showable
 
 MEASURED_TOKENS = 64
 """By which a host's speed is measured."""
@@ -42,17 +40,16 @@ class ExactEmbedding(ExactEngine):
 
     meter = "input_tokens"
 
-    def __init__(self, model: EncoderModel, tokenizer: TextTokenizer, manifest: Manifest) -> None:
+    def __init__(self, model: EncoderModel, manifest: Manifest) -> None:
         """Assemble from parts; `load` is the way in that verifies them.
 
         Raises:
             EngineMismatch: the manifest describes another engine, or parameters, which this one has none of.
-            UnsupportedModel: the tokenizer is no BERT's, or the workload allows more positions than the model has.
+            UnsupportedModel: the workload allows more positions than the model has.
         """
-        super().__init__(tokenizer, manifest)
+        super().__init__(manifest)
         self.model = model
-        self._start, self._end = start_and_end(tokenizer)
-        self._require_manifest(overhead=2)
+        self._require_manifest()
         self._require_positions(0, model.config.positions)
 
     @classmethod
@@ -61,9 +58,9 @@ class ExactEmbedding(ExactEngine):
         return read_encoder(weights)
 
     @classmethod
-    def build(cls, parameters: EncoderParameters, way: Way, tokenizer: TextTokenizer, manifest: Manifest) -> Self:
+    def build(cls, parameters: EncoderParameters, way: Way, manifest: Manifest) -> Self:
         """See `ExactEngine`."""
-        return cls(way.encoder(parameters), tokenizer, manifest)
+        return cls(way.encoder(parameters), manifest)
 
     def measure(self, way: str, patience_s: float) -> Speed:
         """See `ExactEngine`: a text of some length. Nothing is generated."""
@@ -90,7 +87,7 @@ class ExactEmbedding(ExactEngine):
     def order(self, input_bytes: bytes, params: Mapping[str, int]) -> "Order":
         """What an order asks for; it may be computed in any company. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
-        return Order([self._around(each) for each in read_tokens(self.manifest.input, self.tokenizer, input_bytes)])
+        return Order(read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes))
 
     def advance(self, orders: Iterable["Order"]) -> None:
         """One forward pass over the first texts that these orders have left, whosever they are."""
@@ -98,29 +95,26 @@ class ExactEmbedding(ExactEngine):
         taken = left[: _fitting([len(text) for _, text in left])]
         states = self._states([text for _, text in taken])
         for (order, _), rows in zip(taken, states, strict=True):
-            order.traces.append(_traced(len(order.traces), rows))
+            order.traces.append(_traced(rows))
             order.vectors.append(self.model.vector(rows[-1]))
 
     def execution(self, order: "Order") -> Execution:
         """What an order comes to that has no text left. Raises OutputTooLong."""
-        output = canonical_json([self.answer(vector) for vector in order.vectors])
+        output = pack([self.answer(vector) for vector in order.vectors])
         require_showable(output)
         return traced_execution(output, order.traces, sum(len(text) for text in order.texts))
 
-    def answer(self, vector: list[int]) -> Any:
-        """What stands in the output for a text, from its unit vector with 20 fraction bits: a value of canonical JSON.
+    def answer(self, vector: list[int]) -> list[int]:
+        """What stands in the output for a text, from its unit vector with 20 fraction bits: int32 numbers.
 
         A kind of work that makes something else of vectors replaces it.
         """
         return vector
 
-    def vector(self, text: str) -> list[int]:
-        """The vector of one text by itself."""
-        (states,) = self._states([self._around(self.tokenizer.encode(text))])
+    def vector(self, prompt: list[int]) -> list[int]:
+        """The vector of one text by itself, whose tokens these are."""
+        (states,) = self._states([prompt])
         return self.model.vector(states[-1])
-
-    def _around(self, tokens: list[int]) -> list[int]:
-        return [self._start, *tokens, self._end]
 
     def _states(self, texts: Sequence[list[int]]) -> list[tuple[NDArray[np.int64], ...]]:
         """For each text its (T, C) states after the embedding and after each layer, from one forward pass."""
@@ -134,7 +128,7 @@ class Order:
     """The texts of an order, and what the first of them came to.
 
     Attributes:
-        texts: the tokens of each, with those around it.
+        texts: the token ids of each, with those around it.
         vectors: of each that is done, with 20 fraction bits.
         traces: digests of the states of each that is done.
     """
@@ -183,8 +177,8 @@ def _fitting(lengths: Sequence[int]) -> int:
     return max(1, sum(rows <= BATCH_ROWS for rows in accumulate(lengths)))
 
 
-def _traced(text: int, states: Sequence[NDArray[np.int64]]) -> TextTrace:
-    trace = TextTrace(text)
+def _traced(states: Sequence[NDArray[np.int64]]) -> TextTrace:
+    trace = TextTrace()
     for rows in states:
         for row in rows.astype(np.int32):
             trace.update(row)

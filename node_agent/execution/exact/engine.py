@@ -1,24 +1,21 @@
 """Chat completion by the exact engine, behind the port of `node_agent.execution.engine`.
 
-Prompt, output and units: the kind `generation` (`node_agent/execution/kinds/generation.py`), ChatML around one user
-message, {"finish_reason", "text", "token_ids"} a text, one unit a token chosen. The trace is taken in chunks
-(`trace.py`), and checked by one teacher-forced pass instead of doing the work again.
+Prompt, output and units: the kind `generation` (`node_agent/execution/kinds/generation.py`), the ids of every token
+chosen for a text, one unit each. Its trace (`trace.py`) is checked by one teacher-forced pass instead of doing the work
+again.
 
 Parameters: `max_new_tokens`, and as far as the manifest has them `temperature_milli` (0: greedy), `top_p_ppm` and
 `seed`. The order signs them, so that no node chooses what is drawn.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from contracts.protocol.canonical import canonical_json
+from contracts.protocol.errors import NotPacked
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
-from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.chat import chat_template
+from contracts.protocol.packed import pack, packed_root, unpack
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError, OutOfMemory
 from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
@@ -27,33 +24,13 @@ from node_agent.execution.exact.model_file import Parameters, read_model
 from node_agent.execution.exact.port import LlamaModel, Reading, Way
 from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling
 from node_agent.execution.exact.ways import timed
-from node_agent.execution.limits import read_tokens, require_params, require_showable
+from node_agent.execution.limits import read_prompts, require_params, require_showable
 
 TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
-SEED_TAG = b"assay/exact/seed/1\n"
+SEED_TAG = b"assay/exact/seed/2\n"
 
 MEASURED_READ, MEASURED_WRITTEN = 32, 6
 """Tokens by which a host's speed is measured: a second or two on a slow CPU."""
-
-
-@dataclass(frozen=True)
-class Prompting:
-    """What a workload puts around a text, and what ends an answer.
-
-    Attributes:
-        before, after: ids around a text's own.
-        stops: ids that end an answer.
-    """
-
-    before: Sequence[int]
-    after: Sequence[int]
-    stops: frozenset[int]
-
-    @classmethod
-    def chat(cls, tokenizer: TextTokenizer) -> Self:
-        """ChatML, as SmolLM2-Instruct's own template. Raises UnsupportedModel."""
-        before, after, stops = chat_template(tokenizer)
-        return cls(before, after, frozenset(stops))
 
 
 class ExactGeneration(ExactEngine):
@@ -61,21 +38,17 @@ class ExactGeneration(ExactEngine):
 
     meter = "new_tokens"
 
-    def __init__(
-        self, model: LlamaModel, tokenizer: TextTokenizer, manifest: Manifest, prompting: Prompting | None = None
-    ) -> None:
+    def __init__(self, model: LlamaModel, manifest: Manifest) -> None:
         """Assemble from parts; `load` is the way in that verifies them.
 
         Raises:
             EngineMismatch: the manifest describes another engine, or other parameters than this one has.
             UnsupportedModel: the workload allows more positions than the model has.
         """
-        super().__init__(tokenizer, manifest)
-        self.model = model
-        self.prompting = prompting or Prompting.chat(tokenizer)
-        overhead = len(self.prompting.before) + len(self.prompting.after)
+        super().__init__(manifest)
+        self.model, self.stops = model, frozenset(manifest.stops)
         known = frozenset({MAX_NEW_TOKENS, TEMPERATURE, TOP_P, SEED})
-        self._require_manifest(overhead, frozenset({MAX_NEW_TOKENS}), known)
+        self._require_manifest(frozenset({MAX_NEW_TOKENS}), known)
         self._require_positions(manifest.params[MAX_NEW_TOKENS].maximum, model.config.positions)
 
     @classmethod
@@ -84,9 +57,9 @@ class ExactGeneration(ExactEngine):
         return read_model(weights)
 
     @classmethod
-    def build(cls, parameters: Parameters, way: Way, tokenizer: TextTokenizer, manifest: Manifest) -> Self:
+    def build(cls, parameters: Parameters, way: Way, manifest: Manifest) -> Self:
         """See `ExactEngine`."""
-        return cls(way.llama(parameters), tokenizer, manifest)
+        return cls(way.llama(parameters), manifest)
 
     def measure(self, way: str, patience_s: float) -> Speed:
         """See `ExactEngine`: a prompt read, then tokens generated after it."""
@@ -127,26 +100,18 @@ class ExactGeneration(ExactEngine):
     def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
         """What an order asks for, a task a text; they may be run in any company. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
-        texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
-        seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + hashlib.sha256(input_bytes).digest()
+        prompts = read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes)
+        seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + packed_root(input_bytes)
         sampling = Sampling(params.get(TEMPERATURE, 0), params.get(TOP_P, WHOLE_PPM), hashlib.sha256(seed).digest())
-        around = self.prompting
-        return [
-            Task([*around.before, *tokens, *around.after], params[MAX_NEW_TOKENS], around.stops, sampling, index)
-            for index, tokens in enumerate(texts)
-        ]
+        limit = params[MAX_NEW_TOKENS]
+        return [Task(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
 
     def execution(self, runs: Sequence[Run]) -> Execution:
         """What an order's finished runs, in order, come to. Raises OutputTooLong."""
-        output = canonical_json([self._answer(run) for run in runs])
+        output = pack([run.chosen for run in runs])
         require_showable(output)
         units = sum(len(run.chosen) for run in runs)
         return traced_execution(output, [run.trace for run in runs], units)
-
-    def _answer(self, run: Run) -> dict[str, Any]:
-        stopped = run.chosen[-1] in run.task.stops
-        text = self.tokenizer.decode(run.chosen[:-1] if stopped else run.chosen)
-        return {"finish_reason": "stop" if stopped else "length", "text": text, "token_ids": run.chosen}
 
 
 class OrderBatch:
@@ -190,11 +155,8 @@ class OrderBatch:
 
 
 def token_ids(output: bytes) -> list[list[int]]:
-    """The token ids of each answer of an output; an empty list for what is no output of this engine."""
+    """The token ids of each answer of an output; an empty list for bytes that are no packed lists."""
     try:
-        answers = json.loads(output)
-        found = [answer["token_ids"] for answer in answers]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return unpack(output)
+    except NotPacked:
         return []
-    good = all(isinstance(ids, list) and all(type(each) is int and each >= 0 for each in ids) for ids in found)
-    return found if good else []

@@ -1,81 +1,59 @@
-"""The trace hash of the exact engine, in chunks, so that two traces can be compared piece by piece.
+"""The trace of the exact engine under way: rows of integers, the logits of generated positions or an encoder's states.
 
-SPEC.md, "The trace": of rows of integers, the logits of generated positions or, for embeddings, the states of an
-encoder. A text's chunks do not depend on what else was computed at the time.
+SPEC.md, "The trace"; the tree and what is shown of it: `contracts.protocol.trace`. A text's digests do not depend on
+what else was computed at the time.
 """
 
-import hashlib
 from collections.abc import Sequence
 from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK_POSITIONS = 16
-DIGEST_BYTES = 32
-CHUNK_TAG, TRACE_TAG = b"assay/exact/chunk/1\n", b"assay/exact/trace/1\n"
+from contracts.protocol.trace import CHUNK_ROWS, ShownText, decode_shown, encode_shown
+from contracts.protocol.trace_tree import list_root, row_leaves, top_of
 
 
 class TextTrace:
-    """The digests of one text's rows, under way.
+    """The digests of one text's rows, under way."""
 
-    Attributes:
-        text: the text's index in its input.
-    """
-
-    def __init__(self, text: int) -> None:
-        self.text = text
-        self._done: list[bytes] = []
-        self._rows = 0
-        self._hash = self._new_chunk()
+    def __init__(self) -> None:
+        self._nodes: list[bytes] = []
+        self._open: list[bytes] = []
 
     def update(self, row: NDArray[np.int32]) -> None:
         """Take the next row of integers."""
-        if self._rows == CHUNK_POSITIONS:
-            self._done.append(self._hash.digest())
-            self._hash, self._rows = self._new_chunk(), 0
-        self._hash.update(np.ascontiguousarray(row, dtype="<i4").data)
-        self._rows += 1
+        self._open.append(list_root(row_leaves(np.ascontiguousarray(row, dtype="<i4").tobytes())))
+        if len(self._open) == CHUNK_ROWS:
+            self._nodes.append(top_of(self._open))
+            self._open = []
 
-    def chunks(self) -> list[bytes]:
-        """The digests so far, the last over what is there of its chunk."""
-        return [*self._done, self._hash.digest()] if self._rows else list(self._done)
-
-    def _new_chunk(self) -> "hashlib._Hash":
-        counter = self.text.to_bytes(4, "little") + len(self._done).to_bytes(4, "little")
-        return hashlib.sha256(CHUNK_TAG + counter)
+    def shown(self) -> ShownText:
+        """What is shown of the rows so far."""
+        rows = CHUNK_ROWS * len(self._nodes) + len(self._open)
+        return ShownText(rows, [*self._nodes, top_of(self._open)] if self._open else list(self._nodes))
 
 
 def encode(traces: Sequence[TextTrace]) -> bytes:
-    """The chunks of the texts of an input, in order, behind a tag: what a node may show of its trace."""
-    return TRACE_TAG + b"".join(chunk for trace in traces for chunk in trace.chunks())
+    """What a node may show of its trace: of the texts of an input, in order."""
+    return encode_shown(trace.shown() for trace in traces)
 
 
 def trace_hash(traces: Sequence[TextTrace]) -> bytes:
     """32 bytes over the texts of an input, in order."""
-    return hashlib.sha256(encode(traces)).digest()
+    return list_root(trace.shown().root() for trace in traces)
 
 
-def first_difference(one: bytes, other: bytes) -> int | None:
-    """The index of the first chunk that differs, or that only one of two encoded traces has; None if they are equal."""
-    pairs = enumerate(zip_longest(_chunks(one), _chunks(other)))
-    return next((index for index, (mine, theirs) in pairs if mine != theirs), None)
+def first_difference(one: bytes, other: bytes) -> tuple[int, range] | None:
+    """The text and its rows in which two shown traces first differ; None if they are equal, or one is no trace.
 
-
-def place(chunk: int, rows: Sequence[int]) -> tuple[int, range] | None:
-    """The text and its rows that a chunk of an encoded trace covers, or None for a chunk beyond all texts.
-
-    `rows`: how many rows each text has.
+    Rows that only one of them has are a difference.
     """
-    for text, count in enumerate(rows):
-        chunks = -(-count // CHUNK_POSITIONS)
-        if chunk < chunks:
-            first = chunk * CHUNK_POSITIONS
-            return text, range(first, min(first + CHUNK_POSITIONS, count))
-        chunk -= chunks
+    mine, theirs = decode_shown(one), decode_shown(other)
+    for text, (here, there) in enumerate(zip_longest(mine or [], theirs or [])):
+        nodes = zip_longest(here.nodes if here else [], there.nodes if there else [])
+        rows = max(each.rows for each in (here, there) if each)
+        for chunk, (left, right) in enumerate(nodes):
+            if left != right:
+                return text, range(CHUNK_ROWS * chunk, min(CHUNK_ROWS * (chunk + 1), rows))
     return None
-
-
-def _chunks(encoded: bytes) -> list[bytes]:
-    body = encoded[len(TRACE_TAG) :]
-    return [body[start : start + DIGEST_BYTES] for start in range(0, len(body), DIGEST_BYTES)]

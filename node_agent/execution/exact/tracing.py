@@ -95,12 +95,14 @@ class TracedText:
 
     def _outside(self, name: str, place: Place) -> Rows:
         """What order, commitment and trace hash bind, and what the trace root does."""
-        last = 2 * self._text.config.layers
         if name in ("prompt", "output", "vector", "token"):
             output = [] if self._text.config.encoder else self._output
             return [{"prompt": self._prompt, "token": self._prompt + output}.get(name, self._output)]
-        if name in ("residual", "state"):
-            return self._rows("residual", place[0] if name == "residual" else last)
+        if name == "residual":
+            return self._rows(name, place[0])
+        if name == "state":
+            stages = range(0, 2 * self._text.config.layers + 1, 2)
+            return [row for stage in stages for row in self._rows("residual", stage)]
         if name == "logits":
             return [self._heard["logits", (self._text.first_logits + step,)] for step in range(self._text.output)]
         return self._cached(name, place)

@@ -151,6 +151,7 @@ def write_manifest(kind: str, model: str, device: str | None, *, check_price_uni
         "check": engine.check,
         "numeric_class": numeric_class_of(device) if engine.pinned else None,
         "check_price_units": check_price_units,
+        **found.models[model].wording.fields(),
         **found.template,
     }
     return Manifest.model_validate(fields | changes)

@@ -4,7 +4,7 @@ from typing import Any
 
 from node_agent.execution.deterrence import DETERRENCE
 from node_agent.execution.exact.arithmetic import VECTOR_FRACTION
-from node_agent.execution.model_files import Source
+from node_agent.execution.model_files import Source, Wording
 
 SCALE = 2**VECTOR_FRACTION
 
@@ -27,6 +27,7 @@ MODELS = {
         },
         weights_sha256="cfb4769e2c71b25ff9168dcc2e7809e62c1b14eeb9cf771ac470543e2d7b0ff1",
         tokenizer_sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        wording=Wording("wordpiece", before=(101,), after=(102,)),  # [CLS] and [SEP]
     ),
 }
 """all-MiniLM-L6-v2 (Apache-2.0), trained on texts of up to 256 tokens."""
@@ -35,7 +36,6 @@ TEMPLATE: dict[str, Any] = {
     "unit": "input token",
     "meter": "input_tokens",
     "params": {},
-    # 16 vectors of 384 numbers of at most 9 characters: 55 KB of output at most
-    "input": {"max_texts": 16, "max_bytes": 2048, "max_tokens": 256, "overhead_tokens": 2},
+    "input": {"max_texts": 16, "max_bytes": 2048, "max_tokens": 256},
     "deterrence": DETERRENCE,
 }

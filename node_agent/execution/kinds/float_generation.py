@@ -4,9 +4,14 @@ from typing import Any
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS
 from node_agent.execution.deterrence import DETERRENCE
-from node_agent.execution.model_files import Source
+from node_agent.execution.model_files import Source, Wording
 
 ENGINE = "node_agent.execution.float_generation:FloatGeneration"
+
+# What `wording.chat_ml` finds with SmolLM2's tokenizer.
+_SYSTEM = (1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407, 19712, 8182)
+_BEFORE = (*_SYSTEM, 2, 198, 1, 4093, 198)
+_AFTER = (2, 198, 1, 520, 9531, 198)
 
 MODELS = {
     "smollm2-135m": Source(
@@ -19,6 +24,7 @@ MODELS = {
         },
         weights_sha256="7dd4223fb15afc0437de984d2ca95de41e9d83a26599e204b3ad5c6600e4c888",
         tokenizer_sha256="6024517317ec80c0cda6dae1445de603ec90f8b0b360bbc79188ad0112ad12f8",
+        wording=Wording("byte_bpe", before=_BEFORE, after=_AFTER, stops=(0, 2)),
     ),
 }
 
@@ -26,7 +32,6 @@ TEMPLATE: dict[str, Any] = {
     "unit": "completion token",
     "meter": "new_tokens",
     "params": {MAX_NEW_TOKENS: {"minimum": 1, "maximum": 512, "default": 128}},
-    # 30: what SmolLM2's tokenizer makes of the chat template
-    "input": {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024, "overhead_tokens": 30},
+    "input": {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024},
     "deterrence": DETERRENCE,
 }

@@ -1,8 +1,8 @@
 """Kind `generation`: chat completion by the exact engine, each text one user message. Any host gives the same bytes.
 
-Prompt: `node_agent/execution/chat.py`. Output: for each text {"finish_reason": "stop" | "length", "text": ...,
-"token_ids": [...]}. `token_ids` holds every token chosen, the end token included; units are their number, so the end
-token counts as one: choosing it took a pass.
+Prompt: the manifest's template around the text's own ids (`node_agent/execution/wording.py`). Output: for each text
+the ids of every token chosen, the stop token included; units are their number, so a stop counts as one: choosing it
+took a pass.
 
 Parameters: `node_agent/execution/exact/engine.py`; what an order does not name is greedy.
 """

@@ -12,27 +12,26 @@ compare what they see with what the node has opened (`contracts.protocol.native`
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.native.observation import Observation
-from contracts.protocol.tokens import TextTokenizer
+from contracts.protocol.packed import pack, packed_root
 from node_agent.devices import self_test
 from node_agent.devices.gpu import resolve
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
-from node_agent.execution.exact.engine import SEED, TEMPERATURE, Prompting, token_ids
-from node_agent.execution.limits import read_tokens, require_named, require_params, require_showable
+from node_agent.execution.exact.engine import SEED, TEMPERATURE, token_ids
+from node_agent.execution.limits import read_prompts, require_named, require_params, require_showable
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.calibration import class_digest
-from node_agent.execution.native.generation import Run, Task, generate, recheck
+from node_agent.execution.native.generation import Task, generate, recheck
 from node_agent.execution.native.model import NativeLlama
 from node_agent.execution.native.sampling import Sampling
 from node_agent.execution.native.settings import Settings
 
-SEED_TAG = b"assay/native/seed/1\n"
+SEED_TAG = b"assay/native/seed/2\n"
 
 
 @dataclass(frozen=True)
@@ -56,21 +55,20 @@ class NativeGeneration(Engine):
     """
 
     name: str = "torch-native"
-    version: str = "1"
+    version: str = "2"
     check: Check = "prefill"
     pinned: bool = False
     numeric_class: str
     concurrent: bool = False
 
-    def __init__(self, model: NativeLlama, tokenizer: TextTokenizer, manifest: Manifest) -> None:
+    def __init__(self, model: NativeLlama, manifest: Manifest) -> None:
         """Assemble from parts, and calibrate; `load` is the way in that verifies the parts.
 
         Raises:
             EngineMismatch: the manifest describes another engine, type or other parameters than this one has.
             UnsupportedModel: the workload allows more positions than the model has.
         """
-        self.model, self.tokenizer, self.manifest = model, tokenizer, manifest
-        self.prompting = Prompting.chat(tokenizer)
+        self.model, self.manifest, self.stops = model, manifest, frozenset(manifest.stops)
         self._require_fit()
         self.numeric_class = class_digest(model)
 
@@ -90,7 +88,7 @@ class NativeGeneration(Engine):
             raise _mismatch(manifest, "a type of float")
         settings = Settings(manifest.dtype if where.type == "cuda" else "float32")
         model = NativeLlama.load(files.weights, files.config, settings, where)
-        return cls(model, TextTokenizer(files.tokenizer.read_bytes(), manifest.tokenizer_sha256), manifest)
+        return cls(model, manifest)
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input together. Errors as in `engine.Engine`, NumericFailure and OutputTooLong."""
@@ -103,7 +101,7 @@ class NativeGeneration(Engine):
     def run(self, input_bytes: bytes, params: Mapping[str, int]) -> Opened:
         """`execute`, with what can be opened later."""
         runs = generate(self.model, self._tasks(input_bytes, params))
-        output = canonical_json([self._answer(run) for run in runs])
+        output = pack([run.chosen for run in runs])
         require_showable(output)
         rows = hashlib.sha256(b"".join(run.rows_digest for run in runs)).digest()
         fingerprint = b"".join(run.fingerprint for run in runs)
@@ -123,40 +121,27 @@ class NativeGeneration(Engine):
         if len(answers) != len(tasks) or not all(map(_readable, answers, tasks)):
             return Observation(self.numeric_class, b"", (), ended=False).encode()
         runs = [recheck(self.model, task, answer) for task, answer in zip(tasks, answers, strict=True)]
-        again = canonical_json([self._answer(run) for run in runs])
         return Observation(
             self.numeric_class,
             fingerprint=b"".join(run.fingerprint for run in runs),
             margins_milli=tuple(margin for run in runs for margin in run.margins_milli),
-            ended=all(run.done for run in runs) and again == claimed,
+            ended=all(run.done for run in runs),
         ).encode()
 
     def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
         require_params(self.manifest.params, params)
-        texts = read_tokens(self.manifest.input, self.tokenizer, input_bytes)
-        seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + hashlib.sha256(input_bytes).digest()
-        sampling = Sampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest())
-        around, limit = self.prompting, params[MAX_NEW_TOKENS]
-        return [
-            Task([*around.before, *tokens, *around.after], limit, around.stops, sampling, index)
-            for index, tokens in enumerate(texts)
-        ]
-
-    def _answer(self, run: Run) -> dict[str, Any]:
-        stopped = run.chosen[-1] in run.task.stops
-        text = self.tokenizer.decode(_known(run.chosen[:-1] if stopped else run.chosen, self.model))
-        return {"finish_reason": "stop" if stopped else "length", "text": text, "token_ids": run.chosen}
+        prompts = read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes)
+        seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + packed_root(input_bytes)
+        sampling, limit = Sampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest()), params[MAX_NEW_TOKENS]
+        return [Task(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
 
     def _require_fit(self) -> None:
-        manifest, around = self.manifest, self.prompting
+        manifest = self.manifest
         known = {MAX_NEW_TOKENS, TEMPERATURE, SEED}
         wanted = (manifest.engine, manifest.engine_version, manifest.check, manifest.comparator)
         have = (self.name, self.version, self.check, "native")
         if wanted != have or not {MAX_NEW_TOKENS} <= set(manifest.params) <= known:
             raise _mismatch(manifest, f"{have} with parameters of {sorted(known)}")
-        overhead = len(around.before) + len(around.after)
-        if manifest.input.overhead_tokens != overhead:
-            raise _mismatch(manifest, f"{overhead} tokens around a text")
         needed = manifest.input.max_tokens + manifest.params[MAX_NEW_TOKENS].maximum
         available = self.model.config.max_position_embeddings
         if needed > available:
@@ -172,16 +157,10 @@ def _readable(answer: Sequence[int], task: Task) -> bool:
     return 0 < len(answer) <= task.limit
 
 
-def _known(tokens: Sequence[int], model: NativeLlama) -> list[int]:
-    """Those that a tokenizer can read: a claimed answer may hold any integers."""
-    return [token for token in tokens if token < model.config.vocab_size]
-
-
 def _mismatch(manifest: Manifest, have: str) -> EngineMismatch:
     return EngineMismatch(
         f"The workload is {manifest.engine} {manifest.engine_version}, {manifest.check}, {manifest.comparator}, "
-        f"{manifest.dtype}, {manifest.input.overhead_tokens} tokens around a text, parameters "
-        f"{sorted(manifest.params)}; this engine has {have}.",
+        f"{manifest.dtype}, parameters {sorted(manifest.params)}; this engine has {have}.",
         way_out="Correct the manifest; its workload id changes with it.",
         found=have,
     )

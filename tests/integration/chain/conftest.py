@@ -4,18 +4,18 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from web3 import Web3
 
-from backend.chain.embedded import EmbeddedChain
-from backend.chain.rpc_server import mine_in_background, serve
 from contracts.onchain.chain import connect
+from contracts.onchain.rpc import Rpc
+from deploy.localnet.chain.embedded import EmbeddedChain
+from deploy.localnet.chain.rpc_server import mine_in_background, serve
 from tests.world.anvil import anvil
 
 BLOCK_S = 0.2
 
 
 @pytest.fixture(params=["embedded", "anvil"])
-def w3(request: pytest.FixtureRequest) -> Iterator[Web3]:
+def w3(request: pytest.FixtureRequest) -> Iterator[Rpc]:
     """A fresh chain of each kind."""
     if request.param == "embedded":
         yield from embedded()
@@ -24,7 +24,7 @@ def w3(request: pytest.FixtureRequest) -> Iterator[Web3]:
         yield connect(url)
 
 
-def embedded() -> Iterator[Web3]:
+def embedded() -> Iterator[Rpc]:
     """py-evm in this process, behind its HTTP server."""
     chain = EmbeddedChain()
     server = serve(chain, "127.0.0.1", 0)

@@ -5,11 +5,10 @@ import random
 import pytest
 from eth_account import Account
 from eth_utils.address import to_checksum_address
-from web3 import Web3
 
-from backend.chain.embedded import MNEMONIC
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import deploy
+from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import from_hex
@@ -17,12 +16,13 @@ from contracts.protocol.records import Commitment, LaneGrant, Order, Terms, Verd
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import terms_hash
 from contracts.vectors.make import Maker
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 CASES = 25
 
 
-def deployed(w3: Web3) -> Chain:
+def deployed(w3: Rpc) -> Chain:
     Account.enable_unaudited_hdwallet_features()
     sender = Sender(w3, Signer(bytes(Account.from_mnemonic(MNEMONIC).key)))
     somebody = "0x" + "51" * 20
@@ -35,12 +35,12 @@ def solidity_terms(t: Terms) -> tuple[object, ...]:
     return (*hashes, *kinds, t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt)
 
 
-def test_digests_are_what_the_contract_computes(w3: Web3) -> None:
+def test_digests_are_what_the_contract_computes(w3: Rpc) -> None:
     """Protects: a signature made in Python that the chain reads as somebody else's. Covers: A18"""
     chain = deployed(w3)
-    domain, call = chain.deployment.domain, chain.escrow.functions
+    domain, escrow, call = chain.deployment.domain, chain.escrow.functions, chain.contests.functions
     maker = Maker(random.randrange(2**32))
-    assert call.domainSeparator().call() == domain.separator
+    assert escrow.domainSeparator().call() == domain.separator
     for _ in range(CASES):
         terms = maker.terms()
         order = Order(requester=maker.address(), spend_cap=maker.uint(2**64 - 1), terms=terms)
@@ -75,7 +75,7 @@ def test_digests_are_what_the_contract_computes(w3: Web3) -> None:
         requester=maker.address(), signer=maker.address(), amount=maker.uint(2**64 - 1), expiry=maker.uint(2**32 - 1),
         nonce=maker.uint(2**256 - 1),
     )  # fmt: skip
-    assert call.hashLaneGrant(
+    assert escrow.hashLaneGrant(
         to_checksum_address(grant.requester), to_checksum_address(grant.signer), grant.amount, grant.expiry, grant.nonce
     ).call() == domain.lane_grant_digest(grant)
     owner, node = to_checksum_address(maker.address()), to_checksum_address(maker.address())

@@ -1,5 +1,6 @@
 """`assay deploy` on both chains: the same network every time, whatever came before, or a clear reason why not."""
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,20 +10,25 @@ import pytest
 from eth_abi.abi import encode
 from eth_account import Account
 from eth_utils.address import to_checksum_address
-from hexbytes import HexBytes
 from typer.testing import CliRunner
-from web3 import Web3
-from web3.types import TxReceipt
 
-from backend.chain.embedded import MNEMONIC
-from backend.cli_chain import chain_app
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment, deploy, make_dev_token
-from contracts.onchain.errors import BadDeployment, ForeignCode, NoContract, NoFactory, Reverted, WrongChain
+from contracts.onchain.errors import (
+    BadDeployment,
+    ForeignCode,
+    NoContract,
+    NoFactory,
+    RequestRefused,
+    Reverted,
+    WrongChain,
+)
+from contracts.onchain.eth import Record
 from contracts.onchain.founding import cost_wei, ensure_factory, found, steps
 from contracts.onchain.keystore import create_key
 from contracts.onchain.origin import ANYONE, FACTORY, FACTORY_RUNTIME, Plan, create2
+from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION, Constants
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
@@ -39,6 +45,8 @@ from deploy.deploying.errors import (
     UnusableToken,
 )
 from deploy.deploying.governance import PROPOSAL_GAS
+from deploy.localnet.chain.cli import chain_app
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 SETTLER, TREASURY, GUARDIAN, PROPOSER = (f"0x{n:02x}" + "51" * 19 for n in range(1, 5))
@@ -54,9 +62,10 @@ def key(number: int) -> Signer:
 
 
 @pytest.fixture
-def place(w3: Web3, tmp_path: Path) -> "Place":
+def place(w3: Rpc, tmp_path: Path) -> "Place":
     """A chain with a token on it. Anvil mines at once, so that waiting is short."""
-    w3.provider.make_request("evm_setAutomine", [True])  # type: ignore[arg-type]  # Anvil's; py-evm says no
+    with contextlib.suppress(RequestRefused):  # py-evm says no
+        w3.request("evm_setAutomine", True)
     return Place(w3, tmp_path, make_dev_token(Sender(w3, key(1))))
 
 
@@ -64,7 +73,7 @@ def place(w3: Web3, tmp_path: Path) -> "Place":
 class Place:
     """Where networks are deployed. `said`: what the last run told."""
 
-    w3: Web3
+    w3: Rpc
     folder: Path
     token: str
     said: list[str] = field(default_factory=list)
@@ -75,12 +84,10 @@ class Place:
 
     @property
     def is_anvil(self) -> bool:
-        return "anvil" in self.w3.client_version.lower()
+        return "anvil" in self.w3.request("web3_clientVersion").lower()
 
     def rpc(self, method: str, *params: Any) -> Any:
-        answer: Any = self.w3.provider.make_request(method, list(params))  # type: ignore[arg-type]  # Anvil's own methods
-        assert "error" not in answer, answer
-        return answer["result"]
+        return self.w3.request(method, *params)
 
     def sender(self, number: int = 0) -> Sender:
         return Sender(self.w3, key(number))
@@ -168,11 +175,11 @@ class Killed(Exception):
 class Mortal(Sender):
     """A sender whose process is killed when it has sent so many transactions, before it learns what became of them."""
 
-    def __init__(self, w3: Web3, signer: Signer, left: int) -> None:
+    def __init__(self, w3: Rpc, signer: Signer, left: int) -> None:
         super().__init__(w3, signer)
         self._left = left
 
-    def _mined(self, tx_hash: HexBytes, describe: str) -> TxReceipt:
+    def _mined(self, tx_hash: bytes, describe: str) -> Record:
         self._left -= 1
         if self._left == 0:
             raise Killed
@@ -230,11 +237,11 @@ def test_another_account_deploys_the_same_network(place: Place) -> None:
 class Overtaken(Sender):
     """A sender that another one is always faster than."""
 
-    def __init__(self, w3: Web3, signer: Signer, other: Sender) -> None:
+    def __init__(self, w3: Rpc, signer: Signer, other: Sender) -> None:
         super().__init__(w3, signer)
         self._other = other
 
-    def transact(self, to: str, data: bytes, *, gas: int, describe: str) -> TxReceipt:
+    def transact(self, to: str, data: bytes, *, gas: int, describe: str) -> Record:
         self._other.transact(to, data, gas=gas, describe=describe)
         return super().transact(to, data, gas=gas, describe=describe)
 
@@ -533,7 +540,7 @@ def test_verifiers_and_cancellers_are_proposed_and_executed_by_running_again(pla
     assert place.nonce() == nonce
     for block in range(deployment.first_block, place.w3.eth.block_number + 1):
         for transaction in place.w3.eth.get_block(block)["transactions"]:
-            receipt = place.w3.eth.get_transaction_receipt(transaction)  # type: ignore[arg-type]
+            receipt = place.w3.eth.get_transaction_receipt(transaction)
             if str(receipt["to"]).lower() == deployment.governor:
                 assert receipt["gasUsed"] < PROPOSAL_GAS
 
@@ -571,7 +578,7 @@ def test_the_command_deploys_checks_and_explains_itself(place: Place, monkeypatc
     """The issue's own line: `assay deploy --rpc URL --config FILE`, the key beside the configuration. Covers: A51"""
     monkeypatch.chdir(place.folder)
     monkeypatch.setenv("ASSAY_PASSWORD", "secret")
-    rpc = str(place.w3.provider.endpoint_uri)  # type: ignore[attr-defined]
+    rpc = place.w3.url
     account = create_key(place.folder / "deployer.json", "secret", iterations=2)
     place.sender(1).pay([account.address], 10**18)
     made = CliRunner().invoke(chain_app, ["token", "--key", "deployer.json", "--rpc", rpc], catch_exceptions=False)

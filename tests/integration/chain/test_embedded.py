@@ -2,26 +2,26 @@
 
 import pytest
 from eth_account import Account
-from web3 import Web3
 
-from backend.chain.embedded import MNEMONIC
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import deploy
 from contracts.onchain.errors import Reverted
-from contracts.onchain.history import read_history
+from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.signing import Signer
+from contracts.record.history import read_history
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 
 
-def founder(w3: Web3) -> Sender:
+def founder(w3: Rpc) -> Sender:
     Account.enable_unaudited_hdwallet_features()
     return Sender(w3, Signer(bytes(Account.from_mnemonic(MNEMONIC).key)))
 
 
-def test_contracts_deploy_act_and_refuse_alike(w3: Web3) -> None:
+def test_contracts_deploy_act_and_refuse_alike(w3: Rpc) -> None:
     """Protects: code that works on one chain only; errors that lose the contract's own reason."""
     sender = founder(w3)
     settler = "0x" + "51" * 20
@@ -31,7 +31,7 @@ def test_contracts_deploy_act_and_refuse_alike(w3: Web3) -> None:
     receipt = sender.call(chain.stakes.functions.register(sender.address))
     with pytest.raises(Reverted, match=r"StakeManager_AlreadyRegistered") as refused:
         sender.call(chain.stakes.functions.register(sender.address))
-    assert refused.value.values == (sender.address.lower(), 1)
+    assert refused.value.arguments == (sender.address.lower(), 1)
     events = chain.events(deployment.first_block, chain.head().number)
     assert [(event.name, event.args["id"]) for event in events] == [("Registered", 1)]
     assert events[0].tx_hash == bytes(receipt["transactionHash"])
@@ -39,7 +39,7 @@ def test_contracts_deploy_act_and_refuse_alike(w3: Web3) -> None:
     assert chain.block(events[0].block_number).hash == events[0].block_hash
 
 
-def test_logs_are_found_by_range_and_by_block_hash(w3: Web3) -> None:
+def test_logs_are_found_by_range_and_by_block_hash(w3: Rpc) -> None:
     """Protects: an indexer that misses or doubles a log."""
     sender = founder(w3)
     settler = "0x" + "51" * 20

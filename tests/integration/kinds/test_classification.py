@@ -22,13 +22,13 @@ from contracts.protocol.records import Commitment, Order, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
-from contracts.protocol.typed_data import Domain, trace_commit
+from contracts.protocol.typed_data import Domain, agrees, trace_commit
+from contracts.record.row_checks import differences
 from node_agent.cli_models import app as models_app
 from node_agent.execution import kinds
 from node_agent.execution.errors import UnknownKind
 from node_agent.execution.sandbox import Executor
 from node_agent.models import ModelStore
-from verifier.comparison import agrees, differences
 from verifier.reexecution import LocalEngines, answer
 
 pytestmark = pytest.mark.model

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from eth_utils.address import to_checksum_address
 
-from contracts.onchain.history import CaseFile, History, read_history
 from contracts.protocol.records import Lease
 from contracts.protocol.wire import LeaseGrant
+from contracts.record.history import CaseFile, History, read_history
 from node_agent.session.court import CourtWatch
 from node_agent.session.journal import Answer, Journal
 from tests.integration.verifier.crew import Crew, inbox

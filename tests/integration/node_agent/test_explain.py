@@ -7,21 +7,22 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contracts.onchain.history import read_history
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
 from contracts.protocol.native.observation import observed_opening
 from contracts.protocol.records import Lease, Verdict
 from contracts.protocol.typed_data import answer_commit
 from contracts.protocol.wire import LeaseGrant
+from contracts.record.history import read_history
+from contracts.record.log_book import LogBook, LogFacts, read_epoch
+from contracts.record.log_source import FolderLog
+from contracts.record.sample import Sample, seed_of
+from contracts.record.standings import Standings
 from node_agent.explanation import Explainer, Explanation, Sources
-from node_agent.explanation.sample import seed_of
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.journal import Answer, Journal
 from tests.integration.verifier.network import PARAMS, Network, Ordered, fake_manifest, network_of
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
-from verifier.sampling.epoch_log import LogBook, read_epoch
-from verifier.sampling.sample import draw_epoch
 
 pytestmark = pytest.mark.chain
 
@@ -126,10 +127,11 @@ def _same_sample_as_the_verifier(network: Network, found: Explanation, job: Orde
     book = LogBook(network.domain)
     assert found.epoch_id is not None
     read_epoch(book, history.epochs[found.epoch_id], network.closed[found.epoch_id].lines)
-    seed = seed_of(network.chain, history, found.epoch_id)
+    constants, facts = network.deployment.constants, LogFacts(book, FolderLog(network.folder))
+    seed = seed_of(history, constants, found.epoch_id, network.chain.block_hash)
     assert seed is not None
-    drawn = draw_epoch(history, book, network.deployment.constants, found.epoch_id, seed)
-    assert next(row.sampled for row in drawn if row.job.digest == job.row.digest) is found.sampled
+    drawn = Sample(history, facts, constants, Standings()).draw(found.epoch_id, seed)
+    assert next(each.sampled for each in drawn if each.row.digest == job.row.digest) is found.sampled
 
 
 def test_work_that_nothing_is_owed_for(network: Network, told: Told) -> None:

@@ -11,6 +11,7 @@ from eth_utils.address import to_checksum_address
 
 from contracts.onchain.keystore import load_key
 from contracts.protocol.signing import Signer
+from contracts.record.log_source import HttpLog
 from node_agent.app import NodeSettings
 from node_agent.canary import request_canary, serve_until_delivered
 from node_agent.cli import node_app
@@ -30,7 +31,6 @@ from tests.integration.node_agent.operator_world import (
     running_node,
 )
 from verifier.audit.audit import audit
-from verifier.sampling.source import HttpLog
 
 GROSS = FIXED + UNIT
 CREDIT = GROSS - GROSS * CONSTANTS.fee_bps // 10_000

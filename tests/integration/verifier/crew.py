@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from contracts.onchain.history import History, read_history
 from contracts.protocol.wire import Acknowledgement, SubmitVerdict
+from contracts.record.history import History, read_history
+from contracts.record.log_source import FolderLog
 from tests.integration.verifier.network import Network
 from tests.world.waiting import PATIENCE_S
 from verifier.app import Verifier
 from verifier.reexecution import Engines
-from verifier.sampling.source import FolderLog
 from verifier.verdicts.journal import Journal
 from verifier.verdicts.publisher import Publisher
 

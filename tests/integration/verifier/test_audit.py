@@ -7,17 +7,17 @@ from typer.testing import CliRunner
 
 from contracts.onchain.chain import Chain, connect
 from contracts.onchain.discovery import deployment_of
-from contracts.onchain.history import read_history
+from contracts.onchain.structs import leaf_proof
 from contracts.protocol.log import parse_line
+from contracts.record.history import read_history
+from contracts.record.log_book import EpochLog, LogBook
+from contracts.record.log_source import FolderLog
 from tests.integration.verifier.network import Network, moved_row
 from tests.world.anvil import remembering
 from tests.world.soak import short_or_long
 from verifier.audit.audit import audit
 from verifier.audit.cli import audit_app
 from verifier.audit.report import AuditReport
-from verifier.sampling.epoch_log import EpochLog, LogBook
-from verifier.sampling.source import FolderLog
-from verifier.verdicts.structs import leaf_proof
 
 
 def run_audit(network: Network) -> AuditReport:
@@ -224,7 +224,7 @@ def test_a_skipped_lane_and_its_leaves_paid_alone_are_recomputed(network: Networ
     cap = proven[0].proof
     assert cap is not None
     settle = network.chain.escrow.functions.settleOne(
-        leaf_proof(log, 1), outcomes, (cap.cap, cap.terms_hash, cap.r, cap.vs)
+        leaf_proof(log.epoch_id, 1, log.leaves), outcomes, (cap.cap, cap.terms_hash, cap.r, cap.vs)
     )
     network.call(network.keys["stranger"], settle)
     report = run_audit(network)

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from eth_utils.address import to_checksum_address
 
+from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.signing import Signer, compact
 from tests.integration.verifier.network import Closed, Network, Ordered, moved_row
 from tests.integration.verifier.test_audit import read_log, run_audit
-from verifier.verdicts.structs import commitment_tuple, leaf_proof, order_tuple
 
 NOTHING = (b"\0", b"\0")
 
@@ -32,7 +32,7 @@ def contest(network: Network, index: int) -> tuple[Any, ...]:
         network.keys["deployer"], chain.token.functions.transfer(to_checksum_address(stranger.address), bond_wei)
     )
     network.call(stranger, chain.token.functions.approve(chain.contests.address, bond_wei))
-    proof = leaf_proof(read_log(network, 1), index)
+    proof = leaf_proof(1, index, read_log(network, 1).leaves)
     network.call(stranger, chain.contests.functions.contest(proof, NOTHING))
     return proof
 
@@ -95,7 +95,7 @@ def test_a_duplicate_charge_is_named_until_it_is_refunded(network: Network) -> N
     settled(network, job, job)
     assert any(f.rule == "no node is paid twice for one order" for f in run_audit(network).faults)
     log, commitment = read_log(network, 1), commitment_tuple(job.commitment.commitment)
-    proofs = [leaf_proof(log, index) for index in (0, 1)]
+    proofs = [leaf_proof(log.epoch_id, index, log.leaves) for index in (0, 1)]
     call = network.chain.contests.functions.contestDuplicate(
         order_tuple(job.order.order), proofs, [NOTHING] * 2, [commitment] * 2
     )
@@ -108,7 +108,7 @@ def test_a_duplicate_charge_is_named_until_it_is_refunded(network: Network) -> N
 def through_timelock(network: Network, function: Any) -> None:
     """The governor calls a function of the escrow, after its delay."""
     governor, deployer = network.chain.governor.functions, network.keys["deployer"]
-    call = (network.chain.escrow.address, 0, function._encode_transaction_data(), bytes(32), bytes(32))
+    call = (network.chain.escrow.address, 0, function.data, bytes(32), bytes(32))
     network.call(deployer, governor.schedule(*call, network.deployment.constants.timelock_s))
     network.wait(network.deployment.constants.timelock_s + 1)
     network.call(deployer, governor.execute(*call))

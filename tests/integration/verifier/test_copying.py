@@ -3,11 +3,11 @@
 import pytest
 
 from contracts.onchain.errors import Reverted
+from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.typed_data import answer_commit
 from tests.integration.verifier.network import HashEngine, Network
 from tests.integration.verifier.test_audit import read_log
-from verifier.verdicts.structs import commitment_tuple, leaf_proof, order_tuple
 
 
 def test_a_copied_answer_cannot_be_opened(network: Network) -> None:
@@ -19,7 +19,7 @@ def test_a_copied_answer_cannot_be_opened(network: Network) -> None:
     assert opening is not None
     court, commitment = network.chain.court.functions, commitment_tuple(cheap.commitment.commitment)
     hidden = answer_commit(opening, cheap.row.digest, network.verifiers[0].address)
-    proof, signature = leaf_proof(read_log(network, 1), 0), from_hex(cheap.commitment.signature)
+    proof, signature = leaf_proof(1, 0, read_log(network, 1).leaves), from_hex(cheap.commitment.signature)
     network.call(
         network.verifiers[0], court.openCase(proof, order_tuple(cheap.order.order), commitment, signature, hidden)
     )

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from contracts.onchain.history import History
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import CommitmentEntry, LeaseEntry, OrderEntry
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import amount_units
+from contracts.record.history import History
+from contracts.record.log_source import FolderLog
 from node_agent.app import NodeSettings, build_session, unix_time
 from node_agent.execution import kinds
 from node_agent.execution.engine import Check, Engine, Execution
@@ -26,7 +27,6 @@ from tests.integration.verifier.network import Network, Ordered, network_of
 from tests.world.manifests import EVERY_ROW
 from verifier.audit.audit import audit
 from verifier.reexecution import LocalEngines
-from verifier.sampling.source import FolderLog
 
 pytestmark = [pytest.mark.chain, pytest.mark.model]
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from backend.app import Settings, build_app
 from backend.chain.indexer import Indexer
 from backend.services.recovery import recover_database
 from backend.store.home import open_blobs, open_database, open_tokenizers
-from contracts.onchain.history import read_history
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
-from contracts.protocol.native import Finding, State
+from contracts.protocol.native import Finding, Standing, State
 from contracts.protocol.wire import NativeStanding, NodeView
+from contracts.record.history import read_history
+from contracts.record.log_book import LogBook, LogFacts, read_epoch
+from contracts.record.log_source import FolderLog, published_lines
+from contracts.record.standings import Standings
 from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.integration.verifier.crew import Crew, Inbox, inbox
 from tests.integration.verifier.network import Network, Ordered, fake_manifest, network_of
@@ -25,9 +29,6 @@ from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA2
 from verifier.audit.audit import audit
 from verifier.receipts.cli import show_rerun
 from verifier.reexecution.rerun import find_settled, rerun
-from verifier.sampling.epoch_log import LogBook, read_epoch
-from verifier.sampling.source import FolderLog, published_lines
-from verifier.sampling.standings import Standings
 
 CHEAT = NativeDouble(NODE_CLASS, b"another model")
 
@@ -83,13 +84,13 @@ def published(network: Network, box: Inbox) -> list[LogEntry]:
     return entries
 
 
-def standings(network: Network) -> Standings:
+def standings(network: Network) -> Callable[[int, int], Standing]:
     """By the whole log, as anybody reads it."""
     source, book = FolderLog(network.folder), LogBook(network.domain)
     history = read_history(network.chain, network.chain.head().number)
     for posted in history.epochs.values():
         read_epoch(book, posted, published_lines(source, posted))
-    return Standings(book, source)
+    return partial(Standings().at, LogFacts(book, source))
 
 
 def shown_over_http(network: Network, home: Path) -> NativeStanding:

@@ -198,7 +198,7 @@ def test_a_fake_escrow_proves_nothing_about_the_real_one(network: Network) -> No
 def _proof(network: Network, receipt: PaymentReceipt) -> tuple[Any, ...]:
     """The contract's LeafProof, with what the receipt holds."""
     leaf = receipt.leaf
-    lane = [network.w3.to_checksum_address(a) for a in (receipt.order.requester, receipt.signer)]
+    lane = (receipt.order.requester, receipt.signer)
     siblings = [from_hex(sibling) for sibling in leaf.siblings]
     digest = from_hex(receipt.commitment_digest)
     return leaf.epoch_id, leaf.index, *lane, leaf.operator_id, leaf.amount_units, digest, siblings

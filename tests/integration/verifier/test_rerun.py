@@ -9,13 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts.protocol.hashing import to_hex
+from contracts.record.errors import LogUnavailable, WrongFact, WrongLog
+from contracts.record.log_source import FolderLog
 from node_agent.execution.engine import Execution
 from node_agent.execution.exact.trace import TRACE_TAG
 from tests.integration.verifier.network import HashEngine, Network, Ordered
-from verifier.errors import JobUnknown, LogUnavailable, WrongFact, WrongLog
+from verifier.errors import JobUnknown
 from verifier.receipts.cli import verify_app
 from verifier.reexecution.rerun import find_settled, first_difference, rerun, trace_difference
-from verifier.sampling.source import FolderLog
 
 
 class OddTrace(HashEngine):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from contracts.onchain.history import History
 from contracts.protocol.log import CommitmentEntry
+from contracts.record.history import History
+from contracts.record.log_source import FolderLog
 from node_agent.execution.engine import Execution
 from node_agent.execution.errors import ModelUnavailable
 from tests.integration.verifier.crew import Crew, Inbox, inbox
 from tests.integration.verifier.network import HashEngine, Network
 from verifier.audit.audit import audit
-from verifier.sampling.source import FolderLog
 
 CHEAP, LIAR = HashEngine(b"cheap"), HashEngine(b"liar")
 DISMISSED, NODE_UPHELD, NODE_GUILTY = 1, 2, 3

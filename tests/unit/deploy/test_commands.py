@@ -52,6 +52,26 @@ def test_no_commands_help_loads_what_is_heavy(tmp_path: Path) -> None:
     assert found["blamed"] == {}
 
 
+_ASK = """
+import sys
+from deploy.assay import app
+from typer.testing import CliRunner
+result = CliRunner().invoke(app, sys.argv[2:])
+assert result.exception.code == "chain_unavailable", result.exception
+print(*(module for module in sys.argv[1].split() if module in sys.modules))
+"""
+SLOW_TO_IMPORT = ("web3", "eth_account", "eth_keyfile", "py_ecc", "aiohttp", "requests", "eth_tester", "torch")
+NOWHERE = ("--rpc", "http://127.0.0.1:1", "--escrow", "0x" + "11" * 20, "--log", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("command", [("audit",), ("verify", "--job", "0x" + "22" * 32)], ids=lambda each: each[0])
+def test_a_command_asks_a_chain_before_anything_slow_is_imported(command: tuple[str, ...], tmp_path: Path) -> None:
+    """Protects the second within which any command starts: web3 alone would take one."""
+    ask = [sys.executable, "-c", _ASK, " ".join(SLOW_TO_IMPORT), *command, *NOWHERE]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
 def test_the_version_is_the_packages() -> None:
     """`assay --version` needs no command and no network."""
     shown = CliRunner().invoke(app, ["--version"])

@@ -5,7 +5,7 @@ from alembic import op
 
 from backend.store.tables import Units
 
-revision = "0001"
+revision = "a2_0001"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -187,10 +187,9 @@ def _order() -> None:
         sa.Column("requester", sa.String(), nullable=False),
         sa.Column("signer", sa.String(), nullable=False),
         sa.Column("workload_id", sa.String(), nullable=False),
-        sa.Column("input_hash", sa.String(), nullable=False),
+        sa.Column("prompt_root", sa.String(), nullable=False),
         sa.Column("order_json", sa.String(), nullable=False),
         sa.Column("signature", sa.String(), nullable=False),
-        sa.Column("params", sa.JSON(), nullable=False),
         sa.Column("spend_cap", Units(), nullable=False),
         sa.Column("max_price", Units(), nullable=False),
         sa.Column("deadline", sa.Integer(), nullable=False),

@@ -1,6 +1,6 @@
 """SPEC.md in eager torch: what `reference.py` computes, fast, on any device, for many texts at once.
 
-Each step's arithmetic is `base.py`'s; here is the order of the steps, and the cache.
+Each step's arithmetic is `base.py`'s; here is the order of the steps.
 
 `forward` reads any number of tokens of each text. Texts lie one after the other along one axis of rows: linear maps run
 over all rows at once, attention text by text. Nothing is padded.
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,64 +29,13 @@ from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.eager.base import EagerModel, Linear, add, round_shift
 from node_agent.execution.exact.eager.products import Products
-from node_agent.execution.exact.model_file import ExactConfig, LayerParameters, Parameters
+from node_agent.execution.exact.eager.slots import Cache, Slots
+from node_agent.execution.exact.eager.static_decoding import StaticDecoder
+from node_agent.execution.exact.model_file import LayerParameters, Parameters
 from node_agent.execution.exact.port import Reading
-
-if TYPE_CHECKING:
-    from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 
 HEAD_PIECE = 2048
 """Logits that a CPU computes at once for all rows. Changes nothing but speed."""
-
-
-@dataclass(eq=False)
-class Cache:
-    """The past of one text: integers and their powers of two, of all layers, filled from the front.
-
-    Attributes:
-        keys, values: (L, K, positions, D).
-        key_powers, value_powers: (L, K, positions) 2^ek and 2^ev.
-        used: how many positions it holds.
-    """
-
-    keys: Tensor
-    values: Tensor
-    key_powers: Tensor
-    value_powers: Tensor
-    used: int = 0
-
-    @property
-    def positions(self) -> int:
-        """How many it has room for."""
-        return self.keys.shape[2]
-
-    def move(self, to: "Cache") -> None:
-        """Copy what it holds to the memory of another, with room for it, and live there from now on."""
-        for name in ("keys", "values", "key_powers", "value_powers"):
-            target = getattr(to, name)
-            target[:, :, : self.used] = getattr(self, name)[:, :, : self.used]
-            setattr(self, name, target)
-
-
-class Slots:
-    """Room for the pasts of several texts in one block of memory.
-
-    What a slot holds behind the positions that its text has used is within the bounds of SPEC.md and weighs nothing.
-    """
-
-    def __init__(
-        self, config: ExactConfig, count: int, positions: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        shape = (config.num_hidden_layers, count, config.num_key_value_heads, positions)
-        self.count, self.positions = count, positions
-        self.keys = torch.zeros(*shape, config.head_dim, dtype=dtype, device=device)  # (L, B, K, positions, D)
-        self.values = torch.zeros(*shape, config.head_dim, dtype=dtype, device=device)  # (L, B, K, positions, D)
-        self.key_powers = torch.ones(shape, dtype=torch.int64, device=device)  # (L, B, K, positions) 2^ek
-        self.value_powers = torch.ones(shape, dtype=torch.int64, device=device)  # (L, B, K, positions) 2^ev
-
-    def cache(self, slot: int) -> Cache:
-        """A slot's memory as an empty cache."""
-        return Cache(self.keys[:, slot], self.values[:, slot], self.key_powers[:, slot], self.value_powers[:, slot])
 
 
 class _Heads(NamedTuple):
@@ -151,13 +100,11 @@ class EagerLlama(EagerModel):
         )
         return logits
 
-    def decoder_of(self, texts: Sequence[Cache]) -> "StaticDecoder":
+    def decoder_of(self, texts: Sequence[Cache]) -> StaticDecoder:
         """What steps some texts by fixed shapes: the decoder that they are in, else one that nobody uses.
 
         Making its graphs takes as long as many steps, so a decoder is kept.
         """
-        from node_agent.execution.exact.eager.static_decoding import StaticDecoder
-
         holding = (each for each in self._decoders if each.holds(texts))
         idle = (each for each in self._decoders if each.idle)
         found = next(holding, None) or next(idle, None)

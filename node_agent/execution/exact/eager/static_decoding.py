@@ -11,21 +11,40 @@ steps run without graphs, for tests.
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from node_agent.execution.exact.eager.llama import Cache, EagerLlama
+from node_agent.execution.exact.eager.slots import Cache, Slots
 
 LEAST_SPAN = 64
 """Positions that attention looks at are a power of two, at least this: every span needs a graph of its own."""
 
 
+class SteppedModel(Protocol):
+    """What it decodes with (`EagerLlama`)."""
+
+    device: torch.device
+
+    def new_slots(self, count: int, positions: int) -> Slots:
+        """Empty slots for so many texts with room for `positions` each."""
+        ...
+
+    def decode(self, tokens: Tensor, places: Tensor, slots: Slots, span: int) -> Tensor:
+        """(B, C) normed states after one token more of each slot."""
+        ...
+
+    def logits(self, normed: Tensor) -> Tensor:
+        """(B, V) int32."""
+        ...
+
+
 class StaticDecoder:
     """Decodes for one batch at a time. Texts may come and go between steps."""
 
-    def __init__(self, model: EagerLlama) -> None:
+    def __init__(self, model: SteppedModel) -> None:
         self._model = model
         self._seats: WeakKeyDictionary[Cache, int] = WeakKeyDictionary()  # the slot of each text of the last step
         self._make_room(1, LEAST_SPAN)

@@ -25,7 +25,7 @@ def environment(running: Coordinator, tmp_path: Path) -> dict[str, str]:
     running.chain.deployment.save(tmp_path / "deployment.json")
     return {
         "ASSAY_HOME": str(tmp_path),
-        "ASSAY_RPC": str(running.chain.w3.provider.endpoint_uri),  # type: ignore[attr-defined]  # it is an HTTPProvider
+        "ASSAY_RPC": running.chain.w3.url,
         "ASSAY_DEPLOYMENT": str(tmp_path / "deployment.json"),
         "ASSAY_BACKEND": running.url,
         "ASSAY_PASSWORD": PASSWORD,

@@ -35,7 +35,7 @@ def served(nursery: Nursery, running: Coordinator, port: int) -> Iterator[Child]
         encrypted = Account.encrypt(key.private_key(), PASSWORD, iterations=2)
         (running.home / f"{name}.json").write_text(json.dumps(encrypted))
     running.chain.deployment.save(running.home / "deployment.json")
-    rpc_url = str(running.chain.w3.provider.endpoint_uri)  # type: ignore[attr-defined]  # it is an HTTPProvider
+    rpc_url = running.chain.w3.url
     where = ["--home", str(running.home), "--rpc", rpc_url, "--deployment", str(running.home / "deployment.json")]
     process = nursery.start("api", "api", [*where, "--port", str(port)], {"ASSAY_PASSWORD": PASSWORD})
     try:

@@ -124,8 +124,8 @@ def test_notice_bars_orders(running: Coordinator) -> None:
     with pytest.raises(Reverted, match="NoticeNotMature"):
         wallet.withdraw(10_000)
     constants = running.chain.deployment.constants
-    running.chain.w3.provider.make_request("evm_increaseTime", [constants.notice_s + 1])  # type: ignore[arg-type]
-    running.chain.w3.provider.make_request("evm_mine", [])  # type: ignore[arg-type]  # both Anvil's
+    running.chain.w3.request("evm_increaseTime", constants.notice_s + 1)
+    running.chain.w3.request("evm_mine")
     before = running.chain.balance_wei(wallet.address)
     wallet.withdraw(10_000)
     assert running.chain.balance_wei(wallet.address) - before == 10_000 * constants.unit_wei

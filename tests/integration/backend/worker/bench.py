@@ -12,17 +12,20 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 from sqlmodel import col, select
-from web3.contract.contract import ContractFunction
 
 from backend.chain.beacon_client import FakeBeacon
-from backend.services import bookkeeping, epoch_facts
 from backend.services.closing import ClosingRule
+from backend.services.ledger.rebuild import rebuild
+from backend.services.ledger.reconcile import reconcile
+from backend.store import facts
 from backend.store.chain_tables import ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
 from backend.store.home import open_blobs, open_database
+from backend.store.ledger import balances
 from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, VerdictRow, WorkloadRow
 from backend.worker import Worker, WorkerSettings
 from contracts.onchain.chain import Chain, connect
+from contracts.onchain.contract import ContractCall
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.sender import Sender
 from contracts.protocol.canonical import hash_json
@@ -100,7 +103,7 @@ class Bench:
         """Moves the chain's time."""
         pass_time(self.w3, seconds)
 
-    def call(self, who: str, function: ContractFunction) -> Any:
+    def call(self, who: str, function: ContractCall) -> Any:
         return Sender(self.w3, KEYS[who]).call(function)
 
     def address(self, who: str) -> Any:
@@ -221,15 +224,15 @@ class Bench:
 
     def posted(self) -> set[int]:
         with self.database.read() as session:
-            return set(epoch_facts.posted_epochs(session, 0))
+            return set(facts.posts_since(session, 0))
 
     def assert_books_are_right(self) -> dict[str, int]:
         """The ledger equals a replay and the contracts to the wei, at the newest block that was read. Its accounts."""
         with self.database.read() as session:
-            assert bookkeeping.rebuild(session, self.constants) == {}
-            accounts = bookkeeping.balances(session)
+            assert rebuild(session, self.constants) == {}
+            accounts = balances(session)
         assert sum(accounts.values()) == 0
-        for one in bookkeeping.reconcile(self.database, self.chain):
+        for one in reconcile(self.database, self.chain):
             assert one.unexplained_wei == 0, one
             assert one.held_wei >= one.owed_wei
         return accounts

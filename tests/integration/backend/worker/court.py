@@ -8,13 +8,13 @@ from sqlmodel import select
 
 from backend.services import epoch_facts
 from backend.store.tables import CommitmentRow, LeafRow, OrderRow
+from contracts.onchain.structs import commitment_tuple, order_tuple
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.merkle import merkle_proof
 from contracts.protocol.records import Commitment, Opening, Order
 from contracts.protocol.typed_data import answer_commit
 from tests.integration.backend.worker.bench import KEYS, PLAN, Bench
 from tests.world.founding import Operator
-from verifier.verdicts.structs import commitment_tuple, order_tuple
 
 WRONG = Opening(trace_hash="0x" + "77" * 32, output_hash="0x" + "88" * 32, units=3)
 

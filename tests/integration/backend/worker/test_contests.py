@@ -21,9 +21,9 @@ from backend.store.home import open_database
 from backend.store.tables import CommitmentRow, LeafRow
 from backend.worker import Worker
 from contracts.onchain.chain import Chain, connect
-from contracts.onchain.charges import ContestStatus
 from contracts.onchain.sender import Sender
 from contracts.protocol.records import VISIBILITY_RESTRICTED, Commitment
+from contracts.record.charges import ContestStatus
 from tests.integration.backend.worker.bench import KEYS, Bench
 
 PASSWORD = "a password of tests"

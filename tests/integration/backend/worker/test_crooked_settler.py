@@ -6,11 +6,9 @@ import pytest
 
 from backend.chain.indexer import Indexer
 from backend.client.contests import Contests
-from backend.client.errors import LogUnavailable, NotContestable
-from backend.client.log_source import LogSource
+from backend.client.errors import NotContestable
 from backend.domain import ledger
-from contracts.onchain.charges import ContestStatus
-from contracts.onchain.errors import Reverted, RowUnknown
+from contracts.onchain.errors import Reverted
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
 from contracts.protocol.log import CommitmentEntry, LogEntry, OrderEntry, RowEntry, dump_line, log_root
@@ -19,6 +17,9 @@ from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.records import Commitment, Order, Terms
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
+from contracts.record.charges import ContestStatus
+from contracts.record.errors import LogUnavailable, RowUnknown
+from contracts.record.log_source import open_source
 from tests.integration.backend.worker.bench import FIXED_PRICE, KEYS, MAX_PRICE, PARAMS, UNIT_PRICE, Bench
 
 PRICE = FIXED_PRICE + 5 * UNIT_PRICE
@@ -82,7 +83,7 @@ def test_what_nobody_ordered_and_what_is_one_too_many_comes_back(bench: Bench) -
     assert lane_balance(bench) == 10**6 - 3 * PRICE
 
     contests, sender = Contests(bench.chain), Sender(bench.w3, KEYS["alice"])
-    log = LogSource(str(bench.home / "log"))
+    log = open_source(str(bench.home / "log"))
     charges = contests.charges_of(to_hex(domain.order_id(order)), log)
     assert [charge.index for charge in charges] == [0, 1]
     refunded = contests.refund_duplicate(sender, charges)
@@ -111,11 +112,11 @@ def test_what_nobody_ordered_and_what_is_one_too_many_comes_back(bench: Bench) -
 
 def assert_refusals(bench: Bench, contests: Contests, sender: Sender, order_id: str) -> None:
     """What cannot be contested is named, with the way out."""
-    log = LogSource(str(bench.home / "log"))
+    log = open_source(str(bench.home / "log"))
     with pytest.raises(NotContestable, match="0x" + "77" * 32):
         contests.charges_of("0x" + "77" * 32, log)
     with pytest.raises(LogUnavailable, match="assay contests open EPOCH ROW"):
-        contests.charges_of(order_id, LogSource(str(Path(bench.home) / "nowhere")))
+        contests.charges_of(order_id, open_source(str(Path(bench.home) / "nowhere")))
     with pytest.raises(RowUnknown, match="row 3 of epoch 1: the epoch has 3 rows"):
         contests.open(sender, 1, 3)
     with pytest.raises(RowUnknown, match="no row of it was charged"):
@@ -146,7 +147,7 @@ def test_a_price_above_the_signed_formula_comes_back(bench: Bench) -> None:
     log_folder = bench.home / "log"
     (log_folder / "blobs").mkdir()
     (log_folder / "blobs" / right.output_hash).write_bytes(b"out")
-    contests, sender, log = Contests(bench.chain), Sender(bench.w3, KEYS["alice"]), LogSource(str(log_folder))
+    contests, sender, log = Contests(bench.chain), Sender(bench.w3, KEYS["alice"]), open_source(str(log_folder))
     wei = 2 * bench.constants.contest_bond_units * bench.constants.unit_wei
     bench.call("deployer", bench.chain.token.functions.transfer(sender.address, wei))
     for index in (0, 1):

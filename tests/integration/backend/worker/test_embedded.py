@@ -5,13 +5,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from backend.chain.embedded import EmbeddedChain
-from backend.chain.rpc_server import mine_in_background, serve
 from contracts.onchain.chain import connect
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.signing import Signer
+from deploy.localnet.chain.embedded import EmbeddedChain
+from deploy.localnet.chain.rpc_server import mine_in_background, serve
 from tests.integration.backend.worker.bench import PLAN, Bench
 from tests.world.founding import Furnishing, deploy_contracts
 from tests.world.waiting import eventually

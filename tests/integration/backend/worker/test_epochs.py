@@ -5,8 +5,8 @@ from typer.testing import CliRunner
 
 from backend.cli_worker import ledger_app
 from backend.domain import ledger
-from backend.services.bookkeeping import reconcile
 from backend.services.checks import Sample
+from backend.services.ledger.reconcile import reconcile
 from backend.store.chain_tables import LedgerEntryRow
 from backend.store.tables import LeafRow, VerdictRow
 from contracts.protocol.hashing import from_hex

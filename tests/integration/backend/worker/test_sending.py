@@ -119,7 +119,7 @@ def test_a_revert_carries_the_contracts_own_words(bench: Bench) -> None:
     wrong = functions.postEpoch(7, bytes(32), 0, bytes(32), bytes(32))
     right = functions.postEpoch(1, bytes(32), 0, bench.beacon.value(1), bytes(32))
     for key, function in (("wrong", wrong), ("right", right)):
-        data = from_hex(function._encode_transaction_data())
+        data = from_hex(function.data)
         manager.ensure(key, bench.chain.escrow.address, data, 200_000, now=bench.now)
     errors = [error for _ in range(3) for error in manager.step(bench.now)]
     assert [error.key for error in errors] == ["wrong"]

@@ -12,9 +12,10 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from backend.domain import ledger
-from backend.services import bookkeeping
+from backend.services.ledger.rebuild import rebuild
 from backend.store.chain_tables import ChainEventRow, LedgerEntryRow, SettlementRow
 from backend.store.database import Database
+from backend.store.ledger import balances, post, reverse
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.merkle import Row
 from contracts.protocol.packing import Epoch, LaneGroup, bits, pack
@@ -180,12 +181,12 @@ def store(session: Session, branch: Branch, rows: list[ChainEventRow]) -> None:
         if row.name == "EpochSettled":
             session.add(SettlementRow(**branch.settlements[row.block_number].model_dump()))
     session.flush()
-    bookkeeping.post(session, rows, DEVELOPMENT)
+    post(session, rows, DEVELOPMENT)
 
 
 def rewind(session: Session, branch: Branch, depth: int) -> None:
     ancestor = max(0, len(branch.events) - depth)
-    bookkeeping.reverse(session, ancestor)
+    reverse(session, ancestor)
     for table in (SettlementRow, ChainEventRow):
         session.execute(delete(table).where(col(table.block_number) > ancestor))
     session.expire_all()
@@ -216,9 +217,9 @@ def test_replay_is_identical_through_reorgs(
         with database.begin() as session:
             _apply(session, branch, kind, value)
         with database.read() as session:
-            assert bookkeeping.rebuild(session, DEVELOPMENT) == {}
+            assert rebuild(session, DEVELOPMENT) == {}
             entries = list(session.exec(select(LedgerEntryRow).order_by(col(LedgerEntryRow.id))))
-            assert sum(bookkeeping.balances(session).values()) == 0
+            assert sum(balances(session).values()) == 0
         assert [row.model_dump() for row in entries[: len(before)]] == [row.model_dump() for row in before]
         before = entries
 
@@ -254,4 +255,4 @@ def test_rebuild_names_what_differs(tmp_path: Path) -> None:
             )
         )  # fmt: skip
     with database.read() as session:
-        assert bookkeeping.rebuild(session, DEVELOPMENT) == {"block 9 (0xbad), log 0, line 0, fees": (1, 0)}
+        assert rebuild(session, DEVELOPMENT) == {"block 9 (0xbad), log 0, line 0, fees": (1, 0)}

@@ -6,9 +6,9 @@ from sqlmodel import select
 
 from backend.api.http import create_http
 from backend.chain.escrow_reads import Holding
-from backend.services.bookkeeping import post
 from backend.store.chain_tables import ChainEventRow
-from contracts.onchain.errors import Reverted
+from backend.store.ledger import post
+from contracts.onchain.errors import RequestRefused
 from tests.unit.backend.world import DEPLOYMENT, REQUESTER, World
 
 WEI = DEPLOYMENT.constants.unit_wei
@@ -58,7 +58,7 @@ def test_a_block_that_the_endpoint_forgot(world: World, monkeypatch: pytest.Monk
     deposited(world, held_units=70, own_units=70)
 
     def forgot(block_number: int) -> list[Holding]:
-        raise Reverted("missing trie node")
+        raise RequestRefused("the endpoint", "eth_call", -32000, "missing trie node")
 
     monkeypatch.setattr(world.chain, "holdings", forgot)
     answer = TestClient(create_http(world.services), raise_server_exceptions=False).get("/v1/books")

@@ -18,6 +18,7 @@ from contracts.protocol.log import LeaseEntry
 from contracts.protocol.pace import Pace, pace_of
 from contracts.protocol.records import Lease
 from contracts.protocol.signing import Signer, recover
+from contracts.record.row_checks import check_leases
 from node_agent.testing import BYTE_TOKENIZER
 from tests.unit.backend.world import (
     DOMAIN,
@@ -34,7 +35,6 @@ from tests.unit.backend.world import (
     signer,
     terms,
 )
-from verifier.sampling.facts import check_leases
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from torch.utils._pytree import tree_leaves
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.decoding import Batch, Run, Task, generate
 from node_agent.execution.exact.eager import static_decoding
-from node_agent.execution.exact.eager.llama import Cache, EagerLlama, Slots
+from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.operations import watched
 from node_agent.execution.exact.eager.products import ALL, Products, by_name
+from node_agent.execution.exact.eager.slots import Cache, Slots
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 from node_agent.execution.exact.model_file import Parameters
 from node_agent.execution.exact.sampling import Sampling

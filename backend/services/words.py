@@ -1,0 +1,64 @@
+"""Between what people write and read, which is text, and what is signed, which is token ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import col, select
+
+from backend.errors import InputRefused, NotDelivered, UnknownOrder
+from backend.services.offering import find_offer
+from backend.store.blobs import BlobStore
+from backend.store.database import Database
+from backend.store.tables import CommitmentRow, OrderRow
+from backend.store.tokenizers import TokenizerStore
+from contracts.protocol.errors import BadTexts
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.packed import packed_root, unpack
+from contracts.protocol.prompts import pack_prompts, read_answer
+from contracts.protocol.records import Commitment
+from contracts.protocol.texts import encode_texts
+from contracts.protocol.wire import Tokenize, Tokenized
+
+
+@dataclass(frozen=True)
+class Words:
+    """Cuts and spells by the tokenizers of the workloads on offer."""
+
+    database: Database
+    blobs: BlobStore
+    tokenizers: TokenizerStore
+
+    def pack(self, manifest: Manifest, texts: Sequence[str]) -> bytes:
+        """The packed prompts of texts. Raises BadTexts."""
+        return pack_prompts(manifest, self.tokenizers.get(manifest.tokenizer_sha256), texts)
+
+    def tokenize(self, asked: Tokenize) -> Tokenized:
+        """The prompts of texts as a workload's tokenizer cuts them. Raises UnknownWorkload, InputRefused."""
+        with self.database.read() as session:
+            manifest = find_offer(session, asked.workload_id).manifest
+        try:
+            packed = self.pack(manifest, manifest.input.read(encode_texts(asked.texts)))
+        except BadTexts as error:
+            raise InputRefused(error.why) from error
+        return Tokenized(prompts=unpack(packed), prompt_root=to_hex(packed_root(packed)))
+
+    def tokenizer(self, workload_id: str) -> bytes:
+        """The tokenizer.json of a workload on offer. Raises UnknownWorkload."""
+        with self.database.read() as session:
+            sha256 = find_offer(session, workload_id).manifest.tokenizer_sha256
+        return self.tokenizers.read(sha256)
+
+    def answer(self, order_id: str) -> list[Any]:
+        """What people read of an order's output, an item a text. Raises UnknownOrder, NotDelivered, UnknownBlob."""
+        with self.database.read() as session:
+            order = session.get(OrderRow, order_id)
+            if order is None:
+                raise UnknownOrder(order_id=order_id)
+            row = session.exec(select(CommitmentRow).where(col(CommitmentRow.order_id) == order_id)).first()
+            if row is None:
+                raise NotDelivered(order_id=order_id)
+            manifest = find_offer(session, order.workload_id).manifest
+        output = self.blobs.get(Commitment.model_validate_json(row.commitment_json).output_root)
+        return read_answer(manifest, self.tokenizers.get(manifest.tokenizer_sha256), output)

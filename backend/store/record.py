@@ -1,0 +1,106 @@
+"""The public record in the tables: the adapter of `contracts.record.facts`, and the history of confirmed events."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from backend.store.blobs import BlobStore
+from backend.store.chain_tables import BlockRow, LoggedFactRow
+from backend.store.event_rows import add_newer
+from backend.store.tables import CommitmentRow, LeafRow, OrderRow, TraceRow, VerdictRow, WorkloadRow
+from contracts.protocol.hashing import from_hex
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.records import Commitment
+from contracts.record.facts import JobRow, ShownTrace
+from contracts.record.history import History
+
+WORKLOAD_FACT, VERDICT_FACT, TRACE_FACT = "workload:", "verdict:", "trace:"
+
+
+@dataclass(frozen=True)
+class SqlFacts:
+    """`Facts` over the rows that the log is written from. An epoch that is closed never changes."""
+
+    session: Session
+    blobs: BlobStore
+
+    def job_rows(self, epoch_id: int) -> list[JobRow]:
+        """See Facts."""
+        query = (
+            select(LeafRow, OrderRow.max_price, WorkloadRow.manifest)
+            .join(CommitmentRow, col(CommitmentRow.digest) == LeafRow.digest)
+            .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
+            .join(WorkloadRow, col(WorkloadRow.workload_id) == OrderRow.workload_id)
+            .where(LeafRow.epoch_id == epoch_id, LeafRow.kind == "job")
+            .order_by(col(LeafRow.index))
+        )
+        manifests: dict[bytes, Manifest] = {}
+        found = []
+        for leaf, max_price, raw in self.session.exec(query):
+            if raw not in manifests:
+                manifests[raw] = Manifest.model_validate_json(raw)
+            found.append(JobRow(leaf.index, from_hex(leaf.digest), leaf.operator_id, max_price, manifests[raw]))
+        return found
+
+    def shown_traces(self, epoch_id: int) -> list[ShownTrace]:
+        """See Facts."""
+        query = (
+            select(TraceRow.trace, CommitmentRow, WorkloadRow.manifest)
+            .join(LoggedFactRow, col(LoggedFactRow.fact) == TRACE_FACT + col(TraceRow.commitment_digest))
+            .join(CommitmentRow, col(CommitmentRow.digest) == TraceRow.commitment_digest)
+            .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
+            .join(WorkloadRow, col(WorkloadRow.workload_id) == OrderRow.workload_id)
+            .where(LoggedFactRow.epoch_id == epoch_id)
+            .order_by(col(TraceRow.commitment_digest))
+        )
+        found = []
+        for trace, commitment, raw in self.session.exec(query):
+            manifest = Manifest.model_validate_json(raw)
+            if manifest.comparator == "native":  # a trace of exact work is published too, and says nothing here
+                record = Commitment.model_validate_json(commitment.commitment_json)
+                seen = self._observations(commitment.digest, epoch_id)
+                digest, weights = from_hex(commitment.digest), manifest.weights_sha256
+                found.append(ShownTrace(digest, record, commitment.operator_id, weights, trace, seen))
+        return found
+
+    def _observations(self, commitment_digest: str, until: int) -> tuple[tuple[str, str], ...]:
+        query = (
+            select(VerdictRow.verifier, VerdictRow.observation)
+            .join(LoggedFactRow, col(LoggedFactRow.fact) == VERDICT_FACT + col(VerdictRow.digest))
+            .where(VerdictRow.commitment_digest == commitment_digest, col(VerdictRow.observation).is_not(None))
+            .where(col(LoggedFactRow.epoch_id) <= until)
+            .order_by(col(VerdictRow.verifier), col(VerdictRow.observation))
+        )
+        return tuple((verifier, name) for verifier, name in self.session.exec(query) if name is not None)
+
+    def blob(self, name: str) -> bytes:
+        """See Facts."""
+        return self.blobs.get(name)
+
+
+class KeptHistory:
+    """The history of the confirmed events, one a process: only what is new is read from the tables.
+
+    A reorg drops it: the newest block that was read is then no row, or another one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._history, self._tip = History(), (-1, "")
+
+    @contextmanager
+    def reading(self, session: Session) -> Iterator[History]:
+        """The history as the session sees it; nobody adds to it meanwhile."""
+        with self._lock:
+            number, block_hash = self._tip
+            stands = session.exec(select(BlockRow.hash).where(BlockRow.number == number)).first() == block_hash
+            if number >= 0 and not stands:
+                self._history, number = History(), -1
+            newest = session.exec(select(BlockRow).order_by(col(BlockRow.number).desc()).limit(1)).first()
+            if newest is not None and newest.number > number:
+                add_newer(session, self._history, number)
+                self._tip = newest.number, newest.hash
+            yield self._history

@@ -1,0 +1,84 @@
+"""What became of a leaf on chain, and what its operator was credited for it: facts, no words."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from contracts.onchain.chain import Chain, as_dict
+from contracts.onchain.events import Event
+from contracts.protocol.errors import MalformedEpoch
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.merkle import Row
+from contracts.protocol.packing import SkipReason, bits, from_bits, outcomes_hash, unpack
+from contracts.protocol.pricing import fee_units
+from contracts.record.history import History, SettledEpoch
+
+Code = Literal["posted", "revealed", "paid", "void", "skipped", "stranded", "alone"]
+
+
+@dataclass(frozen=True)
+class LeafOutcome:
+    """What the chain says of a leaf.
+
+    Attributes:
+        code: posted, and not revealed | revealed, and not settled | paid, void or skipped with its epoch | stranded:
+            nobody settled the epoch in time | alone: paid by itself (settleOne).
+        tx: the transaction that settled it, 0x hex; None while nothing did.
+        gross_units, fee_units: of the operator in that settlement, of which this leaf is a part.
+        skipped_for: why its lane was skipped; None where it was not, or the chain does not tell.
+    """
+
+    code: Code
+    tx: str | None = None
+    gross_units: int = 0
+    fee_units: int = 0
+    skipped_for: SkipReason | None = None
+
+
+def outcome_of(chain: Chain, history: History, epoch_id: int, index: int, operator_id: int, now_s: int) -> LeafOutcome:
+    """What became of a leaf under a posted root. `now_s`: the chain's time, Unix seconds. Raises ChainError, and
+    MalformedEpoch where the settlement's calldata is not what the chain keeps of it.
+    """
+    alone = _leaf_settled(history, epoch_id, index)
+    if alone is not None:
+        return LeafOutcome("alone", to_hex(alone.tx_hash), alone.args["amountUnits"], alone.args["feeUnits"])
+    settled = history.settled.get(epoch_id)
+    if settled is not None:
+        return _settled(chain, history, settled, index, operator_id)
+    if now_s > history.epochs[epoch_id].timestamp + chain.deployment.constants.settle_wait_s:
+        return LeafOutcome("stranded")
+    return LeafOutcome("revealed" if epoch_id + 1 in history.epochs else "posted")
+
+
+def _leaf_settled(history: History, epoch_id: int, index: int) -> Event | None:
+    alone = (event for event in history.of("LeafSettled") if event.args["epochId"] == epoch_id)
+    return next((event for event in alone if event.args["index"] == index), None)
+
+
+def _settled(chain: Chain, history: History, settled: SettledEpoch, index: int, operator_id: int) -> LeafOutcome:
+    count, tx = history.epochs[settled.epoch_id].count, to_hex(settled.tx_hash)
+    epoch = unpack(chain.packed_epoch(settled.tx_hash), count)
+    _require_kept(chain, settled, bits(epoch.void, count))
+    skipped = from_bits(settled.skipped_bits, count)
+    if index in epoch.void:
+        return LeafOutcome("void", tx)
+    if index in skipped:
+        return LeafOutcome("skipped", tx, skipped_for=_skip_reason(history, settled.epoch_id, epoch.rows[index]))
+    rows = [row for i, row in enumerate(epoch.rows) if i not in epoch.void and i not in skipped]
+    gross = sum(row.amount_units for row in rows if row.operator_id == operator_id)
+    return LeafOutcome("paid", tx, gross, fee_units(gross, chain.deployment.constants.fee_bps))
+
+
+def _require_kept(chain: Chain, settled: SettledEpoch, void_bits: bytes) -> None:
+    kept = as_dict(chain.escrow.functions.epochs(settled.epoch_id).call())["outcomes"]
+    if outcomes_hash(void_bits, settled.skipped_bits) != kept:
+        raise MalformedEpoch("its outcomes are not those that the chain keeps", offset=0)
+
+
+def _skip_reason(history: History, epoch_id: int, row: Row) -> SkipReason | None:
+    for event in history.of("LaneSkipped"):
+        if event.args["id"] == epoch_id and (event.args["requester"], event.args["signer"]) == (
+            row.requester,
+            row.signer,
+        ):
+            return SkipReason(event.args["reason"])
+    return None

@@ -1,0 +1,1 @@
+"""A chain of its own for a network on one machine: py-evm in process, served over JSON-RPC."""
