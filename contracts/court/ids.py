@@ -1,17 +1,13 @@
-"""Opening a block of words under the root of packed ids or vectors (SPEC section 3): only this file knows its form.
+"""Opening a block of words under the root of packed ids or vectors (`contracts.protocol.packed` says its form).
 
-    block = H(0 | up to 64 words)        node = H(1 | up to 64 digests)
-    list  = H(2 | uint32 count | top)    root = H(3 | uint32 count | top of the lists' digests)
-
-by keccak256, words of 4 bytes big-endian. A path lists the siblings in each node from below, from left to right.
+A path lists the siblings in each node of up to 64 digests from below, from left to right: nodes of the block's list,
+then those of the lists.
 """
 
 from collections.abc import Sequence
 
 from contracts.protocol.hashing import keccak
-
-FANOUT = 64
-ZERO32 = bytes(32)
+from contracts.protocol.packed import FANOUT, list_root
 
 
 def climb_words(data: bytes, block: int, words: int, path: Sequence[bytes], text: int, texts: int) -> bytes | None:
@@ -28,16 +24,7 @@ def climb_words(data: bytes, block: int, words: int, path: Sequence[bytes], text
 
 def words_path(lists: Sequence[bytes], text: int, block: int) -> list[bytes]:
     """The path of a block of the list `text`, from the bytes of all lists' words."""
-    return [*_path(_blocks(lists[text]), block), *_path([_list(words) for words in lists], text)]
-
-
-def words_root(lists: Sequence[bytes]) -> bytes:
-    """The root over lists, from the bytes of their words."""
-    return keccak(b"\3" + len(lists).to_bytes(4, "big") + _top([_list(words) for words in lists]))
-
-
-def _list(words: bytes) -> bytes:
-    return keccak(b"\2" + (len(words) // 4).to_bytes(4, "big") + _top(_blocks(words)))
+    return [*_path(_blocks(lists[text]), block), *_path([list_root(words) for words in lists], text)]
 
 
 def _blocks(words: bytes) -> list[bytes]:
@@ -46,12 +33,6 @@ def _blocks(words: bytes) -> list[bytes]:
 
 def _parents(level: list[bytes]) -> list[bytes]:
     return [keccak(b"\1" + b"".join(level[start : start + FANOUT])) for start in range(0, len(level), FANOUT)]
-
-
-def _top(level: list[bytes]) -> bytes:
-    while len(level) > 1:
-        level = _parents(level)
-    return level[0] if level else ZERO32
 
 
 def _path(level: list[bytes], index: int) -> list[bytes]:

@@ -5,10 +5,11 @@ from functools import cached_property
 from itertools import product
 
 from contracts.court.arrays import layout as layout_of
-from contracts.court.ids import words_path, words_root
+from contracts.court.ids import words_path
 from contracts.court.layout import Array, Config, Home, Layout, Place, Text
 from contracts.court.reading import Claims, Terms
 from contracts.court.trees import Key, Opening, Texts, hops, leaf
+from contracts.protocol import packed
 from contracts.protocol.hashing import keccak
 from contracts.protocol.trace_tree import Digest, Tree, by_sha256
 
@@ -130,8 +131,8 @@ class JobShelf:
             Home.MODEL: self._model.root,
             Home.TRACE: self._texts(Home.TRACE).root,
             Home.LOGGED: self._texts(Home.LOGGED).root,
-            Home.PROMPT: words_root(self._words(Home.PROMPT)),
-            Home.OUTPUT: words_root(self._words(Home.OUTPUT)),
+            Home.PROMPT: packed.root_of(map(packed.list_root, self._words(Home.PROMPT))),
+            Home.OUTPUT: packed.root_of(map(packed.list_root, self._words(Home.OUTPUT))),
         }
         return Claims(self._shelves[text].layout, self._place(text), self._terms, roots, _Shown(self._shelves[text]))
 

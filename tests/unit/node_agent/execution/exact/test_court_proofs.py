@@ -3,6 +3,7 @@
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 
 from contracts.court.checker import Court, Step, judge
@@ -12,10 +13,13 @@ from contracts.court.reading import Unproven
 from contracts.court.trees import Key, Opening, leaf, list_root, shown_root
 from contracts.protocol import trace_tree
 from contracts.protocol.hashing import keccak
+from contracts.protocol.packed import pack, packed_root
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.court_model import model_shelf
+from node_agent.execution.exact.encoder_file import EncoderParameters
 from node_agent.execution.exact.model_file import Parameters
-from tests.unit.node_agent.execution.exact.cases import Case, decoder_case
+from node_agent.execution.exact.trace import TextTrace, trace_hash
+from tests.unit.node_agent.execution.exact.cases import Case, decoder_case, encoder_case
 from tests.unit.node_agent.execution.exact.conftest import MakeModel
 from tests.world.soak import short_or_long
 
@@ -60,6 +64,23 @@ def forged(random: Random, honest: dict[Key, Opening]) -> dict[Key, Opening]:
     else:
         path.insert(random.randrange(len(path) + 1), random.randbytes(32))
     return changed | {key: Opening(bytes(data), tuple(path))}
+
+
+def test_the_roots_are_those_of_order_commitment_and_engine(case: Case, tiny_encoder: EncoderParameters) -> None:
+    """The court opens what was signed: the packed ids' roots, and the trace hash of whoever computes the same rows."""
+    for each, name in ((case, "logits"), (encoder_case(tiny_encoder, [[3, 5], [7, 1, 2]]), "state")):
+        words = {home: [] for home in (Home.PROMPT, Home.OUTPUT)}
+        traces = []
+        for shelf in each.shelves:
+            for home, lists in words.items():
+                (array,) = shelf.layout.at_home(home)
+                lists.append(array.kind.decode(b"".join(shelf.data(array, (0,), 0)), array.shape((0,))[1]))
+            traces.append(TextTrace())
+            array = shelf.layout.arrays[name]
+            for row in range(array.shape((0,))[0]):
+                traces[-1].update(np.frombuffer(b"".join(shelf.data(array, (0,), row)), "<i4"))
+        assert each.claims.roots[Home.LOGGED] == trace_hash(traces)
+        assert {home: packed_root(pack(lists)) for home, lists in words.items()}.items() <= each.claims.roots.items()
 
 
 def test_no_forged_opening_convicts_an_honest_node(case: Case) -> None:
