@@ -1,5 +1,7 @@
 """Attention, the same for both families: what is cached, scores, shares, and what they mix."""
 
+from collections.abc import Callable
+
 from contracts.court import numbers as n
 from contracts.court.layout import Layout, Place
 from contracts.court.operations.base import Operation, Spot, element, largest, sums
@@ -57,48 +59,44 @@ def _cached(layout: Layout) -> list[Operation]:
     """Shortened queries, keys and values with their exponents; keys and values are bound by head, then position."""
     c = layout.text.config
 
-    def key(r: Reader, layer: int, position: int, head: int, index: int) -> int:
-        return _turned(r, (layer, position), c.heads + head, index)
-
-    def cached_key(r: Reader, at: Spot) -> int:
-        (layer, head), position = at.place, at.row
-        exponent = r.at("key_exponent", at.place, 0, position)
-        return n.shortened(key(r, layer, position, head, at.column), c.key_bits, exponent)
-
-    def cached_value(r: Reader, at: Spot) -> int:
-        (layer, head), position = at.place, at.column
-        exponent = r.at("value_exponent", at.place, 0, position)
-        return n.shortened(_value(r, (layer, position), head, at.row), n.VALUE_BITS, exponent)
-
     def query(r: Reader, at: Spot) -> int:
         exponent = r.at("heads.query_exponent", at.place, 0, at.row)
         return n.shortened(_turned(r, at.place, at.row, at.column), c.query_bits, exponent)
 
-    def wide(layout: Layout, at: Spot) -> int:
-        return c.head_dim
+    def key(r: Reader, place: Place, head: int, index: int) -> int:
+        return _turned(r, place, c.heads + head, index)
 
     return [
         *largest(
             "heads.query_exponent",
             lambda r, at: n.excess(_turned(r, at.place, at.column, at.other), c.query_bits),
-            wide,
+            lambda layout, at: c.head_dim,
         ),
         element("heads.query", query),
-        *largest(
-            "key_exponent",
-            lambda r, at: n.excess(key(r, at.place[0], at.column, at.place[1], at.other), c.key_bits),
-            wide,
-            lambda r, at: r.at("heads.key_exponent_at", (at.place[0], at.column), 0, at.place[1]),
-        ),
-        element("key", cached_key),
-        *largest(
-            "value_exponent",
-            lambda r, at: n.excess(_value(r, (at.place[0], at.column), at.place[1], at.other), n.VALUE_BITS),
-            wide,
-            lambda r, at: r.at("heads.value_exponent_at", (at.place[0], at.column), 0, at.place[1]),
-        ),
-        element("value", cached_value),
+        *_bound("key", c.key_bits, c.head_dim, key),
+        *_bound("value", n.VALUE_BITS, c.head_dim, _value),
     ]
+
+
+def _bound(name: str, bits: int, width: int, raw: Callable[[Reader, Place, int, int], int]) -> list[Operation]:
+    """Keys, which lie by position, or values, by dimension; their witnesses are shown with the position's heads.
+
+    `raw` gives what is shortened, by (layer, position), head and index.
+    """
+
+    def short(r: Reader, at: Spot) -> int:
+        layer, head = at.place
+        index, position = (at.row, at.column) if name == "value" else (at.column, at.row)
+        exponent = r.at(f"{name}_exponent", at.place, 0, position)
+        return n.shortened(raw(r, (layer, position), head, index), bits, exponent)
+
+    exponents = largest(
+        f"{name}_exponent",
+        lambda r, at: n.excess(raw(r, (at.place[0], at.column), at.place[1], at.other), bits),
+        lambda layout, at: width,
+        lambda r, at: r.at(f"heads.{name}_exponent_at", (at.place[0], at.column), 0, at.place[1]),
+    )
+    return [*exponents, element(name, short)]
 
 
 def _past(r: Reader, place: Place) -> Place:

@@ -1,6 +1,5 @@
 """A model file's numbers by the court's names, and the root over them (COURT.md, "The model root")."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -36,29 +35,28 @@ def court_config(model: Model) -> Config:
 
 
 def model_shelf(model: Model) -> ModelShelf:
-    """The model's root, and any of its numbers with its path; `.root` is what a workload must name."""
-    return ModelShelf(court_config(model), lru_cache(maxsize=8)(lambda name, place: _sheet(model, name, place)))
+    """The model's root, and any of its numbers with its path. `court_root.model_root` is the root alone, fast."""
+
+    @lru_cache(maxsize=8)
+    def sheet(name: str, place: Place) -> Rows:
+        rows: list[list[int]] = sheet_of(model, name, place).tolist()
+        return rows
+
+    return ModelShelf(court_config(model), sheet)
 
 
-def _sheet(model: Model, name: str, place: Place) -> Rows:
+def sheet_of(model: Model, name: str, place: Place) -> Integers:
+    """The (rows, width) numbers of a sheet of one of the court's arrays."""
     owner, _, part = name.partition(".")
-    if not part:
-        return _table(getattr(model, owner))
     found = getattr(model, owner, None)
     if found is None:
         found = getattr(model.layers[place[0]], owner)
     if isinstance(found, Matrix):
-        return found.weight.tolist() if part == "weight" else _scales(found)
-    return _table(getattr(found, part, found))
+        return found.weight if part == "weight" else _scales(found)
+    return np.atleast_2d(getattr(found, part, found) if part else found)
 
 
-def _table(values: Integers) -> Rows:
-    rows: list[list[int]] = np.atleast_2d(values).tolist()
-    return rows
-
-
-def _scales(matrix: Matrix) -> list[Sequence[int]]:
-    """Multiplier, bias and exponent of each row."""
-    multipliers = matrix.multiplier.tolist()
-    biases = [0] * len(multipliers) if matrix.bias is None else matrix.bias.tolist()
-    return [(one, bias, matrix.exponent) for one, bias in zip(multipliers, biases, strict=True)]
+def _scales(matrix: Matrix) -> Integers:
+    """(O, 3): multiplier, bias and exponent of each row."""
+    bias = np.zeros_like(matrix.multiplier) if matrix.bias is None else matrix.bias
+    return np.stack([matrix.multiplier, bias, np.full_like(matrix.multiplier, matrix.exponent)], axis=1)

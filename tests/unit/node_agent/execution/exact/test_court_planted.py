@@ -1,5 +1,6 @@
 """One wrong bit in any kind of operation, anywhere, and one party convicts by one step's openings."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -9,6 +10,7 @@ import pytest
 
 from contracts.court.checker import Step
 from contracts.court.operations.base import Spot
+from contracts.court.trees import Key
 from node_agent.execution.exact import reference
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.court_model import model_shelf
@@ -113,6 +115,18 @@ def test_any_bit_of_any_encoding_convicts(cases: dict[str, Case], kind: str) -> 
         row, column, bit = random.randrange(rows), random.randrange(width), random.randrange(8 * array.kind.width)
         wrong = flipped(case, array, place, row, column, bit)
         assert convicting(wrong, array.name, place, row, column) is not None, (array.name, place, row, column, bit)
+
+
+def test_spare_bits_convict_by_any_step_that_reads_them(cases: dict[str, Case]) -> None:
+    """A value out of its range and a block that is too short are no values, whatever is computed from them."""
+    case, step = cases["greedy"], Step("norm.squares.0", Spot((1, 2)))
+    residual = case.layout.arrays["residual"]
+    key = Key("residual", (1,), 2, 0)
+    whole = case.shelf.data(residual, (1,), 2)[0]
+    for wrong in (flipped(case, residual, (1,), 2, 3, bit=37), case.planted(key, whole[:-1])):
+        ruling = wrong.proof(step)
+        assert ruling.convicted
+        assert re.search("are not within|bytes are not 8 values", ruling.why)
 
 
 def test_of_all_steps_those_that_read_the_wrong_bit_convict(make_model: MakeModel, make_encoder: MakeEncoder) -> None:
