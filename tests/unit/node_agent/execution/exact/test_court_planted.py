@@ -29,6 +29,7 @@ from tests.unit.node_agent.execution.exact.cases import (
 from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
 from tests.world.soak import short_or_long
 
+pytestmark = pytest.mark.timeout(short_or_long(300, 7_200))
 RANDOM_BITS = short_or_long(150, 10_000)
 WHOLE_TRACES = short_or_long(1, 100)
 SAMPLED = Sampling(temperature_milli=900, top_p_ppm=800_000, seed=bytes(range(32)))
