@@ -57,7 +57,7 @@ class Sizing(Reader):
 
     def __init__(self, claims: Claims) -> None:
         super().__init__(claims, Handed({}))
-        self.openings, self.data, self.digests, self.pairs = 0, 0, 0, 0
+        self.data, self.digests, self.pairs = 0, 0, 0
         self.reads: list[str] = []
         self.hashed: list[int] = []
         self.slots = {"config", "counts", "order", "seed"}
@@ -67,7 +67,7 @@ class Sizing(Reader):
         array, count = self.layout.arrays[key.array], self._count(self.layout.arrays[key.array], key)
         self.slots.add(f"{array.home} {array.unit}")
         size = count * array.kind.width
-        self.openings, self.data = self.openings + 1, self.data + size
+        self.data += size
         if key.array not in self.reads:
             self.reads.append(key.array)
         if array.home in (Home.PROMPT, Home.OUTPUT):
@@ -116,7 +116,6 @@ class Cost:
 
     operation: str
     bytes: int
-    openings: int
     execution: int
     reads: tuple[str, ...]
 
@@ -152,14 +151,18 @@ def _loop(operation: str) -> str:
     return "sum64" if operation[-1].isdigit() else "none"
 
 
-def costs(shape: str, positions: int, measured: dict[str, int]) -> Iterator[Cost]:
-    """Every kind of step at a shape and a length of text, each at its last place."""
+def _layout(shape: str, positions: int) -> Layout:
     config = SHAPES[shape]
     answer = config.width if config.encoder else (ANSWER if positions < 128 else positions // 4)
     prompt = positions if config.encoder else positions + 1 - answer
-    layout = arrays.layout(Text(config, prompt, answer))
+    return arrays.layout(Text(config, prompt, answer))
+
+
+def costs(shape: str, positions: int, measured: dict[str, int]) -> Iterator[Cost]:
+    """Every kind of step at a shape and a length of text, each at its last place."""
+    layout = _layout(shape, positions)
     for operation in operations(layout).values():
-        terms = Terms(0 if operation.name == "output:greedy" else 1_000, limit=answer)
+        terms = Terms(0 if operation.name == "output:greedy" else 1_000, limit=layout.text.output)
         claims = Claims(layout, Texts(0, TEXTS), terms, {}, lambda unit, place: None)
         found = [_cost(claims, operation, spot, measured) for spot in _spots(layout, operation)]
         reads = tuple(dict.fromkeys(name for cost in found for name in cost.reads))
@@ -179,23 +182,38 @@ def _spots(layout: Layout, operation: Operation) -> Iterator[Spot]:
 def _cost(claims: Claims, operation: Operation, spot: Spot, measured: dict[str, int]) -> Cost:
     reader = Sizing(claims)
     operation.holds(reader, spot)
-    return Cost(
-        operation.name, reader.bytes, reader.openings, execution(reader, operation.name, measured), (*reader.reads,)
-    )
+    return Cost(operation.name, reader.bytes, execution(reader, operation.name, measured), (*reader.reads,))
+
+
+def demands(layout: Layout) -> int:
+    """How often a node's side that shows nothing unasked is asked at most: down to a residual that differs, then to
+    what differs in a unit, then to what differs in that of a head or of a product. Values take one demand more."""
+
+    def shows(array: Array) -> int:
+        place = tuple(size - 1 for size in array.axes)
+        counts = [count for _, count in hops(layout, array, Key(array.name, place, 0, 0), Texts(0, TEXTS))]
+        return 1 + sum(-(-(count - 1).bit_length() // 6) for count in counts)
+
+    units = [array for array in layout.all if array.home is Home.UNIT]
+    inner = [array for array in units if array.unit == "mix" or array.unit.endswith("_sums")]
+    outer = [array for array in units if array not in inner]
+    return shows(layout.arrays["residual"]) + max(map(shows, outer)) + max(map(shows, inner))
 
 
 def table(measured: dict[str, int]) -> list[str]:
     """The page's tables: a line for each shape and length, and all kinds of step of two shapes."""
     found = {(shape, at): [*costs(shape, at, measured)] for shape in SHAPES for at in POSITIONS}
     lines = [
-        "| shape | positions | kinds | dearest step | its openings | its bytes | most execution | prague | 64 a byte |",
+        "| shape | positions | kinds | dearest step | its bytes | most execution | prague | 64 a byte | demands |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (shape, at), steps in found.items():
         worst = max(steps, key=lambda step: (step.dearer, step.prague))
         most = max(step.execution for step in steps), max(step.prague for step in steps), worst.dearer
-        numbers = " | ".join(f"{number:,}" for number in (worst.openings, worst.bytes, *most))
+        numbers = " | ".join(f"{number:,}" for number in (worst.bytes, *most, demands(_layout(shape, at))))
         lines.append(f"| {shape} | {at:,} | {len(steps)} | `{worst.operation}` | {numbers} |")
+    lines += ["", "Gas of the pieces, measured:", "", "| piece | gas |", "| --- | --- |"]
+    lines += [f"| `{piece}` | {gas:,} |" for piece, gas in measured.items()]
     for shape in ("70B", "22M encoder"):
         lines += ["", f"The kinds of step of the {shape} at {POSITIONS[-1]:,} positions, and what they read:", ""]
         lines += _kinds(found[shape, POSITIONS[-1]])
