@@ -6,6 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from contracts.court.arrays import layout
 from contracts.court.checker import Court, Step, judge
 from contracts.court.layout import Config, Home
 from contracts.court.operations.base import Spot
@@ -134,6 +135,18 @@ def test_openings_under_another_root_prove_nothing(case: Case, home: Home) -> No
         except Unproven:
             refused += 1
     assert refused
+
+
+def test_a_text_longer_than_the_models_positions_convicts(case: Case) -> None:
+    """A node that reads past the last position has no row of the tables to turn by, whatever it puts there."""
+    text, step = case.layout.text, Step("heads.turned", Spot((0, 4)))
+    shorter = layout(replace(text, config=replace(text.config, positions=4)))
+    read = openings(case, step)
+    assert not judge(case.claims, step, read).convicted
+    own = {key: opening for key, opening in read.items() if key.array.startswith("heads")}
+    ruling = judge(replace(case.claims, layout=shorter), step, own)
+    assert ruling.convicted
+    assert "cos" in ruling.why
 
 
 def test_what_was_not_shown_proves_nothing(case: Case) -> None:
