@@ -8,7 +8,6 @@ from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractLogicError
 
-from backend.chain.embedded import MNEMONIC
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import deploy
@@ -18,6 +17,7 @@ from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.signing import Signer
+from deploy.localnet.chain.embedded import MNEMONIC
 
 pytestmark = pytest.mark.chain
 SOMEBODY = "0x" + "51" * 20
@@ -94,7 +94,7 @@ def test_calls_and_refusals_are_web3s(w3: Rpc, sender: Sender, chain: Chain) -> 
     with pytest.raises(Reverted, match="StakeManager_AlreadyRegistered") as refused:
         chain.stakes.functions.register(sender.address).call(again)
     assert str(expected.value.data).startswith("0x")
-    assert refused.value.values == (sender.address.lower(), 1)
+    assert refused.value.arguments == (sender.address.lower(), 1)
     with pytest.raises(Reverted):
         chain.stakes.functions.register(sender.address).estimate_gas(again)
     held = chain.token.functions.balanceOf(sender.address)
