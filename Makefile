@@ -92,6 +92,7 @@ lint:
 	@cd contracts && $(FORGE) fmt --check
 	@$(BIN)/python contracts/tools/export_artifacts.py --digests
 	@$(BIN)/python -m contracts.vectors.make --check && $(BIN)/python -m contracts.vectors.make_record --check
+	@$(BIN)/python -m contracts.tools.court_sizes --check
 	@echo "lint, import rules, formats, artifacts, vectors: ok"
 
 types:

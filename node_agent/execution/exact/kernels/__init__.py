@@ -128,6 +128,26 @@ class Kernels:
         self.function("square_roots", c_void_p, c_int64, c_void_p)(address(squares), len(squares), address(roots))
         return roots
 
+    def row_roots(self, rows: NDArray[np.uint8], block_bytes: int) -> NDArray[np.uint8]:
+        """(R, bytes) rows, each the keccak list of its blocks (COURT.md): the (R, 32) roots.
+
+        Raises ValueError for more than 1,024 blocks a row, or of more than 256 bytes.
+        """
+        if not 0 < rows.shape[1] <= 1_024 * block_bytes or not 0 < block_bytes <= 256:
+            raise ValueError(f"rows of {rows.shape[1]} bytes in blocks of {block_bytes} are not what is hashed here")
+        roots = np.empty((len(rows), 32), np.uint8)
+        self.take_turn()
+        run = self.function("keccak_rows", c_void_p, c_int64, c_int64, c_int64, c_void_p)
+        rows = np.ascontiguousarray(rows)
+        run(address(rows), *rows.shape, block_bytes, address(roots))
+        return roots
+
+    def list_root(self, digests: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The (32,) root of a keccak list of (R, 32) digests, at least one."""
+        level, root = np.array(digests, np.uint8, order="C"), np.empty(32, np.uint8)
+        self.function("keccak_list", c_void_p, c_int64, c_void_p)(address(level), len(level), address(root))
+        return root
+
 
 def library(name: str) -> Path:
     """Where a set lies once it is built."""
