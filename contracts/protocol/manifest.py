@@ -99,11 +99,15 @@ class InputLimits(Record):
         return 1 + self.max_texts * (_MOST_ESCAPED * self.max_bytes + 3)
 
 
+TokenIds = Annotated[tuple[Uint32, ...], Field(strict=False)]
+"""In order. A list will do, which is what JSON has."""
+
+
 class Template(Record):
     """Token ids that stand around each text's own: a chat template, or start and end."""
 
-    before: tuple[Uint32, ...] = ()
-    after: tuple[Uint32, ...] = ()
+    before: TokenIds = ()
+    after: TokenIds = ()
 
 
 class Manifest(Record):
@@ -125,7 +129,7 @@ class Manifest(Record):
     tokenizer_sha256: Sha256
     tokenizer: TokenizerFamily = "byte_bpe"
     template: Template = Template()
-    stops: tuple[Uint32, ...] = ()
+    stops: TokenIds = ()
     engine: _Name = "torch-float"
     engine_version: str
     dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
