@@ -1,5 +1,7 @@
-"""The words of tests: texts as one tokenizer cuts them that has a token a byte."""
+"""The words of tests: a token for each byte of a text, and for whole words where a test names them."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 from contracts.protocol.hashing import to_hex
@@ -11,10 +13,26 @@ from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 
 TOKENIZER = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256)
 
+STOP = 2
+"""<|im_end|>, with which a test's workload may let answers end."""
 
-def prompts_of(manifest: Manifest, texts: Sequence[str]) -> bytes:
+
+def with_words(*words: str) -> bytes:
+    """tokenizer.json that spells these ASCII words too, by ids of their own, and still cuts every text into bytes."""
+    tokenizer = json.loads(BYTE_TOKENIZER)
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary.update({word: len(vocabulary) + place for place, word in enumerate(words)})
+    return json.dumps(tokenizer).encode()
+
+
+def read(tokenizer_json: bytes) -> TextTokenizer:
+    """The tokenizer of a file."""
+    return TextTokenizer(tokenizer_json, hashlib.sha256(tokenizer_json).hexdigest())
+
+
+def prompts_of(manifest: Manifest, texts: Sequence[str], tokenizer: TextTokenizer = TOKENIZER) -> bytes:
     """The packed prompts of texts."""
-    return pack_prompts(manifest, TOKENIZER, texts)
+    return pack_prompts(manifest, tokenizer, texts)
 
 
 def root_of(packed: bytes) -> str:

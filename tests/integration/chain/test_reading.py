@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from backend.chain.embedded import MNEMONIC
 from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractLogicError
 
-from backend.chain.embedded import MNEMONIC
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import deploy

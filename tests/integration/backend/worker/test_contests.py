@@ -50,7 +50,7 @@ def place_of(bench: Bench, row: CommitmentRow) -> tuple[int, int]:
 
 
 def output_of(row: CommitmentRow) -> str:
-    return Commitment.model_validate_json(row.commitment_json).output_hash
+    return Commitment.model_validate_json(row.commitment_json).output_root
 
 
 def contester(bench: Bench, who: str) -> Sender:

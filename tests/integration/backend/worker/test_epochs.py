@@ -5,8 +5,8 @@ from typer.testing import CliRunner
 
 from backend.cli_worker import ledger_app
 from backend.domain import ledger
-from backend.services.checks import Sample
 from backend.services.ledger.reconcile import reconcile
+from backend.services.record import PublicRecord
 from backend.store.chain_tables import LedgerEntryRow
 from backend.store.tables import LeafRow, VerdictRow
 from contracts.protocol.hashing import from_hex
@@ -103,9 +103,10 @@ def test_a_verdict_on_a_row_outside_the_sample_is_logged_and_not_paid(bench: Ben
     for job in jobs:
         bench.check(1, job)
     with bench.database.read() as session:
-        rule = Sample(session, bench.blobs, bench.constants, lambda number: bench.chain.block(number).hash)
+        record = PublicRecord(bench.blobs, bench.constants, lambda number: bench.chain.block(number).hash)
         leaves = session.exec(select(LeafRow).where(LeafRow.epoch_id == 1)).all()
-        sampled = {leaf.digest for leaf in leaves if rule.check_price(leaf) is not None}
+        drawn = {leaf.digest: record.drawn(session, leaf) for leaf in leaves}
+    sampled = {digest for digest, row in drawn.items() if row is not None and row.sampled}
     bench.deliver("bob")
     bench.drive(bench.worker(), 20)
     with bench.database.read() as session:
