@@ -7,11 +7,11 @@ import hashlib
 import random
 from collections.abc import Mapping
 
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.native.calibrated import read
 from contracts.protocol.native.fingerprint import PROJECTIONS, NativeOpening
 from contracts.protocol.native.observation import Observation
+from contracts.protocol.packed import pack
 from node_agent.execution.engine import Check, Engine, Execution
 
 _PAIR = min(
@@ -42,7 +42,7 @@ class NativeDouble(Engine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         self.executed += 1
-        output = canonical_json([{"finish_reason": "length", "text": "", "token_ids": list(range(self.tokens))}])
+        output = pack([range(self.tokens)])
         opening = NativeOpening(self.numeric_class, self._bytes(input_bytes, 32), self._fingerprint(input_bytes))
         return Execution(output, opening.trace_hash, self.tokens, opening.encode())
 

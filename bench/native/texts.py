@@ -7,8 +7,9 @@ the prose in an order without sense, is what a requester would send who wants ho
 import hashlib
 from pydoc_data.topics import topics
 
-from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.chat import chat_template
+
+from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.native.generation import Task
 from node_agent.execution.native.sampling import Sampling
 

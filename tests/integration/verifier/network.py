@@ -141,7 +141,7 @@ class Network:
         self.verifier_ids = [chain.plan.account(name) for name in verifiers]
         self.chain = chain.chain()
         self.w3, self.domain = self.chain.w3, self.deployment.domain
-        self.engine, self.manifest, self._tokenizer = engine, manifest, tokenizer
+        self.engine, self.manifest, self.tokenizer = engine, manifest, tokenizer
         self.params = PARAMS if self.manifest.params else Params()
         self._published: set[str] = set()
         self._salt = self._open_max = 0
@@ -173,7 +173,7 @@ class Network:
         """Orders, leases and executes a job of a text or a batch; `engine` is the node's."""
         requester, node = self.keys["requester"], self.keys["node"]
         texts = [text] if isinstance(text, str) else text
-        prompts = pack_prompts(self.manifest, self._tokenizer, texts)
+        prompts = pack_prompts(self.manifest, self.tokenizer, texts)
         order = self._order(requester, texts, prompts, max_price)
         order_id = self.domain.order_id(order)
         run = self.execute(prompts, engine)
