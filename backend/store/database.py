@@ -82,7 +82,7 @@ def _require_agreement(connection: Connection) -> None:
     if not inspect(connection).has_table("alembic_version"):
         return
     found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    if found is not None and not str(found).startswith(f"v{VERSION}_"):
+    if found is not None and not str(found).startswith(f"a{VERSION}_"):
         raise Misconfigured(
             f"the database {connection.engine.url.database} is of agreement 1 (schema {found}), this release is of "
             f"agreement {VERSION}; use the release that made it, or begin with a new --home and a new deployment"

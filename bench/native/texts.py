@@ -7,11 +7,10 @@ the prose in an order without sense, is what a requester would send who wants ho
 import hashlib
 from pydoc_data.topics import topics
 
-from node_agent.execution.chat import chat_template
-
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.native.generation import Task
 from node_agent.execution.native.sampling import Sampling
+from node_agent.execution.wording import chat_ml
 
 TEMPERATURES_MILLI = (0, 700, 1000)
 """Text i has the i-th, in turn: a third is greedy."""
@@ -67,7 +66,8 @@ def tasks(
     tokenizer: TextTokenizer, eos: int, count: int, limit: int, salt: str = "", ask: str = "Explain:"
 ) -> list[Task]:
     """One task a text. `salt`: another one draws other tokens; `ask`: what stands before each text."""
-    before, after, stops = chat_template(tokenizer)
+    around = chat_ml(tokenizer)
+    before, after, stops = around.before, around.after, set(around.stops)
     found = []
     for index, text in enumerate(paragraphs(count)):
         seed = hashlib.sha256(f"assay/bench/native/{index}{salt}".encode()).digest()

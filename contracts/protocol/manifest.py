@@ -99,15 +99,15 @@ class InputLimits(Record):
         return 1 + self.max_texts * (_MOST_ESCAPED * self.max_bytes + 3)
 
 
-TokenIds = Annotated[tuple[Uint32, ...], Field(strict=False)]
-"""In order. A list will do, which is what JSON has."""
+Ids = Annotated[tuple[Uint32, ...], Field(strict=False)]
+"""Token ids, which JSON has as a list."""
 
 
 class Template(Record):
     """Token ids that stand around each text's own: a chat template, or start and end."""
 
-    before: TokenIds = ()
-    after: TokenIds = ()
+    before: Ids = ()
+    after: Ids = ()
 
 
 class Manifest(Record):
@@ -129,7 +129,7 @@ class Manifest(Record):
     tokenizer_sha256: Sha256
     tokenizer: TokenizerFamily = "byte_bpe"
     template: Template = Template()
-    stops: TokenIds = ()
+    stops: Ids = ()
     engine: _Name = "torch-float"
     engine_version: str
     dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"

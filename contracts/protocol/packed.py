@@ -34,7 +34,7 @@ Lists = Sequence[Sequence[int]]
 def pack(lists: Lists) -> bytes:
     """The packed bytes of lists of words: integers from -2^31 to 2^32 - 1. Raises NotPacked for others."""
     counts = [len(words) for words in lists]
-    flat = [word % _MODULUS if word >= -_SIGN else word for words in lists for word in words]
+    flat = [word + _MODULUS if -_SIGN <= word < 0 else word for words in lists for word in words]
     try:
         return Struct(f">{1 + len(counts) + len(flat)}I").pack(len(counts), *counts, *flat)
     except StructError as error:

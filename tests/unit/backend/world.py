@@ -21,12 +21,13 @@ from backend.store.home import open_tokenizers
 from backend.store.tables import EpochRow, LeafRow
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.canonical import canonical_json, hash_json
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.pace import Pace
-from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Terms, Verdict
+from contracts.protocol.packed import pack, packed_root
+from contracts.protocol.prompts import pack_prompts
+from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, Params, Terms, Verdict
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
@@ -43,11 +44,13 @@ from contracts.protocol.wire import (
 )
 from node_agent.testing import BYTE_TOKENIZER
 from tests.world.manifests import manifest, up_to_tokens
+from tests.world.prompts import BYTES
 
 NOW = 1_800_000_000
-PROMPT = encode_texts(["Why is the sky blue?"])
-PARAMS = {"max_new_tokens": 8}
-OUTPUT = canonical_json([{"finish_reason": "length", "text": "Scattering.", "token_ids": [1, 2, 3, 4, 5, 6, 7, 8]}])
+TEXTS = encode_texts(["Why is the sky blue?"])
+PARAMS = Params(max_new_tokens=8)
+OUTPUT = pack([[1, 2, 3, 4, 5, 6, 7, 8]])
+"""Eight units."""
 SHOWN = b"trace"
 TRACE = hashlib.sha256(SHOWN).digest()
 FIXED, UNIT, MAX_UNITS = 100, 10, 64
@@ -59,6 +62,8 @@ MANIFEST = manifest(
     ).model_dump(),
 )  # fmt: skip
 WORKLOAD = MANIFEST.workload_id()
+PROMPT = pack_prompts(MANIFEST, BYTES, ["Why is the sky blue?"])
+"""TEXTS as token ids, packed."""
 
 
 def signer(name: str) -> Signer:
@@ -89,8 +94,9 @@ def terms(**changes: Any) -> Terms:
     """Acceptable terms, with changes."""
     values: dict[str, Any] = {
         "workload_id": WORKLOAD,
-        "input_hash": to_hex(keccak(PROMPT)),
-        "params_hash": to_hex(hash_json(PARAMS)),
+        "prompt_root": to_hex(packed_root(PROMPT)),
+        "texts_hash": to_hex(keccak(TEXTS)),
+        "params": PARAMS,
         "fixed_price": FIXED,
         "unit_price": UNIT,
         "max_price": FIXED + 8 * UNIT,
@@ -100,10 +106,10 @@ def terms(**changes: Any) -> Terms:
     return Terms(**(values | changes))
 
 
-def signed(order: Order, key: Signer = REQUESTER, params: dict[str, int] | None = None) -> SubmitOrder:
+def signed(order: Order, key: Signer = REQUESTER) -> SubmitOrder:
     """An order as its signer submits it."""
     signature = key.sign(DOMAIN.order_id(order))
-    return SubmitOrder(order=order, signer=key.address, signature=signature, params=params or PARAMS)
+    return SubmitOrder(order=order, signer=key.address, signature=signature)
 
 
 def commitment_for(order: str, key: Signer = NODE, **changes: Any) -> SubmitCommitment:
@@ -111,7 +117,7 @@ def commitment_for(order: str, key: Signer = NODE, **changes: Any) -> SubmitComm
     values: dict[str, Any] = {
         "order_id": order,
         "node": key.address,
-        "output_hash": to_hex(keccak(OUTPUT)),
+        "output_root": to_hex(packed_root(OUTPUT)),
         "trace_commit": to_hex(trace_commit(TRACE, from_hex(order), key.address)),
         "units": 8,
     }
@@ -121,7 +127,7 @@ def commitment_for(order: str, key: Signer = NODE, **changes: Any) -> SubmitComm
 
 def verdict_on(digest: str, epoch_id: int = 1, key: Signer = VERIFIER, **changes: Any) -> SubmitVerdict:
     """A verifier's verdict with its opening; `changes` to the opening."""
-    values: dict[str, Any] = {"trace_hash": to_hex(TRACE), "output_hash": to_hex(keccak(OUTPUT)), "units": 8}
+    values: dict[str, Any] = {"trace_hash": to_hex(TRACE), "output_root": to_hex(packed_root(OUTPUT)), "units": 8}
     opening = Opening(**(values | changes))
     commit = to_hex(answer_commit(opening, from_hex(digest), key.address))
     verdict = Verdict(commitment_digest=digest, verifier=key.address, answer_commit=commit)
@@ -164,8 +170,8 @@ class World:
         self.chain.verifiers[VERIFIER.address] = 3
         prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": MAX_UNITS}
         offer_workload(self.database, open_tokenizers(self.folder), MANIFEST, BYTE_TOKENIZER, **prices)
-        self.blobs.put(PROMPT)
-        self.blobs.put(OUTPUT)
+        self.blobs.put(TEXTS)
+        self.blobs.put(OUTPUT, to_hex(packed_root(OUTPUT)))
         self._salt = 100
 
     def order(self, **changes: Any) -> str:

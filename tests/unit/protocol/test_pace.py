@@ -22,18 +22,13 @@ PACES = st.builds(Pace, read_milli_per_s=st.integers(1, U32), write_milli_per_s=
 SIZES = st.builds(JobSize, st.integers(0, 10**6), st.integers(0, 10**5))
 
 
-def test_the_size_of_a_job_is_known_without_a_tokenizer() -> None:
-    """Protects nodes from jobs that are longer than they were thought to be: bytes bound what is read, up to the
-    workload's limit a text; each text may write all that was asked for."""
+def test_the_size_of_a_job_is_what_it_reads_and_the_most_that_it_writes() -> None:
+    """Protects nodes from jobs that are longer than they were thought to be: each text may write all that was asked
+    for, and nothing is written where nothing is generated."""
     manifest = fake_manifest()
-    manifest = manifest.model_copy(
-        update={"input": manifest.input.model_copy(update={"overhead_tokens": 10, "max_tokens": 50})}
-    )
-    params = {"max_new_tokens": 16}
-    assert most_work(manifest, ["hello"], params) == JobSize(15, 16)
-    assert most_work(manifest, ["hello", "é", "x" * 500], params) == JobSize(15 + 12 + 50, 48)
-    vectors = manifest.model_copy(update={"meter": "input_tokens"})
-    assert most_work(vectors, ["hello"], {}) == JobSize(15, 0), "nothing is written where nothing is generated"
+    assert most_work(manifest, [15], 16) == JobSize(15, 16)
+    assert most_work(manifest, [15, 12, 50], 16) == JobSize(15 + 12 + 50, 48)
+    assert most_work(manifest.model_copy(update={"meter": "input_tokens"}), [15], 0) == JobSize(15, 0)
 
 
 def test_seconds_by_hand() -> None:

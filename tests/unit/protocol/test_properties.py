@@ -109,11 +109,11 @@ def test_an_answer_is_bound_to_verifier_and_order(
     trace: bytes, output: bytes, order_id: bytes, units: int, node: str, other: str
 ) -> None:
     """Who copies a commitment or an answerCommit holds the pre-image of nothing. Covers: A13"""
-    opening = Opening(trace_hash="0x" + trace.hex(), output_hash="0x" + output.hex(), units=units)
+    opening = Opening(trace_hash="0x" + trace.hex(), output_root="0x" + output.hex(), units=units)
     commitment = Commitment(
         order_id="0x" + order_id.hex(),
         node=node,
-        output_hash="0x" + output.hex(),
+        output_root="0x" + output.hex(),
         trace_commit="0x" + trace_commit(trace, order_id, node).hex(),
         units=units,
     )
@@ -163,7 +163,7 @@ def test_a_log_line_parses_back_and_no_other_spelling_does(
 def test_terms_refuse_booleans_floats_and_numbers_out_of_range() -> None:
     """Protects: `false` where an integer stands, negative and 2^64 numbers."""
     good = dict(
-        workload_id="0x" + "00" * 32, input_hash="0x" + "00" * 32, params_hash="0x" + "00" * 32,
+        workload_id="0x" + "00" * 32, prompt_root="0x" + "00" * 32, texts_hash="0x" + "00" * 32,
         fixed_price=1, unit_price=1, max_price=1, deadline=1, salt=1,
     )  # fmt: skip
     Terms.model_validate(good)

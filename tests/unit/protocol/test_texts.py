@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.errors import BadTexts, WrongTokenizer
-from contracts.protocol.manifest import InputLimits, Manifest
+from contracts.protocol.manifest import InputLimits, Manifest, Template
 from contracts.protocol.texts import decode_texts, encode_texts
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256, fake_manifest
@@ -21,7 +21,8 @@ EMBEDDING = GENERATION.model_copy(
     update={
         "params": {},
         "meter": "input_tokens",
-        "input": InputLimits(max_texts=8, max_bytes=1000, max_tokens=20, overhead_tokens=2),
+        "input": InputLimits(max_texts=8, max_bytes=1000, max_tokens=20),
+        "template": Template(before=(0,), after=(1,)),
     }
 )
 
@@ -114,29 +115,31 @@ def test_the_longest_input_is_known() -> None:
     assert len(canonical_json(["\x01" * 5] * 3)) == limits.most_bytes
 
 
-@given(TEXTS, TEXTS, st.integers(1, 64))
-def test_most_units_of_a_batch_are_the_sum(first: list[str], second: list[str], new_tokens: int) -> None:
+COUNTS = st.lists(st.integers(1, 1000), min_size=1, max_size=6)
+
+
+@given(COUNTS, COUNTS, st.integers(1, 64))
+def test_most_units_of_a_batch_are_the_sum(first: list[int], second: list[int], new_tokens: int) -> None:
     """A batch is worth its texts one by one, for both meters: ordering them apart is neither dearer nor cheaper."""
-    for manifest, params in ((GENERATION, {"max_new_tokens": new_tokens}), (EMBEDDING, {})):
-        alone = [manifest.most_units([text], params) for text in [*first, *second]]
-        assert manifest.most_units([*first, *second], params) == sum(alone)
+    for manifest in (GENERATION, EMBEDDING):
+        alone = [manifest.most_units([count], new_tokens) for count in [*first, *second]]
+        assert manifest.most_units([*first, *second], new_tokens) == sum(alone)
         assert min(alone) >= 1
-    assert GENERATION.most_units(first, {"max_new_tokens": new_tokens}) == len(first) * new_tokens
+    assert GENERATION.most_units(first, new_tokens) == len(first) * new_tokens
 
 
-@given(TEXTS)
-def test_most_units_bound_what_is_counted(texts: list[str]) -> None:
-    """Nobody needs a tokenizer to know the most: no token stands for less than a byte."""
-    tokenizer, limits = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256), EMBEDDING.input
-    counts = [tokenizer.count(text) + limits.overhead_tokens for text in texts]
-    bound = EMBEDDING.most_units(texts, {})
-    assert bound == sum(min(limits.max_tokens, count) for count in counts), "with one token a byte the bound is met"
+@given(COUNTS, st.data(), st.integers(1, 64))
+def test_the_units_of_an_answer_are_within_the_most(tokens: list[int], data: st.DataObject, new_tokens: int) -> None:
+    """What is charged follows from prompts and output, and never exceeds what the order's maximum was signed for."""
+    answers = data.draw(st.lists(st.integers(1, new_tokens), min_size=len(tokens), max_size=len(tokens)))
+    assert GENERATION.units(tokens, answers) == sum(answers) <= GENERATION.most_units(tokens, new_tokens)
+    assert EMBEDDING.units(tokens, answers) == sum(tokens) == EMBEDDING.most_units(tokens, 0)
 
 
 def test_too_many_tokens_are_told_exactly() -> None:
-    """The exact count, the overhead in it, and the limit: whoever must shorten knows by how much. Covers: A58"""
+    """The exact count, the template in it, and the limit: whoever must shorten knows by how much. Covers: A58"""
     EMBEDDING.input.require_tokens([20, 20])
-    with pytest.raises(BadTexts, match=r"21 tokens in text 1 \(2 of them .*\), more than 20"):
+    with pytest.raises(BadTexts, match="21 tokens in text 1, those around it included, not 1 to 20"):
         EMBEDDING.input.require_tokens([20, 21])
 
 

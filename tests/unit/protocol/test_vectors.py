@@ -25,17 +25,18 @@ def cases(name: str) -> Iterator[dict[str, Any]]:
     return (dict(zip(keys, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
-def test_the_files_are_what_the_code_makes_and_there_are_at_least_200_cases() -> None:
+def test_the_files_are_what_the_code_makes_and_there_are_at_least_400_cases() -> None:
     """Protects: committed vectors that silently differ from the code."""
     assert [name for name in make.FILES if (FOLDER / f"{name}.json").read_text() != make.render(name)] == []
-    assert sum(len(list(cases(name))) for name in make.FILES) >= 200
+    assert sum(len(list(cases(name))) for name in make.FILES) >= 400
 
 
 TERMS = [
-    ("workloadId", "bytes32"), ("inputHash", "bytes32"), ("paramsHash", "bytes32"), ("comparator", "uint8"),
-    ("copies", "uint8"), ("visibility", "uint8"), ("fixedPrice", "uint64"), ("unitPrice", "uint64"),
-    ("maxPrice", "uint64"), ("deadline", "uint40"), ("salt", "uint64"),
+    ("workloadId", "bytes32"), ("promptRoot", "bytes32"), ("textsHash", "bytes32"), ("params", "Params"),
+    ("comparator", "uint8"), ("copies", "uint8"), ("visibility", "uint8"), ("fixedPrice", "uint64"),
+    ("unitPrice", "uint64"), ("maxPrice", "uint64"), ("deadline", "uint40"), ("salt", "uint64"),
 ]  # fmt: skip
+PARAMS = [("maxNewTokens", "uint32"), ("temperatureMilli", "uint32"), ("topPPpm", "uint32"), ("seed", "uint64")]
 TYPES = {
     "orders": ("Order", [("requester", "address"), ("spendCap", "uint64"), ("terms", "Terms")]),
     "commitments": (
@@ -43,7 +44,7 @@ TYPES = {
         [
             ("orderId", "bytes32"),
             ("node", "address"),
-            ("outputHash", "bytes32"),
+            ("outputRoot", "bytes32"),
             ("traceCommit", "bytes32"),
             ("units", "uint32"),
         ],
@@ -75,10 +76,12 @@ def _with_eth_account(name: str, case: dict[str, Any]) -> bytes:
     types = {primary: [{"name": key, "type": kind} for key, kind in fields]}
     if name == "orders":
         types["Terms"] = [{"name": key, "type": kind} for key, kind in TERMS]
-        message["terms"] = {key: _value(kind, case[key]) for key, kind in TERMS}
+        types["Params"] = [{"name": key, "type": kind} for key, kind in PARAMS]
+        message["terms"] = {key: _value(kind, case[key]) for key, kind in TERMS if kind != "Params"}
+        message["terms"]["params"] = {key: _value(kind, case[key]) for key, kind in PARAMS}
     domain = {
         "name": "Assay",
-        "version": "1",
+        "version": "2",
         "chainId": int(case["chainId"]),
         "verifyingContract": case["verifyingContract"],
     }

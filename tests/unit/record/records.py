@@ -1,10 +1,10 @@
 """Signed records of one job, for tests without a chain."""
 
-from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.log import CommitmentEntry, OrderEntry, RowEntry, WorkloadEntry
+from contracts.protocol.packed import pack, packed_root
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import Commitment, Opening, Order, Terms
+from contracts.protocol.records import Commitment, Opening, Order, Params, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import Domain, trace_commit
 from contracts.record.log_book import LogBook, PaidJob
@@ -13,7 +13,7 @@ from tests.world.manifests import manifest, up_to_tokens
 DOMAIN = Domain(31337, "0x" + "ee" * 20)
 REQUESTER, NODE = Signer(keccak(b"requester")), Signer(keccak(b"node"))
 OPERATOR = 3
-PARAMS = {"max_new_tokens": 4}
+PARAMS = Params(max_new_tokens=4)
 MANIFEST = manifest(
     model="fake", engine_version="1", params=up_to_tokens(8), check_price_units=7,
     deterrence={
@@ -26,15 +26,21 @@ MANIFEST = manifest(
 def opening(index: int) -> Opening:
     """What honest work on job `index` gives."""
     trace, output = keccak(b"trace %d" % index), keccak(b"output %d" % index)
-    return Opening(trace_hash=to_hex(trace), output_hash=to_hex(output), units=4)
+    return Opening(trace_hash=to_hex(trace), output_root=to_hex(output), units=4)
+
+
+def prompts(index: int) -> bytes:
+    """What job `index` asks, packed."""
+    return pack([[1, 2, index]])
 
 
 def job(index: int = 0, epoch_id: int = 1, *, max_price: int = 100) -> PaidJob:
     """A job whose records all hold."""
     terms = Terms(
         workload_id=MANIFEST.workload_id(),
-        input_hash=to_hex(keccak(b"input %d" % index)),
-        params_hash=to_hex(hash_json(PARAMS)),
+        prompt_root=to_hex(packed_root(prompts(index))),
+        texts_hash=to_hex(keccak(b"texts %d" % index)),
+        params=PARAMS,
         fixed_price=1,
         unit_price=2,
         max_price=max_price,
@@ -48,7 +54,7 @@ def job(index: int = 0, epoch_id: int = 1, *, max_price: int = 100) -> PaidJob:
     commitment = Commitment(
         order_id=to_hex(order_id),
         node=NODE.address,
-        output_hash=answer.output_hash,
+        output_root=answer.output_root,
         trace_commit=to_hex(commit),
         units=answer.units,
     )
@@ -64,7 +70,7 @@ def job(index: int = 0, epoch_id: int = 1, *, max_price: int = 100) -> PaidJob:
     return PaidJob(
         epoch_id,
         row,
-        OrderEntry(order=order, signer=REQUESTER.address, signature=REQUESTER.sign(order_id), params=PARAMS),
+        OrderEntry(order=order, signer=REQUESTER.address, signature=REQUESTER.sign(order_id)),
         CommitmentEntry(commitment=commitment, signature=NODE.sign(digest)),
         MANIFEST,
     )

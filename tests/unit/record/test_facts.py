@@ -148,7 +148,7 @@ def committed(index: int, job: Job) -> tuple[Commitment, Order]:
     order = Order(requester=REQUESTER.address, spend_cap=9, terms=wanted)
     order_id, hidden = DOMAIN.order_id(order), hashlib.sha256(trace_of(index, job)).digest()
     commitment = Commitment(
-        order_id=to_hex(order_id), node=NODE.address, output_hash=to_hex(keccak(b"out")), units=TOKENS,
+        order_id=to_hex(order_id), node=NODE.address, output_root=to_hex(keccak(b"out")), units=TOKENS,
         trace_commit=to_hex(trace_commit(hidden, order_id, NODE.address)),
     )  # fmt: skip
     return commitment, order
@@ -157,8 +157,8 @@ def committed(index: int, job: Job) -> tuple[Commitment, Order]:
 def _delivered(index: int, job: Job) -> Iterator[SQLModel]:
     commitment, order = committed(index, job)
     yield OrderRow(
-        order_id=commitment.order_id, requester=order.requester, signer=order.requester, params={}, spend_cap=9,
-        workload_id=order.terms.workload_id, input_hash=order.terms.input_hash, order_json=order.model_dump_json(),
+        order_id=commitment.order_id, requester=order.requester, signer=order.requester, spend_cap=9,
+        workload_id=order.terms.workload_id, prompt_root=order.terms.prompt_root, order_json=order.model_dump_json(),
         signature=SIGNATURE, max_price=9, deadline=NOW, accepted_at=NOW,
     )  # fmt: skip
     yield CommitmentRow(

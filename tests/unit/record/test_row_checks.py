@@ -11,8 +11,8 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import agrees
 from contracts.record.errors import WrongFact
 from contracts.record.log_book import PaidJob as Job
-from contracts.record.row_checks import check_input, check_job, check_leases, differences
-from tests.unit.record.records import DOMAIN, NODE, OPERATOR, REQUESTER, job, opening
+from contracts.record.row_checks import check_job, check_leases, check_prompts, differences
+from tests.unit.record.records import DOMAIN, NODE, OPERATOR, REQUESTER, job, opening, prompts
 
 KEYS = {NODE.address: OPERATOR}
 SETTLER, OTHER = Signer(b"\1" * 32), Signer(b"\2" * 32)
@@ -42,7 +42,6 @@ def test_a_job_whose_records_hold_passes() -> None:
         ({"row_digest": "0x" + "01" * 32}, "the commitment is the row's"),
         ({"order_signature": REQUESTER.sign(b"\1" * 32)}, "the order is signed by its lane"),
         ({"order_signature": "0x" + "00" * 65}, "the order is signed by its lane"),
-        ({"order_params": {"max_new_tokens": 5}}, "the parameters hash to the order's paramsHash"),
         ({"commitment_signature": OTHER.sign(b"\1" * 32)}, "the commitment is signed by its node"),
     ],
 )
@@ -58,10 +57,12 @@ def test_another_order_than_the_committed_one_is_named() -> None:
         check_job(DOMAIN, replace(job(0), order=job(1).order), KEYS)
 
 
-def test_another_input_than_the_ordered_one_is_named() -> None:
-    """A backend that feeds verifiers an altered input frames nobody."""
-    with pytest.raises(WrongFact, match="inputHash"):
-        check_input(job(), b"\0" * 32)
+def test_other_prompts_than_the_ordered_are_named() -> None:
+    """A backend that feeds verifiers altered prompts frames nobody."""
+    check_prompts(job(), prompts(0))
+    for altered in (prompts(1), b"no packed words"):
+        with pytest.raises(WrongFact, match="promptRoot"):
+            check_prompts(job(), altered)
 
 
 def lease(node: Signer, expires: int, settler: Signer = SETTLER) -> LeaseEntry:

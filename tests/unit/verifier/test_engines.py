@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
+from contracts.protocol.packed import packed_root
 from node_agent.devices import numeric_class, self_test
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, NumericClassMismatch, UnknownKind
 from node_agent.execution.float_generation import FloatGeneration
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
-from tests.unit.node_agent.execution.conftest import TINY_OVERHEAD, tiny_tokenizer
+from tests.unit.node_agent.execution.conftest import tiny_tokenizer
 from tests.unit.record.records import MANIFEST
+from tests.world.prompts import CHAT, asked
 from verifier.reexecution import LocalEngines, answer
 
-HELLO = encode_texts(["hello"])
+HELLO = asked(["hello"])
 
 
 @pytest.fixture
@@ -45,13 +46,14 @@ def manifest_of(model_dir: Path, **changes: object) -> Manifest:
         "kind": "float_generation",
         "engine_version": FloatGeneration.version,
         "numeric_class": numeric_class.current("cpu").digest,
-        "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 260, "overhead_tokens": TINY_OVERHEAD},
+        "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 260},
+        **CHAT.fields(),
     }
     return Manifest.model_validate(fields | changes)
 
 
 def test_an_answer_is_what_the_engine_computes(model_dir: Path) -> None:
-    """Trace, output hash and units come from one run of the workload's engine, which is loaded once."""
+    """Trace, output root and units come from one run of the workload's engine, which is loaded once."""
     manifest = manifest_of(model_dir)
     engines = LocalEngines(model_dir, "cpu")
     engine = engines.get(manifest)
@@ -59,7 +61,7 @@ def test_an_answer_is_what_the_engine_computes(model_dir: Path) -> None:
     run = engine.execute(HELLO, {"max_new_tokens": 3})
     opening = answer(engine, HELLO, {"max_new_tokens": 3})
     assert opening.trace_hash == to_hex(run.trace_hash)
-    assert opening.output_hash == to_hex(keccak(run.output))
+    assert opening.output_root == to_hex(packed_root(run.output))
     assert opening.units == run.units
 
 

@@ -15,7 +15,7 @@ DIGEST = b"\5" * 32
 
 
 def opening(units: int = 3) -> Opening:
-    return Opening(trace_hash="0x" + "11" * 32, output_hash="0x" + "22" * 32, units=units)
+    return Opening(trace_hash="0x" + "11" * 32, output_root="0x" + "22" * 32, units=units)
 
 
 def answer(units: int = 3, *, agrees: bool = False) -> Answer:
@@ -69,7 +69,7 @@ def test_an_answer_survives_kill_minus_nine(tmp_path: Path) -> None:
         "import os, pathlib, sys\n"
         "from contracts.protocol.records import Opening\n"
         "from verifier.verdicts.journal import Answer, Journal\n"
-        "opening = Opening(trace_hash='0x' + '11' * 32, output_hash='0x' + '22' * 32, units=3)\n"
+        "opening = Opening(trace_hash='0x' + '11' * 32, output_root='0x' + '22' * 32, units=3)\n"
         "Journal(pathlib.Path(sys.argv[1])).record(Answer(bytes([5]) * 32, 1, 0, opening, False))\n"
         "os.kill(os.getpid(), 9)\n"
     )

@@ -5,7 +5,7 @@ from alembic import op
 
 from backend.store.tables import Units
 
-revision = "v2_0001"
+revision = "a2_0001"
 down_revision = None
 branch_labels = None
 depends_on = None

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "v2_0002"
-down_revision = "v2_0001"
+revision = "a2_0002"
+down_revision = "a2_0001"
 branch_labels = None
 depends_on = None
 

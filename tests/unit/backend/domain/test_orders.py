@@ -7,11 +7,13 @@ given an order for an offered workload
 ├── when a term is not offered: term_not_offered
 ├── when a price is below the sheet, or the maximum does not pay what is asked for: price_too_low
 ├── when the maximum does not fit a row: price_too_high
-├── when parameters are not the signed ones, or not the manifest's: params_hash_mismatch, params_refused
+├── when parameters are not the manifest's: params_refused
+├── when its ids are not those of its texts: prompt_mismatch
 ├── when the texts may take more units than are offered: too_many_units
 └── when the input is no list of texts, too long, or empty: input_refused
 """
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,15 +21,15 @@ import pytest
 from backend.domain.orders import check_signature, check_terms
 from backend.domain.pricing import Offer
 from backend.errors import BackendError, WrongSigner
-from contracts.protocol.canonical import hash_json
+from contracts.protocol import prompts
 from contracts.protocol.constants import DEVELOPMENT
-from contracts.protocol.errors import BadSignature
+from contracts.protocol.errors import BadSignature, BadTexts
 from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.records import Order
-from contracts.protocol.texts import encode_texts
-from contracts.protocol.tokens import TextTokenizer
+from contracts.protocol.manifest import Template
+from contracts.protocol.packed import pack, packed_root
+from contracts.protocol.records import Order, Params
+from contracts.protocol.texts import decode_texts, encode_texts
 from contracts.protocol.typed_data import Domain
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.unit.backend.world import (
     DOMAIN,
     FIXED,
@@ -38,19 +40,26 @@ from tests.unit.backend.world import (
     PARAMS,
     PROMPT,
     REQUESTER,
+    TEXTS,
     UNIT,
     WORKLOAD,
     terms,
 )
+from tests.world.prompts import BYTES
 
-COUNT = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256)
 OFFER = Offer(WORKLOAD, MANIFEST, FIXED, UNIT, MAX_UNITS)
 TTL = DEVELOPMENT.order_ttl_s
 
 
-def check(params: dict[str, int] = PARAMS, input_: bytes = PROMPT, **changes: Any) -> None:
-    changes = {"params_hash": to_hex(hash_json(params))} | changes
-    check_terms(terms(**changes), params, input_, OFFER, count_tokens=COUNT.count, now_s=NOW, constants=DEVELOPMENT)
+def check(params: Params = PARAMS, texts: bytes = TEXTS, offer: Offer = OFFER, **changes: Any) -> bytes:
+    """The packed prompts of an order whose ids are those of its texts, unless `changes` say otherwise."""
+    pack_prompts = partial(prompts.pack_prompts, offer.manifest, BYTES)
+    try:
+        root = to_hex(packed_root(pack_prompts(decode_texts(texts))))
+    except BadTexts:
+        root = "0x" + "00" * 32
+    wanted = terms(**{"params": params, "prompt_root": root} | changes)
+    return check_terms(wanted, texts, offer, pack_prompts=pack_prompts, now_s=NOW, constants=DEVELOPMENT)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +67,7 @@ def check(params: dict[str, int] = PARAMS, input_: bytes = PROMPT, **changes: An
 )
 def test_acceptable_terms(changes: dict[str, Any]) -> None:
     """Protects requesters from refusals at the edges of what is offered."""
-    check(**changes)
+    assert check(**changes) == PROMPT
 
 
 @pytest.mark.parametrize(
@@ -73,7 +82,7 @@ def test_acceptable_terms(changes: dict[str, Any]) -> None:
         ("price_too_low", {"unit_price": UNIT - 1}),
         ("price_too_low", {"max_price": FIXED + 8 * UNIT - 1}),
         ("price_too_high", {"max_price": 2**48}),
-        ("params_hash_mismatch", {"params_hash": "0x" + "00" * 32}),
+        ("prompt_mismatch", {"prompt_root": to_hex(packed_root(pack([[1, 2, 3]])))}),
     ],
 )
 def test_refused_terms(code: str, changes: dict[str, Any]) -> None:
@@ -84,14 +93,14 @@ def test_refused_terms(code: str, changes: dict[str, Any]) -> None:
     with pytest.raises(BackendError) as caught:
         check(**changes)
     assert caught.value.code == code
-    if code != "params_hash_mismatch":
-        assert str(next(iter(changes.values()))) in str(caught.value), "the message names the offending value"
+    assert str(next(iter(changes.values()))) in str(caught.value), "the message names the offending value"
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"max_new_tokens": 0}, {"max_new_tokens": 257}, {"max_new_tokens": 8, "top_k": 1}]
+    "params",
+    [Params(), Params(max_new_tokens=257), Params(max_new_tokens=8, seed=1), Params(max_new_tokens=8, top_p_ppm=5)],
 )
-def test_refused_params(params: dict[str, int]) -> None:
+def test_refused_params(params: Params) -> None:
     """Protects nodes from parameters that no engine takes. Covers: A58"""
     with pytest.raises(BackendError) as caught:
         check(params)
@@ -117,34 +126,29 @@ def test_refused_input(input_: bytes, why: str) -> None:
     """Protects nodes from poison: nobody works on what no engine can read, and nothing is cut off. Covers: A58"""
     changes = {"max_price": FIXED + 64 * UNIT}
     with pytest.raises(BackendError, match=why) as caught:
-        check(input_=input_, **changes)
+        check(texts=input_, **changes)
     assert caught.value.code == "input_refused"
 
 
 def test_a_batch_pays_for_each_of_its_texts() -> None:
     """Protects nodes: the maximum must cover the units of all texts together, and the sheet's limit is for all."""
     batch = encode_texts(["one", "two", "three"])
-    check(input_=batch, max_price=FIXED + 24 * UNIT)
+    check(texts=batch, max_price=FIXED + 24 * UNIT)
     with pytest.raises(BackendError, match=str(FIXED + 24 * UNIT)) as caught:
-        check(input_=batch, max_price=FIXED + 24 * UNIT - 1)
+        check(texts=batch, max_price=FIXED + 24 * UNIT - 1)
     assert caught.value.code == "price_too_low"
     with pytest.raises(BackendError, match=f"90 units .* up to {MAX_UNITS} a job") as caught:
-        check(params={"max_new_tokens": 30}, input_=batch, max_price=10_000)
+        check(Params(max_new_tokens=30), batch, max_price=10_000)
     assert caught.value.code == "too_many_units"
 
 
 def test_what_the_workload_puts_around_a_text_counts() -> None:
     """Protects requesters: the exact count, the template included, is refused before any node is bothered."""
-    limits = MANIFEST.input.model_copy(update={"overhead_tokens": 30})
-    offer = Offer(WORKLOAD, MANIFEST.model_copy(update={"input": limits}), FIXED, UNIT, MAX_UNITS)
-    for length, fits in ((170, True), (171, False)):
-        arguments = (terms(), PARAMS, encode_texts(["x" * length]), offer)
-        counting = {"count_tokens": COUNT.count, "now_s": NOW, "constants": DEVELOPMENT}
-        if fits:
-            check_terms(*arguments, **counting)
-        else:
-            with pytest.raises(BackendError, match=r"201 tokens in text 0 \(30 of them .* more than 200"):
-                check_terms(*arguments, **counting)
+    around = Template(before=(0,) * 20, after=(1,) * 10)
+    offer = Offer(WORKLOAD, MANIFEST.model_copy(update={"template": around}), FIXED, UNIT, MAX_UNITS)
+    check(texts=encode_texts(["x" * 170]), offer=offer)
+    with pytest.raises(BackendError, match="201 tokens in text 0, those around it included, not 1 to 200"):
+        check(texts=encode_texts(["x" * 171]), offer=offer)
 
 
 def test_signature_binds_signer_chain_and_contract() -> None:

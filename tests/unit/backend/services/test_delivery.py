@@ -8,11 +8,21 @@ from sqlmodel import select
 from backend.errors import BackendError
 from backend.store.home import open_blobs
 from backend.store.tables import CommitmentRow, EquivocationRow
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.errors import NotPacked
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES
+from contracts.protocol.packed import pack, packed_root
 from contracts.protocol.records import Commitment
 from contracts.protocol.wire import SubmitCommitment
 from tests.unit.backend.world import FIXED, NODE, OTHER_NODE, UNIT, World, commitment_for
+
+
+def put(world: World, output: bytes) -> str:
+    """Keeps an output under its root, or its hash where it has none, and returns the name."""
+    try:
+        return world.blobs.put(output, to_hex(packed_root(output)))
+    except NotPacked:
+        return world.blobs.put(output)
 
 
 def lent(world: World) -> str:
@@ -23,7 +33,7 @@ def lent(world: World) -> str:
 def test_delivery_is_acknowledged_once_it_is_kept(world: World) -> None:
     """Protects nodes: what was acknowledged is in the database, at the signed formula's amount. Covers: A45, A55"""
     order_id = lent(world)
-    submitted = commitment_for(order_id, units=5)
+    submitted = commitment_for(order_id, output_root=put(world, pack([[1, 2, 3, 4, 5]])), units=5)
     acknowledged = world.services.delivery.receive(submitted)
     assert acknowledged.new
     with world.database.read() as session:
@@ -39,8 +49,9 @@ def test_delivery_is_acknowledged_once_it_is_kept(world: World) -> None:
 @pytest.mark.parametrize(
     ("code", "changes"),
     [
-        ("blob_missing", {"output_hash": "0x" + "ab" * 32}),
+        ("blob_missing", {"output_root": "0x" + "ab" * 32}),
         ("units_refused", {"units": 9}),
+        ("units_refused", {"units": 7}),
         ("unknown_order", {"order_id": "0x" + "ab" * 32}),
     ],
 )
@@ -56,11 +67,31 @@ def test_refused_commitments(world: World, code: str, changes: dict[str, Any]) -
 def test_an_output_that_no_contest_could_show_is_refused(world: World) -> None:
     """Protects the settler's bond: what is rooted can be shown on chain within one transaction. Covers: A54"""
     order_id = lent(world)
-    output = b"[" + b"1" * MAX_OUTPUT_BYTES
-    open_blobs(world.folder).put(output)
+    output = pack([[1] * (MAX_OUTPUT_BYTES // 4)])
+    root = to_hex(packed_root(output))
+    open_blobs(world.folder).put(output, root)
     with pytest.raises(BackendError, match=str(len(output))) as caught:
-        world.services.delivery.receive(commitment_for(order_id, output_hash=to_hex(keccak(output))))
+        world.services.delivery.receive(commitment_for(order_id, output_root=root))
     assert caught.value.code == "output_too_long"
+    assert world.services.views.order(order_id).state == "leased"
+
+
+@pytest.mark.parametrize(
+    ("output", "units", "code"),
+    [
+        (b"no packed words", 8, "output_refused"),
+        (pack([[1] * 4, [2] * 4]), 8, "output_refused"),
+        (pack([]), 0, "output_refused"),
+        (pack([[1] * 9]), 9, "units_refused"),
+    ],
+)
+def test_an_output_answers_each_text_and_no_more(world: World, output: bytes, units: int, code: str) -> None:
+    """Protects requesters and the settler's bond: units are those of the output, which answers what was asked, and
+    bytes that are no packed words could not be shown in a contest. Covers: A54, A55"""
+    order_id = lent(world)
+    with pytest.raises(BackendError) as caught:
+        world.services.delivery.receive(commitment_for(order_id, output_root=put(world, output), units=units))
+    assert caught.value.code == code
     assert world.services.views.order(order_id).state == "leased"
 
 

@@ -96,7 +96,7 @@ def test_order_under_notice_is_refused(world: World) -> None:
 def test_unknown_input_and_workload(world: World) -> None:
     """Protects nodes from orders that nobody could run."""
     unknown = "0x" + "ab" * 32
-    order = Order(requester=REQUESTER.address, spend_cap=180, terms=terms(input_hash=unknown))
+    order = Order(requester=REQUESTER.address, spend_cap=180, terms=terms(texts_hash=unknown))
     with pytest.raises(BlobMissing, match=unknown):
         world.services.intake.accept(signed(order))
     order = Order(requester=REQUESTER.address, spend_cap=180, terms=terms(workload_id=unknown))

@@ -11,8 +11,9 @@ from backend.store.chain_tables import LoggedFactRow
 from backend.store.home import open_tokenizers
 from backend.store.record import TRACE_FACT, VERDICT_FACT
 from backend.store.tables import TraceRow
-from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.native.observation import observed_opening
+from contracts.protocol.packed import packed_root
 from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Verdict
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import answer_commit, trace_commit
@@ -36,6 +37,7 @@ from tests.unit.backend.world import (
     signer,
 )
 
+GIVEN = PARAMS.of(["max_new_tokens"])
 NATIVE = MANIFEST.model_copy(update={"comparator": "native", "weights_sha256": WEIGHTS_SHA256, "numeric_class": None})
 HONEST, CHEAT, SEEN = (
     NativeDouble(NODE_CLASS, tokens=8),
@@ -81,9 +83,10 @@ class Native:
         self.order()
         world.now_s += HEAD_START_S
         order_id = self.lend()
-        run = engine.execute(PROMPT, PARAMS)
+        run = engine.execute(PROMPT, GIVEN)
         bound = to_hex(trace_commit(run.trace_hash, from_hex(order_id), NODE.address))
-        sent = commitment_for(order_id, output_hash=world.blobs.put(run.output), trace_commit=bound, units=run.units)
+        root = world.blobs.put(run.output, to_hex(packed_root(run.output)))
+        sent = commitment_for(order_id, output_root=root, trace_commit=bound, units=run.units)
         digest = world.services.delivery.receive(sent).digest
         self.epoch_id += 1
         world.close_epoch(self.epoch_id)
@@ -99,9 +102,13 @@ class Native:
 
     def verdict(self, digest: str, run: Execution, key: Signer = VERIFIER, seen: bytes | None = None) -> SubmitVerdict:
         """What a verifier of another class says."""
-        seen = SEEN.observe(PROMPT, PARAMS, run.output) if seen is None else seen
+        seen = SEEN.observe(PROMPT, GIVEN, run.output) if seen is None else seen
         about = Commitment(
-            order_id=digest, node=NODE.address, output_hash=to_hex(keccak(run.output)), trace_commit=digest, units=8
+            order_id=digest,
+            node=NODE.address,
+            output_root=to_hex(packed_root(run.output)),
+            trace_commit=digest,
+            units=8,
         )
         opening = observed_opening(seen, about)
         hidden = to_hex(answer_commit(opening, from_hex(digest), key.address))
@@ -145,7 +152,7 @@ def test_what_a_verifier_saw_is_kept_with_its_verdict(native: Native) -> None:
     receive = native.world.services.verdicts.receive
     assert receive(sent).new
     assert not receive(sent).new
-    assert native.world.blobs.get(sent.observation or "") == SEEN.observe(PROMPT, PARAMS, run.output)
+    assert native.world.blobs.get(sent.observation or "") == SEEN.observe(PROMPT, GIVEN, run.output)
 
 
 def test_an_observation_is_what_its_verdict_says(native: Native) -> None:

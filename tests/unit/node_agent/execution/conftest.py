@@ -13,12 +13,14 @@ import torch
 from contracts.protocol.manifest import Manifest
 from node_agent.devices import numeric_class, self_test
 from node_agent.execution.float_generation import FloatGeneration
+from node_agent.execution.kinds import float_generation
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client
 from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER
+from tests.world.prompts import CHAT
 
-TINY_OVERHEAD = 97
+TINY_OVERHEAD = len(CHAT.before) + len(CHAT.after)
 """Tokens of the chat template with one token a byte."""
 
 MakeManifest = Callable[..., Manifest]
@@ -99,7 +101,8 @@ def make_manifest() -> MakeManifest:
             "engine_version": FloatGeneration.version,
             "numeric_class": numeric_class.current("cpu").digest,
             "params": {"max_new_tokens": {"minimum": 1, "maximum": 40}},
-            "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 260, "overhead_tokens": TINY_OVERHEAD},
+            "input": {"max_texts": 4, "max_bytes": 200, "max_tokens": 260},
+            **CHAT.fields(),
             "check_price_units": 10,
             "deterrence": {
                 "honest_cost_ppm": 700_000,
@@ -129,8 +132,9 @@ def smollm_files() -> ModelFiles:
 @pytest.fixture(scope="session")
 def smollm_manifest(smollm_files: ModelFiles, make_manifest: MakeManifest) -> Manifest:
     """A workload of SmolLM2-135M with room for ordinary prompts."""
-    room = {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024, "overhead_tokens": 30}
-    return make_manifest(smollm_files, model="smollm2-135m", input=room)
+    room = {"max_texts": 4, "max_bytes": 8192, "max_tokens": 1024}
+    words = float_generation.MODELS["smollm2-135m"].wording.fields()
+    return make_manifest(smollm_files, model="smollm2-135m", input=room, **words)
 
 
 @pytest.fixture

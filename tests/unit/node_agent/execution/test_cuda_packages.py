@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.protocol.texts import encode_texts
 from node_agent.execution import kinds
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor
+from tests.world.prompts import asked
 
 from .conftest import MakeManifest
 
@@ -59,6 +59,6 @@ def test_work_in_floats_runs_with_them(
     executor = Executor(tiny_files.weights.parent)
     engine = executor.load(tiny_files, manifest, "cpu")
     try:
-        assert engine.execute(encode_texts(["hello"]), {"max_new_tokens": 4}).units > 0
+        assert engine.execute(asked(["hello"]), {"max_new_tokens": 4}).units > 0
     finally:
         executor.close()

@@ -1,7 +1,6 @@
 """Embeddings: the encoder against transformers' own, the engine's bytes, and MiniLM on real sentences."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,12 @@ from hypothesis import strategies as st
 from transformers import BertConfig as TheirConfig
 from transformers import BertModel
 
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
+from contracts.protocol.packed import pack, unpack, unpack_signed
 from node_agent.execution import determinism, kinds
 from node_agent.execution.bert import Bert
 from node_agent.execution.bert_config import BertConfig
 from node_agent.execution.errors import (
-    EngineMismatch,
     InvalidInput,
     InvalidParams,
     NumericFailure,
@@ -33,6 +30,7 @@ from node_agent.execution.float_embedding import SCALE, FloatEmbedding, to_integ
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import TRACE_TAG
 from node_agent.models import ModelStore
+from tests.world.prompts import MINILM, asked_of, tokenizer_of
 
 SENTENCES = [
     "The weather is lovely today.",
@@ -97,7 +95,7 @@ def test_integers_are_the_vector(values: list[float]) -> None:
     """Rounding is to the nearest, halves to even, so that every host writes the same integer."""
     integers = to_integers(np.array(values, dtype=np.float32))
     assert integers == [round(value * SCALE) for value in values]
-    assert canonical_json(integers)
+    assert unpack_signed(pack([integers])) == [integers]
 
 
 def test_broken_vector_is_an_error() -> None:
@@ -129,9 +127,14 @@ def minilm(files: ModelFiles, manifest: Manifest) -> FloatEmbedding:
     return engine
 
 
+def vectors_of(output: bytes) -> list[list[int]]:
+    """The numbers that answer each text."""
+    return unpack_signed(output)
+
+
 def vectors(engine: FloatEmbedding, texts: list[str]) -> np.ndarray[Any, Any]:
     """(texts, C) vectors of one order."""
-    return np.array(json.loads(engine.execute(encode_texts(texts), {}).output)) / SCALE
+    return np.array(vectors_of(engine.execute(asked_of(MINILM, texts), {}).output)) / SCALE
 
 
 @pytest.mark.model
@@ -148,8 +151,8 @@ def test_vectors_agree_with_transformers(minilm: FloatEmbedding, files: ModelFil
     hidden = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     mask = batch["attention_mask"][..., None].float()
     theirs = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1)
-    run = minilm.execute(encode_texts(SENTENCES), {})
-    ours = np.array(json.loads(run.output)) / SCALE
+    run = minilm.execute(asked_of(MINILM, SENTENCES), {})
+    ours = np.array(vectors_of(run.output)) / SCALE
     assert np.abs(theirs.numpy() - ours).max() < 1e-5
     assert run.units == int(batch["attention_mask"].sum()), "units are the tokens, start and end included"
 
@@ -166,13 +169,14 @@ def test_near_meanings_have_near_vectors(minilm: FloatEmbedding) -> None:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(SENTENCES[:5]) | st.text(min_size=1, max_size=30), min_size=1, max_size=6))
 def test_batch_composition_never_changes_a_bit(minilm: FloatEmbedding, texts: list[str]) -> None:
-    """A text's vector is the same alone and in any company, in any place; units are summed; most_units bounds them."""
+    """A text's vector is the same alone and in any company, in any place; units are the tokens read."""
     texts = [text for text in texts if text.strip() and text.isprintable()] or ["a"]
-    together = minilm.execute(encode_texts(texts), {})
-    alone = [minilm.execute(encode_texts([text]), {}) for text in texts]
-    assert json.loads(together.output) == [json.loads(run.output)[0] for run in alone]
-    assert together.units == sum(run.units for run in alone) <= minilm.manifest.most_units(texts, {})
-    assert minilm.execute(encode_texts(texts), {}) == together
+    together = minilm.execute(asked_of(MINILM, texts), {})
+    alone = [minilm.execute(asked_of(MINILM, [text]), {}) for text in texts]
+    assert vectors_of(together.output) == [vectors_of(run.output)[0] for run in alone]
+    assert together.units == sum(run.units for run in alone)
+    assert together.units == sum(map(len, unpack(asked_of(MINILM, texts))))
+    assert minilm.execute(asked_of(MINILM, texts), {}) == together
 
 
 @pytest.mark.model
@@ -190,39 +194,39 @@ def test_trace_is_the_hash_of_every_hidden_state(minilm: FloatEmbedding, monkeyp
         return states
 
     monkeypatch.setattr(minilm.model, "forward", recorded)
-    run = minilm.execute(encode_texts(SENTENCES[:2]), {})
+    run = minilm.execute(asked_of(MINILM, SENTENCES[:2]), {})
     assert heard.digest() == run.trace_hash
 
 
 @pytest.mark.model
 def test_a_skipped_layer_shows(files: ModelFiles, manifest: Manifest) -> None:
     """Whoever leaves out a layer, or rounds a weight, gives another trace. Covers: A08"""
-    honest = kinds.load(files, manifest, "cpu").execute(encode_texts(SENTENCES[:1]), {})
+    honest = kinds.load(files, manifest, "cpu").execute(asked_of(MINILM, SENTENCES[:1]), {})
     lazy = FloatEmbedding.load(files, manifest, "cpu")
     del lazy.model.layers[3]
-    assert lazy.execute(encode_texts(SENTENCES[:1]), {}).trace_hash != honest.trace_hash
+    assert lazy.execute(asked_of(MINILM, SENTENCES[:1]), {}).trace_hash != honest.trace_hash
     coarse = FloatEmbedding.load(files, manifest, "cpu")
     weight = coarse.model.layers[0].up.weight
     weight[0, 0] += 2.0**-10
-    assert coarse.execute(encode_texts(SENTENCES[:1]), {}).trace_hash != honest.trace_hash
+    assert coarse.execute(asked_of(MINILM, SENTENCES[:1]), {}).trace_hash != honest.trace_hash
 
 
 @pytest.mark.model
 def test_nothing_is_cut_off(minilm: FloatEmbedding) -> None:
     """A text one token too long is refused with the exact count, and the others with it; 256 tokens are run."""
-    assert minilm.execute(encode_texts(["word " * 254]), {}).units == 256
-    with pytest.raises(InvalidInput, match=r"257 tokens in text 1 \(2 of them .* more than 256"):
-        minilm.execute(encode_texts(["fine", "word " * 255]), {})
-    with pytest.raises(InvalidInput, match="17 texts, more than 16"):
-        minilm.execute(encode_texts(["a"] * 17), {})
+    assert minilm.execute(asked_of(MINILM, ["word " * 254]), {}).units == 256
+    with pytest.raises(InvalidInput, match=r"257 tokens in text 1, .* not 1 to 256"):
+        minilm.execute(asked_of(MINILM, ["fine", "word " * 255]), {})
+    with pytest.raises(InvalidInput, match="17 texts, not 1 to 16"):
+        minilm.execute(asked_of(MINILM, ["a"] * 17), {})
     with pytest.raises(InvalidParams, match="max_new_tokens"):
-        minilm.execute(encode_texts(["a"]), {"max_new_tokens": 4})
+        minilm.execute(asked_of(MINILM, ["a"]), {"max_new_tokens": 4})
 
 
 @pytest.mark.model
 def test_the_largest_output_fits_a_contest(manifest: Manifest) -> None:
     """The manifest's limits alone keep outputs under what a contest's transaction carries. Covers: A54"""
-    longest = len(canonical_json([[-SCALE] * 384] * manifest.input.max_texts))
+    longest = len(pack([[-SCALE] * 384] * manifest.input.max_texts))
     assert longest <= 65_536
 
 
@@ -230,7 +234,7 @@ def test_the_largest_output_fits_a_contest(manifest: Manifest) -> None:
 @pytest.mark.parametrize("text", ["[SEP]", "[CLS] [MASK]", "a[PAD]b"])
 def test_control_tokens_in_a_text_stay_text(minilm: FloatEmbedding, text: str) -> None:
     """A text that spells a control token cannot end itself."""
-    assert not {0, 101, 102, 103} & set(minilm.tokenizer.encode(text))
+    assert not {0, 101, 102, 103} & set(tokenizer_of(MINILM).encode(text))
 
 
 @pytest.mark.model
@@ -238,7 +242,6 @@ def test_workloads_that_do_not_fit_are_refused(files: ModelFiles, manifest: Mani
     """A manifest that asks for what this kind does not do is found at load, not in the middle of a job."""
     limits = manifest.input
     wrong: list[tuple[dict[str, Any], type[Exception]]] = [
-        ({"input": limits.model_copy(update={"overhead_tokens": 0})}, EngineMismatch),
         ({"input": limits.model_copy(update={"max_tokens": 513})}, UnsupportedModel),
         ({"kind": "generation", "engine_version": "2"}, UnsupportedModel),
         ({"kind": "translation"}, UnknownKind),
@@ -246,16 +249,6 @@ def test_workloads_that_do_not_fit_are_refused(files: ModelFiles, manifest: Mani
     for change, error in wrong:
         with pytest.raises(error):
             kinds.load(files, manifest.model_copy(update=change), "cpu")
-
-
-@pytest.mark.model
-def test_no_token_stands_for_less_than_a_byte(minilm: FloatEmbedding) -> None:
-    """The bound on units that everybody computes without a tokenizer holds for every character there is."""
-    characters = [chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000]
-    block = 64
-    for start in range(0, len(characters), block):
-        text = " ".join(characters[start : start + block])
-        assert minilm.tokenizer.count(text) <= len(text.encode())
 
 
 def test_manifest_names_a_model_of_the_kind(make_manifest: Callable[..., Manifest]) -> None:

@@ -40,7 +40,7 @@ def test_parameters_are_exactly_the_engines(tiny_files: ModelFiles, make_manifes
     """A parameter that the engine would ignore must not look as if it were obeyed."""
     one = {"minimum": 1, "maximum": 4}
     changes: list[dict[str, object]] = [
-        {"params": {"max_new_tokens": one, "top_k": one}},
+        {"params": {"max_new_tokens": one, "seed": one}},
         {"params": {}, "meter": "input_tokens"},
         {"meter": "input_tokens"},
     ]
@@ -55,6 +55,7 @@ def test_parameters_are_exactly_the_engines(tiny_files: ModelFiles, make_manifes
         {"params": {}},
         {"params": {"max_new_tokens": {"minimum": 0, "maximum": 4}}},
         {"params": {"max_new_tokens": {"minimum": 5, "maximum": 4}}},
+        {"params": {"max_new_tokens": {"minimum": 1, "maximum": 4}, "top_k": {"minimum": 1, "maximum": 4}}},
         {"kind": "../evil"},
         {"kind": "_private"},
         {"input": {"max_texts": 0, "max_bytes": 1, "max_tokens": 1}},

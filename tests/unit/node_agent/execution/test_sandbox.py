@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
 from node_agent.execution import kinds
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import (
@@ -26,8 +25,9 @@ from node_agent.execution.errors import (
 )
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor, client
+from tests.world.prompts import asked
 
-HELLO, PARAMS = encode_texts(["hello"]), {"max_new_tokens": 4}
+HELLO, PARAMS = asked(["hello"]), {"max_new_tokens": 4}
 
 TRIES = """
 import json, os, signal, socket, subprocess, sys, threading

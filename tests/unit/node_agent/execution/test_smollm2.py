@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from contracts.protocol.texts import encode_texts
 from node_agent.execution.float_generation import FloatGeneration
 from node_agent.execution.llama import Llama
 from node_agent.execution.model_files import ModelFiles
+from tests.world.prompts import SMOLLM2, answered, asked_of, tokenizer_of
 
 pytestmark = pytest.mark.model
 
@@ -46,9 +46,9 @@ def test_logits_and_greedy_tokens_agree_with_transformers(
 ) -> None:
     """The engine computes this model, not something near it."""
     for prompt in PROMPTS:
-        tokens = smollm_engine.prompt(smollm_engine.tokenizer.encode(prompt))
-        run = smollm_engine.execute(encode_texts([prompt]), {"max_new_tokens": 12})
-        chosen = json.loads(run.output)[0]["token_ids"]
+        (tokens,) = answered(asked_of(SMOLLM2, [prompt]))
+        run = smollm_engine.execute(asked_of(SMOLLM2, [prompt]), {"max_new_tokens": 12})
+        chosen = answered(run.output)[0]
         with torch.inference_mode():
             whole = torch.tensor([*tokens, *chosen[:-1]])
             theirs = reference(whole[None]).logits[0]
@@ -60,10 +60,9 @@ def test_logits_and_greedy_tokens_agree_with_transformers(
 
 def test_it_answers(smollm_engine: FloatGeneration) -> None:
     """Weights, rotary order, tokenizer, template and stop rule together make a model that knows things."""
-    (answer,) = json.loads(smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 32}).output)
-    assert answer["text"] == "The capital of France is Paris."
-    assert answer["finish_reason"] == "stop"
-    assert answer["token_ids"][-1] == 2
+    (answer,) = answered(smollm_engine.execute(asked_of(SMOLLM2, PROMPTS[:1]), {"max_new_tokens": 32}).output)
+    assert tokenizer_of(SMOLLM2).decode(answer[:-1]) == "The capital of France is Paris."
+    assert answer[-1] == 2
 
 
 @pytest.mark.timeout(300)
@@ -71,30 +70,30 @@ def test_busy_processes_give_one_trace(smollm_engine: FloatGeneration, smollm_fi
     """Node and verifier run at the same time on the same cores, and must still agree to the bit."""
     script = (
         "import sys; from node_agent.models import ModelStore; from contracts.protocol.manifest import Manifest\n"
-        "from contracts.protocol.texts import encode_texts\n"
+        "from tests.world.prompts import SMOLLM2, asked_of\n"
         "from node_agent.execution.float_generation import FloatGeneration\n"
         "files = ModelStore().load('smollm2-135m')\n"
         "engine = FloatGeneration.load(files, Manifest.model_validate_json(sys.argv[1]), 'cpu')\n"
-        "sys.stdout.write(engine.execute(encode_texts([sys.argv[2]]), {'max_new_tokens': 24}).trace_hash.hex())\n"
+        "sys.stdout.write(engine.execute(asked_of(SMOLLM2, [sys.argv[2]]), {'max_new_tokens': 24}).trace_hash.hex())\n"
     )
     command = [sys.executable, "-c", script, smollm_engine.manifest.canonical().decode(), PROMPTS[1]]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    here = smollm_engine.execute(encode_texts(PROMPTS[1:2]), {"max_new_tokens": 24}).trace_hash.hex()
+    here = smollm_engine.execute(asked_of(SMOLLM2, PROMPTS[1:2]), {"max_new_tokens": 24}).trace_hash.hex()
     assert {process.communicate(timeout=200)[0] for process in running} == {here}
 
 
 def test_dropped_layers_give_another_trace(smollm_engine: FloatGeneration) -> None:
     """Skipping one layer of thirty shows in the trace. Covers: A08."""
-    honest = smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4})
+    honest = smollm_engine.execute(asked_of(SMOLLM2, PROMPTS[:1]), {"max_new_tokens": 4})
     del smollm_engine.model.layers[14]
-    assert smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
+    assert smollm_engine.execute(asked_of(SMOLLM2, PROMPTS[:1]), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
 
 
 def test_int8_weights_give_another_trace(smollm_engine: FloatGeneration) -> None:
     """Weights rounded to int8, whose answer may well read the same, show in the trace. Covers: A08."""
-    honest = smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4})
+    honest = smollm_engine.execute(asked_of(SMOLLM2, PROMPTS[:1]), {"max_new_tokens": 4})
     quantise(smollm_engine.model)
-    assert smollm_engine.execute(encode_texts(PROMPTS[:1]), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
+    assert smollm_engine.execute(asked_of(SMOLLM2, PROMPTS[:1]), {"max_new_tokens": 4}).trace_hash != honest.trace_hash
 
 
 def quantise(model: Llama) -> None:
@@ -122,7 +121,7 @@ def test_prompt_is_the_models_own_chat_template(smollm_engine: FloatGeneration, 
         rendered = jinja2.Template(template, keep_trailing_newline=True).render(
             messages=[{"role": "user", "content": text}], add_generation_prompt=True
         )
-        assert smollm_engine.prompt(smollm_engine.tokenizer.encode(text)) == tokenizer.encode(rendered).ids
+        assert answered(asked_of(SMOLLM2, [text])) == [tokenizer.encode(rendered).ids]
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -18,7 +18,7 @@ SUBMISSION = SubmitCommitment(
     commitment=Commitment(
         order_id="0x" + "11" * 32,
         node="0x" + "22" * 20,
-        output_hash="0x" + "33" * 32,
+        output_root="0x" + "33" * 32,
         trace_commit="0x" + "44" * 32,
         units=1,
     ),

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from contracts.protocol.hashing import to_hex
+from contracts.protocol.packed import pack
 from contracts.protocol.signing import Signer
-from contracts.protocol.texts import encode_texts
 from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import AlteredJob, BadAnswer, ForgedLease, ForgedOrder, LeaseOver, LeaseRejected, UnpayableJob
 from node_agent.session.lease import Job, PriceFloor
@@ -148,34 +148,36 @@ def test_proven_cap_covers_an_older_order(world: World) -> None:
     assert lend(world, lambda world, grant: grant) is not None
 
 
-def test_altered_input_is_refused(world: World) -> None:
-    """The input is what the order's hash names, whatever the backend sends."""
+def test_altered_prompts_are_refused(world: World) -> None:
+    """The prompts are what the order's root names, whatever the backend sends."""
     order_id = world.backend.order(b"hello")
-    name = world.backend.known[order_id][0].terms.input_hash
-    world.backend.blobs[name] = b"hullo"
-    with pytest.raises(BadAnswer, match="hashes to"):
+    name = world.backend.known[order_id][0].terms.prompt_root
+    world.backend.blobs[name] = pack([[1, 2, 3]])
+    with pytest.raises(BadAnswer, match="is another"):
         lend(world, lambda world, grant: grant)
 
 
-def test_oversized_input_is_refused(world: World) -> None:
-    """An input longer than the workload's limits allow is given up while it is read. Covers: A58"""
-    most = world.manifest.input.most_bytes
-    world.backend.order(b"x" * most)
+def test_oversized_prompts_are_refused(world: World) -> None:
+    """Prompts longer than the workload's limits allow are given up while they are read. Covers: A58"""
+    most = world.manifest.input.most_prompt_bytes
+    long = pack([[1] * (most // 4)])
+    world.backend.order(b"hello", changes={"prompt_root": world.backend.put(long)})
     with pytest.raises(BadAnswer, match=f"more than {most} bytes"):
         lend(world, lambda world, grant: grant)
 
 
 @pytest.mark.parametrize(
-    ("input_bytes", "why"),
+    ("prompts", "why"),
     [
-        (encode_texts(["x" * 1001]), "1001 bytes in text 0"),
-        (encode_texts(["x"] * 9), "9 texts"),
-        (b"hello", "not a JSON"),
+        (pack([[1] * 1001]), "1001 tokens in text 0"),
+        (pack([[1]] * 9), "9 texts"),
+        (pack([[1], []]), "0 tokens in text 1"),
+        (b"hello", "packed words"),
     ],
 )
-def test_input_beyond_the_workload_is_refused(world: World, input_bytes: bytes, why: str) -> None:
-    """What is signed and hashed right may still be no input of the workload: refused before any work. Covers: A58"""
-    world.backend.order(b"hello", changes={"input_hash": world.backend.put(input_bytes)})
+def test_prompts_beyond_the_workload_are_refused(world: World, prompts: bytes, why: str) -> None:
+    """What is signed and hashed right may still be no work of the workload: refused before any work. Covers: A58"""
+    world.backend.order(b"hello", changes={"prompt_root": world.backend.put(prompts)})
     with pytest.raises(AlteredJob, match=why):
         lend(world, lambda world, grant: grant)
 
@@ -183,12 +185,12 @@ def test_input_beyond_the_workload_is_refused(world: World, input_bytes: bytes, 
 def test_a_batch_must_pay_for_each_of_its_texts(world: World) -> None:
     """The floor is asked for all units that a batch may take, not for one text's."""
     world.floor = PriceFloor(fixed_units=100, unit_units=10)
-    batch = world.backend.put(encode_texts(["one", "two", "three"]))
-    world.backend.order(b"one", changes={"input_hash": batch})
+    batch = world.backend.put(pack([[1], [2], [3]]))
+    world.backend.order(b"one", changes={"prompt_root": batch})
     with pytest.raises(UnpayableJob, match="48 units of work"):
         lend(world, lambda world, grant: grant)
     world.backend.jobs.clear()
-    world.backend.order(b"one", changes={"input_hash": batch, "max_price": 580})
+    world.backend.order(b"one", changes={"prompt_root": batch, "max_price": 580})
     assert lend(world, lambda world, grant: grant) is not None
 
 

@@ -26,7 +26,7 @@ def test_serves_jobs_in_turn(world: World) -> None:
     for each in world.backend.commitments:
         digest = world.deployment.domain.commitment_digest(each.commitment)
         assert recover(digest, each.signature) == world.signer.address
-        assert each.commitment.output_hash in world.backend.blobs
+        assert each.commitment.output_root in world.backend.blobs
 
 
 class FailingEngine(EchoEngine):

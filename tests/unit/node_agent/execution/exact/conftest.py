@@ -207,7 +207,7 @@ def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manif
         files,
         kind="generation",
         engine="exact",
-        engine_version="1",
+        engine_version=ExactGeneration.version,
         check="prefill",
         numeric_class=None,
         params={

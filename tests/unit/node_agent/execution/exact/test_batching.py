@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
 from node_agent.execution.engine import Batching, Engine, Execution
 from node_agent.execution.errors import (
     ExecutionError,
@@ -25,10 +24,11 @@ from node_agent.execution.exact import engine as engine_module
 from node_agent.execution.exact.engine import ExactGeneration, OrderBatch
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor, client
+from tests.world.prompts import asked
 
 Order = tuple[bytes, Mapping[str, int]]
 
-LONG, SHORT = encode_texts(["Tell me all of it."] * 4), encode_texts(["Hi"])
+LONG, SHORT = asked(["Tell me all of it."] * 4), asked(["Hi"])
 
 
 def params(tokens: int, seed: int = 0) -> dict[str, int]:
@@ -37,7 +37,7 @@ def params(tokens: int, seed: int = 0) -> dict[str, int]:
 
 
 ORDERS = st.tuples(
-    st.lists(st.text("abc?", min_size=1, max_size=30), min_size=1, max_size=3).map(encode_texts),
+    st.lists(st.text("abc?", min_size=1, max_size=30), min_size=1, max_size=3).map(asked),
     st.builds(params, st.integers(1, 12), st.integers(0, 9)),
 )
 
@@ -147,7 +147,7 @@ def test_the_executor_answers_many_at_once(engine: ExactGeneration, there: Engin
     """Protects the node: calls from several threads each have their own answer, the very bytes of the engine alone;
     those that fail have their own error; a short one overtakes the long one that came first. Covers: A09, A58"""
     assert there.concurrent
-    orders = [(encode_texts([f"Question {seed}"] * (1 + seed % 3)), params(2 + 3 * seed, seed)) for seed in range(6)]
+    orders = [(asked([f"Question {seed}"] * (1 + seed % 3)), params(2 + 3 * seed, seed)) for seed in range(6)]
     ended: list[str] = []
     with ThreadPoolExecutor(10) as pool:
         long, short = (pool.submit(there.execute, text, params(n)) for text, n in ((LONG, 40), (SHORT, 1)))
@@ -193,10 +193,10 @@ def test_an_order_that_kills_the_process_costs_no_other(
 ) -> None:
     """Protects what an operator earns from a poisonous job: the process crashes over it in the middle of a batch, and
     again when it is tried alone. It fails, and the others have the very bytes that each has alone. Covers: A50, A58"""
-    poison = encode_texts(["poison"])
+    poison = asked(["poison"])
     started = make_deadly(poison)
     there = executor.load(files, manifest, "cpu")
-    orders = [(encode_texts([f"Question {seed}"] * 4), params(40, seed)) for seed in range(3)]
+    orders = [(asked([f"Question {seed}"] * 4), params(40, seed)) for seed in range(3)]
     with ThreadPoolExecutor(4) as pool:
         found = [pool.submit(there.execute, *order) for order in orders]
         killer = pool.submit(there.execute, poison, params(3))

@@ -6,21 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.protocol.trace import CHUNK_ROWS, decode_shown, trace_hash_of
 from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.model_file import Parameters
 from node_agent.execution.exact.sampling import Sampling
-from node_agent.execution.exact.trace import (
-    CHUNK_POSITIONS,
-    DIGEST_BYTES,
-    TRACE_TAG,
-    TextTrace,
-    encode,
-    first_difference,
-    place,
-    trace_hash,
-)
+from node_agent.execution.exact.trace import TextTrace, encode, first_difference, trace_hash
 
 WARM = Sampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
 
@@ -89,39 +81,50 @@ def test_stop_and_limit(model: EagerLlama) -> None:
 
 def test_first_divergence_is_located(model: EagerLlama, tiny: Parameters) -> None:
     """One changed weight shows, and a changed token shows in its chunk and not before."""
-    length = 3 * CHUNK_POSITIONS
+    length = 3 * CHUNK_ROWS
     (run,) = generate(model, [task(stops=frozenset(), limit=length)])
     (other,) = generate(model, [task(stops=frozenset(), limit=length, sampling=WARM)])
     parting = next(index for index, pair in enumerate(zip(run.chosen, other.chosen, strict=True)) if len(set(pair)) > 1)
     # the logits at the parting are still equal, those after it are not
     shown, theirs = encode([run.trace]), encode([other.trace])
-    chunk = first_difference(shown, theirs)
-    assert chunk == (parting + 1) // CHUNK_POSITIONS
-    assert place(chunk, [length]) == (0, range(chunk * CHUNK_POSITIONS, (chunk + 1) * CHUNK_POSITIONS))
+    first = (parting + 1) // CHUNK_ROWS * CHUNK_ROWS
+    assert first_difference(shown, theirs) == (0, range(first, first + CHUNK_ROWS))
     assert first_difference(shown, shown) is None
-    assert first_difference(shown, shown[:-DIGEST_BYTES]) == 2
+    shorter = TextTrace()
+    for _ in range(CHUNK_ROWS):
+        shorter.update(np.zeros(1, np.int32))
+    assert first_difference(encode([run.trace, shorter]), shown) == (1, range(CHUNK_ROWS))
 
 
-@given(st.lists(st.integers(1, 100), min_size=1, max_size=5))
-def test_a_chunk_has_one_place(rows: list[int]) -> None:
-    """The chunks of an encoded trace cover every row of every text once, in order, and nothing beyond."""
-    traces = [TextTrace(text) for text in range(len(rows))]
-    for trace, count in zip(traces, rows, strict=True):
-        for _ in range(count):
-            trace.update(np.zeros(1, np.int32))
-    chunks = len(encode(traces)[len(TRACE_TAG) :]) // DIGEST_BYTES
-    places = [place(chunk, rows) for chunk in range(chunks)]
-    covered = [(found[0], row) for found in places if found is not None for row in found[1]]
-    assert covered == [(text, row) for text, count in enumerate(rows) for row in range(count)]
-    assert place(chunks, rows) is None
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=5), st.data())
+def test_what_is_shown_leads_to_the_trace_hash_and_to_a_changed_row(rows: list[int], data: st.DataObject) -> None:
+    """The nodes that are shown rebuild the root over every row of every text, and name the rows of a change."""
+    texts = [[np.full(3, 100 * text + row, np.int32) for row in range(count)] for text, count in enumerate(rows)]
+
+    def traced(texts: list[list[np.ndarray]]) -> list[TextTrace]:
+        found = [TextTrace() for _ in texts]
+        for trace, of_text in zip(found, texts, strict=True):
+            for row in of_text:
+                trace.update(row)
+        return found
+
+    shown = encode(traced(texts))
+    assert trace_hash_of(shown) == trace_hash(traced(texts))
+    assert [text.rows for text in decode_shown(shown) or ()] == rows
+    text = data.draw(st.integers(0, len(rows) - 1))
+    row = data.draw(st.integers(0, rows[text] - 1))
+    texts[text][row] = texts[text][row] + 1
+    found = first_difference(shown, encode(traced(texts)))
+    assert found is not None
+    assert found[0] == text
+    assert row in found[1]
+    assert found[1][-1] < rows[text]
 
 
 def test_trace_covers_every_logit(model: EagerLlama) -> None:
-    """A change of one in one logit gives another trace hash; so does another text index."""
-    (run,) = generate(model, [task()])
-    (elsewhere,) = generate(model, [task(1, prompt=run.task.prompt)])
-    assert run.chosen == elsewhere.chosen
-    assert trace_hash([run.trace]) != trace_hash([elsewhere.trace])
+    """A change of one in one logit gives another trace hash; so do texts in another order."""
+    (run,), (other_run,) = generate(model, [task()]), generate(model, [task(1)])
+    assert trace_hash([run.trace, other_run.trace]) != trace_hash([other_run.trace, run.trace])
     row = np.zeros(61, np.int32)
     one, other = Run(task(), model.exp2).trace, Run(task(), model.exp2).trace
     one.update(row)

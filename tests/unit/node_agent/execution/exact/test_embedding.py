@@ -1,7 +1,5 @@
 """The exact encoder behind the port: batches, traces, limits and misfits, on a tiny model."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
-from contracts.protocol.tokens import TextTokenizer
+from contracts.protocol.packed import unpack, unpack_signed
+from contracts.protocol.trace_tree import list_root, row_leaves
 from node_agent.execution.engine import Batching, Engine, Execution
 from node_agent.execution.errors import (
     EngineMismatch,
@@ -26,15 +24,26 @@ from node_agent.execution.errors import (
 from node_agent.execution.exact import build_encoder, embedding
 from node_agent.execution.exact.embedding import ExactEmbedding, OrderBatch
 from node_agent.execution.exact.encoder_file import read_encoder
-from node_agent.execution.exact.trace import CHUNK_TAG, TRACE_TAG
 from node_agent.execution.exact.ways import sound
-from node_agent.execution.model_files import ModelFiles, sha256_file
+from node_agent.execution.model_files import ModelFiles, Wording, sha256_file
 from node_agent.execution.sandbox import Executor
 from node_agent.testing import BYTE_TOKENIZER
+from tests.world import prompts
 
 from .conftest import TINY_ENCODER, random_encoder_state
 
 TEXTS = ["Hello", "What is 2 + 2?", "x", "y" * 40]
+WORDING = Wording("wordpiece", before=(1,), after=(2,))
+
+
+def asked(texts: Sequence[str]) -> bytes:
+    """Packed prompts of one token a byte, with a start and an end."""
+    return prompts.asked(texts, prompts.BYTES, WORDING)
+
+
+def vectors(output: bytes) -> list[list[int]]:
+    """The numbers that answer each text."""
+    return unpack_signed(output)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     path, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
     fields = TINY_ENCODER | {"vocab_size": 300}
     build_encoder.build_from(fields, random_encoder_state(fields, 3).__getitem__, "0" * 64, path)
-    tokenizer.write_bytes(BYTE_TOKENIZER.replace(b"<|im_start|>", b"[CLS]").replace(b"<|im_end|>", b"[SEP]"))
+    tokenizer.write_bytes(BYTE_TOKENIZER)
     return ModelFiles(path, tokenizer, folder / "config.json", sha256_file(path), sha256_file(tokenizer))
 
 
@@ -55,14 +64,15 @@ def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manif
         files,
         kind="embedding",
         engine="exact",
-        engine_version="1",
+        engine_version=ExactEmbedding.version,
         check="prefill",
         dtype="int8",
         numeric_class=None,
         unit="input token",
         meter="input_tokens",
         params={},
-        input={"max_texts": 4, "max_bytes": 200, "max_tokens": 60, "overhead_tokens": 2},
+        input={"max_texts": 4, "max_bytes": 200, "max_tokens": 60},
+        **WORDING.fields(),
     )
 
 
@@ -75,9 +85,9 @@ def engine(files: ModelFiles, manifest: Manifest) -> ExactEmbedding:
 def test_checking_is_executing(engine: ExactEmbedding) -> None:
     """Whatever a node claims, the verifier's pass gives trace, output and units of the work."""
     port: Engine = engine
-    assert (port.name, port.version, port.check) == ("exact", "1", "prefill")
-    done = port.execute(encode_texts(TEXTS), {})
-    assert all(port.recheck(encode_texts(TEXTS), {}, claim) == done for claim in (done.output, b"", b"[[1]]"))
+    assert (port.name, port.version, port.check) == ("exact", ExactEmbedding.version, "prefill")
+    done = port.execute(asked(TEXTS), {})
+    assert all(port.recheck(asked(TEXTS), {}, claim) == done for claim in (done.output, b"", b"[[1]]"))
     assert done.units == sum(len(text) + 2 for text in TEXTS)
 
 
@@ -85,12 +95,12 @@ def test_checking_is_executing(engine: ExactEmbedding) -> None:
 def test_texts_are_answered_as_if_alone(engine: ExactEmbedding, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """However texts are put together, each has the vector that it has alone."""
     monkeypatch.setattr(embedding, "BATCH_ROWS", rows)
-    together = json.loads(engine.execute(encode_texts(TEXTS), {}).output)
-    assert together == [engine.vector(text) for text in TEXTS]
-    assert together == [json.loads(engine.execute(encode_texts([text]), {}).output)[0] for text in TEXTS]
+    together = vectors(engine.execute(asked(TEXTS), {}).output)
+    assert together == [engine.vector(prompt) for prompt in unpack(asked(TEXTS))]
+    assert together == [vectors(engine.execute(asked([text]), {}).output)[0] for text in TEXTS]
 
 
-INPUTS = st.lists(st.text("abc?", min_size=1, max_size=50), min_size=1, max_size=4).map(encode_texts)
+INPUTS = st.lists(st.text("abc?", min_size=1, max_size=50), min_size=1, max_size=4).map(asked)
 
 
 def drained(batch: OrderBatch) -> dict[int, Execution | ExecutionError]:
@@ -132,7 +142,7 @@ def test_orders_share_a_pass(engine: ExactEmbedding, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(embedding, "BATCH_ROWS", 100)
     batch = engine.new_batch()
     for key in range(12):
-        batch.join(key, encode_texts(["x" * 18]), {})
+        batch.join(key, asked(["x" * 18]), {})
     assert list(drained(batch)) == list(range(12))
     assert passes == [100, 100, 40]
 
@@ -140,7 +150,7 @@ def test_orders_share_a_pass(engine: ExactEmbedding, monkeypatch: pytest.MonkeyP
 def test_what_fails_fails_alone(engine: ExactEmbedding, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects the others from poison: what cannot run does not join, and an answer that nobody could show is its own
     order's error. Covers: A58"""
-    good, long = encode_texts(["Hello"]), encode_texts(TEXTS)
+    good, long = asked(["Hello"]), asked(TEXTS)
     alone = engine.execute(good, {})
 
     def no_long_ones(output: bytes) -> None:
@@ -167,7 +177,7 @@ def test_the_executor_answers_many_at_once(engine: ExactEmbedding, files: ModelF
     executor = Executor(files.weights.parent)
     there = executor.load(files, engine.manifest, "cpu")
     assert there.concurrent
-    orders = [encode_texts([f"Question {index}"] * (1 + index % 4)) for index in range(12)]
+    orders = [asked([f"Question {index}"] * (1 + index % 4)) for index in range(12)]
     with ThreadPoolExecutor(len(orders)) as pool:
         found = list(pool.map(lambda order: there.execute(order, {}), orders))
     executor.close()
@@ -175,53 +185,46 @@ def test_the_executor_answers_many_at_once(engine: ExactEmbedding, files: ModelF
 
 
 def test_the_trace_is_every_state(engine: ExactEmbedding) -> None:
-    """The trace's definition, recomputed from the outside: rows after the embedding and each layer, in chunks of 16."""
-    whole = hashlib.sha256(TRACE_TAG)
-    for index, text in enumerate(TEXTS):
-        tokens = [engine.tokenizer.id_of("[CLS]"), *engine.tokenizer.encode(text), engine.tokenizer.id_of("[SEP]")]
+    """The trace's definition, recomputed from the outside: rows after the embedding and each layer."""
+    texts = []
+    for tokens in unpack(asked(TEXTS)):
         rows = np.concatenate(engine.model.states([tokens])).astype("<i4")
         assert rows.shape == (3 * len(tokens), 24)
-        for chunk in range(-(-len(rows) // 16)):
-            tag = CHUNK_TAG + index.to_bytes(4, "little") + chunk.to_bytes(4, "little")
-            whole.update(hashlib.sha256(tag + rows[16 * chunk : 16 * chunk + 16].tobytes()).digest())
-    assert engine.execute(encode_texts(TEXTS), {}).trace_hash == whole.digest()
+        texts.append(list_root(list_root(row_leaves(row.tobytes())) for row in rows))
+    assert engine.execute(asked(TEXTS), {}).trace_hash == list_root(texts)
 
 
 def test_skipped_work_shows(engine: ExactEmbedding, files: ModelFiles, manifest: Manifest) -> None:
     """A layer left out, or one scale off by a little, gives another trace. Covers: A08"""
-    honest = engine.execute(encode_texts(TEXTS), {})
+    honest = engine.execute(asked(TEXTS), {})
     lazy, coarse = (ExactEmbedding.load(files, manifest, "cpu") for _ in range(2))
     del lazy.model.layers[1]
     parameters = read_encoder(files.weights)
     parameters.layers[0].up.multiplier[0] += 500
     coarse.model = sound("cpu").ways[0].encoder(parameters)
     for cheat in (lazy, coarse):
-        assert cheat.execute(encode_texts(TEXTS), {}).trace_hash != honest.trace_hash
+        assert cheat.execute(asked(TEXTS), {}).trace_hash != honest.trace_hash
 
 
 def test_limits_are_kept(engine: ExactEmbedding) -> None:
     """The manifest's limits hold as for every engine; nothing is cut off."""
     with pytest.raises(InvalidParams):
-        engine.execute(encode_texts(TEXTS), {"max_new_tokens": 3})
+        engine.execute(asked(TEXTS), {"max_new_tokens": 3})
     with pytest.raises(InvalidInput, match="61 tokens in text 0"):
-        engine.execute(encode_texts(["a" * 59]), {})
-    assert engine.execute(encode_texts(["a" * 58]), {}).units == 60
+        engine.execute(asked(["a" * 59]), {})
+    assert engine.execute(asked(["a" * 58]), {}).units == 60
     with pytest.raises(InvalidInput):
         engine.execute(b"[1]", {})
 
 
 def test_misfits_are_refused(engine: ExactEmbedding, files: ModelFiles) -> None:
-    """Another engine's manifest, another model's digest, more positions than there are, a tokenizer without [CLS]."""
+    """Another engine's manifest, another model's digest, more positions than there are."""
     limits = engine.manifest.input
     for change, error in (
         ({"check": "regenerate"}, EngineMismatch),
         ({"meter": "new_tokens"}, EngineMismatch),
-        ({"input": limits.model_copy(update={"overhead_tokens": 3})}, EngineMismatch),
         ({"weights_sha256": "0" * 64}, ModelDigestMismatch),
         ({"input": limits.model_copy(update={"max_tokens": 65})}, UnsupportedModel),
     ):
         with pytest.raises(error):
             ExactEmbedding.load(files, engine.manifest.model_copy(update=change), "cpu")
-    plain = TextTokenizer(BYTE_TOKENIZER, hashlib.sha256(BYTE_TOKENIZER).hexdigest())
-    with pytest.raises(UnsupportedModel, match=r"\[CLS\]"):
-        ExactEmbedding(engine.model, plain, engine.manifest)

@@ -1,11 +1,9 @@
 """The exact engine behind the port: executing and checking agree, whatever a node claims."""
 
-import json
-
 import pytest
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
+from contracts.protocol.packed import pack
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import (
     EngineMismatch,
@@ -18,15 +16,17 @@ from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model_file import read_model
 from node_agent.execution.exact.ways import sound
 from node_agent.execution.model_files import ModelFiles
+from tests.world.prompts import answered, asked
 
 PARAMS = {"max_new_tokens": 12, "temperature_milli": 900, "top_p_ppm": 950_000, "seed": 7}
-TEXTS = encode_texts(["Hello", "What is 2 + 2?", "x"])
+WORDS = ["Hello", "What is 2 + 2?", "x"]
+TEXTS = asked(WORDS)
 
 
 def test_it_is_an_engine(engine: ExactGeneration) -> None:
     """Wiring it is a matter of names."""
     port: Engine = engine
-    assert (port.name, port.version, port.check) == ("exact", "1", "prefill")
+    assert (port.name, port.version, port.check) == ("exact", ExactGeneration.version, "prefill")
 
 
 @pytest.mark.parametrize("temperature", [0, 900])
@@ -35,25 +35,25 @@ def test_checking_is_executing(engine: ExactGeneration, temperature: int) -> Non
     params = PARAMS | {"temperature_milli": temperature}
     done = engine.execute(TEXTS, params)
     assert engine.recheck(TEXTS, params, done.output) == done
-    assert done.units == sum(len(each["token_ids"]) for each in json.loads(done.output))
+    assert done.units == sum(map(len, answered(done.output)))
 
 
 def test_a_wrong_claim_is_answered_with_what_is_right(engine: ExactGeneration) -> None:
     """Whatever bytes a node hands in, the verifier derives what it should have been."""
     done = engine.execute(TEXTS, PARAMS)
-    answers = json.loads(done.output)
-    answers[1]["token_ids"][3] ^= 1
-    claims = [json.dumps(answers).encode(), b"", b"[]", b"{}", b"[1]", b'[{"token_ids":[-1]}]', b"[" * 5000]
-    answers[1]["token_ids"][3] = 10**30
-    for claim in [*claims, json.dumps(answers).encode(), json.dumps(answers[:2]).encode()]:
+    answers = answered(done.output)
+    answers[1][3] ^= 1
+    claims = [pack(answers), b"", b"[]", b"[" * 5000, pack([]), pack([[], [], []]), pack(answers[:2])]
+    answers[1][3] = 2**32 - 1
+    for claim in [*claims, pack(answers)]:
         assert engine.recheck(TEXTS, PARAMS, claim) == done
 
 
 def test_texts_are_answered_as_if_alone(engine: ExactGeneration) -> None:
     """An order's texts share a batch and nothing else (greedy: draws depend on the whole input)."""
     params = PARAMS | {"temperature_milli": 0}
-    together = json.loads(engine.execute(TEXTS, params).output)
-    assert together == [json.loads(engine.execute(encode_texts([t]), params).output)[0] for t in json.loads(TEXTS)]
+    together = answered(engine.execute(TEXTS, params).output)
+    assert together == [answered(engine.execute(asked([text]), params).output)[0] for text in WORDS]
 
 
 def test_seed_and_input_decide_the_draws(engine: ExactGeneration) -> None:
@@ -88,5 +88,5 @@ def test_a_changed_weight_changes_the_trace(engine: ExactGeneration, files: Mode
     honest = engine.execute(TEXTS, PARAMS)
     parameters = read_model(files.weights)
     parameters.layers[1].down.multiplier[0] += 50
-    other = ExactGeneration(sound("cpu").ways[0].llama(parameters), engine.tokenizer, manifest)
+    other = ExactGeneration(sound("cpu").ways[0].llama(parameters), manifest)
     assert other.execute(TEXTS, PARAMS).trace_hash != honest.trace_hash

@@ -1,6 +1,5 @@
 """MiniLM through the exact engine: one hash over everything that moves float engines, and how near fp32 it stays."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
+from contracts.protocol.packed import pack, unpack, unpack_signed
 from node_agent.execution import kinds
 from node_agent.execution.bert import Bert
 from node_agent.execution.exact.build import build
@@ -24,6 +22,7 @@ from node_agent.execution.exact.ways import sound
 from node_agent.execution.kinds.embedding import SCALE
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.models import ModelStore
+from tests.world.prompts import MINILM, asked_of
 
 from .conftest import PLACES, elsewhere
 
@@ -84,8 +83,8 @@ def minilm(files: ModelFiles, manifest: Manifest) -> ExactEmbedding:
 
 def vectors(engine: ExactEmbedding, texts: list[str]) -> np.ndarray[Any, Any]:
     """(texts, C) vectors, an order of 16 at a time."""
-    parts = [encode_texts(texts[start : start + 16]) for start in range(0, len(texts), 16)]
-    return np.array([vector for part in parts for vector in json.loads(engine.execute(part, {}).output)]) / SCALE
+    parts = [asked_of(MINILM, texts[start : start + 16]) for start in range(0, len(texts), 16)]
+    return np.array([vector for part in parts for vector in unpack_signed(engine.execute(part, {}).output)]) / SCALE
 
 
 def test_the_file_is_the_same_on_every_host(files: ModelFiles, origin: ModelFiles, tmp_path: Path) -> None:
@@ -125,16 +124,16 @@ def test_a_cheaper_model_shows(files: ModelFiles, minilm: ExactEmbedding) -> Non
     parameters = read_encoder(files.weights)
     layers = tuple(replace(each, up=coarse(each.up), down=coarse(each.down)) for each in parameters.layers)
     model = sound("cpu").ways[0].encoder(replace(parameters, layers=layers))
-    cheat = ExactEmbedding(model, minilm.tokenizer, minilm.manifest)
-    text = encode_texts(["The weather is lovely today."])
+    cheat = ExactEmbedding(model, minilm.manifest)
+    text = asked_of(MINILM, ["The weather is lovely today."])
     assert cheat.execute(text, {}).trace_hash != minilm.execute(text, {}).trace_hash
 
 
 def test_the_largest_order_is_answered(minilm: ExactEmbedding, manifest: Manifest) -> None:
     """16 texts of 256 tokens: run whole, and the largest vectors there are fit into a contest. Covers: A54"""
-    done = minilm.execute(encode_texts([f"{number} " + "word " * 253 for number in range(10, 26)]), {})
+    done = minilm.execute(asked_of(MINILM, [f"{number} " + "word " * 253 for number in range(10, 26)]), {})
     assert done.units == 16 * 256
-    assert len(canonical_json([[-SCALE] * 384] * manifest.input.max_texts)) <= 65_536
+    assert len(pack([[-SCALE] * 384] * manifest.input.max_texts)) <= 65_536
 
 
 # ---------------------------------------------------------------- quality
@@ -165,9 +164,8 @@ def test_it_is_nearly_as_good_as_fp32(minilm: ExactEmbedding, origin: ModelFiles
 @torch.inference_mode()
 def by_floats(origin: ModelFiles, minilm: ExactEmbedding, texts: list[str]) -> np.ndarray[Any, Any]:
     """(texts, C) vectors by the model in fp32."""
-    model, tokenizer = Bert.load(origin.weights, origin.config, torch.device("cpu")), minilm.tokenizer
-    start, end = tokenizer.id_of("[CLS]"), tokenizer.id_of("[SEP]")
-    means = [model.forward(torch.tensor([start, *tokenizer.encode(text), end]))[-1].mean(0) for text in texts]
+    model = Bert.load(origin.weights, origin.config, torch.device("cpu"))
+    means = [model.forward(torch.tensor(ids))[-1].mean(0) for ids in unpack(asked_of(MINILM, texts))]
     return torch.nn.functional.normalize(torch.stack(means)).double().numpy()
 
 

@@ -1,6 +1,5 @@
 """SmolLM2-135M through the exact engine: one hash over everything that moves float engines, and how good it is."""
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,6 @@ import torch
 from torch.nn import functional as F
 
 from contracts.protocol.manifest import IntegerRange, Manifest
-from contracts.protocol.texts import encode_texts
-from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.engine import ExactGeneration
@@ -23,6 +20,7 @@ from node_agent.execution.exact.ways import sound
 from node_agent.execution.llama import load_llama
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.models import ModelStore
+from tests.world.prompts import SMOLLM2, answered, asked_of, tokenizer_of
 
 from .conftest import PLACES, elsewhere
 
@@ -84,14 +82,14 @@ def test_one_trace_everywhere(model_path: Path, way: str) -> None:
 def test_it_answers_and_is_checked(files: ModelFiles, smollm_manifest: Manifest) -> None:
     """Loaded as a node loads it: rotary order, template, stop rule and sampling make a model that knows things."""
     ranges = {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}
-    changes = {"engine": "exact", "check": "prefill", "engine_version": "1", "params": ranges}
+    changes = {"engine": "exact", "check": "prefill", "engine_version": ExactGeneration.version, "params": ranges}
     manifest = smollm_manifest.model_copy(update=changes | {"weights_sha256": files.weights_sha256})
     engine = ExactGeneration.load(files, manifest, "cpu")
-    prompts, params = encode_texts(["What is the capital of France?"]), {"max_new_tokens": 32}
+    prompts, params = asked_of(SMOLLM2, ["What is the capital of France?"]), {"max_new_tokens": 32}
     done = engine.execute(prompts, params)
-    (answer,) = json.loads(done.output)
-    assert answer["text"] == "The capital of France is Paris."
-    assert answer["finish_reason"] == "stop"
+    (answer,) = answered(done.output)
+    assert tokenizer_of(SMOLLM2).decode(answer[:-1]) == "The capital of France is Paris."
+    assert answer[-1] in manifest.stops
     assert engine.recheck(prompts, params, done.output) == done
 
 
@@ -111,8 +109,7 @@ def test_it_is_nearly_as_good_as_fp32(model_path: Path, smollm_files: ModelFiles
 
 
 def _tokens(files: ModelFiles) -> list[int]:
-    tokenizer = TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
-    return tokenizer.encode(topics["assignment"])
+    return tokenizer_of(SMOLLM2).encode(topics["assignment"])
 
 
 SPOOFED = [
@@ -130,14 +127,14 @@ def test_a_prefill_spoof_is_caught(files: ModelFiles, smollm_manifest: Manifest)
     """Who generates with int4 weights and then makes the trace of an honest prefill over those tokens is caught within
     64 tokens, each time: the verifier's pass chooses every token anew. Covers: A08, A53"""
     manifest = smollm_manifest.model_copy(
-        update={"kind": "generation", "engine": "exact", "check": "prefill", "engine_version": "1"}
+        update={"kind": "generation", "engine": "exact", "check": "prefill", "engine_version": ExactGeneration.version}
         | {"weights_sha256": files.weights_sha256, "params": {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}}
     )
     honest = ExactGeneration.load(files, manifest, "cpu")
     cheap = sound("cpu").ways[0].llama(int4(read_model(files.weights)))
-    cheat = ExactGeneration(cheap, honest.tokenizer, manifest)
+    cheat = ExactGeneration(cheap, manifest)
     for prompt in SPOOFED:
-        prompts, params = encode_texts([prompt]), {"max_new_tokens": 64}
+        prompts, params = asked_of(SMOLLM2, [prompt]), {"max_new_tokens": 64}
         claimed = cheat.execute(prompts, params).output
         checked = honest.recheck(prompts, params, claimed)
         assert checked.output != claimed, prompt

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.texts import encode_texts
 from node_agent.devices.self_test import REFERENCE_CONFIG, reference_state
 from node_agent.execution import kinds
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.engine import NativeGeneration
 from node_agent.execution.native.model import NativeLlama
 from node_agent.execution.native.settings import Settings
+from tests.world.prompts import asked
 
 MakeModel = Callable[..., NativeLlama]
-INPUT = encode_texts(["What is 2 + 2?", "Name a colour."])
+INPUT = asked(["What is 2 + 2?", "Name a colour."])
 PARAMS = {"max_new_tokens": 12, "temperature_milli": 900, "seed": 7}
 RANGES = {
     "max_new_tokens": {"minimum": 1, "maximum": 40},

@@ -1,16 +1,15 @@
 """The engine behind its port, on the tiny model: what is signed, what is opened, what another host sees."""
 
-import json
-
 import pytest
 
 from contracts.protocol.native.fingerprint import OPENING_HEAD, PROJECTIONS, NativeOpening
 from contracts.protocol.native.observation import Observation
-from contracts.protocol.texts import encode_texts
+from contracts.protocol.packed import pack
 from node_agent.execution.errors import EngineMismatch, InvalidParams
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.engine import NativeGeneration
 from tests.unit.node_agent.execution.native.conftest import INPUT, PARAMS, RANGES, MakeNative
+from tests.world.prompts import answered, asked
 
 
 def test_what_is_signed_binds_what_is_opened(engine: NativeGeneration) -> None:
@@ -22,7 +21,7 @@ def test_what_is_signed_binds_what_is_opened(engine: NativeGeneration) -> None:
     assert NativeOpening.decode(published).trace_hash == signed.trace_hash
     assert opened.opening.numeric_class == engine.numeric_class
     assert len(published) == OPENING_HEAD + PROJECTIONS * signed.units
-    assert signed.units == sum(len(answer["token_ids"]) for answer in json.loads(signed.output))
+    assert signed.units == sum(map(len, answered(signed.output)))
 
 
 def test_another_host_sees_an_honest_answer_as_it_is(engine: NativeGeneration) -> None:
@@ -40,24 +39,19 @@ def test_seed_and_input_turn_tokens_and_fingerprint(engine: NativeGeneration) ->
     Covers: A01
     """
     base = engine.run(INPUT, PARAMS)
-    for params, input_bytes in ((PARAMS | {"seed": 8}, INPUT), (PARAMS, encode_texts(["What is 2 + 2?", "Name one."]))):
+    for params, input_bytes in ((PARAMS | {"seed": 8}, INPUT), (PARAMS, asked(["What is 2 + 2?", "Name one."]))):
         assert engine.run(input_bytes, params).opening.fingerprint != base.opening.fingerprint
 
 
 def test_altered_outputs_have_not_ended_as_they_must(engine: NativeGeneration) -> None:
-    """Cut short, stretched, other text, another number of answers, no JSON at all: seen without any float.
+    """Cut short, stretched, another number of answers, no packed words at all: seen without any float.
 
     Covers: A55, A58
     """
-    answers = json.loads(engine.run(INPUT, PARAMS).execution.output)
-    cut, longer, renamed = (json.loads(json.dumps(answers)) for _ in range(3))
-    cut[0]["token_ids"].pop()
-    longer[0]["token_ids"] += [5] * 3
-    renamed[1]["text"] = "blue"
-    strange = json.loads(json.dumps(answers))
-    strange[0]["token_ids"][0] = 10**6
-    for claimed in (cut, longer, renamed, answers[:1], [], {}, [{"token_ids": []}, {"token_ids": [1]}], strange):
-        assert not Observation.decode(engine.observe(INPUT, PARAMS, json.dumps(claimed).encode())).ended
+    answers = answered(engine.run(INPUT, PARAMS).execution.output)
+    first, second = answers
+    for claimed in ([first[:-1], second], [[*first, 5, 5, 5], second], [first], [], [[], [1]], [*answers, first]):
+        assert not Observation.decode(engine.observe(INPUT, PARAMS, pack(claimed))).ended
     assert not Observation.decode(engine.observe(INPUT, PARAMS, b"\xff")).ended
 
 

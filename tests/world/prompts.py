@@ -1,0 +1,42 @@
+"""What is asked of engines in tests: texts as packed prompts, by the tokenizer of the tiny models or by a model's own."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from contracts.protocol.packed import pack, unpack
+from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.model_files import Wording
+from node_agent.execution.wording import bert, chat_ml
+from node_agent.models import ModelStore
+from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+
+BYTES = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256)
+CHAT = chat_ml(BYTES)
+"""ChatML by the tokenizer with one token a byte: 97 tokens around a text."""
+
+SMOLLM2, MINILM = "smollm2-135m", "minilm-l6-v2"
+"""Models of the store; those of the exact engine have the same tokenizers."""
+
+
+def asked(texts: Sequence[str], tokenizer: TextTokenizer = BYTES, wording: Wording = CHAT) -> bytes:
+    """The packed prompts of texts, as they are: no limit is looked at."""
+    return pack([[*wording.before, *tokenizer.encode(text), *wording.after] for text in texts])
+
+
+def asked_of(model: str, texts: Sequence[str]) -> bytes:
+    """Texts in the words of a real model, by its name in the store: a chat, or [CLS] and [SEP] around each."""
+    tokenizer = tokenizer_of(model)
+    wording = chat_ml(tokenizer) if tokenizer.id_of("[CLS]") is None else bert(tokenizer)
+    return asked(texts, tokenizer, wording)
+
+
+@cache
+def tokenizer_of(model: str) -> TextTokenizer:
+    """A model's tokenizer, read once; the model is pulled if it is not there."""
+    files = ModelStore().pull(model)
+    return TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
+
+
+def answered(output: bytes) -> list[list[int]]:
+    """The token ids that answer each text."""
+    return unpack(output)
