@@ -44,7 +44,7 @@ from tests.world.founded import Founded, founded
 from tests.world.founding import PARTIES, Operator, Plan
 from tests.world.manifests import EVERY_ROW, manifest, up_to_tokens
 from tests.world.parties import BEACON, key, owner_of
-from tests.world.words import TOKENIZER, root_of
+from tests.world.prompts import BYTES, root_of
 
 PARAMS = Params(max_new_tokens=8)
 NODE_STAKE_UNITS, STAKE_UNITS = 10**6, 10**9
@@ -68,7 +68,7 @@ def network_of(
     verifiers: int = 3,
     manifest: Manifest | None = None,
     engine: Engine | None = None,
-    tokenizer: TextTokenizer = TOKENIZER,
+    tokenizer: TextTokenizer = BYTES,
 ) -> Iterator["Network"]:
     """A network on a founded chain of its own."""
     with founded(plan(verifiers)) as chain:

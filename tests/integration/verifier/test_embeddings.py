@@ -24,7 +24,7 @@ from node_agent.testing import FakeBackend
 from tests.integration.verifier.crew import Crew, inbox
 from tests.integration.verifier.network import Network, Ordered, network_of
 from tests.world.manifests import EVERY_ROW
-from tests.world.words import read
+from tests.world.prompts import read
 from verifier.audit.audit import audit
 from verifier.reexecution import LocalEngines
 

@@ -33,8 +33,8 @@ from tests.world.founded import founded
 from tests.world.founding import Plan
 from tests.world.manifests import manifest
 from tests.world.parties import key, owner_of
+from tests.world.prompts import STOP, read, root_of, with_words
 from tests.world.waiting import eventually
-from tests.world.words import STOP, read, root_of, with_words
 
 FIXED, UNIT = 100, 10
 PASSWORD = "a password of tests"

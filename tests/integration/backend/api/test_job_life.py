@@ -15,8 +15,8 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.texts import decode_texts
 from contracts.protocol.wire import LeaseGrant, OrderView
 from tests.integration.backend.api.coordinator import FIXED, KEYS, TOKENIZER, UNIT, Coordinator
+from tests.world.prompts import STOP
 from tests.world.waiting import eventually
-from tests.world.words import STOP
 
 pytestmark = pytest.mark.chain
 

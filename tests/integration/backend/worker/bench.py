@@ -41,7 +41,7 @@ from tests.world import parties
 from tests.world.anvil import pass_time, rpc
 from tests.world.founding import Operator, Plan
 from tests.world.manifests import manifest, up_to_tokens
-from tests.world.words import prompts_of, root_of
+from tests.world.prompts import prompts_of, root_of
 
 KEYS = {
     name: parties.key(name)

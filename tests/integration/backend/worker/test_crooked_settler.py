@@ -22,7 +22,7 @@ from contracts.record.charges import ContestStatus
 from contracts.record.errors import LogUnavailable, RowUnknown
 from contracts.record.log_source import open_source
 from tests.integration.backend.worker.bench import FIXED_PRICE, KEYS, MAX_PRICE, PARAMS, UNIT_PRICE, Bench
-from tests.world.words import root_of
+from tests.world.prompts import root_of
 
 PRICE = FIXED_PRICE + 5 * UNIT_PRICE
 OUTPUT = pack_words([[1, 2, 3, 4, 5]])
