@@ -472,7 +472,9 @@ class OutputRefused(Unacceptable):
     code = "output_refused"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the output under commitment.output_root answers no order: {why}")
+        super().__init__(
+            f"the output under commitment.output_root answers no order: {why}; pack a list of words for each text"
+        )
 
 
 class OutputTooLong(Unacceptable):

@@ -5,7 +5,8 @@ import json
 from collections.abc import Sequence
 from functools import cache
 
-from contracts.protocol.hashing import to_hex
+from contracts.protocol.errors import NotPacked
+from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import pack, packed_root, unpack
 from contracts.protocol.prompts import pack_prompts
@@ -66,6 +67,14 @@ def read(tokenizer_json: bytes) -> TextTokenizer:
 def prompts_of(manifest: Manifest, texts: Sequence[str], tokenizer: TextTokenizer = BYTES) -> bytes:
     """The packed prompts of texts."""
     return pack_prompts(manifest, tokenizer, texts)
+
+
+def name_of(data: bytes) -> str:
+    """What bytes are named by among the blobs: packed words by their root, others by their keccak256."""
+    try:
+        return root_of(data)
+    except NotPacked:
+        return to_hex(keccak(data))
 
 
 def root_of(packed: bytes) -> str:
