@@ -94,7 +94,7 @@ def test_calls_and_refusals_are_web3s(w3: Rpc, sender: Sender, chain: Chain) -> 
     with pytest.raises(Reverted, match="StakeManager_AlreadyRegistered") as refused:
         chain.stakes.functions.register(sender.address).call(again)
     assert str(expected.value.data).startswith("0x")
-    assert refused.value.values == (sender.address.lower(), 1)
+    assert refused.value.arguments == (sender.address.lower(), 1)
     with pytest.raises(Reverted):
         chain.stakes.functions.register(sender.address).estimate_gas(again)
     held = chain.token.functions.balanceOf(sender.address)

@@ -128,7 +128,7 @@ class Bench:
         order = Order(requester=key.address, spend_cap=self.delivered * MAX_PRICE if cap is None else cap, terms=terms)
         domain, node = self.deployment.domain, KEYS["node"]
         order_id = domain.order_id(order)
-        output = pack([[self.delivered] * units])
+        output = pack([range(1000 * self.delivered, 1000 * self.delivered + units)])
         commitment = Commitment(
             order_id=to_hex(order_id), node=node.address, output_root=self.blobs.put(output, root_of(output)),
             trace_commit=to_hex(trace_commit(keccak(prompts), order_id, node.address)), units=units,
