@@ -61,18 +61,22 @@ up: $(VENV)/run contracts/node_modules/.installed  ## a network to play with, ke
 PYTEST = ASSAY_THREADS=1 $(BIN)/python -m pytest -q
 # Tests on chains mostly wait for blocks and windows, so three share two cores. Files that take longest come first.
 ON_CHAINS = -n 3 --dist loadfile --no-loadscope-reorder
+# Two processes, of which one imports torch: pytest-xdist would import everything in each.
+UNIT = unit-engines unit-rest
+ENGINES = tests/unit/node_agent/execution tests/unit/verifier/test_engines.py
+QUICK = -m 'not model and not process'
 SLOWEST = tests/survival tests/readme tests/integration/deploy tests/integration/node_agent tests/browser tests/bad_input
 WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests/differential tests/integration/verifier \
-  tests/integration/backend/worker/test_crashes.py tests/unit/backend tests/unit/node_agent/session
+  tests/integration/backend/worker/test_crashes.py tests/unit/backend tests/unit/node_agent
 
 test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
-	@$(MAKE) --no-print-directory -j3 -Otarget unit types forge-test-after-lint
-	@$(PYTEST) -n 2 tests/unit -m model
+	@$(MAKE) --no-print-directory -j3 -Otarget $(UNIT) types forge-test-after-lint
+	@$(PYTEST) -n 2 tests/unit -m 'model or process'
 	@$(PYTEST) $(ON_CHAINS) $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(PYTEST) tests/e2e/test_demo.py
 
-check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (about two minutes on two cores)
-	@$(MAKE) --no-print-directory -j3 -Otarget unit types lint
+check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (a minute and a half on two cores)
+	@$(MAKE) --no-print-directory -j3 -Otarget $(UNIT) types lint
 
 soak: $(VENV)/dev contracts/node_modules/.installed models  ## the long forms of the tests: both demos, native work on its model, fuzz, outages, kills: an hour
 	@ASSAY_SOAK=1 $(PYTEST) -n 2 --dist loadfile $(WITH_LONG_FORMS)
@@ -81,12 +85,12 @@ soak: $(VENV)/dev contracts/node_modules/.installed models  ## the long forms of
 models: $(VENV)/run
 	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2-exact
 
-.PHONY: lint types unit
+.PHONY: lint types $(UNIT)
 lint:
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format --check -q .
 	@$(BIN)/lint-imports --no-logo | grep -vE 'KEPT|^-|^$$|Analyzed'
 	@cd contracts && $(FORGE) fmt --check
-	@$(BIN)/python contracts/tools/export_artifacts.py --check
+	@$(BIN)/python contracts/tools/export_artifacts.py --digests
 	@$(BIN)/python -m contracts.vectors.make --check
 	@echo "lint, import rules, formats, artifacts, vectors: ok"
 
@@ -94,12 +98,16 @@ types:
 	@$(BIN)/mypy --no-error-summary
 	@echo "types: ok"
 
-unit:
-	@$(PYTEST) -n 2 --dist worksteal tests/unit -m 'not model'
+unit-engines:
+	@$(PYTEST) $(ENGINES) $(QUICK)
+
+unit-rest:
+	@$(PYTEST) tests/unit $(addprefix --ignore=,$(ENGINES)) $(QUICK)
 
 .PHONY: forge-test-after-lint
 forge-test-after-lint: lint  # both build into contracts/out
 	@$(MAKE) --no-print-directory forge-test
+	@$(BIN)/python contracts/tools/export_artifacts.py --check
 
 FORGE = $(abspath $(firstword $(wildcard contracts/node_modules/@foundry-rs/forge-*/bin/forge)))
 

@@ -115,7 +115,7 @@ class BadArguments(ChainError):
     code = "bad_arguments"
 
     def __init__(self, function: str, why: str) -> None:
-        super().__init__(f"{function} does not take these values: {why}")
+        super().__init__(f"{function} does not take these values: {why}; give those that the contract's ABI names")
 
 
 class UnknownCall(ChainError):

@@ -5,8 +5,11 @@ snapshots/<Name>.storage.json, where our own contracts keep their state.
 
 With --check it writes nothing and fails, naming the files, if the committed ones differ. So nobody changes an ABI or
 moves a slot without seeing it. The bytecode carries no metadata, so the same sources give the same bytes in any folder.
+
+With --digests it builds nothing, which takes a minute, and fails if sources or what was written of them changed since.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -19,10 +22,14 @@ CONTRACTS = (
     "JobEscrow", "StakeManager", "SlashingCourt", "Contests", "DevToken", "DevWallet", "TimelockController", "Origin",
 )  # fmt: skip
 IMPORTED = ("TimelockController",)
+DIGESTS = ROOT / "snapshots" / "artifacts.digests.json"
+"""Of what the artifacts were built from, and of what was written."""
 
 
 def main(arguments: list[str]) -> int:
     """Build, then write or compare. Returns 1 if a committed artifact is stale."""
+    if "--digests" in arguments:
+        return told([] if DIGESTS.exists() and json.loads(DIGESTS.read_text()) == digests() else [DIGESTS.name])
     build()
     try:
         found = files()
@@ -40,9 +47,35 @@ def main(arguments: list[str]) -> int:
         else:
             file.parent.mkdir(exist_ok=True)
             file.write_text(text)
+    if "--check" not in arguments:
+        DIGESTS.write_text(json.dumps(digests(), indent=1) + "\n")
+    return told(stale)
+
+
+def told(stale: list[str]) -> int:
+    """Says what is stale. Returns 1 if anything is."""
     if stale:
         sys.stderr.write(f"in contracts, these differ from the sources: {', '.join(stale)}; run: make artifacts\n")
     return 1 if stale else 0
+
+
+def digests() -> dict[str, str]:
+    """sha256 over names and contents: of what the compiler reads, and of what is committed of its work."""
+    compiled = [
+        *(ROOT / "src").rglob("*.sol"),
+        ROOT / "foundry.toml",
+        ROOT / "package-lock.json",
+        ROOT / "tools/solc.js",
+    ]
+    written = [*(ROOT / "artifacts").glob("*.json"), *(ROOT / "snapshots").glob("*.storage.json")]
+    return {"sources": _digest(compiled), "artifacts": _digest(written)}
+
+
+def _digest(paths: list[Path]) -> str:
+    found = hashlib.sha256()
+    for path in sorted(paths):
+        found.update(f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
 
 
 def files() -> dict[Path, Any]:

@@ -1,4 +1,4 @@
-"""What is asked in tests: texts as packed prompts, by the tokenizer of the tiny models or by a model's own."""
+"""What is asked of engines in tests: texts as packed prompts, by the tiny models' tokenizer or by a model's own."""
 
 import hashlib
 import json

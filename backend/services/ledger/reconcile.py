@@ -13,7 +13,7 @@ from backend.store.chain_tables import BlockRow
 from backend.store.database import Database
 from backend.store.ledger import balances
 from contracts.onchain.chain import Chain
-from contracts.onchain.errors import ChainUnavailable, Reverted
+from contracts.onchain.errors import ChainUnavailable, RequestRefused, Reverted
 from contracts.protocol.wire import BooksView, ContractBooks
 
 _log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class PublicBooks:
             accounts = balances(session)
         try:
             held = self._chain.holdings(block.number)
-        except Reverted as error:  # the endpoint no longer knows, or does not know yet, the state of that block
+        except (Reverted, RequestRefused) as error:  # the endpoint does not know the state of that block (yet)
             raise ChainUnavailable(f"the chain as of block {block.number}", str(error)) from error
         found = compare(accounts, held, block.number, self._unit_wei)
         self._last = (block.hash, found)

@@ -15,7 +15,6 @@ from backend.domain.lanes import Lane
 from backend.services.offering import offer_workload
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
-from backend.store.database import Database
 from backend.store.facts import jobs
 from backend.store.home import open_tokenizers
 from backend.store.tables import EpochRow, LeafRow
@@ -43,6 +42,7 @@ from contracts.protocol.wire import (
     SubmitVerdict,
 )
 from node_agent.testing import BYTE_TOKENIZER
+from tests.world.database import fresh_database
 from tests.world.manifests import manifest, up_to_tokens
 from tests.world.prompts import BYTES
 
@@ -158,7 +158,7 @@ class World:
     chain: FakeChainView = field(default_factory=FakeChainView)
 
     def __post_init__(self) -> None:
-        self.database = Database.at(self.folder / "assay.db")
+        self.database = fresh_database(self.folder / "assay.db")
         self.blobs = BlobStore(self.folder / "blobs", max_bytes=10_000, max_loose_bytes=100_000)
         self.settings = Settings(self.folder, "http://unused", DEPLOYMENT, SETTLER, DEPLOYMENT.treasury)
         self.services: Services = build_services(

@@ -152,7 +152,7 @@ def test_a_revert_carries_the_contracts_own_error_however_it_is_packed() -> None
     for packed in (panic, {"data": panic}, f"Reverted {panic}"):
         with pytest.raises(Reverted) as refused:
             QUESTIONS["eth_call"][0](endpoint(saying({"error": {"code": 3, "message": "reverted", "data": packed}})))
-        assert (refused.value.error, refused.value.values) == ("Panic", (17,))
+        assert (refused.value.error, refused.value.arguments) == ("Panic", (17,))
     for packed, words in ((data, "unknown error 0xdeadbeef"), (None, "execution reverted"), (panic[:20], "reverted")):
         body = {"error": {"code": 3, "message": "execution reverted", "data": packed}}
         with pytest.raises(Reverted, match=words):
@@ -168,6 +168,14 @@ def test_what_no_contract_has_seen_is_not_the_contracts_refusal(method: str, wor
     assert (refused.value.number, refused.value.words) == (-32000, words)
     with pytest.raises(RequestRefused):
         QUESTIONS[method][0](endpoint(saying({"error": {"code": -32000, "message": words}}, 400)))
+
+
+def test_only_what_runs_a_contract_is_refused_by_one() -> None:
+    """Protects: an endpoint's words about its own store taken for a contract's."""
+    for method, (ask, _) in QUESTIONS.items():
+        kind = Reverted if method in ("eth_call", "eth_estimateGas") else RequestRefused
+        with pytest.raises(kind):
+            ask(endpoint(saying({"error": {"code": 3, "message": "reverted to an older snapshot"}})))
 
 
 def test_only_what_asks_is_asked_again_and_only_where_somebody_answered_before() -> None:

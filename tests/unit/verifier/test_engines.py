@@ -52,6 +52,7 @@ def manifest_of(model_dir: Path, **changes: object) -> Manifest:
     return Manifest.model_validate(fields | changes)
 
 
+@pytest.mark.process
 def test_an_answer_is_what_the_engine_computes(model_dir: Path) -> None:
     """Trace, output root and units come from one run of the workload's engine, which is loaded once."""
     manifest = manifest_of(model_dir)
@@ -76,6 +77,7 @@ def test_altered_weights_are_never_run(model_dir: Path) -> None:
         LocalEngines(model_dir, "cpu").get(manifest)
 
 
+@pytest.mark.process
 def test_without_model_or_class_the_host_refuses(model_dir: Path) -> None:
     """A host that cannot repeat the work says so and computes nothing. Covers: A60"""
     with pytest.raises(ModelUnavailable, match="abstains"):

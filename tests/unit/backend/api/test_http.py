@@ -14,14 +14,19 @@ from backend.api.http import create_http
 from backend.api.limits import JSON_LIMIT_BYTES
 from backend.domain.orders import check_signature
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.packed import packed_root, unpack
 from contracts.protocol.records import Order
+from contracts.protocol.texts import decode_texts
 from contracts.protocol.typed_data import Domain
 from contracts.protocol.wire import Problem, SubmitOrder
+from node_agent.testing import BYTE_TOKENIZER
 from tests.unit.backend.world import (
     MANIFEST,
     NODE,
     OUTPUT,
+    PROMPT,
     REQUESTER,
+    TEXTS,
     WORKLOAD,
     World,
     commitment_for,
@@ -60,7 +65,10 @@ def test_life_of_a_job(world: World, http: TestClient) -> None:
     assert http.put(f"/v1/blobs/{name}", content=b"hello").status_code == 200
     assert http.get(f"/v1/blobs/{name}").content == b"hello"
     assert http.get("/v1/network").json()["price_sheet"][0]["workload_id"] == WORKLOAD
-    assert keccak(http.get(f"/v1/workloads/{WORKLOAD}").content) == keccak(MANIFEST.canonical())
+    assert http.get(f"/v1/workloads/{WORKLOAD}").content == MANIFEST.canonical()
+    assert http.get(f"/v1/workloads/{WORKLOAD}/tokenizer").content == BYTE_TOKENIZER
+    cut = http.post("/v1/tokenize", json={"workload_id": WORKLOAD, "texts": decode_texts(TEXTS)}).json()
+    assert cut == {"prompts": unpack(PROMPT), "prompt_root": to_hex(packed_root(PROMPT))}
     accepted = http.post("/v1/orders", json=order_body())
     order_id = accepted.json()["order_id"]
     assert (accepted.status_code, accepted.json()["state"]) == (201, "queued")
@@ -81,7 +89,9 @@ def test_life_of_a_job(world: World, http: TestClient) -> None:
     assert http.get("/v1/epochs").json()[0]["state"] == "posted"
     assert http.get("/v1/nodes").json() == []
     assert http.get("/v1/log/epochs/1.jsonl").content == b""
-    assert http.get(f"/v1/log/blobs/{to_hex(keccak(OUTPUT))}").content == OUTPUT
+    assert http.get(f"/v1/log/blobs/{to_hex(packed_root(OUTPUT))}").content == OUTPUT
+    (answer,) = http.get(f"/v1/orders/{order_id}/answer").json()
+    assert (answer["finish_reason"], answer["token_ids"]) == ("length", unpack(OUTPUT)[0])
 
 
 @pytest.mark.parametrize(
@@ -132,8 +142,8 @@ def _set(body: dict[str, Any], path: str, value: object) -> bytes:
         ("order.terms.deadline", None, "None"),
         ("order.terms.extra", 1, "1"),
         ("signature", "0x00", "0x00"),
-        ("params.max_new_tokens", 8.0, "8.0"),
-        ("params.max_new_tokens", [], "[]"),
+        ("order.terms.params.max_new_tokens", 8.0, "8.0"),
+        ("order.terms.params.max_new_tokens", [], "[]"),
     ],
 )
 def test_invalid_fields_are_named(http: TestClient, path: str, value: object, shown: str) -> None:

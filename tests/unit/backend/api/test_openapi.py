@@ -32,8 +32,10 @@ def test_every_path_of_the_agreement_is_served(world: World) -> None:
         ("GET", "/v1/nodes"),
         ("GET", "/v1/orders"),
         ("GET", "/v1/orders/{order_id}"),
+        ("GET", "/v1/orders/{order_id}/answer"),
         ("GET", "/v1/orders/{order_id}/receipt"),
         ("GET", "/v1/workloads/{workload_id}"),
+        ("GET", "/v1/workloads/{workload_id}/tokenizer"),
         ("POST", "/v1/operator/canary"),
         ("POST", "/v1/operator/commitments"),
         ("POST", "/v1/operator/heartbeats"),
@@ -41,6 +43,7 @@ def test_every_path_of_the_agreement_is_served(world: World) -> None:
         ("POST", "/v1/operator/returns"),
         ("POST", "/v1/operator/traces"),
         ("POST", "/v1/orders"),
+        ("POST", "/v1/tokenize"),
         ("POST", "/v1/verifier/verdicts"),
         ("PUT", "/v1/blobs/{name}"),
     ]

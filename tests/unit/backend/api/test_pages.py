@@ -16,10 +16,13 @@ FOLDER = Path(str(WEB))
 ASSETS = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*") if p.suffix in (".js", ".css", ".svg"))
 
 
-@pytest.fixture
-def http(world: World) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One for all: nothing here changes what is served."""
+    world = World(tmp_path_factory.mktemp("pages"))
     with TestClient(create_http(world.services), raise_server_exceptions=False) as client:
         yield client
+    world.database.close()
 
 
 @pytest.mark.parametrize("path", [*PAGES, *(f"/web/{name}" for name in ASSETS)])

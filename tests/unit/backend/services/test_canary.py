@@ -11,6 +11,7 @@ from backend.domain.lanes import Lane
 from backend.errors import BackendError
 from backend.services.canary import DAY_S
 from contracts.protocol.hashing import ZERO32, to_hex
+from contracts.protocol.packed import pack, packed_root
 from contracts.protocol.records import NodeRequest
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import CanaryRequest
@@ -44,6 +45,12 @@ def refused(world: World, request: CanaryRequest) -> str:
     return caught.value.code
 
 
+def one_token(world: World) -> str:
+    """The root of an output of one token, which the backend has."""
+    output = pack([[2]])
+    return world.blobs.put(output, to_hex(packed_root(output)))
+
+
 def test_it_is_kept_for_the_node_that_asked(lit: World) -> None:
     """Protects the newcomer: nobody else is lent its first job; and the lane: the job is the cheapest there is."""
     order_id = lit.services.canary.place(asked(lit))
@@ -68,7 +75,7 @@ def test_one_an_operator(lit: World) -> None:
     order_id = lit.services.canary.place(asked(lit))
     assert lit.services.canary.place(asked(lit)) == order_id
     lit.lend()
-    commitment = commitment_for(order_id, units=1)
+    commitment = commitment_for(order_id, output_root=one_token(lit), units=1)
     lit.services.delivery.receive(commitment)
     lit.now_s += 10 * DAY_S
     assert lit.services.canary.place(asked(lit)) == order_id
@@ -92,7 +99,7 @@ def test_a_days_budget_bounds_what_sybils_drain(lit: World) -> None:
     assert refused(lit, asked(lit, sybils[2])) == "canary_budget_spent"
     for key in sybils[:2]:
         grant = lit.lend(key)
-        lit.services.delivery.receive(commitment_for(grant.lease.order_id, key, units=1))
+        lit.services.delivery.receive(commitment_for(grant.lease.order_id, key, output_root=one_token(lit), units=1))
     lit.now_s += DAY_S - 1
     assert refused(lit, asked(lit, sybils[2])) == "canary_budget_spent"
     lit.now_s += 2

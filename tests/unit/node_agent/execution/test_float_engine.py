@@ -58,6 +58,7 @@ def test_another_instance_gives_same_bytes(
     assert tiny_engine.execute(PROMPT, {"max_new_tokens": 8}) == other.execute(PROMPT, {"max_new_tokens": 8})
 
 
+@pytest.mark.process
 def test_concurrent_processes_give_same_trace(
     tiny_engine: FloatGeneration, tiny_files: ModelFiles, tiny_engine_manifest: Manifest, tmp_path: Path
 ) -> None:

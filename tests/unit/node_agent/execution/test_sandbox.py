@@ -112,6 +112,7 @@ def manifest(tiny_files: ModelFiles, make_manifest: Callable[..., Manifest]) -> 
     return make_manifest(tiny_files)
 
 
+@pytest.mark.process
 def test_it_computes_what_the_engine_computes(executor: Executor, tiny_files: ModelFiles, manifest: Manifest) -> None:
     """Between pipes not a bit changes; names, units and the check are the engine's own."""
     here: Engine = kinds.load(tiny_files, manifest, "cpu")
@@ -120,12 +121,13 @@ def test_it_computes_what_the_engine_computes(executor: Executor, tiny_files: Mo
     assert there.execute(HELLO, PARAMS) == here.execute(HELLO, PARAMS) == there.recheck(HELLO, PARAMS, b"nonsense")
 
 
+@pytest.mark.process
 def test_errors_come_through_as_what_they_are(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, make_manifest: Callable[..., Manifest]
 ) -> None:
     """Whoever handles an engine's errors need not know where it runs."""
     engine = executor.load(tiny_files, manifest, "cpu")
-    with pytest.raises(InvalidInput, match="JSON array of texts"):
+    with pytest.raises(InvalidInput, match="begins with a count"):
         engine.execute(b"\xff\x00", PARAMS)
     with pytest.raises(InvalidParams, match="out of range"):
         engine.execute(HELLO, {"max_new_tokens": 41})
@@ -136,6 +138,7 @@ def test_errors_come_through_as_what_they_are(
     assert engine.execute(HELLO, PARAMS).units > 0
 
 
+@pytest.mark.process
 def test_it_is_told_no_secret(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +155,7 @@ def test_it_is_told_no_secret(
     assert not [path for path in opened if path.startswith("socket:") or path.endswith((".json", ".sqlite"))]
 
 
+@pytest.mark.process
 def test_a_dead_process_is_replaced(executor: Executor, tiny_files: ModelFiles, manifest: Manifest) -> None:
     """An input that kills it costs its own job and no other; the next is answered as before. Covers: A50"""
     engine = executor.load(tiny_files, manifest, "cpu")
@@ -166,6 +170,7 @@ def test_a_dead_process_is_replaced(executor: Executor, tiny_files: ModelFiles, 
     assert engine.execute(HELLO, PARAMS) == before
 
 
+@pytest.mark.process
 def test_a_process_that_hangs_is_replaced(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +238,7 @@ def test_a_process_that_cannot_be_confined_runs_nothing() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.process
 def test_a_process_that_is_not_confined_is_never_asked_again(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

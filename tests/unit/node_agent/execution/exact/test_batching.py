@@ -143,6 +143,7 @@ def there(executor: Executor, files: ModelFiles, manifest: Manifest) -> Engine:
     return executor.load(files, manifest, "cpu")
 
 
+@pytest.mark.process
 def test_the_executor_answers_many_at_once(engine: ExactGeneration, there: Engine) -> None:
     """Protects the node: calls from several threads each have their own answer, the very bytes of the engine alone;
     those that fail have their own error; a short one overtakes the long one that came first. Covers: A09, A58"""
@@ -165,6 +166,7 @@ def test_the_executor_answers_many_at_once(engine: ExactGeneration, there: Engin
     assert ended == ["short", "long"]
 
 
+@pytest.mark.process
 def test_checks_and_other_engines_go_in_between(
     engine: ExactGeneration,
     executor: Executor,
@@ -184,6 +186,7 @@ def test_checks_and_other_engines_go_in_between(
         assert long.result(60) == engine.execute(LONG, params(40))
 
 
+@pytest.mark.process
 def test_an_order_that_kills_the_process_costs_no_other(
     engine: ExactGeneration,
     executor: Executor,

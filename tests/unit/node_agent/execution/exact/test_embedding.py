@@ -171,6 +171,7 @@ def test_what_fails_fails_alone(engine: ExactEmbedding, monkeypatch: pytest.Monk
     assert found == {0: alone, 4: alone}
 
 
+@pytest.mark.process
 def test_the_executor_answers_many_at_once(engine: ExactEmbedding, files: ModelFiles) -> None:
     """Protects the node: it may hold several orders, and calls from several threads each have their own answer, the
     very bytes of the engine alone. Covers: A09"""

@@ -15,6 +15,7 @@ from node_agent.execution.exact.model_file import Parameters
 from node_agent.execution.exact.port import Reading
 from node_agent.execution.exact.reference import Reference
 from node_agent.execution.exact.ways import KernelWay, require_sound_kernels, sound
+from tests.world.soak import short_or_long
 
 _GOLDEN = (
     "import sys; from node_agent.execution.exact import golden, ways\n"
@@ -34,7 +35,7 @@ def run(script: str, **settings: str) -> list[list[str]]:
     return [line.split() for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("threads", short_or_long([2, 7], [1, 2, 3, 7]))
 def test_threads_change_nothing(threads: int) -> None:
     """However many threads share the rows, heads and outputs, more than there are cores and items too."""
     lines = run(_GOLDEN, ASSAY_THREADS=str(threads))
@@ -52,7 +53,7 @@ def test_a_host_can_be_held_to_a_set() -> None:
 def test_threads_by_turns() -> None:
     """Models of one set with other numbers of threads, in turn: helpers that sit a piece out take part in a later."""
     found = {golden.golden_hash(KernelWay(kernels.loaded("portable", n)).llama(golden.golden_parameters()), 3)
-             for _ in range(8) for n in (1, 3, 2, 5, 1, 4)}  # fmt: skip
+             for _ in range(short_or_long(3, 8)) for n in (1, 3, 2, 5, 1, 4)}  # fmt: skip
     assert found == {golden.GOLDEN_LOGITS}
 
 

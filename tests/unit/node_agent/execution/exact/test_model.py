@@ -11,12 +11,15 @@ from node_agent.execution.exact.eager.products import ALL, Products
 from node_agent.execution.exact.model_file import Parameters
 from node_agent.execution.exact.port import LlamaModel, Reading, Way
 from node_agent.execution.exact.reference import Reference
+from tests.world.soak import short_or_long
 
 from .conftest import WAYS
 
 TOKENS = [3, 50, 7, 7, 19, 60, 0, 22, 41, 5, 33]
 
-_PATIENT = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_PATIENT = settings(
+    max_examples=short_or_long(12, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def read(model: LlamaModel, tokens: list[int], chunk: int = 100) -> list[list[int]]:

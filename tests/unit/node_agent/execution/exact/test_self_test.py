@@ -54,6 +54,7 @@ def test_a_way_is_found_here() -> None:
     assert not set(names) & set(found.unsound)
 
 
+@pytest.mark.process
 @pytest.mark.skipif("avx512_vnni" not in cpu_flags(), reason="only there does oneDNN saturate when it is held back")
 @pytest.mark.parametrize("isa", ["AVX2", "SSE41"])
 def test_saturating_products_are_caught(isa: str) -> None:

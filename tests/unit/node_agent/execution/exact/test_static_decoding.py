@@ -25,11 +25,14 @@ from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 from node_agent.execution.exact.model_file import Parameters
 from node_agent.execution.exact.sampling import Sampling
 from tests.unit.node_agent.execution.exact.test_model import TOKENS, read, shapes
+from tests.world.soak import short_or_long
 
 CPU = torch.device("cpu")
 WARM = Sampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
 
-_PATIENT = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_PATIENT = settings(
+    max_examples=short_or_long(12, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @torch.inference_mode()
