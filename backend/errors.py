@@ -267,7 +267,9 @@ class BlobMissing(Unacceptable):
 
 class OutputRefused(Unacceptable):
     def __init__(self, why: str) -> None:
-        super().__init__(f"the output under commitment.output_root answers no order: {why}")
+        super().__init__(
+            f"the output under commitment.output_root answers no order: {why}; pack a list of words for each text"
+        )
 
 
 class OutputTooLong(Unacceptable):

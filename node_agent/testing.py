@@ -180,6 +180,7 @@ class FakeBackend:
         receipts: what an order's view shows, by order id.
         traces: every trace received.
         returned: every job that was given back; it is lent to nobody again.
+        tokenizer: cuts the texts that are ordered.
         ahead_s: how far its clock, by the Date header, is ahead of this host's; None: it tells no date.
         calls: (method, path) of every call.
         intercept: a test's chance to misbehave.
@@ -196,6 +197,7 @@ class FakeBackend:
         self.calls: list[tuple[str, str]] = []
         self.traces: list[SubmitTrace] = []
         self.returned: list[ReturnLease] = []
+        self.tokenizer = _TOKENIZER
         self.ahead_s: float | None = None
         self.intercept: Intercept = lambda method, path, body: None
         self.lease_s = 30
@@ -207,7 +209,7 @@ class FakeBackend:
         texts = text if isinstance(text, list) else [text.decode()]
         fields: dict[str, object] = {
             "workload_id": self.manifest.workload_id(),
-            "prompt_root": self.put(pack_prompts(self.manifest, _TOKENIZER, texts)),
+            "prompt_root": self.put(pack_prompts(self.manifest, self.tokenizer, texts)),
             "texts_hash": self.put(encode_texts(texts)),
             "params": Params(max_new_tokens=16 if self.manifest.params else 0),
             "fixed_price": 100,

@@ -13,7 +13,8 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.errors import Reverted
 from contracts.onchain.events import Event
 from contracts.onchain.sender import Sender
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.packed import is_named
 from contracts.record.charges import (
     Charge,
     ChargedRows,
@@ -107,7 +108,7 @@ class Contests:
         return self.view(epoch_id, index)
 
     def shown_output(self, view: ContestView) -> bytes:
-        """The output that an answer put on chain, out of its calldata, checked against its hash; empty for a restricted
+        """The output that an answer put on chain, out of its calldata, checked against its root; empty for a restricted
         order's that a stranger contested. Raises OutputHidden.
         """
         assert view.answer is not None, "only an answered contest shows an output"
@@ -117,7 +118,7 @@ class Contests:
             raise OutputHidden(tx_hash=tx_hash)
         _, arguments = self._chain.contests.decode_function_input(call["input"])
         output = bytes(arguments["output"])
-        if output and keccak(output) != view.answer.args["outputHash"]:
+        if output and not is_named(output, to_hex(view.answer.args["outputRoot"])):
             raise OutputHidden(tx_hash=tx_hash)
         return output
 

@@ -14,7 +14,7 @@ from bench.adversaries import collusion, economics, equivocation, exact_cheats, 
 from bench.report import RESULTS, Figure, write
 from contracts.protocol.constants import PRODUCTION
 from contracts.protocol.sampling import Deterrence
-from node_agent.execution.exact.trace import CHUNK_POSITIONS, DIGEST_BYTES, TRACE_TAG
+from contracts.protocol.trace import CHUNK_ROWS, ShownText, encode_shown
 from node_agent.execution.kinds import generation
 
 RAW = RESULTS / "raw" / "adversaries-exact.json"
@@ -24,7 +24,9 @@ HONEST_CHECKS = 200_000
 COLLUDING = 0.3
 SEED = 20_260
 COMMITMENT_BYTES = 32 + 32 + 4 + 65
-"""Of a node's proof: trace commitment, output hash, units, signature. Openings are 32 bytes more, for checked jobs."""
+"""Of a node's proof: trace commitment, output root, units, signature. Openings are 32 bytes more, for checked jobs."""
+SHOWN = ShownText(exact_cheats.NEW, [bytes(32)] * -(-exact_cheats.NEW // CHUNK_ROWS))
+"""As long as what is shown of an answer of so many tokens."""
 PEERS = {
     "TOPLOC": "accepted int4 tokens with one honest prefill in 24 of 24 chunks, int8 weights in 24 of 24; 8.06 bytes a "
     "token; a constant polynomial passes its exponent test in 4 of 6, sign flips in all (toploc 0.1.6, our runs)",
@@ -136,7 +138,7 @@ def figures(rows: list[dict[str, Any]], profits: list[dict[str, Any]], simulated
             goal=4,
         ),
         "shown_trace_bytes_per_token": Figure(
-            (len(TRACE_TAG) + DIGEST_BYTES * -(-exact_cheats.NEW // CHUNK_POSITIONS)) / exact_cheats.NEW,
+            len(encode_shown([SHOWN])) / exact_cheats.NEW,
             "bytes that locate a difference, shown when all checks are over; exact engine",
         ),
     }

@@ -66,11 +66,11 @@ def without_work(tries: int, chance: int) -> dict[str, Any]:
     luck, stamped, copied = Random(chance), 0, 0
     for _ in range(tries):
         trace, order_id, digest = luck.randbytes(32), luck.randbytes(32), luck.randbytes(32)
-        truth = Opening(trace_hash=to_hex(trace), output_hash=to_hex(luck.randbytes(32)), units=luck.randint(1, 256))
+        truth = Opening(trace_hash=to_hex(trace), output_root=to_hex(luck.randbytes(32)), units=luck.randint(1, 256))
         commitment = Commitment(
             order_id=to_hex(order_id),
             node=NODE,
-            output_hash=truth.output_hash,
+            output_root=truth.output_root,
             trace_commit=to_hex(trace_commit(trace, order_id, NODE)),
             units=truth.units,
         )

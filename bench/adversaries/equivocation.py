@@ -37,7 +37,7 @@ class Operator:
         commitment = Commitment(
             order_id=to_hex(domain.order_id(order)),
             node=self.node.address,
-            output_hash=to_hex(keccak(output)),
+            output_root=to_hex(keccak(output)),
             trace_commit=to_hex(keccak(b"trace" + output)),
             units=8,
         )
@@ -98,7 +98,7 @@ def _signature(operator: Operator, order: Order) -> tuple[bytes, bytes]:
 
 def _order(index: int) -> Order:
     terms = Terms(
-        workload_id=to_hex(bytes(32)), input_hash=to_hex(bytes(32)), params_hash=to_hex(bytes(32)), fixed_price=REWARD,
+        workload_id=to_hex(bytes(32)), prompt_root=to_hex(bytes(32)), texts_hash=to_hex(bytes(32)), fixed_price=REWARD,
         unit_price=0, max_price=REWARD, deadline=1, salt=index,
     )  # fmt: skip
     return Order(requester=REQUESTER.address, spend_cap=REWARD, terms=terms)

@@ -5,7 +5,6 @@ re-derives it as `ExactGeneration.recheck` does, and `contracts.protocol.typed_d
 at temperature 0.8, so that the order's seed matters; the cheap models of the cheats use the seed too.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +15,10 @@ import numpy as np
 
 from bench.adversaries.rows import Caught
 from bench.exact import models
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.packed import pack, packed_root, unpack
 from contracts.protocol.records import Commitment, Opening
-from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import agrees, trace_commit
 from deploy.localnet.cheat import prefill_over
 from node_agent.execution import kinds
@@ -39,10 +37,10 @@ BLOCK_MATRICES = ("qkv", "attention_out", "gate_up", "down")
 
 @dataclass(frozen=True)
 class Job:
-    """An order for one text. `number` makes its id, seed and prompt its own."""
+    """An order for one text. `number` makes its id, seed and prompt its own. `prompts`: packed."""
 
     number: int
-    input_bytes: bytes
+    prompts: bytes
 
     @property
     def params(self) -> dict[str, int]:
@@ -51,7 +49,7 @@ class Job:
 
     @property
     def order_id(self) -> bytes:
-        return keccak(self.input_bytes + self.number.to_bytes(8, "big"))
+        return keccak(self.prompts + self.number.to_bytes(8, "big"))
 
 
 def jobs(count: int) -> list[Job]:
@@ -59,7 +57,7 @@ def jobs(count: int) -> list[Job]:
     text, tokenizer = models.english(), models.tokenizer()
     starts = [number * (len(text) - 64) // count for number in range(count)]
     pieces = [tokenizer.decode(text[start : start + 12 + 5 * number % 37]) for number, start in enumerate(starts)]
-    return [Job(number, encode_texts([piece])) for number, piece in enumerate(pieces)]
+    return [Job(number, pack([models.prompt(tokenizer.encode(piece))])) for number, piece in enumerate(pieces)]
 
 
 class Bench:
@@ -84,14 +82,14 @@ class Bench:
         model = self.way.llama(parameters)
         if drop is not None:
             del model.layers[drop]
-        return ExactGeneration(model, models.tokenizer(), self.manifest)
+        return ExactGeneration(model, self.manifest)
 
     def generated(
         self, name: str, engine: ExactGeneration, change: Callable[[DecodingTask], DecodingTask] = lambda task: task
     ) -> list[Execution]:
         """All jobs answered by an engine, several together."""
         start = time.perf_counter()
-        tasks = [change(task) for job in self.jobs for task in engine.tasks(job.input_bytes, job.params)]
+        tasks = [change(task) for job in self.jobs for task in engine.tasks(job.prompts, job.params)]
         runs: list[DecodingRun] = []
         for first in range(0, len(tasks), TOGETHER):
             runs += generate(engine.model, tasks[first : first + TOGETHER])
@@ -102,7 +100,7 @@ class Bench:
         """A trace for each answer of a cheap model as the honest model's one prefill over its tokens gives it."""
         found = []
         for job, execution in zip(self.jobs, cheap, strict=True):
-            (task,) = self.engine.tasks(job.input_bytes, job.params)
+            (task,) = self.engine.tasks(job.prompts, job.params)
             run = prefill_over(self.engine.model, task, _tokens(execution))
             found.append(replace(execution, trace_hash=self.engine.execution([run]).trace_hash, trace=b""))
         return found
@@ -115,7 +113,7 @@ class Bench:
             commitment = Commitment(
                 order_id=to_hex(job.order_id),
                 node=NODE,
-                output_hash=to_hex(keccak(claimed.output)),
+                output_root=to_hex(packed_root(claimed.output)),
                 trace_commit=to_hex(trace_commit(claimed.trace_hash, job.order_id, NODE)),
                 units=claimed.units,
             )
@@ -133,15 +131,17 @@ class Bench:
     def _opening(self, job: Job, claimed: Execution, right: Execution) -> Opening:
         """What a verifier computes: from one pass over the claimed tokens if those are right. Else it does the work
         again, which was done once for all cheats: any batch gives the same bits."""
-        (task,) = self.engine.tasks(job.input_bytes, job.params)
+        (task,) = self.engine.tasks(job.prompts, job.params)
         run = recheck(self.engine.model, task, _tokens(claimed))
         found = right if run is None else self.engine.execution([run])
-        return Opening(trace_hash=to_hex(found.trace_hash), output_hash=to_hex(keccak(found.output)), units=found.units)
+        return Opening(
+            trace_hash=to_hex(found.trace_hash), output_root=to_hex(packed_root(found.output)), units=found.units
+        )
 
 
 def _tokens(execution: Execution) -> list[int]:
-    (found,) = json.loads(execution.output)
-    return list(found["token_ids"])
+    (found,) = unpack(execution.output)
+    return found
 
 
 def _first_wrong(claimed: Execution, right: Execution) -> int:
@@ -151,10 +151,8 @@ def _first_wrong(claimed: Execution, right: Execution) -> int:
     return next((place for place, (one, other) in pairs if one != other), len(mine))
 
 
-def _with_tokens(bench: Bench, execution: Execution, tokens: Sequence[int], trace: bytes) -> Execution:
-    text = bench.engine.tokenizer.decode(list(tokens))
-    output = canonical_json([{"finish_reason": "length", "text": text, "token_ids": list(tokens)}])
-    return Execution(output=output, trace_hash=trace, units=len(tokens))
+def _made_up(tokens: Sequence[int], trace: bytes) -> Execution:
+    return Execution(output=pack([tokens]), trace_hash=trace, units=len(tokens))
 
 
 def coarser(parameters: Parameters, levels: int, group: int | None = None) -> Parameters:
@@ -193,8 +191,8 @@ def _without_a_model(bench: Bench) -> list[Caught]:
     def random_tokens(number: int) -> list[int]:
         return [int.from_bytes(keccak(_noise(number) + bytes([k])), "big") % vocabulary for k in range(NEW)]
 
-    made = [_with_tokens(bench, each, random_tokens(number), _noise(number)) for number, each in enumerate(honest)]
-    empty = [_with_tokens(bench, each, [2], _noise(number)) for number, each in enumerate(honest)]
+    made = [_made_up(random_tokens(number), _noise(number)) for number in range(len(honest))]
+    empty = [_made_up([2], _noise(number)) for number in range(len(honest))]
     copied = [honest[number - 1] for number in range(len(honest))]
     replayed = [
         replace(each, trace_hash=honest[number - 1].trace_hash, trace=b"") for number, each in enumerate(honest)

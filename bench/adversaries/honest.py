@@ -30,10 +30,10 @@ def checks(count: int, seed: int) -> dict[str, Any]:
         commitment = Commitment(
             order_id=to_hex(order_id),
             node=NODE,
-            output_hash=to_hex(keccak(theirs)),
+            output_root=to_hex(keccak(theirs)),
             trace_commit=to_hex(trace_commit(theirs, order_id, NODE)),
             units=16,
         )
-        opening = Opening(trace_hash=to_hex(mine), output_hash=to_hex(keccak(mine)), units=16)
+        opening = Opening(trace_hash=to_hex(mine), output_root=to_hex(keccak(mine)), units=16)
         false += not agrees(opening, commitment)
     return {"checks": count, "seed": seed, "false_slashes": false, "different_pairs": len(pairs), "settings": len(rows)}

@@ -98,7 +98,7 @@ def _read_together(
 
 def fingerprint(run: DecodingRun) -> str:
     """Hex sha256 of a text's tokens and of the logits that they were chosen from."""
-    return hashlib.sha256(json.dumps(run.chosen).encode() + b"".join(run.trace.chunks())).hexdigest()
+    return hashlib.sha256(json.dumps(run.chosen).encode() + run.trace.shown().root()).hexdigest()
 
 
 def main(setting: str, work: str) -> None:

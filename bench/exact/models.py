@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import by_name
-from node_agent.execution.exact.engine import Prompting
 from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.wording import chat_ml
 from node_agent.models import ModelStore
 
 EXACT, FLOAT = "smollm2-135m-exact", "smollm2-135m"
@@ -47,20 +47,23 @@ def english() -> list[int]:
     return [token for name in sorted(topics) for token in tokenizer().encode(topics[name])]
 
 
+def prompt(ids: Sequence[int]) -> list[int]:
+    """The tokens of a user message with the chat template's around them."""
+    around = chat_ml(tokenizer())
+    return [*around.before, *ids, *around.after]
+
+
 def prompts(count: int, longest: int = 48) -> list[list[int]]:
     """Chat prompts around pieces of that text of 4 to `longest` tokens, the same at every call."""
-    around, text = Prompting.chat(tokenizer()), english()
+    text = english()
     lengths = [4 + 7 * index % (longest - 3) for index in range(count)]
     starts = [index * (len(text) - longest) // count for index in range(count)]
-    return [
-        [*around.before, *text[start : start + length], *around.after]
-        for start, length in zip(starts, lengths, strict=True)
-    ]
+    return [prompt(text[start : start + length]) for start, length in zip(starts, lengths, strict=True)]
 
 
 def stops() -> frozenset[int]:
     """Tokens that end an answer."""
-    return Prompting.chat(tokenizer()).stops
+    return frozenset(chat_ml(tokenizer()).stops)
 
 
 def chunks(tokens: Sequence[int], size: int) -> list[Sequence[int]]:

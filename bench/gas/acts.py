@@ -1,6 +1,7 @@
 """What each single act costs: a deposit, a contest answered, a case from opening to execution, a job settled alone.
 
-The job that they are about is row 500 of an epoch of 1,000 jobs, so proofs have ten siblings; its output has 2 KiB.
+The job that they are about is row 500 of an epoch of 1,000 jobs, so proofs have ten siblings; its
+output has 256 tokens.
 """
 
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from bench.gas.network import CONSTANTS, Network, account_of, key_of
 from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.packed import pack as pack_words
+from contracts.protocol.packed import packed_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, bits, pack
-from contracts.protocol.records import Commitment, Opening, Order, Terms
+from contracts.protocol.records import Commitment, Opening, Order, Params, Terms
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import answer_commit, terms_hash, trace_commit
 
 JOBS, INDEX = 1000, 500
-OUTPUT = b"0123456789abcdef" * 128
+PARAMS = Params(max_new_tokens=256)
 UNITS, AMOUNT = 256, 10_000_000
-WRONG = Opening(trace_hash=to_hex(keccak(b"another trace")), output_hash=to_hex(keccak(b"another output")), units=255)
+OUTPUT = pack_words([[int.from_bytes(keccak(b"token %d" % place)[:2], "big") for place in range(UNITS)]])
+WRONG = Opening(trace_hash=to_hex(keccak(b"another trace")), output_root=to_hex(keccak(b"another output")), units=255)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Acts:
         leaf, case_id = (*job.proof[:-1], []), bytes(court.caseIdOf(job.proof).call())
         self.gas["commit_verdict"] = send("judge 1", court.commitVerdict(case_id, commits[1]))
         self._network.wait(CONSTANTS.commit_window_s + 1)
-        opened = (from_hex(WRONG.trace_hash), from_hex(WRONG.output_hash), WRONG.units)
+        opened = (from_hex(WRONG.trace_hash), from_hex(WRONG.output_root), WRONG.units)
         for judge, name in (("judge 0", "first_reveal"), ("judge 1", "second_reveal")):
             self.gas[name] = send(judge, court.reveal(leaf, accused[1], *opened))
         self._network.wait(CONSTANTS.reveal_window_s + 1)
@@ -172,14 +176,15 @@ class Acts:
         """Posts an epoch of 1,000 jobs, one of them real to the last signature."""
         epoch_id, network = self._epoch + 1, self._network
         terms = Terms(
-            workload_id=to_hex(keccak(b"workload")), input_hash=to_hex(keccak(b"input")),
-            params_hash=to_hex(keccak(b"params")), fixed_price=AMOUNT - UNITS, unit_price=1, max_price=AMOUNT,
+            workload_id=to_hex(keccak(b"workload")), prompt_root=to_hex(keccak(b"input")),
+            texts_hash=to_hex(keccak(b"texts")), params=PARAMS,
+            fixed_price=AMOUNT - UNITS, unit_price=1, max_price=AMOUNT,
             deadline=network.now() + CONSTANTS.order_ttl_s, salt=epoch_id,
         )  # fmt: skip
         order = Order(requester=key_of("requester").address, spend_cap=AMOUNT * epoch_id, terms=terms)
         order_id, node = network.domain.order_id(order), key_of("node").address
         commitment = Commitment(
-            order_id=to_hex(order_id), node=node, output_hash=to_hex(keccak(OUTPUT)),
+            order_id=to_hex(order_id), node=node, output_root=to_hex(packed_root(OUTPUT)),
             trace_commit=to_hex(trace_commit(keccak(b"trace"), order_id, node)), units=UNITS,
         )  # fmt: skip
         digest = network.domain.commitment_digest(commitment)
@@ -217,6 +222,6 @@ class Acts:
 
 
 CROWD_TERMS = Terms(
-    workload_id=to_hex(keccak(b"workload")), input_hash=to_hex(keccak(b"input")), params_hash=to_hex(keccak(b"params")),
-    fixed_price=AMOUNT, unit_price=1, max_price=AMOUNT, deadline=2**40 - 1, salt=0,
+    workload_id=to_hex(keccak(b"workload")), prompt_root=to_hex(keccak(b"input")), texts_hash=to_hex(keccak(b"texts")),
+    params=PARAMS, fixed_price=AMOUNT, unit_price=1, max_price=AMOUNT, deadline=2**40 - 1, salt=0,
 )  # fmt: skip

@@ -84,9 +84,9 @@ def test_splitting_an_operator_never_lowers_the_rate_of_all_its_parts(
 def test_whoever_knows_only_what_is_public_cannot_agree(guess: bytes) -> None:
     """Commitment, output and units are public; the trace is not, so a rubber stamp does not match. Covers: A13"""
     commitment = job(0).commitment.commitment
-    stamp = Opening(trace_hash=to_hex(guess), output_hash=commitment.output_hash, units=commitment.units)
+    stamp = Opening(trace_hash=to_hex(guess), output_root=commitment.output_root, units=commitment.units)
     assert not agrees(stamp, commitment)
-    copied = Opening(trace_hash=commitment.trace_commit, output_hash=commitment.output_hash, units=commitment.units)
+    copied = Opening(trace_hash=commitment.trace_commit, output_root=commitment.output_root, units=commitment.units)
     assert not agrees(copied, commitment)
 
 

@@ -21,10 +21,10 @@ from backend.app import BackendSettings
 from backend.services.offering import offer_workload
 from backend.store.home import open_tokenizers
 from backend.store.tables import LeafRow, LeaseRow, WorkloadRow
-from contracts.protocol.canonical import canonical_json, hash_json
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.records import Commitment, Lease, NodeRequest, Opening, Order, Terms, Verdict
+from contracts.protocol.packed import pack
+from contracts.protocol.records import Commitment, Lease, NodeRequest, Opening, Order, Params, Terms, Verdict
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain, answer_commit, trace_commit
@@ -35,11 +35,13 @@ from tests.integration.backend.worker.bench import KEYS, MANIFEST, Bench
 from tests.integration.backend.worker.court import COURT
 from tests.world import manifests
 from tests.world.founded import founded
+from tests.world.prompts import name_of, prompts_of, root_of
 
-PARAMS = {"max_new_tokens": 8}
+PARAMS = Params(max_new_tokens=8)
 FIXED, UNIT, MAX_PRICE = 100, 10, 180
-INPUT = encode_texts(["Why is the sky blue?"])
-OUTPUT = canonical_json([{"finish_reason": "stop", "text": "Scattering.", "token_ids": [5, 6]}])
+TEXTS = ["Why is the sky blue?"]
+INPUT = encode_texts(TEXTS)
+OUTPUT = pack([[5, 6, 7, 8, 9, 10, 11, 12]])
 TRACE = keccak(b"trace")
 JSON = {"content-type": "application/json"}
 STRANGER = Signer(keccak(b"a stranger"))
@@ -55,6 +57,8 @@ def manifest(model: str, honest_cost_ppm: int) -> Manifest:
 
 
 ALWAYS, NEVER = manifest("always", 10**6), manifest("never", 0)
+PROMPTS, OUTPUT_ROOT = prompts_of(ALWAYS, TEXTS), root_of(OUTPUT)
+"""Both workloads cut texts alike."""
 
 
 @dataclass
@@ -77,8 +81,9 @@ class Place:
         """Acceptable terms, with changes."""
         self._salt += 1
         values: dict[str, Any] = {
-            "workload_id": ALWAYS.workload_id(), "input_hash": to_hex(keccak(INPUT)),
-            "params_hash": to_hex(hash_json(PARAMS)), "fixed_price": FIXED, "unit_price": UNIT, "max_price": MAX_PRICE,
+            "workload_id": ALWAYS.workload_id(), "prompt_root": root_of(PROMPTS),
+            "texts_hash": to_hex(keccak(INPUT)), "params": PARAMS,
+            "fixed_price": FIXED, "unit_price": UNIT, "max_price": MAX_PRICE,
             "deadline": int(time.time()) + 100, "salt": self._salt,
         }  # fmt: skip
         return Terms(**(values | changes))
@@ -86,23 +91,22 @@ class Place:
     def order(self, who: str = "alice", *, signer: Signer | None = None, cap: int = 10**6, **changes: Any) -> Any:
         """The body of a signed order."""
         key = signer or KEYS[who]
-        params = changes.pop("params", PARAMS)
-        changes.setdefault("params_hash", to_hex(hash_json(params)))
-        return self.signed(Order(requester=KEYS[who].address, spend_cap=cap, terms=self.terms(**changes)), key, params)
+        return self.signed(Order(requester=KEYS[who].address, spend_cap=cap, terms=self.terms(**changes)), key)
 
-    def signed(self, order: Order, key: Signer, params: dict[str, int] | None = None) -> Any:
+    def signed(self, order: Order, key: Signer) -> Any:
         """The body that submits an order."""
         signature = key.sign(self.domain.order_id(order))
-        return {
-            "order": order.model_dump(), "signer": key.address, "signature": signature,
-            "params": PARAMS if params is None else params,
-        }  # fmt: skip
+        return {"order": order.model_dump(), "signer": key.address, "signature": signature}
+
+    def asking(self, *texts: str) -> dict[str, str]:
+        """Terms that ask these texts, which are put."""
+        return {"texts_hash": self.put(encode_texts(texts)), "prompt_root": root_of(prompts_of(ALWAYS, texts))}
 
     def commitment(self, order_id: str, key: Signer | None = None, **changes: Any) -> Any:
         """The body that delivers an order."""
         key = key or KEYS["node"]
         values: dict[str, Any] = {
-            "order_id": order_id, "node": key.address, "output_hash": to_hex(keccak(OUTPUT)),
+            "order_id": order_id, "node": key.address, "output_root": OUTPUT_ROOT,
             "trace_commit": to_hex(trace_commit(TRACE, from_hex(order_id), key.address)), "units": 8,
         }  # fmt: skip
         record = Commitment(**(values | changes))
@@ -111,7 +115,7 @@ class Place:
     def verdict(self, digest: str, key: Signer | None = None, *, epoch_id: int = 1, **changes: Any) -> Any:
         """The body of a verdict that agrees; `changes` to its opening."""
         key = key or KEYS["judge-1"]
-        values: dict[str, Any] = {"trace_hash": to_hex(TRACE), "output_hash": to_hex(keccak(OUTPUT)), "units": 8}
+        values: dict[str, Any] = {"trace_hash": to_hex(TRACE), "output_root": OUTPUT_ROOT, "units": 8}
         opening = Opening(**(values | changes))
         commit = to_hex(answer_commit(opening, from_hex(digest), key.address))
         record = Verdict(commitment_digest=digest, verifier=key.address, answer_commit=commit)
@@ -129,8 +133,8 @@ class Place:
     # ------------------------------------------------------------ good days
 
     def put(self, data: bytes = INPUT) -> str:
-        """Puts bytes under their hash."""
-        name = to_hex(keccak(data))
+        """Puts bytes under their name."""
+        name = name_of(data)
         self.http.put(f"{self.url}/v1/blobs/{name}", content=data).raise_for_status()
         return name
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
+from contracts.protocol.packed import pack
 from tests.bad_input.place import ALWAYS, OUTPUT, STRANGER, Place, table_rows
 from tests.integration.backend.worker.bench import KEYS
 
@@ -71,8 +72,8 @@ def test_contradicting(place: Place) -> None:
     order_id = place.lent()
     place.put(OUTPUT)
     kept = place.post(COMMITMENTS, place.commitment(order_id)).json()["digest"]
-    other = place.put(b"another output")
-    body = place.commitment(order_id, output_hash=other)
+    other = place.put(pack([[1] * 8]))
+    body = place.commitment(order_id, output_root=other)
     assert place.http.post(place.url + COMMITMENTS, json=body).status_code == 409
     refuses(place, COMMITMENTS, body, 409, "contradicting_commitment", order_id, kept, way_out="contradicts it")
 
@@ -80,26 +81,42 @@ def test_contradicting(place: Place) -> None:
 def test_output_that_was_not_put(place: Place) -> None:
     """Protects the requester: nothing is paid for an answer that nobody has."""
     name = to_hex(keccak(b"withheld"))
-    body = place.commitment(place.lent(), output_hash=name)
+    body = place.commitment(place.lent(), output_root=name)
     refuses(
         place,
         COMMITMENTS,
         body,
         422,
         "blob_missing",
-        f"commitment.output_hash = {name}",
+        f"commitment.output_root = {name}",
         way_out=f"PUT /v1/blobs/{name}",
     )
 
 
-@pytest.mark.parametrize("units", [9, 2**32 - 1])
-def test_more_units_than_were_ordered(place: Place, units: int) -> None:
-    """Protects the requester from an inflated meter."""
-    place.put(OUTPUT)
-    body = place.commitment(place.lent(), units=units)
+@pytest.mark.parametrize(("tokens", "units"), [(8, 0), (8, 7), (8, 9), (8, 2**32 - 1), (9, 9), (9, 8)])
+def test_units_that_are_not_the_outputs_or_more_than_ordered(place: Place, tokens: int, units: int) -> None:
+    """Protects the requester from an inflated meter, and the node's pay from one that is too low. Covers: A55"""
+    body = place.commitment(place.lent(), units=units, output_root=place.put(pack([[5] * tokens])))
     refuses(
-        place, COMMITMENTS, body, 422, "units_refused", f"commitment.units = {units}", way_out="the 8 that the order"
-    )
+        place, COMMITMENTS, body, 422, "units_refused", f"commitment.units = {units}", f"root has {tokens}",
+        way_out="the order asked for at most 8",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        (b"", "has 0 bytes"),
+        (b"Because.", "lists"),
+        (pack([[5] * 8])[:-1], "says that its lists have 8 words"),
+        (pack([]), "answers 0 texts, 1 were asked"),
+        (pack([[5] * 4, [5] * 4]), "answers 2 texts, 1 were asked"),
+    ],
+)
+def test_outputs_that_answer_no_order(place: Place, output: bytes, why: str) -> None:
+    """Protects the requester: what is paid for can be read, a text for a text."""
+    body = place.commitment(place.lent(), output_root=place.put(output))
+    refuses(place, COMMITMENTS, body, 422, "output_refused", why, way_out="a list of words for each text")
 
 
 def test_requests_that_are_not_the_nodes(place: Place) -> None:

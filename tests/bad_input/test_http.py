@@ -100,9 +100,15 @@ def test_false_where_an_integer_stands(place: Place, field: str, value: object) 
 @pytest.mark.parametrize("value", WRONG_HEX + LOOK_ALIKES)
 def test_hashes_have_one_spelling(place: Place, value: object) -> None:
     """Protects ids from look-alikes: upper case, other scripts' digits, blanks, NUL, other lengths."""
-    body = _with(place.order(), "order.terms.input_hash", value)
+    body = _with(place.order(), "order.terms.prompt_root", value)
     place.refuses(
-        "POST", "/v1/orders", 422, "invalid_field", "body.order.terms.input_hash = ", way_out="/openapi.json", json=body
+        "POST",
+        "/v1/orders",
+        422,
+        "invalid_field",
+        "body.order.terms.prompt_root = ",
+        way_out="/openapi.json",
+        json=body,
     )
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.texts import encode_texts
-from tests.bad_input.place import Place, files, open_place
+from tests.bad_input.place import ALWAYS, Place, files, open_place
+from tests.world.prompts import prompts_of
 
 pytestmark = pytest.mark.chain
 LIMIT = 1024 * 1024
@@ -42,10 +43,12 @@ OCTETS = {"content-type": "application/octet-stream"}
 )
 def test_input_that_is_no_list_of_texts(place: Place, data: bytes, named: str | None) -> None:
     """Protects nodes: empty, blank, non-UTF-8, non-canonical, over-long and deep inputs never reach one. Covers: A58"""
-    body = place.order(input_hash=place.put(data), max_price=1000)
     if named is None:  # a NUL is a character like any other: nothing downstream may trip over it
-        assert place.post("/v1/orders", body).status_code == 201
+        asked = place.asking("a\0b")
+        assert asked["texts_hash"] == place.put(data)
+        assert place.post("/v1/orders", place.order(**asked, max_price=1000)).status_code == 201
         return
+    body = place.order(texts_hash=place.put(data), max_price=1000)
     place.refuses("POST", "/v1/orders", 422, "input_refused", named, way_out="manifest says what an input", json=body)
 
 
@@ -53,8 +56,8 @@ def test_input_that_was_not_put(place: Place) -> None:
     """Protects nodes: an order whose input nobody has is not lent."""
     name = to_hex(keccak(b"never put"))
     place.refuses(
-        "POST", "/v1/orders", 422, "blob_missing", f"terms.input_hash = {name}", way_out=f"PUT /v1/blobs/{name} first",
-        json=place.order(input_hash=name),
+        "POST", "/v1/orders", 422, "blob_missing", f"terms.texts_hash = {name}", way_out=f"PUT /v1/blobs/{name} first",
+        json=place.order(texts_hash=name),
     )  # fmt: skip
 
 
@@ -86,11 +89,13 @@ def test_a_flood_of_blobs(tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     """Protects the disk: bytes that no order names are bounded, named ones stay, honest orders pass. Covers: A52"""
     monkeypatch.setattr("backend.store.home.MAX_LOOSE_BYTES", 10 * 4096)
     with open_place(tmp_path_factory.mktemp("flooded")) as place:
-        named = place.put(b'["stays"]')
-        place.post("/v1/orders", place.order(input_hash=named))
+        asked = place.asking("stays")
+        named, prompts = asked["texts_hash"], asked["prompt_root"]
+        place.post("/v1/orders", place.order(**asked))
         for number in range(60):
             place.put(b"flood %d" % number)
         loose = [name for name in files(place.bench.home) if name.startswith("blobs/loose/")]
         assert len(loose) == 10
         assert place.http.get(f"{place.url}/v1/blobs/{named}").content == b'["stays"]'
+        assert place.http.get(f"{place.url}/v1/blobs/{prompts}").content == prompts_of(ALWAYS, ["stays"])
         assert place.accepted()

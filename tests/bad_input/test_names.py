@@ -15,7 +15,7 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.texts import encode_texts
 from contracts.record.errors import LogUnavailable, WrongLog
 from contracts.record.log_source import FolderLog
-from tests.bad_input.place import Place, files, unchanged
+from tests.bad_input.place import ALWAYS, Place, files, unchanged
 from tests.integration.backend.worker.bench import KEYS
 
 pytestmark = pytest.mark.chain
@@ -157,15 +157,18 @@ def test_no_url_is_fetched(place: Place) -> None:
 
 
 def _say_everywhere(place: Place, url: str) -> None:
-    for data in (encode_texts([url]), url.encode(), encode_texts([f"![x]({url}) <img src={url}>"])):
-        place.http.post(place.url + "/v1/orders", json=place.order(input_hash=place.put(data)))
+    for text in (url, f"![x]({url}) <img src={url}>"):
+        assert place.http.post(place.url + "/v1/orders", json=place.order(**place.asking(text))).is_success
+        asked = {"workload_id": ALWAYS.workload_id(), "texts": [text]}
+        assert place.http.post(place.url + "/v1/tokenize", json=asked).is_success
+    place.http.post(place.url + "/v1/orders", json=place.order(texts_hash=place.put(url.encode())))
     body = place.order()
-    for field in ("signer", "signature", "order", "params"):
+    for field in ("signer", "signature", "order"):
         place.http.post(place.url + "/v1/orders", json=body | {field: url})
     place.http.post(place.url + "/v1/orders", json=body | {"callback": url, "webhook_url": url, "$ref": url})
     lent = place.lent()
     output = place.put(encode_texts([url]))
-    place.http.post(place.url + "/v1/operator/commitments", json=place.commitment(lent, output_hash=output))
+    place.http.post(place.url + "/v1/operator/commitments", json=place.commitment(lent, output_root=output))
     headers = {name: url for name in ("referer", "origin", "x-forwarded-for", "x-forwarded-host", "host", "forwarded")}
     for path in ("/v1/network", f"/v1/orders?requester={url}", "/v1/orders?requester=" + KEYS["alice"].address):
         place.http.get(place.url + path, headers=headers)

@@ -21,7 +21,8 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
-from tests.bad_input.place import ALWAYS, INPUT, NEVER, OUTPUT, STRANGER, Place
+from contracts.protocol.records import Params
+from tests.bad_input.place import ALWAYS, INPUT, NEVER, OUTPUT, OUTPUT_ROOT, STRANGER, Place
 from tests.integration.backend.worker.bench import KEYS
 from tests.world.soak import short_or_long
 
@@ -73,29 +74,34 @@ class Things:
             "/v1/orders": self._order, "/v1/operator/commitments": self._commitment,
             "/v1/operator/leases": self._lease, "/v1/operator/heartbeats": self._heartbeat,
             "/v1/operator/canary": self._canary, "/v1/verifier/verdicts": self._verdict,
-            "/v1/operator/traces": self._trace, "/v1/operator/returns": self._return,
+            "/v1/operator/traces": self._trace, "/v1/operator/returns": self._return, "/v1/tokenize": self._tokenize,
         }  # fmt: skip
 
     def _trace(self, data: st.DataObject) -> Any:
         pick = {"commitment_digest": self.digests, "trace": self.hashes}
         return {name: data.draw(st.sampled_from(values)) for name, values in pick.items()}
 
+    def _tokenize(self, data: st.DataObject) -> Any:
+        texts = data.draw(st.lists(st.sampled_from(["Why?", "\u202e\0", " ", "x" * 500]), min_size=1, max_size=4))
+        return self._workload(data) | {"texts": texts}
+
     def _order(self, data: st.DataObject) -> Any:
         pick: dict[str, list[Any]] = {
-            "workload_id": self.workloads, "input_hash": [to_hex(keccak(INPUT)), *self.hashes], "comparator": [1, 2],
+            "workload_id": self.workloads, "texts_hash": [to_hex(keccak(INPUT)), *self.hashes],
+            "prompt_root": self.hashes, "comparator": [1, 2],
             "copies": [1, 2, 255], "visibility": [0, 1], "deadline": [int(time.time()) + 60, 0, 2**40 - 1],
             "fixed_price": NUMBERS, "unit_price": NUMBERS, "max_price": NUMBERS, "salt": NUMBERS, "cap": NUMBERS,
-            "params": [{"max_new_tokens": 2**256}, {}, {"max_new_tokens": -1}, {"\u202e\0": 0, "max_new_tokens": 8}],
+            "params": [Params(), Params(max_new_tokens=2**32 - 1), Params(max_new_tokens=8, seed=2**64 - 1)],
         }  # fmt: skip
         names = data.draw(st.sets(st.sampled_from(sorted(pick)), max_size=3))
         changes = {name: data.draw(st.sampled_from(pick[name])) for name in sorted(names)}
         return self.place.order(data.draw(st.sampled_from(["alice", "bob"])), **changes)
 
     def _commitment(self, data: st.DataObject) -> Any:
-        good = {"order_id": self.open_order, "key": KEYS["node"], "units": 8, "output_hash": to_hex(keccak(OUTPUT))}
+        good = {"order_id": self.open_order, "key": KEYS["node"], "units": 8, "output_root": OUTPUT_ROOT}
         wrong = {
             "order_id": [*self.orders, self.digests[0]], "key": [STRANGER, KEYS["judge-1"]],
-            "units": [n for n in NUMBERS if n < 2**32], "output_hash": self.hashes,
+            "units": [n for n in NUMBERS if n < 2**32], "output_root": self.hashes,
         }  # fmt: skip
         drawn = _partly(data, good, wrong)
         return self.place.commitment(drawn.pop("order_id"), drawn.pop("key"), **drawn)

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from contracts.protocol.hashing import from_hex, keccak, to_hex
-from contracts.protocol.records import Order
+from contracts.protocol.packed import unpack
+from contracts.protocol.records import Order, Params
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import Domain
 from contracts.protocol.wire import OrderView
-from tests.bad_input.place import MAX_PRICE, PARAMS, STRANGER, UNIT, Place, address, table_rows
+from tests.bad_input.place import ALWAYS, MAX_PRICE, PROMPTS, STRANGER, TEXTS, UNIT, Place, address, table_rows
 from tests.integration.backend.worker.bench import KEYS
+from tests.world.prompts import prompts_of, root_of
 
 pytestmark = pytest.mark.chain
 _N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -188,25 +190,45 @@ def test_terms_that_are_not_offered(place: Place, changes: dict[str, int], named
 @pytest.mark.parametrize(
     ("params", "named"),
     [
-        ({}, "params.max_new_tokens = None"),
-        ({"max_new_tokens": 0}, "params.max_new_tokens = 0"),
-        ({"max_new_tokens": -1}, "params.max_new_tokens = -1"),
-        ({"max_new_tokens": 17}, "params.max_new_tokens = 17"),
-        ({"max_new_tokens": 2**256}, "params.max_new_tokens = 1157920892373161954235709850086879"),
-        ({"max_new_tokens": 8, "temperature": 1}, "params.temperature = 1"),
-        ({"max_new_tokens": 8, "": 1}, "params. = 1"),
+        ({}, "params.max_new_tokens = 0 must be from 1 to 16"),
+        ({"max_new_tokens": 17}, "params.max_new_tokens = 17 must be from 1 to 16"),
+        ({"max_new_tokens": 2**32 - 1}, "params.max_new_tokens = 4294967295"),
+        ({"max_new_tokens": 8, "temperature_milli": 1}, "params.temperature_milli = 1 must be 0"),
+        ({"max_new_tokens": 8, "top_p_ppm": 10**6}, "params.top_p_ppm = 1000000 must be 0"),
+        ({"max_new_tokens": 8, "seed": 2**64 - 1}, "params.seed = 18446744073709551615 must be 0"),
     ],
 )
 def test_params_that_the_workload_does_not_take(place: Place, params: dict[str, int], named: str) -> None:
     """Protects nodes from what their engine does not do. Covers: A58"""
-    refuses(place, place.order(params=params), 422, "params_refused", named, way_out="manifest lists its parameters")
+    body = place.order(params=Params(**params))
+    refuses(place, body, 422, "params_refused", named, way_out="manifest lists its parameters")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_new_tokens", -1), ("max_new_tokens", 2**32), ("seed", 2**64), ("colour", 1), ("", 1)]
+)
+def test_params_that_no_order_says(place: Place, name: str, value: int) -> None:
+    """Protects signers: an order has four parameters, each within the bits that are signed."""
+    body = place.order()
+    body["order"]["terms"]["params"][name] = value
+    refuses(place, body, 422, "invalid_field", f"body.order.terms.params.{name}", way_out="/openapi.json")
 
 
 def test_params_that_were_not_signed(place: Place) -> None:
     """Protects the requester: what runs is what it signed."""
-    body = place.order() | {"params": {"max_new_tokens": 7}}
-    signed = body["order"]["terms"]["params_hash"]
-    refuses(place, body, 422, "params_hash_mismatch", signed, way_out="send the signed params")
+    body = place.order()
+    body["order"]["terms"]["params"]["max_new_tokens"] = 7
+    refuses(place, body, 401, "wrong_signer", KEYS["alice"].address, way_out=SIGN)
+
+
+def test_ids_that_do_not_spell_the_texts(place: Place) -> None:
+    """Protects both sides: nodes run ids, people read texts, and the order that binds both has one meaning."""
+    other = root_of(prompts_of(ALWAYS, ["What is the sea?"]))
+    body = place.order(prompt_root=other)
+    refuses(place, body, 422, "prompt_mismatch", other, root_of(PROMPTS), way_out="or ask POST /v1/tokenize")
+    asked = {"workload_id": ALWAYS.workload_id(), "texts": TEXTS}
+    told = place.http.post(place.url + "/v1/tokenize", json=asked).json()
+    assert told == {"prompts": unpack(PROMPTS), "prompt_root": root_of(PROMPTS)}
 
 
 def test_a_lane_holds_so_many_open_orders(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,5 +245,5 @@ def test_the_corrected_order_is_taken(place: Place) -> None:
     place.refuses("POST", "/v1/orders", 422, "price_too_low", way_out="GET /v1/network", json=wrong)
     right = Order.model_validate(wrong["order"])
     terms = right.terms.model_copy(update={"unit_price": UNIT})
-    body = place.signed(right.model_copy(update={"terms": terms}), KEYS["alice"], PARAMS)
+    body = place.signed(right.model_copy(update={"terms": terms}), KEYS["alice"])
     assert place.post("/v1/orders", body).json()["state"] == "queued"

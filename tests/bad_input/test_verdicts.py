@@ -68,7 +68,7 @@ def test_for_rows_that_are_not_there(place: Place, rows: Rows) -> None:
 def test_openings_that_do_not_fit(place: Place, rows: Rows) -> None:
     """Protects the verifier: an answer that differs is for the court, and is not shown here. Covers: A13"""
     good = place.verdict(rows.sampled, epoch_id=rows.epoch_id)
-    for changes in ({"trace_hash": OTHER}, {"output_hash": OTHER}, {"units": 7}):
+    for changes in ({"trace_hash": OTHER}, {"output_root": OTHER}, {"units": 7}):
         differing = place.verdict(rows.sampled, epoch_id=rows.epoch_id, **changes)
         refuses(place, differing, 422, "opening_disagrees", rows.sampled, way_out="SlashingCourt.openCase")
         swapped = good | {"opening": differing["opening"]}

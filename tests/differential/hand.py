@@ -10,17 +10,20 @@ from hypothesis import strategies as st
 from contracts.model.base import U16, U64, ZERO_ADDRESS
 from contracts.model.escrow import Escrow
 from contracts.model.proofs import LeafProof, Outcomes, leaf_hash
-from contracts.protocol.hashing import keccak
 from contracts.protocol.merkle import merkle_proof, merkle_root
+from contracts.protocol.packed import pack as pack_words
+from contracts.protocol.packed import packed_root
 from contracts.protocol.packing import CapProof, bits
-from contracts.protocol.records import Commitment, LaneGrant, Order, Terms
+from contracts.protocol.records import Commitment, LaneGrant, Order, Params, Terms
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash, trace_commit
 from tests.differential.abi import Vrs
 from tests.differential.twin import person
 
 T = TypeVar("T")
-OUTPUT = b'["what was asked for"]'
+OUTPUT = pack_words([[1, 2, 3], [], [4]])
+OTHER_OUTPUTS = (b"", OUTPUT[:-1], OUTPUT + b"\0", b"\xff" * 4 + OUTPUT[4:], OUTPUT[:8], pack_words([[1, 2, 3], [4]]))
+"""No packed words, in each way that is told apart, and other words."""
 NAMES = (
     "alice", "bob", "carol", "whale", "mallory", "session", "second", "settler", "governor", "guardian", "treasury",
     "owner1", "owner2", "owner3", "owner4", "owner5", "owner6", "node1", "node2", "node3",
@@ -145,7 +148,8 @@ def grant_of(requester: str, signer: str, units: int, expiry: int, nonce: int) -
 def order_of(requester: str, cap: int, **terms: Any) -> Order:
     """An order; what is not given is plain."""
     plain: dict[str, Any] = {
-        "workload_id": "0x" + "11" * 32, "input_hash": "0x" + "22" * 32, "params_hash": "0x" + "33" * 32,
+        "workload_id": "0x" + "11" * 32, "prompt_root": "0x" + "22" * 32, "texts_hash": "0x" + "33" * 32,
+        "params": Params(max_new_tokens=16, seed=7),
         "comparator": 1, "copies": 1, "visibility": 0, "fixed_price": 100, "unit_price": 10, "max_price": 1000,
         "deadline": 2**40 - 1, "salt": 0,
     }  # fmt: skip
@@ -158,7 +162,7 @@ def job_of(escrow: Escrow, order: Order, node: str, units: int, trace: bytes) ->
     commitment = Commitment(
         order_id="0x" + order_id.hex(),
         node=node,
-        output_hash="0x" + keccak(OUTPUT).hex(),
+        output_root="0x" + packed_root(OUTPUT).hex(),
         trace_commit="0x" + trace_commit(trace, order_id, node).hex(),
         units=units,
     )

@@ -163,7 +163,7 @@ class Moves(EscrowMoves):
         if draw.one_in(8):
             order_signature = hand.sign(PEOPLE["mallory"], self.escrow.domain.order_id(order))
         r, vs = compact("0x" + order_signature.hex()) if order_signature[64] in (27, 28) else (ZERO32, ZERO32)
-        output = draw.pick(hand.OUTPUT, hand.OUTPUT, hand.OUTPUT, b"")
+        output = draw.pick(hand.OUTPUT, hand.OUTPUT, hand.OUTPUT, hand.OUTPUT, *hand.OTHER_OUTPUTS)
         node_signature = hand.tampered(draw, signature, job.digest) if draw.one_in(4) else signature
         arguments = proof, order, r, vs, job.commitment, node_signature, output
         self.act(caller, "contests", "answer", *arguments, seconds=seconds)
@@ -222,7 +222,7 @@ class Moves(EscrowMoves):
         """What a verifier computed."""
         trace = job.trace if right else keccak(job.trace)
         units = draw.pick(job.commitment.units, job.commitment.units, 0) if draw.one_in(4) else job.commitment.units
-        return Opening(trace_hash="0x" + trace.hex(), output_hash=job.commitment.output_hash, units=units)
+        return Opening(trace_hash="0x" + trace.hex(), output_root=job.commitment.output_root, units=units)
 
     def commit_of(self, draw: Draw, case_id: bytes, key: str, job: Job) -> bytes:
         """Its hidden form, kept for the opening."""
@@ -286,7 +286,7 @@ class Moves(EscrowMoves):
         if draw.one_in(12):
             opening = self.opening(draw, job, True)
         commitment = draw.pick(*self.jobs.values()).commitment if draw.one_in(12) else job.commitment
-        trace, output = bytes.fromhex(opening.trace_hash[2:]), bytes.fromhex(opening.output_hash[2:])
+        trace, output = bytes.fromhex(opening.trace_hash[2:]), bytes.fromhex(opening.output_root[2:])
         leaf = self.named(draw, leaf)
         self.act(key, "court", "reveal", leaf, commitment, trace, output, opening.units, seconds=seconds)
 

@@ -136,7 +136,7 @@ def offered(store: ModelStore) -> Offered:
     manifest = kinds.write_manifest(
         "native_generation", MODEL, "cpu", check_price_units=3_000_000, deterrence=certain,
         params=native_generation.TEMPLATE["params"] | {MAX_NEW_TOKENS: {"minimum": 1, "maximum": TOKENS}},
-        input=InputLimits(max_texts=4, max_bytes=2048, max_tokens=512, overhead_tokens=30),
+        input=InputLimits(max_texts=4, max_bytes=2048, max_tokens=512),
     )  # fmt: skip
     return Offered(manifest, store.load(MODEL).tokenizer, 2_000_000, 1_000_000, TOKENS)
 

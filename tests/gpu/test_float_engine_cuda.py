@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from node_agent.devices import numeric_class, probe, self_test
+from node_agent.devices import gpu, numeric_class, self_test
 from node_agent.execution import determinism
 from node_agent.execution.decoding import prefill, step
 from node_agent.execution.trace import Trace
@@ -64,4 +64,4 @@ def test_numeric_class_names_the_gpu() -> None:
     assert found.digest != numeric_class.current("cpu").digest
     assert found.facts["name"] == torch.cuda.get_device_name()
     assert found.facts["driver"]
-    assert probe.probe(torch.device("cuda")).memory_bytes > 2**30
+    assert gpu.probe(torch.device("cuda")).memory_bytes > 2**30

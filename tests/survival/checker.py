@@ -18,9 +18,10 @@ from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.events import Event
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import CommitmentEntry, LogEntry, OrderEntry, RowEntry, VerdictEntry, log_root, parse_line
 from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.packed import is_named
 from contracts.protocol.packing import from_bits, unpack
 
 GUILTY = 3
@@ -281,11 +282,11 @@ class Checker:
         return int(escrow.totals().call().feesUnits if kind == "fees" else escrow.settlerBond().call().bondUnits)
 
     def _check_blobs(self) -> None:
-        """Every file under a hash's name has that hash, in the backend's folder and in the published log's."""
+        """Every file is named by its bytes, by their hash or as packed words, in the backend's folder and in the published log's."""
         for folder in (self._home / "blobs", self._home / "log" / "blobs"):
             for file in folder.iterdir():
                 if file.is_file() and file.name.startswith("0x") and not file.suffix:
-                    assert to_hex(keccak(file.read_bytes())) == file.name, file
+                    assert is_named(file.read_bytes(), file.name), file
 
 
 def undecided(home: Path) -> set[str]:

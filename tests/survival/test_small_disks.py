@@ -80,14 +80,13 @@ def test_journal_of_a_node(disk: SmallDisk) -> None:
 def grant(number: int) -> LeaseGrant:
     """A lease of some order."""
     terms = Terms(
-        workload_id=ZERO, input_hash=ZERO, params_hash=ZERO, fixed_price=1, unit_price=1, max_price=1, deadline=1,
+        workload_id=ZERO, prompt_root=ZERO, texts_hash=ZERO, fixed_price=1, unit_price=1, max_price=1, deadline=1,
         salt=number,
     )  # fmt: skip
     address, signature = "0x" + "11" * 20, "0x" + "22" * 65
     return LeaseGrant(
         lease=Lease(order_id=f"0x{number:064x}", node=address, expires=1), lease_signature=signature,
         order=Order(requester=address, spend_cap=1, terms=terms), signer=address, order_signature=signature,
-        params={"max_new_tokens": 1},
     )  # fmt: skip
 
 
@@ -95,7 +94,7 @@ def test_journal_of_a_verifier(disk: SmallDisk) -> None:
     """An answer that cannot be written down is not recorded, so no verdict on it is signed. Covers: A45"""
     journal = VerifierJournal(disk.folder / "journal.sqlite")
     disk.fill()
-    opening, taken = Opening(trace_hash=ZERO, output_hash=ZERO, units=1), list[int]()
+    opening, taken = Opening(trace_hash=ZERO, output_root=ZERO, units=1), list[int]()
     with pytest.raises(VerifierJournalFull, match=r"journal\.sqlite"):
         _until_refused(taken, lambda number: journal.record(VerifierAnswer(digest(number), 1, number, opening, True)))
     assert journal.answer(digest(len(taken))) is None

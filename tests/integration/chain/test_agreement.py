@@ -30,9 +30,10 @@ def deployed(w3: Rpc) -> Chain:
 
 
 def solidity_terms(t: Terms) -> tuple[object, ...]:
-    hashes = (from_hex(t.workload_id), from_hex(t.input_hash), from_hex(t.params_hash))
+    hashes = (from_hex(t.workload_id), from_hex(t.prompt_root), from_hex(t.texts_hash))
+    params = (t.params.max_new_tokens, t.params.temperature_milli, t.params.top_p_ppm, t.params.seed)
     kinds = (t.comparator, t.copies, t.visibility)
-    return (*hashes, *kinds, t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt)
+    return (*hashes, params, *kinds, t.fixed_price, t.unit_price, t.max_price, t.deadline, t.salt)
 
 
 def test_digests_are_what_the_contract_computes(w3: Rpc) -> None:
@@ -50,7 +51,7 @@ def test_digests_are_what_the_contract_computes(w3: Rpc) -> None:
         commitment = Commitment(
             order_id=maker.hex32(),
             node=maker.address(),
-            output_hash=maker.hex32(),
+            output_root=maker.hex32(),
             trace_commit=maker.hex32(),
             units=maker.uint(2**32 - 1),
         )
@@ -58,7 +59,7 @@ def test_digests_are_what_the_contract_computes(w3: Rpc) -> None:
             (
                 from_hex(commitment.order_id),
                 to_checksum_address(commitment.node),
-                from_hex(commitment.output_hash),
+                from_hex(commitment.output_root),
                 from_hex(commitment.trace_commit),
                 commitment.units,
             )

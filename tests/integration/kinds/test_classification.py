@@ -1,23 +1,24 @@
 """The README's example of a new kind of work, taken out of it literally and run: node, backend's rules, verifier."""
 
-import json
 import re
 import shlex
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from backend.cli import workloads_app
-from backend.client.jobs import read_answer
 from backend.domain.orders import check_terms
 from backend.domain.pricing import Offer
-from contracts.protocol.canonical import hash_json
+from backend.errors import PriceTooLow
 from contracts.protocol.constants import DEVELOPMENT
-from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.packed import counts, pack, unpack_signed
+from contracts.protocol.prompts import read_answer
 from contracts.protocol.records import Commitment, Order, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
@@ -29,6 +30,7 @@ from node_agent.execution import kinds
 from node_agent.execution.errors import UnknownKind
 from node_agent.execution.sandbox import Executor
 from node_agent.models import ModelStore
+from tests.world.prompts import prompts_of, root_of
 from verifier.reexecution import LocalEngines, answer
 
 pytestmark = pytest.mark.model
@@ -82,40 +84,52 @@ def test_a_kind_is_one_file(contributed: Path, tmp_path: Path, monkeypatch: pyte
     result = run(workloads_app, [*line, "--home", str(tmp_path / "home")])
     assert result.exit_code == 0, result.output
 
-    input_bytes = encode_texts(TEXTS)
-    order = ordered(manifest, input_bytes, TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256))
+    tokenizer = TextTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
+    prompts = prompts_of(manifest, TEXTS, tokenizer)
+    order = ordered(manifest, prompts, tokenizer)
     domain, node = Domain(31337, "0x" + "ee" * 20), Signer(keccak(b"node"))
-    execution = kinds.load(files, manifest, "cpu").execute(input_bytes, {})
-    assert [item["label"] for item in read_answer(execution.output).items] == ["sport", "cooking", "politics"]
+    execution = kinds.load(files, manifest, "cpu").execute(prompts, {})
+    labels = sys.modules["node_agent.execution.kinds.classification"].LABELS
+    answers = read_answer(manifest, tokenizer, execution.output)
+    assert [labels[place] for place, *_ in answers] == ["sport", "cooking", "politics"]
+    assert all(len(scores) == len(labels) and max(scores) == scores[place] for place, *scores in answers)
+    assert execution.units == sum(counts(prompts))
     order_id = domain.order_id(order)
     commitment = Commitment(
         order_id=to_hex(order_id),
         node=node.address,
-        output_hash=to_hex(keccak(execution.output)),
+        output_root=root_of(execution.output),
         trace_commit=to_hex(trace_commit(execution.trace_hash, order_id, node.address)),
         units=execution.units,
     )
 
-    opening = answer(LocalEngines(store.root, "cpu").get(manifest), input_bytes, {})
+    opening = answer(LocalEngines(store.root, "cpu").get(manifest), prompts, {})
     assert agrees(opening, commitment)
-    other = json.loads(execution.output)
-    other[1]["scores"]["money"] += 1
-    forged = commitment.model_copy(update={"output_hash": to_hex(keccak(json.dumps(other).encode()))})
+    other = unpack_signed(execution.output)
+    other[1][-1] += 1
+    forged = commitment.model_copy(update={"output_root": root_of(pack(other))})
     assert not agrees(opening, forged)
     assert list(differences(opening, forged)) == ["output"]
     assert not agrees(opening.model_copy(update={"trace_hash": to_hex(bytes(32))}), commitment)
-    assert from_hex(opening.output_hash) == keccak(execution.output)
+    assert opening.output_root == root_of(execution.output)
 
 
-def ordered(manifest: Manifest, input_bytes: bytes, tokenizer: TextTokenizer) -> Order:
+def ordered(manifest: Manifest, prompts: bytes, tokenizer: TextTokenizer) -> Order:
     """An order that the backend's rules accept at the price of all texts' units, and refuse for a unit less."""
-    most = manifest.most_units(TEXTS, {})
+    most, texts = manifest.most_units(counts(prompts), 0), encode_texts(TEXTS)
     terms = Terms(
-        workload_id=manifest.workload_id(), input_hash=to_hex(keccak(input_bytes)), params_hash=to_hex(hash_json({})),
+        workload_id=manifest.workload_id(), prompt_root=root_of(prompts), texts_hash=to_hex(keccak(texts)),
         fixed_price=10, unit_price=3, max_price=10 + 3 * most, deadline=NOW_S + 60, salt=1,
     )  # fmt: skip
     offer = Offer(manifest.workload_id(), manifest, 10, 3, 4096)
-    check_terms(terms, {}, input_bytes, offer, count_tokens=tokenizer.count, now_s=NOW_S, constants=DEVELOPMENT)
+
+    def check(signed: Terms) -> bytes:
+        pack_prompts = partial(prompts_of, manifest, tokenizer=tokenizer)
+        return check_terms(signed, texts, offer, pack_prompts=pack_prompts, now_s=NOW_S, constants=DEVELOPMENT)
+
+    assert check(terms) == prompts
+    with pytest.raises(PriceTooLow, match="max_price"):
+        check(terms.model_copy(update={"max_price": terms.max_price - 1}))
     return Order(requester=Signer(keccak(b"requester")).address, spend_cap=terms.max_price, terms=terms)
 
 

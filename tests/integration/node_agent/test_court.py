@@ -14,7 +14,7 @@ from contracts.record.history import CaseFile, History, read_history
 from node_agent.session.court import CourtWatch
 from node_agent.session.journal import JournaledAnswer, NodeJournal
 from tests.integration.verifier.crew import Crew, inbox
-from tests.integration.verifier.network import PARAMS, HashEngine, Network, Ordered, network_of
+from tests.integration.verifier.network import HashEngine, Network, Ordered, network_of
 
 pytestmark = pytest.mark.chain
 LIAR = b"liar"
@@ -45,11 +45,11 @@ def journal_of(network: Network, folder: Path, job: Ordered | None) -> NodeJourn
     journal = NodeJournal(folder / "journal.sqlite", node=node, domain=network.domain)
     if job is not None:
         order_id = job.commitment.commitment.order_id
-        run = network.engine.execute(job.input_bytes, PARAMS)
+        run = network.execute(job.prompts)
         lease = Lease(order_id=order_id, node=node, expires=job.lease.lease.expires)
         grant = LeaseGrant(
             lease=lease, lease_signature=job.lease.signature, order=job.order.order, signer=job.order.signer,
-            order_signature=job.order.signature, params=PARAMS,
+            order_signature=job.order.signature,
         )  # fmt: skip
         journal.record(JournaledAnswer(job.commitment.commitment, run.trace_hash, run.output, grant))
         journal.sign(order_id, job.commitment.signature)

@@ -75,7 +75,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, found: World) -> Path:
         weights_sha256=sha256_file(weights), tokenizer_sha256=BYTE_TOKENIZER_SHA256, engine=engine.name,
         engine_version=engine.version, numeric_class=numeric_class.current("cpu").digest,
         params={"max_new_tokens": IntegerRange(minimum=1, maximum=8)},
-        input=InputLimits(max_texts=1, max_bytes=100, max_tokens=200, overhead_tokens=97), check_price_units=1,
+        input=InputLimits(max_texts=1, max_bytes=100, max_tokens=200), check_price_units=1,
         deterrence=MANIFEST.deterrence,
     )  # fmt: skip
     built.rename(root / manifest.weights_sha256)

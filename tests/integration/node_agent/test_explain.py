@@ -10,7 +10,7 @@ import pytest
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
 from contracts.protocol.native.observation import observed_opening
-from contracts.protocol.records import Lease, Verdict
+from contracts.protocol.records import Lease, Params, Verdict
 from contracts.protocol.typed_data import answer_commit
 from contracts.protocol.wire import LeaseGrant
 from contracts.record.history import read_history
@@ -21,7 +21,7 @@ from contracts.record.standings import Standings
 from node_agent.explanation import Explainer, Explanation, Sources
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.journal import JournaledAnswer, NodeJournal
-from tests.integration.verifier.network import PARAMS, Network, Ordered, fake_manifest, network_of
+from tests.integration.verifier.network import Network, Ordered, fake_manifest, network_of
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 
 pytestmark = pytest.mark.chain
@@ -73,7 +73,7 @@ def grant_of(network: Network, job: Ordered) -> LeaseGrant:
     lease = Lease(order_id=job.lease.lease.order_id, node=network.keys["node"].address, expires=job.lease.lease.expires)
     return LeaseGrant(
         lease=lease, lease_signature=job.lease.signature, order=job.order.order, signer=job.order.signer,
-        order_signature=job.order.signature, params=PARAMS,
+        order_signature=job.order.signature,
     )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def native(tmp_path: Path) -> Iterator[Told]:
         params={"max_new_tokens": {"minimum": 1, "maximum": TOKENS}},
     )  # fmt: skip
     with network_of(tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS)) as network:
-        network.params = {"max_new_tokens": TOKENS}
+        network.params = Params(max_new_tokens=TOKENS)
         journal = NodeJournal(tmp_path / "native.sqlite", node=network.keys["node"].address, domain=network.domain)
         yield Told(network, journal)
         journal.close()
@@ -222,8 +222,9 @@ def test_what_verifiers_saw_of_a_native_job(native: Told) -> None:
     good, bad = network.job("one"), network.job("two", engine=NativeDouble(NODE_CLASS, b"another model"))
     network.post([good, bad])
     network.post([])
-    seen = {id_of(job): eyes.observe(job.input_bytes, network.params, b"") for job in (good, bad)}
-    unmeasured = NativeDouble("77" * 32).observe(good.input_bytes, network.params, b"")
+    params = network.params.of(network.manifest.params)
+    seen = {id_of(job): eyes.observe(job.prompts, params, b"") for job in (good, bad)}
+    unmeasured = NativeDouble("77" * 32).observe(good.prompts, params, b"")
     first = [*looked(network, good, 0, seen[id_of(good)]), *looked(network, bad, 0, seen[id_of(bad)])]
     network.post([], shown=[*first, *looked(network, good, 1, b"nonsense"), *looked(network, bad, 1, unmeasured)])
     assert "is judged once the trace is shown" in says(native.explain(id_of(good)), "verdict")

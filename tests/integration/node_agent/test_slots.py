@@ -14,16 +14,16 @@ from backend.api.http import create_http
 from backend.chain.views import OperatorAccount
 from backend.services.offering import offer_workload
 from backend.store.home import open_tokenizers
-from contracts.protocol.canonical import hash_json
-from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.lane import Lane
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.records import Commitment, Order
+from contracts.protocol.records import Commitment, Order, Params
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import trace_commit
 from node_agent.execution import kinds
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact.build import build
+from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.execution.sandbox import Executor, client
 from node_agent.session.backend_api import BackendApi
@@ -38,6 +38,7 @@ from node_agent.testing import FakeFacts
 from tests.integration.backend.api.coordinator import listening
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, FIXED, NODE, REQUESTER, SETTLER, UNIT, World, signed, terms
 from tests.unit.node_agent.execution.conftest import make_deadly, make_manifest, tiny_files  # noqa: F401  fixtures
+from tests.world.prompts import prompts_of, read, root_of
 from tests.world.waiting import PATIENCE_S, eventually
 
 SLOTS, MAX_UNITS = 4, 200
@@ -66,22 +67,23 @@ class Scene:
         self.world, self.url, self.manifest = world, url, manifest
         self.executor = Executor(Path(os.path.commonpath([files.weights, files.tokenizer])))
         self.engine = Together(self.executor.load(files, manifest, "cpu"))
+        self.tokenizer = read(files.tokenizer.read_bytes())
         self.orders: dict[str, tuple[bytes, dict[str, int]]] = {}
 
     def order(self, texts: list[str], tokens: int) -> str:
         """Submits an order for so many tokens a text."""
-        input_bytes, params = encode_texts(texts), {"max_new_tokens": tokens}
-        self.world.blobs.put(input_bytes)
+        prompts, params = prompts_of(self.manifest, texts, self.tokenizer), Params(max_new_tokens=tokens)
         wanted = terms(
             workload_id=self.manifest.workload_id(),
-            input_hash=to_hex(keccak(input_bytes)),
-            params_hash=to_hex(hash_json(params)),
+            prompt_root=root_of(prompts),
+            texts_hash=self.world.blobs.put(encode_texts(texts)),
+            params=params,
             max_price=FIXED + len(texts) * tokens * UNIT,
             salt=len(self.orders),
         )
         order = Order(requester=REQUESTER.address, spend_cap=10**8, terms=wanted)
-        order_id, _ = self.world.services.intake.accept(signed(order, params=params))
-        self.orders[order_id] = input_bytes, params
+        order_id, _ = self.world.services.intake.accept(signed(order))
+        self.orders[order_id] = prompts, params.of(self.manifest.params)
         return order_id
 
     def session(self, home: Path, api: BackendApi) -> NodeSession:
@@ -131,7 +133,7 @@ class Scene:
         return Commitment(
             order_id=order_id,
             node=NODE.address,
-            output_hash=to_hex(keccak(run.output)),
+            output_root=root_of(run.output),
             trace_commit=to_hex(trace_commit(run.trace_hash, bytes.fromhex(order_id[2:]), NODE.address)),
             units=run.units,
         )
@@ -155,7 +157,13 @@ def files(tiny_files: ModelFiles, tmp_path: Path) -> ModelFiles:  # noqa: F811
 @pytest.fixture
 def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manifest:  # noqa: F811
     """A workload of it."""
-    exact = {"kind": "generation", "engine": "exact", "engine_version": "1", "check": "prefill", "numeric_class": None}
+    exact = {
+        "kind": "generation",
+        "engine": "exact",
+        "engine_version": ExactGeneration.version,
+        "check": "prefill",
+        "numeric_class": None,
+    }
     return make_manifest(files, **exact)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from contracts.onchain.sender import Sender
-from contracts.protocol.canonical import hash_json
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.log import (
     CommitmentEntry,
@@ -28,21 +27,26 @@ from contracts.protocol.log import (
 )
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.packed import pack as pack_words
+from contracts.protocol.packed import unpack as unpack_words
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import COMPARATORS, Commitment, Lease, Opening, Order, Terms, Verdict
+from contracts.protocol.prompts import pack_prompts
+from contracts.protocol.records import COMPARATORS, Commitment, Lease, Opening, Order, Params, Terms, Verdict
 from contracts.protocol.signing import Signer, compact
 from contracts.protocol.texts import encode_texts
+from contracts.protocol.tokens import TextTokenizer
+from contracts.protocol.trace import ShownText, encode_shown, trace_hash_of
 from contracts.protocol.typed_data import answer_commit, terms_hash, trace_commit
 from node_agent.execution.engine import Check, Engine, Execution
-from node_agent.execution.exact.trace import TRACE_TAG
 from tests.world.anvil import pass_time, rpc
 from tests.world.founded import Founded, founded
 from tests.world.founding import PARTIES, Operator, Plan
 from tests.world.manifests import EVERY_ROW, manifest, up_to_tokens
 from tests.world.parties import BEACON, key, owner_of
+from tests.world.prompts import BYTES, root_of
 
-PARAMS = {"max_new_tokens": 8}
+PARAMS = Params(max_new_tokens=8)
 NODE_STAKE_UNITS, STAKE_UNITS = 10**6, 10**9
 
 
@@ -59,11 +63,16 @@ def plan(verifiers: int = 3) -> Plan:
 
 @contextmanager
 def network_of(
-    folder: Path, *, verifiers: int = 3, manifest: Manifest | None = None, engine: Engine | None = None
+    folder: Path,
+    *,
+    verifiers: int = 3,
+    manifest: Manifest | None = None,
+    engine: Engine | None = None,
+    tokenizer: TextTokenizer = BYTES,
 ) -> Iterator["Network"]:
     """A network on a founded chain of its own."""
     with founded(plan(verifiers)) as chain:
-        yield Network(chain, folder, manifest or fake_manifest(), engine or HashEngine())
+        yield Network(chain, folder, manifest or fake_manifest(), engine or HashEngine(), tokenizer)
 
 
 class HashEngine(Engine):
@@ -84,20 +93,23 @@ class HashEngine(Engine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         self.calls += 1
-        seed = self.flavour + input_bytes + repr(sorted(params.items())).encode()
-        chunk = hashlib.sha256(seed).digest()
-        trace, units = TRACE_TAG + chunk, 1 + len(input_bytes) % params["max_new_tokens"]
-        return Execution(seed[::-1], hashlib.sha256(trace).digest(), units, trace)
+        most, answers, shown = params["max_new_tokens"], list[bytes](), list[ShownText]()
+        for ids in unpack_words(input_bytes):
+            seed = self.flavour + pack_words([ids]) + repr(sorted(params.items())).encode()
+            answers.append(hashlib.sha256(b"answer" + seed).digest()[: 1 + len(ids) % most])
+            shown.append(ShownText(rows=len(answers[-1]), nodes=[hashlib.sha256(b"logits" + seed).digest()]))
+        trace = encode_shown(shown)
+        return Execution(pack_words(answers), trace_hash_of(trace), sum(map(len, answers)), trace)
 
 
 @dataclass(frozen=True)
 class Ordered:
-    """A job through to its commitment, and its input."""
+    """A job through to its commitment, and its packed prompts."""
 
     order: OrderEntry
     lease: LeaseEntry
     commitment: CommitmentEntry
-    input_bytes: bytes
+    prompts: bytes
     row: Row
     trace: bytes = b""
 
@@ -115,7 +127,9 @@ class Closed:
 class Network:
     """All parties in one object. Keys are fixed, so that runs are alike."""
 
-    def __init__(self, chain: Founded, folder: Path, manifest: Manifest, engine: Engine) -> None:
+    def __init__(
+        self, chain: Founded, folder: Path, manifest: Manifest, engine: Engine, tokenizer: TextTokenizer
+    ) -> None:
         self.rpc_url, self.folder, self.deployment = chain.url, folder, chain.deployment
         (folder / "epochs").mkdir(parents=True)
         (folder / "blobs").mkdir()
@@ -127,8 +141,8 @@ class Network:
         self.verifier_ids = [chain.plan.account(name) for name in verifiers]
         self.chain = chain.chain()
         self.w3, self.domain = self.chain.w3, self.deployment.domain
-        self.engine, self.manifest = engine, manifest
-        self.params = PARAMS if self.manifest.params else {}
+        self.engine, self.manifest, self.tokenizer = engine, manifest, tokenizer
+        self.params = PARAMS if self.manifest.params else Params()
         self._published: set[str] = set()
         self._salt = self._open_max = 0
         self.closed: dict[int, Closed] = {}
@@ -158,14 +172,15 @@ class Network:
     def job(self, text: str | list[str], *, engine: Engine | None = None, max_price: int = 100) -> Ordered:
         """Orders, leases and executes a job of a text or a batch; `engine` is the node's."""
         requester, node = self.keys["requester"], self.keys["node"]
-        input_bytes = encode_texts([text] if isinstance(text, str) else text)
-        order = self._order(requester, input_bytes, max_price)
+        texts = [text] if isinstance(text, str) else text
+        prompts = pack_prompts(self.manifest, self.tokenizer, texts)
+        order = self._order(requester, texts, prompts, max_price)
         order_id = self.domain.order_id(order)
-        run = (engine or self.engine).execute(input_bytes, self.params)
+        run = self.execute(prompts, engine)
         commitment = Commitment(
             order_id=to_hex(order_id),
             node=node.address,
-            output_hash=self.blob(run.output),
+            output_root=self.words(run.output),
             trace_commit=to_hex(trace_commit(run.trace_hash, order_id, node.address)),
             units=run.units,
         )
@@ -173,25 +188,30 @@ class Network:
         lease = Lease(order_id=to_hex(order_id), node=node.address, expires=order.terms.deadline)
         amount = amount_units(order.terms, run.units)
         return Ordered(
-            OrderEntry(order=order, signer=requester.address, signature=requester.sign(order_id), params=self.params),
+            OrderEntry(order=order, signer=requester.address, signature=requester.sign(order_id)),
             LeaseEntry(lease=lease, signature=self.keys["settler"].sign(self.domain.lease_digest(lease))),
             CommitmentEntry(commitment=commitment, signature=node.sign(digest)),
-            input_bytes,
+            prompts,
             Row(requester.address, requester.address, self.operator_id, amount, digest),
             run.trace,
         )
+
+    def execute(self, prompts: bytes, engine: Engine | None = None) -> Execution:
+        """What an engine, the network's own if none is given, makes of prompts with the parameters of all orders."""
+        return (engine or self.engine).execute(prompts, self.params.of(self.manifest.params))
 
     def show(self, job: Ordered) -> TraceEntry:
         """A job's trace, as its node shows it."""
         return TraceEntry(commitment_digest=to_hex(job.row.digest), trace=self.blob(job.trace))
 
-    def _order(self, requester: Signer, input_bytes: bytes, max_price: int) -> Order:
+    def _order(self, requester: Signer, texts: list[str], prompts: bytes, max_price: int) -> Order:
         self._salt += 1
         self._open_max += max_price
         terms = Terms(
             workload_id=self.manifest.workload_id(),
-            input_hash=self.blob(input_bytes),
-            params_hash=to_hex(hash_json(self.params)),
+            prompt_root=self.words(prompts),
+            texts_hash=self.blob(encode_texts(texts)),
+            params=self.params,
             comparator=COMPARATORS[self.manifest.comparator],
             fixed_price=10,
             unit_price=5,
@@ -203,15 +223,21 @@ class Network:
 
     def blob(self, data: bytes) -> str:
         """Publishes bytes under their hash."""
-        name = to_hex(keccak(data))
+        return self._publish(to_hex(keccak(data)), data)
+
+    def words(self, packed: bytes) -> str:
+        """Publishes packed words under their root."""
+        return self._publish(root_of(packed), packed)
+
+    def _publish(self, name: str, data: bytes) -> str:
         (self.folder / "blobs" / name).write_bytes(data)
         return name
 
     def verdict(self, epoch_id: int, job: Ordered, verifier: int = 0, engine: Engine | None = None) -> VerdictEntry:
         """A verdict of a verifier that computed the job with `engine`, with its opening."""
         key, digest = self.verifiers[verifier], job.row.digest
-        run = (engine or self.engine).execute(job.input_bytes, self.params)
-        opening = Opening(trace_hash=to_hex(run.trace_hash), output_hash=to_hex(keccak(run.output)), units=run.units)
+        run = self.execute(job.prompts, engine)
+        opening = Opening(trace_hash=to_hex(run.trace_hash), output_root=root_of(run.output), units=run.units)
         hidden = to_hex(answer_commit(opening, digest, key.address))
         verdict = Verdict(commitment_digest=to_hex(digest), verifier=key.address, answer_commit=hidden)
         signature = key.sign(self.domain.verdict_digest(verdict))
@@ -258,7 +284,7 @@ class Network:
             groups.append(LaneGroup(*lane, proof, tuple(job.row for job in jobs)))
         if checks:
             treasury = self.keys["treasury"]
-            order = self._order(treasury, encode_texts(["checks"]), 1).model_copy(update={"spend_cap": 10**6})
+            order = self._order(treasury, ["checks"], pack_words([[1]]), 1).model_copy(update={"spend_cap": 10**6})
             proof = CapProof(10**6, terms_hash(order.terms), *compact(treasury.sign(self.domain.order_id(order))))
             groups.append(LaneGroup(treasury.address, treasury.address, proof, tuple(checks)))
         return tuple(groups)

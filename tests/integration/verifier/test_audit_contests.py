@@ -39,7 +39,7 @@ def contest(network: Network, index: int) -> tuple[Any, ...]:
 
 def answer(network: Network, job: Ordered, proof: tuple[Any, ...]) -> None:
     """Anyone shows what was ordered and delivered."""
-    output = network.engine.execute(job.input_bytes, job.order.params).output
+    output = network.execute(job.prompts).output
     r, vs = compact(job.order.signature)
     call = network.chain.contests.functions.answer(
         proof,
@@ -158,7 +158,7 @@ def test_an_equivocation_is_recomputed_from_its_call(network: Network) -> None:
     Covers: A56
     """
     job = network.job("one")
-    other = job.commitment.commitment.model_copy(update={"output_hash": to_hex(keccak(b"other"))})
+    other = job.commitment.commitment.model_copy(update={"output_root": to_hex(keccak(b"other"))})
     signature = network.keys["node"].sign(network.domain.commitment_digest(other))
     call = network.chain.court.functions.equivocation(
         order_tuple(job.order.order),

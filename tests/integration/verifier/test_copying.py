@@ -26,7 +26,7 @@ def test_a_copied_answer_cannot_be_opened(network: Network) -> None:
     case_id = court.caseIdOf(proof).call()
     network.call(network.verifiers[1], court.commitVerdict(case_id, hidden))
     network.wait(network.deployment.constants.commit_window_s)
-    answer = (proof, commitment, from_hex(opening.trace_hash), from_hex(opening.output_hash), opening.units)
+    answer = (proof, commitment, from_hex(opening.trace_hash), from_hex(opening.output_root), opening.units)
     network.call(network.verifiers[0], court.reveal(*answer))
     with pytest.raises(Reverted, match="SlashingCourt_NotCommitted"):
         network.call(network.verifiers[1], court.reveal(*answer))

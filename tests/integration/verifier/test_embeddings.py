@@ -1,23 +1,22 @@
 """The second kind of work on its real model, the whole way: node, root, re-execution, court, settlement, audit."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import CommitmentEntry, LeaseEntry, OrderEntry
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row
+from contracts.protocol.packed import counts, pack, unpack, unpack_signed
 from contracts.protocol.pricing import amount_units
 from contracts.record.history import History
 from contracts.record.log_source import FolderLog
 from node_agent.app import NodeSettings, build_session, unix_time
 from node_agent.execution import kinds
-from node_agent.execution.engine import Check, Engine, Execution
+from node_agent.execution.engine import Engine, Execution
 from node_agent.models import ModelStore
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import OnchainFacts
@@ -25,6 +24,7 @@ from node_agent.testing import FakeBackend
 from tests.integration.verifier.crew import Crew, inbox
 from tests.integration.verifier.network import Network, Ordered, network_of
 from tests.world.manifests import EVERY_ROW
+from tests.world.prompts import read
 from verifier.audit.audit import audit
 from verifier.reexecution import LocalEngines
 
@@ -47,8 +47,9 @@ def minilm() -> tuple[ModelStore, Manifest, Engine]:
 @pytest.fixture
 def network(tmp_path: Path, minilm: tuple[ModelStore, Manifest, Engine]) -> Iterator[Network]:
     """A network whose workload is the embedding."""
-    _, manifest, engine = minilm
-    with network_of(tmp_path / "log", manifest=manifest, engine=engine) as made:
+    store, manifest, engine = minilm
+    tokenizer = read(store.pull("minilm-l6-v2-exact").tokenizer.read_bytes())
+    with network_of(tmp_path / "log", manifest=manifest, engine=engine, tokenizer=tokenizer) as made:
         yield made
 
 
@@ -71,19 +72,15 @@ def crew(
 class OneOff(Engine):
     """An engine that does all the work and changes one number of one vector by one."""
 
-    name: str = "exact"
-    version: str = "1"
-    check: Check = "prefill"
-
     def __init__(self, honest: Engine) -> None:
-        self._honest = honest
+        self.name, self.version, self.check, self._honest = honest.name, honest.version, honest.check, honest
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """See Engine."""
         run = self._honest.execute(input_bytes, params)
-        vectors = json.loads(run.output)
+        vectors = unpack_signed(run.output)
         vectors[-1][200] += 1
-        return replace(run, output=canonical_json(vectors))
+        return replace(run, output=pack(vectors))
 
 
 @dataclass
@@ -97,6 +94,7 @@ class Served:
         """Orders a batch, lets the node serve it, and gives the job as the log will have it."""
         network, node = self.network, self.network.keys["node"]
         backend = FakeBackend(network.deployment, network.keys["settler"], network.manifest, unix_time)
+        backend.tokenizer = network.tokenizer
         assert backend.requester.address == network.keys["requester"].address
         order_id = backend.order(texts, changes={"fixed_price": FIXED, "unit_price": UNIT, "max_price": MOST})
         workload_id = network.manifest.workload_id()
@@ -107,18 +105,18 @@ class Served:
                 {workload_id: network.manifest}, {workload_id: network.engine},
             )  # fmt: skip
             assert session.step()
-        order, signature, params = backend.known[order_id]
+        order, signature = backend.known[order_id]
         (sent,) = backend.commitments
-        grant = backend.grant((order, signature, params), node.address)
-        for data in backend.blobs.values():
-            network.blob(data)
+        grant = backend.grant((order, signature), node.address)
+        for name, data in backend.blobs.items():
+            (network.words if name in (order.terms.prompt_root, sent.commitment.output_root) else network.blob)(data)
         digest = network.domain.commitment_digest(sent.commitment)
         lane = backend.requester.address
         return Ordered(
-            OrderEntry(order=order, signer=lane, signature=signature, params=params),
+            OrderEntry(order=order, signer=lane, signature=signature),
             LeaseEntry(lease=grant.lease, signature=grant.lease_signature),
             CommitmentEntry(commitment=sent.commitment, signature=sent.signature),
-            backend.blobs[order.terms.input_hash],
+            backend.blobs[order.terms.prompt_root],
             Row(lane, lane, network.operator_id, amount_units(order.terms, sent.commitment.units), digest),
         )
 
@@ -127,9 +125,10 @@ def test_a_batch_is_one_order_one_commitment_and_a_vector_a_text(network: Networ
     """A real node embeds three texts; a verifier computes the same bits from the log; the payment is explained."""
     (tmp_path / "node").mkdir()
     job = Served(network, tmp_path / "node").batch(TEXTS)
-    output = json.loads((network.folder / "blobs" / job.commitment.commitment.output_hash).read_bytes())
-    assert [len(vector) for vector in output] == [384] * 3
-    alone = [network.engine.execute(network_input(text), {}) for text in TEXTS]
+    output = (network.folder / "blobs" / job.commitment.commitment.output_root).read_bytes()
+    assert counts(output) == [384] * 3
+    alone = [network.execute(pack([prompt])) for prompt in unpack(job.prompts)]
+    assert unpack(output) == [vector for run in alone for vector in unpack(run.output)]
     assert job.commitment.commitment.units == sum(run.units for run in alone) == 25
     assert job.row.amount_units == FIXED + 25 * UNIT
     network.post([job])
@@ -171,8 +170,3 @@ def test_a_vector_wrong_by_one_unit_is_convicted(network: Network, crew: Crew) -
     report = audit(network.chain, FolderLog(network.folder))
     assert report.faults == []
     assert (report.void_rows, report.cases, report.unexplained_wei) == (1, 1, 0)
-
-
-def network_input(text: str) -> bytes:
-    """The input of one text."""
-    return canonical_json([text])

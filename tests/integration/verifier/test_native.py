@@ -17,6 +17,7 @@ from backend.store.home import open_blobs, open_database, open_tokenizers
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.log import LogEntry, ObservationEntry, VerdictEntry
 from contracts.protocol.native import Finding, Standing, State
+from contracts.protocol.records import Params
 from contracts.protocol.wire import NativeStanding, NodeView
 from contracts.record.history import read_history
 from contracts.record.log_book import LogBook, LogFacts, read_epoch
@@ -46,7 +47,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
         params={"max_new_tokens": {"minimum": 1, "maximum": TOKENS}},
     )
     with network_of(tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS)) as made:
-        made.params = {"max_new_tokens": TOKENS}
+        made.params = Params(max_new_tokens=TOKENS)
         yield made
 
 

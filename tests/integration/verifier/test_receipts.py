@@ -43,7 +43,6 @@ def receipt_of(network: Network, epoch_id: int, job: Ordered, void: frozenset[in
         order=job.order.order,
         signer=job.order.signer,
         order_signature=job.order.signature,
-        params=job.order.params,
         commitment_digest=to_hex(job.row.digest),
         commitment=job.commitment.commitment,
         commitment_signature=job.commitment.signature,
@@ -119,7 +118,7 @@ def test_words_say_what_is_proven_and_what_is_not(network: Network, tmp_path: Pa
     job = settled_jobs(network)[0]
     file, answer = tmp_path / "receipt.json", tmp_path / "answer"
     file.write_text(receipt_of(network, 1, job, frozenset()).model_dump_json())
-    answer.write_bytes((network.folder / "blobs" / job.commitment.commitment.output_hash).read_bytes())
+    answer.write_bytes((network.folder / "blobs" / job.commitment.commitment.output_root).read_bytes())
     arguments = [str(file), "--rpc", network.rpc_url, "--escrow", network.deployment.escrow, "--output", str(answer)]
     result = CliRunner().invoke(verify_app, arguments)
     assert result.exit_code == 0, result.output
@@ -134,7 +133,7 @@ def test_words_say_what_is_proven_and_what_is_not(network: Network, tmp_path: Pa
     refused = CliRunner().invoke(verify_app, [*arguments, "--json"])
     assert refused.exit_code == 1
     faults = [check for check in json.loads(refused.output)["checks"] if not check["ok"]]
-    assert [fault["fields"] for fault in faults] == [["commitment.output_hash"]]
+    assert [fault["fields"] for fault in faults] == [["commitment.output_root"]]
 
 
 def test_outcomes(network: Network) -> None:

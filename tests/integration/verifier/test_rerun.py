@@ -1,7 +1,5 @@
 """A settled job run again, on a real chain and a published log: the same bits are found, others are located."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,10 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts.protocol.hashing import to_hex
+from contracts.protocol.packed import pack
+from contracts.protocol.trace import ShownText, decode_shown, encode_shown, trace_hash_of
 from contracts.record.errors import LogUnavailable, WrongFact, WrongLog
 from contracts.record.log_source import FolderLog
 from node_agent.execution.engine import Execution
-from node_agent.execution.exact.trace import TRACE_TAG
 from tests.integration.verifier.network import HashEngine, Network, Ordered
 from verifier.errors import JobUnknown
 from verifier.receipts.cli import verify_app
@@ -23,8 +22,9 @@ class OddTrace(HashEngine):
     """Answers as it should, and traces something else."""
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
-        trace = TRACE_TAG + bytes(32)
-        return replace(super().execute(input_bytes, params), trace_hash=hashlib.sha256(trace).digest(), trace=trace)
+        run = super().execute(input_bytes, params)
+        trace = encode_shown(replace(text, nodes=[bytes(32)]) for text in decode_shown(run.trace) or [])
+        return replace(run, trace_hash=trace_hash_of(trace), trace=trace)
 
 
 def order_id_of(job: Ordered) -> str:
@@ -58,7 +58,8 @@ def test_where_a_shown_trace_parts(network: Network) -> None:
     found = find_settled(network.chain, source, [order_id_of(honest), order_id_of(odd)])
     same, other = (rerun(job, source, HashEngine()) for job in found)
     assert (same.same, same.trace_difference) == (True, None)
-    assert (other.differs_in, other.first_difference, other.trace_difference) == (["trace"], None, "chunk 0")
+    assert (other.differs_in, other.first_difference) == (["trace"], None)
+    assert other.trace_difference == "text 0, tokens 0 to 3"
 
 
 @pytest.mark.chain
@@ -77,14 +78,17 @@ def test_a_trace_that_was_not_committed_to_is_refused(network: Network) -> None:
 @pytest.mark.parametrize(
     ("chunk", "where"), [(0, "text 0, tokens 0 to 15"), (1, "text 0, tokens 16 to 19"), (2, "text 1, tokens 0 to 4")]
 )
-def test_the_first_chunk_is_named_by_its_tokens(chunk: int, where: str) -> None:
+def test_the_first_node_is_named_by_its_tokens(chunk: int, where: str) -> None:
     """To sixteen tokens: an auditor sees where the computation left the model's, before the answer did."""
-    output = json.dumps([{"token_ids": list(range(20))}, {"token_ids": list(range(5))}]).encode()
-    chunks = [bytes([index]) * 32 for index in range(3)]
-    mine = TRACE_TAG + b"".join(chunks)
-    chunks[chunk] = b"x" * 32
-    run = Execution(output, hashlib.sha256(mine).digest(), 25, mine)
-    assert trace_difference(TRACE_TAG + b"".join(chunks), run) == where
+    output, nodes = pack([range(20), range(5)]), [bytes([index]) * 32 for index in range(3)]
+
+    def shown() -> bytes:
+        return encode_shown([ShownText(20, nodes[:2]), ShownText(5, nodes[2:])])
+
+    mine = shown()
+    nodes[chunk] = b"x" * 32
+    run = Execution(output, trace_hash_of(mine), 25, mine)
+    assert trace_difference(shown(), run) == where
     assert trace_difference(mine, run) is None
     assert trace_difference(b"", run) is None
 
@@ -98,8 +102,8 @@ def test_what_cannot_be_run_again_is_named(network: Network) -> None:
     with pytest.raises(JobUnknown, match="0x1234"):
         find_settled(network.chain, source, ["0x1234"])
     (found,) = find_settled(network.chain, source, [order_id_of(job)])
-    blob = network.folder / "blobs" / found.order.order.terms.input_hash
-    blob.write_bytes(b'["two"]')
+    blob = network.folder / "blobs" / found.order.order.terms.prompt_root
+    blob.write_bytes(pack([[1]]))
     with pytest.raises(WrongLog):
         rerun(found, source, HashEngine())
     blob.unlink()
@@ -110,26 +114,25 @@ def test_what_cannot_be_run_again_is_named(network: Network) -> None:
 @pytest.mark.parametrize(
     ("theirs", "where"),
     [
-        ([{"text": "a b", "token_ids": [1, 2, 3]}], None),
-        ([{"text": "a c", "token_ids": [1, 2, 4]}], "text 0, token 2"),
-        ([{"text": "a", "token_ids": [1]}], "text 0, token 1"),
-        ([{"text": "a x", "token_ids": [1, 2, 3]}], "text 0, text"),
+        ([[1, 2, 3]], None),
+        ([[1, 2, 4]], "text 0, token 2"),
+        ([[1]], "text 0, token 1"),
+        ([[1, 2, 3, 4]], "text 0, token 3"),
         ([], "text 0"),
-        ([{"text": "a b", "token_ids": [1, 2, 3]}, {}], "text 1"),
-        ([[1, 2]], "text 0"),
+        ([[1, 2, 3], []], "text 1"),
+        ([[], [1, 2, 3]], "text 0, token 0"),
     ],
 )
-def test_the_first_difference_is_located(theirs: object, where: str | None) -> None:
+def test_the_first_difference_is_located(theirs: list[list[int]], where: str | None) -> None:
     """To the token: an auditor sees where a node's answer leaves the model's."""
-    ours = json.dumps([{"text": "a b", "token_ids": [1, 2, 3]}]).encode()
-    assert first_difference(json.dumps(theirs).encode(), ours) == where
+    assert first_difference(pack(theirs), pack([[1, 2, 3]])) == where
 
 
 def test_nothing_claimed_and_nonsense_are_told_apart() -> None:
-    """An output that is not published differs nowhere; one that is no JSON does."""
-    assert first_difference(b"", b"[1]") is None
-    assert first_difference(b"\xff", b"[1]") == "the node's output is no JSON"
-    assert first_difference(b"[1]", b"[2]") == "text 0"
+    """An output that is not published differs nowhere; one that is no packed words does; vectors hold numbers."""
+    assert first_difference(b"", pack([[1]])) is None
+    assert first_difference(b"\xff", pack([[1]])) == "the node's output is no packed words"
+    assert first_difference(pack([[-1]]), pack([[1]]), "number") == "text 0, number 0"
 
 
 def test_a_receipt_or_a_job_but_not_both() -> None:

@@ -1,5 +1,6 @@
 """A coordinator for tests: the real contracts on a real Anvil, the real database, real HTTP."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -19,34 +20,47 @@ from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
 from contracts.onchain.chain import Chain
 from contracts.onchain.sender import Sender
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
+from contracts.protocol.packed import pack
 from contracts.protocol.records import Commitment, NodeRequest
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import trace_commit
 from contracts.protocol.wire import LeaseGrant, LeaseRequest, SubmitCommitment
 from deploy.localnet.processes import free_port
-from node_agent.testing import BYTE_TOKENIZER
 from tests.world.founded import founded
 from tests.world.founding import Plan
 from tests.world.manifests import manifest
 from tests.world.parties import key, owner_of
+from tests.world.prompts import STOP, read, root_of, with_words
 from tests.world.waiting import eventually
 
 FIXED, UNIT = 100, 10
 PASSWORD = "a password of tests"
 KEYS = {name: key(name) for name in ("deployer", "settler", "alice", "node")} | {"owner": owner_of("node")}
+SCATTERING, UNFINISHED = "Scattering.", "Because the"
+TOKENIZER_JSON = with_words(SCATTERING, UNFINISHED)
+TOKENIZER = read(TOKENIZER_JSON)
 MANIFEST = manifest(
-    model="smol-test", input={"max_texts": 4, "max_bytes": 1000, "max_tokens": 200}, check_price_units=20,
+    model="smol-test", tokenizer_sha256=hashlib.sha256(TOKENIZER_JSON).hexdigest(), stops=[STOP],
+    input={"max_texts": 4, "max_bytes": 1000, "max_tokens": 200}, check_price_units=20,
     deterrence=Deterrence(
         honest_cost_ppm=500_000, cheat_cost_ppm=0, detection_ppm=1_000_000, collusion_ppm=300_000, false_alarm_ppm=0
     ).model_dump(),
 )  # fmt: skip
 PLAN = Plan(tokens=(("alice", 10**15), ("owner of node", 10**15)))
 """Contracts, and people with tokens: no lane, no operator, no bond."""
-OUTPUT = canonical_json([{"finish_reason": "stop", "text": "Scattering.", "token_ids": [5, 6]}])
+
+
+def word(text: str) -> int:
+    """The id of a whole word."""
+    found = TOKENIZER.id_of(text)
+    assert found is not None
+    return found
+
+
+OUTPUT = pack([[word(SCATTERING), STOP]])
 
 
 @dataclass
@@ -100,13 +114,13 @@ class Coordinator:
 
     def deliver(self, grant: LeaseGrant, output: bytes = OUTPUT, units: int = 2) -> httpx.Response:
         """The node hands over what it computed, two tokens if nothing else is said."""
-        name, order_id = to_hex(keccak(output)), grant.lease.order_id
+        name, order_id = root_of(output), grant.lease.order_id
         httpx.put(f"{self.url}/v1/blobs/{name}", content=output).raise_for_status()
         node = KEYS["node"]
         commitment = Commitment(
             order_id=order_id,
             node=node.address,
-            output_hash=name,
+            output_root=name,
             trace_commit=to_hex(trace_commit(keccak(b"trace"), from_hex(order_id), node.address)),
             units=units,
         )
@@ -125,7 +139,7 @@ def coordinator(folder: Path, constants: Constants = DEVELOPMENT) -> Iterator[Co
     with founded(replace(PLAN, constants=constants)) as place:
         chain, deployment = place.chain(), place.deployment
         prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": 64}
-        offer_workload(open_database(folder), open_tokenizers(folder), MANIFEST, BYTE_TOKENIZER, **prices)
+        offer_workload(open_database(folder), open_tokenizers(folder), MANIFEST, TOKENIZER_JSON, **prices)
         with serving(BackendSettings(folder, place.url, deployment, KEYS["settler"], deployment.treasury)) as url:
             running = Coordinator(url, chain, folder)
             yield running

@@ -10,8 +10,7 @@ from backend.cli import workloads_app
 from backend.client.cli import jobs_app, wallet_app
 from contracts.protocol.errors import WrongTokenizer
 from contracts.protocol.wire import LeaseGrant
-from node_agent.testing import BYTE_TOKENIZER
-from tests.integration.backend.api.coordinator import KEYS, MANIFEST, PASSWORD, Coordinator
+from tests.integration.backend.api.coordinator import KEYS, MANIFEST, PASSWORD, TOKENIZER_JSON, Coordinator
 
 pytestmark = pytest.mark.chain
 
@@ -59,7 +58,7 @@ def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, 
 def test_offering_a_workload(tmp_path: Path) -> None:
     """Protects operators of a backend: what they offer is what the list shows, and offering again changes prices."""
     (tmp_path / "manifest.json").write_text(MANIFEST.model_dump_json())
-    (tmp_path / "tokenizer.json").write_bytes(BYTE_TOKENIZER)
+    (tmp_path / "tokenizer.json").write_bytes(TOKENIZER_JSON)
     run = CliRunner(env={"ASSAY_HOME": str(tmp_path / "home"), "COLUMNS": "200"})
     for price in ("100", "200"):
         prices = ["--fixed-price", price, "--unit-price", "10", "--max-units", "9"]
@@ -69,7 +68,7 @@ def test_offering_a_workload(tmp_path: Path) -> None:
     without = run.invoke(workloads_app, ["offer", files[0], *prices])
     assert without.exit_code == 2
     assert "--tokenizer" in without.output
-    (tmp_path / "tokenizer.json").write_bytes(BYTE_TOKENIZER + b" ")
+    (tmp_path / "tokenizer.json").write_bytes(TOKENIZER_JSON + b" ")
     other = run.invoke(workloads_app, ["offer", *files, *prices])
     assert isinstance(other.exception, WrongTokenizer)
     listed = run.invoke(workloads_app, ["list"]).output

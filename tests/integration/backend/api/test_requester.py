@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 from backend.client import AssayClient
 from backend.client.cli import jobs_app
 from backend.client.lane_lock import lane_lock
-from contracts.protocol.canonical import canonical_json
+from contracts.protocol.packed import pack
 from contracts.protocol.texts import decode_texts
 from contracts.protocol.wire import LeaseGrant, OrderView
-from tests.integration.backend.api.coordinator import FIXED, KEYS, UNIT, Coordinator
+from tests.integration.backend.api.coordinator import FIXED, KEYS, UNFINISHED, UNIT, Coordinator, word
 
 pytestmark = pytest.mark.chain
-CUT = canonical_json([{"finish_reason": "length", "text": "Because the", "token_ids": [5, 6]}])
+CUT = pack([[word(UNFINISHED)] * 2])
 Command = Callable[..., str]
 
 
@@ -58,7 +58,7 @@ def grant_of(running: Coordinator) -> LeaseGrant:
 
 def texts_of(running: Coordinator, grant: LeaseGrant) -> list[str]:
     """What a node is given."""
-    return decode_texts(httpx.get(f"{running.url}/v1/blobs/{grant.order.terms.input_hash}").content)
+    return decode_texts(httpx.get(f"{running.url}/v1/blobs/{grant.order.terms.texts_hash}").content)
 
 
 def test_nothing_is_signed_while_nobody_serves(running: Coordinator, command: Command) -> None:

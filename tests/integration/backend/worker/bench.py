@@ -28,11 +28,11 @@ from contracts.onchain.chain import Chain, connect
 from contracts.onchain.contract import ContractCall
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.sender import Sender
-from contracts.protocol.canonical import hash_json
 from contracts.protocol.constants import Constants
 from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.protocol.packed import pack
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import VISIBILITY_OPEN, Commitment, Lease, Opening, Order, Terms, Verdict
+from contracts.protocol.records import VISIBILITY_OPEN, Commitment, Lease, Opening, Order, Params, Terms, Verdict
 from contracts.protocol.sampling import Deterrence
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
@@ -41,12 +41,13 @@ from tests.world import parties
 from tests.world.anvil import pass_time, rpc
 from tests.world.founding import Operator, Plan
 from tests.world.manifests import manifest, up_to_tokens
+from tests.world.prompts import prompts_of, root_of
 
 KEYS = {
     name: parties.key(name)
     for name in ("deployer", "settler", "treasury", "session", "alice", "bob", "node", "verifier", "judge-1", "judge-2")
 } | {"owner": parties.owner_of("node")}
-PARAMS = {"max_new_tokens": 8}
+PARAMS = Params(max_new_tokens=8)
 FIXED_PRICE, UNIT_PRICE, MAX_PRICE = 100, 10, 1_000
 MANIFEST = manifest(
     model="bench", params=up_to_tokens(8), check_price_units=50,
@@ -116,18 +117,21 @@ class Bench:
     ) -> CommitmentRow:
         """A job through to its accepted commitment. Its cap covers every job of its lane so far."""
         self.delivered += 1
-        key, text = KEYS[requester], encode_texts([f"job {self.delivered}"])
+        key, texts = KEYS[requester], [f"job {self.delivered}"]
+        prompts = prompts_of(MANIFEST, texts)
         terms = Terms(
-            workload_id=MANIFEST.workload_id(), input_hash=self.blobs.put(text), params_hash=to_hex(hash_json(PARAMS)),
+            workload_id=MANIFEST.workload_id(), prompt_root=self.blobs.put(prompts, root_of(prompts)),
+            texts_hash=self.blobs.put(encode_texts(texts)), params=PARAMS,
             fixed_price=FIXED_PRICE, unit_price=UNIT_PRICE, max_price=MAX_PRICE, deadline=self.now + 60,
             salt=self.delivered, visibility=visibility,
         )  # fmt: skip
         order = Order(requester=key.address, spend_cap=self.delivered * MAX_PRICE if cap is None else cap, terms=terms)
         domain, node = self.deployment.domain, KEYS["node"]
         order_id = domain.order_id(order)
+        output = pack([range(1000 * self.delivered, 1000 * self.delivered + units)])
         commitment = Commitment(
-            order_id=to_hex(order_id), node=node.address, output_hash=self.blobs.put(text[::-1]),
-            trace_commit=to_hex(trace_commit(keccak(text), order_id, node.address)), units=units,
+            order_id=to_hex(order_id), node=node.address, output_root=self.blobs.put(output, root_of(output)),
+            trace_commit=to_hex(trace_commit(keccak(prompts), order_id, node.address)), units=units,
         )  # fmt: skip
         lease = Lease(order_id=to_hex(order_id), node=node.address, expires=self.now + 60)
         digest = domain.commitment_digest(commitment)
@@ -151,7 +155,7 @@ class Bench:
         """A verdict on a row that agrees with its node."""
         record = Commitment.model_validate_json(commitment.commitment_json)
         opening = Opening(
-            trace_hash=to_hex(keccak(self._input_of(commitment))), output_hash=record.output_hash, units=record.units
+            trace_hash=to_hex(keccak(self._prompts_of(commitment))), output_root=record.output_root, units=record.units
         )
         key = KEYS["verifier"]
         commit = answer_commit(opening, from_hex(commitment.digest), key.address)
@@ -167,9 +171,9 @@ class Bench:
             session.add(row)
         return row
 
-    def _input_of(self, commitment: CommitmentRow) -> bytes:
+    def _prompts_of(self, commitment: CommitmentRow) -> bytes:
         with self.database.read() as session:
-            return self.blobs.get(session.get_one(OrderRow, commitment.order_id).input_hash)
+            return self.blobs.get(session.get_one(OrderRow, commitment.order_id).prompt_root)
 
     # ------------------------------------------------------------ worker
 
@@ -241,7 +245,7 @@ class Bench:
 def _order_row(order: Order, key: Signer, order_id: bytes, now: int) -> OrderRow:
     return OrderRow(
         order_id=to_hex(order_id), requester=order.requester, signer=key.address, workload_id=order.terms.workload_id,
-        input_hash=order.terms.input_hash, order_json=order.model_dump_json(), signature=key.sign(order_id),
-        params=PARAMS, spend_cap=order.spend_cap, max_price=order.terms.max_price, deadline=order.terms.deadline,
+        prompt_root=order.terms.prompt_root, order_json=order.model_dump_json(), signature=key.sign(order_id),
+        spend_cap=order.spend_cap, max_price=order.terms.max_price, deadline=order.terms.deadline,
         accepted_at=now,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from contracts.protocol.typed_data import answer_commit
 from tests.integration.backend.worker.bench import KEYS, PLAN, Bench
 from tests.world.founding import Operator
 
-WRONG = Opening(trace_hash="0x" + "77" * 32, output_hash="0x" + "88" * 32, units=3)
+WRONG = Opening(trace_hash="0x" + "77" * 32, output_root="0x" + "88" * 32, units=3)
 
 
 JUDGES = ("judge-1", "judge-2")
@@ -61,7 +61,7 @@ class Court:
         """Both open their answer, after the commit window."""
         commitment: Any = commitment_tuple(Commitment.model_validate_json(row.commitment_json))
         for name in JUDGES:
-            opened = (from_hex(WRONG.trace_hash), from_hex(WRONG.output_hash), WRONG.units)
+            opened = (from_hex(WRONG.trace_hash), from_hex(WRONG.output_root), WRONG.units)
             self.bench.call(name, self._court.reveal(self._leaves[case_id], commitment, *opened))
 
     def execute(self, case_id: bytes, verifier_ids: list[int]) -> None:

@@ -22,6 +22,7 @@ from backend.store.tables import CommitmentRow, LeafRow
 from backend.worker import Worker
 from contracts.onchain.chain import Chain, connect
 from contracts.onchain.sender import Sender
+from contracts.protocol.packed import unpack
 from contracts.protocol.records import VISIBILITY_RESTRICTED, Commitment
 from contracts.record.charges import ContestStatus
 from tests.integration.backend.worker.bench import KEYS, Bench
@@ -50,7 +51,7 @@ def place_of(bench: Bench, row: CommitmentRow) -> tuple[int, int]:
 
 
 def output_of(row: CommitmentRow) -> str:
-    return Commitment.model_validate_json(row.commitment_json).output_hash
+    return Commitment.model_validate_json(row.commitment_json).output_root
 
 
 def contester(bench: Bench, who: str) -> Sender:
@@ -97,7 +98,8 @@ def test_the_worker_answers_and_the_output_is_on_chain(bench: Bench) -> None:
     answered = contests.view(*place_of(bench, job))
     assert answered.status is ContestStatus.ANSWERED
     assert contests.shown_output(answered) == bench.blobs.get(output_of(job))
-    assert bench.blobs.get(output_of(job)).decode() in run(bench, jobs_app, "alice", "contest", job.order_id)
+    (answer,) = unpack(contests.shown_output(answered))
+    assert " ".join(map(str, answer)) in run(bench, jobs_app, "alice", "contest", job.order_id)
     hidden = contests.view(*place_of(bench, secret))
     assert hidden.status is ContestStatus.ANSWERED
     assert contests.shown_output(hidden) == b""

@@ -13,6 +13,7 @@ from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
 from contracts.protocol.log import CommitmentEntry, LogEntry, OrderEntry, RowEntry, dump_line, log_root
 from contracts.protocol.merkle import Row, merkle_root
+from contracts.protocol.packed import pack as pack_words
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.records import Commitment, Order, Terms
 from contracts.protocol.signing import compact
@@ -21,14 +22,17 @@ from contracts.record.charges import ContestStatus
 from contracts.record.errors import LogUnavailable, RowUnknown
 from contracts.record.log_source import open_source
 from tests.integration.backend.worker.bench import FIXED_PRICE, KEYS, MAX_PRICE, PARAMS, UNIT_PRICE, Bench
+from tests.world.prompts import root_of
 
 PRICE = FIXED_PRICE + 5 * UNIT_PRICE
+OUTPUT = pack_words([[1, 2, 3, 4, 5]])
 
 
 def order_of(bench: Bench, who: str, salt: int = 1) -> tuple[Order, str]:
     """One order, of one copy, whose cap covers much more, and its signature."""
     terms = Terms(
-        workload_id="0x" + "11" * 32, input_hash="0x" + "22" * 32, params_hash="0x" + "33" * 32,
+        workload_id="0x" + "11" * 32, prompt_root="0x" + "22" * 32, texts_hash="0x" + "33" * 32,
+        params=PARAMS,
         fixed_price=FIXED_PRICE, unit_price=UNIT_PRICE, max_price=MAX_PRICE, deadline=bench.now + 60, salt=salt,
     )  # fmt: skip
     order = Order(requester=KEYS[who].address, spend_cap=10 * MAX_PRICE, terms=terms)
@@ -38,7 +42,7 @@ def order_of(bench: Bench, who: str, salt: int = 1) -> tuple[Order, str]:
 def commitment_of(bench: Bench, order: Order, salt: int) -> Commitment:
     return Commitment(
         order_id=to_hex(bench.deployment.domain.order_id(order)), node=KEYS["node"].address,
-        output_hash=to_hex(keccak(b"out")), trace_commit=to_hex(keccak(bytes([salt]))), units=5,
+        output_root=root_of(OUTPUT), trace_commit=to_hex(keccak(bytes([salt]))), units=5,
     )  # fmt: skip
 
 
@@ -77,7 +81,7 @@ def test_what_nobody_ordered_and_what_is_one_too_many_comes_back(bench: Bench) -
     domain, alice = bench.deployment.domain, KEYS["alice"].address
     digests = [domain.commitment_digest(first), domain.commitment_digest(second), keccak(b"invented")]
     rows = [Row(alice, alice, bench.operator_id, PRICE, digest) for digest in digests]
-    entries: list[LogEntry] = [OrderEntry(order=order, signer=alice, signature=signature, params=PARAMS)]
+    entries: list[LogEntry] = [OrderEntry(order=order, signer=alice, signature=signature)]
     entries += [CommitmentEntry(commitment=c, signature=signature) for c in (first, second)]
     settle_by_hand(bench, entries, rows, order, signature)
     assert lane_balance(bench) == 10**6 - 3 * PRICE
@@ -136,7 +140,7 @@ def test_a_price_above_the_signed_formula_comes_back(bench: Bench) -> None:
     right, wrong = commitment_of(bench, order, 1), commitment_of(bench, dear, 2)
     entries: list[LogEntry] = []
     for one, signed in ((order, signature), (dear, dear_signature)):
-        entries.append(OrderEntry(order=one, signer=alice, signature=signed, params=PARAMS))
+        entries.append(OrderEntry(order=one, signer=alice, signature=signed))
     for c in (right, wrong):
         entries.append(CommitmentEntry(commitment=c, signature=KEYS["node"].sign(domain.commitment_digest(c))))
     rows = [
@@ -146,7 +150,7 @@ def test_a_price_above_the_signed_formula_comes_back(bench: Bench) -> None:
     settle_by_hand(bench, entries, rows, order, signature)
     log_folder = bench.home / "log"
     (log_folder / "blobs").mkdir()
-    (log_folder / "blobs" / right.output_hash).write_bytes(b"out")
+    (log_folder / "blobs" / right.output_root).write_bytes(OUTPUT)
     contests, sender, log = Contests(bench.chain), Sender(bench.w3, KEYS["alice"]), open_source(str(log_folder))
     wei = 2 * bench.constants.contest_bond_units * bench.constants.unit_wei
     bench.call("deployer", bench.chain.token.functions.transfer(sender.address, wei))
