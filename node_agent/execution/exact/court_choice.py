@@ -7,7 +7,7 @@ import numpy as np
 from contracts.court.numbers import BLOCK
 from contracts.court.shelves import Rows
 from node_agent.execution.exact.container import Integers
-from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling, weigh
+from node_agent.execution.exact.sampling import WHOLE_PPM, ExactSampling, weigh
 
 
 class Choice:
@@ -20,7 +20,7 @@ class Choice:
         token: the token.
     """
 
-    def __init__(self, logits: Sequence[int], exp2: Integers, sampling: Sampling, token: int) -> None:
+    def __init__(self, logits: Sequence[int], exp2: Integers, sampling: ExactSampling, token: int) -> None:
         self._logits, self._token = np.array(logits, np.int64), token
         self._weights = np.zeros(len(logits), np.int64)
         self._cut = 0
@@ -41,7 +41,7 @@ class Choice:
         }
         return [found[part]()]
 
-    def _last_kept(self, sampling: Sampling) -> int:
+    def _last_kept(self, sampling: ExactSampling) -> int:
         order = np.argsort(-self._weights, kind="stable")
         running = np.cumsum(self._weights[order])
         wanted = -(-sampling.top_p_ppm * int(running[-1]) // WHOLE_PPM)

@@ -19,13 +19,15 @@ from node_agent.execution.exact.encoder_file import EncoderParameters
 from node_agent.execution.exact.encoder_reference import EncoderReference
 from node_agent.execution.exact.model_file import Parameters
 from node_agent.execution.exact.reference import Reference, Vector, round_shift
-from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.sampling import ExactSampling
 
 Heard = dict[tuple[str, Place], Vector]
 Bits = Callable[[int], int]
 
 
-def trace_answer(model: Parameters, prompt: Sequence[int], answer: Sequence[int], sampling: Sampling) -> "TracedText":
+def trace_answer(
+    model: Parameters, prompt: Sequence[int], answer: Sequence[int], sampling: ExactSampling
+) -> "TracedText":
     """The trace of a decoder that reads a prompt and all of an answer but its last token."""
     heard: Heard = {}
     reference = Reference(model, lambda name, place, values: heard.update({(name, place): values}))
@@ -55,7 +57,7 @@ class TracedText:
         output: the tokens, or the vector, that were answered.
     """
 
-    sampling = Sampling()
+    sampling = ExactSampling()
 
     def __init__(self, model: Model, text: Text, heard: Heard, prompt: Vector, output: Vector) -> None:
         self.layout: Layout = arrays.layout(text)

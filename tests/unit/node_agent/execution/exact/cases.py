@@ -16,7 +16,7 @@ from node_agent.execution.exact.court_model import model_shelf
 from node_agent.execution.exact.encoder_file import EncoderParameters
 from node_agent.execution.exact.model_file import Parameters
 from node_agent.execution.exact.reference import Reference
-from node_agent.execution.exact.sampling import Sampling, choose
+from node_agent.execution.exact.sampling import ExactSampling, choose
 from node_agent.execution.exact.tracing import TracedText, trace_answer, trace_states
 
 THEIRS = (Home.TRACE, Home.UNIT, Home.LOGGED, Home.OUTPUT)
@@ -71,7 +71,9 @@ class Case:
         return judge(job.claims(self.text), step, source.read)
 
 
-def generated(model: Parameters, prompt: Sequence[int], limit: int, sampling: Sampling, text: int = 0) -> list[int]:
+def generated(
+    model: Parameters, prompt: Sequence[int], limit: int, sampling: ExactSampling, text: int = 0
+) -> list[int]:
     """What the reference answers, with no stops."""
     reference, answer = Reference(model), list[int]()
     logits = [reference.logits(token) for token in prompt][-1]
@@ -83,10 +85,14 @@ def generated(model: Parameters, prompt: Sequence[int], limit: int, sampling: Sa
 
 
 def decoder_case(
-    model: Parameters, prompts: Sequence[Sequence[int]], limit: int = 3, sampling: Sampling | None = None, text: int = 0
+    model: Parameters,
+    prompts: Sequence[Sequence[int]],
+    limit: int = 3,
+    sampling: ExactSampling | None = None,
+    text: int = 0,
 ) -> Case:
     """Answers to prompts, honestly traced."""
-    sampling = sampling or Sampling()
+    sampling = sampling or ExactSampling()
     answers = [generated(model, prompt, limit, sampling, index) for index, prompt in enumerate(prompts)]
     traced = [trace_answer(model, *pair, sampling) for pair in zip(prompts, answers, strict=True)]
     terms = Terms(sampling.temperature_milli, sampling.top_p_ppm, sampling.seed, limit)

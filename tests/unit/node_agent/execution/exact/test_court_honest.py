@@ -17,7 +17,7 @@ from contracts.court.layout import Place
 from contracts.court.operations.base import Operation, Spot
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.model_file import LayerParameters, Parameters
-from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.sampling import ExactSampling
 from tests.unit.node_agent.execution.exact.cases import Case, decoder_case, encoder_case
 from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
 from tests.world.soak import short_or_long
@@ -81,7 +81,7 @@ def _cases(random: Random, make_model: MakeModel, make_encoder: MakeEncoder) -> 
             "intermediate_size": random.choice([10, 70]),
             "max_position_embeddings": 80,
         }
-        sampling = random.choice([Sampling(), _drawn(random)])
+        sampling = random.choice([ExactSampling(), _drawn(random)])
         model = make_model(
             seed,
             size,
@@ -113,7 +113,7 @@ def loud(model: Parameters) -> Parameters:
     return replace(model, layers=tuple(map(layer, model.layers)), head=matrix(model.head), embedding=matrix(model.head))
 
 
-def _drawn(random: Random) -> Sampling:
+def _drawn(random: Random) -> ExactSampling:
     """From nearly greedy to nearly uniform, and any top-p."""
     temperature = random.choice([1, 50, 700, 1000, 2000, 10**6])
-    return Sampling(temperature, random.choice([1, 500_000, 999_999, 10**6]), random.randbytes(32))
+    return ExactSampling(temperature, random.choice([1, 500_000, 999_999, 10**6]), random.randbytes(32))

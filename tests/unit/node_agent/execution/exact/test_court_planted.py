@@ -15,7 +15,7 @@ from node_agent.execution.exact import reference
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.court_model import model_shelf
 from node_agent.execution.exact.model_file import Parameters
-from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.sampling import ExactSampling
 from tests.unit.node_agent.execution.exact.cases import (
     Case,
     accused,
@@ -32,7 +32,7 @@ from tests.world.soak import short_or_long
 pytestmark = pytest.mark.timeout(short_or_long(300, 7_200))
 RANDOM_BITS = short_or_long(150, 10_000)
 WHOLE_TRACES = short_or_long(1, 100)
-SAMPLED = Sampling(temperature_milli=900, top_p_ppm=800_000, seed=bytes(range(32)))
+SAMPLED = ExactSampling(temperature_milli=900, top_p_ppm=800_000, seed=bytes(range(32)))
 SMALL: dict[str, object] = {
     "vocab_size": 70,
     "hidden_size": 8,
