@@ -8,8 +8,8 @@ feed-forward (2l + 2) of layer l.
 from collections.abc import Callable
 
 from contracts.court import numbers as n
-from contracts.court.encoding import ANY32, COUNT32, EXPONENT, LOGGED, WIDE, Kind, signed, unsigned
-from contracts.court.layout import Array, Config, Home, Layout, Place, Shape, Text
+from contracts.court.encoding import ANY32, COUNT32, EXPONENT, LOGGED, WIDE, ValueKind, signed, unsigned
+from contracts.court.layout import Array, CourtConfig, Home, Layout, Place, Shape, Text
 
 INT8, INT16 = signed(1, 127), signed(2, 2**15 - 1)
 SHORT = signed(2, 2**14 - 1)
@@ -25,7 +25,7 @@ class _Catalogue:
     def __init__(self, text: Text) -> None:
         self.text, self.arrays = text, list[Array]()
 
-    def add(self, name: str, home: Home, kind: Kind, axes: tuple[int, ...], rows: int, width: int) -> None:
+    def add(self, name: str, home: Home, kind: ValueKind, axes: tuple[int, ...], rows: int, width: int) -> None:
         self.arrays.append(Array(name, home, kind, axes, lambda _: (rows, width)))
 
     def unit(self, unit: str, *axes: int) -> "_Unit":
@@ -38,7 +38,7 @@ class _Unit:
     def __init__(self, catalogue: _Catalogue, unit: str, axes: tuple[int, ...]) -> None:
         self._catalogue, self._unit, self._axes = catalogue, unit, axes
 
-    def add(self, part: str, kind: Kind, width: int | Callable[[Place], int] = 1, rows: int = 1) -> None:
+    def add(self, part: str, kind: ValueKind, width: int | Callable[[Place], int] = 1, rows: int = 1) -> None:
         def shape(place: Place) -> Shape:
             return rows, width if isinstance(width, int) else width(place)
 
@@ -46,7 +46,7 @@ class _Unit:
         self._catalogue.arrays.append(Array(name, Home.UNIT, kind, self._axes, shape, self._unit))
 
     def sums(
-        self, part: str, kind: Kind, most: int, count: Callable[[Place], int] | None = None, rows: int = 1
+        self, part: str, kind: ValueKind, most: int, count: Callable[[Place], int] | None = None, rows: int = 1
     ) -> None:
         """The levels of partial sums over `count` terms, at most `most`: as many levels as that many need."""
 
@@ -56,7 +56,7 @@ class _Unit:
         for level in range(n.levels(most)):
             self.add(f"{part}.{level}", kind, width(level), rows)
 
-    def largest(self, part: str, kind: Kind, width: int = 1) -> None:
+    def largest(self, part: str, kind: ValueKind, width: int = 1) -> None:
         """A largest value, and the first index that has it."""
         self.add(part, kind, width)
         self.add(f"{part}_at", COUNT32, width)
@@ -88,7 +88,7 @@ def layout(text: Text) -> Layout:
     return Layout(text, tuple(catalogue.arrays))
 
 
-def matrices(config: Config) -> dict[str, tuple[int, int, int]]:
+def matrices(config: CourtConfig) -> dict[str, tuple[int, int, int]]:
     """Sheets, outputs and inputs of each matrix that the file has."""
     c, f, h, k, d = config.width, config.inner, config.heads, config.kv_heads, config.head_dim
     found = {
@@ -103,7 +103,7 @@ def matrices(config: Config) -> dict[str, tuple[int, int, int]]:
     return found if config.tied else found | {"head": (1, config.vocabulary, c)}
 
 
-def products(config: Config) -> dict[str, tuple[int, int, int]]:
+def products(config: CourtConfig) -> dict[str, tuple[int, int, int]]:
     """Sheets, outputs and inputs of each matrix that something is multiplied by: a tied embedding is the head too."""
     found = matrices(config)
     embedding = found.pop("embedding")
@@ -127,7 +127,7 @@ def _model(catalogue: _Catalogue) -> None:
     """Under the model root, after the configuration."""
     c = catalogue.text.config
 
-    def add(name: str, kind: Kind, sheets: int, rows: int, width: int) -> None:
+    def add(name: str, kind: ValueKind, sheets: int, rows: int, width: int) -> None:
         catalogue.add(name, Home.MODEL, kind, (sheets,), rows, width)
 
     for name, (sheets, outputs, inputs) in matrices(c).items():

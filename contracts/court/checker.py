@@ -8,8 +8,8 @@ from contracts.court.layout import Layout
 from contracts.court.numbers import Beyond
 from contracts.court.operations import decoder, encoder
 from contracts.court.operations.base import Operation, Spot
-from contracts.court.reading import Claims, Handed, Reader, Source, Unproven
-from contracts.court.trees import Key, Opening
+from contracts.court.reading import Claims, Handed, Reader, TraceReader, Unproven
+from contracts.court.trees import Key, TreeOpening
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Ruling:
+class CourtRuling:
     """What the chain computed. There is no acquittal: a consistent step says nothing of the others.
 
     Attributes:
@@ -38,7 +38,7 @@ def operations(layout: Layout) -> dict[str, Operation]:
     return {operation.name: operation for operation in found}
 
 
-class Court:
+class CourtCheck:
     """Rules on steps of one text, from any source of openings.
 
     Args:
@@ -46,11 +46,11 @@ class Court:
         source: where openings come from; each is proven once.
     """
 
-    def __init__(self, claims: Claims, source: Source) -> None:
+    def __init__(self, claims: Claims, source: TraceReader) -> None:
         self.operations = operations(claims.layout)
         self._claims, self._reader = claims, Reader(claims, source)
 
-    def ruling(self, step: Step) -> Ruling:
+    def ruling(self, step: Step) -> CourtRuling:
         """Recompute one element. Raises Unproven where there is no such step, or the openings prove nothing."""
         operation = self.operations.get(step.operation)
         if operation is None or not operation.has(self._claims.layout, step.spot):
@@ -58,14 +58,16 @@ class Court:
         try:
             holds = operation.holds(self._reader, step.spot)
         except (Beyond, Malformed) as error:
-            return Ruling(True, f"{step.operation}: {error}")
-        return Ruling(not holds, "" if holds else f"{step.operation} at {step.spot} does not follow from what it reads")
+            return CourtRuling(True, f"{step.operation}: {error}")
+        return CourtRuling(
+            not holds, "" if holds else f"{step.operation} at {step.spot} does not follow from what it reads"
+        )
 
 
-def judge(claims: Claims, step: Step, openings: Mapping[Key, Opening]) -> Ruling:
+def judge(claims: Claims, step: Step, openings: Mapping[Key, TreeOpening]) -> CourtRuling:
     """Rule on a proof: one step and exactly the openings that it reads. Raises Unproven otherwise."""
     handed = Handed(openings)
-    ruling = Court(claims, handed).ruling(step)
+    ruling = CourtCheck(claims, handed).ruling(step)
     if len(handed.used) != len(openings):
         raise Unproven(f"{len(openings) - len(handed.used)} openings are not of this step")
     return ruling

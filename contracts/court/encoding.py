@@ -9,7 +9,7 @@ class Malformed(ValueError):
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueKind:
     """How values are written: two's complement of `width` bytes, within low..high.
 
     Big-endian as the chain reads words, but for the numbers of the trace hash, which are int32 little-endian.
@@ -41,18 +41,18 @@ class Kind:
         return "little" if self.little else "big", self.low < 0
 
 
-def signed(width: int, most: int) -> Kind:
+def signed(width: int, most: int) -> ValueKind:
     """Values within -most..most."""
-    return Kind(width, -most, most)
+    return ValueKind(width, -most, most)
 
 
-def unsigned(width: int, most: int) -> Kind:
+def unsigned(width: int, most: int) -> ValueKind:
     """Values within 0..most."""
-    return Kind(width, 0, most)
+    return ValueKind(width, 0, most)
 
 
-ANY32 = Kind(4, -(2**31), 2**31 - 1)
-LOGGED = Kind(4, -(2**31) + 1, 2**31 - 1, little=True)
+ANY32 = ValueKind(4, -(2**31), 2**31 - 1)
+LOGGED = ValueKind(4, -(2**31) + 1, 2**31 - 1, little=True)
 """The numbers under the trace hash. SPEC saturates logits to +-(2^31 - 1), so all of them fit."""
 COUNT32 = unsigned(4, 2**32 - 1)
 EXPONENT = unsigned(1, 61)

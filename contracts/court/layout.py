@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from math import prod
 
-from contracts.court.encoding import Kind
+from contracts.court.encoding import ValueKind
 from contracts.court.numbers import BLOCK
 
 Place = tuple[int, ...]
@@ -31,7 +31,7 @@ class Home(StrEnum):
 
 
 @dataclass(frozen=True)
-class Config:
+class CourtConfig:
     """What of a model's configuration decides the arithmetic: the first leaf under the model root, as ABI words.
 
     Attributes:
@@ -71,7 +71,7 @@ class Array:
 
     name: str
     home: Home
-    kind: Kind
+    kind: ValueKind
     axes: tuple[int, ...]
     shape: Callable[[Place], Shape]
     unit: str = ""
@@ -104,7 +104,7 @@ class Array:
 class Text:
     """One text of a job: what the order and the commitment say of its size."""
 
-    config: Config
+    config: CourtConfig
     prompt: int
     output: int
 

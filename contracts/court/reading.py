@@ -7,7 +7,7 @@ from typing import Protocol
 from contracts.court.encoding import Malformed
 from contracts.court.layout import Array, Home, Layout, Place
 from contracts.court.numbers import BLOCK, Beyond, levels
-from contracts.court.trees import Key, Opening, Texts, root_of
+from contracts.court.trees import Key, Texts, TreeOpening, root_of
 
 WHOLE_ROW = 256
 """The widest row that is opened whole: a head."""
@@ -18,7 +18,7 @@ class Unproven(ValueError):
 
 
 @dataclass(frozen=True)
-class Terms:
+class ReadTerms:
     """What the order says of how tokens are chosen, and the workload of how answers end.
 
     Attributes:
@@ -48,7 +48,7 @@ class Claims:
 
     layout: Layout
     texts: Texts
-    terms: Terms
+    terms: ReadTerms
     roots: Mapping[Home, bytes]
     shown: Callable[[str, Place], bytes | None]
 
@@ -57,21 +57,21 @@ class Claims:
         return self.shown(array.unit, place) if array.home is Home.UNIT else self.roots[array.home]
 
 
-class Source(Protocol):
+class TraceReader(Protocol):
     """Where openings come from: a proof that was handed in, or whoever holds the whole trace."""
 
-    def opening(self, key: Key) -> Opening:
+    def opening(self, key: Key) -> TreeOpening:
         """The opening. Raises Unproven if there is none."""
 
 
 class Handed:
     """The openings of a proof. `used` are those that a step read."""
 
-    def __init__(self, openings: Mapping[Key, Opening]) -> None:
+    def __init__(self, openings: Mapping[Key, TreeOpening]) -> None:
         self._openings, self.used = openings, set[Key]()
 
-    def opening(self, key: Key) -> Opening:
-        """See `Source`."""
+    def opening(self, key: Key) -> TreeOpening:
+        """See `TraceReader`."""
         if key not in self._openings:
             raise Unproven(f"{key} was not opened")
         self.used.add(key)
@@ -81,7 +81,7 @@ class Handed:
 class Reader:
     """Values of one text for one step; each opening is proven when it is first read."""
 
-    def __init__(self, claims: Claims, source: Source) -> None:
+    def __init__(self, claims: Claims, source: TraceReader) -> None:
         self.claims, self.layout, self.text = claims, claims.layout, claims.layout.text
         self.config, self.terms = self.text.config, claims.terms
         self._source = source

@@ -6,9 +6,9 @@ from itertools import product
 
 from contracts.court.arrays import layout as layout_of
 from contracts.court.ids import words_path
-from contracts.court.layout import Array, Config, Home, Layout, Place, Text
-from contracts.court.reading import Claims, Terms
-from contracts.court.trees import Key, Opening, Texts, hops, leaf
+from contracts.court.layout import Array, CourtConfig, Home, Layout, Place, Text
+from contracts.court.reading import Claims, ReadTerms
+from contracts.court.trees import Key, Texts, TreeOpening, hops, leaf
 from contracts.protocol import packed
 from contracts.protocol.hashing import keccak
 from contracts.protocol.trace_tree import Digest, Tree, by_sha256
@@ -92,7 +92,7 @@ class Shelf:
 class ModelShelf:
     """A model's numbers under its root: the configuration, then all arrays. `sheet` gives them by the court's names."""
 
-    def __init__(self, config: Config, sheet: Sheet) -> None:
+    def __init__(self, config: CourtConfig, sheet: Sheet) -> None:
         self.config = config
         self._shelf = Shelf(layout_of(Text(config, 1, 1)), sheet)
 
@@ -106,11 +106,11 @@ class ModelShelf:
         """The model root."""
         return self._top.root
 
-    def opening(self, array: Array, key: Key) -> Opening:
+    def opening(self, array: Array, key: Key) -> TreeOpening:
         """A block or row of a weight, gain or table."""
         lists = self._shelf.inside(array, key)
         lists[-1] = self._top
-        return Opening(self._shelf.opened(array, key), _path(self._shelf.layout, array, key, lists))
+        return TreeOpening(self._shelf.opened(array, key), _path(self._shelf.layout, array, key, lists))
 
 
 class JobShelf:
@@ -122,7 +122,7 @@ class JobShelf:
         terms: the order's.
     """
 
-    def __init__(self, model: ModelShelf, shelves: Sequence[Shelf], terms: Terms) -> None:
+    def __init__(self, model: ModelShelf, shelves: Sequence[Shelf], terms: ReadTerms) -> None:
         self._model, self._shelves, self._terms = model, shelves, terms
 
     def claims(self, text: int) -> Claims:
@@ -140,7 +140,7 @@ class JobShelf:
         """Openings of one of the texts."""
         return TextSource(self, text)
 
-    def opening(self, text: int, key: Key) -> Opening:
+    def opening(self, text: int, key: Key) -> TreeOpening:
         """One opening of one text."""
         shelf = self._shelves[text]
         array = shelf.layout.arrays[key.array]
@@ -148,11 +148,11 @@ class JobShelf:
             return self._model.opening(array, key)
         data = shelf.opened(array, key)
         if array.home in (Home.PROMPT, Home.OUTPUT):
-            return Opening(data, tuple(words_path(self._words(array.home), text, key.block or 0)))
+            return TreeOpening(data, tuple(words_path(self._words(array.home), text, key.block or 0)))
         lists = shelf.inside(array, key)
         if array.home is not Home.UNIT:
             lists.append(self._texts(array.home))
-        return Opening(data, _path(shelf.layout, array, key, lists, self._place(text)))
+        return TreeOpening(data, _path(shelf.layout, array, key, lists, self._place(text)))
 
     def _place(self, text: int) -> Texts:
         return Texts(text, len(self._shelves))
@@ -171,9 +171,9 @@ class TextSource:
 
     def __init__(self, job: JobShelf, text: int) -> None:
         self._job, self._text = job, text
-        self.read: dict[Key, Opening] = {}
+        self.read: dict[Key, TreeOpening] = {}
 
-    def opening(self, key: Key) -> Opening:
+    def opening(self, key: Key) -> TreeOpening:
         """See `contracts.court.reading.Source`."""
         if key not in self.read:
             self.read[key] = self._job.opening(self._text, key)

@@ -51,7 +51,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Opening:
+class TreeOpening:
     """Bytes, and the digests that lead from them to their root, from below."""
 
     data: bytes
@@ -82,7 +82,7 @@ def hops(layout: Layout, array: Array, key: Key, texts: Texts) -> list[tuple[int
     return [*inside, (layout.index(array), len(at_home)), (texts.index, texts.count)]
 
 
-def root_of(layout: Layout, array: Array, key: Key, opening: Opening, texts: Texts) -> bytes | None:
+def root_of(layout: Layout, array: Array, key: Key, opening: TreeOpening, texts: Texts) -> bytes | None:
     """The root that an opening leads to; None if its path has another length than its place asks for."""
     if array.home in (Home.PROMPT, Home.OUTPUT):
         return climb_words(

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from contracts.court import arrays
 from contracts.court.checker import operations
-from contracts.court.layout import Array, Config, Home, Layout, Place, Text
+from contracts.court.layout import Array, CourtConfig, Home, Layout, Place, Text
 from contracts.court.operations.base import Operation, Spot
-from contracts.court.reading import Claims, Handed, Reader, Terms
+from contracts.court.reading import Claims, Handed, Reader, ReadTerms
 from contracts.court.trees import Key, Texts, hops
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,12 +43,12 @@ PRAGUE, DEARER = 300_000, 450_000
 """The bars: gas of a step with EIP-7623's floor of 40 a byte, and with a floor of 64."""
 
 SHAPES = {
-    "135M": Config(0, 30, 576, 1_536, 9, 3, 64, 49_152, 32_768, 1, 2**60, 10, 10),
-    "8B": Config(0, 32, 4_096, 14_336, 32, 8, 128, 128_256, 32_768, 0, 2**60, 9, 10),
-    "70B": Config(0, 80, 8_192, 28_672, 64, 8, 128, 128_256, 32_768, 0, 2**60, 9, 10),
-    "largest": Config(0, 2**16, 2**14, 2**16 - 1, 255, 255, 256, 2**31 - 1, 2**15, 0, 2**60, 9, 9),
-    "22M encoder": Config(1, 6, 384, 1_536, 12, 12, 32, 30_522, 32_768, 0, 2**60, 10, 10),
-    "largest encoder": Config(1, 2**16, 2**14, 2**16 - 1, 64, 64, 256, 2**31 - 1, 2**15, 0, 2**60, 9, 9),
+    "135M": CourtConfig(0, 30, 576, 1_536, 9, 3, 64, 49_152, 32_768, 1, 2**60, 10, 10),
+    "8B": CourtConfig(0, 32, 4_096, 14_336, 32, 8, 128, 128_256, 32_768, 0, 2**60, 9, 10),
+    "70B": CourtConfig(0, 80, 8_192, 28_672, 64, 8, 128, 128_256, 32_768, 0, 2**60, 9, 10),
+    "largest": CourtConfig(0, 2**16, 2**14, 2**16 - 1, 255, 255, 256, 2**31 - 1, 2**15, 0, 2**60, 9, 9),
+    "22M encoder": CourtConfig(1, 6, 384, 1_536, 12, 12, 32, 30_522, 32_768, 0, 2**60, 10, 10),
+    "largest encoder": CourtConfig(1, 2**16, 2**14, 2**16 - 1, 64, 64, 256, 2**31 - 1, 2**15, 0, 2**60, 9, 9),
 }
 
 
@@ -162,7 +162,7 @@ def costs(shape: str, positions: int, measured: dict[str, int]) -> Iterator[Cost
     """Every kind of step at a shape and a length of text, each at its last place."""
     layout = _layout(shape, positions)
     for operation in operations(layout).values():
-        terms = Terms(0 if operation.name == "output:greedy" else 1_000, limit=layout.text.output)
+        terms = ReadTerms(0 if operation.name == "output:greedy" else 1_000, limit=layout.text.output)
         claims = Claims(layout, Texts(0, TEXTS), terms, {}, lambda unit, place: None)
         found = [_cost(claims, operation, spot, measured) for spot in _spots(layout, operation)]
         reads = tuple(dict.fromkeys(name for cost in found for name in cost.reads))

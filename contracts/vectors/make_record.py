@@ -241,8 +241,8 @@ class Story:
         if kind == "skipped":
             lane = {"requester": self.requester.address, "signer": self.requester.address}
             self.happen("LaneSkipped", id=epoch_id, reason=int(self.random.choice(list(SkipReason))), **lane)
-        bitmap = bits(frozenset(skipped), count)
-        self.happen("EpochSettled", id=epoch_id, chargedUnits=0, feeUnits=0, skippedBits=bitmap)
+        bitmaps = {"voidBits": bits(void, count), "skippedBits": bits(frozenset(skipped), count)}
+        self.happen("EpochSettled", id=epoch_id, chargedUnits=0, feeUnits=0, **bitmaps)
         self.times[self._block] = 1_000 + EPOCH_S * (epoch_id + 2)
         self.packed[epoch_id] = pack(Epoch((group,), void))
         if kind == "skipped":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contracts.court import numbers as n
 from contracts.court.arrays import products
-from contracts.court.layout import Config, Layout, Place
+from contracts.court.layout import CourtConfig, Layout, Place
 from contracts.court.operations.base import Operation, Rule, Spot, element, largest, sums
 from contracts.court.reading import Reader
 
@@ -31,7 +31,7 @@ class Product:
         return (layer, position)
 
 
-def products_of(config: Config) -> dict[str, Product]:
+def products_of(config: CourtConfig) -> dict[str, Product]:
     """Each product of a family, by its matrix."""
     entry, entering = ("entry", n.RESIDUAL_FRACTION) if config.encoder else ("norm", n.NORMED_FRACTION)
     found = [
@@ -55,7 +55,7 @@ def linear(r: Reader, matrix: str, place: Place, output: int) -> int:
     return n.fits(n.halved(n.fits(total * multiplier), shift) + bias)
 
 
-def stored(config: Config, matrix: str) -> str:
+def stored(config: CourtConfig, matrix: str) -> str:
     """The name under which the file has a matrix: a tied head is the embedding."""
     return "embedding" if matrix == "head" and config.tied else matrix
 

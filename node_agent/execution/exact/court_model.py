@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from contracts.court.layout import Config, Place
+from contracts.court.layout import CourtConfig, Place
 from contracts.court.shelves import ModelShelf, Rows
 from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.exact.encoder_file import EncoderParameters
@@ -13,11 +13,11 @@ from node_agent.execution.exact.model_file import Parameters
 Model = Parameters | EncoderParameters
 
 
-def court_config(model: Model) -> Config:
+def court_config(model: Model) -> CourtConfig:
     """What of a model's configuration the court needs."""
     c = model.config
     encoder = isinstance(model, EncoderParameters)
-    return Config(
+    return CourtConfig(
         encoder=int(encoder),
         layers=c.num_hidden_layers,
         width=c.hidden_size,

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.court import arrays
 from contracts.court.checker import operations
-from contracts.court.layout import Array, Config, Home, Layout, Text
+from contracts.court.layout import Array, CourtConfig, Home, Layout, Text
 from contracts.tools.court_sizes import PAGE, main
 
 SHORT = {
@@ -24,7 +24,7 @@ SHORT = {
 
 
 def _layout(encoder: int) -> Layout:
-    config = Config(encoder, 2, 8_192, 70, 4, 4 if encoder else 2, 64, 9_000, 5_000, 0, 1, 10, 10)
+    config = CourtConfig(encoder, 2, 8_192, 70, 4, 4 if encoder else 2, 64, 9_000, 5_000, 0, 1, 10, 10)
     return arrays.layout(Text(config, 4_500, 3))
 
 

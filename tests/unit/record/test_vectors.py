@@ -17,7 +17,7 @@ from contracts.record.log_source import FolderLog, published_lines, split_lines
 
 FOLDER = Path(make.__file__).parent
 STORIES: list[dict[str, Any]] = json.loads((FOLDER / "stories.json").read_text())["stories"]
-BYTES = {"root", "beacon", "logRoot", "caseId", "commitmentDigest", "skippedBits"}
+BYTES = {"root", "beacon", "logRoot", "caseId", "commitmentDigest", "skippedBits", "voidBits"}
 
 
 def history_of(story: dict[str, Any]) -> History:

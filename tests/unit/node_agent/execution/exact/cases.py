@@ -6,10 +6,10 @@ from itertools import product
 
 import numpy as np
 
-from contracts.court.checker import Court, Ruling, Step, judge
+from contracts.court.checker import CourtCheck, CourtRuling, Step, judge
 from contracts.court.layout import Array, Home, Layout, Place
 from contracts.court.operations.base import Spot
-from contracts.court.reading import Claims, Terms
+from contracts.court.reading import Claims, ReadTerms
 from contracts.court.shelves import JobShelf, ModelShelf, Shelf
 from contracts.court.trees import Key
 from node_agent.execution.exact.court_model import model_shelf
@@ -29,7 +29,7 @@ class Case:
 
     model: ModelShelf
     shelves: tuple[Shelf, ...]
-    terms: Terms
+    terms: ReadTerms
     text: int = 0
 
     @property
@@ -52,10 +52,10 @@ class Case:
         """What the court knows."""
         return self.job.claims(self.text)
 
-    def court(self) -> Court:
+    def court(self) -> CourtCheck:
         """A court before which everything is opened on demand."""
         job = self.job
-        return Court(job.claims(self.text), job.source(self.text))
+        return CourtCheck(job.claims(self.text), job.source(self.text))
 
     def planted(self, key: Key, data: bytes) -> "Case":
         """The same case, but for one block's bytes."""
@@ -63,11 +63,11 @@ class Case:
         shelves[self.text] = self.shelf.planted(key, data)
         return replace(self, shelves=tuple(shelves))
 
-    def proof(self, step: Step) -> Ruling:
+    def proof(self, step: Step) -> CourtRuling:
         """The ruling on a step from nothing but the openings that it reads."""
         job = self.job
         source = job.source(self.text)
-        Court(job.claims(self.text), source).ruling(step)
+        CourtCheck(job.claims(self.text), source).ruling(step)
         return judge(job.claims(self.text), step, source.read)
 
 
@@ -95,13 +95,13 @@ def decoder_case(
     sampling = sampling or ExactSampling()
     answers = [generated(model, prompt, limit, sampling, index) for index, prompt in enumerate(prompts)]
     traced = [trace_answer(model, *pair, sampling) for pair in zip(prompts, answers, strict=True)]
-    terms = Terms(sampling.temperature_milli, sampling.top_p_ppm, sampling.seed, limit)
+    terms = ReadTerms(sampling.temperature_milli, sampling.top_p_ppm, sampling.seed, limit)
     return Case(model_shelf(model), _shelves(traced), terms, text)
 
 
 def encoder_case(model: EncoderParameters, texts: Sequence[Sequence[int]], text: int = 0) -> Case:
     """Vectors of texts, honestly traced."""
-    return Case(model_shelf(model), _shelves([trace_states(model, tokens) for tokens in texts]), Terms(), text)
+    return Case(model_shelf(model), _shelves([trace_states(model, tokens) for tokens in texts]), ReadTerms(), text)
 
 
 def _shelves(traced: Sequence[TracedText]) -> tuple[Shelf, ...]:
@@ -130,7 +130,7 @@ def flipped(case: Case, array: Array, place: Place, row: int, column: int, bit: 
     return case.planted(Key(array.name, place, row, index), bytes(data))
 
 
-def accusations(court: Court, layout: Layout, name: str, place: Place, row: int, column: int) -> Iterator[Step]:
+def accusations(court: CourtCheck, layout: Layout, name: str, place: Place, row: int, column: int) -> Iterator[Step]:
     """The steps about one element, as somebody accuses who sees that it is the first to differ from its own."""
     spot, about = Spot(place, row, column), name.removesuffix("_at")
     if name in ("heads.key_exponent_at", "heads.value_exponent_at"):

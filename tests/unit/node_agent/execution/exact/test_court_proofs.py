@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from contracts.court.arrays import layout
-from contracts.court.checker import Court, Step, judge
-from contracts.court.layout import Config, Home
+from contracts.court.checker import CourtCheck, Step, judge
+from contracts.court.layout import CourtConfig, Home
 from contracts.court.operations.base import Spot
 from contracts.court.reading import Unproven
-from contracts.court.trees import Key, Opening, leaf, list_root, shown_root
+from contracts.court.trees import Key, TreeOpening, leaf, list_root, shown_root
 from contracts.protocol import trace_tree
 from contracts.protocol.hashing import keccak
 from contracts.protocol.packed import pack, packed_root
@@ -39,15 +39,15 @@ def case(model: Parameters) -> Case:
     return decoder_case(model, [[3, 5], [7, 1, 2]], text=1)
 
 
-def openings(case: Case, step: Step) -> dict[Key, Opening]:
+def openings(case: Case, step: Step) -> dict[Key, TreeOpening]:
     """What a step reads."""
     job = case.job
     source = job.source(case.text)
-    Court(job.claims(case.text), source).ruling(step)
+    CourtCheck(job.claims(case.text), source).ruling(step)
     return source.read
 
 
-def forged(random: Random, honest: dict[Key, Opening]) -> dict[Key, Opening]:
+def forged(random: Random, honest: dict[Key, TreeOpening]) -> dict[Key, TreeOpening]:
     """One thing changed: a bit of the bytes, a digest of a path, their number, or whose opening it is."""
     changed, key = dict(honest), random.choice([*honest])
     data, path = bytearray(honest[key].data), [*honest[key].path]
@@ -64,7 +64,7 @@ def forged(random: Random, honest: dict[Key, Opening]) -> dict[Key, Opening]:
         return changed | {key: honest[random.choice([*honest])]}
     else:
         path.insert(random.randrange(len(path) + 1), random.randbytes(32))
-    return changed | {key: Opening(bytes(data), tuple(path))}
+    return changed | {key: TreeOpening(bytes(data), tuple(path))}
 
 
 def test_the_roots_are_those_of_order_commitment_and_engine(case: Case, tiny_encoder: EncoderParameters) -> None:
@@ -193,7 +193,7 @@ def test_a_model_root_that_is_not_the_files_convicts_the_honest(model: Parameter
 
 def test_the_configuration_is_the_first_leaf_of_a_model() -> None:
     """Thirteen words of 32 bytes, big-endian, in the order of COURT.md."""
-    config = Config(0, 2, 24, 40, 4, 2, 8, 61, 96, 1, 5, 10, 10)
+    config = CourtConfig(0, 2, 24, 40, 4, 2, 8, 61, 96, 1, 5, 10, 10)
     assert config.packed() == b"".join(n.to_bytes(32, "big") for n in (0, 2, 24, 40, 4, 2, 8, 61, 96, 1, 5, 10, 10))
 
 
