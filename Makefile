@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
-.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-box bench-exact bench-gpu bench-adversaries bench-native
+.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-box bench-exact bench-gpu bench-adversaries bench-native bench-house
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -91,7 +91,8 @@ lint:
 	@$(BIN)/lint-imports --no-logo | grep -vE 'KEPT|^-|^$$|Analyzed'
 	@cd contracts && $(FORGE) fmt --check
 	@$(BIN)/python contracts/tools/export_artifacts.py --digests
-	@$(BIN)/python -m contracts.vectors.make --check
+	@$(BIN)/python -m contracts.vectors.make --check && $(BIN)/python -m contracts.vectors.make_record --check
+	@$(BIN)/python -m contracts.tools.court_sizes --check
 	@echo "lint, import rules, formats, artifacts, vectors: ok"
 
 types:
@@ -140,7 +141,7 @@ soak-contracts: $(VENV)/dev $(PROOFS)/.installed contracts/node_modules/.install
 	@$(BIN)/python -m contracts.tools.campaign --out bench/results/raw/invariant-campaign.json
 	@$(MAKE) --no-print-directory bench-contracts-assurance
 
-attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A60), and which are missing
+attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A66), and which are missing
 	@$(BIN)/python -m tests.attacks.table
 
 bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and of every single act, from receipts on Anvil
@@ -148,6 +149,9 @@ bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and o
 
 bench-box: $(VENV)/dev models  ## what a stranger's machine sees: set-up, demo, commands, tests, the engine's speed (45 minutes); BOX='speed'
 	@$(BIN)/python -m bench.box $(BOX)
+
+bench-house: $(VENV)/run  ## the house by counting: lines, names for two things, log readers, longest file (seconds)
+	@$(BIN)/python -m bench.house
 
 bench-exact: $(VENV)/dev  ## the exact engine: one hash in every setting, quality and speed beside transformers (over an hour)
 	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull smollm2-135m
@@ -168,7 +172,7 @@ bench-contracts-assurance: $(VENV)/dev  ## what the long tests of the contracts 
 	@$(BIN)/python -m bench.assurance
 
 vectors: $(VENV)/run  ## write the golden vectors anew
-	@$(BIN)/python -m contracts.vectors.make
+	@$(BIN)/python -m contracts.vectors.make && $(BIN)/python -m contracts.vectors.make_record
 
 artifacts: contracts/node_modules/.installed  ## build the contracts and write ABIs and bytecode anew
 	@$(BIN)/python contracts/tools/export_artifacts.py

@@ -32,7 +32,7 @@ from contracts.protocol.signing import Signer
 
 
 @dataclass(frozen=True)
-class Settings:
+class BackendSettings:
     """What a backend is told.
 
     `treasury_signer`: the signer of the treasury's lane, out of which checks are paid. `canary`: the key whose own lane
@@ -58,23 +58,25 @@ def unix_now() -> int:
     return int(time.time())
 
 
-def build_app(settings: Settings) -> FastAPI:
+def build_app(settings: BackendSettings) -> FastAPI:
     """The backend's HTTP application on the deployed contracts. Raises Misconfigured and ChainError."""
     deployment, view = settings.deployment, Chain.open(settings.rpc_url, settings.deployment)
     if settings.settler.address != (settler := view.settler()):
         raise Misconfigured(
-            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}; "
-            "leases signed by anyone else count for nothing"
+            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}",
+            way_out="leases signed by anyone else count for nothing",
         )
     if not times_fit(settings.lease_times, deployment.constants):
-        raise Misconfigured(f"{settings.lease_times} lets a delivery settle after a notice matures; shorten the grace")
+        raise Misconfigured(
+            f"{settings.lease_times} lets a delivery settle after a notice matures", way_out="shorten the grace"
+        )
     chain = OnChainView(view)
     database = open_database(settings.home)
     require_tokenizers(database, open_tokenizers(settings.home))
     return create_http(build_services(settings, chain, database, open_blobs(settings.home), unix_now))
 
 
-def _cover(settings: Settings, chain: ChainView) -> Cover:
+def _cover(settings: BackendSettings, chain: ChainView) -> Cover:
     constants, price = settings.deployment.constants, settings.newcomer_price
     if price is None:
         price = 10 ** chain.token().decimals // constants.unit_wei // NEWCOMER_TOKENS_PART
@@ -82,7 +84,7 @@ def _cover(settings: Settings, chain: ChainView) -> Cover:
 
 
 def build_services(
-    settings: Settings, chain: ChainView, database: Database, blobs: BlobStore, clock: Callable[[], int]
+    settings: BackendSettings, chain: ChainView, database: Database, blobs: BlobStore, clock: Callable[[], int]
 ) -> Services:
     """The services over a store, a view of the chain and a clock."""
     deployment = settings.deployment

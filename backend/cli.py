@@ -48,15 +48,15 @@ def serve(
     """
     import uvicorn
 
-    from backend.api.patience import ImpatientProtocol
-    from backend.app import Settings, build_app
+    from backend.api.idle_timeout import ImpatientProtocol
+    from backend.app import BackendSettings, build_app
     from backend.store.home import canary_keystore, settler_keystore, treasury_keystore
     from contracts.onchain.deployment import Deployment
     from contracts.onchain.keystore import load_key
 
     password = os.environ.get("ASSAY_PASSWORD", "")
     canary = canary_keystore(home)
-    settings = Settings(
+    settings = BackendSettings(
         home=home,
         rpc_url=rpc,
         deployment=Deployment.load(deployment),
@@ -84,7 +84,7 @@ def _listening(host: str, port: int) -> socket.socket:
 def unlistenable(host: str, port: int, error: OSError) -> Misconfigured:
     """What to say of a port that is taken."""
     why = f"{host}:{port} cannot be listened on: {error.strerror or error}"
-    return Misconfigured(f"{why}; choose another --port, or stop what holds it")
+    return Misconfigured(f"{why}", way_out="choose another --port, or stop what holds it")
 
 
 @workloads_app.command("offer")
@@ -122,7 +122,9 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise Misconfigured(f"{path} is no manifest: {first_fault(error)}; correct it and offer it again") from error
+        raise Misconfigured(
+            f"{path} is no manifest: {first_fault(error)}", way_out="correct it and offer it again"
+        ) from error
 
 
 @workloads_app.command("list")

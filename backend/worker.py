@@ -15,11 +15,10 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 
 from backend.chain.beacon_client import Beacon, HttpBeacon
-from backend.chain.errors import DrivingError
 from backend.chain.indexer import Indexer
 from backend.chain.tx_manager import TxManager
 from backend.chain.tx_port import RpcPort
-from backend.errors import BackendError, Misconfigured
+from backend.errors import Misconfigured
 from backend.services.answers import Answers
 from backend.services.cases import execute_cases
 from backend.services.closing import ClosingRule, close_epoch
@@ -33,8 +32,7 @@ from backend.store.database import Database
 from backend.store.home import log_folder, open_blobs, open_database
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
-from contracts.onchain.errors import ChainError
-from contracts.protocol.errors import ProtocolError
+from contracts.protocol.errors import AssayError
 from contracts.protocol.signing import Signer
 
 _log = logging.getLogger(__name__)
@@ -46,9 +44,7 @@ _RECONCILE_EVERY_S = 30.0
 _BRING_EVERY_S = 30.0
 _RANGES_A_TICK = 20
 
-_EXPECTED = (
-    ChainError, DrivingError, BackendError, ProtocolError, OperationalError,
-)  # fmt: skip
+_EXPECTED = (AssayError, OperationalError)
 """What a step may fail with while the worker lives on. Anything else is a defect and ends the process."""
 
 
@@ -84,7 +80,7 @@ class Troubles:
             _log.info("every step runs again")
 
 
-class Step:
+class WorkerStep:
     """One thing the loop does. Skipped while it backs off, or until its time has come."""
 
     def __init__(self, name: str, run: Callable[[int], object], troubles: Troubles, *, every_s: float = 0.0) -> None:
@@ -120,21 +116,23 @@ class Worker:
         rule, answers = settings.closing, Answers(database, chain, record, blobs, log)
         troubles = Troubles()
         self._steps = (
-            Step("indexing", lambda _: self._index(), troubles),
-            Step("closing", lambda now: close_epoch(database, record, chain, treasury.address, rule, now), troubles),
-            Step("publishing", lambda _: publish_epochs(database, blobs, log), troubles),
-            Step("posting", lambda now: post_epoch(database, chain, beacon, manager, now), troubles),
-            Step("settling", lambda now: settle_epoch(database, chain, manager, treasury, now), troubles),
-            Step("executing cases", lambda now: execute_cases(database, chain, manager, now), troubles),
-            Step(
+            WorkerStep("indexing", lambda _: self._index(), troubles),
+            WorkerStep(
+                "closing", lambda now: close_epoch(database, record, chain, treasury.address, rule, now), troubles
+            ),
+            WorkerStep("publishing", lambda _: publish_epochs(database, blobs, log), troubles),
+            WorkerStep("posting", lambda now: post_epoch(database, chain, beacon, manager, now), troubles),
+            WorkerStep("settling", lambda now: settle_epoch(database, chain, manager, treasury, now), troubles),
+            WorkerStep("executing cases", lambda now: execute_cases(database, chain, manager, now), troubles),
+            WorkerStep(
                 "bringing equivocations",
                 lambda now: bring_equivocations(database, chain, manager, now),
                 troubles,
                 every_s=_BRING_EVERY_S,
             ),
-            Step("answering contests", lambda now: answers.step(manager, now), troubles),
-            Step("sending", lambda now: _send(manager, now), troubles),
-            Step("reconciling", lambda _: reconcile(database, chain), troubles, every_s=_RECONCILE_EVERY_S),
+            WorkerStep("answering contests", lambda now: answers.step(manager, now), troubles),
+            WorkerStep("sending", lambda now: _send(manager, now), troubles),
+            WorkerStep("reconciling", lambda _: reconcile(database, chain), troubles, every_s=_RECONCILE_EVERY_S),
         )
 
     @staticmethod
@@ -171,7 +169,8 @@ def _check(settings: WorkerSettings, settler: str) -> None:
     deployment, epoch_s = settings.deployment, settings.closing.epoch_s
     if settings.settler.address != settler:
         raise Misconfigured(
-            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}; use the settler's keystore"
+            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}",
+            way_out="use the settler's keystore",
         )
     if not 0 < epoch_s <= deployment.constants.epoch_max_s:
         raise Misconfigured(f"an epoch of {epoch_s} s is outside 1..{deployment.constants.epoch_max_s}, EPOCH_MAX")

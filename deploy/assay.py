@@ -19,6 +19,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from contracts.protocol.errors import AssayError
 from deploy.settings import fill_in
 
 _NOT_RUNNING = ("backend_unavailable", "chain_unavailable")
@@ -92,11 +93,8 @@ def main() -> None:
         if error.filename is None:
             raise
         _end("file_unusable", f"{error.filename}: {error.strerror}; check the path, its permissions and the disk")
-    except Exception as error:
-        code = getattr(error, "code", None)
-        if not isinstance(code, str):
-            raise
-        _end(code, str(error))
+    except AssayError as error:
+        _end(error.code, str(error))
 
 
 def _end(code: str, words: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from contracts.protocol.errors import AssayError
 from contracts.protocol.records import Address, Bytes32, Record
 
 CLIENT_FILE, DEPLOYMENT_FILE, NETWORK_FOLDER = "client.json", "deployment.json", ".assay-net"
@@ -30,7 +31,7 @@ _WITHOUT = ("up", "demo", "chain", "models", "deploy")
 """Commands that make networks, or need none."""
 
 
-class SettingsError(Exception):
+class SettingsError(AssayError):
     """A file with settings that cannot be used."""
 
     code = "bad_settings"
@@ -56,7 +57,7 @@ class ClientFile(Record):
             return ClientFile.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise SettingsError(
-                f"{path} is no client file: {error}; start `assay up` anew, or give the options yourself"
+                f"{path} is no client file: {error}", way_out="start `assay up` anew, or give the options yourself"
             ) from error
 
 
@@ -105,7 +106,8 @@ def _contracts(file: Path) -> dict[str, str]:
         escrow = str(json.loads(file.read_bytes())["escrow"])
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
-            f"{file} is no address file: {error!r}; write it anew with `assay deploy`, or call the command elsewhere"
+            f"{file} is no address file: {error!r}",
+            way_out="write it anew with `assay deploy`, or call the command elsewhere",
         ) from error
     return {"ASSAY_DEPLOYMENT": str(file), "ASSAY_ESCROW": escrow}
 
@@ -116,10 +118,12 @@ def _read_password(environ: MutableMapping[str, str], home: str | None) -> None:
     if file is None or not (named or file.is_file()):
         return
     if not file.is_file():
-        raise SettingsError(f"ASSAY_PASSWORD_FILE {file} is no file; give the file that holds the password")
+        raise SettingsError(f"ASSAY_PASSWORD_FILE {file} is no file", way_out="give the file that holds the password")
     mode = file.stat().st_mode & 0o777
     if mode & 0o077:
-        raise SettingsError(f"{file} has mode {mode:o}: others may read the password; run `chmod 600 {file}`")
+        raise SettingsError(
+            f"{file} has mode {mode:o}: others may read the password", way_out=f"run `chmod 600 {file}`"
+        )
     environ["ASSAY_PASSWORD"] = file.read_text().strip()
 
 

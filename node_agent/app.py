@@ -24,21 +24,21 @@ from contracts.onchain.sender import Sender
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import NetworkInfo
-from node_agent.errors import BackendUnavailable, BadSetting, ForeignBackend, NothingToServe, NotRegistered
+from node_agent.errors import BadSetting, ForeignBackend, NoAnswer, NothingToServe, NotRegistered
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelUnavailable, UnknownKind, UnsupportedModel, WorkloadMismatch
 from node_agent.home import JOURNAL, NODE_KEY, PULSE, running, session_id
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import ChainFacts, OnchainFacts
+from node_agent.session.chain_facts import LiveFacts, OnchainFacts
 from node_agent.session.commit import Committer
 from node_agent.session.court import CourtWatch
-from node_agent.session.journal import Journal
-from node_agent.session.lease import LeaseDesk, PriceFloor
+from node_agent.session.journal import NodeJournal
+from node_agent.session.lease import LeaseClient, PriceFloor
 from node_agent.session.loop import NodeSession
 from node_agent.session.pacing import Pacer
 from node_agent.session.pulse import Pulse
 from node_agent.session.rooted import RootWatch
-from node_agent.session.showing import TraceDesk
+from node_agent.session.showing import TraceClient
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ def court_watched(settings: NodeSettings, signer: Signer, operator_id: int) -> I
     over, chain = threading.Event(), Chain.open(settings.rpc_url, settings.deployment)
 
     def watch() -> None:
-        journal = Journal(settings.home / JOURNAL, node=signer.address, domain=settings.deployment.domain)
+        journal = NodeJournal(settings.home / JOURNAL, node=signer.address, domain=settings.deployment.domain)
         CourtWatch(chain, journal, Sender(chain.w3, signer), operator_id).run(over)
         journal.close()
 
@@ -220,7 +220,7 @@ def court_watched(settings: NodeSettings, signer: Signer, operator_id: int) -> I
 def build_session(
     settings: NodeSettings,
     signer: Signer,
-    facts: ChainFacts,
+    facts: LiveFacts,
     api: BackendApi,
     operator_id: int,
     workloads: Mapping[str, Manifest],
@@ -228,13 +228,13 @@ def build_session(
 ) -> NodeSession:
     """A session over given parts. Raises JournalError."""
     deployment = settings.deployment
-    journal = Journal(settings.home / JOURNAL, node=signer.address, domain=deployment.domain)
+    journal = NodeJournal(settings.home / JOURNAL, node=signer.address, domain=deployment.domain)
     pacer = Pacer({name: engine.speed for name, engine in engines.items()}, settings.slots, unix_time)
     speeds = [f"{manifest.model}: {pacer.in_words(name)}" for name, manifest in workloads.items()]
     for each in speeds:
         log.info("%s", each)
     return NodeSession(
-        desk=LeaseDesk(
+        desk=LeaseClient(
             api=api, facts=facts, signer=signer, deployment=deployment,
             workloads=workloads, floor=settings.floor, pacer=pacer, clock=unix_time, session=session_id(settings.home),
         ),
@@ -243,7 +243,7 @@ def build_session(
             api=api, facts=facts, journal=journal, deployment=deployment,
             operator_id=operator_id, max_unrooted=settings.max_unrooted, clock=unix_time,
         ),
-        traces=TraceDesk(api=api, facts=facts, journal=journal, deployment=deployment, clock=unix_time),
+        traces=TraceClient(api=api, facts=facts, journal=journal, deployment=deployment, clock=unix_time),
         journal=journal,
         engines=engines,
         pacer=pacer,
@@ -264,7 +264,7 @@ def meet(api: BackendApi, deployment: Deployment, poll_s: float, stop: threading
     while not stop.is_set():
         try:
             network = api.network()
-        except BackendUnavailable as error:
+        except NoAnswer as error:
             log.warning("%s", error)
             stop.wait(poll_s)
             continue
@@ -302,12 +302,18 @@ def resolve_workload(name: str, api: BackendApi) -> Manifest:
         ) from error
 
 
-def require_registered(facts: ChainFacts, node: str) -> int:
-    """The operator of a node key. Raises NotRegistered."""
-    operator_id = facts.operator_of(node)
+def require_registered(facts: LiveFacts, node: str) -> int:
+    """The operator that a node key signs for. Raises NotRegistered."""
+    return require_known(facts.operator_of(node), node)
+
+
+def require_known(operator_id: int, node: str) -> int:
+    """The operator of a node key, 0 standing for none. Raises NotRegistered."""
     if operator_id == 0:
         raise NotRegistered(
-            f"{node} is no operator's node key on this deployment.", way_out="Run `assay node init` first.", node=node
+            f"{node} is no operator's node key on this deployment, or was revoked.",
+            way_out="Run `assay node init` first; in place of a key that was revoked, with another --home.",
+            node=node,
         )
     return operator_id
 

@@ -27,13 +27,13 @@ from node_agent.app import (
     require_registered,
     unix_time,
 )
-from node_agent.errors import BackendUnavailable, CanaryFailed
+from node_agent.errors import CanaryFailed, NoAnswer
 from node_agent.explanation import Explainer, Explanation, Sources
 from node_agent.home import JOURNAL, NODE_KEY, running
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import OnchainFacts
 from node_agent.session.earnings import read_account
-from node_agent.session.journal import Journal
+from node_agent.session.journal import NodeJournal
 from node_agent.session.rooted import RootWatch
 
 _BEFORE_ROOT = ("queued", "leased", "delivered")
@@ -66,7 +66,7 @@ def serve_until_delivered(
     chain = Chain.open(settings.rpc_url, settings.deployment)
     facts = OnchainFacts(chain)
     operator_id = require_registered(facts, signer.address)
-    journal = Journal(settings.home / JOURNAL, node=signer.address, domain=settings.deployment.domain)
+    journal = NodeJournal(settings.home / JOURNAL, node=signer.address, domain=settings.deployment.domain)
     until, pause = time.monotonic() + timeout_s, threading.Event()
     with (
         closing(journal),
@@ -89,7 +89,7 @@ _EXPLAIN = "`assay node doctor` and `assay node explain` tell more."
 
 
 @dataclass
-class Follower:
+class CanaryWatch:
     """Follows one order to its credit. `earned_before`: the operator's, units, before it was ordered."""
 
     sources: Sources
@@ -116,7 +116,7 @@ class Follower:
                     watch.require_rooted()
                     return found
                 watch.require_rooted()
-            except BackendUnavailable as error:
+            except NoAnswer as error:
                 self._tell("waiting", str(error))
             pause.wait(self.poll_s)
         raise CanaryFailed(f"The canary job {self.order_id} took over {timeout_s:.0f} s.", way_out=_EXPLAIN)

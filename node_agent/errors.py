@@ -1,127 +1,95 @@
 """What can go wrong between a node, a backend and the chain. What can go wrong while computing: `execution/errors.py`.
 
-    AgentError
-    ├── SetupError                 fatal: the agent does not start
-    │   ├── PasswordMissing            no password for the keystore
-    │   ├── BadSetting                 an option that cannot be used
-    │   ├── NotRegistered              the node's key belongs to no operator
-    │   ├── NotFunded                  an account lacks what a transaction needs
-    │   ├── HostUnsupported            no host on which jobs can be confined
-    │   ├── NodeRunning                another process serves with this key already
-    │   ├── NothingToServe             none of the offered workloads can be served here
-    │   └── ForeignBackend             the backend works on another deployment
-    ├── BackendError               the loop reports it, waits and goes on
-    │   ├── BackendUnavailable         no answer, or only 5xx, after every attempt
-    │   ├── BackendRefused             an RFC 9457 problem: carries the backend's own code and words
-    │   └── BadAnswer                  not what contracts.protocol.wire says, too large, or of another hash
-    ├── LeaseRejected              nothing is computed, nothing is signed
-    │   ├── ForgedLease                not the settler's signature, or not this node's
-    │   ├── LeaseOver                  it ended before it came
-    │   ├── ForgedOrder                not the order that its signer signed
-    │   ├── AlteredJob                 input, parameters or workload are not those of the order
-    │   ├── TooSlow                    this host would not finish before the deadline
-    │   └── UnpayableJob               its price, deadline or lane do not pay for the work
-    ├── JobAbandoned               nothing is signed
-    │   ├── EngineFailed               the engine raised
-    │   ├── OutOfTime                  the answer can't be there in time any more
-    │   └── LeaseLost                  the lease ran out while the engine worked
-    ├── NotRooted                  own delivered jobs stay without a root: the agent stops asking for more
-    ├── JournalError               fatal: what cannot be written down is not signed
-    │   └── JournalFull                no room for it now: the loop reports it, takes no job, and goes on
-    ├── CanaryFailed               the canary job did not end in a credit
-    └── NotSettleable              a leaf that cannot be settled by its node (now)
+AgentError
+├── SetupError                 fatal: the agent does not start
+│   ├── PasswordMissing            no password for the keystore
+│   ├── BadSetting                 an option that cannot be used
+│   ├── NotRegistered              the node's key belongs to no operator
+│   ├── NotFunded                  an account lacks what a transaction needs
+│   ├── HostUnsupported            no host on which jobs can be confined
+│   ├── NodeRunning                another process serves with this key already
+│   ├── NothingToServe             none of the offered workloads can be served here
+│   └── ForeignBackend             the backend works on another deployment
+├── BackendError               the loop reports it, waits and goes on
+│   ├── BackendUnavailable         no answer, or only 5xx, after every attempt
+│   ├── BackendRefused             an RFC 9457 problem: carries the backend's own code and words
+│   └── BadAnswer                  not what contracts.protocol.wire says, too large, or of another hash
+├── LeaseRejected              nothing is computed, nothing is signed
+│   ├── ForgedLease                not the settler's signature, or not this node's
+│   ├── LeaseOver                  it ended before it came
+│   ├── ForgedOrder                not the order that its signer signed
+│   ├── AlteredJob                 input, parameters or workload are not those of the order
+│   ├── TooSlow                    this host would not finish before the deadline
+│   └── UnpayableJob               its price, deadline or lane do not pay for the work
+├── JobAbandoned               nothing is signed
+│   ├── EngineFailed               the engine raised
+│   ├── OutOfTime                  the answer can't be there in time any more
+│   └── LeaseLost                  the lease ran out while the engine worked
+├── NotRooted                  own delivered jobs stay without a root: the agent stops asking for more
+├── JournalError               fatal: what cannot be written down is not signed
+│   └── JournalFull                no room for it now: the loop reports it, takes no job, and goes on
+├── CanaryFailed               the canary job did not end in a credit
+└── NotSettleable              a leaf that cannot be settled by its node (now)
 
-Every error has a machine-readable `code`, the offending `values`, and a `way_out`: what the reader can do about it.
+
 """
 
-from typing import ClassVar
+from contracts.protocol.errors import AssayError
 
 
-class AgentError(Exception):
-    """Base of all errors here. `str()` is the message followed by the way out.
-
-    Attributes:
-        code: stable, machine-readable name of the kind of error.
-        values: the offending values and the limits they broke, by name.
-        way_out: one sentence: what to do.
-    """
-
-    code: ClassVar[str] = "agent_error"
-
-    def __init__(self, message: str, *, way_out: str, **values: object) -> None:
-        super().__init__(f"{message} {way_out}")
-        self.message = message
-        self.way_out = way_out
-        self.values = values
+class AgentError(AssayError):
+    """Base."""
 
 
 class SetupError(AgentError):
     """Thrown before the agent serves: it cannot start as it is set up."""
 
-    code = "setup_error"
-
 
 class PasswordMissing(SetupError):
     """Thrown when a key file must be opened and ASSAY_PASSWORD is not set."""
-
-    code = "password_missing"
 
 
 class BadSetting(SetupError):
     """Thrown when an option's value cannot be used."""
 
-    code = "bad_setting"
-
 
 class NotRegistered(SetupError):
     """Thrown when the node's key is no operator's on this deployment."""
-
-    code = "not_registered"
 
 
 class NotFunded(SetupError):
     """Thrown when the owner lacks gas or tokens for what it is about to send."""
 
-    code = "not_funded"
-
 
 class HostUnsupported(SetupError):
     """Thrown on a system on which jobs cannot be confined, so that none may run."""
-
-    code = "host_unsupported"
 
 
 class NodeRunning(SetupError):
     """Thrown when another process serves from this home already: one key signs in one place."""
 
-    code = "node_running"
-
 
 class NothingToServe(SetupError):
     """Thrown when this host can serve none of the workloads that the backend offers."""
-
-    code = "nothing_to_serve"
 
 
 class ForeignBackend(SetupError):
     """Thrown when a backend names other contracts or another settler than the deployment file."""
 
-    code = "foreign_backend"
 
-
-class BackendError(AgentError):
+class CallFailed(AgentError):
     """Thrown when a call to a backend brought nothing that can be used."""
 
     code = "backend_error"
 
 
-class BackendUnavailable(BackendError):
+class NoAnswer(CallFailed):
     """Thrown when every attempt ended in a transport error or a 5xx."""
 
     code = "backend_unavailable"
 
 
-class BackendRefused(BackendError):
+class BackendRefused(CallFailed):
     """Thrown when the backend answered with problem details.
 
     Attributes:
@@ -130,87 +98,61 @@ class BackendRefused(BackendError):
         final: False for answers that mean "not now", so that the same call may succeed later.
     """
 
-    code = "backend_refused"
-
     def __init__(self, *, status: int, reason: str, detail: str, call: str) -> None:
         super().__init__(f"{call} was refused with {status} {reason}:", way_out=detail, status=status, reason=reason)
         self.status, self.reason = status, reason
         self.final = status not in (408, 425, 429) and reason != "blob_missing"
 
 
-class BadAnswer(BackendError):
+class BadAnswer(CallFailed):
     """Thrown when an answer is not what the agreement says. Nothing of it is used."""
-
-    code = "bad_answer"
 
 
 class LeaseRejected(AgentError):
     """Thrown when a granted job does not check out."""
 
-    code = "lease_rejected"
-
 
 class ForgedLease(LeaseRejected):
     """Thrown when a lease is not signed by the deployment's settler, or names another node or order."""
-
-    code = "forged_lease"
 
 
 class LeaseOver(LeaseRejected):
     """Thrown when a lease has ended by this host's clock when it comes."""
 
-    code = "lease_over"
-
 
 class TooSlow(LeaseRejected):
     """Thrown when this host, as fast as it is, would not finish a job before its deadline."""
-
-    code = "too_slow"
 
 
 class ForgedOrder(LeaseRejected):
     """Thrown when an order's signature is not its signer's."""
 
-    code = "forged_order"
-
 
 class AlteredJob(LeaseRejected):
     """Thrown when input, parameters or workload are not those that the order's hashes name."""
-
-    code = "altered_job"
 
 
 class UnpayableJob(LeaseRejected):
     """Thrown when an order pays less than the node asks, ends too soon or too late, or its lane does not cover it."""
 
-    code = "unpayable_job"
-
 
 class JobAbandoned(AgentError):
     """Thrown when a job ends without an answer. Nothing was signed for it."""
-
-    code = "job_abandoned"
 
 
 class EngineFailed(JobAbandoned):
     """Thrown when the engine raised; carries its error's code or type."""
 
-    code = "engine_failed"
-
 
 class OutOfTime(JobAbandoned):
     """Thrown when a job under way can't be answered in time any more. Its lease is given back."""
-
-    code = "out_of_time"
 
 
 class LeaseLost(JobAbandoned):
     """Thrown when the lease had run out before the answer was there."""
 
-    code = "lease_lost"
 
-
-class NotRooted(AgentError):
+class RootsOverdue(AgentError):
     """Thrown when too many delivered jobs are not under a root after twice the longest epoch."""
 
     code = "not_rooted"
@@ -219,22 +161,14 @@ class NotRooted(AgentError):
 class JournalError(AgentError):
     """Thrown when the journal belongs to another key or deployment, or cannot be read or written."""
 
-    code = "journal_error"
-
 
 class JournalFull(JournalError):
     """Thrown when the journal's file system has no room for what would be signed."""
-
-    code = "journal_full"
 
 
 class CanaryFailed(AgentError):
     """Thrown when the canary job ended otherwise than in a credit, or took too long."""
 
-    code = "canary_failed"
-
 
 class NotSettleable(AgentError):
     """Thrown when a leaf is unknown, not under its root, paid already, or not yet open to be settled one by one."""
-
-    code = "not_settleable"

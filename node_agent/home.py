@@ -86,9 +86,9 @@ def address_in(path: Path) -> str:
     try:
         return "0x" + str(json.loads(path.read_text())["address"]).lower().removeprefix("0x")
     except FileNotFoundError as error:
-        raise KeystoreError(f"no key file at {path}; make one first with `assay node init`") from error
+        raise KeystoreError(f"no key file at {path}", way_out="make one first with `assay node init`") from error
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise KeystoreError(f"{path} is no key file: {error!r}; make one with `assay keys new`") from error
+        raise KeystoreError(f"{path} is no key file: {error!r}", way_out="make one with `assay keys new`") from error
 
 
 @contextmanager

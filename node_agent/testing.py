@@ -22,6 +22,7 @@ from contracts.onchain.deployment import Deployment
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.errors import NotPacked
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from contracts.protocol.merkle import Row, merkle_proof, merkle_root
 from contracts.protocol.packed import pack, packed_root, unpack
@@ -46,7 +47,7 @@ from contracts.protocol.wire import (
     SubmitTrace,
 )
 from node_agent.execution.engine import Check, Engine, Execution, Speed
-from node_agent.session.chain_facts import LaneFacts, RootFacts
+from node_agent.session.chain_facts import RootFacts
 
 FAR_FUTURE_S = 2**40 - 1
 
@@ -116,31 +117,31 @@ def fake_deployment(settler: str) -> Deployment:
 
 @dataclass
 class FakeFacts:
-    """`ChainFacts` that says what it is told."""
+    """`LiveFacts` that says what it is told."""
 
     settler_address: str = "0x" + "00" * 20
     operator_id: int = 7
-    lane_facts: LaneFacts = field(default_factory=lambda: LaneFacts(10**12, 0, 0, 0, FAR_FUTURE_S))
+    lane_facts: Lane = field(default_factory=lambda: Lane(10**12, 0, 0, 0, FAR_FUTURE_S))
     epochs: dict[int, RootFacts] = field(default_factory=dict)
 
     def settler(self) -> str:
-        """See ChainFacts."""
+        """See LiveFacts."""
         return self.settler_address
 
     def operator_of(self, node: str) -> int:
-        """See ChainFacts."""
+        """See LiveFacts."""
         return self.operator_id
 
-    def lane(self, requester: str, signer: str) -> LaneFacts:
-        """See ChainFacts."""
+    def lane(self, requester: str, signer: str) -> Lane:
+        """See LiveFacts."""
         return self.lane_facts
 
     def last_epoch(self) -> int:
-        """See ChainFacts."""
+        """See LiveFacts."""
         return max(self.epochs, default=0)
 
     def posted(self, epoch_id: int) -> RootFacts:
-        """See ChainFacts."""
+        """See LiveFacts."""
         return self.epochs.get(epoch_id, RootFacts(bytes(32), 0))
 
 
@@ -350,7 +351,7 @@ class FakeBackend:
         """The same backend over HTTP on a free port; yields its base URL."""
         backend = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class FakeBackendHandler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 status, answer = backend.handle(self.command, self.path, body)
@@ -365,7 +366,7 @@ class FakeBackend:
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), FakeBackendHandler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:

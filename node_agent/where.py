@@ -6,22 +6,24 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
+from eth_utils.address import to_checksum_address
+
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.keystore import load_key
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.errors import BadAmount
-from node_agent.app import require_registered
+from node_agent.app import require_known
 from node_agent.errors import BadSetting
 from node_agent.home import JOURNAL, NODE_KEY, OWNER_KEY, HomeSettings, address_in, load_settings, password
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import OnchainFacts, call
-from node_agent.session.journal import Journal
+from node_agent.session.chain_facts import call
+from node_agent.session.journal import NodeJournal
 
 
 @dataclass(frozen=True)
-class Where:
+class NodePlace:
     """A command's surroundings, closed at its end. What is missing raises BadSetting when it is asked for."""
 
     home: Path
@@ -30,7 +32,7 @@ class Where:
     backend_option: str | None = None
     owner_key_option: Path | None = None
 
-    def __enter__(self) -> "Where":
+    def __enter__(self) -> "NodePlace":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,13 +92,15 @@ class Where:
 
     @cached_property
     def operator_id(self) -> int:
-        """The operator whose node this is. Raises NotRegistered."""
-        return require_registered(OnchainFacts(self.chain), self.node)
+        """The operator whose node this is, or was until its key was revoked: what it earned stays its own.
+        Raises NotRegistered."""
+        key = call(self.chain.stakes.functions.nodeKeys(to_checksum_address(self.node)))
+        return require_known(key.operatorId, self.node)
 
     @cached_property
-    def journal(self) -> Journal:
+    def journal(self) -> NodeJournal:
         """The node's journal. Raises JournalError."""
-        journal = Journal(self.home / JOURNAL, node=self.node, domain=self.deployment.domain)
+        journal = NodeJournal(self.home / JOURNAL, node=self.node, domain=self.deployment.domain)
         self._open.callback(journal.close)
         return journal
 

@@ -27,15 +27,15 @@ from contracts.record.row_checks import check_job, check_prompts, differences, r
 from contracts.record.sample import Sample, seed_of
 from contracts.record.standings import Standings
 from verifier.errors import (
-    BackendUnavailable,
-    JournalFull,
+    BackendSilent,
     SecondAnswer,
     VerdictRefused,
+    VerifierJournalFull,
 )
-from verifier.reexecution import Engines, Finished, Worker
+from verifier.reexecution import Engines, Finished, ReexecutionWorker
 from verifier.verdicts.court import Court
 from verifier.verdicts.duties import Duty, duties_of, order_of_work
-from verifier.verdicts.journal import Answer, Journal
+from verifier.verdicts.journal import VerifierAnswer, VerifierJournal
 from verifier.verdicts.publisher import Publisher
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Verifier:
         sender: Sender,
         source: LogSource,
         publisher: Publisher,
-        journal: Journal,
+        journal: VerifierJournal,
         engines: Engines,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
@@ -63,7 +63,7 @@ class Verifier:
         self._publisher, self._journal = publisher, journal
         self._view = Follower(chain)
         self._court = Court(chain, sender, journal, clock)
-        self._worker = Worker(engines)
+        self._worker = ReexecutionWorker(engines)
         self._constants = chain.deployment.constants
         self._loaded: set[str] = set()
         self._roots: dict[int, tuple[bytes, bytes]] = {}
@@ -89,7 +89,7 @@ class Verifier:
         while not should_stop():
             try:
                 self.step()
-            except (ChainError, ChainMoved, JournalFull) as error:
+            except (ChainError, ChainMoved, VerifierJournalFull) as error:
                 code = getattr(error, "code", type(error).__name__)
                 _log.log(logging.DEBUG if code == told else logging.ERROR, "%s: %s", code, error)
                 told = code
@@ -237,7 +237,7 @@ class Verifier:
         assert finished.answered is not None
         job, opening, seen = finished.job, finished.answered.opening, finished.answered.observation
         commitment = job.commitment.commitment
-        answer = Answer(job.digest, job.epoch_id, job.row.index, opening, agrees(opening, commitment), seen)
+        answer = VerifierAnswer(job.digest, job.epoch_id, job.row.index, opening, agrees(opening, commitment), seen)
         try:
             self._journal.record(answer)
         except SecondAnswer as error:
@@ -262,7 +262,7 @@ class Verifier:
         for submit in self._journal.unacknowledged():
             self._send(submit)
 
-    def _verdict(self, answer: Answer) -> SubmitVerdict:
+    def _verdict(self, answer: VerifierAnswer) -> SubmitVerdict:
         """An answer that matches is published with its opening; one that does not is heard by the court first."""
         hidden = answer_commit(answer.opening, answer.commitment_digest, self._signer.address)
         verdict = Verdict(
@@ -288,7 +288,7 @@ class Verifier:
         except VerdictRefused as error:
             _log.error("%s: %s", error.code, error)
             self._not_before[key] = float("inf")
-        except BackendUnavailable as error:
+        except BackendSilent as error:
             self._later(key, error)
         else:
             self._journal.acknowledge(digest)

@@ -48,7 +48,7 @@ def run(
     from contracts.record.log_source import open_source
     from verifier.app import Verifier
     from verifier.reexecution import LocalEngines
-    from verifier.verdicts.journal import Journal
+    from verifier.verdicts.journal import VerifierJournal
     from verifier.verdicts.publisher import Publisher
 
     signer = load_key(home / _KEY, password())
@@ -58,7 +58,7 @@ def run(
         sender=Sender(chain.w3, signer),
         source=open_source(log or f"{backend.rstrip('/')}/v1/log"),
         publisher=Publisher(backend),
-        journal=Journal(home / _JOURNAL),
+        journal=VerifierJournal(home / _JOURNAL),
         engines=LocalEngines(model_dir, device),
     )
     stopping: list[int] = []

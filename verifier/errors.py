@@ -18,44 +18,34 @@ from contracts.protocol.errors import AssayError
 class VerifierError(AssayError):
     """Base. `code` is for machines; the message names the value and the way out."""
 
-    code = "verifier_error"
-
 
 class JobUnknown(VerifierError):
-    code = "job_unknown"
-
     def __init__(self, order_id: str) -> None:
-        super().__init__(f"no posted epoch pays order {order_id}; give the whole id, as its receipt has it")
+        super().__init__(f"no posted epoch pays order {order_id}", way_out="give the whole id, as its receipt has it")
 
 
 class SecondAnswer(VerifierError):
-    code = "second_answer"
-
     def __init__(self, *, commitment_digest: str, journaled: str, computed: str) -> None:
         super().__init__(
-            f"commitment {commitment_digest} was answered with {journaled}, now {computed} was computed; "
-            "the first stands. This host does not repeat itself: run its self-test"
+            f"commitment {commitment_digest} was answered with {journaled}, now {computed} was computed",
+            way_out="the first stands. This host does not repeat itself: run its self-test",
         )
 
 
 class VerdictRefused(VerifierError):
-    code = "verdict_refused"
-
     def __init__(self, *, commitment_digest: str, status: int, detail: str) -> None:
         super().__init__(f"the backend refused the verdict on {commitment_digest} with {status}: {detail}")
 
 
-class BackendUnavailable(VerifierError):
+class BackendSilent(VerifierError):
     code = "backend_unavailable"
 
     def __init__(self, *, url: str, why: str) -> None:
-        super().__init__(f"no answer from {url}: {why}; the verdict stays in the journal and is sent again")
+        super().__init__(f"no answer from {url}: {why}", way_out="the verdict stays in the journal and is sent again")
 
 
 class BeaconTooEarly(VerifierError):
     """`wait_for_block`: the first block at which the value may be shown; None when an epoch must be posted first."""
-
-    code = "beacon_too_early"
 
     def __init__(self, *, epoch_id: int, last_epoch: int, wait_for_block: int | None, head_block: int) -> None:
         self.wait_for_block = wait_for_block
@@ -67,31 +57,29 @@ class BeaconTooEarly(VerifierError):
 
 
 class BeaconExhausted(VerifierError):
-    code = "beacon_exhausted"
-
     def __init__(self, *, epoch_id: int, length: int) -> None:
-        super().__init__(f"the chain has values for epochs 1..{length}, not for {epoch_id}; commit a new anchor")
+        super().__init__(
+            f"the chain has values for epochs 1..{length}, not for {epoch_id}", way_out="commit a new anchor"
+        )
 
 
 class WrongAnchor(VerifierError):
-    code = "wrong_anchor"
-
     def __init__(self, *, expected: str, found: str) -> None:
-        super().__init__(f"this chain ends in {found}, the escrow was deployed with {expected}; use the other home")
+        super().__init__(
+            f"this chain ends in {found}, the escrow was deployed with {expected}", way_out="use the other home"
+        )
 
 
 class JournalInUse(VerifierError):
-    code = "journal_in_use"
-
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} is held by another process; one verifier runs a key, stop the other first")
+        super().__init__(f"{path} is held by another process", way_out="one verifier runs a key, stop the other first")
 
 
-class JournalFull(VerifierError):
+class VerifierJournalFull(VerifierError):
     code = "journal_full"
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(
-            f"the journal {path} cannot be written: {why}; free space there. Until then this verifier signs nothing, "
-            "then it goes on by itself"
+            f"the journal {path} cannot be written: {why}",
+            way_out="free space there. Until then this verifier signs nothing, then it goes on by itself",
         )

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Response
 from backend.api import examples, problems
 from backend.api.services import Services
 from backend.api.strict_json import StrictJsonRoute
+from backend.domain.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, OperatorWithheld, StakeTooLow
 from backend.errors import (
     BlobMissing,
     CanaryBudgetSpent,
@@ -14,15 +15,10 @@ from backend.errors import (
     CanaryUnfunded,
     ContradictingCommitment,
     ContradictingTrace,
-    LeaseExpired,
-    LeaseNotHeld,
     NodeBusy,
     NodeElsewhere,
-    OperatorSuspended,
-    OperatorWithheld,
     OutputRefused,
     OutputTooLong,
-    StakeTooLow,
     StaleRequest,
     TraceMismatch,
     TraceTooEarly,

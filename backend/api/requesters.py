@@ -8,9 +8,8 @@ from pydantic.json_schema import SkipJsonSchema
 from backend.api import examples, problems
 from backend.api.services import Services
 from backend.api.strict_json import StrictJsonRoute
-from backend.errors import (
+from backend.domain.errors import (
     BalanceTooLow,
-    BlobMissing,
     CapTooLow,
     DeadlineRefused,
     InputRefused,
@@ -18,18 +17,14 @@ from backend.errors import (
     LaneFull,
     LaneNotOpened,
     LaneUnderNotice,
-    NotDelivered,
-    NotRooted,
     ParamsRefused,
     PriceTooHigh,
     PriceTooLow,
     PromptMismatch,
     TermNotOffered,
     TooManyUnits,
-    UnknownOrder,
-    UnknownWorkload,
-    WrongSigner,
 )
+from backend.errors import BlobMissing, NothingDelivered, NotRooted, UnknownOrder, UnknownWorkload, WrongSigner
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Address, Bytes32
@@ -66,7 +61,7 @@ def requesters_router(services: Services) -> APIRouter:
         """The token ids that an order of these texts binds. Check that they spell the texts."""
         return services.words.tokenize(asked)
 
-    @router.get("/orders/{order_id}/answer", responses=problems.told(UnknownOrder, NotDelivered))
+    @router.get("/orders/{order_id}/answer", responses=problems.told(UnknownOrder, NothingDelivered))
     def answer(order_id: Bytes32) -> list[Any]:
         """What people read of the output, an item a text. The ids in it stand under the commitment's root."""
         return services.words.answer(order_id)

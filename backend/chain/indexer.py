@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from backend.chain.errors import ChainMoved, NoCommonAncestor
+from backend.chain.errors import NoCommonAncestor
 from backend.store import ledger
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
@@ -21,7 +21,7 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Block, Event
 from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.packing import bits, unpack
+from contracts.record.errors import ChainMoved
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Indexer:
             session.flush()
             for row in rows:
                 if row.name == "EpochSettled":
-                    session.add(_settlement_row(session, row, settled[from_hex(row.tx_hash)]))
+                    session.add(_settlement_row(row, settled[from_hex(row.tx_hash)]))
             session.flush()
             ledger.post(session, rows, self._chain.deployment.constants)
             _prune(session, last)
@@ -134,18 +134,13 @@ def _block_row(block: Block) -> BlockRow:
     )
 
 
-def _settlement_row(session: Session, row: ChainEventRow, settled: _Settled) -> SettlementRow:
-    epoch_id = row.args["id"]
-    posted = select(ChainEventRow).where(
-        ChainEventRow.name == "EpochPosted", col(ChainEventRow.args)["id"].as_integer() == epoch_id
-    )
-    count = session.exec(posted).one().args["count"]
+def _settlement_row(row: ChainEventRow, settled: _Settled) -> SettlementRow:
     return SettlementRow(
-        epoch_id=epoch_id,
+        epoch_id=row.args["id"],
         block_number=row.block_number,
         tx_hash=row.tx_hash,
         packed=settled.packed,
-        void_bits=bits(unpack(settled.packed, count).void, count),
+        void_bits=from_hex(row.args["voidBits"]),
         skipped_bits=from_hex(row.args["skippedBits"]),
         gas_used=settled.gas_used,
     )

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, func, select
 
 from backend.chain.errors import NodeRefused, Refusal, TransactionReverted
 from backend.chain.tx_port import TxPort
-from backend.chain.tx_state import Attempt, Fees, Patience, Sight, Step, bumped, decide, suggested
+from backend.chain.tx_state import Attempt, Fees, Patience, TxStep, TxView, bumped, decide, suggested
 from backend.store.chain_tables import TxAttemptRow, TxIntentRow, TxReceiptRow
 from backend.store.database import Database
 from contracts.protocol.hashing import keccak, to_hex
@@ -86,7 +86,7 @@ class TxManager:
         highest = session.exec(select(func.max(TxIntentRow.nonce)).where(TxIntentRow.sender == self.address)).one()
         return 0 if highest is None else highest + 1
 
-    def _look(self, intent: TxIntentRow, mined_nonce: int, confirmed_nonce: int, confirmed_block: int) -> Sight:
+    def _look(self, intent: TxIntentRow, mined_nonce: int, confirmed_nonce: int, confirmed_block: int) -> TxView:
         with self._database.read() as session:
             query = select(TxAttemptRow).where(TxAttemptRow.key == intent.key).order_by(col(TxAttemptRow.max_fee_wei))
             rows = sorted(session.exec(query), key=lambda row: (row.sent_at, row.max_fee_wei))
@@ -95,22 +95,22 @@ class TxManager:
             for row in rows
             if (row.sender, row.nonce) == (intent.sender, intent.nonce)
         ]
-        sight = Sight(intent.nonce, attempts, None, False, mined_nonce, confirmed_nonce, confirmed_block)
+        sight = TxView(intent.nonce, attempts, None, False, mined_nonce, confirmed_nonce, confirmed_block)
         if mined_nonce > intent.nonce:
             receipts = (self._port.receipt(row.tx_hash) for row in reversed(rows))
             return replace(sight, mined=next((found for found in receipts if found is not None), None))
         return replace(sight, known=bool(attempts) and self._port.known(attempts[-1].tx_hash))
 
-    def _do(self, step: Step, intent: TxIntentRow, sight: Sight, now: int) -> TransactionReverted | None:
-        if step is Step.SIGN:
+    def _do(self, step: TxStep, intent: TxIntentRow, sight: TxView, now: int) -> TransactionReverted | None:
+        if step is TxStep.SIGN:
             self._sign_and_send(intent, self._suggested(), now)
-        elif step is Step.RESEND:
+        elif step is TxStep.RESEND:
             self._send(intent.key, sight.attempts[-1].raw)
-        elif step is Step.BUMP:
+        elif step is TxStep.BUMP:
             self._bump(intent, sight.attempts[-1].fees, now)
-        elif step is Step.RENUMBER:
+        elif step is TxStep.RENUMBER:
             self._renumber(intent)
-        elif step is Step.CONFIRM:
+        elif step is TxStep.CONFIRM:
             return self._confirm(intent, sight)
         return None
 
@@ -168,7 +168,7 @@ class TxManager:
             intent.key, intent.nonce, row.nonce,
         )  # fmt: skip
 
-    def _confirm(self, intent: TxIntentRow, sight: Sight) -> TransactionReverted | None:
+    def _confirm(self, intent: TxIntentRow, sight: TxView) -> TransactionReverted | None:
         mined = sight.mined
         assert mined is not None, "CONFIRM without a receipt"
         error = None

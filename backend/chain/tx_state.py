@@ -44,7 +44,7 @@ class Mined:
 
 
 @dataclass(frozen=True)
-class Sight:
+class TxView:
     """What is known of one intent now.
 
     `attempts`: those with its present nonce, oldest first. `mined`: the receipt of any attempt. `known`: the newest
@@ -61,7 +61,7 @@ class Sight:
     confirmed_block: int
 
 
-class Step(Enum):
+class TxStep(Enum):
     """What to do next with an intent."""
 
     SIGN = "sign"
@@ -80,24 +80,24 @@ class Patience:
     lost_after_s: int = 120
 
 
-def decide(sight: Sight, now: int, patience: Patience) -> Step:
+def decide(sight: TxView, now: int, patience: Patience) -> TxStep:
     """The next step of one intent."""
     if sight.mined is not None:
-        return Step.CONFIRM if sight.mined.block_number <= sight.confirmed_block else Step.WAIT
+        return TxStep.CONFIRM if sight.mined.block_number <= sight.confirmed_block else TxStep.WAIT
     if not sight.attempts:
-        return Step.SIGN if sight.mined_nonce <= sight.nonce else _lost(sight)
+        return TxStep.SIGN if sight.mined_nonce <= sight.nonce else _lost(sight)
     waited = now - sight.attempts[-1].sent_at
     if sight.mined_nonce > sight.nonce:
-        return _lost(sight) if waited >= patience.lost_after_s else Step.WAIT
+        return _lost(sight) if waited >= patience.lost_after_s else TxStep.WAIT
     if not sight.known:
-        return Step.RESEND
+        return TxStep.RESEND
     if sight.nonce == sight.mined_nonce and waited >= patience.bump_after_s:
-        return Step.BUMP  # only the first in the queue: the others wait for it, not for a higher fee
-    return Step.WAIT
+        return TxStep.BUMP  # only the first in the queue: the others wait for it, not for a higher fee
+    return TxStep.WAIT
 
 
-def _lost(sight: Sight) -> Step:
-    return Step.RENUMBER if sight.confirmed_nonce > sight.nonce else Step.WAIT
+def _lost(sight: TxView) -> TxStep:
+    return TxStep.RENUMBER if sight.confirmed_nonce > sight.nonce else TxStep.WAIT
 
 
 def suggested(base_fee_wei: int, tip_wei: int) -> Fees:

@@ -12,10 +12,11 @@ from typing import Any, Protocol, TypeVar, cast
 from eth_utils.address import to_checksum_address
 
 from backend.chain.escrow_reads import Holding, holdings
-from backend.domain.lanes import Lane
 from contracts.onchain.chain import Chain
 from contracts.onchain.contract import ContractCall
+from contracts.onchain.lanes import read_lane
 from contracts.protocol.hashing import from_hex, keccak
+from contracts.protocol.lane import Lane
 from contracts.protocol.rulings import Ruling
 
 T = TypeVar("T")
@@ -83,14 +84,7 @@ class OnChainView:
         self._kept = _Kept(keep_s, clock)
 
     def lane(self, requester: str, signer: str) -> Lane:
-        lane = _struct(self._chain.escrow.functions.lanes(_address(requester), _address(signer)))
-        return Lane(
-            balance=lane["balanceUnits"],
-            charged=lane["chargedUnits"],
-            cap_proven=lane["capProvenUnits"],
-            notice_at=lane["noticeAt"],
-            expiry=lane["expiry"],
-        )
+        return read_lane(self._chain, requester, signer)
 
     def operator_of(self, node: str) -> int:
         function = self._chain.stakes.functions.operatorOf(_address(node))

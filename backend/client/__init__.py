@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backend.client.jobs import Answer, AssayClient
-    from backend.client.wallet import LaneState, Wallet
+    from backend.client.wallet import Wallet
+    from contracts.protocol.lane import Lane
 
-__all__ = ["Answer", "AssayClient", "LaneState", "Wallet"]
+__all__ = ["Answer", "AssayClient", "Lane", "Wallet"]
 
-_WHERE = {"Answer": "jobs", "AssayClient": "jobs", "LaneState": "wallet", "Wallet": "wallet"}
+_WHERE = {
+    "Answer": "backend.client.jobs",
+    "AssayClient": "backend.client.jobs",
+    "Lane": "contracts.protocol.lane",
+    "Wallet": "backend.client.wallet",
+}
 
 
 def __getattr__(name: str) -> Any:
     """A public name, from the module that makes it. Raises AttributeError."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return getattr(importlib.import_module(_WHERE[name]), name)

@@ -12,12 +12,12 @@ from backend.client.cli_contests import contest_order
 from backend.client.cli_wallet import wallet_app
 from backend.client.options import (
     BackendOption,
+    ClientPlace,
     DeploymentOption,
     HomeOption,
     JsonOption,
     RpcOption,
     SessionOption,
-    Where,
 )
 
 __all__ = ["jobs_app", "wallet_app"]
@@ -66,7 +66,7 @@ def submit(
     from backend.client import ordering, telling
 
     texts, params = ordering.read_texts(prompt or [], prompt_file or [], file), ordering.read_params(param or [])
-    where = Where(home, rpc, deployment, backend, session)
+    where = ClientPlace(home, rpc, deployment, backend, session)
     client, scale = where.client()
     with client:
         entry = ordering.quoted(client, workload, wait_for_node=wait_for_node)
@@ -91,7 +91,7 @@ def show(
     """Shows an order: its answer, whether that was cut, and what was charged beside what was signed."""
     from backend.client import ordering, telling
 
-    client, scale = Where(home, rpc, deployment, backend, session).client()
+    client, scale = ClientPlace(home, rpc, deployment, backend, session).client()
     with client:
         view = client.order(ordering.full_id(client, order_id))
         if as_json:
@@ -112,7 +112,7 @@ def list_orders(
     """Lists this requester's newest orders, or those of one --session."""
     from backend.client import telling
 
-    client, scale = Where(home, rpc, deployment, backend, session).client()
+    client, scale = ClientPlace(home, rpc, deployment, backend, session).client()
     with client:
         views = client.orders(of_lane=session is not None)
         if as_json:
@@ -134,7 +134,7 @@ def receipt(
     """Fetches an order's receipt, checks it, and writes it. `assay verify FILE` then needs no backend."""
     from backend.client import ordering, telling
 
-    where = Where(home, rpc, deployment, backend, session)
+    where = ClientPlace(home, rpc, deployment, backend, session)
     client, _ = where.client()
     with client:
         written = ordering.write_receipt(client, ordering.full_id(client, order_id), where.folder(), out)

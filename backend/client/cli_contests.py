@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.client.errors import NotConfigured
-from backend.client.options import BackendOption, DeploymentOption, HomeOption, RpcOption, Where
+from backend.client.options import BackendOption, ClientPlace, DeploymentOption, HomeOption, RpcOption
 
 if TYPE_CHECKING:
     from backend.client.contests import Contests
@@ -37,7 +37,7 @@ def list_contests(deployment: DeploymentOption = None, rpc: RpcOption = None) ->
     from backend.client.contests import Contests
     from backend.client.wallet import scale_of
 
-    chain = Where(None, rpc, deployment).chain()
+    chain = ClientPlace(None, rpc, deployment).chain()
     show_contests(Contests(chain).all(), scale_of(chain))
 
 
@@ -53,7 +53,7 @@ def open_contest(
     """Contests a charge. Stakes the bond on it: back if nobody answers, the answerer's if somebody does."""
     from backend.client.contest_words import print_contest
 
-    contests, sender, scale = _open(Where(home, rpc, deployment), key)
+    contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
     print_contest(contests.open(sender, epoch_id, row), scale)
 
 
@@ -71,7 +71,7 @@ def answer(
     """Answers a contest out of the published log, as any node may for its income. Earns the contester's bond."""
     from backend.client.contest_words import print_contest
 
-    contests, sender, scale = _open(Where(home, rpc, deployment), key)
+    contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
     print_contest(contests.answer(sender, epoch_id, row, _log(log, backend)), scale)
 
 
@@ -87,7 +87,7 @@ def finish(
     """Ends a contest that nobody answered: refunds the charge, or, when it is too late for that, returns the bond."""
     from backend.client.contest_words import print_contest
 
-    contests, sender, scale = _open(Where(home, rpc, deployment), key)
+    contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
     print_contest(contests.finish(sender, epoch_id, row), scale)
 
 
@@ -105,7 +105,7 @@ def contest_order(
     """
     from backend.client.contest_words import print_contest, take_step
 
-    where = Where(home, rpc, deployment, backend)
+    where = ClientPlace(home, rpc, deployment, backend)
     contests, sender, scale = _open(where, None)
     charges = contests.charges_of(order_id, _log(log, backend))
     views = [contests.view(charge.epoch_id, charge.index) for charge in charges]
@@ -116,7 +116,7 @@ def contest_order(
         take_step(contests, sender, view, scale)
 
 
-def _open(where: Where, key: Path | None) -> tuple[Contests, Sender, TokenScale]:
+def _open(where: ClientPlace, key: Path | None) -> tuple[Contests, Sender, TokenScale]:
     from backend.client.contests import Contests
     from backend.client.wallet import scale_of
     from contracts.onchain.sender import Sender

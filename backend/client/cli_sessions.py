@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.options import DeploymentOption, HomeOption, RpcOption, Where, password_of
+from backend.client.options import ClientPlace, DeploymentOption, HomeOption, RpcOption, password_of
 from contracts.protocol.amounts import positive_amount
 
 session_app = typer.Typer(help="Session keys: what one can spend is what its lane holds.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def new(
     from backend.client.wallet import scale_of
     from contracts.onchain.sender import Sender
 
-    where = Where(home, rpc, deployment)
+    where = ClientPlace(home, rpc, deployment)
     wallet, chain = where.wallet(), where.chain()
     scale, expiry = scale_of(chain), int(time.time() + days * _DAY_S)
     units = scale.parse(amount)
@@ -63,7 +63,7 @@ def bring(
     from backend.client.sessions import read_grant
     from contracts.onchain.sender import Sender
 
-    where, signed = Where(home, rpc, deployment), read_grant(grant)
+    where, signed = ClientPlace(home, rpc, deployment), read_grant(grant)
     chain = where.chain()
     bring_grant(chain, Sender(chain.w3, where.key()), signed)
     _tell(f"the lane ({signed.grant.requester}, {signed.grant.signer}) is open until {_time(signed.grant.expiry)}")
@@ -73,15 +73,17 @@ def bring(
 def list_sessions(home: HomeOption = None, deployment: DeploymentOption = None, rpc: RpcOption = None) -> None:
     """Lists the sessions of this folder, with what their lanes hold."""
     from backend.client.sessions import sessions
-    from backend.client.wallet import lane_of, scale_of
+    from backend.client.wallet import scale_of
+    from contracts.onchain.lanes import read_lane
 
-    where = Where(home, rpc, deployment)
+    where = ClientPlace(home, rpc, deployment)
     chain, found = where.chain(), sessions(where.folder())
     scale, table = scale_of(chain), Table("session", "signer", "balance", "charged so far", "expires", show_edge=False)
     for one in found:
-        lane = lane_of(chain, one.requester, one.signed.grant.signer)
+        signer = one.signed.grant.signer
+        lane = read_lane(chain, one.requester, signer)
         expires = _time(lane.expiry) if lane.expiry else "not opened"
-        table.add_row(one.name, lane.signer, scale.show(lane.balance), scale.show(lane.charged), expires)
+        table.add_row(one.name, signer, scale.show(lane.balance), scale.show(lane.charged), expires)
     Console().print(table if found else "No sessions; `assay wallet session new NAME --amount 1` makes one.")
 
 

@@ -14,11 +14,12 @@ from rich.table import Table
 
 from backend.client.cli_sessions import session_app
 from backend.client.errors import NotWithdrawable, TooLittle
-from backend.client.options import DeploymentOption, HomeOption, JsonOption, RpcOption, Where
+from backend.client.options import ClientPlace, DeploymentOption, HomeOption, JsonOption, RpcOption
 from contracts.protocol.amounts import TokenScale, amount_or_all, positive_amount
 
 if TYPE_CHECKING:
-    from backend.client.wallet import LaneState, Wallet
+    from backend.client.wallet import Wallet
+    from contracts.protocol.lane import Lane
 
 wallet_app = typer.Typer(help="Moves tokens into lanes and out of them.", no_args_is_help=True)
 wallet_app.add_typer(session_app, name="session")
@@ -35,13 +36,13 @@ def deposit(
     rpc: RpcOption = None,
 ) -> None:
     """Moves tokens from the wallet into a lane."""
-    wallet = Where(home, rpc, deployment).wallet()
+    wallet = ClientPlace(home, rpc, deployment).wallet()
     scale = wallet.scale()
     units, held = scale.parse(amount), wallet.holdings().units
     if units > held:
         raise TooLittle(what="the wallet", has=scale.show(held), asked=scale.show(units))
     wallet.deposit(units, signer)
-    _print_lanes(wallet, [wallet.lane(signer)], scale)
+    _print_lanes(wallet, _one(wallet, signer), scale)
 
 
 @wallet_app.command("lanes")
@@ -52,10 +53,11 @@ def lanes(
     rpc: RpcOption = None,
 ) -> None:
     """Shows the lanes of this wallet, and what lies beside them."""
-    wallet = Where(home, rpc, deployment).wallet()
+    wallet = ClientPlace(home, rpc, deployment).wallet()
     found = wallet.lanes()
     if as_json:
-        typer.echo(json.dumps({"wallet": asdict(wallet.holdings()), "lanes": [asdict(lane) for lane in found]}))
+        shown = [{"signer": signer, **asdict(lane)} for signer, lane in found.items()]
+        typer.echo(json.dumps({"wallet": asdict(wallet.holdings()), "requester": wallet.address, "lanes": shown}))
     else:
         _print_lanes(wallet, found, wallet.scale())
 
@@ -69,12 +71,12 @@ def notice(
     rpc: RpcOption = None,
 ) -> None:
     """Gives notice of a withdrawal. No orders are taken in the lane until it lapses."""
-    wallet = Where(home, rpc, deployment).wallet()
+    wallet = ClientPlace(home, rpc, deployment).wallet()
     if cancel:
         wallet.cancel_notice(signer)
     else:
         wallet.give_notice(signer)
-    _print_lanes(wallet, [wallet.lane(signer)], wallet.scale())
+    _print_lanes(wallet, _one(wallet, signer), wallet.scale())
 
 
 @wallet_app.command("withdraw", context_settings={"ignore_unknown_options": True})
@@ -87,42 +89,50 @@ def withdraw(
     rpc: RpcOption = None,
 ) -> None:
     """Moves tokens out of a lane whose notice is ripe."""
-    wallet = Where(home, rpc, deployment).wallet()
+    wallet = ClientPlace(home, rpc, deployment).wallet()
     scale, lane = wallet.scale(), wallet.lane(signer)
     units = lane.balance if amount == "all" else scale.parse(amount)
-    _require_ripe(lane, int(time.time()))
+    _require_ripe(lane.withdrawable(wallet.constants), int(time.time()))
     if units > lane.balance:
         raise TooLittle(what="the lane", has=scale.show(lane.balance), asked=scale.show(units))
     wallet.withdraw(units, to, signer)
-    _print_lanes(wallet, [wallet.lane(signer)], scale)
+    _print_lanes(wallet, _one(wallet, signer), scale)
 
 
 @wallet_app.command("export-key")
 def export_key(home: HomeOption = None) -> None:
     """Prints the wallet's private key, for import into a browser wallet. Whoever sees it can spend all."""
-    key = Where(home, None, None).key()
+    key = ClientPlace(home, None, None).key()
     Console(stderr=True).print(f"The private key of {key.address}: whoever sees it owns the wallet.", soft_wrap=True)
     typer.echo("0x" + key.private_key().hex())
 
 
-def _require_ripe(lane: LaneState, now_s: int) -> None:
+def _one(wallet: Wallet, signer: str | None) -> dict[str, Lane]:
+    return {(signer or wallet.address).lower(): wallet.lane(signer)}
+
+
+def _require_ripe(window: tuple[int, int] | None, now_s: int) -> None:
     """Raises NotWithdrawable, with what to do instead. The contract decides; this only says it in words."""
-    ripe, until = lane.withdrawable_from, lane.withdrawable_until
-    if ripe is None or until is None:
-        raise NotWithdrawable("no notice was given for this lane; run `assay wallet notice` first, then wait")
+    if window is None:
+        raise NotWithdrawable("no notice was given for this lane", way_out="run `assay wallet notice` first, then wait")
+    ripe, until = window
     if now_s < ripe:
-        raise NotWithdrawable(f"the notice is ripe at {_time(ripe)}, in {ripe - now_s} s; run this again then")
+        raise NotWithdrawable(
+            f"the notice is ripe at {_time(ripe)}, in {ripe - now_s} s", way_out="run this again then"
+        )
     if now_s >= until:
-        raise NotWithdrawable(f"the notice lapsed at {_time(until)}; run `assay wallet notice` again, then wait")
+        raise NotWithdrawable(
+            f"the notice lapsed at {_time(until)}", way_out="run `assay wallet notice` again, then wait"
+        )
 
 
-def _print_lanes(wallet: Wallet, found: list[LaneState], scale: TokenScale) -> None:
+def _print_lanes(wallet: Wallet, found: dict[str, Lane], scale: TokenScale) -> None:
     table = Table("lane's signer", "balance", "charged so far", "expires", "withdrawable", show_edge=False)
-    for lane in found:
-        ripe, until = lane.withdrawable_from, lane.withdrawable_until
-        window = "after `assay wallet notice`" if ripe is None or until is None else f"{_time(ripe)} to {_time(until)}"
+    for signer, lane in found.items():
+        window = lane.withdrawable(wallet.constants)
+        when = "after `assay wallet notice`" if window is None else " to ".join(map(_time, window))
         expires = _time(lane.expiry) if lane.expiry else "never"
-        table.add_row(lane.signer, scale.show(lane.balance), scale.show(lane.charged), expires, window)
+        table.add_row(signer, scale.show(lane.balance), scale.show(lane.charged), expires, when)
     table.columns[0].overflow = "fold"
     Console().print(table)
     holdings = wallet.holdings()

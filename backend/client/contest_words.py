@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.client.contests import Contests, ContestView
+from contracts.onchain.errors import Reverted
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.packed import unpack
@@ -24,6 +25,7 @@ _WORDS = {
 _NEXT = {
     ContestStatus.OPEN: "If nobody shows them, run this again between {answer_ends} and {resolve_ends}: the charge "
     "comes back out of the settler's bond, and your bond with it. If somebody does, run it again to read the output.",
+    ContestStatus.LAPSED: "A lapse bars nobody: run this again to contest the charge again, while it may be contested.",
 }
 
 
@@ -41,9 +43,21 @@ def take_step(contests: Contests, sender: Sender, view: ContestView, scale: Toke
         view = contests.open(sender, view.epoch_id, view.index)
     elif view.status in (ContestStatus.UNANSWERED, ContestStatus.OVERDUE):
         view = contests.finish(sender, view.epoch_id, view.index)
+    elif view.status is ContestStatus.LAPSED:
+        view = _open_again(contests, sender, view)
     print_contest(view, scale)
     if view.status is ContestStatus.ANSWERED:
         _print_output(contests.shown_output(view))
+
+
+def _open_again(contests: Contests, sender: Sender, view: ContestView) -> ContestView:
+    """A new contest after one that lapsed; the old one as it is where the time to contest the charge is over."""
+    try:
+        return contests.open(sender, view.epoch_id, view.index)
+    except Reverted as refused:
+        if refused.error != "Contests_TooLate":
+            raise
+        return view
 
 
 def _print_output(output: bytes) -> None:

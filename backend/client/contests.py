@@ -17,8 +17,8 @@ from contracts.protocol.hashing import to_hex
 from contracts.protocol.packed import is_named
 from contracts.record.charges import (
     Charge,
+    ChargedRows,
     ContestStatus,
-    SettledRows,
     answer_call,
     charge_of,
     contest_status,
@@ -72,7 +72,7 @@ class Contests:
     def open(self, sender: Sender, epoch_id: int, index: int) -> ContestView:
         """Contests a charge: stakes CONTEST_BOND on it, and needs no log. Raises RowUnknown, Reverted."""
         history = self._history()
-        rows = SettledRows(self._chain, history, epoch_id)
+        rows = ChargedRows(self._chain, history, epoch_id)
         call = self._functions.contest(rows.proof(index), rows.outcomes)
         self._approve_bond(sender)
         sender.call(call)
@@ -85,7 +85,9 @@ class Contests:
         history = self._history()
         contest = history.contests.get((epoch_id, index))
         if contest is None:
-            raise NotContestable(f"row {index} of epoch {epoch_id} is not contested; nothing needs to be answered")
+            raise NotContestable(
+                f"row {index} of epoch {epoch_id} is not contested", way_out="nothing needs to be answered"
+            )
         charge = charge_of(self._read(history, epoch_id, log), index)
         sender.call(answer_call(self._chain, charge, contest.contester, log.blob))
         return self.view(epoch_id, index)
@@ -97,7 +99,7 @@ class Contests:
         """
         status = contest_status(self._chain, epoch_id, index)
         if status is ContestStatus.UNANSWERED:
-            rows = SettledRows(self._chain, self._history(), epoch_id)
+            rows = ChargedRows(self._chain, self._history(), epoch_id)
             sender.call(self._functions.resolve(rows.proof(index), rows.outcomes))
         elif status is ContestStatus.OVERDUE:
             sender.call(self._functions.lapse(epoch_id, index))
@@ -175,14 +177,16 @@ class Contests:
             contester=None if contest is None else contest.contester,
             answer_ends=ends,
             resolve_ends=None if ends is None else ends + self._chain.deployment.constants.resolve_window_s,
-            refund_units=refunds[0].args["units"] if refunds else None,
+            refund_units=sum(event.args["units"] for event in refunds) if refunds else None,
             answer=closed if closed is not None and closed.name == "Answered" else None,
         )
 
     def _read(self, history: History, epoch_id: int, log: LogSource) -> EpochLog:
         posted = history.epochs.get(epoch_id)
         if posted is None:
-            raise NotContestable(f"there is no epoch {epoch_id}; the newest is {max(history.epochs, default=0)}")
+            raise NotContestable(
+                f"there is no epoch {epoch_id}", way_out=f"the newest is {max(history.epochs, default=0)}"
+            )
         return read_epoch(LogBook(self._chain.deployment.domain), posted, published_lines(log, posted))
 
     def _contestable_epochs(self, history: History) -> list[int]:
@@ -194,7 +198,7 @@ class Contests:
         return sorted(id_ for id_, epoch in posted if epoch.count and (epoch.timestamp >= since or id_ in late))
 
     def _is_paid(self, history: History, charge: Charge) -> bool:
-        outcomes = SettledRows(self._chain, history, charge.epoch_id).outcomes
+        outcomes = ChargedRows(self._chain, history, charge.epoch_id).outcomes
         try:
             status, _ = self._chain.escrow.functions.leafStatus(charge.proof, outcomes).call()
         except Reverted as refused:

@@ -19,11 +19,11 @@ ClientError
 └── NotConfigured         a command was not told where something is
 """
 
+from contracts.protocol.errors import AssayError
 
-class ClientError(Exception):
+
+class ClientError(AssayError):
     """Base. `code` is for machines."""
-
-    code = "client_error"
 
 
 class Refused(ClientError):
@@ -33,27 +33,25 @@ class Refused(ClientError):
 
 
 class BackendUnavailable(ClientError):
-    code = "backend_unavailable"
-
     def __init__(self, *, url: str, why: str) -> None:
-        super().__init__(f"no usable answer from {url}: {why}; is it a running Assay backend?")
+        super().__init__(f"no usable answer from {url}: {why}", way_out="is it a running Assay backend?")
 
 
 class NotOffered(ClientError):
-    code = "not_offered"
-
     def __init__(self, *, workload: str, offered: list[str]) -> None:
-        super().__init__(f"{workload!r} is no one workload's id or model; offered are: {', '.join(offered) or 'none'}")
+        super().__init__(
+            f"{workload!r} is no one workload's id or model", way_out=f"offered are: {', '.join(offered) or 'none'}"
+        )
 
 
 class NobodyServes(ClientError):
-    code = "nobody_serves"
-
     def __init__(self, *, kind: str, model: str) -> None:
         super().__init__(
-            f"nobody serves {kind} ({model}) now: no node asked for such work lately. Nothing was signed; try again "
-            "later, or order with --wait-for-node: the order then waits until its deadline, and costs nothing if no "
-            "node comes"
+            f"nobody serves {kind} ({model}) now: no node asked for such work lately. Nothing was signed",
+            way_out=(
+                "try again later, or order with --wait-for-node: the order then waits until its deadline, and costs "
+                "nothing if no node comes"
+            ),
         )
 
 
@@ -62,24 +60,20 @@ class NotTaken(ClientError):
 
 
 class NotDelivered(ClientError):
-    code = "not_delivered"
-
     def __init__(self, *, order_id: str, state: str) -> None:
         super().__init__(f"order {order_id} is {state} and has no output")
 
 
 class Untrue(ClientError):
-    code = "untrue"
-
     def __init__(self, what: str, *, said: object, found: object) -> None:
-        super().__init__(f"{what}: the backend says {said}, it is {found}; do not trust this backend, keep its answer")
+        super().__init__(
+            f"{what}: the backend says {said}, it is {found}", way_out="do not trust this backend, keep its answer"
+        )
 
 
 class WaitedTooLong(ClientError):
-    code = "waited_too_long"
-
     def __init__(self, *, order_id: str, state: str, waited_s: float) -> None:
-        super().__init__(f"order {order_id} is still {state} after {waited_s:.0f} s; wait again with its id")
+        super().__init__(f"order {order_id} is still {state} after {waited_s:.0f} s", way_out="wait again with its id")
 
 
 class BadInput(ClientError):
@@ -87,10 +81,8 @@ class BadInput(ClientError):
 
 
 class TooLittle(ClientError):
-    code = "too_little"
-
     def __init__(self, *, what: str, has: str, asked: str) -> None:
-        super().__init__(f"{what} holds {has}, not {asked}; give less, or `all` of a lane")
+        super().__init__(f"{what} holds {has}, not {asked}", way_out="give less, or `all` of a lane")
 
 
 class NotWithdrawable(ClientError):
@@ -102,40 +94,33 @@ class NotContestable(ClientError):
 
 
 class OutputHidden(ClientError):
-    code = "output_hidden"
-
     def __init__(self, *, tx_hash: str) -> None:
         super().__init__(
-            f"transaction {tx_hash} answered the contest through another contract; the output is in its trace "
-            "(debug_traceTransaction)"
+            f"transaction {tx_hash} answered the contest through another contract",
+            way_out="the output is in its trace (debug_traceTransaction)",
         )
 
 
 class NoSession(ClientError):
-    code = "no_session"
-
     def __init__(self, *, name: str, folder: object, known: list[str]) -> None:
         super().__init__(
-            f"there is no session {name!r} in {folder}; there are: {', '.join(known) or 'none'}; "
-            "`assay wallet session new` makes one"
+            f"there is no session {name!r} in {folder}; there are: {', '.join(known) or 'none'}",
+            way_out="`assay wallet session new` makes one",
         )
 
 
 class GrantSpent(ClientError):
-    code = "grant_spent"
-
     def __init__(self, *, nonce: int, next_nonce: int) -> None:
         why = "it was brought before" if nonce < next_nonce else "an earlier grant of this wallet comes first"
         super().__init__(
-            f"the grant has nonce {nonce}, the wallet's next is {next_nonce}: {why}; sign another, or bring that one"
+            f"the grant has nonce {nonce}, the wallet's next is {next_nonce}: {why}",
+            way_out="sign another, or bring that one",
         )
 
 
 class NotConfigured(ClientError):
-    code = "not_configured"
-
     def __init__(self, *, option: str, variable: str, what: str) -> None:
         super().__init__(
-            f"{what} is not known: give {option} or set {variable}; or call the command in the folder where "
-            "`assay up` runs a network"
+            f"{what} is not known",
+            way_out=f"give {option} or set {variable}, or call it in the folder where `assay up` runs a network",
         )

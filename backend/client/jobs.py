@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from eth_utils.address import to_checksum_address
 from pydantic import ValidationError
 
 from backend.client import checks
@@ -18,6 +17,7 @@ from backend.client.http import BackendHttp
 from backend.client.lane_lock import LaneLock
 from backend.client.vocabulary import Vocabularies
 from contracts.onchain.chain import Chain
+from contracts.onchain.lanes import read_lane
 from contracts.protocol.canonical import canonical_json
 from contracts.protocol.errors import BadTexts, NotPacked, first_fault
 from contracts.protocol.hashing import keccak, to_hex
@@ -179,8 +179,7 @@ class AssayClient:
         """The lane as the backend sees it; what it says was charged is held against the chain."""
         lane = self._backend.lane(self.requester, self._signer.address)
         if self._chain is not None:
-            key = (to_checksum_address(self.requester), to_checksum_address(self._signer.address))
-            _, charged, *_ = self._chain.escrow.functions.lanes(*key).call()
+            charged = read_lane(self._chain, self.requester, self._signer.address).charged
             if lane.charged > charged:  # read after the backend's answer, so the chain's is no older
                 raise Untrue("charged", said=lane.charged, found=charged)
         return lane
@@ -300,8 +299,8 @@ def _require_short(texts: list[str], limits: InputLimits) -> None:
     """What a person can mend. `InputLimits.read` says the same for machines, and more."""
     if len(texts) > limits.max_texts:
         raise NotTaken(
-            f"the order has {len(texts)} texts, this workload takes at most {limits.max_texts} in one; "
-            "order the others apart"
+            f"the order has {len(texts)} texts, this workload takes at most {limits.max_texts} in one",
+            way_out="order the others apart",
         )
     for place, text in enumerate(texts, 1):
         length = len(text.encode(errors="replace"))
@@ -309,7 +308,8 @@ def _require_short(texts: list[str], limits: InputLimits) -> None:
             which = "the text" if len(texts) == 1 else f"text {place} of {len(texts)}"
             raise NotTaken(
                 f"{which} has {length} bytes ({len(text)} characters), this workload takes at most {limits.max_bytes} "
-                "bytes a text; shorten it, or ask in several texts"
+                "bytes a text",
+                way_out="shorten it, or ask in several texts",
             )
 
 
@@ -321,7 +321,7 @@ def _require_ranges(params: dict[str, int], manifest: Manifest) -> None:
         allowed = manifest.params.get(name)
         if allowed is None:
             known = ", ".join(sorted(manifest.params)) or "none"
-            raise NotTaken(f"{manifest.kind} has no parameter {name}; it has: {known}")
+            raise NotTaken(f"{manifest.kind} has no parameter {name}", way_out=f"it has: {known}")
         if not allowed.minimum <= value <= allowed.maximum:
             raise NotTaken(
                 f"{name} is {value}, this workload takes {allowed.minimum} to {allowed.maximum}; nothing was signed"

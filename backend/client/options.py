@@ -52,7 +52,7 @@ def password_of(file: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Where:
+class ClientPlace:
     """What was given or found out. Each `require` raises NotConfigured for what is missing, with the way out."""
 
     home: Path | None

@@ -40,7 +40,7 @@ def _read(path: Path) -> str:
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        raise BadInput(f"{path} is not UTF-8 at byte {error.start}", way_out="save it as UTF-8") from error
 
 
 def read_params(given: list[str]) -> dict[str, int]:
@@ -48,7 +48,7 @@ def read_params(given: list[str]) -> dict[str, int]:
     found = [re.fullmatch(r"(\w+)=(-?\d{1,18})", each) for each in given]
     wrong = [each for each, match in zip(given, found, strict=True) if match is None]
     if wrong:
-        raise BadInput(f"--param {wrong[0]} is not name=integer; for instance --param temperature_milli=700")
+        raise BadInput(f"--param {wrong[0]} is not name=integer", way_out="for instance --param temperature_milli=700")
     return {match[1]: int(match[2]) for match in found if match is not None}
 
 
@@ -148,5 +148,5 @@ def full_id(client: AssayClient, start: str) -> str:
     found = [view.order_id for view in client.orders() if view.order_id.startswith(start)]
     if len(found) != 1:
         many = f"{len(found)} of your newest orders begin" if found else "none of your newest orders begins"
-        raise BadInput(f"{many} with {start!r}; `assay jobs list` shows them")
+        raise BadInput(f"{many} with {start!r}", way_out="`assay jobs list` shows them")
     return found[0]

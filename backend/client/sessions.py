@@ -35,7 +35,7 @@ class Session:
 def key_file(home: Path, name: str) -> Path:
     """Where a session's key lies. Raises BadInput for a name that is no file's."""
     if not name.replace("-", "").replace("_", "").isalnum():
-        raise BadInput(f"{name!r} is no name for a session; use letters, digits, - and _")
+        raise BadInput(f"{name!r} is no name for a session", way_out="use letters, digits, - and _")
     return home / _FOLDER / f"{name}.json"
 
 

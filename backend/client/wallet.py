@@ -10,28 +10,16 @@ from eth_utils.address import to_checksum_address
 from backend.client.authorizations import SignedDeposit, SignedGrant, parts, sign_deposit, sign_grant, sign_permit
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import Reverted, WrongReply
+from contracts.onchain.lanes import read_lane
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.errors import BadAmount
+from contracts.protocol.lane import Lane
 from contracts.protocol.signing import Signer
 
 
 @dataclass(frozen=True)
-class LaneState:
-    """A lane on chain. Units and seconds; `withdrawable_from` and `_until` are None without notice."""
-
-    requester: str
-    signer: str
-    balance: int
-    charged: int
-    cap_proven: int
-    expiry: int
-    withdrawable_from: int | None
-    withdrawable_until: int | None
-
-
-@dataclass(frozen=True)
-class Holdings:
+class WalletHoldings:
     """What a wallet holds outside its lanes: whole units of the token, and wei of ether for gas."""
 
     units: int
@@ -45,25 +33,6 @@ def scale_of(chain: Chain) -> TokenScale:
     return TokenScale(decimals, chain.deployment.constants.unit_wei, symbol)
 
 
-def lane_of(chain: Chain, requester: str, signer: str) -> LaneState:
-    """A lane as it stands."""
-    names = (to_checksum_address(requester), to_checksum_address(signer))
-    found = chain.escrow.functions.lanes(*names).call()
-    balance, charged, cap_proven, notice_at, expiry = found
-    constants = chain.deployment.constants
-    ripe = notice_at + constants.notice_s if notice_at else None
-    return LaneState(
-        requester=requester.lower(),
-        signer=signer.lower(),
-        balance=balance,
-        charged=charged,
-        cap_proven=cap_proven,
-        expiry=expiry,
-        withdrawable_from=ripe,
-        withdrawable_until=None if ripe is None else ripe + constants.notice_life_s,
-    )
-
-
 class Wallet:
     """The requester's key on a chain. `signer` is the wallet itself, also of its own lane."""
 
@@ -71,31 +40,31 @@ class Wallet:
         self._chain, self._key = chain, signer
         self._sender = Sender(chain.w3, signer)
         self._escrow = chain.escrow.functions
-        self.address = signer.address
+        self.address, self.constants = signer.address, chain.deployment.constants
 
     def scale(self) -> TokenScale:
         """How the deployment's token counts."""
         return scale_of(self._chain)
 
-    def holdings(self) -> Holdings:
+    def holdings(self) -> WalletHoldings:
         """What the wallet holds beside its lanes."""
         ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
         tokens_wei = self._chain.balance_wei(self.address)
-        return Holdings(tokens_wei // self._chain.deployment.constants.unit_wei, ether_wei)
+        return WalletHoldings(tokens_wei // self._chain.deployment.constants.unit_wei, ether_wei)
 
-    def lane(self, lane_signer: str | None = None) -> LaneState:
+    def lane(self, lane_signer: str | None = None) -> Lane:
         """A lane of this requester, its own by default."""
-        return lane_of(self._chain, self.address, lane_signer or self.address)
+        return read_lane(self._chain, self.address, lane_signer or self.address)
 
-    def lanes(self) -> list[LaneState]:
-        """The own lane, and every session lane that this requester opened."""
+    def lanes(self) -> dict[str, Lane]:
+        """The own lane, and every session lane that this requester opened, by signer."""
         first, last = self._chain.deployment.first_block, self._chain.head().number
         opened = {
             event.args["signer"]
             for event in self._chain.events(first, last)
             if event.name == "LaneOpened" and event.args["requester"] == self.address
         }
-        return [self.lane(signer) for signer in (self.address, *sorted(opened))]
+        return {signer: self.lane(signer) for signer in (self.address, *sorted(opened))}
 
     def open_lane(self, lane_signer: str, expiry: int) -> None:
         """Opens a lane for a session key until a time, or moves that time."""
@@ -123,7 +92,7 @@ class Wallet:
         """Signs a deposit into a lane of this wallet (EIP-3009). `bring_deposit` makes it, by whomever."""
         return sign_deposit(self._chain, self._key, units, self.address, lane_signer or self.address)
 
-    def give_notice(self, lane_signer: str | None = None) -> LaneState:
+    def give_notice(self, lane_signer: str | None = None) -> Lane:
         """Starts the wait for a withdrawal. Orders of the lane are refused from now on, until it lapses."""
         self._sender.call(self._escrow.giveNotice(to_checksum_address(lane_signer or self.address)))
         return self.lane(lane_signer)

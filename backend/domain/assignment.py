@@ -11,7 +11,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
+from backend.domain.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import Constants
 from contracts.protocol.pace import LENT_MARGIN_PCT, JobSize, Pace, needed_s
 
@@ -33,7 +33,7 @@ class LeaseTimes:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class WaitingJob:
     """A job that waits. `size`: the most that it makes an engine do."""
 
     order_id: str
@@ -66,7 +66,7 @@ class Cover:
     newcomer_price: int
 
 
-def choose(candidates: Iterable[Candidate], operator: OperatorFacts, cover: Cover) -> Candidate | None:
+def choose(candidates: Iterable[WaitingJob], operator: OperatorFacts, cover: Cover) -> WaitingJob | None:
     """The job to lend, or None when none waits. Raises OperatorSuspended, or StakeTooLow when none fits its stake."""
     if operator.guilty_case is not None:
         raise OperatorSuspended(operator_id=operator.operator_id, case_id=operator.guilty_case)
@@ -83,7 +83,7 @@ def choose(candidates: Iterable[Candidate], operator: OperatorFacts, cover: Cove
     return fitting
 
 
-def in_time(candidates: Iterable[Candidate], pace: Pace | None, now_s: int) -> list[Candidate]:
+def in_time(candidates: Iterable[WaitingJob], pace: Pace | None, now_s: int) -> list[WaitingJob]:
     """The jobs that a node of this pace is through with by their deadlines, whatever they turn out to ask; all where
     the pace is unknown. A lease may last that long: heartbeats carry it beyond the deadline (`lease_end`)."""
     if pace is None:
@@ -91,7 +91,7 @@ def in_time(candidates: Iterable[Candidate], pace: Pace | None, now_s: int) -> l
     return [job for job in candidates if now_s + needed_s(job.size, pace, LENT_MARGIN_PCT) <= job.deadline]
 
 
-def offered_to(candidates: Iterable[Candidate], reputation_ppm: int, now_s: int) -> list[Candidate]:
+def offered_to(candidates: Iterable[WaitingJob], reputation_ppm: int, now_s: int) -> list[WaitingJob]:
     """The jobs that an operator of this reputation is offered: others have a head start of up to HEAD_START_S."""
     wait_s = HEAD_START_S * (_WHOLE_PPM - reputation_ppm) // _WHOLE_PPM
     return [job for job in candidates if job.accepted_at + wait_s <= now_s]

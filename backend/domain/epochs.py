@@ -30,7 +30,7 @@ _BASE_GAS, _ROW_GAS, _LANE_GAS, _OPERATOR_GAS = 150_000, 1_500, 20_000, 30_000
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RowCandidate:
     """A delivered fact that waits to be a row: a job's commitment, or the verdict of a check."""
 
     row: Row
@@ -62,13 +62,13 @@ def budget_units(bond: Bond, now_s: int, window_s: int, unsettled_units: int) ->
     return bond.bond - spent - unsettled_units
 
 
-def choose(candidates: Iterable[Candidate], budget: int, max_rows: int = MAX_ROWS) -> list[Candidate]:
+def choose(candidates: Iterable[RowCandidate], budget: int, max_rows: int = MAX_ROWS) -> list[RowCandidate]:
     """The candidates that fit, oldest first; the others wait. One that does not fit keeps nobody behind it waiting.
 
     They fit while their amounts stay within `budget`, and their settlement within one transaction.
     """
-    load = _Load(budget)
-    chosen: list[Candidate] = []
+    load = _OperatorLoad(budget)
+    chosen: list[RowCandidate] = []
     for candidate in sorted(candidates, key=lambda c: (c.received_at, c.row.digest)):
         if len(chosen) == max_rows:
             break
@@ -77,7 +77,7 @@ def choose(candidates: Iterable[Candidate], budget: int, max_rows: int = MAX_ROW
     return by_lane(chosen)
 
 
-class _Load:
+class _OperatorLoad:
     """What the settlement of the rows so far weighs: units, bytes, gas. Every byte counts as non-zero, every lane as
     one that carries its cap.
     """
@@ -105,15 +105,15 @@ class _Load:
         return fits
 
 
-def by_lane(candidates: Sequence[Candidate]) -> list[Candidate]:
+def by_lane(candidates: Sequence[RowCandidate]) -> list[RowCandidate]:
     """Rows of one lane side by side: lanes in the order of their first row, rows in theirs."""
-    lanes: dict[tuple[str, str], list[Candidate]] = {}
+    lanes: dict[tuple[str, str], list[RowCandidate]] = {}
     for candidate in candidates:
         lanes.setdefault((candidate.row.requester, candidate.row.signer), []).append(candidate)
     return [candidate for group in lanes.values() for candidate in group]
 
 
-def is_due(chosen: Sequence[Candidate], now_s: int, epoch_s: int, row_goal: int) -> bool:
+def is_due(chosen: Sequence[RowCandidate], now_s: int, epoch_s: int, row_goal: int) -> bool:
     """Whether to close: there are rows, and the oldest has waited an epoch's length or they are enough."""
     return bool(chosen) and (len(chosen) >= row_goal or now_s - min(c.received_at for c in chosen) >= epoch_s)
 

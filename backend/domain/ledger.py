@@ -32,7 +32,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class SettledRows:
+class PostedRows:
     """An epoch's rows as its settlement's calldata has them, with the rows that were not paid."""
 
     rows: tuple[Row, ...]
@@ -65,7 +65,7 @@ def contest_account(epoch_id: int, index: int) -> str:
     return f"contest:{epoch_id}:{index}"
 
 
-def posting(name: str, args: Mapping[str, Any], settled: SettledRows | None, constants: Constants) -> list[Entry]:
+def posting(name: str, args: Mapping[str, Any], settled: PostedRows | None, constants: Constants) -> list[Entry]:
     """The entries of one event; none for an event that moves no money. `settled`: for EpochSettled, its rows.
 
     Entries that are zero are left out; those that remain sum to zero.
@@ -103,7 +103,7 @@ def contests_owe(accounts: Mapping[str, int]) -> int:
     return sum(amount for name, amount in accounts.items() if name.startswith("contest:"))
 
 
-def _settlement(settled: SettledRows, fee_bps: int) -> list[Entry]:
+def _settlement(settled: PostedRows, fee_bps: int) -> list[Entry]:
     """Per lane a debit; per operator gross minus floor(gross * fee); the rest is fees (SPEC section 6)."""
     charged: dict[str, int] = defaultdict(int)
     gross: dict[int, int] = defaultdict(int)

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from backend.domain.pricing import Offer
-from backend.errors import (
+from backend.domain.errors import (
     DeadlineRefused,
     InputRefused,
     ParamsRefused,
@@ -12,8 +11,9 @@ from backend.errors import (
     PromptMismatch,
     TermNotOffered,
     TooManyUnits,
-    WrongSigner,
 )
+from backend.domain.pricing import Offer
+from backend.errors import WrongSigner
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadTexts
 from contracts.protocol.hashing import to_hex

@@ -5,7 +5,10 @@ from the blobs, or, for open orders, from the log's copy of them.
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+
+from sqlmodel import Session
 
 from backend.chain.errors import ContestsUnanswered
 from backend.chain.tx_manager import TxManager
@@ -62,15 +65,15 @@ class Answers:
         with self._database.read() as session, self._record.history(session) as history:
             return [
                 (contest, history.epochs[epoch_id])
-                for (epoch_id, index), contest in history.contests.items()
-                if contest.closed is None and session.get(TxIntentRow, open_key(manager, _key(epoch_id, index))) is None
+                for (epoch_id, _), contest in history.contests.items()
+                if contest.closed is None and not _is_asked(session, manager, contest)
             ]
 
     def _answer(self, posted: PostedEpoch, contest: ContestFile, manager: TxManager, now: int) -> None:
         book, lines = LogBook(self._chain.deployment.domain), published_lines(self._log, posted)
         charge = charge_of(read_epoch(book, posted, lines), contest.index)
         function = answer_call(self._chain, charge, contest.contester, self._output)
-        ensure_call(manager, open_key(manager, _key(contest.epoch_id, contest.index)), function, now)
+        ensure_call(manager, open_key(manager, _key(contest.opened.args)), function, now)
         _log.info("contest of row %d of epoch %d is answered", contest.index, contest.epoch_id)
 
     def _output(self, name: str) -> bytes:
@@ -80,5 +83,11 @@ class Answers:
             return self._log.blob(name)
 
 
-def _key(epoch_id: int, index: int) -> str:
-    return f"answer:{epoch_id}:{index}"
+def _is_asked(session: Session, manager: TxManager, contest: ContestFile) -> bool:
+    """Whether an answer is on its way."""
+    return session.get(TxIntentRow, open_key(manager, _key(contest.opened.args))) is not None
+
+
+def _key(contested: Mapping[str, int]) -> str:
+    """Of a contest by its event: a leaf may be contested again after a lapse, until another time."""
+    return f"answer:{contested['epochId']}:{contested['index']}:{contested['answerEnds']}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
-from backend.domain.epochs import Candidate
+from backend.domain.epochs import RowCandidate
 from backend.services.record import PublicRecord
 from backend.store import facts
 from backend.store.chain_tables import LoggedFactRow
@@ -19,7 +19,7 @@ class NewVerdicts:
     """Verdicts that are in no log yet and whose row's sample is known; `payable` by the digest of the verdict."""
 
     verdicts: list[VerdictRow]
-    payable: dict[bytes, Candidate]
+    payable: dict[bytes, RowCandidate]
 
 
 def new_verdicts(session: Session, record: PublicRecord, treasury: str, treasury_signer: str) -> NewVerdicts:
@@ -36,7 +36,7 @@ def new_verdicts(session: Session, record: PublicRecord, treasury: str, treasury
         if drawn is not None and drawn.sampled:
             digest, price = from_hex(verdict.digest), drawn.row.manifest.check_price_units
             row = Row(treasury, treasury_signer, verdict.operator_id, price, digest)
-            found.payable[digest] = Candidate(row, "check", verdict.received_at)
+            found.payable[digest] = RowCandidate(row, "check", verdict.received_at)
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from sqlmodel import Session, col, select
 
 from backend.chain.escrow_reads import settler_bond
-from backend.domain.epochs import MAX_ROWS, Candidate, budget_units, choose, is_due
+from backend.domain.epochs import MAX_ROWS, RowCandidate, budget_units, choose, is_due
 from backend.services import epoch_facts, log_lines
 from backend.services.checks import new_verdicts
 from backend.services.record import PublicRecord
@@ -48,7 +48,7 @@ class _Plan:
     """An epoch that can be written as it is. The facts behind it are only ever added to, so it stays true."""
 
     epoch_id: int
-    chosen: list[Candidate]
+    chosen: list[RowCandidate]
     verdicts: list[VerdictRow]
     traces: list[TraceRow]
     workloads: list[WorkloadRow]
@@ -98,7 +98,7 @@ def _with_lines(session: Session, plan: _Plan) -> _Plan:
     return replace(plan, workloads=workloads, lines=lines)
 
 
-def _delivered(session: Session) -> list[Candidate]:
+def _delivered(session: Session) -> list[RowCandidate]:
     """Accepted commitments that are in no epoch."""
     query = (
         select(CommitmentRow, OrderRow)
@@ -107,7 +107,7 @@ def _delivered(session: Session) -> list[Candidate]:
         .where(col(LeafRow.digest).is_(None))
     )
     return [
-        Candidate(
+        RowCandidate(
             Row(order.requester, order.signer, commitment.operator_id, commitment.amount, from_hex(commitment.digest)),
             "job",
             commitment.received_at,
@@ -143,7 +143,7 @@ def _write(database: Database, plan: _Plan, now: int) -> None:
         session.add_all(LoggedFactRow(fact=fact, epoch_id=plan.epoch_id) for fact in logged)
 
 
-def _leaf(epoch_id: int, index: int, candidate: Candidate) -> LeafRow:
+def _leaf(epoch_id: int, index: int, candidate: RowCandidate) -> LeafRow:
     row = candidate.row
     return LeafRow(
         epoch_id=epoch_id, index=index, kind=candidate.kind, digest=to_hex(row.digest), requester=row.requester,

@@ -16,6 +16,7 @@ from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.structs import commitment_tuple, order_tuple
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.records import Commitment, Order
+from contracts.protocol.signing import compact
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def _call(session: Session, chain: Chain, row: EquivocationRow) -> ContractCall:
     order = session.get_one(OrderRow, row.order_id)
     return chain.court.functions.equivocation(
         order_tuple(Order.model_validate_json(order.order_json)),
+        *compact(order.signature),
         commitment_tuple(Commitment.model_validate_json(first.commitment_json)),
         from_hex(first.signature),
         commitment_tuple(Commitment.model_validate_json(row.commitment_json)),

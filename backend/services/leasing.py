@@ -16,13 +16,14 @@ from backend.domain.assignment import (
     lease_end,
     offered_to,
 )
-from backend.errors import NodeBusy, OperatorWithheld, UnknownOrder
+from backend.domain.errors import OperatorWithheld
+from backend.errors import NodeBusy, UnknownOrder
 from backend.services.clock import Clock
 from backend.services.node_requests import authenticate
 from backend.services.offering import find_offer
 from backend.services.presence import note_alive, note_asked, require_one_place
 from backend.services.record import PublicRecord
-from backend.services.standings import overdue_trace, unmeasured_class
+from backend.services.withholding import overdue_trace, unmeasured_class
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.facts import exposed_of_operator, guilty_case, held_by, last_lease, waiting

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlmodel import Session, col, select
 
-from backend.domain.epochs import Candidate
+from backend.domain.epochs import RowCandidate
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.record import TRACE_FACT, WORKLOAD_FACT
 from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, TraceRow, VerdictRow, WorkloadRow
@@ -27,7 +27,7 @@ from contracts.protocol.records import Commitment, Lease, Opening, Order, Verdic
 
 def epoch_lines(
     session: Session,
-    chosen: Sequence[Candidate],
+    chosen: Sequence[RowCandidate],
     verdicts: Sequence[VerdictRow],
     traces: Sequence[TraceRow],
     new_workloads: Sequence[WorkloadRow],
@@ -103,7 +103,7 @@ def _observation(row: VerdictRow) -> list[LogEntry]:
     return [] if row.observation is None else [ObservationEntry(verdict_digest=row.digest, observation=row.observation)]
 
 
-def _row(index: int, candidate: Candidate) -> RowEntry:
+def _row(index: int, candidate: RowCandidate) -> RowEntry:
     row = candidate.row
     return RowEntry(
         index=index, requester=row.requester, signer=row.signer, operator_id=row.operator_id,

@@ -35,13 +35,14 @@ def offer_workload(
         )
     if manifest.comparator == "native" and max_units > MOST_NATIVE_UNITS:
         raise Misconfigured(
-            f"a native job may have at most {MOST_NATIVE_UNITS} units, so that what a verifier saw of it can be kept; "
-            f"lower the most units, {max_units}"
+            f"a native job may have at most {MOST_NATIVE_UNITS} units, so that what a verifier saw of it can be kept",
+            way_out=f"lower the most units, {max_units}",
         )
     if manifest.input.most_bytes > MAX_BLOB_BYTES:
         raise Misconfigured(
             f"the manifest allows inputs of {manifest.input.most_bytes} bytes, this backend keeps at most "
-            f"{MAX_BLOB_BYTES}; lower input.max_texts or input.max_bytes"
+            f"{MAX_BLOB_BYTES}",
+            way_out="lower input.max_texts or input.max_bytes",
         )
     tokenizers.put(manifest.tokenizer_sha256, tokenizer_json)
     row = WorkloadRow(

@@ -12,8 +12,9 @@ from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.space import explained
 from backend.store.tables import EpochRow, LogLineRow
-from contracts.protocol.log import CommitmentEntry, ObservationEntry, OrderEntry, TraceEntry, parse_line
+from contracts.protocol.log import CommitmentEntry, ObservationEntry, OrderEntry, TraceEntry
 from contracts.protocol.records import VISIBILITY_OPEN
+from contracts.record.log_book import entries_of
 
 
 def publish_epochs(database: Database, blobs: BlobStore, folder: Path) -> list[int]:
@@ -57,7 +58,7 @@ def _blob_names(lines: list[bytes]) -> list[str]:
     """Texts, prompts and outputs of open orders, traces and observations. A commitment follows its order."""
     names: list[str] = []
     is_open = False
-    for entry in map(parse_line, lines):
+    for entry in entries_of(lines):
         if isinstance(entry, OrderEntry):
             is_open = entry.order.terms.visibility == VISIBILITY_OPEN
             terms = entry.order.terms

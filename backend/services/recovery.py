@@ -43,7 +43,6 @@ from contracts.protocol.log import (
     VerdictEntry,
     WorkloadEntry,
     log_root,
-    parse_line,
 )
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import merkle_root
@@ -52,7 +51,7 @@ from contracts.protocol.pricing import amount_units
 from contracts.protocol.signing import recover
 from contracts.record.errors import WrongLog
 from contracts.record.history import History, PostedEpoch
-from contracts.record.log_book import parse_epoch
+from contracts.record.log_book import entries_of, parse_epoch
 from contracts.record.log_source import split_lines
 
 
@@ -107,8 +106,8 @@ def _require_empty(session: Session) -> None:
     for table in (EpochRow, OrderRow):
         if session.exec(select(table)).first() is not None:
             raise NotRecoverable(
-                f"the database has rows in {table.__tablename__}; recover into an empty one: move assay.db away, or "
-                "give another --home"
+                f"the database has rows in {table.__tablename__}",
+                way_out="recover into an empty one: move assay.db away, or give another --home",
             )
 
 
@@ -116,14 +115,15 @@ def _require_empty(session: Session) -> None:
 
 
 def _altered(path: Path, what: str) -> NotRecoverable:
-    return NotRecoverable(f"{path} was altered: {what}; copy the file from a mirror, then try again")
+    return NotRecoverable(f"{path} was altered: {what}", way_out="copy the file from a mirror, then try again")
 
 
 def _posted_file(folder: Path, posted: PostedEpoch) -> _EpochFile:
     path = epoch_path(folder, posted.epoch_id)
     if not path.exists():
         raise NotRecoverable(
-            f"epoch {posted.epoch_id} is posted and {path} is missing; copy the log from a mirror, then try again"
+            f"epoch {posted.epoch_id} is posted and {path} is missing",
+            way_out="copy the log from a mirror, then try again",
         )
     lines = split_lines(path.read_bytes())
     try:
@@ -138,7 +138,7 @@ def _unposted_file(folder: Path, epoch_id: int, deployment: Deployment, history:
         return None
     lines = split_lines(path.read_bytes())
     try:
-        file = _EpochFile(epoch_id, lines, [parse_line(line) for line in lines], int(path.stat().st_mtime))
+        file = _EpochFile(epoch_id, lines, entries_of(lines), int(path.stat().st_mtime))
     except ProtocolError as error:
         raise _altered(path, str(error)) from error
     owed = dict(_owed(file, deployment, history))

@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, and_, func
 from sqlmodel import Session, col, select
 
 from backend.chain.views import ChainView
-from backend.domain.lanes import is_under_notice
 from backend.domain.outcomes import state_of
 from backend.errors import UnknownEpoch, UnknownOrder, UnknownWorkload
 from backend.services.clock import Clock
@@ -17,7 +16,7 @@ from backend.services.offering import all_offers
 from backend.services.presence import serving
 from backend.services.receipts import leaf_hashes, payment_receipt
 from backend.services.record import PublicRecord
-from backend.services.standings import overdue_trace
+from backend.services.withholding import overdue_trace
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
 from backend.store.database import Database
@@ -115,7 +114,7 @@ class Views:
             charged=lane.charged,
             cap_proven=lane.cap_proven,
             open_max=open_max,
-            under_notice=is_under_notice(lane, now_s, self.deployment.constants),
+            under_notice=lane.is_under_notice(now_s, self.deployment.constants),
         )
 
     def order(self, order_id: str) -> OrderView:
@@ -144,12 +143,14 @@ class Views:
         return [_order_view(job, leaves, now_s) for job in jobs]
 
     def nodes(self) -> list[NodeView]:
-        """All operators with node keys, by id."""
+        """All operators that ever had node keys, by id, with those that are not revoked."""
         now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
         with self.database.read() as session:
             keys: dict[int, list[str]] = {}
             for event in facts.events(session, "NodeKeyAdded"):
                 keys.setdefault(event.args["id"], []).append(event.args["node"])
+            for event in facts.events(session, "NodeKeyRevoked"):
+                keys[event.args["id"]].remove(event.args["node"])
             slashes = [(e.args["id"], e.args["units"]) for e in facts.events(session, "Slashed")]
             delivered, checked = _delivered_jobs(session), _checked_jobs(session)
             exposed = {id_: facts.exposed_of_operator(session, id_, now_s, settle_wait_s) for id_ in keys}
@@ -207,7 +208,7 @@ class Views:
         return b"".join(line + b"\n" for line in lines)
 
 
-def _order_view(job: facts.Job, leaves: dict[int, list[bytes]], now_s: int) -> OrderView:
+def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int) -> OrderView:
     commitment, state = job.commitment, state_of(job.facts, now_s)
     node = commitment.node if commitment is not None else None
     if state == "leased" and job.lease is not None:

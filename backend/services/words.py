@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from backend.errors import InputRefused, NotDelivered, UnknownOrder
+from backend.domain.errors import InputRefused
+from backend.errors import NothingDelivered, UnknownOrder
 from backend.services.offering import find_offer
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
@@ -58,7 +59,7 @@ class Words:
                 raise UnknownOrder(order_id=order_id)
             row = session.exec(select(CommitmentRow).where(col(CommitmentRow.order_id) == order_id)).first()
             if row is None:
-                raise NotDelivered(order_id=order_id)
+                raise NothingDelivered(order_id=order_id)
             manifest = find_offer(session, order.workload_id).manifest
         output = self.blobs.get(Commitment.model_validate_json(row.commitment_json).output_root)
         return read_answer(manifest, self.tokenizers.get(manifest.tokenizer_sha256), output)

@@ -1,5 +1,6 @@
 """Facts read together: what is known of jobs, epochs and cases. Copies of chain facts are the indexer's."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
 
-from backend.domain.assignment import Candidate
+from backend.domain.assignment import WaitingJob
 from backend.domain.outcomes import JobFacts, Settlement, is_exposed, is_open
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
 from backend.store.event_rows import to_event
@@ -21,7 +22,7 @@ Leaf = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Job:
+class JobRecord:
     """An order with what happened to it. `refunded`: units of its charge that came back into the lane."""
 
     order: OrderRow
@@ -32,7 +33,7 @@ class Job:
     refunded: int
 
 
-def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = None) -> list[Job]:
+def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = None) -> list[JobRecord]:
     """The jobs that satisfy `where` (on orders, commitments, leaves, settlements), oldest first.
 
     `newest`: only so many of the youngest.
@@ -68,7 +69,7 @@ def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = Non
             closed_unpaid=place in guilty,
         )
         refunded = 0 if place is None else refunds.get(place, 0)
-        found.append(Job(order, lease, commitment, leaf, facts, refunded))
+        found.append(JobRecord(order, lease, commitment, leaf, facts, refunded))
     return found
 
 
@@ -171,10 +172,13 @@ def _settled_alone(session: Session, epoch_ids: Iterable[int]) -> set[Leaf]:
 
 
 def _refunds(session: Session, epoch_ids: Iterable[int]) -> dict[Leaf, int]:
-    """Leaf -> units given back, by the court or out of the settler's bond. Once a leaf, ever."""
+    """Leaf -> units given back, by the court and out of the settler's bond together."""
     names = ("Refunded", "RefundedFromBond")
     query = select(ChainEventRow).where(col(ChainEventRow.name).in_(names), _argument("epochId").in_(list(epoch_ids)))
-    return {(event.args["epochId"], event.args["index"]): event.args["units"] for event in session.exec(query)}
+    given_back: Counter[Leaf] = Counter()
+    for event in session.exec(query):
+        given_back[event.args["epochId"], event.args["index"]] += event.args["units"]
+    return given_back
 
 
 def _guilty_leaves(session: Session) -> set[Leaf]:
@@ -207,7 +211,7 @@ def _argument(name: str) -> ColumnElement[int]:
     return value
 
 
-def waiting(session: Session, workload_id: str, operator_id: int, node: str, now_s: int) -> list[Candidate]:
+def waiting(session: Session, workload_id: str, operator_id: int, node: str, now_s: int) -> list[WaitingJob]:
     """The jobs of a workload that nobody holds or delivered, whose deadline is ahead, and that `node` may have.
 
     It may not have what is kept for another, nor what it gave back.
@@ -228,7 +232,7 @@ def waiting(session: Session, workload_id: str, operator_id: int, node: str, now
         )
     )
     return [
-        Candidate(
+        WaitingJob(
             order.order_id,
             order.max_price,
             order.deadline,

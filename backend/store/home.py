@@ -22,7 +22,7 @@ def open_database(home: Path) -> Database:
         return Database.at(home / "assay.db")
     except DatabaseError as error:
         why = f"{home / 'assay.db'} does not open as a database: {error.orig}"
-        raise Misconfigured(f"{why}; check --home and its permissions, or restore the file") from error
+        raise Misconfigured(f"{why}", way_out="check --home and its permissions, or restore the file") from error
 
 
 def open_blobs(home: Path) -> BlobStore:

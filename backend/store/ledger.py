@@ -53,10 +53,10 @@ def lines(session: Session, event: ChainEventRow, constants: Constants) -> list[
     ]  # fmt: skip
 
 
-def _settled_rows(row: SettlementRow, count: int) -> ledger.SettledRows:
+def _settled_rows(row: SettlementRow, count: int) -> ledger.PostedRows:
     """The rows in a settlement's calldata."""
     epoch = unpack(row.packed, count)
-    return ledger.SettledRows(epoch.rows, epoch.void, from_bits(row.skipped_bits, count))
+    return ledger.PostedRows(epoch.rows, epoch.void, from_bits(row.skipped_bits, count))
 
 
 def _row_count(session: Session, epoch_id: int) -> int:

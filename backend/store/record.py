@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlmodel import Session, col, select
 
@@ -18,17 +18,29 @@ from contracts.record.facts import JobRow, ShownTrace
 from contracts.record.history import History
 
 WORKLOAD_FACT, VERDICT_FACT, TRACE_FACT = "workload:", "verdict:", "trace:"
+KEPT_EPOCHS = 64
 
 
 @dataclass(frozen=True)
 class SqlFacts:
-    """`Facts` over the rows that the log is written from. An epoch that is closed never changes."""
+    """`Facts` over the rows that the log is written from. An epoch that is closed never changes.
+
+    `kept`: what was read before, which another session may go on with.
+    """
 
     session: Session
     blobs: BlobStore
+    kept: dict[int, list[JobRow]] = field(default_factory=dict)
 
     def job_rows(self, epoch_id: int) -> list[JobRow]:
-        """See Facts."""
+        """See Facts. Those of the last KEPT_EPOCHS that were asked for are read once."""
+        if epoch_id not in self.kept:
+            if len(self.kept) >= KEPT_EPOCHS:
+                del self.kept[min(self.kept)]
+            self.kept[epoch_id] = self._job_rows(epoch_id)
+        return self.kept[epoch_id]
+
+    def _job_rows(self, epoch_id: int) -> list[JobRow]:
         query = (
             select(LeafRow, OrderRow.max_price, WorkloadRow.manifest)
             .join(CommitmentRow, col(CommitmentRow.digest) == LeafRow.digest)

@@ -14,12 +14,13 @@ from contracts.model.network import Addresses, Network, deploy
 from contracts.protocol.constants import PRODUCTION
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.records import Commitment, Order, Terms
-from contracts.protocol.signing import Signer
+from contracts.protocol.signing import Signer, compact
 
 REWARD = 10_000
 """maxPrice of each order, units."""
 
 KEY = b"\7" * 32
+REQUESTER = Signer(b"\x08" * 32)
 
 
 @dataclass
@@ -58,7 +59,7 @@ def twice(orders: int, chance: int) -> dict[str, Any]:
         second = first if same else operator.signed(order, luck.randbytes(8))
         before = operator.network.stakes.accounts[operator.account].stake
         try:
-            operator.network.court.equivocation("0x" + "aa" * 20, order, *first, *second)
+            operator.network.court.equivocation("0x" + "aa" * 20, order, *_signature(operator, order), *first, *second)
         except Refused:
             lost = 0
         else:
@@ -90,9 +91,14 @@ def _staked(orders: int) -> Operator:
     return Operator(network, node, account)
 
 
+def _signature(operator: Operator, order: Order) -> tuple[bytes, bytes]:
+    """The requester's, r and vs."""
+    return compact(REQUESTER.sign(operator.network.escrow.domain.order_id(order)))
+
+
 def _order(index: int) -> Order:
     terms = Terms(
         workload_id=to_hex(bytes(32)), prompt_root=to_hex(bytes(32)), texts_hash=to_hex(bytes(32)), fixed_price=REWARD,
         unit_price=0, max_price=REWARD, deadline=1, salt=index,
     )  # fmt: skip
-    return Order(requester="0x" + "0f" * 20, spend_cap=REWARD, terms=terms)
+    return Order(requester=REQUESTER.address, spend_cap=REWARD, terms=terms)

@@ -24,7 +24,7 @@ from deploy.localnet.cheat import prefill_over
 from node_agent.execution import kinds
 from node_agent.execution.engine import Execution
 from node_agent.execution.exact import ways
-from node_agent.execution.exact.decoding import Run, Task, generate, recheck
+from node_agent.execution.exact.decoding import DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
 from node_agent.models import ModelStore
@@ -85,12 +85,12 @@ class Bench:
         return ExactGeneration(model, self.manifest)
 
     def generated(
-        self, name: str, engine: ExactGeneration, change: Callable[[Task], Task] = lambda task: task
+        self, name: str, engine: ExactGeneration, change: Callable[[DecodingTask], DecodingTask] = lambda task: task
     ) -> list[Execution]:
         """All jobs answered by an engine, several together."""
         start = time.perf_counter()
         tasks = [change(task) for job in self.jobs for task in engine.tasks(job.prompts, job.params)]
-        runs: list[Run] = []
+        runs: list[DecodingRun] = []
         for first in range(0, len(tasks), TOGETHER):
             runs += generate(engine.model, tasks[first : first + TOGETHER])
         self.seconds[name] = time.perf_counter() - start
@@ -227,10 +227,10 @@ def _with_another_model(bench: Bench) -> list[Caught]:
 def _with_the_model(bench: Bench) -> list[Caught]:
     """The right model, used for something else than was ordered."""
 
-    def other_prompt(task: Task) -> Task:
+    def other_prompt(task: DecodingTask) -> DecodingTask:
         return replace(task, prompt=[*task.prompt[:-6], 198, *task.prompt[-6:]])
 
-    def other_seed(task: Task) -> Task:
+    def other_seed(task: DecodingTask) -> DecodingTask:
         return replace(task, sampling=replace(task.sampling, seed=b"\0" * 32))
 
     altered = bench.generated("altered prompt", bench.engine, other_prompt)

@@ -18,7 +18,7 @@ import torch
 
 from bench.exact import models
 from node_agent.execution import determinism
-from node_agent.execution.exact.decoding import Batch, Run, Task
+from node_agent.execution.exact.decoding import DecodingBatch, DecodingRun, DecodingTask
 from node_agent.execution.exact.eager.llama import EagerLlama
 
 RAGGED = 8
@@ -48,11 +48,11 @@ class Condition:
     way: str
 
 
-def generated(model: EagerLlama, prompts: Sequence[Sequence[int]], new: int, batch: str) -> list[Run]:
+def generated(model: EagerLlama, prompts: Sequence[Sequence[int]], new: int, batch: str) -> list[DecodingRun]:
     """Answer each prompt with `new` tokens."""
-    runs, step = [], Batch(model)
+    runs, step = [], DecodingBatch(model)
     size = RAGGED if batch == "ragged" else int(batch)
-    waiting = iter([Task(prompt, new, frozenset(), text=index) for index, prompt in enumerate(prompts)])
+    waiting = iter([DecodingTask(prompt, new, frozenset(), text=index) for index, prompt in enumerate(prompts)])
     while True:
         free = size - len(step.running)
         joins = free if not step.running else min(free, 1) if batch == "ragged" else 0
@@ -64,7 +64,7 @@ def generated(model: EagerLlama, prompts: Sequence[Sequence[int]], new: int, bat
 
 def read(
     model: EagerLlama, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], way: str, batch: str
-) -> list[Run]:
+) -> list[DecodingRun]:
     """Read each prompt with its answer, and choose again at every position of the answer."""
     texts = list(zip(range(len(prompts)), prompts, answers, strict=True))
     group = RAGGED if batch == "ragged" else int(batch)
@@ -76,8 +76,11 @@ def read(
 @torch.inference_mode()
 def _read_together(
     model: EagerLlama, texts: Sequence[tuple[int, Sequence[int], Sequence[int]]], widths: Sequence[int]
-) -> Iterator[Run]:
-    runs = [Run(Task(prompt, len(answer), frozenset(), text=text), model.exp2) for text, prompt, answer in texts]
+) -> Iterator[DecodingRun]:
+    runs = [
+        DecodingRun(DecodingTask(prompt, len(answer), frozenset(), text=text), model.exp2)
+        for text, prompt, answer in texts
+    ]
     whole = [[*prompt, *answer[:-1]] for _, prompt, answer in texts]
     caches = [model.new_cache(len(tokens)) for tokens in whole]
     while any(cache.used < len(tokens) for tokens, cache in zip(whole, caches, strict=True)):
@@ -93,7 +96,7 @@ def _read_together(
     yield from runs
 
 
-def fingerprint(run: Run) -> str:
+def fingerprint(run: DecodingRun) -> str:
     """Hex sha256 of a text's tokens and of the logits that they were chosen from."""
     return hashlib.sha256(json.dumps(run.chosen).encode() + run.trace.shown().root()).hexdigest()
 

@@ -13,7 +13,7 @@ import torch
 
 from bench.exact import models
 from node_agent.execution import determinism
-from node_agent.execution.exact.decoding import PREFILL_ROWS, Task, generate, recheck
+from node_agent.execution.exact.decoding import PREFILL_ROWS, DecodingTask, generate, recheck
 from node_agent.execution.exact.eager import ways
 from node_agent.execution.exact.eager.llama import EagerLlama
 
@@ -71,7 +71,7 @@ def _plain(model: Any, prompt: Sequence[int]) -> dict[str, float]:
 
 def _check(model: EagerLlama, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
     """Generating PROMPT + NEW for some texts together, and checking each by one pass."""
-    tasks = [Task(prompt, NEW, frozenset(), text=index) for index, prompt in enumerate(prompts)]
+    tasks = [DecodingTask(prompt, NEW, frozenset(), text=index) for index, prompt in enumerate(prompts)]
     start = time.perf_counter()
     runs = generate(model, tasks)
     middle = time.perf_counter()

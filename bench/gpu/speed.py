@@ -14,7 +14,7 @@ import torch
 
 from bench.gpu import models
 from node_agent.execution import determinism
-from node_agent.execution.exact.decoding import PREFILL_ROWS, Batch, Task
+from node_agent.execution.exact.decoding import PREFILL_ROWS, DecodingBatch, DecodingTask
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.model_file import ExactConfig
@@ -62,9 +62,9 @@ def _ratios(rounds: Sequence[dict[str, dict[str, float]]]) -> dict[str, float]:
 
 
 def _node(model: EagerLlama, prompts: Prompts) -> dict[str, float]:
-    batch, start = Batch(model), _now(model.device)
+    batch, start = DecodingBatch(model), _now(model.device)
     for text, prompt in enumerate(prompts):
-        batch.join(Task(prompt, STEPS + 1, frozenset(), text=text))
+        batch.join(DecodingTask(prompt, STEPS + 1, frozenset(), text=text))
     for _ in range(0, PROMPT, PREFILL_ROWS):
         batch.step()
     middle = _now(model.device)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bench.native.tampering import drop_layer, round_weights
 from node_agent.execution.native.model import NativeLlama
-from node_agent.execution.native.settings import Settings
+from node_agent.execution.native.settings import NativeSettings
 
 
 class Tamper(Protocol):
@@ -30,7 +30,7 @@ class Host:
         salt: of the seed that it draws with.
     """
 
-    settings: Settings
+    settings: NativeSettings
     texts: int
     environment: Mapping[str, str] = field(default_factory=dict)
     tamper: Tamper | None = None
@@ -38,7 +38,7 @@ class Host:
     salt: str = ""
 
 
-_FP32, _BF16 = Settings("float32"), Settings("bfloat16")
+_FP32, _BF16 = NativeSettings("float32"), NativeSettings("bfloat16")
 
 CALIBRATING = 64
 """The texts that thresholds come from: the first. All others are fresh: rates are measured on them alone."""
@@ -47,13 +47,13 @@ _TEXTS, _FEW = 128, 32
 
 HONEST: dict[str, Host] = {
     "fp32": Host(_FP32, _TEXTS),
-    "fp32-2threads": Host(Settings("float32", threads=2), _TEXTS),
-    "fp32-sdpa": Host(Settings("float32", "sdpa"), _TEXTS),
+    "fp32-2threads": Host(NativeSettings("float32", threads=2), _TEXTS),
+    "fp32-sdpa": Host(NativeSettings("float32", "sdpa"), _TEXTS),
     "fp32-avx2": Host(_FP32, _TEXTS, {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}),
     "fp32-noisa": Host(_FP32, _TEXTS, {"ATEN_CPU_CAPABILITY": "default"}),
     "bf16": Host(_BF16, _TEXTS),
-    "bf16-sdpa": Host(Settings("bfloat16", "sdpa"), _TEXTS),
-    "fp16": Host(Settings("float16"), _TEXTS),
+    "bf16-sdpa": Host(NativeSettings("bfloat16", "sdpa"), _TEXTS),
+    "fp16": Host(NativeSettings("float16"), _TEXTS),
 }
 """By name; the first of each type is what the others are compared with."""
 

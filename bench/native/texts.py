@@ -8,8 +8,8 @@ import hashlib
 from pydoc_data.topics import topics
 
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.native.generation import Task
-from node_agent.execution.native.sampling import Sampling
+from node_agent.execution.native.generation import GenerationTask
+from node_agent.execution.native.sampling import NativeSampling
 from node_agent.execution.wording import chat_ml
 
 TEMPERATURES_MILLI = (0, 700, 1000)
@@ -64,14 +64,14 @@ def _noise(words: list[str], index: int) -> str:
 
 def tasks(
     tokenizer: TextTokenizer, eos: int, count: int, limit: int, salt: str = "", ask: str = "Explain:"
-) -> list[Task]:
+) -> list[GenerationTask]:
     """One task a text. `salt`: another one draws other tokens; `ask`: what stands before each text."""
     around = chat_ml(tokenizer)
     before, after, stops = around.before, around.after, set(around.stops)
     found = []
     for index, text in enumerate(paragraphs(count)):
         seed = hashlib.sha256(f"assay/bench/native/{index}{salt}".encode()).digest()
-        sampling = Sampling(TEMPERATURES_MILLI[index % len(TEMPERATURES_MILLI)], seed)
+        sampling = NativeSampling(TEMPERATURES_MILLI[index % len(TEMPERATURES_MILLI)], seed)
         prompt = [*before, *tokenizer.encode(f"{ask} {text}"), *after]
-        found.append(Task(prompt, limit, frozenset(stops | {eos}), sampling))
+        found.append(GenerationTask(prompt, limit, frozenset(stops | {eos}), sampling))
     return found

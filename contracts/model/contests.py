@@ -30,7 +30,7 @@ class ContestStatus(IntEnum):
 
 @dataclass
 class Contest:
-    """Of one leaf, once in its life."""
+    """Of one leaf: the last one, all before which lapsed."""
 
     contester: str = ZERO_ADDRESS
     contested_at: int = 0
@@ -56,7 +56,8 @@ class Contests:
         ends_at = self._charged_at(proof, outcomes) + self.constants.contest_window_s
         refuse_if(self.chain.now >= ends_at, "Contests_TooLate", self.chain.now, ends_at)
         key = proof.epoch_id, proof.index
-        refuse_if(key in self.contests, "Contests_AlreadyContested", *key)
+        again = self.status(*key) not in (ContestStatus.NONE, ContestStatus.LAPSED)
+        refuse_if(again, "Contests_AlreadyContested", *key)
         self.contests[key] = Contest(caller, self.chain.now)
         self.open_contests += 1
         self._emit("Contested", *key, caller, self.chain.now + self.constants.answer_window_s, self._bond)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from contracts.model.base import U64, Chain, Value, hash_words, refuse_if
+from contracts.model.base import U64, ZERO_ADDRESS, Chain, Value, compact_signer_of, hash_words, refuse_if
 from contracts.model.escrow import Escrow
 from contracts.model.evidence import require_commitment, require_leaf_of, require_order, require_signed
 from contracts.model.proofs import LeafProof, Outcomes
@@ -83,7 +83,8 @@ class Court:
         require_leaf_of(self.escrow, self.stakes, proof, order, commitment, signature)
         comparator = order.terms.comparator
         refuse_if(comparator != COMPARATOR_EXACT, "SlashingCourt_NotExact", comparator)
-        penalty = self.stakes.lock(self.address, proof.operator_id, self._penalty_of(order))
+        penalty = self._penalty_of(order)
+        self.stakes.lock(self.address, proof.operator_id, penalty)
         exposure = min(max(penalty, self.constants.case_reward_units), self.constants.min_verifier_stake_units)
         ends = now + self.constants.commit_window_s
         self.cases[case_id] = Case(proof, penalty, exposure, ends, self.chain.block)
@@ -139,7 +140,7 @@ class Court:
         case, now = self._case(case_id), self.chain.now
         refuse_if(case.appealed, "SlashingCourt_AlreadyAppealed", case_id)
         refuse_if(now >= case.commit_ends, "SlashingCourt_OutsideWindow", now, 0, case.commit_ends)
-        node = self.stakes.operator_of.get(caller, 0) == leaf.operator_id
+        node = self.stakes.operator_of(caller) == leaf.operator_id
         accused = node or self.stakes.owner_of(leaf.operator_id) == caller
         refuse_if(not accused, "SlashingCourt_NotTheAccused", caller, leaf.operator_id)
         case.appealed = True
@@ -157,15 +158,14 @@ class Court:
         case.executed = True
         slashed, refund = 0, 0
         if ruling == Ruling.NODE_GUILTY:
-            slashed = case.penalty
-            refund = self.escrow.refund(self.address, leaf, outcomes, case.penalty)
+            slashed = min(case.penalty, self.stakes.slashable_of(leaf.operator_id))
+            refund = self.escrow.refund(self.address, leaf, outcomes, slashed)
             upheld = self._upheld(case)
             assert upheld is not None, "nobody is guilty without an answer that says so"
             openers = case.answers[upheld].openers
-            case.reward = min(self.constants.case_reward_units, (case.penalty - refund) // openers)
-            self.stakes.slash(self.address, leaf.operator_id, case.penalty, refund, case.reward * openers)
-        else:
-            self.stakes.unlock(self.address, leaf.operator_id, case.penalty)
+            case.reward = min(self.constants.case_reward_units, (slashed - refund) // openers)
+            self.stakes.slash(self.address, leaf.operator_id, slashed, refund, case.reward * openers)
+        self.stakes.unlock(self.address, leaf.operator_id, case.penalty - slashed)
         self._emit("CaseExecuted", case_id, int(ruling), slashed, refund, case.reward)
         self._settle_votes(case_id, ruling, verifier_ids)
 
@@ -176,23 +176,26 @@ class Court:
         self._settle_votes(case_id, self.ruling(case_id), verifier_ids)
 
     def equivocation(
-        self, caller: str, order: Order, first: Commitment, first_signature: bytes,
+        self, caller: str, order: Order, order_r: bytes, order_vs: bytes, first: Commitment, first_signature: bytes,
         second: Commitment, second_signature: bytes,
     ) -> None:  # fmt: skip
-        """Two commitments of one node to one order need no verdict."""
+        """Two commitments of one node to one order that was really given need no verdict."""
         order_id = require_order(self.escrow, order, first)
         require_order(self.escrow, order, second)
+        self._require_ordered(order, compact_signer_of(order_id, order_r, order_vs))
         one, two = self.escrow.domain.commitment_digest(first), self.escrow.domain.commitment_digest(second)
         differ = one != two and first.node == second.node
         refuse_if(not differ, "SlashingCourt_NotTwoCommitments", one, two)
-        operator_id = self.stakes.operator_of.get(first.node, 0)
+        operator_id = self.stakes.key_of(first.node).operator_id
         require_signed(self.stakes, one, first.node, operator_id, first_signature)
-        require_signed(self.stakes, two, second.node, operator_id, second_signature)
+        revoked_at = require_signed(self.stakes, two, second.node, operator_id, second_signature)
+        refuse_if(revoked_at != 0, "Evidence_KeyRevoked", first.node, revoked_at)
         done = (order_id, first.node) in self.equivocated
         refuse_if(done, "SlashingCourt_AlreadySlashed", order_id, first.node)
         self.equivocated.add((order_id, first.node))
-        units = self.stakes.lock(self.address, operator_id, self._penalty_of(order))
+        units = min(self._penalty_of(order), self.stakes.slashable_of(operator_id))
         refuse_if(units == 0, "SlashingCourt_NothingToSlash", operator_id)
+        self.stakes.lock(self.address, operator_id, units)
         self.stakes.slash(self.address, operator_id, units, 0, 0)
         self._emit("Equivocated", order_id, first.node, operator_id, one, two, units)
 
@@ -232,6 +235,11 @@ class Court:
     def _penalty_of(self, order: Order) -> int:
         return min(U64, self.constants.penalty_multiple * order.terms.max_price)
 
+    def _require_ordered(self, order: Order, signer: str) -> None:
+        """By the requester's own key, or by that of a lane that it opened."""
+        own = signer == order.requester or self.escrow.lane(order.requester, signer).expiry != 0
+        refuse_if(signer == ZERO_ADDRESS or not own, "SlashingCourt_NotOrdered", order.requester, signer)
+
     def _stake_in(self, case: Case, verifier_id: int) -> int:
         stake = self.stakes.active_stake_at(verifier_id, case.snapshot_block)
         refuse_if(stake == 0, "SlashingCourt_NotInSnapshot", verifier_id, case.snapshot_block)
@@ -252,7 +260,7 @@ class Court:
         return key if answer.openers >= 2 and not answer.agrees_with_node else None
 
     def _settle_votes(self, case_id: bytes, ruling: Ruling, verifier_ids: Sequence[int]) -> None:
-        """Slashes who opened another answer than the upheld one, and who did not open; frees the rest."""
+        """Slashes who did not open the upheld answer, or, where none is, who opened nothing; frees the rest."""
         case = self.cases[case_id]
         upheld = self._upheld(case)
         for verifier_id in verifier_ids:
@@ -260,11 +268,11 @@ class Court:
             if vote is None:
                 continue
             penalty = reward = 0
-            if vote.answer_key is None:
-                penalty = self.constants.case_reward_units
-            elif upheld is not None:
+            if upheld is not None:
                 penalty = 0 if vote.answer_key == upheld else case.exposure
                 reward = case.reward if vote.answer_key == upheld else 0
+            elif vote.answer_key is None:
+                penalty = self.constants.case_reward_units
             self._emit("VoteSettled", case_id, verifier_id, penalty, reward)
             if penalty > 0:
                 self.stakes.slash(self.address, verifier_id, penalty, 0, 0)

@@ -79,6 +79,7 @@ class Leaf:
 
     paid_at: int = 0
     closed: bool = False
+    refunded: int = 0
 
 
 @dataclass
@@ -236,7 +237,7 @@ class Escrow:
     def settle_epoch(self, caller: str, epoch_id: int, packed: bytes) -> None:
         """Pays a whole epoch, but for the lanes that fail."""
         self._require_settler(caller)
-        refuse_if(caller != self.chain.origin, "JobEscrow_NotSettler", caller)
+        refuse_if(caller != self.chain.origin, "JobEscrow_NotDirect", caller)
         epoch = self.epoch(epoch_id)
         self._require_settleable(epoch_id, epoch)
         record = read_epoch(packed, epoch.count)
@@ -258,7 +259,7 @@ class Escrow:
         self._book(charged, fees)
         skipped_bits = bits(skipped, epoch.count)
         epoch.outcomes = outcomes_hash(record.void_bits, skipped_bits)
-        self._emit("EpochSettled", epoch_id, charged, fees, skipped_bits)
+        self._emit("EpochSettled", epoch_id, charged, fees, record.void_bits, skipped_bits)
 
     def bond_settler(self, caller: str, units: int) -> None:
         """Adds to the bond; by the settler itself it ends an unbonding."""
@@ -362,25 +363,28 @@ class Escrow:
     # ---- court, contests
 
     def refund(self, caller: str, proof: LeafProof, outcomes: Outcomes, limit: int) -> int:
-        """What a leaf was charged, at most `limit`, once; an uncharged leaf is closed. The court has seen the leaf."""
+        """What is left of a leaf's charge, at most `limit`; an uncharged leaf is closed. The court saw the leaf."""
         refuse_if(caller != self.court, "JobEscrow_NotCourt", caller)
         status, _ = self._leaf_status(proof, outcomes)
-        units = min(proof.amount_units, limit) if status == LeafStatus.PAID else 0
-        if status == LeafStatus.UNCHARGED or units > 0:
-            self.leaves.setdefault((proof.epoch_id, proof.index), Leaf()).closed = True
+        leaf = self.leaves.setdefault((proof.epoch_id, proof.index), Leaf())
+        if status == LeafStatus.UNCHARGED:
+            leaf.closed = True
+        units = min(proof.amount_units - leaf.refunded, limit) if status == LeafStatus.PAID else 0
         if units > 0:
+            leaf.refunded += units
             self._add_balance(proof.requester, proof.signer, units)
             self._emit("Refunded", proof.epoch_id, proof.index, proof.requester, proof.signer, units)
         return units
 
     def refund_from_bond(self, caller: str, proof: LeafProof, outcomes: Outcomes) -> int:
-        """What a leaf was charged, as far as the bond reaches, once."""
+        """What is left of a leaf's charge, as far as the bond reaches."""
         refuse_if(caller != self.contests, "JobEscrow_NotContests", caller)
         status, _ = self.leaf_status(proof, outcomes)
         if status != LeafStatus.PAID:
             return 0
-        units = self.bond.give_back(proof.amount_units)
-        self.leaves.setdefault((proof.epoch_id, proof.index), Leaf()).closed = True
+        leaf = self.leaves.setdefault((proof.epoch_id, proof.index), Leaf())
+        units = self.bond.give_back(proof.amount_units - leaf.refunded)
+        leaf.refunded += units
         self._add_balance(proof.requester, proof.signer, units)
         self._emit(
             "RefundedFromBond", proof.epoch_id, proof.index, proof.requester, proof.signer, units, self.bond.bond
@@ -440,9 +444,10 @@ class Escrow:
                 return LeafStatus.VOID, 0
             if not is_set(outcomes.skipped_bits, proof.index):
                 charged_at = epoch.posted_at
-        if own.closed:
-            return (LeafStatus.REFUNDED if charged_at else LeafStatus.CLOSED), charged_at
-        return (LeafStatus.PAID if charged_at else LeafStatus.UNCHARGED), charged_at
+        if not charged_at:
+            return (LeafStatus.CLOSED if own.closed else LeafStatus.UNCHARGED), 0
+        whole = 0 < own.refunded == proof.amount_units
+        return (LeafStatus.REFUNDED if whole else LeafStatus.PAID), charged_at
 
     def held(self) -> int:
         """Base units owed: balances, credits, fees, bond."""

@@ -11,13 +11,16 @@ from contracts.protocol.records import Commitment, Order
 def require_leaf_of(
     escrow: Escrow, stakes: Stakes, proof: LeafProof, order: Order, commitment: Commitment, signature: bytes
 ) -> bytes:
-    """The leaf is this commitment's, to this order of the leaf's requester, signed by a node of its operator.
-    Returns the order's id."""
+    """The leaf is this commitment's, to this order of the leaf's requester, signed by a node of its operator, whose key
+    was not revoked EPOCH_MAX before the leaf was posted. Returns the order's id."""
     digest = require_commitment(escrow, commitment, proof.digest)
     order_id = require_order(escrow, order, commitment)
     other = order.requester != proof.requester
     refuse_if(other, "Evidence_WrongRequester", order.requester, proof.requester)
-    require_signed(stakes, digest, commitment.node, proof.operator_id, signature)
+    revoked_at = require_signed(stakes, digest, commitment.node, proof.operator_id, signature)
+    posted_at = escrow.epoch(proof.epoch_id).posted_at
+    late = revoked_at != 0 and posted_at >= revoked_at + escrow.constants.epoch_max_s
+    refuse_if(late, "Evidence_KeyRevoked", commitment.node, revoked_at)
     return order_id
 
 
@@ -36,8 +39,9 @@ def require_order(escrow: Escrow, order: Order, commitment: Commitment) -> bytes
     return order_id
 
 
-def require_signed(stakes: Stakes, digest: bytes, node: str, operator_id: int, signature: bytes) -> None:
-    """By the node, which is a key of the operator; operator 0 has none."""
-    found = signer_of(digest, signature)
-    signed = found == node != ZERO_ADDRESS and operator_id != 0 and stakes.operator_of.get(node, 0) == operator_id
+def require_signed(stakes: Stakes, digest: bytes, node: str, operator_id: int, signature: bytes) -> int:
+    """By the node, which is or was a key of the operator; operator 0 has none. When the key was revoked; 0: never."""
+    found, key = signer_of(digest, signature), stakes.key_of(node)
+    signed = found == node != ZERO_ADDRESS and operator_id != 0 and key.operator_id == operator_id
     refuse_if(not signed, "Evidence_NotSignedByNode", node, found, operator_id)
+    return key.revoked_at

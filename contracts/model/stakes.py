@@ -25,9 +25,17 @@ class Account:
     verifier_key: str = ZERO_ADDRESS
 
     @property
-    def free(self) -> int:
-        """What may still be locked."""
-        return self.stake + self.unbonding - self.locked
+    def slashable(self) -> int:
+        """All that a slash can take, whatever cases ask for."""
+        return self.stake + self.unbonding
+
+
+@dataclass
+class NodeKey:
+    """Whose key it is or was; `revoked_at` 0: it is."""
+
+    operator_id: int = 0
+    revoked_at: int = 0
 
 
 @dataclass
@@ -65,7 +73,7 @@ class Stakes:
     sink: str
     accounts: dict[int, Account] = field(default_factory=dict)
     id_of_owner: dict[str, int] = field(default_factory=dict)
-    operator_of: dict[str, int] = field(default_factory=dict)
+    node_keys: dict[str, NodeKey] = field(default_factory=dict)
     account_of_key: dict[str, int] = field(default_factory=dict)
     active: dict[int, Checkpoints] = field(default_factory=dict)
     total_active: Checkpoints = field(default_factory=Checkpoints)
@@ -94,8 +102,15 @@ class Stakes:
         found = signer_of(self.domain.node_key_digest(caller, node), signature)
         refuse_if(found != node, "StakeManager_NotSignedByNode", node, found)
         self.accounts[own].has_node_keys = True
-        self.operator_of[node] = own
+        self.node_keys[node] = NodeKey(own)
         self._emit("NodeKeyAdded", own, node)
+
+    def revoke_node_key(self, caller: str, node: str) -> None:
+        """A key of the caller's own, at once and for ever."""
+        own = self._id_of(caller)
+        refuse_if(self.operator_of(node) != own, "StakeManager_NotNodeKey", own, node)
+        self.node_keys[node].revoked_at = self.chain.now
+        self._emit("NodeKeyRevoked", own, node)
 
     def set_payout(self, caller: str, payout: str) -> None:
         """Counts after a delay."""
@@ -176,13 +191,10 @@ class Stakes:
 
     # ---- court
 
-    def lock(self, caller: str, account_id: int, units: int) -> int:
-        """As much as is free, at most `units`."""
+    def lock(self, caller: str, account_id: int, units: int) -> None:
+        """All of `units`, there or not: what is there of them can't be withdrawn."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
-        account = self.accounts[account_id]
-        locked = min(units, account.free)
-        account.locked += locked
-        return locked
+        self.accounts[account_id].locked += units
 
     def lock_verifier(self, caller: str, key: str, units: int) -> int:
         """All of `units`, of an active verifier; its account."""
@@ -191,7 +203,8 @@ class Stakes:
         account = self.accounts.get(account_id, Account())
         active = account.is_verifier and account.stake >= self.constants.min_verifier_stake_units
         refuse_if(not active, "StakeManager_NotActiveVerifier", key)
-        refuse_if(account.free < units, "StakeManager_TooLittleFree", account_id, account.free, units)
+        free = account.slashable - account.locked
+        refuse_if(free < units, "StakeManager_TooLittleFree", account_id, free, units)
         account.locked += units
         return account_id
 
@@ -232,6 +245,19 @@ class Stakes:
     def domain(self) -> Domain:
         """Where node keys' signatures count."""
         return Domain(self.token.chain_id, self.address)
+
+    def key_of(self, node: str) -> NodeKey:
+        """A node's key; nobody's is all zero."""
+        return self.node_keys.get(node, NodeKey())
+
+    def operator_of(self, node: str) -> int:
+        """Whose key it is now; 0: nobody's, or it was revoked."""
+        key = self.key_of(node)
+        return 0 if key.revoked_at else key.operator_id
+
+    def slashable_of(self, account_id: int) -> int:
+        """All that a slash can take of an account."""
+        return self.accounts.get(account_id, Account()).slashable
 
     def owner_of(self, account_id: int) -> str:
         """Zero for no account."""
@@ -282,7 +308,7 @@ class Stakes:
         refuse_if(account_id not in self.accounts, "StakeManager_UnknownId", account_id)
 
     def _require_unused(self, key: str) -> None:
-        used = key == ZERO_ADDRESS or key in self.operator_of or key in self.account_of_key
+        used = key == ZERO_ADDRESS or key in self.node_keys or key in self.account_of_key
         refuse_if(used, "StakeManager_KeyUsed", key)
 
     def _unlock(self, account_id: int, units: int) -> None:

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.errors import BadDeployment
-from contracts.onchain.founding import found
-from contracts.onchain.origin import GOVERNOR, ORIGIN, Charter, Plan
+from contracts.onchain.founding import create_contracts
+from contracts.onchain.origin import GOVERNOR, ORIGIN, DeploymentPlan, NetworkConfig
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import first_fault
@@ -17,7 +17,7 @@ from contracts.protocol.records import Address, Bytes32, Record
 from contracts.protocol.typed_data import Domain
 
 
-class Founding(Record):
+class DeploymentInputs(Record):
     """What else anybody needs to compute the addresses anew, and to see that the code there is that of a build.
 
     `code_hashes`: keccak-256 of the code on chain by contract; `config_hash`: of the configuration that was deployed.
@@ -48,11 +48,11 @@ class Deployment(Record):
     treasury: Address
     beacon_anchor: Bytes32
     constants: Constants
-    founding: Founding | None = None
+    founding: DeploymentInputs | None = None
     """None where it is not known: the deployment was read from the chain, given the escrow alone."""
 
     @staticmethod
-    def of(plan: Plan, chain_id: int, first_block: int, config_hash: str | None = None) -> "Deployment":
+    def of(plan: DeploymentPlan, chain_id: int, first_block: int, config_hash: str | None = None) -> "Deployment":
         """What a plan is once it stands on a chain."""
         charter, at = plan.charter, plan.addresses
         return Deployment(
@@ -69,7 +69,7 @@ class Deployment(Record):
             treasury=charter.treasury,
             beacon_anchor=charter.beacon_anchor,
             constants=charter.constants,
-            founding=Founding(
+            founding=DeploymentInputs(
                 origin=at[ORIGIN],
                 salt=charter.salt,
                 proposers=charter.proposers,
@@ -124,7 +124,7 @@ def deploy(
     `guardian` may pause what comes in; by default it is the deployer.
     """
     deployer = sender.address.lower()
-    charter = Charter(
+    charter = NetworkConfig(
         token=(token or make_dev_token(sender)).lower(),
         settler=settler.lower(),
         treasury=treasury.lower(),
@@ -133,9 +133,9 @@ def deploy(
         proposers=(deployer,),
         constants=constants,
     )
-    plan = Plan(charter)
+    plan = DeploymentPlan(charter)
     first_block = sender.w3.eth.block_number
-    found(sender, plan)
+    create_contracts(sender, plan)
     return Deployment.of(plan, sender.w3.eth.chain_id, first_block)
 
 

@@ -34,37 +34,31 @@ def shown_url(url: str) -> str:
 class ChainError(AssayError):
     """Base."""
 
-    code = "chain_error"
-
 
 class WrongChain(ChainError):
-    code = "wrong_chain"
-
     def __init__(self, *, expected: int, found: int, rpc_url: str) -> None:
-        super().__init__(f"{rpc_url} serves chain {found}, the deployment is on chain {expected}; check the RPC URL")
+        super().__init__(
+            f"{rpc_url} serves chain {found}, the deployment is on chain {expected}", way_out="check the RPC URL"
+        )
 
 
 class NoContract(ChainError):
-    code = "no_contract"
-
     def __init__(self, *, name: str, address: str) -> None:
-        super().__init__(f"no code at {address}, where {name} should be; check the deployment file and the RPC URL")
+        super().__init__(
+            f"no code at {address}, where {name} should be", way_out="check the deployment file and the RPC URL"
+        )
 
 
 class WrongContract(ChainError):
-    code = "wrong_contract"
-
     def __init__(self, *, address: str, getter: str, expected: str, found: str) -> None:
         super().__init__(
-            f"{address} is not this deployment's JobEscrow: its {getter} is {found}, the deployment says {expected}; "
-            "use the deployment file that the network publishes"
+            f"{address} is not this deployment's JobEscrow: its {getter} is {found}, the deployment says {expected}",
+            way_out="use the deployment file that the network publishes",
         )
 
 
 class Reverted(ChainError):
     """`error` is the custom error's name, `arguments` its values."""
-
-    code = "reverted"
 
     def __init__(self, error: str, arguments: tuple[object, ...] = ()) -> None:
         self.error, self.arguments = error, arguments
@@ -74,37 +68,29 @@ class Reverted(ChainError):
 class RequestRefused(ChainError):
     """`number` is JSON-RPC's code of the refusal, `words` the endpoint's."""
 
-    code = "request_refused"
-
     def __init__(self, rpc_url: str, method: str, number: object, words: str) -> None:
         self.method, self.number, self.words = method, number, words
-        super().__init__(f"{rpc_url} refused {method}: {words}; mend what it names, or ask another endpoint with --rpc")
+        super().__init__(
+            f"{rpc_url} refused {method}: {words}", way_out="mend what it names, or ask another endpoint with --rpc"
+        )
 
 
 class ChainUnavailable(ChainError):
-    code = "chain_unavailable"
-
     def __init__(self, rpc_url: str, why: str) -> None:
-        super().__init__(f"no answer from {rpc_url}: {why}; is the chain running?")
+        super().__init__(f"no answer from {rpc_url}: {why}", way_out="is the chain running?")
 
 
 class EndpointLimited(ChainUnavailable):
-    code = "endpoint_limited"
-
     def __init__(self, rpc_url: str, why: str) -> None:
         ChainError.__init__(self, f"{rpc_url} limits requests: {why}; wait, or ask another endpoint with --rpc")
 
 
 class WrongReply(ChainUnavailable):
-    code = "wrong_reply"
-
     def __init__(self, rpc_url: str, why: str) -> None:
         ChainError.__init__(self, f"no usable answer from {rpc_url}: {why}; is it a chain's endpoint?")
 
 
 class NotKnown(ChainUnavailable):
-    code = "not_known"
-
     def __init__(self, rpc_url: str, what: str) -> None:
         ChainError.__init__(
             self, f"{rpc_url} knows no {what}; if it is behind, wait, or ask another endpoint with --rpc"
@@ -112,61 +98,52 @@ class NotKnown(ChainUnavailable):
 
 
 class BadArguments(ChainError):
-    code = "bad_arguments"
-
     def __init__(self, function: str, why: str) -> None:
         super().__init__(f"{function} does not take these values: {why}; give those that the contract's ABI names")
 
 
 class UnknownCall(ChainError):
-    code = "unknown_call"
-
     def __init__(self, contract: str, selector: bytes) -> None:
-        super().__init__(f"0x{selector.hex()} begins no call of {contract}; it was made through another contract")
+        super().__init__(
+            f"0x{selector.hex()} begins no call of {contract}", way_out="it was made through another contract"
+        )
 
 
 class BadRpcUrl(ChainError):
-    code = "bad_rpc_url"
-
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"{url.rpartition('@')[2][:40]!r} is no endpoint's URL; give http:// or https:// with a host, "
-            "e.g. --rpc http://127.0.0.1:8545"
+            f"{url.rpartition('@')[2][:40]!r} is no endpoint's URL",
+            way_out="give http:// or https:// with a host, e.g. --rpc http://127.0.0.1:8545",
         )
 
 
 class BadAddress(ChainError):
-    code = "bad_address"
-
     def __init__(self, *, name: str, value: str) -> None:
-        super().__init__(f"{name} = {value[:60]!r} is no address; give 0x and 40 hex digits")
+        super().__init__(f"{name} = {value[:60]!r} is no address", way_out="give 0x and 40 hex digits")
 
 
 class BadDeployment(ChainError):
-    code = "bad_deployment"
-
     def __init__(self, path: object, why: str) -> None:
         super().__init__(
-            f"{path} is no deployment file: {why}; give the deployment.json of the network with --deployment or "
-            "ASSAY_DEPLOYMENT"
+            f"{path} is no deployment file: {why}",
+            way_out="give the deployment.json of the network with --deployment or ASSAY_DEPLOYMENT",
         )
 
 
 class ForeignCode(ChainError):
-    code = "foreign_code"
-
     def __init__(self, *, name: str, address: str, differs: str) -> None:
         super().__init__(
-            f"the code at {address} is not this build's {name}: {differs}; do not use this network. If you founded it "
-            "just now, the endpoint lies or another program changed the chain: ask another endpoint"
+            f"the code at {address} is not this build's {name}: {differs}",
+            way_out=(
+                "do not use this network. If you founded it just now, the endpoint lies or another program changed the "
+                "chain: ask another endpoint"
+            ),
         )
 
 
 class NoFactory(ChainError):
-    code = "no_factory"
-
     def __init__(self, factory: str, why: str) -> None:
         super().__init__(
-            f"the chain has no deterministic deployment proxy at {factory} and {why}; ask the chain's operators to put "
-            "it there (github.com/Arachnid/deterministic-deployment-proxy)"
+            f"the chain has no deterministic deployment proxy at {factory} and {why}",
+            way_out="ask the chain's operators to put it there (github.com/Arachnid/deterministic-deployment-proxy)",
         )

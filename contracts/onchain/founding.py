@@ -12,7 +12,7 @@ from eth_utils.address import to_checksum_address
 
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.errors import ForeignCode, NoFactory, RequestRefused, Reverted
-from contracts.onchain.origin import FACTORY, FACTORY_RUNTIME, GOVERNOR, ORIGIN, Plan
+from contracts.onchain.origin import FACTORY, FACTORY_RUNTIME, GOVERNOR, ORIGIN, DeploymentPlan
 from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex, keccak, to_hex
@@ -43,7 +43,7 @@ _ROLE_GAS = 40_000
 
 
 @dataclass(frozen=True)
-class Step:
+class DeployStep:
     """One transaction: a call that puts `runtime` at `address`, with the most gas it takes."""
 
     name: str
@@ -54,7 +54,7 @@ class Step:
     gas: int
 
 
-def steps(plan: Plan, chain_id: int) -> list[Step]:
+def steps(plan: DeploymentPlan, chain_id: int) -> list[DeployStep]:
     """Origin and the parts, in the order in which they can be created."""
     origin = plan.addresses[ORIGIN]
     found = [_step(plan, chain_id, ORIGIN, FACTORY, plan.origin_call)]
@@ -64,7 +64,7 @@ def steps(plan: Plan, chain_id: int) -> list[Step]:
     return found
 
 
-def _step(plan: Plan, chain_id: int, name: str, to: str, data: bytes) -> Step:
+def _step(plan: DeploymentPlan, chain_id: int, name: str, to: str, data: bytes) -> DeployStep:
     runtime = plan.runtime(name, chain_id)
     zeros = data.count(0)
     tokens = zeros + 4 * (len(data) - zeros)
@@ -73,15 +73,15 @@ def _step(plan: Plan, chain_id: int, name: str, to: str, data: bytes) -> Step:
         4 * tokens + _CODE_GAS_PER_BYTE * len(runtime) + _COPY_GAS_PER_BYTE * len(data) + roles * _ROLE_GAS + _STEP_GAS
     )
     gas = _TRANSACTION_GAS + max(work, _FLOOR_GAS_PER_TOKEN * tokens)
-    return Step(name, plan.addresses[name], runtime, to, data, gas)
+    return DeployStep(name, plan.addresses[name], runtime, to, data, gas)
 
 
-def missing(w3: Rpc, plan: Plan, chain_id: int) -> list[Step]:
+def missing(w3: Rpc, plan: DeploymentPlan, chain_id: int) -> list[DeployStep]:
     """The steps that are still to be taken. Raises ForeignCode where something else stands at a planned address."""
     return [step for step in steps(plan, chain_id) if not stands(w3, step)]
 
 
-def found(sender: Sender, plan: Plan, say: Callable[[str], None] = lambda _: None) -> None:
+def create_contracts(sender: Sender, plan: DeploymentPlan, say: Callable[[str], None] = lambda _: None) -> None:
     """Takes the steps that are missing. Raises NoFactory, Reverted, ForeignCode."""
     w3 = sender.w3
     chain_id = w3.eth.chain_id
@@ -93,7 +93,7 @@ def found(sender: Sender, plan: Plan, say: Callable[[str], None] = lambda _: Non
         say(f"{step.name} {step.address}, " + ("by another account" if gas is None else f"{gas:,} gas"))
 
 
-def _take(sender: Sender, step: Step) -> int | None:
+def _take(sender: Sender, step: DeployStep) -> int | None:
     """Sends one step, if it would succeed, and returns its gas. Somebody else may be faster, which is as good: None."""
     gas = None
     try:
@@ -107,7 +107,7 @@ def _take(sender: Sender, step: Step) -> int | None:
     return gas
 
 
-def stands(w3: Rpc, step: Step) -> bool:
+def stands(w3: Rpc, step: DeployStep) -> bool:
     """Whether a step was taken. Raises ForeignCode if something else is there, naming what differs."""
     code = w3.eth.get_code(step.address)
     if code and code != step.runtime:
@@ -168,7 +168,7 @@ def ensure_factory(sender: Sender) -> None:
         raise NoFactory(FACTORY, "has mined the transaction that makes it, and yet it is not there")
 
 
-def cost_wei(w3: Rpc, todo: list[Step], fee_per_gas_wei: int) -> int:
+def cost_wei(w3: Rpc, todo: list[DeployStep], fee_per_gas_wei: int) -> int:
     """The most that steps may cost, the factory included where it is missing. An L2's fee for L1 data is not in it."""
     factory = 0 if not todo or factory_stands(w3) else _FACTORY_COST_WEI + _TRANSACTION_GAS * fee_per_gas_wei
     return factory + sum(step.gas for step in todo) * fee_per_gas_wei

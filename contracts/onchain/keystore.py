@@ -5,13 +5,14 @@ import os
 import secrets
 from pathlib import Path
 
+from contracts.protocol.errors import AssayError
 from contracts.protocol.signing import Signer
 
 ITERATIONS: int | None = None
 """Of a new file's key derivation. None: eth-account's own (scrypt, n = 2^18), a second to open."""
 
 
-class KeystoreError(Exception):
+class KeystoreError(AssayError):
     """A key file that is missing, damaged, or locked with another password."""
 
     code = "keystore"
@@ -27,7 +28,7 @@ def create_key(path: Path, password: str, *, iterations: int | None = None) -> S
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise KeystoreError(f"{path} exists; a key is never overwritten, choose another file") from error
+        raise KeystoreError(f"{path} exists", way_out="a key is never overwritten, choose another file") from error
     with os.fdopen(descriptor, "w") as file:
         json.dump(encrypted, file)
         file.flush()
@@ -40,9 +41,11 @@ def load_key(path: Path, password: str) -> Signer:
     try:
         text = path.read_text()
     except FileNotFoundError as error:
-        raise KeystoreError(f"no key file at {path}; make one first, e.g. with `assay keys new`") from error
+        raise KeystoreError(f"no key file at {path}", way_out="make one first, e.g. with `assay keys new`") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise KeystoreError(f"{path} cannot be read: {error}; give the path of a key file that you may read") from error
+        raise KeystoreError(
+            f"{path} cannot be read: {error}", way_out="give the path of a key file that you may read"
+        ) from error
     _require_key_file(path, text)
     from eth_account import Account
 
@@ -50,7 +53,8 @@ def load_key(path: Path, password: str) -> Signer:
         return Signer(bytes(Account.decrypt(text, password)))
     except ValueError as error:
         raise KeystoreError(
-            f"{path} does not open with this password: {error}; set ASSAY_PASSWORD to the one that it was made with"
+            f"{path} does not open with this password: {error}",
+            way_out="set ASSAY_PASSWORD to the one that it was made with",
         ) from error
 
 
@@ -63,4 +67,6 @@ def _require_key_file(path: Path, text: str) -> None:
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
-        raise KeystoreError(f"{path} is no key file of version 3; restore it from a copy, or make another key")
+        raise KeystoreError(
+            f"{path} is no key file of version 3", way_out="restore it from a copy, or make another key"
+        )

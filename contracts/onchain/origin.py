@@ -42,7 +42,7 @@ _PROXY_INITCODE_HASH = from_hex("0x57a34f6e879358dd76825d6700df87013ad6a3fb43c0d
 _PART_TYPE = "(bytes,bytes32[],uint8[])"
 
 
-class Charter(Record):
+class NetworkConfig(Record):
     """What is decided when a network is founded. Whoever deploys the same charter deploys the same network.
 
     `beacon_anchor`: the beacon's first tip. `proposers` may propose to the governor and cancel; `executors` may execute
@@ -80,10 +80,10 @@ class Part:
         return keccak(encode([_PART_TYPE], [self.fields]))
 
 
-class Plan:
+class DeploymentPlan:
     """A charter with this build's code: addresses and code of Origin and of the parts, by contract name."""
 
-    def __init__(self, charter: Charter) -> None:
+    def __init__(self, charter: NetworkConfig) -> None:
         self.charter = charter
         values = _values(charter)
         self.parts = tuple(_part(name, values) for name in PARTS)
@@ -172,7 +172,7 @@ def _constructor_struct(name: str) -> list[dict[str, Any]]:
     return fields
 
 
-def _values(charter: Charter) -> dict[str, object]:
+def _values(charter: NetworkConfig) -> dict[str, object]:
     """Constructor arguments by their names in Solidity, siblings' addresses left out."""
     constants = charter.constants
     return {

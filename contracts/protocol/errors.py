@@ -15,9 +15,10 @@ ProtocolError
 └── UnknownLogEntry     a line of the published log of no known kind
 """
 
+import re
 from collections.abc import Mapping
 from inspect import signature
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import ValidationError
 
@@ -26,14 +27,18 @@ class AssayError(Exception):
     """Base of every error of the project. `str()` is the message, followed by the way out.
 
     Attributes:
-        code: the stable, machine-readable name of the kind of error.
+        code: the stable, machine-readable name of the kind: the class's in snake case, unless it states another.
         message: what is wrong, with the offending values.
         way_out: what to do; empty where there is nothing to do.
         values: what the error was raised with, by name.
     """
 
-    code: ClassVar[str] = "assay_error"
+    code: str = "assay_error"
     values: Mapping[str, object]
+
+    def __init_subclass__(cls) -> None:
+        if "code" not in vars(cls) and not cls.__name__.startswith("_"):
+            cls.code = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     def __new__(cls, *args: object, **named: object) -> Self:
         error = super().__new__(cls, *args)
@@ -59,77 +64,57 @@ def first_fault(error: ValidationError) -> str:
 class ProtocolError(AssayError, ValueError):
     """Base. A ValueError too, so that pydantic takes it for a field's fault."""
 
-    code = "protocol_error"
-
 
 class NotCanonical(ProtocolError):
-    code = "not_canonical"
-
     def __init__(self, *, path: str, value: str, why: str) -> None:
         super().__init__(f"{path}: {value} {why}")
 
 
 class BadAmount(ProtocolError):
-    code = "bad_amount"
-
     def __init__(self, *, text: str, why: str) -> None:
         super().__init__(f"{text!r} {why}")
 
 
 class BadTexts(ProtocolError):
-    code = "bad_texts"
-
     def __init__(self, why: str, *, way_out: str = "send a canonical JSON array of texts") -> None:
         self.why = why
-        super().__init__(f"the input {why}; {way_out}")
+        super().__init__(f"the input {why}", way_out=f"{way_out}")
 
 
 class NotPacked(ProtocolError):
-    code = "not_packed"
-
     def __init__(self, why: str) -> None:
         self.why = why
-        super().__init__(f"packed words: the value {why}; pack it with contracts.protocol.packed")
+        super().__init__(f"packed words: the value {why}", way_out="pack it with contracts.protocol.packed")
 
 
 class WrongTokenizer(ProtocolError):
-    code = "wrong_tokenizer"
-
     def __init__(self, why: str) -> None:
-        super().__init__(f"the tokenizer {why}; give the tokenizer.json that the workload's manifest names")
+        super().__init__(f"the tokenizer {why}", way_out="give the tokenizer.json that the workload's manifest names")
 
 
 class BadSignature(ProtocolError):
-    code = "bad_signature"
-
     def __init__(self, why: str) -> None:
-        super().__init__(f"signature {why}; sign the EIP-712 digest again with the account that is named as signer")
+        super().__init__(
+            f"signature {why}", way_out="sign the EIP-712 digest again with the account that is named as signer"
+        )
 
 
 class OutOfRange(ProtocolError):
-    code = "out_of_range"
-
     def __init__(self, *, name: str, value: int, low: int, high: int) -> None:
         super().__init__(f"{name} = {value} is outside {low}..{high}")
 
 
 class MalformedEpoch(ProtocolError):
-    code = "malformed_epoch"
-
     def __init__(self, why: str, *, offset: int) -> None:
         self.offset = offset
         super().__init__(f"packed epoch: {why} at byte {offset}")
 
 
 class BadFingerprint(ProtocolError):
-    code = "bad_fingerprint"
-
     def __init__(self, *, node_bytes: int, verifier_bytes: int) -> None:
         super().__init__(f"fingerprints of {node_bytes} and {verifier_bytes} bytes are not of the same whole tokens")
 
 
 class UnknownLogEntry(ProtocolError):
-    code = "unknown_log_entry"
-
     def __init__(self, kind: object) -> None:
-        super().__init__(f"log entry of kind {kind!r}; known kinds are in contracts.protocol.log")
+        super().__init__(f"log entry of kind {kind!r}", way_out="known kinds are in contracts.protocol.log")

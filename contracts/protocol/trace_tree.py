@@ -6,7 +6,7 @@ byte names what is hashed (0 a block, 1 two nodes, 2 a list), so that no node pa
 by its block and three paths.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 BLOCK_NUMBERS = 256
@@ -16,12 +16,20 @@ MAX_COUNT = 2**32 - 1
 
 _BLOCK, _PAIR, _LIST = b"\0", b"\1", b"\2"
 
+Digest = Callable[[bytes], bytes]
+"""A hash of 32 bytes. The trace hash is made of sha256; the court's own trees are the same by keccak256."""
+
+
+def by_sha256(data: bytes) -> bytes:
+    """sha256 of `data`."""
+    return sha256(data).digest()
+
 
 def block_leaf(block: bytes) -> bytes:
     """The digest of one block of 4 to 1,024 bytes, whole numbers. Raises ValueError for another length."""
     if not 0 < len(block) <= BLOCK_BYTES or len(block) % NUMBER_BYTES:
         raise ValueError(f"a block has 1 to {BLOCK_NUMBERS} numbers of {NUMBER_BYTES} bytes, not {len(block)} bytes")
-    return sha256(_BLOCK + block).digest()
+    return by_sha256(_BLOCK + block)
 
 
 def row_leaves(row: bytes) -> list[bytes]:
@@ -29,76 +37,99 @@ def row_leaves(row: bytes) -> list[bytes]:
     return [block_leaf(row[start : start + BLOCK_BYTES]) for start in range(0, len(row), BLOCK_BYTES)]
 
 
-def list_root(leaves: Iterable[bytes]) -> bytes:
-    """The digest of a list of 32-byte digests in order, which binds their number; an empty list has one too."""
-    level = _checked(leaves)
-    count = len(level)
-    while len(level) > 1:
-        level = _parents(level)
-    return _sealed(count, b"".join(level))
+class Tree:
+    """A list of 32-byte digests in order, hashed once: its root, and the path of any element.
+
+    Raises ValueError for what is no digest.
+    """
+
+    def __init__(self, leaves: Iterable[bytes], digest: Digest = by_sha256) -> None:
+        level = list(leaves)
+        if len(level) > MAX_COUNT or any(len(leaf) != 32 for leaf in level):
+            raise ValueError("a list has fewer than 2^32 elements, digests of 32 bytes each")
+        self._levels = [level]
+        while len(level) > 1:
+            level = _parents(level, digest)
+            self._levels.append(level)
+        self.root = _sealed(len(self._levels[0]), b"".join(level), digest)
+
+    @property
+    def top(self) -> bytes:
+        """The node above all elements, without their number. Raises ValueError if there are none."""
+        if not self._levels[0]:
+            raise ValueError("there is no node above nothing")
+        return self._levels[-1][0]
+
+    def path(self, index: int) -> list[bytes]:
+        """The siblings of the element `index` from below; a level on which it moves up alone adds none.
+
+        Raises IndexError if there is no such element.
+        """
+        count = len(self._levels[0])
+        if not 0 <= index < count:
+            raise IndexError(f"there is no element {index} in a list of {count}")
+        places = ((level, (index >> height) ^ 1) for height, level in enumerate(self._levels))
+        return [level[sibling] for level, sibling in places if sibling < len(level)]
+
+
+def list_root(leaves: Iterable[bytes], digest: Digest = by_sha256) -> bytes:
+    """The digest of a list, which binds how many elements it has; an empty list has one too."""
+    return Tree(leaves, digest).root
 
 
 def top_of(leaves: Iterable[bytes]) -> bytes:
     """The node above some neighbours of a list: 1 to 2^k of them, from a multiple of 2^k on. Raises ValueError."""
-    level = _checked(leaves)
-    if not level:
-        raise ValueError("there is no node above nothing")
-    while len(level) > 1:
-        level = _parents(level)
-    return level[0]
+    return Tree(leaves).top
 
 
 def list_root_above(count: int, nodes: Iterable[bytes]) -> bytes:
     """The digest of a list of `count` elements, from all its nodes of one level (`top_of`)."""
-    level = _checked(nodes)
-    return _sealed(count, top_of(level) if level else b"")
+    level = list(nodes)
+    return _sealed(count, top_of(level) if level else b"", by_sha256)
 
 
-def list_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The siblings of the element `index` from below; a level on which it moves up alone adds none.
-
-    Raises IndexError if there is no such element.
-    """
-    level, path = _checked(leaves), []
-    if not 0 <= index < len(level):
-        raise IndexError(f"there is no element {index} in a list of {len(level)}")
-    while len(level) > 1:
-        if index ^ 1 < len(level):
-            path.append(level[index ^ 1])
-        level, index = _parents(level), index // 2
-    return path
+def list_path(leaves: Sequence[bytes], index: int, digest: Digest = by_sha256) -> list[bytes]:
+    """The path of the element `index`. Raises IndexError if there is none."""
+    return Tree(leaves, digest).path(index)
 
 
-def verify_path(leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes) -> bool:
-    """Whether the digest `leaf` is the element `index` of the list of `count` elements with this root."""
-    if not 0 <= index < count <= MAX_COUNT or any(len(digest) != 32 for digest in (leaf, *path)):
-        return False
-    node, width, rest = leaf, count, list(path)
+def path_length(index: int, count: int) -> int:
+    """How many siblings the path of the element `index` of a list of `count` has."""
+    length = 0
+    while count > 1:
+        length += index ^ 1 < count
+        index, count = index // 2, (count + 1) // 2
+    return length
+
+
+def climb(leaf: bytes, index: int, count: int, path: Sequence[bytes], digest: Digest = by_sha256) -> bytes:
+    """The digest of the list of `count` elements that has `leaf` at `index`, by a path of `path_length` siblings."""
+    node, width, used = leaf, count, 0
     while width > 1:
         if index ^ 1 < width:
-            if not rest:
-                return False
-            sibling = rest.pop(0)
-            node = _pair(sibling, node) if index & 1 else _pair(node, sibling)
+            node = _pair(path[used], node, digest) if index & 1 else _pair(node, path[used], digest)
+            used += 1
         index, width = index // 2, (width + 1) // 2
-    return not rest and _sealed(count, node) == root
+    return _sealed(count, node, digest)
 
 
-def _checked(leaves: Iterable[bytes]) -> list[bytes]:
-    level = list(leaves)
-    if len(level) > MAX_COUNT or any(len(leaf) != 32 for leaf in level):
-        raise ValueError("a list has fewer than 2^32 elements, digests of 32 bytes each")
-    return level
+def verify_path(
+    leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes, digest: Digest = by_sha256
+) -> bool:
+    """Whether the digest `leaf` is the element `index` of the list of `count` elements with this root."""
+    if not 0 <= index < count <= MAX_COUNT or any(len(node) != 32 for node in (leaf, *path)):
+        return False
+    return len(path) == path_length(index, count) and climb(leaf, index, count, path, digest) == root
 
 
-def _pair(left: bytes, right: bytes) -> bytes:
-    return sha256(_PAIR + left + right).digest()
+def _pair(left: bytes, right: bytes, digest: Digest) -> bytes:
+    return digest(_PAIR + left + right)
 
 
-def _sealed(count: int, top: bytes) -> bytes:
-    return sha256(_LIST + count.to_bytes(4, "big") + top).digest()
+def _sealed(count: int, top: bytes, digest: Digest) -> bytes:
+    return digest(_LIST + count.to_bytes(4, "big") + top)
 
 
-def _parents(level: list[bytes]) -> list[bytes]:
-    pairs = [_pair(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+def _parents(level: list[bytes], digest: Digest) -> list[bytes]:
+    pairs = [_pair(level[i], level[i + 1], digest) for i in range(0, len(level) - 1, 2)]
     return pairs + level[-1:] if len(level) % 2 else pairs

@@ -16,7 +16,7 @@ from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import CommitmentEntry, OrderEntry
 from contracts.protocol.merkle import Row
-from contracts.protocol.packing import bits, unpack
+from contracts.protocol.packing import unpack
 from contracts.protocol.records import VISIBILITY_RESTRICTED
 from contracts.protocol.signing import compact
 from contracts.record.errors import RowUnknown
@@ -64,7 +64,7 @@ def charge_of(log: EpochLog, index: int) -> Charge:
     return Charge(log.epoch_id, index, leaf_proof(log.epoch_id, index, log.leaves), order, commitment)
 
 
-class SettledRows:
+class ChargedRows:
     """What the chain alone tells of an epoch's rows: out of the calldata that settled it, or one leaf of it."""
 
     def __init__(self, chain: Chain, history: History, epoch_id: int) -> None:
@@ -77,7 +77,7 @@ class SettledRows:
             return None
         count = self._history.epochs[self._epoch_id].count
         epoch = unpack(self._chain.packed_epoch(settled.tx_hash), count)
-        return epoch.rows, (bits(epoch.void, count), settled.skipped_bits)
+        return epoch.rows, (settled.void_bits, settled.skipped_bits)
 
     @property
     def outcomes(self) -> Outcomes:
@@ -128,6 +128,6 @@ def duplicate_call(chain: Chain, history: History, charges: Sequence[Charge]) ->
     return chain.contests.functions.contestDuplicate(
         order_tuple(charges[0].order.order),
         [charge.proof for charge in charges],
-        [SettledRows(chain, history, charge.epoch_id).outcomes for charge in charges],
+        [ChargedRows(chain, history, charge.epoch_id).outcomes for charge in charges],
         [commitment_tuple(charge.commitment.commitment) for charge in charges],
     )

@@ -15,20 +15,14 @@ from contracts.protocol.errors import AssayError
 class RecordError(AssayError):
     """Base."""
 
-    code = "record_error"
-
 
 class LogUnavailable(RecordError):
-    code = "log_unavailable"
-
     def __init__(self, *, what: str, source: str, why: str, way_out: str = "try another mirror of the log") -> None:
         self.what, self.source, self.why = what, source, why
         super().__init__(f"{what} cannot be read from {source}: {why}", way_out=way_out)
 
 
 class WrongLog(RecordError):
-    code = "wrong_log"
-
     def __init__(self, *, what: str, expected: str, found: str) -> None:
         self.expected, self.found = expected, found
         super().__init__(
@@ -39,16 +33,12 @@ class WrongLog(RecordError):
 class WrongFact(RecordError):
     """`rule` names the check that failed, in words that fit "row 3: <rule>"."""
 
-    code = "wrong_fact"
-
     def __init__(self, rule: str, *, expected: object, found: object) -> None:
         self.rule, self.expected, self.found = rule, expected, found
         super().__init__(f"{rule}: expected {expected}, found {found}")
 
 
 class WorkloadUnknown(RecordError):
-    code = "workload_unknown"
-
     def __init__(self, workload_id: str) -> None:
         super().__init__(
             f"no manifest of workload {workload_id} was published", way_out="its first epoch's log must hold it"
@@ -56,8 +46,6 @@ class WorkloadUnknown(RecordError):
 
 
 class RowUnknown(RecordError):
-    code = "row_unknown"
-
     def __init__(self, epoch_id: int, index: int, why: str) -> None:
         super().__init__(
             f"row {index} of epoch {epoch_id}: {why}", way_out="check epoch and row, they count from 1 and from 0"
@@ -65,7 +53,5 @@ class RowUnknown(RecordError):
 
 
 class ChainMoved(RecordError):
-    code = "chain_moved"
-
     def __init__(self, *, block_number: int) -> None:
         super().__init__(f"block {block_number} changed while it was read", way_out="read it again")

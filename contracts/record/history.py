@@ -28,11 +28,12 @@ class PostedEpoch:
 
 @dataclass(frozen=True)
 class SettledEpoch:
-    """An epoch's settlement as its event tells it; the rows are in the transaction's calldata."""
+    """An epoch's settlement as its event tells it: a bit a row; the rows are in the transaction's calldata."""
 
     epoch_id: int
     charged_units: int
     fee_units: int
+    void_bits: bytes
     skipped_bits: bytes
     block_number: int
     timestamp: int
@@ -41,7 +42,7 @@ class SettledEpoch:
 
 @dataclass
 class CaseFile:
-    """A case of the court and everything said in it, in order."""
+    """A case of the court and everything said in it, in order. `penalty_units`: what it asks for of the operator."""
 
     case_id: bytes
     epoch_id: int
@@ -97,7 +98,8 @@ DATED = ("EpochPosted", "EpochSettled")
 
 @dataclass
 class ContestFile:
-    """A contest of one leaf. `answer_ends` Unix seconds, `bond_units` what the contester staked on it.
+    """The last contest of one leaf; those before it lapsed. `answer_ends` Unix seconds, `bond_units` what the contester
+    staked on it.
 
     `closed` is the event that ended it (Answered, ContestResolved or ContestLapsed), or None while it has not ended.
     """
@@ -124,6 +126,7 @@ class History:
     contests: dict[tuple[int, int], ContestFile] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
     node_keys: dict[str, int] = field(default_factory=dict)
+    """Node key -> the account whose it is, or was until it was revoked."""
     verifier_keys: dict[str, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     _by_name: dict[str, list[Event]] = field(default_factory=dict)
@@ -237,8 +240,9 @@ def _posted(history: History, event: Event, timestamp: int) -> None:
 
 def _settled(history: History, event: Event, timestamp: int) -> None:
     a = event.args
+    bitmaps = a["voidBits"], a["skippedBits"]
     history.settled[a["id"]] = SettledEpoch(
-        a["id"], a["chargedUnits"], a["feeUnits"], a["skippedBits"], event.block_number, timestamp, event.tx_hash
+        a["id"], a["chargedUnits"], a["feeUnits"], *bitmaps, event.block_number, timestamp, event.tx_hash
     )
 
 

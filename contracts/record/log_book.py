@@ -195,15 +195,20 @@ class LogBook:
     def forget(self, epoch_id: int) -> None:
         """Drops the records of an epoch of which no case or contest can come any more, and of those before it."""
         for old in range(self._forgotten + 1, min(epoch_id, self._folded) + 1):
-            for row in self.epochs.pop(old).rows:
-                digest = from_hex(row.digest)
-                self._paid_in.pop(digest, None)
-                if digest not in self._unshown:
-                    self._traces.pop(digest, None)
-                    for verdict in self._verdicts_on.pop(digest, []):
-                        del self._verdicts[verdict]
-                        self._observations.pop(verdict, None)
+            log = self.epochs.pop(old)
             self._forgotten = old
+            for row in log.rows:
+                self._paid_in.pop(from_hex(row.digest), None)
+            named = {from_hex(entry.verdict.commitment_digest) for entry in log.verdicts.values()}
+            for digest in {from_hex(row.digest) for row in log.rows} | log.traces.keys() | named:
+                if digest not in self._unshown and digest not in self._paid_in:
+                    self._drop(digest)
+
+    def _drop(self, digest: bytes) -> None:
+        self._traces.pop(digest, None)
+        for verdict in self._verdicts_on.pop(digest, []):
+            del self._verdicts[verdict]
+            self._observations.pop(verdict, None)
 
     # ------------------------------------------------------------ finding
 
@@ -325,6 +330,11 @@ def read_epoch(book: LogBook, posted: PostedEpoch, lines: Sequence[bytes]) -> Ep
     return book.add(posted.epoch_id, parse_epoch(posted, lines))
 
 
+def entries_of(lines: Iterable[bytes]) -> list[LogEntry]:
+    """The entries behind some lines. Raises ProtocolError for one that is none, or not spelt canonically."""
+    return [parse_line(line) for line in lines]
+
+
 def parse_epoch(posted: PostedEpoch, lines: Sequence[bytes]) -> list[LogEntry]:
     """The entries of lines that are exactly what `posted` commits to. Raises WrongLog, ProtocolError for no entry."""
     found = log_root(lines)
@@ -332,7 +342,7 @@ def parse_epoch(posted: PostedEpoch, lines: Sequence[bytes]) -> list[LogEntry]:
         raise WrongLog(
             what=f"logRoot of epoch {posted.epoch_id}", expected=to_hex(posted.log_root), found=to_hex(found)
         )
-    entries = [parse_line(line) for line in lines]
+    entries = entries_of(lines)
     root = merkle_root([entry.row().leaf() for entry in entries if isinstance(entry, RowEntry)])
     if root != posted.root:
         raise WrongLog(what=f"root of epoch {posted.epoch_id}", expected=to_hex(posted.root), found=to_hex(root))

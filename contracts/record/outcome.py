@@ -5,10 +5,11 @@ from typing import Literal
 
 from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.events import Event
+from contracts.protocol.constants import Constants
 from contracts.protocol.errors import MalformedEpoch
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.merkle import Row
-from contracts.protocol.packing import SkipReason, bits, from_bits, outcomes_hash, unpack
+from contracts.protocol.packing import Epoch, SkipReason, bits, from_bits, outcomes_hash, unpack
 from contracts.protocol.pricing import fee_units
 from contracts.record.history import History, SettledEpoch
 
@@ -38,13 +39,26 @@ def outcome_of(chain: Chain, history: History, epoch_id: int, index: int, operat
     """What became of a leaf under a posted root. `now_s`: the chain's time, Unix seconds. Raises ChainError, and
     MalformedEpoch where the settlement's calldata is not what the chain keeps of it.
     """
+    settled, packed = history.settled.get(epoch_id), None
+    if settled is not None:
+        packed = unpack(chain.packed_epoch(settled.tx_hash), history.epochs[epoch_id].count)
+        _require_kept(chain, settled, bits(packed.void, len(packed.rows)))
+    place, constants = (epoch_id, index), chain.deployment.constants
+    return outcome_in(history, constants, place, operator_id, packed, now_s)
+
+
+def outcome_in(
+    history: History, constants: Constants, place: tuple[int, int], operator_id: int, packed: Epoch | None, now_s: int
+) -> LeafOutcome:
+    """The same, pure. `place`: epoch and row; `packed`: the settlement's calldata, None for an epoch without one."""
+    epoch_id, index = place
     alone = _leaf_settled(history, epoch_id, index)
     if alone is not None:
         return LeafOutcome("alone", to_hex(alone.tx_hash), alone.args["amountUnits"], alone.args["feeUnits"])
     settled = history.settled.get(epoch_id)
-    if settled is not None:
-        return _settled(chain, history, settled, index, operator_id)
-    if now_s > history.epochs[epoch_id].timestamp + chain.deployment.constants.settle_wait_s:
+    if settled is not None and packed is not None:
+        return _settled(history, constants, settled, packed, index, operator_id)
+    if now_s > history.epochs[epoch_id].timestamp + constants.settle_wait_s:
         return LeafOutcome("stranded")
     return LeafOutcome("revealed" if epoch_id + 1 in history.epochs else "posted")
 
@@ -54,18 +68,17 @@ def _leaf_settled(history: History, epoch_id: int, index: int) -> Event | None:
     return next((event for event in alone if event.args["index"] == index), None)
 
 
-def _settled(chain: Chain, history: History, settled: SettledEpoch, index: int, operator_id: int) -> LeafOutcome:
-    count, tx = history.epochs[settled.epoch_id].count, to_hex(settled.tx_hash)
-    epoch = unpack(chain.packed_epoch(settled.tx_hash), count)
-    _require_kept(chain, settled, bits(epoch.void, count))
-    skipped = from_bits(settled.skipped_bits, count)
+def _settled(
+    history: History, constants: Constants, settled: SettledEpoch, epoch: Epoch, index: int, operator_id: int
+) -> LeafOutcome:
+    tx, skipped = to_hex(settled.tx_hash), from_bits(settled.skipped_bits, len(epoch.rows))
     if index in epoch.void:
         return LeafOutcome("void", tx)
     if index in skipped:
         return LeafOutcome("skipped", tx, skipped_for=_skip_reason(history, settled.epoch_id, epoch.rows[index]))
     rows = [row for i, row in enumerate(epoch.rows) if i not in epoch.void and i not in skipped]
     gross = sum(row.amount_units for row in rows if row.operator_id == operator_id)
-    return LeafOutcome("paid", tx, gross, fee_units(gross, chain.deployment.constants.fee_bps))
+    return LeafOutcome("paid", tx, gross, fee_units(gross, constants.fee_bps))
 
 
 def _require_kept(chain: Chain, settled: SettledEpoch, void_bits: bytes) -> None:

@@ -18,8 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from contracts.tools.mutated_proofs import BATCHES, Twin
 from contracts.tools.product import src_sha256
-from contracts.tools.twins import BATCHES, Twin
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT.parent / "bench" / "results" / "raw" / "halmos.json"
@@ -94,7 +94,7 @@ def copy_with(folder: Path, twins: tuple[Twin, ...]) -> Path:
         file = folder / "src" / twin.file
         text = file.read_text()
         if text.count(twin.right) != 1:
-            raise SystemExit(f"tools/twins.py: {twin.file} has {text.count(twin.right)} times: {twin.right}")
+            raise SystemExit(f"tools/mutated_proofs.py: {twin.file} has {text.count(twin.right)} times: {twin.right}")
         file.write_text(text.replace(twin.right, twin.wrong))
     return folder
 

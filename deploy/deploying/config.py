@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from eth_utils.address import is_checksum_address
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from contracts.onchain.origin import ANYONE, Charter
+from contracts.onchain.origin import ANYONE, NetworkConfig
 from contracts.protocol.canonical import hash_json
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION, Constants
 from contracts.protocol.errors import first_fault
@@ -108,7 +108,7 @@ class Config(Record):
             raise BadConfig(path, str(error)) from error
         return config
 
-    def charter(self) -> Charter:
+    def charter(self) -> NetworkConfig:
         """What follows from it for the contracts. Raises ValueError for constants that do not fit."""
         unknown = self.overrides.keys() - Constants.model_fields.keys()
         if unknown:
@@ -119,7 +119,7 @@ class Config(Record):
         misfits = constants.misfits()
         if misfits:
             raise ValueError(f"with these overrides {misfits[0]}")
-        return Charter(
+        return NetworkConfig(
             token=self.token,
             settler=self.settler,
             treasury=self.treasury,

@@ -13,60 +13,52 @@ DeployError
 from collections.abc import Sequence
 from pathlib import Path
 
+from contracts.protocol.errors import AssayError
 
-class DeployError(Exception):
+
+class DeployError(AssayError):
     """Base. `code` is for machines; the message names the value and the way out."""
-
-    code = "deploy_error"
 
 
 class BadConfig(DeployError):
-    code = "bad_config"
-
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}; `assay deploy --example` prints one with every key")
+        super().__init__(f"{path}: {why}", way_out="`assay deploy --example` prints one with every key")
 
 
 class OtherDeployment(DeployError):
-    code = "other_deployment"
-
     def __init__(self, path: Path, differing: Sequence[str]) -> None:
         super().__init__(
-            f"{path} describes another network: {'; '.join(differing)}. Nothing was sent; give another file with "
-            "--out, or the configuration that this file came from"
+            f"{path} describes another network: {'; '.join(differing)}. Nothing was sent",
+            way_out="give another file with --out, or the configuration that this file came from",
         )
 
 
 class UnusableToken(DeployError):
-    code = "unusable_token"
-
     def __init__(self, address: str, why: str) -> None:
         super().__init__(f"token {address} {why}")
 
 
 class EmptyAccount(DeployError):
-    code = "empty_account"
-
     def __init__(self, *, address: str, has_wei: int, needs_wei: int) -> None:
         super().__init__(
             f"{address} has {_ether(has_wei)} ether and needs up to {_ether(needs_wei)} for what is still to be sent, "
-            "at twice the present base fee. Nothing was sent; send it ether and run the same again"
+            "at twice the present base fee. Nothing was sent",
+            way_out="send it ether and run the same again",
         )
 
 
 class StuckTransactions(DeployError):
-    code = "stuck_transactions"
-
     def __init__(self, address: str, count: int) -> None:
         super().__init__(
-            f"{count} transactions of {address} wait to be mined, of an earlier run or another program; nothing was "
-            "sent. Run the same again when they are mined, or replace them from a wallet with a higher fee"
+            f"{count} transactions of {address} wait to be mined, of an earlier run or another program",
+            way_out=(
+                "nothing was sent. Run the same again when they are mined, or replace them from a wallet with a higher "
+                "fee"
+            ),
         )
 
 
 class OtherBuild(DeployError):
-    code = "other_build"
-
     def __init__(self, path: Path, differing: Sequence[str]) -> None:
         super().__init__(
             f"{path} does not describe what this build makes of its numbers: {'; '.join(differing)}. Check it with the "
@@ -75,12 +67,10 @@ class OtherBuild(DeployError):
 
 
 class AdminLeft(DeployError):
-    code = "admin_left"
-
     def __init__(self, account: str, governor: str) -> None:
         super().__init__(
-            f"{account} is an admin of the governor {governor}: it can give itself any role without a delay; do not "
-            "use this network until it has renounced DEFAULT_ADMIN_ROLE"
+            f"{account} is an admin of the governor {governor}: it can give itself any role without a delay",
+            way_out="do not use this network until it has renounced DEFAULT_ADMIN_ROLE",
         )
 
 

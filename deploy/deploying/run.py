@@ -8,8 +8,8 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.discovery import created_at
 from contracts.onchain.errors import BadDeployment, NoContract
-from contracts.onchain.founding import Step, cost_wei, factory_stands, found, missing, stands, steps
-from contracts.onchain.origin import ORIGIN, Charter, Plan
+from contracts.onchain.founding import DeployStep, cost_wei, create_contracts, factory_stands, missing, stands, steps
+from contracts.onchain.origin import ORIGIN, DeploymentPlan, NetworkConfig
 from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from deploy.deploying.checks import check_balance, check_chain, check_queue, check_token
@@ -26,7 +26,7 @@ def deploy(sender: Sender, config: Config, file: Path, say: Say, *, wait_s: floa
 
     Raises DeployError or ChainError; until `say` tells of a step, nothing was sent.
     """
-    w3, plan = sender.w3, Plan(config.charter())
+    w3, plan = sender.w3, DeploymentPlan(config.charter())
     check_chain(w3, config.chain_id)
     wanted = Deployment.of(plan, config.chain_id, 0, config.digest())
     kept = _kept(file, wanted)
@@ -37,7 +37,7 @@ def deploy(sender: Sender, config: Config, file: Path, say: Say, *, wait_s: floa
     if todo:
         fee_wei = sender.fee_per_gas_wei()
         check_balance(sender, cost_wei(w3, todo, fee_wei) + len(config.governor.cancellers) * PROPOSAL_GAS * fee_wei)
-    found(sender, plan, lambda done: say(f"created {done}"))
+    create_contracts(sender, plan, lambda done: say(f"created {done}"))
     if kept is None:
         since = head if any(step.name == ORIGIN for step in todo) else 0
         first_block = created_at(w3, plan.addresses[ORIGIN], since)
@@ -85,7 +85,7 @@ def _flat(left: Any, right: Any, key: str = "") -> list[tuple[str, object, objec
     return [] if left == right else [(key, left, right)]
 
 
-def _tell(plan: Plan, todo: list[Step], say: Say) -> None:
+def _tell(plan: DeploymentPlan, todo: list[DeployStep], say: Say) -> None:
     lacking = {step.name for step in todo}
     there = [name for name in plan.addresses if name not in lacking]
     if not todo:
@@ -122,7 +122,7 @@ def verify(w3: Rpc, file: Path, say: Say) -> Deployment:
     deployment = Deployment.load(file)
     if deployment.founding is None:
         raise BadDeployment(file, "founding is missing, so it was not written by `assay deploy`")
-    plan = Plan(charter_of(deployment))
+    plan = DeploymentPlan(charter_of(deployment))
     first_block, config_hash = deployment.first_block, deployment.founding.config_hash
     differing = _differences(deployment, Deployment.of(plan, deployment.chain_id, first_block, config_hash))
     if differing:
@@ -143,11 +143,11 @@ def verify(w3: Rpc, file: Path, say: Say) -> Deployment:
     return deployment
 
 
-def charter_of(deployment: Deployment) -> Charter:
+def charter_of(deployment: Deployment) -> NetworkConfig:
     """What a deployment was founded with. Its `founding` must be known."""
     founding = deployment.founding
     assert founding is not None
-    return Charter(
+    return NetworkConfig(
         token=deployment.token,
         settler=deployment.settler,
         treasury=deployment.treasury,

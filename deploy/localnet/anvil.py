@@ -5,21 +5,22 @@ from pathlib import Path
 
 from contracts.onchain.chain import connect
 from contracts.onchain.errors import ChainUnavailable
+from contracts.protocol.errors import AssayError
 
 _NODE_MODULES = Path(__file__).parents[2] / "contracts" / "node_modules" / "@foundry-rs"
 
 
-class NoAnvil(Exception):
+class NoAnvil(AssayError):
     """Anvil is not installed."""
-
-    code = "no_anvil"
 
 
 def find_anvil() -> str:
     """The Anvil binary: on the PATH, or where `make test` installs it."""
     found = shutil.which("anvil") or next(map(str, _NODE_MODULES.glob("anvil-*/bin/anvil")), None)
     if found is None:
-        raise NoAnvil("anvil is neither on the PATH nor in contracts/node_modules; run `npm ci` in contracts/")
+        raise NoAnvil(
+            "anvil is neither on the PATH nor in contracts/node_modules", way_out="run `npm ci` in contracts/"
+        )
     return found
 
 

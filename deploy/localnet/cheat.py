@@ -23,7 +23,7 @@ from contracts.protocol.trace import trace_hash_of
 from node_agent.app import EngineFactory, NodeSettings, run_node
 from node_agent.execution import kinds
 from node_agent.execution.engine import Engine, Execution
-from node_agent.execution.exact.decoding import Run, Task, generate
+from node_agent.execution.exact.decoding import DecodingRun, DecodingTask, generate
 from node_agent.execution.exact.embedding import ExactEmbedding
 from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.port import LlamaModel, Reading
@@ -74,10 +74,10 @@ class Spoof(ExactGeneration):
         return replace(self.execution(runs), trace_hash=trace_hash_of(trace), trace=trace)
 
 
-def prefill_over(model: LlamaModel, task: Task, tokens: Sequence[int]) -> Run:
+def prefill_over(model: LlamaModel, task: DecodingTask, tokens: Sequence[int]) -> DecodingRun:
     """A run whose trace is that of one pass over prompt and tokens, whoever chose them; what it chose are the tokens
     that the model would have, each after those."""
-    run, past = Run(task, model.exp2), model.new_cache(len(task.prompt) + len(tokens) - 1)
+    run, past = DecodingRun(task, model.exp2), model.new_cache(len(task.prompt) + len(tokens) - 1)
     for logits in model.read([Reading([*task.prompt, *tokens[:-1]], past, len(tokens))]):
         run.take(logits)
     return run

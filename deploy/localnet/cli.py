@@ -15,7 +15,7 @@ from deploy.localnet.planning import BUDGET_S, EPOCHS, plan, shortened
 
 if TYPE_CHECKING:
     from deploy.localnet.network import Network
-    from deploy.localnet.planning import Machine, Plan, Speeds
+    from deploy.localnet.planning import DemoPlan, Machine, MachineSpeeds
     from deploy.localnet.scenario import Story
     from deploy.localnet.telling import Progress
     from node_agent.models import ModelStore
@@ -103,7 +103,7 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store:
     return report
 
 
-def _choose(progress: Progress, store: ModelStore, jobs: int | None) -> Plan:
+def _choose(progress: Progress, store: ModelStore, jobs: int | None) -> DemoPlan:
     """Measures this machine and says what is run on it. Raises TooSlow."""
     from deploy.localnet.measuring import look
     from deploy.localnet.workload import MODELS
@@ -117,7 +117,7 @@ def _choose(progress: Progress, store: ModelStore, jobs: int | None) -> Plan:
     return chosen
 
 
-def _in_words(chosen: Plan, speeds: Speeds, machine: Machine) -> str:
+def _in_words(chosen: DemoPlan, speeds: MachineSpeeds, machine: Machine) -> str:
     """The plan, for people: what was measured, what is run, what it can show, and what was shortened for it."""
     words, vectors = speeds.generation, speeds.embedding
     return "\n".join((

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from eth_utils.address import to_checksum_address
-
 from backend.client.jobs import Answer
 from contracts.onchain.chain import Chain, as_dict
+from contracts.onchain.lanes import read_lane
 from contracts.protocol.rulings import Ruling
 from contracts.protocol.sampling import CERTAIN
 from contracts.protocol.texts import decode_texts
@@ -154,13 +153,13 @@ def _verifier(story: Story, chain: Chain, history: History, book: LogBook, name:
 def _requester(story: Story, chain: Chain, name: str) -> RequesterFacts:
     signer = story.requesters[name]
     own = [view for view in story.orders if view.order.requester == signer.address]
-    lane = as_dict(chain.escrow.functions.lanes(*[to_checksum_address(signer.address)] * 2).call())
+    lane = read_lane(chain, signer.address, signer.address)
     return RequesterFacts(
         name=name,
         orders=len(own),
         signed_units=sum(view.order.terms.max_price for view in own),
-        charged_units=lane["chargedUnits"],
-        balance_units=lane["balanceUnits"],
+        charged_units=lane.charged,
+        balance_units=lane.balance,
     )
 
 

@@ -18,7 +18,7 @@ TOKEN_UNITS = 10**9
 
 
 @dataclass(frozen=True)
-class Cast:
+class Parties:
     """Who takes part. Amounts in units; `wallet_units` is what a requester keeps outside its lane."""
 
     nodes: tuple[str, ...]
@@ -34,11 +34,11 @@ class Cast:
 
 
 @dataclass
-class Founding:
+class NetworkSetup:
     """The steps, to be taken in order. `accounts`: party name -> account id in StakeManager."""
 
     network: Network
-    cast: Cast
+    cast: Parties
     say: Callable[[str], None]
     owners: dict[str, Signer] = field(default_factory=dict)
     accounts: dict[str, int] = field(default_factory=dict)

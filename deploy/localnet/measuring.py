@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from contracts.protocol.errors import AssayError
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from contracts.protocol.packed import pack
 from contracts.protocol.tokens import TextTokenizer
 from deploy.localnet import workload
-from deploy.localnet.planning import Machine, Speeds, TooSlow
+from deploy.localnet.planning import Machine, MachineSpeeds, MachineTooSlow
 from deploy.localnet.processes import environment
 from node_agent.execution.engine import Engine, Speed
 from node_agent.execution.model_files import ModelFiles
@@ -39,13 +40,11 @@ _WARM_S = 1.0
 _TEXT = "Why is the sky blue?"
 
 
-class NotMeasured(Exception):
+class NotMeasured(AssayError):
     """Thrown when an engine ends before it did anything."""
 
-    code = "not_measured"
 
-
-def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN_S) -> Speeds:
+def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN_S) -> MachineSpeeds:
     """What one job of each kind gets here, alone, with so many threads of an engine (as many as cores if not given).
 
     Raises:
@@ -66,13 +65,13 @@ def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN
             process.kill()
     missing = [kind for kind in workload.MODELS if kind not in found]
     if not missing:
-        return Speeds(found[workload.GENERATION], found[workload.EMBEDDING])
+        return MachineSpeeds(found[workload.GENERATION], found[workload.EMBEDDING])
     if code is not None:
         raise NotMeasured(
-            f"The engine of {', '.join(missing)} does not run here (exit status {code}, its words are above); "
-            "`assay node doctor` names what is missing."
+            f"The engine of {', '.join(missing)} does not run here (exit status {code}, its words are above)",
+            way_out="`assay node doctor` names what is missing.",
         )
-    raise TooSlow(
+    raise MachineTooSlow(
         f"After {within_s:.0f} s this machine had not answered one prompt of {', '.join(missing)} with "
         f"{1 + MORE_TOKENS} words: it does less than {(2 + MORE_TOKENS) / within_s:.1f} tokens/s. Free its cores, "
         "or run this on a faster machine."
@@ -98,7 +97,9 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def look(models: Path, threads: int | None, clock: Callable[[], float] = time.monotonic) -> tuple[Speeds, Machine]:
+def look(
+    models: Path, threads: int | None, clock: Callable[[], float] = time.monotonic
+) -> tuple[MachineSpeeds, Machine]:
     """Measures, and sees meanwhile how many cores others keep busy. Raises what `measure` does."""
     start, (used, own) = clock(), busy_cores()
     speeds = measure(models, threads)

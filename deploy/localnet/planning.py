@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from math import ceil, exp, log, sqrt
 
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION, Constants
+from contracts.protocol.errors import AssayError
 from node_agent.execution.engine import Speed
 
 BUDGET_S = 300.0
@@ -57,26 +58,24 @@ _MOST_FACTOR = 1e4
 _WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_blocks"))]
 
 
-class TooSlow(Exception):
+class MachineTooSlow(AssayError):
     """Thrown when not even the smallest demo ends in time here."""
-
-    code = "machine_too_slow"
 
 
 @dataclass(frozen=True)
-class Speeds:
+class MachineSpeeds:
     """What this machine was measured to do, for one job alone."""
 
     generation: Speed
     embedding: Speed
 
-    def times(self, factor: float) -> "Speeds":
+    def times(self, factor: float) -> "MachineSpeeds":
         """A machine so many times as fast."""
         generation, embedding = (
             Speed(each.way, each.read_per_s * factor, each.write_per_s * factor)
             for each in (self.generation, self.embedding)
         )
-        return Speeds(generation, embedding)
+        return MachineSpeeds(generation, embedding)
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoPlan:
     """A demo that ends in time.
 
     Attributes:
@@ -140,7 +139,7 @@ def shortened(constants: Constants) -> list[str]:
     return [f"{name} {here} ({there})" for name, here, there in pairs if here < there]
 
 
-def plan(speeds: Speeds, machine: Machine, jobs: int | None = None) -> Plan:
+def plan(speeds: MachineSpeeds, machine: Machine, jobs: int | None = None) -> DemoPlan:
     """The richest demo that ends in time; `jobs`: so many, whatever is best.
 
     Raises TooSlow, with the speed that it would take.
@@ -152,15 +151,17 @@ def plan(speeds: Speeds, machine: Machine, jobs: int | None = None) -> Plan:
     least = f"from about {here.read_per_s * factor:.3g} and {here.write_per_s * factor:.3g} tokens/s" if factor else (
         "at no speed of the engine"
     )  # fmt: skip
-    raise TooSlow(
-        f"This machine reads {here.read_per_s:.3g} and writes {here.write_per_s:.3g} tokens/s ({here.way}); "
-        f"{jobs or LEAST_JOBS} jobs over {EPOCHS} epochs end within {BUDGET_S / 60:.0f} minutes {least} on "
-        f"{machine.cores} cores, of which others keep {machine.others:.1f} busy. Free the cores, or run it on a faster "
-        "machine."
+    raise MachineTooSlow(
+        f"This machine reads {here.read_per_s:.3g} and writes {here.write_per_s:.3g} tokens/s ({here.way})",
+        way_out=(
+            f"{jobs or LEAST_JOBS} jobs over {EPOCHS} epochs end within {BUDGET_S / 60:.0f} minutes {least} on "
+            f"{machine.cores} cores, of which others keep {machine.others:.1f} busy. Free the cores, or run it on a "
+            "faster machine."
+        ),
     )
 
 
-def _least_factor(speeds: Speeds, machine: Machine, jobs: int | None) -> float | None:
+def _least_factor(speeds: MachineSpeeds, machine: Machine, jobs: int | None) -> float | None:
     """How many times as fast a machine must be, to a hundredth; None where the rest alone takes too long."""
     if _first_fit(speeds.times(_MOST_FACTOR), machine, jobs) is None:
         return None
@@ -171,20 +172,20 @@ def _least_factor(speeds: Speeds, machine: Machine, jobs: int | None) -> float |
     return high
 
 
-def _first_fit(speeds: Speeds, machine: Machine, jobs: int | None) -> Plan | None:
+def _first_fit(speeds: MachineSpeeds, machine: Machine, jobs: int | None) -> DemoPlan | None:
     return next((found for found in _plans(speeds, machine, jobs) if found.total_s <= _RECKONED_S), None)
 
 
-def _plans(speeds: Speeds, machine: Machine, jobs: int | None) -> Iterator[Plan]:
+def _plans(speeds: MachineSpeeds, machine: Machine, jobs: int | None) -> Iterator[DemoPlan]:
     for count, tokens in SIZES if jobs is None else [(jobs, tokens) for tokens in sorted({t for _, t in SIZES})[::-1]]:
-        yield _planned(_Load(speeds, machine.share, count, tokens), machine)
+        yield _planned(_DemoLoad(speeds, machine.share, count, tokens), machine)
 
 
 @dataclass(frozen=True)
-class _Load:
+class _DemoLoad:
     """What a number of jobs costs. Seconds of one core unless it says otherwise."""
 
-    speeds: Speeds
+    speeds: MachineSpeeds
     share: float
     jobs: int
     tokens: int
@@ -225,7 +226,7 @@ class _Load:
         return (generated + 2 * jobs / EMBEDDING_EVERY * self.embedding_s) / self.share
 
 
-def _planned(load: _Load, machine: Machine) -> Plan:
+def _planned(load: _DemoLoad, machine: Machine) -> DemoPlan:
     rows = ceil(load.jobs / EPOCHS) + NODES
     burden = Burden(PROMPT_TOKENS, load.tokens, ahead=3 * NODES, rows=rows, disputed=ceil(rows / 2))
     constants = windows(load.speeds.generation, machine.share, burden)
@@ -233,7 +234,7 @@ def _planned(load: _Load, machine: Machine) -> Plan:
     audit_s = _AUDIT_S + _LOADS_S / 3 + _RERUN_JOBS * load.dispute_s
     fixed_s = _MEASURING_S + machine.founding_s + _LOADS_S + EPOCHS * (_EPOCH_S + _ROUND_S) + tail_s + audit_s
     total_s = fixed_s + _MARGIN * load.work_s
-    return Plan(load.jobs, load.tokens, load.cheat_jobs, load.check_rate, _EPOCH_S, constants, total_s)
+    return DemoPlan(load.jobs, load.tokens, load.cheat_jobs, load.check_rate, _EPOCH_S, constants, total_s)
 
 
 @dataclass(frozen=True)

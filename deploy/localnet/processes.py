@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contracts.protocol.errors import AssayError
+
 PASSWORD_FILE = "password"
 """In a party's folder: the password of its key files."""
 _PASSED_ON = ("ASSAY_KERNELS", "ASSAY_THREADS")
@@ -21,10 +23,8 @@ _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(AssayError):
     """A program of the network ended or did not come up; the message carries the end of its log."""
-
-    code = "process_failed"
 
     def __init__(self, name: str, why: str, log: Path) -> None:
         tail = log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:] if log.exists() else []

@@ -170,7 +170,7 @@ def _case(story: Story, facts: DemoFacts, case: CaseFile, shown: Exhibit) -> Pan
         ("committed", f"{shown.units} units, answering: {_short(shown.answer)}"),
         ("signed by", f"{shown.node}, digest {_cut(case.commitment_digest)}"),
         ("opened by", f"{names[case.voters[0]]}"),
-        ("at stake", f"{tokens(case.penalty_units)} of the node's, locked when the case was opened"),
+        ("at stake", f"{tokens(case.penalty_units)} of the node's, as far as it is there when the case is executed"),
         ("windows", f"answers hidden until {constants.commit_window_s} s after opening, shown within "
          f"{constants.reveal_window_s} s (production: {PRODUCTION.commit_window_s} s each)"),
         *_answers(case, names),

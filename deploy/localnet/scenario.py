@@ -17,9 +17,9 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.wire import OrderView
 from contracts.record.history import read_history
 from deploy.localnet import workload
-from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
+from deploy.localnet.founding import TOKEN_UNITS, NetworkSetup, Parties
 from deploy.localnet.network import Network
-from deploy.localnet.planning import EMBEDDING_EVERY, EPOCHS, Plan
+from deploy.localnet.planning import EMBEDDING_EVERY, EPOCHS, DemoPlan
 from deploy.localnet.processes import ProcessFailed
 from deploy.localnet.prompts import PROMPTS
 from deploy.localnet.telling import Progress
@@ -34,7 +34,7 @@ NODES = (*CHEATS, *HONEST_NODES)
 VERIFIERS = ("verifier-eva", "verifier-finn")
 REQUESTERS = ("requester-gil", "requester-hana")
 
-CAST = Cast(
+CAST = Parties(
     nodes=NODES,
     verifiers=VERIFIERS,
     requesters=REQUESTERS,
@@ -60,7 +60,7 @@ class Story:
     network: Network
     progress: Progress
     store: ModelStore
-    plan: Plan
+    plan: DemoPlan
     node_accounts: dict[str, int] = field(default_factory=dict)
     verifier_accounts: dict[str, int] = field(default_factory=dict)
     requesters: dict[str, Signer] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Story:
 
     def set_up(self, chain_kind: str) -> None:
         """Brings the network up: everybody has keys, stake or a funded lane, and every program runs."""
-        network, founding = self.network, Founding(self.network, CAST, self.progress.step)
+        network, founding = self.network, NetworkSetup(self.network, CAST, self.progress.step)
         self.progress.step(f"starting the chain ({chain_kind})")
         network.start_chain(chain_kind)
         self.progress.step("deploying the contracts")
@@ -95,12 +95,12 @@ class Story:
         self.node_accounts = {name: founding.accounts[name] for name in NODES}
         self.verifier_accounts = {name: founding.accounts[name] for name in VERIFIERS}
 
-    def _join_verifiers(self, founding: Founding) -> None:
+    def _join_verifiers(self, founding: NetworkSetup) -> None:
         founding.join_verifiers()
         for name in VERIFIERS:
             self.network.start_verifier(name, self.store.root)
 
-    def _join_node(self, founding: Founding, name: str) -> None:
+    def _join_node(self, founding: NetworkSetup, name: str) -> None:
         founding.join_node(name)
         cheat = ("-m", "deploy.localnet.cheat", "--how", CHEATS.get(name, ""))
         program = cheat if name in CHEATS else ("node", "run")

@@ -22,7 +22,7 @@ from node_agent.cli.serving import node_settings
 from node_agent.errors import NothingToServe
 
 if TYPE_CHECKING:
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
 
 @node_app.command()
@@ -38,13 +38,13 @@ def canary(
 ) -> None:
     """Get one small paid job and follow it to the credit on chain. Does the work itself if no node runs from HOME."""
     from contracts.onchain.keystore import load_key
-    from node_agent.canary import Follower, request_canary, serve_until_delivered
+    from node_agent.canary import CanaryWatch, request_canary, serve_until_delivered
     from node_agent.home import NODE_KEY, is_running, password
     from node_agent.hosts import require_serving_host
     from node_agent.session.earnings import read_account
-    from node_agent.where import Where, tokens_of
+    from node_agent.where import NodePlace, tokens_of
 
-    with explained(), Where(home, rpc, deployment, backend) as where:
+    with explained(), NodePlace(home, rpc, deployment, backend) as where:
         signer, api = load_key(home / NODE_KEY, password()), where.api()
         before = read_account(where.chain, where.operator_id).earned_units
         workload_id = workload or _first_served(where, device)
@@ -52,7 +52,7 @@ def canary(
         if view.receipt is not None or view.state not in ("queued", "leased", "delivered"):
             console.print("this operator had its canary job before; here is what became of it")
             before = min(before, 0)
-        follower = Follower(sources_of(where), view.order_id, before, _show)
+        follower = CanaryWatch(sources_of(where), view.order_id, before, _show)
         if view.state in ("queued", "leased") and not is_running(home):
             require_serving_host()
             console.print("no node runs from this home: this command does the work itself")
@@ -68,7 +68,7 @@ def _show(stage: str, says: str) -> None:
     console.print(says, markup=False)
 
 
-def _first_served(where: Where, device: str | None) -> str:
+def _first_served(where: NodePlace, device: str | None) -> str:
     """The first offered workload whose engine and numeric class are this host's."""
     from node_agent.doctor.work import offered, why_not
 

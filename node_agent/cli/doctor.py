@@ -40,9 +40,9 @@ def doctor(
     from node_agent.doctor.findings import MIB
     from node_agent.execution.sandbox.speeds import Speeds
     from node_agent.models import ModelStore
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
-    with explained(), Where(home, rpc, deployment, backend) as where:
+    with explained(), NodePlace(home, rpc, deployment, backend) as where:
         kept = where.settings
         store = ModelStore(models or (Path(kept.models) if kept and kept.models else None))
         device = device or (kept.device if kept else None)

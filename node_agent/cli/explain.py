@@ -23,7 +23,7 @@ from node_agent.errors import BadSetting
 
 if TYPE_CHECKING:
     from node_agent.explanation import Explanation, Sources
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
 _MARKS = {"ok": "[green]=[/]", "note": "[dim]·[/]", "lie": "[red]LIE[/]"}
 _DIGITS = 66
@@ -42,9 +42,9 @@ def explain(
 ) -> None:
     """Recompute one payment from signed inputs, in words: why it was earned, or was not. Exits 1 on a lie."""
     from node_agent.explanation import Explainer
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
-    with explained(), Where(home, rpc, deployment, backend) as where:
+    with explained(), NodePlace(home, rpc, deployment, backend) as where:
         found = Explainer(sources_of(where), _whole_id(where, job)).explain()
         if as_json:
             print_json({**asdict(found), "lies": found.lies})
@@ -54,7 +54,7 @@ def explain(
         raise typer.Exit(1)
 
 
-def sources_of(where: Where) -> Sources:
+def sources_of(where: NodePlace) -> Sources:
     """Chain, journal, and the backend if one is known."""
     from node_agent.explanation import Sources
 
@@ -62,7 +62,7 @@ def sources_of(where: Where) -> Sources:
     return Sources(where.chain, where.journal, where.operator_id, where.node, api)
 
 
-def _whole_id(where: Where, job: str | None) -> str:
+def _whole_id(where: NodePlace, job: str | None) -> str:
     given = (job or where.journal.newest() or "").lower()
     if len(given) == _DIGITS:
         return given
@@ -76,7 +76,7 @@ def _whole_id(where: Where, job: str | None) -> str:
     return known[0]
 
 
-def _show(where: Where, found: Explanation) -> None:
+def _show(where: NodePlace, found: Explanation) -> None:
     from node_agent.where import tokens_of
 
     console.print(found.order_id)

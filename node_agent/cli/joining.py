@@ -50,10 +50,10 @@ def keys(home: HomeOption = DEFAULT_HOME, owner_key: OwnerKeyOption = None) -> N
     """Make the node's and the owner's key if they are missing, and show the addresses."""
     from contracts.onchain.keystore import create_key
     from node_agent.home import NODE_KEY, address_in, password
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
     with explained():
-        for name, path in (("node", home / NODE_KEY), ("owner", Where(home, owner_key_option=owner_key).owner_key)):
+        for name, path in (("node", home / NODE_KEY), ("owner", NodePlace(home, owner_key_option=owner_key).owner_key)):
             address = address_in(path) if path.exists() else create_key(path, password()).address
             console.print(f"{name:<6} {address}  {path}")
 
@@ -84,7 +84,7 @@ def init(
     from node_agent.cli.show import show_account
     from node_agent.home import NODE_KEY
     from node_agent.session.registration import Goal, join
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
     with explained():
         if payout is not None and not is_address(payout):
@@ -96,7 +96,7 @@ def init(
         }  # fmt: skip
         settings, network = _settings(home, {name: value for name, value in given.items() if value}, deployment)
         settings.save(home)
-        where = Where(home)
+        where = NodePlace(home)
         units = _stake_units(where.chain, settings, network)
         owner, node = (_open_or_create(file) for file in (where.owner_key, home / NODE_KEY))
         goal = Goal(settings.payout, units)

@@ -1,4 +1,4 @@
-"""`assay node stake`, `claim`, `settle`: what needs the owner's key."""
+"""`assay node stake`, `claim`, `settle`, `revoke-key`: what needs the owner's key."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from node_agent.cli.options import (
     console,
     explained,
 )
-from node_agent.errors import NotSettleable
+from node_agent.errors import BadSetting, NotSettleable
 
 
 @node_app.command(context_settings={"ignore_unknown_options": True})
@@ -30,9 +30,9 @@ def stake(
     from node_agent.cli.show import show_account
     from node_agent.session.earnings import read_account
     from node_agent.session.registration import add_stake
-    from node_agent.where import Where, units_of
+    from node_agent.where import NodePlace, units_of
 
-    with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
+    with explained(), NodePlace(home, rpc, deployment, owner_key_option=owner_key) as where:
         add_stake(where.chain, where.owner(), where.operator_id, units_of(where.chain, tokens), console.print)
         show_account(where.chain, read_account(where.chain, where.operator_id))
 
@@ -47,9 +47,9 @@ def claim_command(
 ) -> None:
     """Draw everything that was credited: to the payout address, or into the stake."""
     from node_agent.session.earnings import claim, claim_to_stake, read_account
-    from node_agent.where import Where, tokens_of
+    from node_agent.where import NodePlace, tokens_of
 
-    with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
+    with explained(), NodePlace(home, rpc, deployment, owner_key_option=owner_key) as where:
         owner = where.owner()
         if read_account(where.chain, where.operator_id).claimable_units == 0:
             console.print("nothing to claim: a job is credited when its epoch settles, and all that was is drawn")
@@ -73,9 +73,9 @@ def settle(
 ) -> None:
     """Settle delivered jobs of stranded epochs, or of skipped lanes, without the backend."""
     from node_agent.session.earnings import settle_one, settleable
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
-    with explained(), Where(home, rpc, deployment, owner_key_option=owner_key) as where:
+    with explained(), NodePlace(home, rpc, deployment, owner_key_option=owner_key) as where:
         answers = settleable(where.chain, where.journal.rooted())
         if order_id:
             answers = [found for name in order_id if (found := where.journal.find(name)) is not None]
@@ -88,3 +88,26 @@ def settle(
             settle_one(where.chain, sender, answer, where.operator_id)
             console.print(f"settled {answer.order_id}")
         console.print(f"{len(answers)} jobs settled one by one")
+
+
+@node_app.command("revoke-key")
+def revoke_key(
+    node: Annotated[str | None, typer.Argument(help="The node key's address; this home's if not given.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    rpc: RpcOption = None,
+    deployment: DeploymentOption = None,
+    owner_key: OwnerKeyOption = None,
+) -> None:
+    """Take a node key back, at once and for ever: stolen or lost, it signs nothing any more."""
+    from eth_utils.address import is_address
+
+    from node_agent.session.registration import revoke_node_key
+    from node_agent.where import NodePlace
+
+    with explained(), NodePlace(home, rpc, deployment, owner_key_option=owner_key) as where:
+        key = node or where.node
+        if not is_address(key):
+            raise BadSetting(f"{key} is no address.", way_out="Give 0x and 40 hex digits.", node=key)
+        revoke_node_key(where.chain, where.owner(), key, console.print)
+        console.print("what it delivered is still paid, and still answered for; a new node key of the same operator:")
+        console.print("`assay node init` with another --home and the same --owner-key")

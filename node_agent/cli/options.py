@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.protocol.errors import AssayError
+
 console = Console(soft_wrap=True, highlight=False)
 
 HomeOption = Annotated[
@@ -34,14 +36,10 @@ DEFAULT_HOME = Path.home() / ".assay" / "node"
 @contextmanager
 def explained() -> Iterator[None]:
     """Known errors end the command with their code and words, without a trace."""
-    from contracts.onchain.errors import ChainError
-    from contracts.onchain.keystore import KeystoreError
-    from node_agent.errors import AgentError
-    from node_agent.execution.errors import ExecutionError
 
     try:
         yield
-    except (AgentError, ExecutionError, ChainError, KeystoreError) as error:
+    except AssayError as error:
         console.print(f"[red]{error.code}[/red] ", end="")
         console.print(str(error), markup=False)
         raise typer.Exit(1) from error

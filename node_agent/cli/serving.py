@@ -24,7 +24,7 @@ from node_agent.errors import BadSetting
 if TYPE_CHECKING:
     from node_agent.app import NodeSettings
     from node_agent.session.lease import PriceFloor
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
 
 @node_app.command()
@@ -53,7 +53,7 @@ def run(
     from node_agent.app import run_node
     from node_agent.hosts import require_serving_host
     from node_agent.session.lease import PriceFloor
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
     log_to_stderr()
     with explained():
@@ -65,7 +65,7 @@ def run(
                 threads=threads,
             )
         floor = PriceFloor(min_fixed_price, min_unit_price)
-        where = Where(home, rpc, deployment, backend)
+        where = NodePlace(home, rpc, deployment, backend)
         settings = node_settings(
             where, workload, models, device, floor=floor, max_unrooted=max_unrooted, poll_s=poll_s, slots=slots
         )
@@ -73,7 +73,7 @@ def run(
 
 
 def node_settings(
-    where: Where,
+    where: NodePlace,
     workloads: list[str] | None,
     models: Path | None,
     device: str | None,

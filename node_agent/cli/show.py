@@ -5,7 +5,7 @@ from rich.table import Table
 from contracts.onchain.chain import Chain
 from node_agent.cli.options import console
 from node_agent.session.earnings import Account
-from node_agent.standing import Standing, limits
+from node_agent.status import NodeStatus, limits
 from node_agent.where import tokens_of
 
 
@@ -19,7 +19,7 @@ def show_account(chain: Chain, account: Account) -> None:
     console.print(table)
 
 
-def show_standing(chain: Chain, found: Standing) -> None:
+def show_standing(chain: Chain, found: NodeStatus) -> None:
     """Account, room for jobs, work, cases, and what limits earnings."""
     show_account(chain, found.account)
     free, view, multiple = found.free_units, found.view, found.penalty_multiple
@@ -51,7 +51,7 @@ def show_standing(chain: Chain, found: Standing) -> None:
         console.print(f"  - {limit}", markup=False)
 
 
-def _beat(found: Standing) -> str:
+def _beat(found: NodeStatus) -> str:
     if found.beat is None:
         return "none; a node that runs writes one every few seconds"
     running = "" if found.is_running else ", not running now"

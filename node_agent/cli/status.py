@@ -19,7 +19,7 @@ from node_agent.cli.options import (
 
 if TYPE_CHECKING:
     from node_agent.session.court import Accusation
-    from node_agent.standing import Standing
+    from node_agent.status import NodeStatus
 
 
 @node_app.command()
@@ -34,10 +34,10 @@ def status(
     from node_agent.cli.show import show_standing
     from node_agent.home import PULSE, is_running
     from node_agent.session.pulse import last_beat
-    from node_agent.standing import read_standing
-    from node_agent.where import Where
+    from node_agent.status import read_standing
+    from node_agent.where import NodePlace
 
-    with explained(), Where(home, rpc, deployment, backend) as where:
+    with explained(), NodePlace(home, rpc, deployment, backend) as where:
         api = where.api(attempts=1) if where.has_backend else None
         found = read_standing(
             where.chain, where.journal, where.operator_id, where.node, api, last_beat(home / PULSE), is_running(home)
@@ -58,9 +58,9 @@ def earnings(
     """Show what was earned, claimed, staked and locked, as the chain has it."""
     from node_agent.cli.show import show_account
     from node_agent.session.earnings import read_account
-    from node_agent.where import Where
+    from node_agent.where import NodePlace
 
-    with explained(), Where(home, rpc, deployment) as where:
+    with explained(), NodePlace(home, rpc, deployment) as where:
         account = read_account(where.chain, where.operator_id)
         if as_json:
             print_json({**asdict(account), "claimable_units": account.claimable_units})
@@ -73,9 +73,9 @@ def _fields(case: Accusation) -> dict[str, object]:
     return {name: value for name, value in asdict(case).items() if name != "leaf"}
 
 
-def _plain(found: Standing) -> dict[str, object]:
+def _plain(found: NodeStatus) -> dict[str, object]:
     from contracts.protocol.hashing import to_hex
-    from node_agent.standing import limits
+    from node_agent.status import limits
 
     cases = [
         {**_fields(case), "case_id": to_hex(case.case_id), "digest": to_hex(case.digest), "words": words}

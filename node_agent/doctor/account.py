@@ -6,15 +6,15 @@ import time
 from pathlib import Path
 
 from contracts.onchain.keystore import load_key
-from node_agent.doctor.findings import Finding, fail, ok, tried, warn
+from node_agent.doctor.findings import DoctorFinding, fail, ok, tried, warn
 from node_agent.home import NODE_KEY, PULSE, is_running
 from node_agent.session.gas import ether
 from node_agent.session.pulse import last_beat
-from node_agent.standing import Standing, read_standing
-from node_agent.where import Where, tokens_of
+from node_agent.status import NodeStatus, read_standing
+from node_agent.where import NodePlace, tokens_of
 
 
-def look_at_account(where: Where) -> list[Finding]:
+def look_at_account(where: NodePlace) -> list[DoctorFinding]:
     """Every line about the operator and its node."""
     return [
         *tried("node key", lambda: _node_key(where.home / NODE_KEY)),
@@ -23,7 +23,7 @@ def look_at_account(where: Where) -> list[Finding]:
     ]
 
 
-def _node_key(path: Path) -> list[Finding]:
+def _node_key(path: Path) -> list[DoctorFinding]:
     if not path.exists():
         return [fail("node key", f"there is none at {path}.", "Run `assay node init`.")]
     if (found := _readable_by_others("node key", path)) is not None:
@@ -34,21 +34,21 @@ def _node_key(path: Path) -> list[Finding]:
     return [ok("node key", f"{load_key(path, password).address} opens; nobody else may read {path}")]
 
 
-def _owner_key(where: Where) -> list[Finding]:
+def _owner_key(where: NodePlace) -> list[DoctorFinding]:
     path = where.owner_key
     if not path.exists():
         return [ok("owner key", "not on this machine, and not needed to serve: only for stake, claim and settle")]
     return [_readable_by_others("owner key", path) or ok("owner key", f"nobody else may read {path}")]
 
 
-def _readable_by_others(name: str, path: Path) -> Finding | None:
+def _readable_by_others(name: str, path: Path) -> DoctorFinding | None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         return fail(name, f"{path} has mode {mode:04o}: others may read or change it.", f"chmod 600 {path}")
     return None
 
 
-def _account(where: Where) -> list[Finding]:
+def _account(where: NodePlace) -> list[DoctorFinding]:
     api = where.api(attempts=1) if where.has_backend else None
     beat = last_beat(where.home / PULSE)
     found = read_standing(where.chain, where.journal, where.operator_id, where.node, api, beat, is_running(where.home))
@@ -60,7 +60,7 @@ def _account(where: Where) -> list[Finding]:
     return lines
 
 
-def _stake(where: Where, found: Standing) -> Finding:
+def _stake(where: NodePlace, found: NodeStatus) -> DoctorFinding:
     stake, cheapest = found.account.stake_units, found.cheapest_job_units
     says = tokens_of(where.chain, stake)
     if stake == 0:
@@ -73,7 +73,7 @@ def _stake(where: Where, found: Standing) -> Finding:
     return ok("stake", f"{says}, of which {tokens_of(where.chain, found.account.locked_units)} are locked")
 
 
-def _gas(found: Standing) -> Finding:
+def _gas(found: NodeStatus) -> DoctorFinding:
     says = f"the hot key {found.hot_key} holds {ether(found.hot_key_wei)} ether"
     if found.hot_key_wei < found.appeal_wei:
         mend = f"Send it {ether(found.appeal_wei - found.hot_key_wei)} ether, so that a false accusation is appealed."
@@ -81,7 +81,7 @@ def _gas(found: Standing) -> Finding:
     return ok("gas for appeals", f"{says}, enough for {found.hot_key_wei // found.appeal_wei} appeals")
 
 
-def _cases(found: Standing) -> Finding:
+def _cases(found: NodeStatus) -> DoctorFinding:
     if not found.open_cases:
         return ok("cases", "none is open")
     words = "; ".join(case.in_words(int(time.time())) for case in found.open_cases)

@@ -4,17 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from contracts.onchain.errors import ChainError
-from contracts.onchain.keystore import KeystoreError
-from node_agent.errors import AgentError
-from node_agent.execution.errors import ExecutionError
+from contracts.protocol.errors import AssayError
 
 Level = Literal["OK", "WARN", "FAIL"]
 MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One line: `says` what is, or why it is wrong; `mend` what to do."""
 
     level: Level
@@ -37,34 +34,31 @@ class Limits:
     skew_warn_s: int = 5
 
 
-def ok(name: str, says: str) -> Finding:
+def ok(name: str, says: str) -> DoctorFinding:
     """All is well."""
-    return Finding("OK", name, says)
+    return DoctorFinding("OK", name, says)
 
 
-def warn(name: str, says: str, mend: str) -> Finding:
+def warn(name: str, says: str, mend: str) -> DoctorFinding:
     """It works, and something should be known."""
-    return Finding("WARN", name, says, mend)
+    return DoctorFinding("WARN", name, says, mend)
 
 
-def fail(name: str, says: str, mend: str) -> Finding:
+def fail(name: str, says: str, mend: str) -> DoctorFinding:
     """The node cannot earn so."""
-    return Finding("FAIL", name, says, mend)
+    return DoctorFinding("FAIL", name, says, mend)
 
 
-def tried(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+def tried(name: str, look: Callable[[], list[DoctorFinding]]) -> list[DoctorFinding]:
     """What `look` finds; a known error that ends it is a FAIL in that error's words."""
     try:
         return look()
-    except (AgentError, ExecutionError) as error:
+    except AssayError as error:
         return [fail(name, f"{error.code}: {error.message}", error.way_out)]
-    except (ChainError, KeystoreError) as error:
-        says, _, mend = str(error).rpartition("; ")  # their messages end with the way out
-        return [fail(name, f"{error.code}: {says or mend}", mend if says else "")]
     except OSError as error:
         return [fail(name, f"{type(error).__name__}: {error}", "")]
 
 
-def is_well(findings: list[Finding]) -> bool:
+def is_well(findings: list[DoctorFinding]) -> bool:
     """Whether nothing failed."""
     return all(finding.level != "FAIL" for finding in findings)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from node_agent.devices.probe import choose, cpu_facts, memory_bytes, nvidia_driver
-from node_agent.doctor.findings import MIB, Finding, Limits, fail, ok, tried, warn
+from node_agent.doctor.findings import MIB, DoctorFinding, Limits, fail, ok, tried, warn
 from node_agent.execution.exact import ways
 from node_agent.execution.sandbox import Executor
 
@@ -17,7 +17,7 @@ _CPU_MEANS = (
 )
 
 
-def look_at_host(home: Path, models: Path, device: str | None, limits: Limits) -> list[Finding]:
+def look_at_host(home: Path, models: Path, device: str | None, limits: Limits) -> list[DoctorFinding]:
     """Every line of this host."""
     return [
         *tried("gpu", lambda: _gpu(device)),
@@ -33,7 +33,7 @@ def _has_torch() -> bool:
     return find_spec("torch") is not None
 
 
-def _gpu(device: str | None) -> list[Finding]:
+def _gpu(device: str | None) -> list[DoctorFinding]:
     if choose(device) == "cpu":
         name = cpu_facts().get("model name", "unknown")
         return [warn("gpu", f"none is used; the CPU is {name} ({os.cpu_count()} cores)", _CPU_MEANS)]
@@ -45,7 +45,7 @@ def _gpu(device: str | None) -> list[Finding]:
     return _gpu_by_torch(device)
 
 
-def _gpu_by_torch(device: str | None) -> list[Finding]:
+def _gpu_by_torch(device: str | None) -> list[DoctorFinding]:
     import torch
 
     from node_agent.devices.gpu import probe, resolve
@@ -61,7 +61,7 @@ def _gpu_by_torch(device: str | None) -> list[Finding]:
     ]
 
 
-def _memory(limits: Limits) -> list[Finding]:
+def _memory(limits: Limits) -> list[DoctorFinding]:
     free, total, room = _available_bytes(), memory_bytes(), cgroup_room_bytes(_CGROUP, _CGROUPS)
     says = f"{free // MIB} of {total // MIB} MiB available"
     if room is not None and room < free:
@@ -103,7 +103,7 @@ def cgroup_room_bytes(membership: Path, root: Path) -> int | None:
     return min(rooms, default=None)
 
 
-def _disk(name: str, folder: Path, limits: Limits) -> Finding:
+def _disk(name: str, folder: Path, limits: Limits) -> DoctorFinding:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     says = f"{free // MIB} MiB free under {there}"
@@ -113,7 +113,7 @@ def _disk(name: str, folder: Path, limits: Limits) -> Finding:
     return ok(name, says)
 
 
-def _self_test(device: str | None) -> list[Finding]:
+def _self_test(device: str | None) -> list[DoctorFinding]:
     """Of floats, where torch could compute any."""
     if not _has_torch():
         return []
@@ -124,7 +124,7 @@ def _self_test(device: str | None) -> list[Finding]:
     return [ok("self-test", f"{checks} on {report.device}; numeric class {report.numeric_class}")]
 
 
-def _exact(device: str | None) -> list[Finding]:
+def _exact(device: str | None) -> list[DoctorFinding]:
     where = choose(device)
     if where != "cpu" and not _has_torch():
         return []  # said above
@@ -133,7 +133,7 @@ def _exact(device: str | None) -> list[Finding]:
     return [ok("exact arithmetic", f"sound here: {', '.join(way.name for way in found.ways)}{lost}")]
 
 
-def _confinement(models: Path) -> list[Finding]:
+def _confinement(models: Path) -> list[DoctorFinding]:
     executor = Executor(models)
     executor.start()
     executor.close()

@@ -3,13 +3,13 @@
 import time
 
 from node_agent.app import require_same_deployment
-from node_agent.doctor.findings import Finding, Limits, fail, ok, tried, warn
-from node_agent.where import Where
+from node_agent.doctor.findings import DoctorFinding, Limits, fail, ok, tried, warn
+from node_agent.where import NodePlace
 
 _SET_CLOCK = "Set this host's clock and keep it set, e.g. `timedatectl set-ntp true`."
 
 
-def look_at_network(where: Where, limits: Limits) -> list[Finding]:
+def look_at_network(where: NodePlace, limits: Limits) -> list[DoctorFinding]:
     """RPC, contracts, backend, clock."""
     return [
         *tried("rpc", lambda: _rpc(where, limits)),
@@ -18,7 +18,7 @@ def look_at_network(where: Where, limits: Limits) -> list[Finding]:
     ]
 
 
-def _rpc(where: Where, limits: Limits) -> list[Finding]:
+def _rpc(where: NodePlace, limits: Limits) -> list[DoctorFinding]:
     chain = where.chain
     head = chain.head()
     age_s = int(time.time()) - head.timestamp
@@ -31,7 +31,7 @@ def _rpc(where: Where, limits: Limits) -> list[Finding]:
     ]
 
 
-def _backend(where: Where) -> list[Finding]:
+def _backend(where: NodePlace) -> list[DoctorFinding]:
     api = where.api(attempts=1)
     network = api.network()
     require_same_deployment(network, where.deployment, api.base_url)
@@ -39,7 +39,7 @@ def _backend(where: Where) -> list[Finding]:
     return [ok("backend", f"{api.base_url}, on the same contracts; offers {offered}")]
 
 
-def _clock(where: Where, limits: Limits) -> list[Finding]:
+def _clock(where: NodePlace, limits: Limits) -> list[DoctorFinding]:
     behind_head_s = where.chain.head().timestamp - int(time.time())
     if behind_head_s > limits.skew_s // 4:
         return [fail("clock", f"it is {behind_head_s} s behind the chain's newest block.", _SET_CLOCK)]

@@ -8,24 +8,24 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import pack
 from node_agent.app import resolve_workload
 from node_agent.devices.probe import choose
-from node_agent.doctor.findings import Finding, fail, is_well, ok, tried, warn
+from node_agent.doctor.findings import DoctorFinding, fail, is_well, ok, tried, warn
 from node_agent.execution import kinds
 from node_agent.execution.errors import TorchMissing
 from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS
 from node_agent.execution.model_files import require_digest
 from node_agent.execution.sandbox import Executor
 from node_agent.models import ModelStore, require_config
-from node_agent.where import Where
+from node_agent.where import NodePlace
 
 
-def look_at_work(where: Where, store: ModelStore, device: str | None) -> list[Finding]:
+def look_at_work(where: NodePlace, store: ModelStore, device: str | None) -> list[DoctorFinding]:
     """Every line about workloads and models. Each file is read whole."""
     return tried("workloads", lambda: _workloads(where, store, device))
 
 
-def _workloads(where: Where, store: ModelStore, device: str | None) -> list[Finding]:
+def _workloads(where: NodePlace, store: ModelStore, device: str | None) -> list[DoctorFinding]:
     manifests = offered(where)
-    found: list[Finding] = []
+    found: list[DoctorFinding] = []
     served = 0
     with closing(Executor(store.root)) as executor:
         for manifest in manifests:
@@ -50,7 +50,7 @@ def _workloads(where: Where, store: ModelStore, device: str | None) -> list[Find
     return found
 
 
-def _engine(executor: Executor, manifest: Manifest, store: ModelStore, device: str | None) -> list[Finding]:
+def _engine(executor: Executor, manifest: Manifest, store: ModelStore, device: str | None) -> list[DoctorFinding]:
     """Loads the engine as a node does, in the confined process, and runs the least job that the workload allows."""
     engine = executor.load(store.load(manifest.weights_sha256), manifest, device)
     prompt = manifest.prompt(manifest.stops[:1] or [0])  # any token will do
@@ -62,13 +62,13 @@ def _engine(executor: Executor, manifest: Manifest, store: ModelStore, device: s
     return [ok(f"engine of {manifest.model}", says)]
 
 
-def offered(where: Where) -> list[Manifest]:
+def offered(where: NodePlace) -> list[Manifest]:
     """The workloads that this home was told to serve, else all that the backend offers. Raises BackendError."""
     api, kept = where.api(attempts=1), where.settings.workloads if where.settings else []
     return [resolve_workload(name, api) for name in kept or [e.workload_id for e in api.network().price_sheet]]
 
 
-def why_not(manifest: Manifest, device: str | None) -> Finding | None:
+def why_not(manifest: Manifest, device: str | None) -> DoctorFinding | None:
     """Why this host is not one that the workload is for, whatever files it has."""
     name = f"workload {manifest.model}"
     if manifest.kind not in kinds.names():
@@ -87,7 +87,7 @@ def why_not(manifest: Manifest, device: str | None) -> Finding | None:
     return None
 
 
-def _files(manifest: Manifest, store: ModelStore) -> list[Finding]:
+def _files(manifest: Manifest, store: ModelStore) -> list[DoctorFinding]:
     name, folder = f"model {manifest.model}", store.root / manifest.weights_sha256
     if not folder.is_dir():
         mend = "Run `assay node init` again, or `assay models pull`."
@@ -99,11 +99,11 @@ def _files(manifest: Manifest, store: ModelStore) -> list[Finding]:
     ]
 
 
-def _digest(name: str, path: Path, expected: str) -> list[Finding]:
+def _digest(name: str, path: Path, expected: str) -> list[DoctorFinding]:
     require_digest(path, expected)
     return [ok(name, f"{path.name} is {expected[:12]}.., as the workload names it")]
 
 
-def _config(name: str, weights: Path, config: Path) -> list[Finding]:
+def _config(name: str, weights: Path, config: Path) -> list[DoctorFinding]:
     require_config(weights, config)
     return [ok(name, f"{config.name} is the one that the weights name")]

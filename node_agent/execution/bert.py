@@ -26,7 +26,7 @@ from node_agent.execution.model_files import require_safetensors
 
 
 @dataclass(frozen=True)
-class Linear:
+class BertLinear:
     """A product and a bias."""
 
     weight: Tensor  # (in, out)
@@ -38,7 +38,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Norm:
+class BertNorm:
     """Layer normalisation."""
 
     weight: Tensor  # (C,)
@@ -51,15 +51,15 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class Layer:
+class BertLayer:
     """One block's weights; queries, keys and values fused into one product."""
 
-    qkv: Linear  # (C, 3C)
-    attention_out: Linear  # (C, C)
-    attention_norm: Norm
-    up: Linear  # (C, F)
-    down: Linear  # (F, C)
-    out_norm: Norm
+    qkv: BertLinear  # (C, 3C)
+    attention_out: BertLinear  # (C, C)
+    attention_norm: BertNorm
+    up: BertLinear  # (C, F)
+    down: BertLinear  # (F, C)
+    out_norm: BertNorm
 
 
 class Bert:
@@ -69,7 +69,9 @@ class Bert:
         layers: the blocks in order. Replacing or dropping one gives another model, and another trace.
     """
 
-    def __init__(self, config: BertConfig, words: Tensor, positions: Tensor, norm: Norm, layers: list[Layer]) -> None:
+    def __init__(
+        self, config: BertConfig, words: Tensor, positions: Tensor, norm: BertNorm, layers: list[BertLayer]
+    ) -> None:
         """Assemble a model.
 
         Args:
@@ -96,7 +98,7 @@ class Bert:
         cls, config: BertConfig, names: Collection[str], tensor: Callable[[str], Tensor], device: torch.device
     ) -> Self:
         """Build from tensors with Hugging Face names. Raises UnsupportedModel for missing or misshapen ones."""
-        take = _Taker(config, names, tensor, device)
+        take = _BertTaker(config, names, tensor, device)
         c, width = config, config.hidden_size
         words = take("embeddings.word_embeddings.weight", c.vocab_size, width)
         types = take("embeddings.token_type_embeddings.weight", c.type_vocab_size, width)
@@ -121,7 +123,7 @@ class Bert:
             states.append(x)
         return states
 
-    def _attention(self, layer: Layer, x: Tensor) -> Tensor:
+    def _attention(self, layer: BertLayer, x: Tensor) -> Tensor:
         t, heads = x.shape[0], self.config.num_attention_heads
         d = x.shape[1] // heads
         query, key, value = layer.qkv(x).view(t, 3, heads, d).permute(1, 2, 0, 3)  # (H, T, D) each
@@ -129,7 +131,7 @@ class Bert:
         return torch.bmm(weights, value).transpose(0, 1).reshape(t, heads * d)  # (T, C)
 
 
-class _Taker:
+class _BertTaker:
     """Takes tensors out of a state by name, checked for shape and type, moved to the device."""
 
     def __init__(
@@ -146,21 +148,21 @@ class _Taker:
             raise unsupported(f"{name} is {found}, but {shape} torch.float32 is required.", name, found)
         return tensor.to(self._device, copy=True)
 
-    def norm(self, name: str) -> Norm:
+    def norm(self, name: str) -> BertNorm:
         width = self._config.hidden_size
-        return Norm(self(f"{name}.weight", width), self(f"{name}.bias", width), self._config.layer_norm_eps)
+        return BertNorm(self(f"{name}.weight", width), self(f"{name}.bias", width), self._config.layer_norm_eps)
 
-    def linear(self, *names: str, fan_in: int, fan_out: int) -> Linear:
+    def linear(self, *names: str, fan_in: int, fan_out: int) -> BertLinear:
         """One product, or several of the same input side by side."""
         weights = [self(f"{name}.weight", fan_out, fan_in) for name in names]
         biases = [self(f"{name}.bias", fan_out) for name in names]
-        return Linear(torch.cat(weights).t().contiguous(), torch.cat(biases))
+        return BertLinear(torch.cat(weights).t().contiguous(), torch.cat(biases))
 
-    def layer(self, prefix: str) -> Layer:
+    def layer(self, prefix: str) -> BertLayer:
         width, inner = self._config.hidden_size, self._config.intermediate_size
         attention = f"{prefix}attention."
         fused = [f"{attention}self.{name}" for name in ("query", "key", "value")]
-        return Layer(
+        return BertLayer(
             qkv=self.linear(*fused, fan_in=width, fan_out=width),
             attention_out=self.linear(f"{attention}output.dense", fan_in=width, fan_out=width),
             attention_norm=self.norm(f"{attention}output.LayerNorm"),

@@ -1,97 +1,67 @@
 """What can go wrong while a model is loaded or run.
 
-    ExecutionError
-    +-- InvalidInput           the requester's bytes cannot be run: no list of texts, empty, too long
-    +-- InvalidParams          the requester's parameters do not fit the workload's schema
-    +-- WorkloadMismatch       this host is not set up for the workload it was asked to run
-    |   +-- EngineMismatch         another engine or engine version
-    |   +-- ModelDigestMismatch    other bytes than the manifest or the pinned constants name
-    |   +-- NumericClassMismatch   another numeric class: equal bits are not to be expected
-    +-- UnknownKind            no file of this installation runs that kind of work
-    +-- TorchMissing           this work needs torch, which is not installed
-    +-- OutputTooLong          an answer that nobody could show in a contest
-    +-- ModelUnavailable       no such model here, or it could not be fetched
-    +-- UnsafeModelFormat      not safetensors or GGUF; pickles run code when loaded and are never opened
-    +-- UnsupportedModel       a safe file, but not an architecture this engine computes
-    +-- OutOfMemory            no room for an order beside those under way
-    +-- NumericFailure         the model produced NaN or infinity
-    +-- SelfTestFailed         this host computes something else than it must
-    +-- SandboxUnavailable     this host cannot keep a job from network, files and other processes
-    +-- ExecutorFailed         the confined process died, hung or babbled while it ran a job
+ExecutionError
++-- InvalidInput           the requester's bytes cannot be run: no list of texts, empty, too long
++-- InvalidParams          the requester's parameters do not fit the workload's schema
++-- WorkloadMismatch       this host is not set up for the workload it was asked to run
+|   +-- EngineMismatch         another engine or engine version
+|   +-- ModelDigestMismatch    other bytes than the manifest or the pinned constants name
+|   +-- NumericClassMismatch   another numeric class: equal bits are not to be expected
++-- UnknownKind            no file of this installation runs that kind of work
++-- TorchMissing           this work needs torch, which is not installed
++-- OutputTooLong          an answer that nobody could show in a contest
++-- ModelUnavailable       no such model here, or it could not be fetched
++-- UnsafeModelFormat      not safetensors or GGUF; pickles run code when loaded and are never opened
++-- UnsupportedModel       a safe file, but not an architecture this engine computes
++-- OutOfMemory            no room for an order beside those under way
++-- NumericFailure         the model produced NaN or infinity
++-- SelfTestFailed         this host computes something else than it must
++-- SandboxUnavailable     this host cannot keep a job from network, files and other processes
++-- ExecutorFailed         the confined process died, hung or babbled while it ran a job
 
-Every error has a machine-readable `code`, the offending `values`, and a `way_out`: what the reader can do about it.
+
 """
 
-from typing import ClassVar
+from contracts.protocol.errors import AssayError
 
 
-class ExecutionError(Exception):
-    """Base of all errors here. `str()` is the message followed by the way out.
-
-    Attributes:
-        code: stable, machine-readable name of the kind of error.
-        values: the offending values and the limits they broke, by name.
-        way_out: one sentence: what to do.
-    """
-
-    code: ClassVar[str] = "execution_error"
-
-    def __init__(self, message: str, *, way_out: str, **values: object) -> None:
-        super().__init__(f"{message} {way_out}")
-        self.message = message
-        self.way_out = way_out
-        self.values = values
+class ExecutionError(AssayError):
+    """Base."""
 
 
 class InvalidInput(ExecutionError):
     """Thrown when the input bytes are no canonical list of texts, or exceed the workload's limits."""
 
-    code = "invalid_input"
-
 
 class InvalidParams(ExecutionError):
     """Thrown when a parameter is unknown, missing, not an integer, or out of its range."""
-
-    code = "invalid_params"
 
 
 class WorkloadMismatch(ExecutionError):
     """Thrown when this host is not the one the workload's manifest describes."""
 
-    code = "workload_mismatch"
-
 
 class EngineMismatch(WorkloadMismatch):
     """Thrown when the manifest names another engine, or another version of it."""
-
-    code = "engine_mismatch"
 
 
 class ModelDigestMismatch(WorkloadMismatch):
     """Thrown when a file's digest is not the one that the manifest, the weights or a pinned constant names."""
 
-    code = "model_digest_mismatch"
-
 
 class NumericClassMismatch(WorkloadMismatch):
     """Thrown when this host's numeric class is not the manifest's, so its bits cannot be compared for equality."""
-
-    code = "numeric_class_mismatch"
 
 
 class UnknownKind(ExecutionError):
     """Thrown when no file under `node_agent/execution/kinds` runs the kind of work that is asked for."""
 
-    code = "unknown_kind"
-
 
 class TorchMissing(ExecutionError):
     """Thrown when work needs torch, and this installation has none."""
 
-    code = "torch_missing"
 
-
-class OutputTooLong(ExecutionError):
+class AnswerTooLong(ExecutionError):
     """Thrown when an output exceeds what fits into the transaction that answers a contest."""
 
     code = "output_too_long"
@@ -100,46 +70,30 @@ class OutputTooLong(ExecutionError):
 class ModelUnavailable(ExecutionError):
     """Thrown when a model is unknown, not in the store, or could not be fetched."""
 
-    code = "model_unavailable"
-
 
 class UnsafeModelFormat(ExecutionError):
     """Thrown when a model file is not safetensors or GGUF. Nothing of the file is interpreted."""
-
-    code = "unsafe_model_format"
 
 
 class UnsupportedModel(ExecutionError):
     """Thrown when a model's configuration or tensors are not what this engine computes."""
 
-    code = "unsupported_model"
-
 
 class OutOfMemory(ExecutionError):
     """Thrown when the device has no room for an order's keys and values; orders under way are not touched."""
-
-    code = "out_of_memory"
 
 
 class NumericFailure(ExecutionError):
     """Thrown when a position's largest logit is NaN or infinite: there is no answer to sign."""
 
-    code = "numeric_failure"
-
 
 class SelfTestFailed(ExecutionError):
     """Thrown when a start-up check computes another value than the one it must."""
-
-    code = "self_test_failed"
 
 
 class SandboxUnavailable(ExecutionError):
     """Thrown when the kernel lacks what confines the process that runs jobs. Nothing of a job is run then."""
 
-    code = "sandbox_unavailable"
-
 
 class ExecutorFailed(ExecutionError):
     """Thrown when the confined process that runs jobs ended, hung, or answered nonsense. Nothing of it is signed."""
-
-    code = "executor_failed"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contracts.protocol.errors import BadTexts, NotPacked
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES, InputLimits, IntegerRange, Manifest
 from contracts.protocol.packed import unpack
-from node_agent.execution.errors import InvalidInput, InvalidParams, ModelDigestMismatch, OutputTooLong
+from node_agent.execution.errors import AnswerTooLong, InvalidInput, InvalidParams, ModelDigestMismatch
 from node_agent.execution.model_files import ModelFiles
 
 
@@ -59,7 +59,7 @@ def require_named(files: ModelFiles, manifest: Manifest) -> None:
 def require_showable(output: bytes) -> None:
     """Raises OutputTooLong for an output that nobody could show in a contest."""
     if len(output) > MAX_OUTPUT_BYTES:
-        raise OutputTooLong(
+        raise AnswerTooLong(
             f"The output has {len(output)} bytes, a contest can show {MAX_OUTPUT_BYTES}.",
             way_out="Lower input.max_texts or the parameters' ranges in the workload's manifest.",
             found=len(output),

@@ -77,7 +77,7 @@ class LlamaConfig:
 
 
 @dataclass
-class Layer:
+class FloatLlamaLayer:
     """One block's weights, products that share an input fused into one matrix."""
 
     attention_norm: Tensor  # (C,)
@@ -113,7 +113,7 @@ class Llama:
     """
 
     def __init__(
-        self, config: LlamaConfig, embedding: Tensor, head: Tensor, layers: list[Layer], final_norm: Tensor
+        self, config: LlamaConfig, embedding: Tensor, head: Tensor, layers: list[FloatLlamaLayer], final_norm: Tensor
     ) -> None:
         """Assemble a model.
 
@@ -141,7 +141,7 @@ class Llama:
         Raises:
             UnsupportedModel: a tensor is missing or has another shape or type.
         """
-        take = _Taker(config, names, tensor, device)
+        take = _LlamaTaker(config, names, tensor, device)
         layers = [take.layer(index) for index in range(config.num_hidden_layers)]
         embedding = take.matrix("model.embed_tokens.weight")
         head = embedding if config.tie_word_embeddings else take.matrix("lm_head.weight")
@@ -179,7 +179,14 @@ class Llama:
         return F.rms_norm(x, (x.shape[-1],), weight, self.config.rms_norm_eps)  # (T, C)
 
     def _attention(
-        self, index: int, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KeyValueCache
+        self,
+        index: int,
+        layer: FloatLlamaLayer,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        cache: KeyValueCache,
     ) -> Tensor:
         c = self.config
         t, heads, kv_heads, d = x.shape[0], c.num_attention_heads, c.num_key_value_heads, c.head_dim
@@ -197,7 +204,7 @@ class Llama:
         return mixed.permute(2, 0, 1, 3).reshape(t, heads * d) @ layer.attention_out  # (T, C)
 
     @staticmethod
-    def _mlp(layer: Layer, x: Tensor) -> Tensor:
+    def _mlp(layer: FloatLlamaLayer, x: Tensor) -> Tensor:
         gate, up = (x @ layer.gate_up).chunk(2, -1)  # (T, F) each
         return (F.silu(gate) * up) @ layer.down  # (T, C)
 
@@ -214,7 +221,7 @@ def load_llama(weights: Path, config: Path, device: torch.device) -> Llama:
         return Llama.from_state(LlamaConfig.read(config), frozenset(file.keys()), file.get_tensor, device)
 
 
-class _Taker:
+class _LlamaTaker:
     """Takes tensors out of a state by name, checked for shape and type, moved to the device."""
 
     def __init__(
@@ -235,7 +242,7 @@ class _Taker:
         """A (V, C) matrix as (C, V)."""
         return self(name, self.config.vocab_size, self.config.hidden_size).t().contiguous()
 
-    def layer(self, index: int) -> Layer:
+    def layer(self, index: int) -> FloatLlamaLayer:
         c, prefix = self.config, f"model.layers.{index}."
         width, inner = c.hidden_size, c.intermediate_size
         query, shared = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
@@ -244,7 +251,7 @@ class _Taker:
             parts = [self(f"{prefix}{name.replace('__', '.')}_proj.weight", n, width) for name, n in rows.items()]
             return torch.cat(parts).t().contiguous()
 
-        return Layer(
+        return FloatLlamaLayer(
             attention_norm=self(prefix + "input_layernorm.weight", width),
             qkv=fused(self_attn__q=query, self_attn__k=shared, self_attn__v=shared),
             attention_out=self(prefix + "self_attn.o_proj.weight", width, query).t().contiguous(),

@@ -8,7 +8,7 @@ from contracts.record.errors import LogUnavailable, WrongLog
 from contracts.record.history import PostedEpoch
 from contracts.record.log_book import LogBook, read_epoch
 from contracts.record.log_source import published_lines
-from node_agent.errors import BackendError
+from node_agent.errors import CallFailed
 from node_agent.session.backend_api import BackendApi
 
 _MOST_SEEN_BYTES = 1 << 20
@@ -27,7 +27,7 @@ class ApiLog:
             raise _unavailable(f"epoch {epoch_id}", "no backend is known")
         try:
             return self.api.log_lines(epoch_id)
-        except BackendError as error:
+        except CallFailed as error:
             raise _unavailable(f"epoch {epoch_id}", str(error)) from error
 
     def blob(self, blob_hash: str) -> bytes:
@@ -36,7 +36,7 @@ class ApiLog:
             raise _unavailable(blob_hash, "no backend is known")
         try:
             return self.api.blob(blob_hash, _MOST_SEEN_BYTES)
-        except BackendError as error:
+        except CallFailed as error:
             raise _unavailable(blob_hash, str(error)) from error
 
 

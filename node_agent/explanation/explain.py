@@ -22,13 +22,13 @@ from contracts.record.log_book import LogBook, LogFacts
 from contracts.record.outcome import outcome_of
 from contracts.record.sample import Sample, seed_of
 from contracts.record.standings import Standings
-from node_agent.errors import BackendError
+from node_agent.errors import CallFailed
 from node_agent.explanation.api_log import ApiLog, read_all
 from node_agent.explanation.native import Looks, trace_in_words
 from node_agent.explanation.outcome import outcome_in_words
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.court import read_accusation
-from node_agent.session.journal import Answer, Journal, LentJob
+from node_agent.session.journal import JournaledAnswer, LentJob, NodeJournal
 
 Mark = Literal["ok", "lie", "note"]
 """ok: recomputed and equal. lie: what was said is not what is. note: to know."""
@@ -77,7 +77,7 @@ class Sources:
     """Where the explanation comes from. `api` None: chain and journal must do."""
 
     chain: Chain
-    journal: Journal
+    journal: NodeJournal
     operator_id: int
     node: str
     api: BackendApi | None
@@ -95,7 +95,7 @@ class Explainer:
         self._now_s, self._history = head.timestamp, read_history(sources.chain, head.number)
         self._source, self._book = ApiLog(sources.api), LogBook(self._domain)
         self._unread = read_all(self._book, self._source, self._history.epochs)
-        self._answer: Answer | None = sources.journal.find(order_id)
+        self._answer: JournaledAnswer | None = sources.journal.find(order_id)
         self._lent: LentJob | None = sources.journal.lent(order_id)
 
     def explain(self) -> Explanation:
@@ -126,7 +126,7 @@ class Explainer:
             return
         try:
             self._view = self._from.api.order(self._found.order_id)
-        except BackendError as error:
+        except CallFailed as error:
             self._found.add("backend", "note", f"it does not tell of this order: {error}")
 
     def _place(self) -> tuple[int, int] | None:
@@ -353,7 +353,7 @@ class Explainer:
         if self._from.api is not None:
             try:
                 return self._from.api.manifest(order.terms.workload_id)
-            except BackendError as error:
+            except CallFailed as error:
                 why = str(error)
         self._found.add("sample", "note", f"cannot be told now: {why}")
         return None

@@ -34,7 +34,7 @@ from contracts.protocol.wire import (
     SubmitTrace,
 )
 from contracts.record.log_source import split_lines
-from node_agent.errors import BackendRefused, BackendUnavailable, BadAnswer
+from node_agent.errors import BackendRefused, BadAnswer, NoAnswer
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class BackendApi:
         for attempt in range(1, attempts + 1):
             try:
                 return self._once(method, path, body, max_bytes)
-            except BackendUnavailable as error:
+            except NoAnswer as error:
                 if attempt == attempts:
                     raise
                 log.info("attempt %d of %d: %s", attempt, attempts, error.message)
@@ -196,8 +196,8 @@ class BackendApi:
         raise _refusal(response.status_code, answer, call)
 
 
-def _no_answer(call: str, error: httpx.TransportError) -> BackendUnavailable:
-    return BackendUnavailable(
+def _no_answer(call: str, error: httpx.TransportError) -> NoAnswer:
+    return NoAnswer(
         f"{call} brought no answer: {type(error).__name__} {error}.",
         way_out="Check the backend's URL and that it runs; the agent tries again by itself.",
         call=call,
@@ -220,14 +220,14 @@ def _read(response: httpx.Response, max_bytes: int, call: str) -> bytes:
     return b"".join(parts)
 
 
-def _refusal(status: int, body: bytes, call: str) -> BackendUnavailable | BackendRefused | BadAnswer:
+def _refusal(status: int, body: bytes, call: str) -> NoAnswer | BackendRefused | BadAnswer:
     try:
         problem = Problem.model_validate_json(body)
         reason, detail = problem.code, problem.detail
     except ValidationError:  # a proxy in between, or no backend at all: say what came
         reason, detail = "no_problem_details", f"The body is {body[:200]!r}; is this the URL of a backend?"
     if status >= 500:
-        return BackendUnavailable(
+        return NoAnswer(
             f"{call} failed with {status} {reason}: {detail}",
             way_out="The agent tries again by itself; if it lasts, tell the backend's operator.",
             call=call,

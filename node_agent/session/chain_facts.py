@@ -9,17 +9,8 @@ from typing import Any, Protocol
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain
-
-
-@dataclass(frozen=True)
-class LaneFacts:
-    """A lane's slot: units, and Unix seconds (0: not set)."""
-
-    balance_units: int
-    charged_units: int
-    cap_proven_units: int
-    notice_at_s: int
-    expiry_s: int
+from contracts.onchain.lanes import read_lane
+from contracts.protocol.lane import Lane
 
 
 @dataclass(frozen=True)
@@ -31,7 +22,7 @@ class RootFacts:
     posted_at_s: int = 0
 
 
-class ChainFacts(Protocol):
+class LiveFacts(Protocol):
     """Reads of the latest block. Raises ChainUnavailable when there is no answer."""
 
     def settler(self) -> str:
@@ -42,7 +33,7 @@ class ChainFacts(Protocol):
         """The operator that a node key belongs to; 0: none."""
         ...
 
-    def lane(self, requester: str, signer: str) -> LaneFacts:
+    def lane(self, requester: str, signer: str) -> Lane:
         """A lane as it stands."""
         ...
 
@@ -56,30 +47,29 @@ class ChainFacts(Protocol):
 
 
 class OnchainFacts:
-    """`ChainFacts` of a deployment."""
+    """`LiveFacts` of a deployment."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
 
     def settler(self) -> str:
-        """See ChainFacts."""
+        """See LiveFacts."""
         return self._chain.settler()
 
     def operator_of(self, node: str) -> int:
-        """See ChainFacts."""
+        """See LiveFacts."""
         return int(call(self._chain.stakes.functions.operatorOf(to_checksum_address(node))))
 
-    def lane(self, requester: str, signer: str) -> LaneFacts:
-        """See ChainFacts."""
-        found = call(self._chain.escrow.functions.lanes(to_checksum_address(requester), to_checksum_address(signer)))
-        return LaneFacts(found.balanceUnits, found.chargedUnits, found.capProvenUnits, found.noticeAt, found.expiry)
+    def lane(self, requester: str, signer: str) -> Lane:
+        """See LiveFacts."""
+        return read_lane(self._chain, requester, signer)
 
     def last_epoch(self) -> int:
-        """See ChainFacts."""
+        """See LiveFacts."""
         return int(call(self._chain.escrow.functions.lastEpoch()))
 
     def posted(self, epoch_id: int) -> RootFacts:
-        """See ChainFacts."""
+        """See LiveFacts."""
         found = call(self._chain.escrow.functions.epochs(epoch_id))
         return RootFacts(bytes(found.root), found.count, found.postedAt)
 

@@ -16,7 +16,7 @@ from contracts.protocol.wire import LeaseGrant, SubmitCommitment
 from node_agent.errors import BackendRefused, BadAnswer
 from node_agent.execution.engine import Execution
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.journal import Answer, Journal
+from node_agent.session.journal import JournaledAnswer, NodeJournal
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Committer:
     """Commits answers of one node."""
 
     def __init__(
-        self, *, api: BackendApi, journal: Journal, signer: Signer, domain: Domain, clock: Callable[[], int]
+        self, *, api: BackendApi, journal: NodeJournal, signer: Signer, domain: Domain, clock: Callable[[], int]
     ) -> None:
         self._api, self._journal, self._signer = api, journal, signer
         self._domain, self._clock = domain, clock
@@ -45,7 +45,7 @@ class Committer:
             trace_commit=to_hex(trace_commit(execution.trace_hash, from_hex(order_id), self._signer.address)),
             units=execution.units,
         )
-        answer = Answer(commitment, execution.trace_hash, execution.output, grant)
+        answer = JournaledAnswer(commitment, execution.trace_hash, execution.output, grant)
         self.deliver(self._journal.record(answer, execution.trace))
 
     def resume(self) -> None:
@@ -54,7 +54,7 @@ class Committer:
             log.info("delivering the answer of %s again", answer.order_id)
             self.deliver(answer)
 
-    def deliver(self, answer: Answer) -> None:
+    def deliver(self, answer: JournaledAnswer) -> None:
         """Signs, uploads and submits a journaled answer. A final refusal is written down and logged, not raised."""
         digest = self._domain.commitment_digest(answer.commitment)
         if answer.signature is None:
@@ -67,7 +67,7 @@ class Committer:
             self._journal.refuse(answer.order_id, str(error))
             log.error("the answer of %s will not be paid: %s", answer.order_id, error)
 
-    def _submit(self, answer: Answer, digest: str) -> None:
+    def _submit(self, answer: JournaledAnswer, digest: str) -> None:
         assert answer.signature is not None, "signed just before"
         self._api.put_blob(answer.commitment.output_root, answer.output)
         done = self._api.submit(SubmitCommitment(commitment=answer.commitment, signature=answer.signature))

@@ -20,7 +20,7 @@ from contracts.protocol.hashing import to_hex
 from node_agent.errors import JournalError
 from node_agent.session.chain_facts import call
 from node_agent.session.gas import appeal_wei, balance_wei
-from node_agent.session.journal import Journal
+from node_agent.session.journal import NodeJournal
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ RULINGS = ("open", "dismissed", "node upheld", "node guilty")
 
 @dataclass(frozen=True)
 class Accusation:
-    """A case against an operator as it stands. Times Unix seconds, `penalty_units` what is locked for it, `leaf` as the
-    court takes it."""
+    """A case against an operator as it stands. Times Unix seconds, `penalty_units` what it asks for of the stake,
+    as far as that is there when it is executed, `leaf` as the court takes it."""
 
     case_id: bytes
     leaf: tuple[Any, ...]
@@ -64,7 +64,7 @@ class Accusation:
             left = f"answers are opened for {self.reveal_ends - now_s} s more"
         else:
             left = f"ruling: {self.ruling}; anyone may execute it"
-        return f"{where}: {self.penalty_units} units locked; {left}; {appeal}"
+        return f"{where}: {self.penalty_units} units asked for; {left}; {appeal}"
 
 
 def read_accusation(chain: Chain, opened: Event) -> Accusation:
@@ -89,7 +89,7 @@ def read_accusation(chain: Chain, opened: Event) -> Accusation:
 class CourtWatch:
     """Appeals for one operator. `sender`: the node's hot key, on a connection of this thread's own."""
 
-    def __init__(self, chain: Chain, journal: Journal, sender: Sender, operator_id: int) -> None:
+    def __init__(self, chain: Chain, journal: NodeJournal, sender: Sender, operator_id: int) -> None:
         self._chain, self._journal, self._sender, self._operator_id = chain, journal, sender, operator_id
         self._read_until: int | None = None
         self._open: dict[bytes, Event] = {}

@@ -11,14 +11,14 @@ from eth_utils.address import to_checksum_address
 from contracts.onchain.chain import Chain
 from contracts.onchain.sender import Sender
 from contracts.protocol.hashing import from_hex
-from contracts.protocol.packing import bits, from_bits, unpack
+from contracts.protocol.packing import from_bits
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
 from contracts.protocol.wire import Receipt
 from contracts.record.history import read_history
 from node_agent.errors import NotSettleable
 from node_agent.session.chain_facts import call
-from node_agent.session.journal import Answer
+from node_agent.session.journal import JournaledAnswer
 from node_agent.session.rooted import row_of
 
 _STATUS = ("open", "posted", "revealed", "settled", "stranded")
@@ -78,12 +78,12 @@ def claim_to_stake(chain: Chain, owner: Sender, operator_id: int) -> int:
     return int(after - before)
 
 
-def settleable(chain: Chain, answers: list[Answer]) -> list[Answer]:
+def settleable(chain: Chain, answers: list[JournaledAnswer]) -> list[JournaledAnswer]:
     """Those of some rooted answers that wait to be settled one by one."""
     return [answer for answer in answers if _why_not(chain, _receipt(answer)) is None]
 
 
-def settle_one(chain: Chain, sender: Sender, answer: Answer, operator_id: int) -> None:
+def settle_one(chain: Chain, sender: Sender, answer: JournaledAnswer, operator_id: int) -> None:
     """Settles one leaf of a stranded epoch, or a skipped one of a settled epoch (SPEC section 6, `settleOne`).
 
     Raises:
@@ -99,7 +99,7 @@ def settle_one(chain: Chain, sender: Sender, answer: Answer, operator_id: int) -
     sender.call(chain.escrow.functions.settleOne(proof, outcomes, cap_proof(answer)))
 
 
-def leaf_proof(answer: Answer, receipt: Receipt, digest: bytes, operator_id: int) -> tuple[Any, ...]:
+def leaf_proof(answer: JournaledAnswer, receipt: Receipt, digest: bytes, operator_id: int) -> tuple[Any, ...]:
     """The contract's LeafProof of an answer."""
     row = row_of(answer, digest, operator_id)
     requester, signer = to_checksum_address(row.requester), to_checksum_address(row.signer)
@@ -107,13 +107,13 @@ def leaf_proof(answer: Answer, receipt: Receipt, digest: bytes, operator_id: int
     return receipt.epoch_id, receipt.index, requester, signer, operator_id, row.amount_units, digest, siblings
 
 
-def cap_proof(answer: Answer) -> tuple[int, bytes, bytes, bytes]:
+def cap_proof(answer: JournaledAnswer) -> tuple[int, bytes, bytes, bytes]:
     """The contract's CapProof: the order itself is the voucher."""
     order = answer.grant.order
     return order.spend_cap, terms_hash(order.terms), *compact(answer.grant.order_signature)
 
 
-def _receipt(answer: Answer) -> Receipt:
+def _receipt(answer: JournaledAnswer) -> Receipt:
     if answer.receipt is None:
         raise NotSettleable(
             f"The answer of {answer.order_id} is under no root that this node knows.",
@@ -144,8 +144,6 @@ def _why_not(chain: Chain, receipt: Receipt) -> str | None:
 
 
 def _outcomes(chain: Chain, receipt: Receipt) -> tuple[bytes, bytes]:
-    """The bitmaps of a settled epoch: void rows from the settling calldata, skipped ones from its event."""
-    history = read_history(chain, chain.head().number)
-    settled, count = history.settled[receipt.epoch_id], history.epochs[receipt.epoch_id].count
-    epoch = unpack(chain.packed_epoch(settled.tx_hash), count)
-    return bits(epoch.void, count), settled.skipped_bits
+    """The bitmaps of a settled epoch, from its event."""
+    settled = read_history(chain, chain.head().number).settled[receipt.epoch_id]
+    return settled.void_bits, settled.skipped_bits

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from contracts.protocol.records import Lease
-from node_agent.errors import BackendError, BackendRefused, LeaseRejected
+from node_agent.errors import BackendRefused, CallFailed, LeaseRejected
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ _LEAST_PAUSE_S = 0.5
 _JOIN_S = 1.0
 
 
-class Heartbeat:
+class LeaseRenewal:
     """Renews a lease three times in its life, from `start` to `end`, or while a context lasts.
 
     A refusal ends the beating: whether an answer still counts is for the backend to say when it gets it. No answer
@@ -55,5 +55,5 @@ class Heartbeat:
                 if not self._over.is_set():
                     log.warning("lease of %s is not renewed: %s", self.order_id, error)
                 return
-            except (BackendError, LeaseRejected) as error:
+            except (CallFailed, LeaseRejected) as error:
                 log.warning("heartbeat of %s failed: %s", self.order_id, error)

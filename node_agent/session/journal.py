@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS leases (
 
 
 @dataclass(frozen=True)
-class Answer:
+class JournaledAnswer:
     """One order's answer.
 
     Attributes:
@@ -103,7 +103,7 @@ class KeptTrace:
 _COLUMNS = "commitment_json, trace_hash, output, grant_json, signature, acknowledged_at, refusal, receipt_json"
 
 
-class Journal:
+class NodeJournal:
     """The journal of one node key on one deployment. Used from one thread; several processes may share the file.
 
     Raises:
@@ -183,7 +183,7 @@ class Journal:
             row = self._db.execute("SELECT order_id FROM leases ORDER BY rowid DESC LIMIT 1").fetchone()
         return None if row is None else str(row[0])
 
-    def record(self, answer: Answer, trace: bytes = b"") -> Answer:
+    def record(self, answer: JournaledAnswer, trace: bytes = b"") -> JournaledAnswer:
         """Writes an unsigned answer down, unless its order has one. Returns the one that stands: sign only that.
 
         `trace`: what can be shown of the answer later, if anything can.
@@ -210,7 +210,7 @@ class Journal:
                 )
         return self._standing(answer.order_id)
 
-    def sign(self, order_id: str, signature: str) -> Answer:
+    def sign(self, order_id: str, signature: str) -> JournaledAnswer:
         """Keeps the signature of an order's answer; the first one stands."""
         self._write("UPDATE answers SET signature = ? WHERE order_id = ? AND signature IS NULL", signature, order_id)
         return self._standing(order_id)
@@ -227,23 +227,23 @@ class Journal:
         """The answer's leaf stands under a posted root."""
         self._write("UPDATE answers SET receipt_json = ? WHERE order_id = ?", receipt.model_dump_json(), order_id)
 
-    def find(self, order_id: str) -> Answer | None:
+    def find(self, order_id: str) -> JournaledAnswer | None:
         """The answer of an order, if there is one."""
         return next(iter(self._select("order_id = ?", order_id)), None)
 
-    def pending(self) -> list[Answer]:
+    def pending(self) -> list[JournaledAnswer]:
         """Answers that the backend has neither acknowledged nor refused, oldest first."""
         return self._select("acknowledged_at IS NULL AND refusal IS NULL")
 
-    def unrooted(self) -> list[Answer]:
+    def unrooted(self) -> list[JournaledAnswer]:
         """Acknowledged answers without a receipt, oldest first."""
         return self._select("acknowledged_at IS NOT NULL AND receipt_json IS NULL")
 
-    def rooted(self) -> list[Answer]:
+    def rooted(self) -> list[JournaledAnswer]:
         """Answers with a receipt, oldest first."""
         return self._select("receipt_json IS NOT NULL")
 
-    def unshown(self, comparator: int, most: int) -> list[tuple[Answer, bytes]]:
+    def unshown(self, comparator: int, most: int) -> list[tuple[JournaledAnswer, bytes]]:
         """The oldest answers with a receipt whose trace was neither shown nor refused, with that trace.
 
         `comparator`: of their orders; `most`: so many of them.
@@ -270,15 +270,15 @@ class Journal:
         """The backend will not have the answer's trace; it is not sent again."""
         self._write("UPDATE traces SET kept_for = ? WHERE order_id = ?", reason, order_id)
 
-    def signed(self) -> list[Answer]:
+    def signed(self) -> list[JournaledAnswer]:
         """All answers with a signature."""
         return self._select("signature IS NOT NULL")
 
-    def refused(self) -> list[Answer]:
+    def refused(self) -> list[JournaledAnswer]:
         """Answers that the backend refused, oldest first."""
         return self._select("refusal IS NOT NULL")
 
-    def _standing(self, order_id: str) -> Answer:
+    def _standing(self, order_id: str) -> JournaledAnswer:
         answer = self.find(order_id)
         if answer is None:
             raise JournalError(
@@ -292,7 +292,7 @@ class Journal:
         with self._explained():
             self._db.execute(statement, values)  # autocommit: durable when this returns
 
-    def _select(self, where: str, *values: object) -> list[Answer]:
+    def _select(self, where: str, *values: object) -> list[JournaledAnswer]:
         with self._explained():
             rows = self._db.execute(
                 f"SELECT {_COLUMNS} FROM answers WHERE {where} ORDER BY acknowledged_at, rowid", values
@@ -313,9 +313,9 @@ class Journal:
             ) from error
 
 
-def _answer(row: tuple[str, bytes, bytes, str, str | None, int | None, str | None, str | None]) -> Answer:
+def _answer(row: tuple[str, bytes, bytes, str, str | None, int | None, str | None, str | None]) -> JournaledAnswer:
     commitment, trace_hash, output, grant, signature, acknowledged_at, refusal, receipt = row
-    return Answer(
+    return JournaledAnswer(
         commitment=Commitment.model_validate_json(commitment),
         trace_hash=trace_hash,
         output=output,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.errors import BadSignature, BadTexts, NotPacked
 from contracts.protocol.hashing import ZERO32, to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.pace import JobSize, most_work
 from contracts.protocol.packed import counts
@@ -30,9 +31,9 @@ from contracts.protocol.wire import (
     ReturnReason,
 )
 from contracts.protocol.wire import Heartbeat as HeartbeatCall
-from node_agent.errors import AlteredJob, BackendError, ForgedLease, ForgedOrder, LeaseOver, TooSlow, UnpayableJob
+from node_agent.errors import AlteredJob, CallFailed, ForgedLease, ForgedOrder, LeaseOver, TooSlow, UnpayableJob
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import ChainFacts, LaneFacts
+from node_agent.session.chain_facts import LiveFacts
 from node_agent.session.pacing import Pacer
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class PriceFloor:
 
 
 @dataclass(frozen=True)
-class Job:
+class CheckedJob:
     """A job that checked out. `prompts`: packed. `size`: the most that it makes the engine do."""
 
     grant: LeaseGrant
@@ -64,7 +65,7 @@ class Job:
         return self.grant.order.terms.params.of(self.manifest.params)
 
 
-class LeaseDesk:
+class LeaseClient:
     """Asks a backend for jobs in a node's name.
 
     Args:
@@ -79,7 +80,7 @@ class LeaseDesk:
         self,
         *,
         api: BackendApi,
-        facts: ChainFacts,
+        facts: LiveFacts,
         signer: Signer,
         deployment: Deployment,
         workloads: Mapping[str, Manifest],
@@ -115,7 +116,7 @@ class LeaseDesk:
             self._check_order(grant)
         return grant
 
-    def accept(self, grant: LeaseGrant) -> Job:
+    def accept(self, grant: LeaseGrant) -> CheckedJob:
         """The job behind a lease, once its terms, parameters, lane and input check out.
 
         Raises:
@@ -135,7 +136,7 @@ class LeaseDesk:
         self._check_price(grant, manifest.most_units(tokens, terms.params.max_new_tokens))
         size = most_work(manifest, tokens, terms.params.max_new_tokens)
         self._check_time(grant.order, size)
-        return Job(grant, manifest, prompts, size)
+        return CheckedJob(grant, manifest, prompts, size)
 
     def renew(self, grant: LeaseGrant) -> Lease:
         """Extends a lease. Raises ForgedLease, LeaseOver or BackendError."""
@@ -150,7 +151,7 @@ class LeaseDesk:
         returned = ReturnLease(request=request, signature=signature, reason=reason, words=words[:MOST_WORDS])
         try:
             self._api.give_back(returned)
-        except BackendError as error:
+        except CallFailed as error:
             log.warning("%s is not given back, its lease runs out by itself: %s", order_id, error)
             return False
         log.info("gave %s back (%s)", order_id, reason)
@@ -263,7 +264,7 @@ class LeaseDesk:
         """What to do about this host's clock, where it differs from the backend's; None where it does not."""
         try:
             ahead_s = self._api.clock_ahead_s()
-        except BackendError as error:
+        except CallFailed as error:
             return f"The backend does not tell the time ({error}); see that this host's clock is right."
         if ahead_s is None or abs(ahead_s) < _CLOCK_OFF_S:
             return None
@@ -309,7 +310,7 @@ def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
     return found
 
 
-def _check_lane(grant: LeaseGrant, lane: LaneFacts, deployment: Deployment, now: int) -> None:
+def _check_lane(grant: LeaseGrant, lane: Lane, deployment: Deployment, now: int) -> None:
     """Whether the lane, as the chain has it now, can be charged for this job when its epoch is settled.
 
     A cap that was proven already covers an older order too (SPEC section 3). A notice counts if it lets the requester
@@ -317,16 +318,16 @@ def _check_lane(grant: LeaseGrant, lane: LaneFacts, deployment: Deployment, now:
     """
     terms, constants = grant.order.terms, deployment.constants
     must_hold_until = terms.deadline + constants.epoch_max_s + constants.settle_wait_s
-    matures, lapses = (lane.notice_at_s + w for w in (constants.notice_s, constants.notice_s + constants.notice_life_s))
+    window = lane.withdrawable(constants)
     why = None
-    if lane.balance_units < terms.max_price:
-        why = f"holds {lane.balance_units} units, the job may cost {terms.max_price}"
-    elif max(grant.order.spend_cap, lane.cap_proven_units) < lane.charged_units + terms.max_price:
-        why = f"was charged {lane.charged_units} units, the order's cap is {grant.order.spend_cap}"
-    elif grant.signer != grant.order.requester and lane.expiry_s < terms.deadline:
-        why = f"expires at {lane.expiry_s}, before the deadline {terms.deadline}"
-    elif lane.notice_at_s and now < lapses and matures <= must_hold_until:
-        why = f"can be withdrawn from {matures} on, the job is settled by {must_hold_until}"
+    if lane.balance < terms.max_price:
+        why = f"holds {lane.balance} units, the job may cost {terms.max_price}"
+    elif max(grant.order.spend_cap, lane.cap_proven) < lane.charged + terms.max_price:
+        why = f"was charged {lane.charged} units, the order's cap is {grant.order.spend_cap}"
+    elif grant.signer != grant.order.requester and lane.expiry < terms.deadline:
+        why = f"expires at {lane.expiry}, before the deadline {terms.deadline}"
+    elif window is not None and now < window[1] and window[0] <= must_hold_until:
+        why = f"can be withdrawn from {window[0]} on, the job is settled by {must_hold_until}"
     if why is not None:
         raise UnpayableJob(
             f"The lane of {grant.order.requester} with signer {grant.signer} {why}.",

@@ -17,25 +17,25 @@ from contracts.protocol.records import Lease
 from contracts.protocol.wire import LeaseGrant, ReturnReason
 from node_agent.errors import (
     AgentError,
-    BackendError,
     BackendRefused,
+    CallFailed,
     EngineFailed,
     JobAbandoned,
     JournalFull,
     LeaseLost,
     LeaseRejected,
-    NotRooted,
     OutOfTime,
+    RootsOverdue,
 )
 from node_agent.execution.engine import Engine, Execution
 from node_agent.session.commit import Committer
-from node_agent.session.heartbeat import Heartbeat
-from node_agent.session.journal import Journal
-from node_agent.session.lease import LeaseDesk
+from node_agent.session.heartbeat import LeaseRenewal
+from node_agent.session.journal import NodeJournal
+from node_agent.session.lease import LeaseClient
 from node_agent.session.pacing import Pacer
 from node_agent.session.pulse import Beat, silent
 from node_agent.session.rooted import RootWatch
-from node_agent.session.showing import TraceDesk
+from node_agent.session.showing import TraceClient
 from node_agent.session.work import Work
 
 log = logging.getLogger(__name__)
@@ -59,11 +59,11 @@ class NodeSession:
     def __init__(
         self,
         *,
-        desk: LeaseDesk,
+        desk: LeaseClient,
         committer: Committer,
         watch: RootWatch,
-        traces: TraceDesk,
-        journal: Journal,
+        traces: TraceClient,
+        journal: NodeJournal,
         engines: Mapping[str, Engine],
         pacer: Pacer,
         clock: Callable[[], int],
@@ -114,7 +114,7 @@ class NodeSession:
         """What a part of a round says; None when it went wrong, which is reported."""
         try:
             return part()
-        except (BackendError, LeaseRejected, JobAbandoned, NotRooted, JournalFull, ChainError) as error:
+        except (CallFailed, LeaseRejected, JobAbandoned, RootsOverdue, JournalFull, ChainError) as error:
             self._report(error)
             return None
 
@@ -249,8 +249,8 @@ class NodeSession:
         self._failed[order_id] = lent_until
         self._journal.abandon(order_id, str(error))
 
-    def _heartbeat(self, grant: LeaseGrant) -> Heartbeat:
-        return Heartbeat(grant.lease, lambda: self._renew(grant), self._clock)
+    def _heartbeat(self, grant: LeaseGrant) -> LeaseRenewal:
+        return LeaseRenewal(grant.lease, lambda: self._renew(grant), self._clock)
 
     def _renew(self, grant: LeaseGrant) -> Lease:
         lease = self._desk.renew(grant)

@@ -85,6 +85,13 @@ def add_stake(chain: Chain, owner: Sender, operator_id: int, units: int, on_step
     _stake(chain, owner, operator_id, units, on_step)
 
 
+def revoke_node_key(chain: Chain, owner: Sender, node: str, on_step: OnStep = lambda step: None) -> None:
+    """Takes a node key from the owner's account, at once and for ever. Raises NotFunded or ChainError."""
+    _require(chain, owner.address, NODE_KEY_GAS * gas_price_wei(chain), 0)
+    on_step(f"revoking the node key {node.lower()}")
+    owner.call(chain.stakes.functions.revokeNodeKey(to_checksum_address(node)))
+
+
 def _account_of(chain: Chain, owner: str) -> Account | None:
     operator_id = int(call(chain.stakes.functions.operatorIdOf(to_checksum_address(owner))))
     return read_account(chain, operator_id) if operator_id else None
@@ -97,6 +104,13 @@ def _check_identity(chain: Chain, account: Account | None, node: Signer, goal: G
             way_out="Give that address, or change it first with StakeManager.setPayout and wait out its delay.",
             found=account.payout,
             expected=goal.payout.lower(),
+        )
+    revoked_at = call(chain.stakes.functions.nodeKeys(to_checksum_address(node.address))).revokedAt
+    if revoked_at:
+        raise BadSetting(
+            f"The node key {node.address} was revoked at {revoked_at} (Unix seconds).",
+            way_out="A key that was revoked is nobody's for ever; use another --home for a new node key.",
+            found=revoked_at,
         )
     holder = _holder(chain, node)
     if holder not in (0, account.operator_id if account is not None else 0):

@@ -14,10 +14,10 @@ from contracts.protocol.merkle import Row
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.wire import Receipt
 from contracts.record.leaf import Leaf
-from node_agent.errors import BackendRefused, BadAnswer, NotRooted
+from node_agent.errors import BackendRefused, BadAnswer, RootsOverdue
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import ChainFacts
-from node_agent.session.journal import Answer, Journal
+from node_agent.session.chain_facts import LiveFacts
+from node_agent.session.journal import JournaledAnswer, NodeJournal
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ class RootWatch:
         self,
         *,
         api: BackendApi,
-        facts: ChainFacts,
-        journal: Journal,
+        facts: LiveFacts,
+        journal: NodeJournal,
         deployment: Deployment,
         operator_id: int,
         max_unrooted: int,
@@ -61,7 +61,7 @@ class RootWatch:
             self._looked_at = self._clock()
         overdue = [a for a in waiting if (a.acknowledged_at or 0) < self._clock() - self._patience_s]
         if len(overdue) > self._max_unrooted:
-            raise NotRooted(
+            raise RootsOverdue(
                 f"{len(overdue)} delivered jobs, the oldest {overdue[0].order_id} of {overdue[0].acknowledged_at}, "
                 f"have no root after {self._patience_s} s; no more work is taken, it might never be paid.",
                 way_out="Serving resumes when they are rooted; ask the backend's operator, work for another backend, "
@@ -75,7 +75,7 @@ class RootWatch:
         seen, self._seen_epoch = self._seen_epoch, self._facts.last_epoch()
         return self._seen_epoch != seen or self._clock() - self._looked_at >= self._look_again_s
 
-    def _collect_receipt(self, answer: Answer) -> bool:
+    def _collect_receipt(self, answer: JournaledAnswer) -> bool:
         """Whether there is one now. A bad one is logged and asked for again; it must not hide the others."""
         try:
             receipt = self._api.order(answer.order_id).receipt
@@ -89,7 +89,7 @@ class RootWatch:
         log.info("rooted %s: epoch %d, leaf %d", answer.order_id, receipt.epoch_id, receipt.index)
         return True
 
-    def _check(self, answer: Answer, receipt: Receipt) -> None:
+    def _check(self, answer: JournaledAnswer, receipt: Receipt) -> None:
         expected = row_of(answer, self._domain.commitment_digest(answer.commitment), self._operator_id)
         posted = self._facts.posted(receipt.epoch_id)
         leaf = Leaf.of_receipt(expected, receipt.index, receipt.siblings)
@@ -105,7 +105,7 @@ class RootWatch:
             )
 
 
-def row_of(answer: Answer, digest: bytes, operator_id: int) -> Row:
+def row_of(answer: JournaledAnswer, digest: bytes, operator_id: int) -> Row:
     """The leaf that is owed for an answer: the order's price for the units that were committed."""
     grant = answer.grant
     amount = amount_units(grant.order.terms, answer.commitment.units)

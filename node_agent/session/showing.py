@@ -14,8 +14,8 @@ from contracts.protocol.trace import opens_at
 from contracts.protocol.wire import Receipt, SubmitTrace
 from node_agent.errors import BackendRefused
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import ChainFacts
-from node_agent.session.journal import Answer, Journal
+from node_agent.session.chain_facts import LiveFacts
+from node_agent.session.journal import JournaledAnswer, NodeJournal
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +23,15 @@ _MOST_A_STEP = 16
 """So that no backlog keeps a node from work."""
 
 
-class TraceDesk:
+class TraceClient:
     """Shows the traces of one node."""
 
     def __init__(
         self,
         *,
         api: BackendApi,
-        facts: ChainFacts,
-        journal: Journal,
+        facts: LiveFacts,
+        journal: NodeJournal,
         deployment: Deployment,
         clock: Callable[[], int],
     ) -> None:
@@ -53,7 +53,7 @@ class TraceDesk:
                     break  # the younger ones are not due either
                 self._show(answer, trace)
 
-    def _due_at(self, answer: Answer, receipt: Receipt) -> int | None:
+    def _due_at(self, answer: JournaledAnswer, receipt: Receipt) -> int | None:
         posted = [self._posted(epoch_id) for epoch_id in (receipt.epoch_id, receipt.epoch_id + 1)]
         comparator = answer.grant.order.terms.comparator
         return opens_at(comparator, posted[0], posted[1], self._constants) if all(posted) else None
@@ -67,7 +67,7 @@ class TraceDesk:
             self._posted_at[epoch_id] = found
         return self._posted_at[epoch_id]
 
-    def _show(self, answer: Answer, trace: bytes) -> None:
+    def _show(self, answer: JournaledAnswer, trace: bytes) -> None:
         digest = to_hex(self._domain.commitment_digest(answer.commitment))
         name = to_hex(keccak(trace))
         try:

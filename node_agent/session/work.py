@@ -6,8 +6,8 @@ from queue import SimpleQueue
 from node_agent.errors import EngineFailed, LeaseLost
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import ExecutionError
-from node_agent.session.heartbeat import Heartbeat
-from node_agent.session.lease import Job
+from node_agent.session.heartbeat import LeaseRenewal
+from node_agent.session.lease import CheckedJob
 
 
 class Work:
@@ -22,7 +22,7 @@ class Work:
     """
 
     def __init__(
-        self, job: Job, engine: Engine, heartbeat: Heartbeat, over: "SimpleQueue[Work]", *, begun_at: int
+        self, job: CheckedJob, engine: Engine, heartbeat: LeaseRenewal, over: "SimpleQueue[Work]", *, begun_at: int
     ) -> None:
         self.job, self.heartbeat, self.begun_at, self.given_back = job, heartbeat, begun_at, False
         self._engine, self._over = engine, over
@@ -50,7 +50,7 @@ class Work:
         self.heartbeat.start()
         self._thread.start()
 
-    def keep(self, heartbeat: Heartbeat) -> None:
+    def keep(self, heartbeat: LeaseRenewal) -> None:
         """Goes on under another lease of the same job."""
         self.heartbeat.end()
         self.heartbeat = heartbeat

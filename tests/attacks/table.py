@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-IDS = [f"A{number:02d}" for number in range(1, 61)]
+IDS = [f"A{number:02d}" for number in range(1, 67)]
 _COVERS = re.compile(r"Covers:\s*((?:A\d\d)(?:\s*,\s*A\d\d)*)")
 _SOLIDITY = re.compile(r"((?:[ \t]*///[^\n]*\n)+)\s*function\s+(test\w*|invariant\w*)")
 
@@ -22,7 +22,7 @@ def covered() -> dict[str, list[str]]:
         for group in _COVERS.findall(text):
             for name in re.split(r"\s*,\s*", group):
                 if name not in found:
-                    raise SystemExit(f"{test} names {name}; ids go from A01 to A60")
+                    raise SystemExit(f"{test} names {name}; ids go from {IDS[0]} to {IDS[-1]}")
                 found[name].append(test)
     return found
 

@@ -17,7 +17,7 @@ import httpx
 from eth_utils.address import to_checksum_address
 from sqlmodel import select
 
-from backend.app import Settings
+from backend.app import BackendSettings
 from backend.services.offering import offer_workload
 from backend.store.home import open_tokenizers
 from backend.store.tables import LeafRow, LeaseRow, WorkloadRow
@@ -244,7 +244,7 @@ def open_place(home: Path) -> Iterator[Place]:
         for each in (ALWAYS, NEVER):
             prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": 40}
             offer_workload(bench.database, open_tokenizers(home), each, BYTE_TOKENIZER, **prices)
-        settings = Settings(home, chain.url, bench.deployment, KEYS["settler"], KEYS["session"].address)
+        settings = BackendSettings(home, chain.url, bench.deployment, KEYS["settler"], KEYS["session"].address)
         with serving(settings) as url:
             place = Place(bench, url)
             try:

@@ -14,7 +14,7 @@ import pytest
 
 from backend.api import limits
 from backend.api.http import create_http
-from backend.api.patience import ImpatientProtocol
+from backend.api.idle_timeout import ImpatientProtocol
 from contracts.protocol.wire import Problem
 from tests.bad_input.place import JSON, OUTPUT, Place, unchanged
 from tests.integration.backend.api.coordinator import listening

@@ -1,25 +1,28 @@
-"""The node agent over a fake engine that answers with what it was asked: a word is a token. For the pages' tests."""
+"""The node agent over a fake engine that answers with what it was asked, a byte a token. For the pages' tests."""
 
 import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.canonical import canonical_json
 from contracts.protocol.hashing import keccak
-from contracts.protocol.texts import decode_texts
+from contracts.protocol.packed import pack, unpack
+from contracts.protocol.tokens import TextTokenizer
 from node_agent.app import NodeSettings, run_node
 from node_agent.execution.engine import Check, Engine, Execution
+from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+
+YOU_SAID = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256).encode("You said: ")
+STOP = 2
 
 WORK_S = 0.8
 """Long enough for a page to see that somebody works."""
 
 
 class Parrot(Engine):
-    """Answers each text with `You said: ` and the text, cut after as many words as were paid for."""
+    """Answers each text with `You said: `, the text and a stop, cut after as many tokens as were paid for."""
 
     name: str = "parrot"
     version: str = "fake"
@@ -28,15 +31,9 @@ class Parrot(Engine):
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """See Engine."""
         time.sleep(WORK_S)
-        answers = [_answer(text, params["max_new_tokens"]) for text in decode_texts(input_bytes)]
-        output, units = canonical_json(answers), sum(len(answer["token_ids"]) for answer in answers)
+        said = [[*YOU_SAID, *ids, STOP][: params["max_new_tokens"]] for ids in unpack(input_bytes)]
+        output, units = pack(said), sum(map(len, said))
         return Execution(output=output, trace_hash=keccak(b"trace" + output), units=units)
-
-
-def _answer(text: str, limit: int) -> dict[str, Any]:
-    words = f"You said: {text}".split(" ")
-    reason = "length" if len(words) > limit else "stop"
-    return {"finish_reason": reason, "text": " ".join(words[:limit]), "token_ids": [0] * min(limit, len(words))}
 
 
 def main(home: str, rpc_url: str, deployment: str, backend_url: str) -> None:

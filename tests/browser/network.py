@@ -25,6 +25,7 @@ from deploy.localnet.network import Network
 from deploy.localnet.processes import Processes, free_port
 from node_agent.app import NODE_KEY
 from node_agent.testing import BYTE_TOKENIZER, fake_manifest
+from tests.browser.echo_node import STOP
 
 # The shortest windows in which a busy machine still settles: a notice ripens after 42 s.
 CONSTANTS = DEVELOPMENT.model_copy(
@@ -37,7 +38,7 @@ GRACE_S = 2
 TOKEN = 10**9
 """Units of one token."""
 FIXED_PRICE, UNIT_PRICE = 2_000_000, 1_000_000
-MANIFEST = fake_manifest()
+MANIFEST = fake_manifest().model_copy(update={"stops": (STOP,)})
 REQUESTERS = {
     name: Signer(keccak(b"browser " + name.encode()))
     for name in ("ana", "bo", "chi", "dee", "eve", "fay", "gus", "hal", "poor")

@@ -8,10 +8,11 @@ import pytest
 from playwright.sync_api import Page
 
 from contracts.onchain.artifacts import artifact
-from contracts.protocol.manifest import Manifest
+from contracts.protocol.manifest import Manifest, Template
 from contracts.protocol.texts import encode_texts
 from tests.browser.conftest import Open
 from tests.browser.network import MANIFEST
+from tests.world.prompts import BYTES
 
 VECTORS = Path(__file__).parents[2] / "contracts" / "vectors"
 
@@ -37,14 +38,17 @@ _ORDER = """
 const network = (i) => ({ chain_id: a.chainId[i], escrow: a.verifyingContract[i] });
 return a.chainId.map((_, i) => m.toHex(m.digestOf(m.orderData(network(i), {
   requester: a.requester[i], spend_cap: a.spendCap[i], terms: {
-    workload_id: a.workloadId[i], input_hash: a.inputHash[i], params_hash: a.paramsHash[i], comparator: a.comparator[i],
-    copies: a.copies[i], visibility: a.visibility[i], fixed_price: a.fixedPrice[i], unit_price: a.unitPrice[i],
+    workload_id: a.workloadId[i], prompt_root: a.promptRoot[i], texts_hash: a.textsHash[i],
+    params: { max_new_tokens: a.maxNewTokens[i], temperature_milli: a.temperatureMilli[i], top_p_ppm: a.topPPpm[i],
+      seed: a.seed[i] },
+    comparator: a.comparator[i], copies: a.copies[i], visibility: a.visibility[i], fixed_price: a.fixedPrice[i],
+    unit_price: a.unitPrice[i],
     max_price: a.maxPrice[i], deadline: a.deadline[i], salt: a.salt[i] } }))));
 """
 _COMMITMENT = """
 return a.chainId.map((_, i) => m.toHex(m.digestOf(m.commitmentData(
   { chain_id: a.chainId[i], escrow: a.verifyingContract[i] },
-  { order_id: a.orderId[i], node: a.node[i], output_hash: a.outputHash[i], trace_commit: a.traceCommit[i],
+  { order_id: a.orderId[i], node: a.node[i], output_root: a.outputRoot[i], trace_commit: a.traceCommit[i],
     units: a.units[i] }))));
 """
 
@@ -80,25 +84,41 @@ def test_signers_leaves_trees_and_amounts_equal_the_vectors(page: Page) -> None:
     trees = columns("trees")
     assert in_page(page, "shared/protocol.js", _TREES, trees) == [[True, False]] * len(trees["root"])
     amounts = columns("amounts")
-    body = """return a.units.map((units, i) => m.amountOf({ fixed_price: a.fixedPrice[i], unit_price: a.unitPrice[i],
+    body = """return a.units.map((units, i) => m.amountOf({ fixed_price: a.fixedPrice[i],
+    unit_price: a.unitPrice[i],
       max_price: a.maxPrice[i] }, units).toString());"""
     assert in_page(page, "shared/protocol.js", body, amounts) == amounts["amountUnits"]
 
 
+def test_packed_words_and_workloads_equal_the_vectors(page: Page) -> None:
+    """Protects what is signed: roots of ids, and the names of workloads from their manifests, as forge and Python have
+    them. Bytes that are no packed words have no root."""
+    packed = columns("packed")
+    body = "return a.packed.map((hex) => m.packedRoot(m.fromHex(hex)));"
+    assert in_page(page, "shared/protocol.js", body, packed) == packed["root"]
+    body = "return a.packed.map((hex) => m.toHex(m.pack(m.unpack(m.fromHex(hex)))));"
+    assert in_page(page, "shared/protocol.js", body, packed) == packed["packed"]
+    body = """return a.map((hex) => {
+      try { return m.packedRoot(m.fromHex(hex)); } catch (error) { return error.name; } });"""
+    wrong = ["0x", "0x000001", "0x0000000100000001", "0xffffffff", packed["packed"][0] + "00000000"]
+    assert in_page(page, "shared/protocol.js", body, wrong) == ["RangeError"] * len(wrong)
+    workloads = columns("workloads")
+    body = "return a.manifest.map((text) => m.workloadId(m.utf8(text)));"
+    assert in_page(page, "shared/protocol.js", body, workloads) == workloads["workloadId"]
+
+
 _METERS = """
 return a.cases.map(([manifest, texts, params]) =>
-  [m.mostUnits(manifest, texts, params), m.canonical(texts), m.hashJson(params)]);
+  [m.mostUnits(manifest, texts, params), m.canonical(texts)]);
 """
 
 
 def test_metering_and_canonical_json_equal_pythons(page: Page) -> None:
-    """Protects the cap that is signed and the input's hash, for every meter and for texts that JSON must escape."""
-    from contracts.protocol.canonical import hash_json
-    from contracts.protocol.hashing import to_hex
-
+    """Protects the cap that is signed and the texts' hash, for every meter and for texts that JSON must escape. The
+    page bounds tokens by bytes, which with one token a byte is what Python counts."""
     input_tokens = Manifest.model_validate(
         MANIFEST.model_dump()
-        | {"meter": "input_tokens", "params": {}, "input": MANIFEST.input.model_copy(update={"overhead_tokens": 2})}
+        | {"meter": "input_tokens", "params": {}, "template": Template(before=(0,), after=(2,)).model_dump()}
     )
     texts = ["plain", 'quote " and \\ and \n\t\u0001\u007f\u2028', "ünïcödé 漢字 🙂", "x" * 2000]
     cases = [
@@ -108,7 +128,13 @@ def test_metering_and_canonical_json_equal_pythons(page: Page) -> None:
     ]
     sent = {"cases": [[manifest.model_dump(mode="json"), some, params] for manifest, some, params in cases]}
     assert in_page(page, "shared/protocol.js", _METERS, sent) == [
-        [manifest.most_units(some, params), encode_texts(some).decode(), to_hex(hash_json(params))]
+        [
+            manifest.most_units(
+                [min(manifest.input.max_tokens, BYTES.count(text) + manifest.overhead_tokens) for text in some],
+                params.get("max_new_tokens", 0),
+            ),
+            encode_texts(some).decode(),
+        ]
         for manifest, some, params in cases
     ]
 

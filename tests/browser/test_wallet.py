@@ -62,16 +62,16 @@ def test_connect_deposit_order_receipt(open_page: Open, wallet_of: WalletOf, net
     expect(page.locator("#job-charged")).to_contain_text("when it settles")
     expect(page.locator("#job-state")).to_have_text("Settled on chain: the node was paid.", timeout=SETTLES_MS)
     expect(page.locator("#job-signed")).to_have_text("0.034\u00a0ADEV")
-    expect(page.locator("#job-charged")).to_have_text("0.009\u00a0ADEV")
+    expect(page.locator("#job-charged")).to_have_text("0.033\u00a0ADEV")
     expect(page.locator("#checks .true")).to_have_count(6)
     expect(page.locator("#checks li").last).to_contain_text("The settlement on chain charged this row")
     expect(page.locator("#job-distrust")).to_be_hidden()
-    expect(page.locator("#charged")).to_have_text("0.009\u00a0ADEV")
+    expect(page.locator("#charged")).to_have_text("0.033\u00a0ADEV")
     expect(page.locator("#history .chip")).to_have_text(["paid"])
     signed = wallet.signed[1]["message"]
     assert int(signed["spendCap"]) == int(signed["terms"]["maxPrice"]) == 34_000_000, "charged + open + this maximum"
     lane = Wallet(network.chain(), wallet.key).lane()
-    assert lane.charged == 9_000_000 <= lane.cap_proven == 34_000_000
+    assert lane.charged == 33_000_000 <= lane.cap_proven == 34_000_000
     _check_receipt(page)
     _no_key_in(page, wallet)
 
@@ -101,8 +101,8 @@ def test_a_batch_and_the_history(open_page: Open, wallet_of: WalletOf, funded: C
     page.get_by_label("What do you want to ask?").fill("one")
     page.get_by_role("button", name="Add another text").click()
     page.get_by_label("Text 2").fill("two words")
-    page.get_by_label("New tokens, at most").fill("4")
-    expect(page.locator("#price")).to_contain_text("at most 0.01\u00a0ADEV for up to 8 completion tokens")
+    page.get_by_label("New tokens, at most").fill("20")
+    expect(page.locator("#price")).to_contain_text("at most 0.042\u00a0ADEV for up to 40 completion tokens")
     page.get_by_role("button", name="Sign and order").click()
     expect(page.locator("#job .answered")).to_have_text(["You said: one", "You said: two words"])
     page.reload()
@@ -121,8 +121,8 @@ def test_answers_and_prompts_are_only_ever_text(
     funded("bo")
     page = open_page("/wallet", wallet_of("bo"))
     connect(page)
-    probe = '<img src=x onerror="window.pwned = 1"><script>window.pwned = 1</script>'
-    order(page, probe)
+    probe = '<img src=x onerror="pwned=1"><script>pwned=1</script>'
+    order(page, probe, 64)
     expect(page.locator("#job .asked")).to_have_text(probe)
     expect(page.locator("#job .answered")).to_have_text(f"You said: {probe}")
     assert page.evaluate("window.pwned") is None
@@ -239,7 +239,12 @@ def test_what_nobody_serves_is_said_before_signing(
         page.get_by_role("button", name="Sign and order").click()
         expect(page.locator("#job-state")).to_have_text("Waits for a node.")
         (found,) = httpx.get(f"{network.backend_url}/v1/orders?requester={wallet.key.address}").json()
-        assert found["params"] == {"max_new_tokens": 2, "seed": 0, "temperature_milli": 250, "top_p_ppm": 1_000_000}
+        assert found["order"]["terms"]["params"] == {
+            "max_new_tokens": 2,
+            "seed": 0,
+            "temperature_milli": 250,
+            "top_p_ppm": 1_000_000,
+        }
 
 
 def test_an_order_is_no_larger_than_what_is_offered(
@@ -263,11 +268,11 @@ def test_a_cut_answer_says_so(open_page: Open, wallet_of: WalletOf, funded: Call
     funded("hal")
     page = open_page("/wallet", wallet_of("hal"))
     connect(page)
-    order(page, "three words more", 3)
+    order(page, "three words more", 15)
     expect(page.locator("#job .answered")).to_have_text("You said: three")
-    expect(page.locator("#job .cut")).to_have_text("Cut at 3 tokens, the most that you ordered.")
+    expect(page.locator("#job .cut")).to_have_text("Cut at 15 tokens, the most that you ordered.")
     expect(page.locator("#history button").first).to_contain_text("answer cut")
-    order(page, "whole", 3)
+    order(page, "whole", 32)
     expect(page.locator("#job .answered")).to_have_text("You said: whole")
     expect(page.locator("#job .cut")).to_have_count(0)
     expect(page.locator("#history button").first).not_to_contain_text("answer cut")

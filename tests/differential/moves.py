@@ -29,11 +29,15 @@ class Moves(EscrowMoves):
         """Registering, keys, payouts."""
         draw = Draw(data)
         owner = PEOPLE[draw.pick("owner6", "owner1", "owner3", "mallory")]
-        move = draw.pick("register", "addNodeKey", "setPayout")
+        move = draw.pick("register", "addNodeKey", "setPayout", "setPayout", "revokeNodeKey")
         if move == "addNodeKey":
             node = draw.pick(PEOPLE["node3"], PEOPLE["node1"], PEOPLE["key3"], ZERO_ADDRESS)
             digest = self.twin.net.stakes.domain.node_key_digest(owner, node)
             self.act(owner, "stakes", move, node, hand.tampered(draw, hand.sign(node, digest), digest))
+        elif move == "revokeNodeKey":
+            node = draw.pick("node3", "node1", "node2")
+            owner = draw.pick(owner, PEOPLE[f"owner{node[-1]}"])
+            self.act(owner, "stakes", move, PEOPLE[node])
         else:
             self.act(owner, "stakes", move, draw.pick(owner, BOB, ZERO_ADDRESS))
 
@@ -381,7 +385,12 @@ class Moves(EscrowMoves):
         one = hand.sign(first.commitment.node, first.digest)
         two = hand.tampered(draw, hand.sign(second.commitment.node, second.digest), second.digest)
         caller = draw.pick(*self.everybody)
-        self.act(caller, "court", "equivocation", first.order, first.commitment, one, second.commitment, two)
+        order_id = bytes.fromhex(first.commitment.order_id[2:])
+        requester = first.order.requester
+        signer = draw.pick(requester, requester, requester, SESSION, PEOPLE["mallory"])
+        r, vs = compact("0x" + hand.sign(signer, order_id).hex())
+        arguments = first.order, r, vs, first.commitment, one, second.commitment, two
+        self.act(caller, "court", "equivocation", *arguments)
 
 
 WEIGHTS = {

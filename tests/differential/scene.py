@@ -207,8 +207,7 @@ class Scene(RuleBasedStateMachine):
         self.act(self.by(draw, self.escrow.settler), "escrow", "settleEpoch", epoch_id, packed, seconds=seconds)
         for event in self.twin.net.chain.events:
             if event.name == "EpochSettled" and event.values[0] == epoch_id:
-                size = (len(rows) + 7) // 8
-                at = 2 + 4 * int.from_bytes(packed[:2], "big")
-                skipped = event.values[3]
+                void_bits, skipped = event.values[3:]
+                assert isinstance(void_bits, bytes)
                 assert isinstance(skipped, bytes)
-                self.outcomes[epoch_id] = Outcomes(packed[at : at + size], skipped)
+                self.outcomes[epoch_id] = Outcomes(void_bits, skipped)

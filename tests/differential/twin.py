@@ -149,7 +149,7 @@ class Twin:
             p = e.epoch(epoch_id)
             state.append(("epochs", (epoch_id,), (p.root, p.count, p.posted_at, p.posted_block, p.outcomes)))
         for leaf_key, leaf in e.leaves.items():
-            state.append(("leaves", leaf_key, (leaf.paid_at, leaf.closed)))
+            state.append(("leaves", leaf_key, (leaf.paid_at, leaf.closed, leaf.refunded)))
         for operator_id, credit in e.credits.items():
             state.append(("operators", (operator_id,), (credit.earned, credit.claimed)))
         for requester, nonce in e.nonces.items():
@@ -174,8 +174,10 @@ class Twin:
             )  # fmt: skip
             state.append(("operators", (account_id,), values))
             state.append(("operatorIdOf", (a.owner,), (account_id,)))
+            state.append(("slashableOf", (account_id,), (a.slashable,)))
             state.append(("activeStakeAt", (account_id, 2**90), (s.active_stake_at(account_id, 2**90),)))
-        state += [("operatorOf", (node,), (account_id,)) for node, account_id in s.operator_of.items()]
+        state += [("operatorOf", (node,), (s.operator_of(node),)) for node in s.node_keys]
+        state += [("nodeKeys", (node,), (key.operator_id, key.revoked_at)) for node, key in s.node_keys.items()]
         state += [("verifierOf", (key,), (s.verifier_of(key),)) for key in s.account_of_key]
         return [("stakes", *item) for item in state]
 

@@ -21,7 +21,7 @@ from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
 from contracts.protocol.native import State
 from contracts.protocol.native.calibrated import is_measured
 from contracts.protocol.wire import NativeStanding, NodeView
-from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
+from deploy.localnet.founding import TOKEN_UNITS, NetworkSetup, Parties
 from deploy.localnet.network import Network, Offered
 from deploy.localnet.processes import Processes
 from node_agent.execution import kinds
@@ -29,7 +29,7 @@ from node_agent.execution.deterrence import DETERRENCE
 from node_agent.execution.kinds import native_generation
 from node_agent.execution.native.calibration import class_digest
 from node_agent.execution.native.model import NativeLlama
-from node_agent.execution.native.settings import Settings
+from node_agent.execution.native.settings import NativeSettings
 from node_agent.models import ModelStore
 
 pytestmark = [pytest.mark.chain, pytest.mark.model]
@@ -46,7 +46,7 @@ PROMPTS = (
     "Name three rivers of Europe and say where each of them ends.",
     "How does a lock keep a boat from falling?",
 )
-CAST = Cast(
+CAST = Parties(
     nodes=(HONEST, CHEAT), verifiers=VERIFIERS, requesters=("requester-gil",), node_stake_units=3 * TOKEN_UNITS,
     verifier_stake_units=5 * TOKEN_UNITS, lane_units=3 * TOKEN_UNITS, treasury_lane_units=TOKEN_UNITS,
     settler_bond_units=20 * TOKEN_UNITS,
@@ -59,7 +59,7 @@ class World:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store, self.network = ModelStore(), Network(root, Processes(root / "logs"), DEVELOPMENT)
         self._environment = monkeypatch
-        self.founding = Founding(self.network, CAST, print)
+        self.founding = NetworkSetup(self.network, CAST, print)
 
     def start(self) -> None:
         """Everything but the nodes."""
@@ -145,7 +145,7 @@ def offered(store: ModelStore) -> Offered:
 def measured() -> None:
     """Skips where nobody has measured what this CPU's floats are like: there a check says nothing."""
     files = ModelStore().pull(MODEL)
-    native = NativeLlama.load(files.weights, files.config, Settings("float32"), torch.device("cpu"))
+    native = NativeLlama.load(files.weights, files.config, NativeSettings("float32"), torch.device("cpu"))
     if not is_measured(files.weights_sha256, found := class_digest(native)):
         pytest.skip(f"this CPU's class {found} has no thresholds; `make bench-native` measures it")
 

@@ -11,14 +11,14 @@ from bench.gpu import models, speed
 from node_agent.execution import determinism
 from node_agent.execution.exact import build_encoder, golden
 from node_agent.execution.exact.build_llama import build_from
-from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
+from node_agent.execution.exact.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.eager import ways
 from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, by_name
 from node_agent.execution.exact.encoder_file import read_encoder
 from node_agent.execution.exact.model_file import Parameters, read_model
-from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.sampling import ExactSampling
 from node_agent.execution.exact.trace import trace_hash
 from tests.unit.node_agent.execution.exact.conftest import TINY, TINY_ENCODER, random_encoder_state, random_state
 
@@ -51,28 +51,28 @@ def smollm2() -> Parameters:
     return golden.fixed_llama(models.SMOLLM2, models.QKV_EXPONENT)
 
 
-def task(index: int, length: int, new: int = NEW_TOKENS, vocabulary: int = 997) -> Task:
+def task(index: int, length: int, new: int = NEW_TOKENS, vocabulary: int = 997) -> DecodingTask:
     """Every third is sampled."""
     prompt = (golden.mixed(length, index) % vocabulary).tolist()
-    how = Sampling(800, 900_000, index.to_bytes(32, "big")) if index % 3 == 0 else Sampling()
-    return Task(prompt, new, frozenset(), how, index)
+    how = ExactSampling(800, 900_000, index.to_bytes(32, "big")) if index % 3 == 0 else ExactSampling()
+    return DecodingTask(prompt, new, frozenset(), how, index)
 
 
 @pytest.fixture(scope="module")
-def tasks() -> list[Task]:
+def tasks() -> list[DecodingTask]:
     """Prompts of 1 to 64 tokens."""
     return [task(index, 1 + 37 * index % 64) for index in range(PROMPTS)]
 
 
 @pytest.fixture(scope="module")
-def on_the_cpu(parameters: Parameters, tasks: list[Task]) -> list[bytes]:
+def on_the_cpu(parameters: Parameters, tasks: list[DecodingTask]) -> list[bytes]:
     """Each task's trace, by the slowest and surest products."""
     determinism.full_precision()
     model = EagerLlama(parameters, by_name("fp64"), CPU)
     return [each for start in range(0, PROMPTS, 50) for each in hashes(generate(model, tasks[start : start + 50]))]
 
 
-def hashes(runs: Sequence[Run]) -> list[bytes]:
+def hashes(runs: Sequence[DecodingRun]) -> list[bytes]:
     return [trace_hash([run.trace]) for run in runs]
 
 
@@ -80,7 +80,7 @@ def hashes(runs: Sequence[Run]) -> list[bytes]:
 @pytest.mark.parametrize("graphs", [True, False], ids=["graphs", "no graphs"])
 @pytest.mark.parametrize("products", WAYS)
 def test_every_trace_is_the_cpus(
-    parameters: Parameters, tasks: list[Task], on_the_cpu: list[bytes], products: str, graphs: bool
+    parameters: Parameters, tasks: list[DecodingTask], on_the_cpu: list[bytes], products: str, graphs: bool
 ) -> None:
     """1,000 prompts in batches of 1 to 64, by each way to multiply, replayed and not. Covers: A09"""
     determinism.full_precision()
@@ -103,7 +103,7 @@ def test_replays_survive_every_change(parameters: Parameters, products: str, mon
     replays = count_replays(monkeypatch)
     given = [task(index, 1 + 13 * index % 90, 5 + 29 * index % 160) for index in range(40)]
     gpu, cpu = EagerLlama(parameters, by_name(products), GPU), EagerLlama(parameters, by_name("fp64"), CPU)
-    batch, runs = Batch(gpu), []
+    batch, runs = DecodingBatch(gpu), []
     for each in given:
         runs.append(batch.join(each))
         batch.step()  # which reads a prompt: no replay

@@ -20,8 +20,8 @@ from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from contracts.onchain.sender import Sender
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.journal import Journal as NodeJournal
-from verifier.verdicts.journal import Journal as VerifierJournal
+from node_agent.session.journal import NodeJournal
+from verifier.verdicts.journal import VerifierJournal
 from verifier.verdicts.publisher import Publisher
 
 _METHODS: dict[str, tuple[Any, str, str]] = {

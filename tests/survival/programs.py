@@ -31,7 +31,7 @@ from tests.world.parties import BEACON
 from tests.world.soak import short_or_long
 from verifier.app import Verifier
 from verifier.beacon.service import create_app
-from verifier.verdicts.journal import Journal
+from verifier.verdicts.journal import VerifierJournal
 from verifier.verdicts.publisher import Publisher
 
 DICE = b"dice"
@@ -107,7 +107,7 @@ def verifier(arguments: list[str]) -> None:
         sender=Sender(chain.w3, signer),
         source=open_source(f"{backend}/v1/log"),
         publisher=Publisher(backend),
-        journal=Journal(Path(home) / "journal.sqlite"),
+        journal=VerifierJournal(Path(home) / "journal.sqlite"),
         engines=DiceEngine(dice=False),
     ).run(lambda: bool(stopping))
 

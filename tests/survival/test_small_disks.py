@@ -13,12 +13,11 @@ from backend.store.tables import LogLineRow
 from contracts.protocol.records import Lease, Opening, Order, Terms
 from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import JournalFull
-from node_agent.session.journal import Journal as NodeJournal
+from node_agent.session.journal import NodeJournal
 from node_agent.testing import fake_deployment
 from tests.survival.small_disk import SmallDisk, small_disk
-from verifier.errors import JournalFull as VerifierJournalFull
-from verifier.verdicts.journal import Answer
-from verifier.verdicts.journal import Journal as VerifierJournal
+from verifier.errors import VerifierJournalFull
+from verifier.verdicts.journal import VerifierAnswer, VerifierJournal
 
 ZERO = "0x" + "00" * 32
 
@@ -97,10 +96,10 @@ def test_journal_of_a_verifier(disk: SmallDisk) -> None:
     disk.fill()
     opening, taken = Opening(trace_hash=ZERO, output_root=ZERO, units=1), list[int]()
     with pytest.raises(VerifierJournalFull, match=r"journal\.sqlite"):
-        _until_refused(taken, lambda number: journal.record(Answer(digest(number), 1, number, opening, True)))
+        _until_refused(taken, lambda number: journal.record(VerifierAnswer(digest(number), 1, number, opening, True)))
     assert journal.answer(digest(len(taken))) is None
     disk.free()
-    journal.record(Answer(digest(len(taken)), 1, len(taken), opening, True))
+    journal.record(VerifierAnswer(digest(len(taken)), 1, len(taken), opening, True))
     journal.close()
 
 

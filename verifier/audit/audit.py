@@ -5,7 +5,7 @@ from contracts.record.log_source import LogSource
 from verifier.audit.conservation import check_views, holdings
 from verifier.audit.contests import check_contests, made_good
 from verifier.audit.court import check_court
-from verifier.audit.evidence import Evidence, gather
+from verifier.audit.evidence import AuditEvidence, gather
 from verifier.audit.replay import Books, replay
 from verifier.audit.report import AuditReport
 from verifier.audit.rows import check_rows
@@ -26,7 +26,7 @@ def audit(chain: Chain, source: LogSource) -> AuditReport:
     return _report(evidence, books, sampled)
 
 
-def _report(evidence: Evidence, books: Books, sampled: int) -> AuditReport:
+def _report(evidence: AuditEvidence, books: Books, sampled: int) -> AuditReport:
     money = holdings(evidence, books)
     faults = evidence.findings.ordered()
     return AuditReport(

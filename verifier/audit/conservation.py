@@ -14,7 +14,7 @@ from contracts.onchain.chain import as_dict
 from contracts.onchain.contract import ContractCall
 from contracts.onchain.events import Event
 from contracts.protocol.hashing import keccak
-from verifier.audit.evidence import Evidence
+from verifier.audit.evidence import AuditEvidence
 from verifier.audit.replay import Books
 
 _TRANSFER = keccak(b"Transfer(address,address,uint256)")
@@ -34,7 +34,7 @@ class Holdings:
     unexplained_wei: int
 
 
-def check_views(evidence: Evidence, books: Books) -> None:
+def check_views(evidence: AuditEvidence, books: Books) -> None:
     """Notes lanes, operators and totals that the contract tells otherwise than the books."""
     expect = evidence.findings.expect
     functions = evidence.chain.escrow.functions
@@ -55,7 +55,7 @@ def check_views(evidence: Evidence, books: Books) -> None:
     expect("settler's bond", books.bond, _struct(evidence, functions.settlerBond())["bondUnits"], epoch=None)
 
 
-def holdings(evidence: Evidence, books: Books) -> Holdings:
+def holdings(evidence: AuditEvidence, books: Books) -> Holdings:
     """What the contracts hold, and what of it nothing explains; notes anything but zero."""
     deployment, unit = evidence.chain.deployment, evidence.constants.unit_wei
     owed = {
@@ -87,7 +87,7 @@ def _contest_bonds(events: list[Event]) -> int:
     return sum(signs[event.name] * event.args["bondUnits"] for event in events if event.name in signs)
 
 
-def _donations(evidence: Evidence, address: str, contract: str, inflows: dict[str, str]) -> int:
+def _donations(evidence: AuditEvidence, address: str, contract: str, inflows: dict[str, str]) -> int:
     explained: dict[bytes, int] = defaultdict(int)
     for event in evidence.history.events:
         if event.contract == contract and event.name in inflows:
@@ -98,7 +98,7 @@ def _donations(evidence: Evidence, address: str, contract: str, inflows: dict[st
     return sum(max(0, amount - explained[tx_hash]) for tx_hash, amount in received.items())
 
 
-def _transfers_to(evidence: Evidence, address: str) -> list[tuple[bytes, int]]:
+def _transfers_to(evidence: AuditEvidence, address: str) -> list[tuple[bytes, int]]:
     token, last = evidence.chain.token, evidence.head.number
     topics: list[Any] = [_TRANSFER, None, bytes(12) + bytes.fromhex(address[2:])]
     found = []
@@ -115,10 +115,10 @@ def _transfers_to(evidence: Evidence, address: str) -> list[tuple[bytes, int]]:
     return found
 
 
-def _balance(evidence: Evidence, address: str) -> int:
+def _balance(evidence: AuditEvidence, address: str) -> int:
     call = evidence.chain.token.functions.balanceOf(to_checksum_address(address))
     return int(call.call(block_identifier=evidence.head.number))
 
 
-def _struct(evidence: Evidence, call: ContractCall) -> dict[str, Any]:
+def _struct(evidence: AuditEvidence, call: ContractCall) -> dict[str, Any]:
     return as_dict(call.call(block_identifier=evidence.head.number))

@@ -7,25 +7,31 @@ from the bond that no contest explains is one.
 from contracts.onchain.events import Event
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.record.history import CONTEST_ENDS
-from verifier.audit.evidence import Evidence
+from verifier.audit.evidence import AuditEvidence
 from verifier.audit.replay import Books, Place
 
 _CAUSES = ("ContestResolved", "DuplicateRefunded")
 
 
-def made_good(evidence: Evidence) -> set[Place]:
+def made_good(evidence: AuditEvidence) -> set[Place]:
     """The rows whose charge was given back out of the settler's bond."""
     return {_place(event) for event in evidence.history.of("RefundedFromBond")}
 
 
-def check_contests(evidence: Evidence, books: Books) -> None:
+def check_contests(evidence: AuditEvidence, books: Books) -> None:
     """Notes contests of what was not charged or too late, answers and endings that do not follow, and bare refunds."""
-    opened = {_place(event): event for event in evidence.history.of("Contested")}
-    for place, event in opened.items():
-        _check_opening(evidence, books, place, event)
-    for name in CONTEST_ENDS:
-        for event in evidence.history.of(name):
+    opened: dict[Place, Event] = {}
+    for event in evidence.history.events:
+        if event.name == "Contested":
+            rule = "a leaf is contested again only when its last contest has lapsed"
+            place = _place(event)
+            evidence.findings.expect(rule, None, opened.get(place), epoch=place[0], row=place[1])
+            _check_opening(evidence, books, place, event)
+            opened[place] = event
+        elif event.name in CONTEST_ENDS:
             _check_ending(evidence, opened.get(_place(event)), event)
+            if event.name == "ContestLapsed":
+                opened.pop(_place(event), None)
     for event in evidence.history.of("DuplicateRefunded"):
         _check_duplicate(evidence, event)
     causes = {(event.tx_hash, _place(event)) for name in _CAUSES for event in evidence.history.of(name)}
@@ -35,7 +41,7 @@ def check_contests(evidence: Evidence, books: Books) -> None:
         evidence.findings.expect(rule, True, found, epoch=_place(event)[0], row=_place(event)[1])
 
 
-def _check_opening(evidence: Evidence, books: Books, place: Place, event: Event) -> None:
+def _check_opening(evidence: AuditEvidence, books: Books, place: Place, event: Event) -> None:
     expect, where = evidence.findings.expect, {"epoch": place[0], "row": place[1]}
     payment = books.paid.get(place)
     charged = payment is not None and payment.position < event.position
@@ -49,7 +55,7 @@ def _check_opening(evidence: Evidence, books: Books, place: Place, event: Event)
     expect("the contester's bond", constants.contest_bond_units, event.args["bondUnits"], **where)
 
 
-def _check_ending(evidence: Evidence, opened: Event | None, event: Event) -> None:
+def _check_ending(evidence: AuditEvidence, opened: Event | None, event: Event) -> None:
     """An answer comes in time, a refund after it, a lapse after that."""
     expect, place = evidence.findings.expect, _place(event)
     where = {"epoch": place[0], "row": place[1]}
@@ -68,7 +74,7 @@ def _check_ending(evidence: Evidence, opened: Event | None, event: Event) -> Non
         _check_answer(evidence, place, event)
 
 
-def _check_answer(evidence: Evidence, place: Place, event: Event) -> None:
+def _check_answer(evidence: AuditEvidence, place: Place, event: Event) -> None:
     """The contract checked the answer; what it showed is also what the log holds."""
     leaf, log = evidence.leaf(*place), evidence.book.epochs.get(place[0])
     entry = log.commitments.get(leaf.digest) if log is not None and leaf is not None else None
@@ -77,7 +83,7 @@ def _check_answer(evidence: Evidence, place: Place, event: Event) -> None:
         evidence.findings.expect("the answered output is the log's", logged, shown, epoch=place[0], row=place[1])
 
 
-def _check_duplicate(evidence: Evidence, event: Event) -> None:
+def _check_duplicate(evidence: AuditEvidence, event: Event) -> None:
     """More rows answer the order than it has copies."""
     order_id, place = to_hex(event.args["orderId"]), _place(event)
     logs = evidence.book.epochs.values()
@@ -95,5 +101,5 @@ def _place(event: Event) -> Place:
     return event.args["epochId"], event.args["index"]
 
 
-def _time(evidence: Evidence, event: Event) -> int:
+def _time(evidence: AuditEvidence, event: Event) -> int:
     return evidence.chain.block(event.block_number).timestamp

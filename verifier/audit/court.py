@@ -6,15 +6,18 @@ from typing import Any
 from contracts.onchain.chain import as_dict
 from contracts.onchain.events import Event
 from contracts.protocol.hashing import to_hex
-from contracts.protocol.packing import bits, outcomes_hash
+from contracts.protocol.packing import from_bits, outcomes_hash
 from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.rulings import OpenedAnswer, Ruling
 from contracts.protocol.rulings import rule as rule_opened
-from contracts.protocol.signing import recover
+from contracts.protocol.signing import expand, recover
 from contracts.protocol.typed_data import agrees, answer_commit, answer_key
 from contracts.record.history import CaseFile
-from verifier.audit.evidence import Evidence
+from verifier.audit.evidence import AuditEvidence
 from verifier.audit.replay import Books
+
+_WORTH = {"Staked": 1, "Rewarded": 1, "StakeWithdrawn": -1, "Slashed": -1}
+"""What adds to and takes from an account's stake, unbonding or not."""
 
 
 @dataclass
@@ -24,7 +27,7 @@ class _Answer:
     openers: list[int] = field(default_factory=list)
 
 
-def check_court(evidence: Evidence, books: Books) -> None:
+def check_court(evidence: AuditEvidence, books: Books) -> None:
     """Notes rulings that do not follow, VOID rows without a guilty ruling, and refunds or slashes of other amounts."""
     rulings: dict[tuple[int, int], tuple[Ruling, int]] = {}
     for case in evidence.history.cases.values():
@@ -36,14 +39,14 @@ def check_court(evidence: Evidence, books: Books) -> None:
             _check_votes(
                 evidence, case, ruling, {id_: key == upheld for key, a in answers.items() for id_ in a.openers}, reward
             )
-    for epoch_id in evidence.packed:
+    for epoch_id in evidence.history.settled:
         _check_voids(evidence, epoch_id, rulings)
     for event in evidence.history.of("Equivocated"):
         _check_equivocation(evidence, event)
     _check_slashes(evidence)
 
 
-def rule(evidence: Evidence, case: CaseFile, answers: dict[bytes, _Answer]) -> tuple[Ruling, bytes]:
+def rule(evidence: AuditEvidence, case: CaseFile, answers: dict[bytes, _Answer]) -> tuple[Ruling, bytes]:
     """The ruling as of the head, and the key of the answer that it upholds (empty: none)."""
     if evidence.head.timestamp < _ruled_at(evidence, case):
         return Ruling.OPEN, b""
@@ -54,7 +57,7 @@ def rule(evidence: Evidence, case: CaseFile, answers: dict[bytes, _Answer]) -> t
     return ruling, b"" if upheld is None else list(answers)[upheld]
 
 
-def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
+def _opened(evidence: AuditEvidence, case: CaseFile) -> dict[bytes, _Answer]:
     """The opened answers with their stake; notes openings that are not what was committed, or misjudged on chain."""
     log = evidence.book.epochs[case.epoch_id]
     commitment = log.commitments.get(case.commitment_digest)
@@ -78,35 +81,33 @@ def _opened(evidence: Evidence, case: CaseFile) -> dict[bytes, _Answer]:
     return answers
 
 
-def _ruled_at(evidence: Evidence, case: CaseFile) -> int:
+def _ruled_at(evidence: AuditEvidence, case: CaseFile) -> int:
     return case.commit_ends + evidence.constants.reveal_window_s
 
 
-def _check_execution(evidence: Evidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:
+def _check_execution(evidence: AuditEvidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:
     """What each opener of the upheld answer is owed, units."""
     executed = case.executed
     assert executed is not None
     expect, place = evidence.findings.expect, {"epoch": case.epoch_id, "row": case.index}
     expect("the ruling follows from the opened answers", int(ruling), executed.args["ruling"], **place)
     leaf = evidence.leaf(case.epoch_id, case.index)
-    paid = _refundable(books, case, executed)
     guilty = ruling is Ruling.NODE_GUILTY
-    refund = min(leaf.amount_units, case.penalty_units) if guilty and paid and leaf is not None else 0
-    expect("the refund is what the lane paid, up to the penalty", refund, executed.args["refundUnits"], **place)
-    slashed = sum(
-        event.args["units"]
-        for event in evidence.history.of("Slashed")
-        if event.tx_hash == executed.tx_hash and event.args["id"] == case.operator_id
-    )
-    expect("the node's stake lost its penalty", case.penalty_units if guilty else 0, slashed, **place)
-    share = (case.penalty_units - refund) // openers if guilty and openers else 0
+    penalty = min(case.penalty_units, _there(evidence, case, executed)) if guilty else 0
+    owed = leaf.amount_units - _given_back(books, case, executed) if leaf is not None and _paid(books, case) else 0
+    refund = min(owed, penalty)
+    expect("the refund is what the lane is owed, up to the penalty", refund, executed.args["refundUnits"], **place)
+    expect("the node's stake lost its penalty, as far as it was there", penalty, _slashed(evidence, case), **place)
+    expect("the case says what it slashed", penalty, executed.args["slashedUnits"], **place)
+    share = (penalty - refund) // openers if guilty and openers else 0
     reward = min(evidence.constants.case_reward_units, share)
     expect("each verifier's reward", reward, executed.args["rewardUnits"], **place)
     return reward
 
 
-def _check_votes(evidence: Evidence, case: CaseFile, ruling: Ruling, upheld: dict[int, bool], reward: int) -> None:
-    """Who opened the upheld answer is rewarded, who opened another or none is slashed. `upheld`: by its opener."""
+def _check_votes(evidence: AuditEvidence, case: CaseFile, ruling: Ruling, upheld: dict[int, bool], reward: int) -> None:
+    """Who opened the upheld answer is rewarded; who opened another or none loses its exposure, and who opened none
+    where nothing is upheld CASE_REWARD. `upheld`: by its opener."""
     constants, expect = evidence.constants, evidence.findings.expect
     exposure = min(max(case.penalty_units, constants.case_reward_units), constants.min_verifier_stake_units)
     for event in case.said:
@@ -114,23 +115,48 @@ def _check_votes(evidence: Evidence, case: CaseFile, ruling: Ruling, upheld: dic
             continue
         account = event.args["verifierId"]
         opened, right = account in upheld, upheld.get(account, False)
-        wrong = exposure if ruling is not Ruling.DISMISSED and not right else 0
-        due = (wrong if opened else constants.case_reward_units, reward if right else 0)
+        silent = 0 if opened else constants.case_reward_units
+        wrong = exposure if ruling is not Ruling.DISMISSED and not right else silent
+        due = (wrong, reward if right else 0)
         told = (event.args["penaltyUnits"], event.args["rewardUnits"])
         expect(f"penalty and reward of verifier {account}", due, told, epoch=case.epoch_id, row=case.index)
 
 
-def _refundable(books: Books, case: CaseFile, executed: Event) -> bool:
-    """Whether the lane had paid the leaf, and nothing had given it back, when the case was executed."""
-    place = case.epoch_id, case.index
-    payment = books.paid.get(place)
-    returned = any(
-        event.position < executed.position and event.tx_hash != executed.tx_hash for event in books.refunds[place]
-    )
-    return payment is not None and payment.position < executed.position and not returned
+def _slash_of(evidence: AuditEvidence, case: CaseFile) -> Event | None:
+    """The slash of the operator that executing its case made: the last before the case says that it is executed."""
+    executed = case.executed
+    assert executed is not None
+    slashes = [e for e in evidence.history.of("Slashed") if e.tx_hash == executed.tx_hash]
+    own = [e for e in slashes if e.args["id"] == case.operator_id and e.position < executed.position]
+    return own[-1] if own and executed.args["ruling"] == Ruling.NODE_GUILTY else None
 
 
-def _check_equivocation(evidence: Evidence, event: Event) -> None:
+def _slashed(evidence: AuditEvidence, case: CaseFile) -> int:
+    slash = _slash_of(evidence, case)
+    return 0 if slash is None else int(slash.args["units"])
+
+
+def _there(evidence: AuditEvidence, case: CaseFile, executed: Event) -> int:
+    """What the operator had, staked or unbonding, when its case was executed."""
+    until = (_slash_of(evidence, case) or executed).position
+    events = [e for e in evidence.history.events if e.name in _WORTH and e.position < until]
+    return sum(_WORTH[e.name] * int(e.args["units"]) for e in events if e.args["id"] == case.operator_id)
+
+
+def _paid(books: Books, case: CaseFile) -> bool:
+    """Whether the lane had paid the leaf when the case was executed."""
+    payment, executed = books.paid.get((case.epoch_id, case.index)), case.executed
+    return payment is not None and executed is not None and payment.position < executed.position
+
+
+def _given_back(books: Books, case: CaseFile, executed: Event) -> int:
+    """What of the charge had come back by contest before the case was executed, units."""
+    refunds = books.refunds[case.epoch_id, case.index]
+    earlier = [event for event in refunds if event.name == "RefundedFromBond" and event.position < executed.position]
+    return sum(int(event.args["units"]) for event in earlier)
+
+
+def _check_equivocation(evidence: AuditEvidence, event: Event) -> None:
     """Two commitments of one node for one order, both signed by it, cost at most k * maxPrice. Read from the call."""
     chain, a, expect = evidence.chain, event.args, evidence.findings.expect
     call = chain.w3.eth.get_transaction(event.tx_hash)
@@ -139,6 +165,7 @@ def _check_equivocation(evidence: Evidence, event: Event) -> None:
     _, given = chain.court.decode_function_input(call["input"])
     limit = evidence.constants.penalty_multiple * as_dict(as_dict(given["order"])["terms"])["maxPrice"]
     expect("an equivocation costs at most k * maxPrice", True, a["slashedUnits"] <= limit, epoch=None)
+    _check_ordered(evidence, event, given)
     signed = []
     for which in ("first", "second"):
         commitment = _commitment(as_dict(given[which]))
@@ -147,6 +174,16 @@ def _check_equivocation(evidence: Evidence, event: Event) -> None:
         signed.append((digest, signer == commitment.node == a["node"], commitment.order_id))
     told = [(a[f"{which}Digest"], True, to_hex(a["orderId"])) for which in ("first", "second")]
     expect("the node signed two commitments for one order", told, signed, epoch=None)
+
+
+def _check_ordered(evidence: AuditEvidence, event: Event, given: dict[str, Any]) -> None:
+    """The requester signed the order, or the key of a lane that the requester had opened."""
+    requester = as_dict(given["order"])["requester"].lower()
+    signer = recover(event.args["orderId"], expand(bytes(given["orderR"]), bytes(given["orderVs"])))
+    lanes = [e for e in evidence.history.of("LaneOpened") if e.position < event.position]
+    opened = any((e.args["requester"], e.args["signer"]) == (requester, signer) for e in lanes)
+    rule_ = "the order answered twice was given by its requester"
+    evidence.findings.expect(rule_, True, signer == requester or opened, epoch=None)
 
 
 def _commitment(given: dict[str, Any]) -> Commitment:
@@ -159,7 +196,7 @@ def _commitment(given: dict[str, Any]) -> Commitment:
     )
 
 
-def _check_slashes(evidence: Evidence) -> None:
+def _check_slashes(evidence: AuditEvidence) -> None:
     """No stake is slashed but by a case that was executed, a vote in it or an equivocation."""
     names = ("CaseExecuted", "VoteSettled", "Equivocated")
     causes = {e.tx_hash for name in names for e in evidence.history.of(name)}
@@ -168,16 +205,16 @@ def _check_slashes(evidence: Evidence) -> None:
         evidence.findings.expect(rule, True, event.tx_hash in causes, epoch=None)
 
 
-def _check_voids(evidence: Evidence, epoch_id: int, rulings: dict[tuple[int, int], tuple[Ruling, int]]) -> None:
-    settled, epoch = evidence.history.settled[epoch_id], evidence.packed[epoch_id]
-    count = len(epoch.rows)
+def _check_voids(evidence: AuditEvidence, epoch_id: int, rulings: dict[tuple[int, int], tuple[Ruling, int]]) -> None:
+    settled, count = evidence.history.settled[epoch_id], evidence.history.epochs[epoch_id].count
+    void = from_bits(settled.void_bits, count)
     for index in range(count):
         ruling, ruled_at = rulings.get((epoch_id, index), (Ruling.OPEN, 0))
         guilty = ruling is Ruling.NODE_GUILTY and ruled_at <= settled.timestamp
-        found = index in epoch.void
+        found = index in void
         rule_ = "a row is VOID iff a case on it was ruled guilty before settlement"
         evidence.findings.expect(rule_, guilty, found, epoch=epoch_id, row=index)
     on_chain = evidence.chain.escrow.functions.epochs(epoch_id).call(block_identifier=evidence.head.number)
     kept = as_dict(on_chain)["outcomes"]
-    hashed = outcomes_hash(bits(epoch.void, count), settled.skipped_bits)
+    hashed = outcomes_hash(settled.void_bits, settled.skipped_bits)
     evidence.findings.expect("the outcomes hash to what the chain keeps", hashed, kept, epoch=epoch_id)

@@ -6,19 +6,19 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.events import Block
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import MalformedEpoch, ProtocolError
-from contracts.protocol.log import LogEntry, RowEntry, log_root, parse_line
+from contracts.protocol.log import LogEntry, RowEntry, log_root
 from contracts.protocol.merkle import Row, merkle_root
-from contracts.protocol.packing import Epoch, unpack
+from contracts.protocol.packing import Epoch, bits, unpack
 from contracts.protocol.typed_data import Domain
 from contracts.record.errors import LogUnavailable
 from contracts.record.history import History, read_history
-from contracts.record.log_book import LogBook
+from contracts.record.log_book import LogBook, entries_of
 from contracts.record.log_source import LogSource, published_lines
 from verifier.audit.report import Findings
 
 
 @dataclass
-class Evidence:
+class AuditEvidence:
     """`rows`: epoch -> row index -> the row as the log has it. `packed`: what settled epochs' calldata holds."""
 
     chain: Chain
@@ -49,11 +49,11 @@ class Evidence:
         return epoch.rows[index] if epoch is not None and index < len(epoch.rows) else None
 
 
-def gather(chain: Chain, source: LogSource) -> Evidence:
+def gather(chain: Chain, source: LogSource) -> AuditEvidence:
     """Reads all there is up to the head. What cannot be read, or is not what the chain commits to, is a fault."""
     head = chain.head()
     history = read_history(chain, head.number)
-    evidence = Evidence(chain, history, head, LogBook(chain.deployment.domain), source, Findings())
+    evidence = AuditEvidence(chain, history, head, LogBook(chain.deployment.domain), source, Findings())
     for epoch_id in sorted(history.epochs):
         _read_log(evidence, source, epoch_id)
         if epoch_id in history.settled:
@@ -61,7 +61,7 @@ def gather(chain: Chain, source: LogSource) -> Evidence:
     return evidence
 
 
-def _read_log(evidence: Evidence, source: LogSource, epoch_id: int) -> None:
+def _read_log(evidence: AuditEvidence, source: LogSource, epoch_id: int) -> None:
     posted = evidence.history.epochs[epoch_id]
     findings = evidence.findings
     try:
@@ -89,7 +89,7 @@ def _parse(findings: Findings, epoch_id: int, lines: list[bytes]) -> list[LogEnt
     for number, line in enumerate(lines, start=1):
         is_row = b'"kind":"row"' in line
         try:
-            entries.append(parse_line(line))
+            entries += entries_of([line])
         except ProtocolError as error:
             rule = f"line {number} of the log is a canonical entry"
             findings.expect(rule, "an entry", str(error), epoch=epoch_id, row=rows if is_row else None)
@@ -97,7 +97,7 @@ def _parse(findings: Findings, epoch_id: int, lines: list[bytes]) -> list[LogEnt
     return entries
 
 
-def _read_calldata(evidence: Evidence, epoch_id: int) -> None:
+def _read_calldata(evidence: AuditEvidence, epoch_id: int) -> None:
     posted, settled = evidence.history.epochs[epoch_id], evidence.history.settled[epoch_id]
     findings = evidence.findings
     try:
@@ -111,5 +111,7 @@ def _read_calldata(evidence: Evidence, epoch_id: int) -> None:
         if index in logged:
             rule = "the log's row is the settlement's"
             findings.expect(rule, row, logged[index].row(), epoch=epoch_id, row=index)
+    voids = bits(epoch.void, posted.count)
+    findings.expect("the event names the calldata's VOID rows", voids, settled.void_bits, epoch=epoch_id)
     root = merkle_root([row.leaf() for row in epoch.rows])
     findings.expect("the settlement's rows rebuild the posted root", posted.root, root, epoch=epoch_id)

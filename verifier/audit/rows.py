@@ -8,13 +8,13 @@ from contracts.protocol.typed_data import agrees, answer_commit
 from contracts.record.errors import WrongFact
 from contracts.record.row_checks import check_job, check_leases, require, require_signer
 from contracts.record.sample import DrawnRow
-from verifier.audit.evidence import Evidence
+from verifier.audit.evidence import AuditEvidence
 
 Draws = dict[int, dict[bytes, DrawnRow]]
 """epoch -> commitment digest -> how the row was drawn; only epochs whose seed is revealed."""
 
 
-def check_rows(evidence: Evidence, draws: Draws, made_good: set[tuple[int, int]]) -> None:
+def check_rows(evidence: AuditEvidence, draws: Draws, made_good: set[tuple[int, int]]) -> None:
     """Notes every row that nothing explains, and every order or check that is paid more often than it may be.
 
     `made_good`: (epoch, row) of charges that were given back out of the settler's bond; nothing needs to explain them.
@@ -34,7 +34,7 @@ def check_rows(evidence: Evidence, draws: Draws, made_good: set[tuple[int, int]]
         _check_other_verdicts(evidence, epoch_id, in_rows)
 
 
-def _check_job_row(evidence: Evidence, epoch_id: int, row: RowEntry, paid: dict[bytes, list[str]]) -> None:
+def _check_job_row(evidence: AuditEvidence, epoch_id: int, row: RowEntry, paid: dict[bytes, list[str]]) -> None:
     job = evidence.book.require_job(epoch_id, row)
     check_job(evidence.domain, job, evidence.history.node_keys)
     order_id = from_hex(job.commitment.commitment.order_id)
@@ -48,7 +48,7 @@ def _check_job_row(evidence: Evidence, epoch_id: int, row: RowEntry, paid: dict[
     require(f"an order of {copies} copies stands in at most as many rows", expected=True, found=len(nodes) <= copies)
 
 
-def _settlers_until(evidence: Evidence, epoch_id: int) -> set[str]:
+def _settlers_until(evidence: AuditEvidence, epoch_id: int) -> set[str]:
     """Whose leases count in an epoch: the settlers that the escrow had had when it was posted."""
     changes = evidence.history.of("SettlerChanged")
     first = changes[0].args["previous"] if changes else evidence.chain.deployment.settler
@@ -56,7 +56,7 @@ def _settlers_until(evidence: Evidence, epoch_id: int) -> set[str]:
     return {first, *(change.args["settler"] for change in changes if change.block_number <= posted)}
 
 
-def _check_verdict_row(evidence: Evidence, draws: Draws, epoch_id: int, row: RowEntry, paid: set[str]) -> None:
+def _check_verdict_row(evidence: AuditEvidence, draws: Draws, epoch_id: int, row: RowEntry, paid: set[str]) -> None:
     entry = evidence.book.verdict(from_hex(row.digest), until=epoch_id)
     if entry is None:
         raise WrongFact("the log holds the verdict of a paid check", expected=row.digest, found="none with this digest")
@@ -73,14 +73,14 @@ def _check_verdict_row(evidence: Evidence, draws: Draws, epoch_id: int, row: Row
     _check_verdict(evidence, entry)
 
 
-def _check_other_verdicts(evidence: Evidence, epoch_id: int, in_rows: set[str]) -> None:
+def _check_other_verdicts(evidence: AuditEvidence, epoch_id: int, in_rows: set[str]) -> None:
     for digest, entry in evidence.book.epochs[epoch_id].verdicts.items():
         if to_hex(digest) not in in_rows:
             with evidence.findings.watching(epoch=epoch_id):
                 _check_verdict(evidence, entry)
 
 
-def _check_verdict(evidence: Evidence, entry: VerdictEntry) -> None:
+def _check_verdict(evidence: AuditEvidence, entry: VerdictEntry) -> None:
     """Signed by its verifier, on a row of the epoch it names; its opening, if shown, is what it hides and matches."""
     verdict = entry.verdict
     digest = from_hex(verdict.commitment_digest)
@@ -99,7 +99,7 @@ def _check_verdict(evidence: Evidence, entry: VerdictEntry) -> None:
 
 
 def _check_observation(
-    evidence: Evidence, epoch_id: int, verdict: bytes, opening: Opening, commitment: Commitment
+    evidence: AuditEvidence, epoch_id: int, verdict: bytes, opening: Opening, commitment: Commitment
 ) -> None:
     """An opening that is not the node's answer is shown on native work alone, with what it rests on."""
     order = evidence.book.epochs[epoch_id].orders.get(from_hex(commitment.order_id))

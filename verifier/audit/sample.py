@@ -5,11 +5,11 @@ from contracts.record.history import PostedEpoch
 from contracts.record.log_book import LogFacts
 from contracts.record.sample import DrawnRow, Sample, seed_of
 from contracts.record.standings import Standings
-from verifier.audit.evidence import Evidence
+from verifier.audit.evidence import AuditEvidence
 from verifier.audit.rows import Draws
 
 
-def draw_all(evidence: Evidence) -> Draws:
+def draw_all(evidence: AuditEvidence) -> Draws:
     """How every row of every revealed epoch was drawn. What a standing rests on and the log lacks is a finding."""
     draws: Draws = {}
     facts, constants = LogFacts(evidence.book, evidence.source), evidence.constants
@@ -22,7 +22,7 @@ def draw_all(evidence: Evidence) -> Draws:
     return draws
 
 
-def check_sample(evidence: Evidence, draws: Draws) -> None:
+def check_sample(evidence: AuditEvidence, draws: Draws) -> None:
     """Notes broken beacon links and, for epochs whose check period has ended, sampled rows that nobody checked."""
     epochs = evidence.history.epochs
     for epoch_id, posted in sorted(epochs.items()):
@@ -37,20 +37,20 @@ def check_sample(evidence: Evidence, draws: Draws) -> None:
                 _check_row(evidence, epoch_id, drawn)
 
 
-def _tip_before(evidence: Evidence, posted: PostedEpoch, following: PostedEpoch) -> bytes:
+def _tip_before(evidence: AuditEvidence, posted: PostedEpoch, following: PostedEpoch) -> bytes:
     """What the next beacon must hash to: this epoch's, or what the governor reset it to in between."""
     blocks = range(posted.block_number, following.block_number + 1)
     resets = [e.args["tip"] for e in evidence.history.of("BeaconReset") if e.block_number in blocks]
     return bytes(resets[-1]) if resets else posted.beacon
 
 
-def _is_over(evidence: Evidence, epoch_id: int) -> bool:
+def _is_over(evidence: AuditEvidence, epoch_id: int) -> bool:
     """The check period has ended, and the longest time after it in which a log with its last verdicts is closed."""
     ends_at = evidence.history.epochs[epoch_id + 1].timestamp + evidence.constants.check_wait_s
     return evidence.head.timestamp > ends_at + evidence.constants.epoch_max_s
 
 
-def _check_row(evidence: Evidence, epoch_id: int, drawn: DrawnRow) -> None:
+def _check_row(evidence: AuditEvidence, epoch_id: int, drawn: DrawnRow) -> None:
     index = drawn.row.index
     if not drawn.sampled:
         return

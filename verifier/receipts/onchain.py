@@ -1,6 +1,7 @@
 """What the chain says: that the contract is ours, that the leaf stands under its root, and what became of it."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.artifacts import artifact
-from contracts.onchain.chain import Chain
+from contracts.onchain.chain import Chain, as_dict
 from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Event
 from contracts.onchain.rpc import Rpc
@@ -121,9 +122,9 @@ def check_leaf(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], 
         found="no post" if posted is None else posted.args["id"],
     )
     node = to_checksum_address(receipt.commitment.node)
-    operator_id = chain.stakes.functions.operatorOf(node).call()
+    operator_id = as_dict(chain.stakes.functions.nodeKeys(node).call())["operatorId"]
     found.expect(
-        "the node is a key of the operator that earns",
+        "the node is or was a key of the operator that earns",
         ["leaf.operator_id", "commitment.node"],
         expected=operator_id,
         found=leaf.operator_id,
@@ -171,11 +172,20 @@ def chain_facts(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any])
         outcome=_OUTCOMES[outcome_of(chain, history, *place, leaf.operator_id, head.timestamp).code],
         posted_at=epoch["postedAt"],
         settled_at_block=None if settled is None else settled.block_number,
-        refunds={e.name: e.args["units"] for e in own if e.name in ("Refunded", "RefundedFromBond")},
+        refunds=_refunds(own),
         case="" if case is None else _RULINGS[case.ruling],
         contest=next((event.name for event in reversed(own) if event.name in CONTEST_EVENTS), ""),
         draw=_draw(chain, history, receipt),
     )
+
+
+def _refunds(own: list[Event]) -> dict[str, int]:
+    """Units given back to the leaf's lane, by the event's name: what gave them back."""
+    given_back: Counter[str] = Counter()
+    for event in own:
+        if event.name in ("Refunded", "RefundedFromBond"):
+            given_back[event.name] += event.args["units"]
+    return given_back
 
 
 def _draw(chain: Chain, history: History, receipt: PaymentReceipt) -> int | None:

@@ -8,7 +8,7 @@ from contracts.protocol.records import Record
 Outcome = Literal["unknown", "rooted", "paid", "void", "skipped", "stranded", "paid one by one"]
 
 
-class Check(Record):
+class ReceiptCheck(Record):
     """One thing that was recomputed. `fields`: where in the receipt the value stands that it is about."""
 
     name: str
@@ -25,7 +25,7 @@ class ReceiptReport(Record):
     """
 
     verified: bool
-    checks: list[Check]
+    checks: list[ReceiptCheck]
     outcome: Outcome
     amount_units: int
     refunded_units: int
@@ -33,7 +33,7 @@ class ReceiptReport(Record):
     does_not_prove: list[str]
 
     @property
-    def first_fault(self) -> Check | None:
+    def first_fault(self) -> ReceiptCheck | None:
         """The first check that failed."""
         return next((check for check in self.checks if not check.ok), None)
 
@@ -42,12 +42,14 @@ class Checklist:
     """Collects checks in the order in which they are made."""
 
     def __init__(self) -> None:
-        self.checks: list[Check] = []
+        self.checks: list[ReceiptCheck] = []
 
     def expect(self, name: str, fields: Sequence[str], *, expected: object, found: object) -> bool:
         """Notes one comparison and returns whether it holds."""
         ok = expected == found
-        self.checks.append(Check(name=name, fields=list(fields), ok=ok, expected=str(expected), found=str(found)))
+        self.checks.append(
+            ReceiptCheck(name=name, fields=list(fields), ok=ok, expected=str(expected), found=str(found))
+        )
         return ok
 
     @property

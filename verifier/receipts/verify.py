@@ -7,7 +7,7 @@ from contracts.onchain.discovery import deployment_of
 from contracts.onchain.rpc import Rpc
 from contracts.protocol.receipt import PaymentReceipt
 from verifier.receipts import onchain
-from verifier.receipts.report import Check, Checklist, ReceiptReport
+from verifier.receipts.report import Checklist, ReceiptCheck, ReceiptReport
 from verifier.receipts.signed import check_output, check_signed
 from verifier.receipts.words import PROVES_NOTHING, limits, statements
 
@@ -54,7 +54,7 @@ def verify_receipt(data: bytes, w3: Rpc, *, escrow: str | None = None, output: b
     )
 
 
-def _refused(checks: list[Check], amount: int = 0) -> ReceiptReport:
+def _refused(checks: list[ReceiptCheck], amount: int = 0) -> ReceiptReport:
     return ReceiptReport(
         verified=False,
         checks=checks,
@@ -66,10 +66,10 @@ def _refused(checks: list[Check], amount: int = 0) -> ReceiptReport:
     )
 
 
-def _unreadable(error: ValidationError) -> list[Check]:
+def _unreadable(error: ValidationError) -> list[ReceiptCheck]:
     """One failed check a field that has not the form of a receipt's."""
     return [
-        Check(
+        ReceiptCheck(
             name="the file is a receipt",
             fields=[".".join(map(str, fault["loc"]))],
             ok=False,

@@ -4,6 +4,6 @@ The node's output goes in as a claim that may save work; what comes out does not
 """
 
 from verifier.reexecution.engines import Answered, Engines, LocalEngines, answer, look
-from verifier.reexecution.worker import Finished, Worker
+from verifier.reexecution.worker import Finished, ReexecutionWorker
 
-__all__ = ["Answered", "Engines", "Finished", "LocalEngines", "Worker", "answer", "look"]
+__all__ = ["Answered", "Engines", "Finished", "LocalEngines", "ReexecutionWorker", "answer", "look"]

@@ -21,7 +21,7 @@ class Finished:
     error: ExecutionError | None
 
 
-class Worker:
+class ReexecutionWorker:
     """Runs jobs in the background. `start` only when not `busy`; `poll` hands out what finished, once."""
 
     def __init__(self, engines: Engines) -> None:

@@ -14,12 +14,11 @@ from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.sender import Sender
 from contracts.onchain.structs import commitment_tuple, leaf_proof, order_tuple
 from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.packing import bits, unpack
 from contracts.protocol.rulings import Ruling
 from contracts.protocol.typed_data import answer_commit
 from contracts.record.history import CaseFile, History
 from contracts.record.log_book import LogBook
-from verifier.verdicts.journal import Answer, Journal
+from verifier.verdicts.journal import VerifierAnswer, VerifierJournal
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ _RETRY_S = 3
 class Court:
     """The duties of one verifier key."""
 
-    def __init__(self, chain: Chain, sender: Sender, journal: Journal, clock: Callable[[], float]) -> None:
+    def __init__(self, chain: Chain, sender: Sender, journal: VerifierJournal, clock: Callable[[], float]) -> None:
         self._chain, self._sender, self._journal, self._clock = chain, sender, journal, clock
         self._address = sender.signer.address
         self._constants = chain.deployment.constants
@@ -74,7 +73,7 @@ class Court:
         elif committed and not said_by(case, "VerdictRevealed", account):
             self._reveal(case, answer, book)
 
-    def _open(self, answer: Answer, history: History, book: LogBook, now: int) -> None:
+    def _open(self, answer: VerifierAnswer, history: History, book: LogBook, now: int) -> None:
         posted = history.epochs.get(answer.epoch_id)  # a reorg may have taken it back
         if posted is None or now > posted.timestamp + self._constants.case_window_s:
             return
@@ -90,14 +89,14 @@ class Court:
         )
         self._send("openCase", arguments, f"epoch {answer.epoch_id} row {answer.row_index}")
 
-    def _commit(self, case: CaseFile, answer: Answer, history: History, account: int) -> None:
+    def _commit(self, case: CaseFile, answer: VerifierAnswer, history: History, account: int) -> None:
         minimum = self._constants.min_verifier_stake_units
         if account not in history.active_verifiers_at(case.snapshot_block, minimum):
             return
         hidden = answer_commit(answer.opening, case.commitment_digest, self._address)
         self._send("commitVerdict", (case.case_id, hidden), to_hex(case.case_id))
 
-    def _reveal(self, case: CaseFile, answer: Answer, book: LogBook) -> None:
+    def _reveal(self, case: CaseFile, answer: VerifierAnswer, book: LogBook) -> None:
         job = book.job_at(case.epoch_id, case.index)
         if job is None:
             return
@@ -122,13 +121,12 @@ class Court:
         arguments = (case.leaf, outcomes, case.voters)
         self._send("execute", arguments, f"{to_hex(case.case_id)} ruling {ruling:d}")
 
-    def _outcomes(self, history: History, epoch_id: int) -> tuple[bytes, bytes]:
+    @staticmethod
+    def _outcomes(history: History, epoch_id: int) -> tuple[bytes, bytes]:
         settled = history.settled.get(epoch_id)
         if settled is None:
             return b"", b""
-        count = history.epochs[epoch_id].count
-        epoch = unpack(self._chain.packed_epoch(settled.tx_hash), count)
-        return bits(epoch.void, count), settled.skipped_bits
+        return settled.void_bits, settled.skipped_bits
 
     def _send(self, name: str, arguments: tuple[Any, ...], about: str) -> None:
         """A refusal is no failure: another verifier was first, or a window closed; the next events tell which."""

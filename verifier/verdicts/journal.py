@@ -11,7 +11,7 @@ from pathlib import Path
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.records import Opening
 from contracts.protocol.wire import SubmitVerdict
-from verifier.errors import JournalFull, JournalInUse, SecondAnswer
+from verifier.errors import JournalInUse, SecondAnswer, VerifierJournalFull
 
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 """SQLite says the second where a limit of the process stops a write."""
@@ -38,7 +38,7 @@ _ANSWERS = "SELECT answer.*, observation FROM answer LEFT JOIN observation USING
 
 
 @dataclass(frozen=True)
-class Answer:
+class VerifierAnswer:
     """What was computed for the commitment in a row, and whether it is what the node committed to.
 
     `observation`: what the opening rests on where native work was looked at; no court hears of it.
@@ -52,7 +52,7 @@ class Answer:
     observation: bytes = b""
 
 
-class Journal:
+class VerifierJournal:
     """The journal in one SQLite file, held by one process at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -67,13 +67,13 @@ class Journal:
             self._db.close()
             raise JournalInUse(str(path)) from error
 
-    def answer(self, commitment_digest: bytes) -> Answer | None:
+    def answer(self, commitment_digest: bytes) -> VerifierAnswer | None:
         """What was answered to a commitment, if anything was."""
         query = f"{_ANSWERS} WHERE commitment_digest = ?"
         row = self._db.execute(query, (to_hex(commitment_digest),)).fetchone()
         return _answer(row) if row else None
 
-    def record(self, answer: Answer) -> None:
+    def record(self, answer: VerifierAnswer) -> None:
         """Keeps an answer; durable when it returns. Raises SecondAnswer where another stands already."""
         known = self.answer(answer.commitment_digest)
         if known is not None and known.opening != answer.opening:
@@ -96,7 +96,7 @@ class Journal:
             ),
         )
 
-    def disagreements(self) -> list[Answer]:
+    def disagreements(self) -> list[VerifierAnswer]:
         """Answers that differ from the node's: each is the court's business."""
         return [_answer(row) for row in self._db.execute(f"{_ANSWERS} WHERE agrees = 0 AND observation IS NULL")]
 
@@ -127,7 +127,7 @@ class Journal:
             self._db.execute(statement, values)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode in _FULL:
-                raise JournalFull(str(self._path), str(error)) from error
+                raise VerifierJournalFull(str(self._path), str(error)) from error
             raise
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Journal:
         self._db.close()
 
 
-def _answer(row: tuple[str, int, int, str, int, bytes | None]) -> Answer:
+def _answer(row: tuple[str, int, int, str, int, bytes | None]) -> VerifierAnswer:
     digest, epoch_id, row_index, opening, agrees, observation = row
     computed = Opening.model_validate_json(opening)
-    return Answer(from_hex(digest), epoch_id, row_index, computed, bool(agrees), observation or b"")
+    return VerifierAnswer(from_hex(digest), epoch_id, row_index, computed, bool(agrees), observation or b"")

@@ -3,7 +3,7 @@
 import httpx
 
 from contracts.protocol.wire import Acknowledgement, SubmitVerdict
-from verifier.errors import BackendUnavailable, VerdictRefused
+from verifier.errors import BackendSilent, VerdictRefused
 
 _TIMEOUT_S = 5.0
 
@@ -32,9 +32,9 @@ class Publisher:
         try:
             answer = self._client.request(method, url, content=body, headers={"content-type": kind})
         except httpx.HTTPError as error:
-            raise BackendUnavailable(url=url, why=str(error) or type(error).__name__) from error
+            raise BackendSilent(url=url, why=str(error) or type(error).__name__) from error
         if answer.status_code >= 500:
-            raise BackendUnavailable(url=url, why=f"status {answer.status_code}")
+            raise BackendSilent(url=url, why=f"status {answer.status_code}")
         if answer.status_code >= 400:
             raise VerdictRefused(commitment_digest=digest, status=answer.status_code, detail=answer.text[:500])
         return answer

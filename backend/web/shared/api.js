@@ -1,6 +1,6 @@
 // The backend's HTTP API. Integers too large for a double become BigInts; refusals become errors with their own words.
 
-import { canonical } from "./protocol.js";
+import { canonical, parseJson } from "./protocol.js";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -22,17 +22,6 @@ export class Unreachable extends Error {
   }
 }
 
-// A JSON number too large for a double, outside of strings.
-const LARGE = /"(?:[^"\\]|\\.)*"|-?\d{16,}/g;
-const MARK = "\u0000integer:";
-
-function parse(text) {
-  const marked = text.replace(LARGE, (match) => (match[0] === '"' ? match : JSON.stringify(MARK + match)));
-  const unmark = (_, value) =>
-    typeof value === "string" && value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value;
-  return JSON.parse(marked, unmark);
-}
-
 async function send(path, options) {
   let response;
   try {
@@ -43,19 +32,19 @@ async function send(path, options) {
   if (response.ok) return response;
   let problem;
   try {
-    problem = parse(await response.text());
+    problem = parseJson(await response.text());
   } catch {
     throw new Unreachable();
   }
   throw new Refusal(response.status, problem.code, problem.detail);
 }
 
-export const getJson = async (path) => parse(await (await send(path)).text());
+export const getJson = async (path) => parseJson(await (await send(path)).text());
 export const getBytes = async (path) => new Uint8Array(await (await send(path, { cache: "default" })).arrayBuffer());
 export const putBytes = (path, body) =>
   send(path, { method: "PUT", body, headers: { "content-type": "application/octet-stream" } });
 export const postJson = async (path, value) =>
-  parse(
+  parseJson(
     await (
       await send(path, { method: "POST", body: canonical(value), headers: { "content-type": "application/json" } })
     ).text(),

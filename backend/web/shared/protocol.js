@@ -28,7 +28,17 @@ export function canonical(value) {
   return `{${entries.join(",")}}`;
 }
 
-export const hashJson = (value) => keccakHex(utf8(canonical(value)));
+// A JSON number too large for a double, outside of strings.
+const LARGE = /"(?:[^"\\]|\\.)*"|-?\d{16,}/g;
+const MARK = "\u0000integer:";
+
+/** A JSON value whose integers too large for a double are BigInts. */
+export function parseJson(text) {
+  const marked = text.replace(LARGE, (match) => (match[0] === '"' ? match : JSON.stringify(MARK + match)));
+  const unmark = (_, value) =>
+    typeof value === "string" && value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value;
+  return JSON.parse(marked, unmark);
+}
 
 // ---- EIP-712
 
@@ -39,17 +49,27 @@ const TYPES = {
   EIP712Domain: fields("string name,string version,uint256 chainId,address verifyingContract"),
   Order: fields("address requester,uint64 spendCap,Terms terms"),
   Terms: fields(
-    "bytes32 workloadId,bytes32 inputHash,bytes32 paramsHash,uint8 comparator,uint8 copies,uint8 visibility," +
-      "uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt",
+    "bytes32 workloadId,bytes32 promptRoot,bytes32 textsHash,Params params,uint8 comparator,uint8 copies," +
+      "uint8 visibility,uint64 fixedPrice,uint64 unitPrice,uint64 maxPrice,uint40 deadline,uint64 salt",
   ),
-  Commitment: fields("bytes32 orderId,address node,bytes32 outputHash,bytes32 traceCommit,uint32 units"),
+  Params: fields("uint32 maxNewTokens,uint32 temperatureMilli,uint32 topPPpm,uint64 seed"),
+  Commitment: fields("bytes32 orderId,address node,bytes32 outputRoot,bytes32 traceCommit,uint32 units"),
+  Workload: fields(
+    "bytes32 modelRoot,bytes32 engine,uint8 comparator,uint8 meter,uint32 maxTexts,uint32 maxTokens," +
+      "bytes32 before,bytes32 after,bytes32 stops,uint64 checkPrice,Deterrence deterrence,bytes32 manifestHash",
+  ),
+  Deterrence: fields(
+    "uint32 honestCostPpm,uint32 cheatCostPpm,uint32 detectionPpm,uint32 collusionPpm,uint32 falseAlarmPpm",
+  ),
   Permit: fields("address owner,address spender,uint256 value,uint256 nonce,uint256 deadline"),
 };
 
 const encodeType = (name) => `${name}(${TYPES[name].map((f) => `${f.type} ${f.name}`).join(",")})`;
 
+/** The struct types inside of a type, at any depth, in the order of their names. */
 function nested(name) {
-  return TYPES[name].filter((f) => f.type in TYPES).map((f) => f.type);
+  const inner = TYPES[name].filter((f) => f.type in TYPES).flatMap((f) => [f.type, ...nested(f.type)]);
+  return [...new Set(inner)].sort();
 }
 
 function hashStruct(name, value) {
@@ -74,7 +94,7 @@ export function digestOf({ domain, primaryType, message }) {
 
 const assayDomain = (network) => ({
   name: "Assay",
-  version: "1",
+  version: "2",
   chainId: network.chain_id,
   verifyingContract: network.escrow,
 });
@@ -105,14 +125,121 @@ export function signerOf(digest, signature) {
   return toHex(keccak(key.subarray(1)).subarray(12));
 }
 
+// ---- packed words: lists of 32-bit words, their bytes and their root (SPEC section 3)
+
+const FANOUT = 64;
+const WORD_BYTES = 4;
+
+/** The packed bytes of lists of token ids, or of int32 numbers. */
+export function pack(lists) {
+  const words = [lists.length, ...lists.map((list) => list.length), ...lists.flat()];
+  const view = new DataView(new ArrayBuffer(WORD_BYTES * words.length));
+  words.forEach((value, place) => view.setInt32(WORD_BYTES * place, value));
+  return new Uint8Array(view.buffer);
+}
+
+/** The bytes of each list's words. Throws for bytes whose counts do not add up. */
+function split(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const fits = (end) => {
+    if (end > bytes.length) throw new RangeError("these are no packed words");
+    return end;
+  };
+  fits(WORD_BYTES);
+  let start = fits(WORD_BYTES * (1 + view.getUint32(0)));
+  const heads = start / WORD_BYTES - 1;
+  const found = [];
+  for (let i = 1; i <= heads; i++) {
+    const end = fits(start + WORD_BYTES * view.getUint32(WORD_BYTES * i));
+    found.push(bytes.subarray(start, end));
+    start = end;
+  }
+  if (start !== bytes.length) throw new RangeError("these are no packed words");
+  return found;
+}
+
+/** The lists behind packed bytes: token ids, or with `signed` int32 numbers. */
+export const unpack = (bytes, { signed = false } = {}) =>
+  split(bytes).map((words) => {
+    const view = new DataView(words.buffer, words.byteOffset, words.byteLength);
+    const read = (place) => (signed ? view.getInt32(WORD_BYTES * place) : view.getUint32(WORD_BYTES * place));
+    return Array.from({ length: words.length / WORD_BYTES }, (_, place) => read(place));
+  });
+
+const uint32 = (value) => word(value).subarray(28);
+
+function above(level) {
+  if (level.length === 0) return new Uint8Array(32);
+  while (level.length > 1) {
+    const groups = Array.from({ length: Math.ceil(level.length / FANOUT) }, (_, i) =>
+      level.slice(FANOUT * i, FANOUT * (i + 1)),
+    );
+    level = groups.map((group) => keccak(Uint8Array.of(1), ...group));
+  }
+  return level[0];
+}
+
+function listRoot(words) {
+  const size = WORD_BYTES * FANOUT;
+  const blocks = Array.from({ length: Math.ceil(words.length / size) }, (_, i) =>
+    keccak(Uint8Array.of(0), words.subarray(size * i, size * (i + 1))),
+  );
+  return keccak(Uint8Array.of(2), uint32(words.length / WORD_BYTES), above(blocks));
+}
+
+/** The root of packed bytes, 0x hex. */
+export function packedRoot(bytes) {
+  const lists = split(bytes);
+  return toHex(keccak(Uint8Array.of(3), uint32(lists.length), above(lists.map(listRoot))));
+}
+
+/** Whether bytes are named so: by their keccak256, or, packed words, by their root. */
+export function isNamed(bytes, name) {
+  if (keccakHex(bytes) === name) return true;
+  try {
+    return packedRoot(bytes) === name;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
+
+// ---- workloads
+
+const COMPARATORS = { exact: 1, native: 2 };
+const METERS = { new_tokens: 1, input_tokens: 2 };
+const idsRoot = (ids) => toHex(listRoot(pack([ids]).subarray(2 * WORD_BYTES)));
+
+/** The id under which orders name a workload, 0x hex, from its canonical manifest's bytes. */
+export function workloadId(bytes) {
+  const manifest = parseJson(new TextDecoder().decode(bytes));
+  const engine = utf8(`${manifest.engine}/${manifest.engine_version}`);
+  return toHex(
+    hashStruct("Workload", {
+      modelRoot: manifest.model_root ?? 0,
+      engine: toHex(concatBytes(engine, new Uint8Array(32 - engine.length))),
+      comparator: COMPARATORS[manifest.comparator],
+      meter: METERS[manifest.meter],
+      maxTexts: manifest.input.max_texts,
+      maxTokens: manifest.input.max_tokens,
+      before: idsRoot(manifest.template.before),
+      after: idsRoot(manifest.template.after),
+      stops: idsRoot(manifest.stops.toSorted((a, b) => a - b)),
+      checkPrice: manifest.check_price_units,
+      deterrence: renamed(manifest.deterrence),
+      manifestHash: keccakHex(bytes),
+    }),
+  );
+}
+
 // ---- prices, units
 
-/** Most units of metering that an order can come to: the manifest's `meter` over texts and parameters. */
+/** Most units of metering that an order can come to, known without cutting: no token stands for less than a byte. */
 export function mostUnits(manifest, texts, params) {
   if (manifest.meter === "new_tokens") return texts.length * params.max_new_tokens;
   if (manifest.meter === "input_tokens") {
-    const { max_tokens, overhead_tokens } = manifest.input;
-    const most = (text) => Math.min(max_tokens, utf8(text).length + overhead_tokens);
+    const around = manifest.template.before.length + manifest.template.after.length;
+    const most = (text) => Math.min(manifest.input.max_tokens, utf8(text).length + around);
     return texts.reduce((sum, text) => sum + most(text), 0);
   }
   throw new Error(`this page does not know the meter ${manifest.meter}; reload it, or use assay jobs`);

@@ -35,7 +35,7 @@ export function jobPanel(desk) {
     shown = found.every(({ holds }) => holds) ? state : "";
     show($("job"), true);
     drawProgress(view);
-    drawTexts(asked, answered, cut, view.params.max_new_tokens);
+    drawTexts(asked, answered, cut, view.order.terms.params.max_new_tokens);
     drawChecks(found);
     drawReceipt(view, receipt);
   }

@@ -7,36 +7,73 @@ import {
   commitmentData,
   digestOf,
   fromHex,
-  hashJson,
+  isNamed,
   isUnderRoot,
   keccak,
   keccakHex,
   leafOf,
   mostUnits,
   orderData,
+  pack,
+  packedRoot,
   signerOf,
   toHex,
+  unpack,
   utf8,
+  workloadId,
 } from "../shared/protocol.js";
 import { Plain } from "./wallet.js";
 
 const TTL_PART = 0.9; // of the longest deadline allowed, so that clocks may differ a little
 const COMPARATOR_EXACT = 1;
 const OPEN = 0;
+const NO_PARAMS = { max_new_tokens: 0, temperature_milli: 0, top_p_ppm: 0, seed: 0 }; // what a workload does not have is 0
 
 export const FINAL = ["paid", "void", "expired"];
 const isFinal = (view) => FINAL.includes(view.state);
 const isDelivered = (view) => view.commitment !== null;
 
-/** The price sheet, each entry with its manifest, whose hash is its name. */
-export async function offers(network) {
-  return Promise.all(
-    network.price_sheet.map(async (entry) => {
-      const bytes = await getBytes(`v1/workloads/${entry.workload_id}`);
-      if (keccakHex(bytes) !== entry.workload_id) throw new Plain("The backend shows a manifest under a wrong name.");
-      return { ...entry, manifest: JSON.parse(new TextDecoder().decode(bytes)) };
-    }),
+const manifests = new Map(); // workload -> promise of its manifest
+
+/** The manifest of a workload, from whose fields its name follows. */
+function manifestOf(workload) {
+  const read = async () => {
+    const bytes = await getBytes(`v1/workloads/${workload}`);
+    if (workloadId(bytes) !== workload) throw new Plain("The backend shows a manifest under a wrong name.");
+    return JSON.parse(new TextDecoder().decode(bytes));
+  };
+  if (!manifests.has(workload)) {
+    const found = read();
+    found.catch(() => manifests.delete(workload)); // asked for again the next time
+    manifests.set(workload, found);
+  }
+  return manifests.get(workload);
+}
+
+/** The price sheet, each entry with its manifest. */
+export const offers = async (network) =>
+  Promise.all(
+    network.price_sheet.map(async (entry) => ({ ...entry, manifest: await manifestOf(entry.workload_id) })),
   );
+
+/** What ids spell; the code and the tokenizer behind it are loaded when a text is first cut or an answer shown. */
+async function vocabularyOf(workload, manifest) {
+  const { vocabularyOf } = await import("../shared/vocabulary.js");
+  return vocabularyOf(workload, manifest);
+}
+
+/** The token ids of texts, as the backend cuts them, once they are known to spell the texts in the template. */
+async function cut({ manifest, workload_id }, texts) {
+  const { prompts } = await postJson("v1/tokenize", { workload_id, texts });
+  const { before, after } = manifest.template;
+  const vocabulary = await vocabularyOf(workload_id, manifest);
+  const own = (ids) => ids.slice(before.length, ids.length - after.length);
+  const holds = (ids, text) =>
+    String(ids) === String([...before, ...own(ids), ...after]) && vocabulary.spells(own(ids), text);
+  if (prompts.length !== texts.length || !texts.every((text, i) => holds(prompts[i], text))) {
+    throw new Plain("The backend cut a text into tokens that do not spell it. Nothing was signed.");
+  }
+  return prompts;
 }
 
 /** What an order of these texts would be signed for at most. Units of metering and of the token. */
@@ -76,7 +113,7 @@ export async function room(chain, max, scale) {
   return { charged: BigInt(lane.charged), openMax: BigInt(lane.open_max) };
 }
 
-/** Puts the input, signs the order and submits it. Returns its view. */
+/** Has the texts cut, puts them, signs the order and submits it. Returns its view. */
 export async function submit(chain, offer, texts, params, scale, say) {
   const { wallet, network } = chain;
   const { max } = quote(offer, texts, params);
@@ -84,8 +121,9 @@ export async function submit(chain, offer, texts, params, scale, say) {
   const input = utf8(canonical(texts));
   const terms = {
     workload_id: offer.workload_id,
-    input_hash: keccakHex(input),
-    params_hash: hashJson(params),
+    prompt_root: packedRoot(pack(await cut(offer, texts))),
+    texts_hash: keccakHex(input),
+    params: { ...NO_PARAMS, ...params },
     comparator: COMPARATOR_EXACT,
     copies: 1,
     visibility: OPEN,
@@ -99,8 +137,8 @@ export async function submit(chain, offer, texts, params, scale, say) {
   say("Sign the order in your wallet.");
   const signature = await wallet.sign(orderData(network, order));
   say("Sending the order…");
-  await putBytes(`v1/blobs/${terms.input_hash}`, input);
-  return postJson("v1/orders", { order, signer: wallet.account, signature, params });
+  await putBytes(`v1/blobs/${terms.texts_hash}`, input);
+  return postJson("v1/orders", { order, signer: wallet.account, signature });
 }
 
 /** An order as it stands. */
@@ -111,40 +149,47 @@ export const list = async (account) => (await getJson(`v1/orders?requester=${acc
 
 /** The texts of an order and of its answer: null where there is none, or it is not to be had. */
 export async function texts(view) {
+  const { terms } = view.order;
   const [input, output] = await Promise.all([
-    blob(view.order.terms.input_hash),
-    isDelivered(view) ? blob(view.commitment.output_hash) : null,
+    blob(terms.texts_hash),
+    isDelivered(view) ? blob(view.commitment.output_root) : null,
   ]);
-  const [asked, answered, cut] = [input && readable(input), output && readable(output), output ? cutOf(output) : []];
-  return { asked, answered, cut, output };
+  const asked = input && JSON.parse(new TextDecoder().decode(input));
+  if (output === null) return { asked, answered: null, cut: [], output };
+  const manifest = await manifestOf(terms.workload_id);
+  return { asked, answered: await readable(terms.workload_id, manifest, output), cut: cutOf(manifest, output), output };
 }
 
 /** Whether an order's answer was cut at its limit. Outputs are fetched only where they have used the limit up. */
 export async function isCut(view) {
-  const limit = view.params.max_new_tokens;
-  if (!isDelivered(view) || limit === undefined || view.commitment.units < limit) return false;
-  const output = await blob(view.commitment.output_hash);
-  return output !== null && cutOf(output).includes(true);
+  const { params, workload_id } = view.order.terms;
+  if (!isDelivered(view) || params.max_new_tokens === 0 || view.commitment.units < params.max_new_tokens) return false;
+  const output = await blob(view.commitment.output_root);
+  return output !== null && cutOf(await manifestOf(workload_id), output).includes(true);
 }
 
 async function blob(name) {
   try {
     const bytes = await getBytes(`v1/blobs/${name}`);
-    return keccakHex(bytes) === name ? bytes : null;
+    return isNamed(bytes, name) ? bytes : null;
   } catch (error) {
     if (error instanceof Refusal) return null;
     throw error;
   }
 }
 
-/** Inputs and outputs are canonical JSON lists, an entry a text; entries of other kinds are shown as JSON. */
-function readable(bytes) {
-  const entries = JSON.parse(new TextDecoder().decode(bytes));
-  return entries.map((entry) => (typeof entry === "string" ? entry : (entry.text ?? JSON.stringify(entry))));
+const generates = (manifest) => manifest.meter === "new_tokens";
+const hasStopped = (manifest, ids) => manifest.stops.includes(ids.at(-1));
+
+/** What people read of packed output, a string a text: what the ids spell without the stop, or the numbers. */
+async function readable(workload, manifest, output) {
+  if (!generates(manifest)) return unpack(output, { signed: true }).map((numbers) => JSON.stringify(numbers));
+  const vocabulary = await vocabularyOf(workload, manifest);
+  return unpack(output).map((ids) => vocabulary.spell(hasStopped(manifest, ids) ? ids.slice(0, -1) : ids));
 }
 
-/** For each entry of an output, whether it ended at the order's limit and not at its own end. */
-const cutOf = (bytes) => JSON.parse(new TextDecoder().decode(bytes)).map((entry) => entry?.finish_reason === "length");
+/** For each answer of an output, whether it ended at the order's limit and not at its own end. */
+const cutOf = (manifest, output) => unpack(output).map((ids) => generates(manifest) && !hasStopped(manifest, ids));
 
 /** What was charged for an order so far, units; null while it is not settled. */
 export function chargedOf(view) {

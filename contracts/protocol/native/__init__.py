@@ -23,9 +23,9 @@ auditor recomputes every verdict bit for bit. Where node, verifier and margins c
 `node_agent.execution.native.engine`.
 """
 
-from contracts.protocol.native.capital import UNIT, Capital, job_course
 from contracts.protocol.native.check import Check, examine
 from contracts.protocol.native.evidence import Evidence, compare
+from contracts.protocol.native.sequential_test import UNIT, Capital, job_course
 from contracts.protocol.native.standing import CLEAR, WITHHELD_AT, Standing, State, standing
 from contracts.protocol.native.thresholds import VERSION, Pair, Score, Thresholds, calibrate
 from contracts.protocol.native.verdict import SUSPECT_AT, Finding, Judgement, judge

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contracts.protocol.native.capital import UNIT, Capital
 from contracts.protocol.native.check import Check
+from contracts.protocol.native.sequential_test import UNIT, Capital
 from contracts.protocol.native.thresholds import WHOLE_PPM
 from contracts.protocol.native.verdict import Finding, judge
 

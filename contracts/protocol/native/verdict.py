@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from contracts.protocol.native.capital import UNIT, job_course, scored
 from contracts.protocol.native.evidence import Evidence
+from contracts.protocol.native.sequential_test import UNIT, job_course, scored
 from contracts.protocol.native.thresholds import VERSION, Score, Thresholds
 from contracts.protocol.records import Record
 

@@ -41,7 +41,8 @@ contract DelegatedTest is Job {
         masking = new Masking();
     }
 
-    /// @notice The hidden settlement reverts; the same bytes shown settle, also by a key that was delegated before.
+    /// @notice Covers: A65. The hidden settlement reverts; the same bytes shown settle, also by a key that was
+    /// delegated before.
     function test_settleEpoch_refusesAnAccountWithCode() public {
         EpochBuilder.Draft memory draft = jobDraft();
         uint64 id = post(draft);
@@ -62,7 +63,8 @@ contract DelegatedTest is Job {
         vm.assertTrue(escrow.epochs(id).outcomes != 0);
     }
 
-    /// @notice Which rows are VOID stands in the event, so that nobody needs the transaction to know what a row came to.
+    /// @notice Covers: A65. Which rows are VOID stands in the event, so that nobody needs the transaction to know what
+    /// a row came to.
     function test_settleEpoch_saysWhichRowsAreVoid() public {
         EpochBuilder.Draft memory draft = jobDraft();
         draft.groups[0].rows[0].isVoid = true;
@@ -73,7 +75,8 @@ contract DelegatedTest is Job {
         settle(id, draft.pack());
     }
 
-    /// @notice An answer out of an account with code shows the output in the log: its transaction need not.
+    /// @notice Covers: A65. An answer out of an account with code shows the output in the log: its transaction need
+    /// not.
     function test_answer_showsTheOutputOfAnAccountWithCode() public {
         (LeafProof memory leaf, Outcomes memory outcomes) = charge(jobDraft());
         pay(alice, CONTEST_BOND);

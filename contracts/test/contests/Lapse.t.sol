@@ -6,8 +6,8 @@ import {LeafProof, LeafStatus, Outcomes} from "src/libraries/Types.sol";
 import {Job} from "../utils/Job.sol";
 import {vm} from "../utils/Vm.sol";
 
-/// @notice Covers: A63. The settler's own stranger contests a charge that cannot be answered, and lets it lapse, so that the
-/// requester's contest came too late. A lapse bars nobody.
+/// @notice Covers: A63. The settler's own stranger contests a charge that cannot be answered, and lets it lapse, so
+/// that the requester's contest came too late. A lapse bars nobody.
 contract LapseTest is Job {
     address private sock = addressOf("sock");
     LeafProof private leaf;
@@ -22,6 +22,7 @@ contract LapseTest is Job {
         (leaf, outcomes) = (proof, settled);
     }
 
+    /// @notice Covers: A63.
     function test_contest_byTheRequesterAfterAStrangersLapse() public {
         lapseBySock();
         vm.prank(alice);
@@ -41,7 +42,7 @@ contract LapseTest is Job {
         assertConserved();
     }
 
-    /// @notice It opens no time beyond the window: what may be refunded stays what the bond covers.
+    /// @notice Covers: A63. It opens no time beyond the window: what may be refunded stays what the bond covers.
     function test_contest_afterALapseEndsWithTheWindowToo() public {
         lapseBySock();
         vm.warp(escrow.epochs(leaf.epochId).postedAt + CONTEST_WINDOW);
@@ -50,7 +51,8 @@ contract LapseTest is Job {
         contests.contest(leaf, outcomes);
     }
 
-    /// @notice Only a lapse does: while a contest is open, unanswered or overdue there is one, and an answer or a refund ends it.
+    /// @notice Covers: A63. Only a lapse does: while a contest is open, unanswered or overdue there is one, and an
+    /// answer or a refund ends it.
     function test_contest_oneAtATime() public {
         vm.prank(sock);
         contests.contest(leaf, outcomes);

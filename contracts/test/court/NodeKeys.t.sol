@@ -9,8 +9,8 @@ import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Job} from "../utils/Job.sol";
 import {vm} from "../utils/Vm.sol";
 
-/// @notice Covers: A66. A stolen node key: an order that nobody gave slashes nothing, and once it is revoked the key signs
-/// nothing. What it signed before still counts for rows that are posted within EPOCH_MAX.
+/// @notice Covers: A66. A stolen node key: an order that nobody gave slashes nothing, and once it is revoked the key
+/// signs nothing. What it signed before still counts for rows that are posted within EPOCH_MAX.
 contract NodeKeysTest is Job {
     using EpochBuilder for EpochBuilder.Draft;
 
@@ -18,7 +18,7 @@ contract NodeKeysTest is Job {
 
     // ---------------------------------------------------------------- orders that nobody gave
 
-    /// @notice The thief makes up an order that would cost the whole stake, and signs two answers to it.
+    /// @notice Covers: A66. The thief makes up an order that would cost the whole stake, and signs two answers to it.
     function test_equivocation_needsAnOrderOfItsRequester() public {
         order.terms.maxPrice = type(uint64).max;
         order.requester = address(0xdead);
@@ -30,7 +30,7 @@ contract NodeKeysTest is Job {
         vm.assertEq(stakes.stakeOf(operator), STAKE, "not a unit");
     }
 
-    /// @notice A signature that recovers nobody is nobody's, also where the requester is the zero address.
+    /// @notice Covers: A66. A signature that recovers nobody is nobody's, also where the requester is the zero address.
     function test_equivocation_refusesABrokenSignature() public {
         order.requester = address(0);
         (Commitment memory first, Commitment memory second) = (deliver("first"), deliver("second"));
@@ -42,7 +42,7 @@ contract NodeKeysTest is Job {
         court.equivocation(order, bytes32(uint256(1)), bytes32(type(uint256).max >> 1), first, one, second, two);
     }
 
-    /// @notice The requester's own key counts, and that of each lane which the requester opened.
+    /// @notice Covers: A66. The requester's own key counts, and that of each lane which the requester opened.
     function test_equivocation_takesAnOrderOfALanesSigner() public {
         fund(alice, addressOf("session"), 1);
         accuse("session", "");
@@ -54,7 +54,8 @@ contract NodeKeysTest is Job {
 
     // ---------------------------------------------------------------- a key that was revoked
 
-    /// @notice From the moment on: also for an order that was really given, also for answers signed before.
+    /// @notice Covers: A66. From the moment on: also for an order that was really given, also for answers signed
+    /// before.
     function test_equivocation_refusesARevokedKey() public {
         uint256 state = vm.snapshotState();
         accuse("alice", "");
@@ -64,8 +65,8 @@ contract NodeKeysTest is Job {
         vm.assertEq(stakes.stakeOf(operator), STAKE);
     }
 
-    /// @notice Whoever cheats cannot revoke its key and be free: rows that are posted within EPOCH_MAX can be accused.
-    /// Later ones can't: the thief and a settler in league burn no stake with it.
+    /// @notice Covers: A66. Whoever cheats cannot revoke its key and be free: rows that are posted within EPOCH_MAX can
+    /// be accused. Later ones can't: the thief and a settler in league burn no stake with it.
     function testFuzz_openCase_takesARevokedKeyUntilEpochMax(uint256 waited) public {
         waited %= 2 * EPOCH_MAX;
         registerVerifier();
@@ -80,7 +81,7 @@ contract NodeKeysTest is Job {
         court.openCase(leaf, order, commitment, signature, keccak256("hidden"));
     }
 
-    /// @notice Nor does a revoked key leave the settler's side without an answer for what it delivered.
+    /// @notice Covers: A66. Nor does a revoked key leave the settler's side without an answer for what it delivered.
     function testFuzz_answer_takesARevokedKeyUntilEpochMax(uint256 waited) public {
         waited %= 2 * EPOCH_MAX;
         revoke();
@@ -99,8 +100,8 @@ contract NodeKeysTest is Job {
         contests.answer(leaf, order, proof.r, proof.vs, commitment, signature, output);
     }
 
-    /// @notice It is the operator's alone to revoke, at once, and for ever: nobody has the key again. It appeals no more;
-    /// the owner does.
+    /// @notice Covers: A66. It is the operator's alone to revoke, at once, and for ever: nobody has the key again. It
+    /// appeals no more; the owner does.
     function test_revokeNodeKey_isTheOwnersAndForEver() public {
         uint32 other = registerOperator("other", 0);
         vm.prank(addressOf("other"));
@@ -123,6 +124,7 @@ contract NodeKeysTest is Job {
         stakes.addNodeKey(node, signature);
     }
 
+    /// @notice Covers: A66.
     function test_appeal_isNotARevokedKeys() public {
         registerVerifier();
         LeafProof memory leaf = jobDraft().proofOf(post(jobDraft()), 0, 0);

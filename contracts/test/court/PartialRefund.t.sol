@@ -5,10 +5,12 @@ import {LeafStatus, Outcomes} from "src/libraries/Types.sol";
 import {Trial} from "../utils/Trial.sol";
 import {vm} from "../utils/Vm.sol";
 
-/// @notice Covers: A64. A refund of a part of a charge closes nothing: what is owed stays owed, by court and by contest.
+/// @notice Covers: A64. A refund of a part of a charge closes nothing: what is owed stays owed, by court and by
+/// contest.
 contract PartialRefundTest is Trial {
-    /// @notice A settler charges an order that alice never signed. Two verifiers of its own convict an accomplice that has
-    /// one unit left, so the court gives back one unit. The contest gives back the rest, out of the settler's bond.
+    /// @notice Covers: A64. A settler charges an order that alice never signed. Two verifiers of its own convict an
+    /// accomplice that has one unit left, so the court gives back one unit. The contest gives back the rest, out of the
+    /// settler's bond.
     function test_resolve_givesBackWhatTheCourtLeft() public {
         leaveOnly(operator, 1);
         chargedWithoutAnOrder();
@@ -29,7 +31,7 @@ contract PartialRefundTest is Trial {
         assertConserved();
     }
 
-    /// @notice The same the other way round: who contests after the court's refund is not too late.
+    /// @notice Covers: A64. The same the other way round: who contests after the court's refund is not too late.
     function test_contest_isOpenToWhatTheCourtLeft() public {
         leaveOnly(operator, 1);
         chargedWithoutAnOrder();
@@ -46,7 +48,8 @@ contract PartialRefundTest is Trial {
         assertConserved();
     }
 
-    /// @notice However a charge comes back, in what parts and by whom: never more than it was, and to the unit.
+    /// @notice Covers: A64. However a charge comes back, in what parts and by whom: never more than it was, and to the
+    /// unit.
     function testFuzz_refunds_addUpToTheCharge(uint64 first, uint64 second, bool contestBetween) public {
         settleJob();
         (first, second) = (first % (2 * AMOUNT), second % (2 * AMOUNT));

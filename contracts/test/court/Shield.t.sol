@@ -7,8 +7,8 @@ import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {Trial} from "../utils/Trial.sol";
 import {vm} from "../utils/Vm.sol";
 
-/// @notice Covers: A61. A cheat's friend opens a case on an honest leaf of the same node first, at a price that asks for all
-/// of its stake. What that case asks for is no shield: a penalty is what is there when it is executed.
+/// @notice Covers: A61. A cheat's friend opens a case on an honest leaf of the same node first, at a price that asks
+/// for all of its stake. What that case asks for is no shield: a penalty is what is there when it is executed.
 contract ShieldTest is Trial {
     using EpochBuilder for EpochBuilder.Draft;
 
@@ -36,7 +36,8 @@ contract ShieldTest is Trial {
         keep(cheat);
     }
 
-    /// @notice The real case is paid in full although the friend's came first, and what the friend's asked for is free again.
+    /// @notice Covers: A61. The real case is paid in full although the friend's came first, and what the friend's asked
+    /// for is free again.
     function test_execute_isPaidWhateverElseWasLockedFirst() public {
         (bytes32 decoyCase, bytes32 caseId) = bothCases();
         vm.assertTrue(court.ruling(caseId) == ISlashingCourt.Ruling.NODE_GUILTY);
@@ -58,7 +59,8 @@ contract ShieldTest is Trial {
         }
     }
 
-    /// @notice Two cases that ask for more than there is share it in the order of execution, to the last unit.
+    /// @notice Covers: A61. Two cases that ask for more than there is share it in the order of execution, to the last
+    /// unit.
     function test_execute_sharesWhatIsThereInTheOrderOfExecution() public {
         order.terms.maxPrice = STAKE / 3 + 1;
         order.terms.salt = 3;
@@ -81,7 +83,8 @@ contract ShieldTest is Trial {
         assertConserved();
     }
 
-    /// @notice While a case is open, all that it asks for stays, of what is staked and of what has unbonded.
+    /// @notice Covers: A61. While a case is open, all that it asks for stays, of what is staked and of what has
+    /// unbonded.
     function test_withdrawStake_takesNothingThatAnOpenCaseAsksFor() public {
         vm.prank(addressOf("operator"));
         stakes.unbond(STAKE);
@@ -95,7 +98,7 @@ contract ShieldTest is Trial {
         stakes.withdrawStake(addressOf("operator"));
     }
 
-    /// @notice Two answers to one order cost their whole penalty too, whatever a friend's case asks for.
+    /// @notice Covers: A61. Two answers to one order cost their whole penalty too, whatever a friend's case asks for.
     function test_equivocation_takesItsPenaltyBesideAnOpenCase() public {
         take(decoy);
         openCase(3, right);

@@ -15,7 +15,8 @@ contract SilenceTest is Trial {
         order.terms.salt = 5;
     }
 
-    /// @notice An honest node is accused; three of four stand up for it. The accuser loses the same, opened or silent.
+    /// @notice Covers: A62. An honest node is accused; three of four stand up for it. The accuser loses the same,
+    /// opened or silent.
     function test_settleVotes_silenceCostsTheAccuserWhatItsLieDoes() public {
         nodeAnswered(right);
         bytes32 caseId = openCase(0, wrong);
@@ -40,7 +41,8 @@ contract SilenceTest is Trial {
         }
     }
 
-    /// @notice A cheat is convicted; its friend committed to the lie and keeps silent. It loses its exposure all the same.
+    /// @notice Covers: A62. A cheat is convicted; its friend committed to the lie and keeps silent. It loses its
+    /// exposure all the same.
     function test_settleVotes_silenceCostsTheFriendOfAConvictWhatItsLieDoes() public {
         nodeAnswered(wrong);
         bytes32 caseId = openCase(0, right);
@@ -59,7 +61,8 @@ contract SilenceTest is Trial {
         assertNothingLocked();
     }
 
-    /// @notice Where nothing is upheld, a lie costs nothing and silence CASE_REWARD: never less than the lie.
+    /// @notice Covers: A62. Where nothing is upheld, a lie costs nothing and silence CASE_REWARD: never less than the
+    /// lie.
     function test_settleVotes_silenceCostsAReward_whereNothingIsUpheld() public {
         nodeAnswered(right);
         bytes32 caseId = openCase(0, wrong);

@@ -287,8 +287,8 @@ contract SlashingCourtTest is Trial {
         vm.assertFalse(file.appealed || file.opposed || file.majority || file.agreesWithNode || file.executed);
     }
 
-    /// @notice A verifier's answer stands for what the node may lose by it, however little that has left, but for CASE_REWARD at least and for no more than
-    /// every active verifier has.
+    /// @notice A verifier's answer stands for what the node may lose by it, however little that has left, but for
+    /// CASE_REWARD at least and for no more than every active verifier has.
     function testFuzz_exposure_isWhatTheNodeMayLoseWithinItsLimits(uint64 maxPrice, uint64 left) public {
         order.terms.maxPrice = maxPrice % 4 == 0 ? maxPrice : maxPrice % 1e9;
         left = left % 2 == 0 ? left % STAKE : left % (2 * CASE_REWARD);

@@ -175,6 +175,13 @@ contract AccessProof is Symbolic {
         assert(keccak256(abi.encode(stakes.operators(id))) == before);
     }
 
+    /// @notice Covers: A66. A node key is revoked by its account's owner alone. Assumes what `addNodeKey` keeps: a key that
+    /// is somebody's is of a registered account.
+    function check_revokeNodeKey_onlyByItsOwner(address node) public {
+        vm.assume(stakes.operatorIdOf(caller) != stakes.operatorOf(node) || stakes.operatorOf(node) == 0);
+        refused(address(stakes), abi.encodeCall(stakes.revokeNodeKey, (node)));
+    }
+
     // ----------------------------------------------------------------
 
     function refused(address target, bytes memory data) private {

@@ -5,5 +5,6 @@
 
 The tests deploy what they test from forge's artifacts, so a mutant needs no build of the tests: many mutants are
 compiled in one run of solc, each under a path of its own, and each is tested by putting its creation code into the
-artifact. `sources` knows the files, `operators` the changes, `compiler` makes creation codes, `arena` runs the tests.
+artifact. `sources` knows the files, `operators` the changes, `compiler` makes creation codes,
+`mutant_tests` runs the tests.
 """

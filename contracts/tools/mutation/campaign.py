@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.tools.mutation import compiler, operators, sources
-from contracts.tools.mutation.arena import FOLDER, FULL, QUICK, Arena, Outcome, whole
+from contracts.tools.mutation.mutant_tests import FOLDER, FULL, QUICK, MutantTests, Outcome, whole
 from contracts.tools.mutation.operators import Mutant
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
@@ -43,36 +43,36 @@ def all_mutants() -> list[Mutant]:
     return [mutant for file in files for mutant in operators.find(file, sources.text_of(file), found[file])]
 
 
-def ready(arena: Arena) -> compiler.Codes:
+def ready(tests: MutantTests) -> compiler.Codes:
     """Builds, and runs all tests on what is compiled as mutants are. Raises BaselineError."""
-    arena.build()
+    tests.build()
     baseline = compiler.compile_baseline()
-    arena.require_green(baseline, FULL)
+    tests.require_green(baseline, FULL)
     return baseline
 
 
 def run(wanted: int, seed: int) -> dict[str, Any]:
     """Tests a sample of the mutants. What is returned is the raw result, figures first."""
     started = time.monotonic()
-    arena = Arena()
-    baseline = ready(arena)
+    tests = MutantTests()
+    baseline = ready(tests)
     everything = all_mutants()
     chosen = operators.sample(everything, wanted, seed)
     codes = compiler.compile_mutants(chosen, FOLDER / "codes", lambda done: _say(f"compiled {done} of {len(chosen)}"))
     tested: list[tuple[Mutant, Outcome]] = []
-    with arena.holding(baseline):
+    with tests.holding(baseline):
         for mutant in chosen:
             mine = codes[mutant]
             if mine is None:
                 continue
-            tested.append((mutant, _meet(arena, mutant, mine)))
+            tested.append((mutant, _meet(tests, mutant, mine)))
             verdict = "killed" if tested[-1][1].killed else "SURVIVED"
             _say(f"{len(tested)} {verdict} {mutant.file}:{mutant.line} {mutant.operator}: {mutant.after}")
     command = f"python -m contracts.tools.mutation mutants --count {wanted} --seed {seed}"
     return {"command": command} | report(everything, chosen, tested) | {"seconds": round(time.monotonic() - started)}
 
 
-def _meet(arena: Arena, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
+def _meet(tests: MutantTests, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
     """The quick suite first; who survives it meets the full one. What is known of the same code is not asked again, so
     a campaign that was broken off goes on."""
     known = FOLDER / "outcomes" / compiler.key(mutant, sources.product_fingerprint())
@@ -81,11 +81,11 @@ def _meet(arena: Arena, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
     if before is not None:
         return before
     if compiled.control is not None:
-        arena.require_green(compiled.control, QUICK)
+        tests.require_green(compiled.control, QUICK)
     new = added(recorded)
-    with arena.holding(compiled.codes):
-        outcome = arena.test(QUICK if new is None else whole(new))
-        outcome = outcome if outcome.killed or new is not None else arena.test(FULL)
+    with tests.holding(compiled.codes):
+        outcome = tests.test(QUICK if new is None else whole(new))
+        outcome = outcome if outcome.killed or new is not None else tests.test(FULL)
     known.parent.mkdir(parents=True, exist_ok=True)
     known.write_text(json.dumps(record(outcome)))
     return outcome

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from contracts.tools.mutation import compiler, sources
-from contracts.tools.mutation.arena import FOLDER, QUICK, Arena, only
 from contracts.tools.mutation.campaign import ready
+from contracts.tools.mutation.mutant_tests import FOLDER, QUICK, MutantTests, only
 from contracts.tools.mutation.operators import Mutant
 
 LIST = Path(__file__).with_name("defences.toml")
@@ -61,20 +61,20 @@ def solidity_tests() -> dict[str, str]:
 
 def run() -> dict[str, Any]:
     """Takes each out. The raw result, figures first."""
-    arena = Arena()
-    baseline = ready(arena)
+    tests = MutantTests()
+    baseline = ready(tests)
     listed = defences()
     codes = compiler.compile_mutants([defence.removed() for defence in listed], FOLDER / "codes", lambda done: None)
     rows = []
-    with arena.holding(baseline):
+    with tests.holding(baseline):
         for defence in listed:
             mine = codes[defence.removed()]
             if mine is None:
                 raise DefencesError(f"{defence.id} {defence.what}: {defence.file} does not compile without it")
             if mine.control is not None:
-                arena.require_green(mine.control, QUICK)
-            with arena.holding(mine.codes):
-                failed = arena.test(only(defence.red)).failed
+                tests.require_green(mine.control, QUICK)
+            with tests.holding(mine.codes):
+                failed = tests.test(only(defence.red)).failed
             green = sorted(set(defence.red) - set(failed))
             sys.stderr.write(f"{defence.id} {defence.what}: red {len(failed)}{f'; GREEN {green}' if green else ''}\n")
             rows.append({

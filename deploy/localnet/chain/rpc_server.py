@@ -14,7 +14,7 @@ _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600
 def serve(chain: EmbeddedChain, host: str, port: int) -> ThreadingHTTPServer:
     """A server that answers from `chain`; call `serve_forever` on it. Port 0 takes a free one."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class RpcHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
@@ -33,7 +33,7 @@ def serve(chain: EmbeddedChain, host: str, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: Any) -> None:
             """Requests are not logged: a chain is asked hundreds of times a second."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    server = ThreadingHTTPServer((host, port), RpcHandler)
     server.daemon_threads = True
     return server
 

@@ -23,7 +23,7 @@ from deploy.settings import NETWORK_FOLDER
 
 if TYPE_CHECKING:
     from deploy.localnet.telling import SteadyLines
-    from deploy.localnet.up.town import Town
+    from deploy.localnet.up.local_network import LocalNetwork
 
 up_app = typer.Typer()
 _console = Console(highlight=False, soft_wrap=True)
@@ -46,7 +46,7 @@ def up(
 ) -> None:
     """Run a network to play with until Ctrl-C. Started again, it goes on where it stopped."""
     from deploy.localnet.telling import SteadyLines
-    from deploy.localnet.up.town import Town
+    from deploy.localnet.up.local_network import LocalNetwork
     from node_agent.hosts import require_serving_host
     from node_agent.models import ModelStore, default_root
 
@@ -57,7 +57,7 @@ def up(
     try:
         _make_room(folder, reset, yes)
         lines = SteadyLines(_say, time.monotonic, stamped=False)
-        _keep_up(Town(folder, ModelStore(models or default_root()), lines.step), folder, lines)
+        _keep_up(LocalNetwork(folder, ModelStore(models or default_root()), lines.step), folder, lines)
     finally:
         folder.release()
 
@@ -73,41 +73,41 @@ def _make_room(folder: Folder, reset: bool, yes: bool) -> None:
         folder.clear()
 
 
-def _keep_up(town: Town, folder: Folder, lines: SteadyLines) -> None:
+def _keep_up(local: LocalNetwork, folder: Folder, lines: SteadyLines) -> None:
     """Runs the network, and stops it however that ends."""
     try:
-        _run(town, folder, lines)
+        _run(local, folder, lines)
     except KeyboardInterrupt:
         _say("interrupted while it was starting")
     finally:
         _on_signals(signal.SIG_IGN)
         _say("stopping; the job under way is finished")
-        town.stop()
+        local.stop()
         _say("stopped; `assay up` goes on from here")
 
 
-def _run(town: Town, folder: Folder, lines: SteadyLines) -> None:
+def _run(local: LocalNetwork, folder: Folder, lines: SteadyLines) -> None:
     """Founds the network if it is new, starts it, and looks after it until told to stop."""
     _on_signals(_interrupt)
     from deploy.localnet.telling import ticking
 
     with ticking(lines):
         if not folder.is_founded:
-            town.found()
+            local.create()
         lines.step("starting backend, worker, verifier and node")
-        town.supervisor.start_all()
-        town.until_answered()
+        local.supervisor.start_all()
+        local.until_answered()
     stop = threading.Event()
     _on_signals(lambda number, frame: stop.set())
-    show(town, _console)
+    show(local, _console)
     settle_at = time.monotonic() + _SETTLE_AFTER_S
     while not stop.wait(_LOOP_S):
         now = time.monotonic()
-        town.supervisor.tick(now)
-        town.keeper.tick(now)
+        local.supervisor.tick(now)
+        local.anvil_state.tick(now)
         if now >= settle_at:
             settle_at = float("inf")
-            town.settle_stranded()
+            local.settle_stranded()
 
 
 def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
@@ -119,13 +119,13 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def show(town: Town, console: Console) -> None:
+def show(local: LocalNetwork, console: Console) -> None:
     """Where everything is, and what to try first."""
     from deploy.localnet.founding import TOKEN_UNITS
     from deploy.localnet.planning import shortened
-    from deploy.localnet.up.town import CAST, REQUESTER
+    from deploy.localnet.up.local_network import CAST, REQUESTER
 
-    network, folder = town.network, town.folder_path
+    network, folder = local.network, local.folder_path
     key = network.party(REQUESTER).key(REQUESTER)
     lane, wallet = (units // TOKEN_UNITS for units in (CAST.lane_units, CAST.wallet_units))
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -153,7 +153,7 @@ def show(town: Town, console: Console) -> None:
     console.print(
         "One verifier checks the samples; to convict a node takes two that agree, so here no case can. Windows follow "
         "the speed that this machine was measured to have, and are shorter than production's (in brackets): "
-        f"{', '.join(shortened(town.network.constants))}. Ctrl-C stops; nothing is lost."
+        f"{', '.join(shortened(local.network.constants))}. Ctrl-C stops; nothing is lost."
     )
 
 

@@ -39,7 +39,7 @@ def build_from(
         UnsupportedModel: not an encoder that this engine computes.
     """
     config = read_config(fields, source_sha256, positions)
-    write_model(path, config, _Source(config, tensor))
+    write_model(path, config, _EncoderSource(config, tensor))
 
 
 def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | None = None) -> EncoderConfig:
@@ -63,7 +63,7 @@ def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | 
     )
 
 
-class _Source:
+class _EncoderSource:
     """Makes the tensors of the file by name, a matrix at a time."""
 
     def __init__(self, config: EncoderConfig, tensor: Callable[[str], Fp32]) -> None:

@@ -46,7 +46,7 @@ def build_from(
         UnsupportedModel: not a Llama that this engine computes.
     """
     config = read_config(fields, source_sha256, positions)
-    source = _Source(config, fields, tensor)
+    source = _LlamaSource(config, fields, tensor)
     write_model(path, config, source)
 
 
@@ -80,7 +80,7 @@ def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | 
     )
 
 
-class _Source:
+class _LlamaSource:
     """Makes the tensors of the file by name, a matrix at a time."""
 
     def __init__(self, config: ExactConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node_agent.execution.exact.port import Cache, LlamaModel, Reading
-from node_agent.execution.exact.sampling import Sampling, choose
+from node_agent.execution.exact.sampling import ExactSampling, choose
 from node_agent.execution.exact.trace import TextTrace
 
 PREFILL_ROWS = 128
@@ -19,7 +19,7 @@ PREFILL_ROWS = 128
 
 
 @dataclass(frozen=True)
-class Task:
+class DecodingTask:
     """One text to be answered.
 
     Attributes:
@@ -33,11 +33,11 @@ class Task:
     prompt: Sequence[int]
     limit: int
     stops: frozenset[int]
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: ExactSampling = field(default_factory=ExactSampling)
     text: int = 0
 
 
-class Run:
+class DecodingRun:
     """A task under way, or done.
 
     Args:
@@ -50,7 +50,7 @@ class Run:
         trace: digests of the logits that they were chosen from.
     """
 
-    def __init__(self, task: Task, exp2: NDArray[np.int64], cache: Cache | None = None) -> None:
+    def __init__(self, task: DecodingTask, exp2: NDArray[np.int64], cache: Cache | None = None) -> None:
         self.task = task
         self.chosen: list[int] = []
         self.trace = TextTrace()
@@ -79,7 +79,7 @@ class Run:
         return token
 
 
-class Batch:
+class DecodingBatch:
     """Texts answered together, each as if it were alone.
 
     Attributes:
@@ -88,19 +88,19 @@ class Batch:
 
     def __init__(self, model: LlamaModel) -> None:
         self._model = model
-        self.running: list[Run] = []
+        self.running: list[DecodingRun] = []
 
-    def join(self, task: Task) -> Run:
+    def join(self, task: DecodingTask) -> DecodingRun:
         """Add a text; it is part of every step from the next on, until it is done."""
-        run = Run(task, self._model.exp2, self._model.new_cache(len(task.prompt) + task.limit - 1))
+        run = DecodingRun(task, self._model.exp2, self._model.new_cache(len(task.prompt) + task.limit - 1))
         self.running.append(run)
         return run
 
-    def leave(self, runs: Sequence[Run]) -> None:
+    def leave(self, runs: Sequence[DecodingRun]) -> None:
         """Drop texts that are not wanted any more."""
         self.running = [run for run in self.running if run not in runs]
 
-    def step(self) -> list[Run]:
+    def step(self) -> list[DecodingRun]:
         """One forward pass: a chunk of each prompt, or one more token of each answer. Returns those that got done."""
         batch = [run.next_reading() for run in self.running]
         logits = self._model.read(batch)
@@ -112,16 +112,16 @@ class Batch:
         return finished
 
 
-def generate(model: LlamaModel, tasks: Iterable[Task]) -> list[Run]:
+def generate(model: LlamaModel, tasks: Iterable[DecodingTask]) -> list[DecodingRun]:
     """Answer texts together, and return them in order."""
-    batch = Batch(model)
+    batch = DecodingBatch(model)
     runs = [batch.join(task) for task in tasks]
     while batch.running:
         batch.step()
     return runs
 
 
-def recheck(model: LlamaModel, task: Task, answer: Sequence[int]) -> Run | None:
+def recheck(model: LlamaModel, task: DecodingTask, answer: Sequence[int]) -> DecodingRun | None:
     """Re-derive an answer from one teacher-forced pass over prompt and answer.
 
     Args:
@@ -130,13 +130,13 @@ def recheck(model: LlamaModel, task: Task, answer: Sequence[int]) -> Run | None:
         answer: the tokens that are said to have been generated.
 
     Returns:
-        The same `Run` as generating would give, or None if the answer is not what this task generates: another
+        The same `DecodingRun` as generating would give, or None if the answer is not what this task generates: another
         token, too early or too late an end. It is then known to be wrong; what is right takes generating it.
     """
     known = range(model.config.vocab_size)
     if not 0 < len(answer) <= task.limit or any(token not in known for token in answer):
         return None
-    run = Run(task, model.exp2)
+    run = DecodingRun(task, model.exp2)
     cache = model.new_cache(len(task.prompt) + len(answer) - 1)
     whole, first = [*task.prompt, *answer[:-1]], len(task.prompt) - 1
     for start in range(0, len(whole), PREFILL_ROWS):

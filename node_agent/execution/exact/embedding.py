@@ -80,16 +80,16 @@ class ExactEmbedding(ExactEngine):
         """See `engine.Engine`: the one pass, whatever is claimed."""
         return self.execute(input_bytes, params)
 
-    def new_batch(self) -> "OrderBatch":
+    def new_batch(self) -> "EmbeddingBatch":
         """See `engine.Batching`."""
-        return OrderBatch(self)
+        return EmbeddingBatch(self)
 
-    def order(self, input_bytes: bytes, params: Mapping[str, int]) -> "Order":
+    def order(self, input_bytes: bytes, params: Mapping[str, int]) -> "TextOrder":
         """What an order asks for; it may be computed in any company. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
-        return Order(read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes))
+        return TextOrder(read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes))
 
-    def advance(self, orders: Iterable["Order"]) -> None:
+    def advance(self, orders: Iterable["TextOrder"]) -> None:
         """One forward pass over the first texts that these orders have left, whosever they are."""
         left = [(order, text) for order in orders for text in order.left]
         taken = left[: _fitting([len(text) for _, text in left])]
@@ -98,7 +98,7 @@ class ExactEmbedding(ExactEngine):
             order.traces.append(_traced(rows))
             order.vectors.append(self.model.vector(rows[-1]))
 
-    def execution(self, order: "Order") -> Execution:
+    def execution(self, order: "TextOrder") -> Execution:
         """What an order comes to that has no text left. Raises OutputTooLong."""
         output = pack([self.answer(vector) for vector in order.vectors])
         require_showable(output)
@@ -124,7 +124,7 @@ class ExactEmbedding(ExactEngine):
 
 
 @dataclass(frozen=True)
-class Order:
+class TextOrder:
     """The texts of an order, and what the first of them came to.
 
     Attributes:
@@ -143,12 +143,12 @@ class Order:
         return self.texts[len(self.vectors) :]
 
 
-class OrderBatch:
+class EmbeddingBatch:
     """Orders answered together, those that joined first before the others; see `engine.Batch`."""
 
     def __init__(self, engine: ExactEmbedding) -> None:
         self._engine = engine
-        self._orders: dict[int, Order] = {}
+        self._orders: dict[int, TextOrder] = {}
 
     @property
     def busy(self) -> bool:
@@ -165,7 +165,7 @@ class OrderBatch:
         done = [key for key, order in self._orders.items() if not order.left]
         return [(key, self._result(self._orders.pop(key))) for key in done]
 
-    def _result(self, order: Order) -> Execution | ExecutionError:
+    def _result(self, order: TextOrder) -> Execution | ExecutionError:
         try:
             return self._engine.execution(order)
         except ExecutionError as error:

@@ -19,10 +19,10 @@ from contracts.protocol.packed import pack, packed_root, unpack
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError, OutOfMemory
 from node_agent.execution.exact.base_engine import ExactEngine, traced_execution
-from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
+from node_agent.execution.exact.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.model_file import Parameters, read_model
 from node_agent.execution.exact.port import LlamaModel, Reading, Way
-from node_agent.execution.exact.sampling import WHOLE_PPM, Sampling
+from node_agent.execution.exact.sampling import WHOLE_PPM, ExactSampling
 from node_agent.execution.exact.ways import timed
 from node_agent.execution.limits import read_prompts, require_params, require_showable
 
@@ -87,7 +87,7 @@ class ExactGeneration(ExactEngine):
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
         """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
         tasks, answers = self.tasks(input_bytes, params), token_ids(claimed)
-        runs: list[Run] = []
+        runs: list[DecodingRun] = []
         if len(answers) == len(tasks):
             found = (recheck(self.model, task, answer) for task, answer in zip(tasks, answers, strict=True))
             runs = [run for run in found if run is not None]
@@ -97,16 +97,18 @@ class ExactGeneration(ExactEngine):
         """See `engine.Batching`."""
         return OrderBatch(self)
 
-    def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+    def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[DecodingTask]:
         """What an order asks for, a task a text; they may be run in any company. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
         prompts = read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + packed_root(input_bytes)
-        sampling = Sampling(params.get(TEMPERATURE, 0), params.get(TOP_P, WHOLE_PPM), hashlib.sha256(seed).digest())
+        sampling = ExactSampling(
+            params.get(TEMPERATURE, 0), params.get(TOP_P, WHOLE_PPM), hashlib.sha256(seed).digest()
+        )
         limit = params[MAX_NEW_TOKENS]
-        return [Task(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
+        return [DecodingTask(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
 
-    def execution(self, runs: Sequence[Run]) -> Execution:
+    def execution(self, runs: Sequence[DecodingRun]) -> Execution:
         """What an order's finished runs, in order, come to. Raises OutputTooLong."""
         output = pack([run.chosen for run in runs])
         require_showable(output)
@@ -118,8 +120,8 @@ class OrderBatch:
     """Orders answered together, each as `ExactGeneration.execute` answers it alone; see `engine.Batch`."""
 
     def __init__(self, engine: ExactGeneration) -> None:
-        self._engine, self._batch = engine, Batch(engine.model)
-        self._orders: dict[int, list[Run]] = {}
+        self._engine, self._batch = engine, DecodingBatch(engine.model)
+        self._orders: dict[int, list[DecodingRun]] = {}
 
     @property
     def busy(self) -> bool:
@@ -128,7 +130,7 @@ class OrderBatch:
 
     def join(self, key: int, input_bytes: bytes, params: Mapping[str, int]) -> None:
         """See `engine.Batch`."""
-        joined: list[Run] = []
+        joined: list[DecodingRun] = []
         try:
             for task in self._engine.tasks(input_bytes, params):
                 joined.append(self._batch.join(task))
@@ -147,7 +149,7 @@ class OrderBatch:
         done = [key for key, runs in self._orders.items() if all(run.done for run in runs)]
         return [(key, self._result(self._orders.pop(key))) for key in done]
 
-    def _result(self, runs: Sequence[Run]) -> Execution | ExecutionError:
+    def _result(self, runs: Sequence[DecodingRun]) -> Execution | ExecutionError:
         try:
             return self._engine.execution(runs)
         except ExecutionError as error:

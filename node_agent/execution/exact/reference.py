@@ -2,17 +2,38 @@
 
 Python's integers do not overflow, so this file also holds the bounds: `fits` fails where the specification would leave
 64 bits. The fast paths (`kernels/kernels.c`, `eager/`) are tested against it. A vector is a list of integers, a matrix
-a list of rows.
+a list of rows. What each operation computed is told to whoever hears, by the names of `contracts.court.arrays`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isqrt
 
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Integers, Matrix
-from node_agent.execution.exact.model_file import LayerParameters, Parameters
+from node_agent.execution.exact.model_file import Parameters
 
 Vector = list[int]
+Shortened = tuple[Vector, int]
+"""A vector's integers, and the exponent of the power of two that was taken out."""
+
+Hear = Callable[[str, tuple[int, ...], Vector], None]
+"""Hears an array's name, the place of a sheet in it, and values."""
+Tell = Callable[[str, Vector], None]
+"""Tells the values of one part of an operation."""
+
+
+def unheard(name: str, place: tuple[int, ...], values: Vector) -> None:
+    """Nobody hears."""
+
+
+def untold(part: str, values: Vector) -> None:
+    """Nobody is told."""
+
+
+def telling(hear: Hear, unit: str, *place: int) -> Tell:
+    """Tells parts of one unit at one place."""
+    return lambda part, values: hear(f"{unit}.{part}", place, values)
 
 
 @dataclass
@@ -30,9 +51,10 @@ class Reference:
         position: how many tokens it has read.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, hear: Hear = unheard) -> None:
         self.parameters = parameters
         self.config = parameters.config
+        self._hear = hear
         self.position = 0
         self._cache = [[HeadCache() for _ in range(self.config.num_key_value_heads)] for _ in parameters.layers]
 
@@ -43,28 +65,51 @@ class Reference:
         shift = embedding.exponent - a.RESIDUAL_FRACTION
         row, multiplier = embedding.weight[token], int(embedding.multiplier[token])
         x = [round_shift(int(weight) * multiplier, shift) for weight in row]
-        for layer, caches in zip(p.layers, self._cache, strict=True):
-            x = add(x, self._attention(layer, norm(x, self.config.epsilon, layer.attention_norm.tolist()), caches))
-            x = add(x, self._mlp(layer, norm(x, self.config.epsilon, layer.mlp_norm.tolist())))
+        x = self._heard(0, x)
+        for index, layer in enumerate(p.layers):
+            y = self._normed(2 * index, x, layer.attention_norm)
+            x = self._heard(2 * index + 1, add(x, self._attention(index, y)))
+            y = self._normed(2 * index + 1, x, layer.mlp_norm)
+            x = self._heard(2 * index + 2, add(x, self._mlp(index, y)))
+        told = self._told("final", 0)
+        normed = norm(x, self.config.epsilon, p.final_norm.tolist(), told)
+        logits = saturate(linear(p.head, normed, a.NORMED_FRACTION, a.LOGIT_FRACTION, told), a.LOGIT_MAX)
+        self._hear("logits", (self.position,), logits)
         self.position += 1
-        normed = norm(x, self.config.epsilon, p.final_norm.tolist())
-        return saturate(linear(p.head, normed, a.NORMED_FRACTION, a.LOGIT_FRACTION), a.LOGIT_MAX)
+        return logits
 
-    def _attention(self, layer: LayerParameters, y: Vector, caches: list[HeadCache]) -> Vector:
-        c = self.config
-        qkv = saturate(linear(layer.qkv, y, a.NORMED_FRACTION, a.HEAD_FRACTION), a.HEAD_MAX)
+    def _told(self, unit: str, index: int) -> Tell:
+        return telling(self._hear, unit, index, self.position)
+
+    def _heard(self, stage: int, x: Vector) -> Vector:
+        self._hear("residual", (stage, self.position), x)
+        return x
+
+    def _normed(self, stage: int, x: Vector, gain: Integers) -> Vector:
+        return norm(x, self.config.epsilon, gain.tolist(), self._told("norm", stage))
+
+    def _attention(self, index: int, y: Vector) -> Vector:
+        c, layer, told = self.config, self.parameters.layers[index], self._told("heads", index)
+        normed, joined = self._told("norm", 2 * index), self._told("joined", index)
+        qkv = saturate(linear(layer.qkv, y, a.NORMED_FRACTION, a.HEAD_FRACTION, normed), a.HEAD_MAX)
+        told("raw", qkv)
         heads = [qkv[start : start + c.head_dim] for start in range(0, len(qkv), c.head_dim)]
-        queries, rest = heads[: c.num_attention_heads], heads[c.num_attention_heads :]
-        keys, values = rest[: c.num_key_value_heads], rest[c.num_key_value_heads :]
-        for cache, key, value in zip(caches, keys, values, strict=True):
-            cache.keys.append(shorten(self._rotate(key), c.key_bits))
-            cache.values.append(shorten(value, a.VALUE_BITS))
+        turning = c.num_attention_heads + c.num_key_value_heads
+        turned = [self._rotate(head) for head in heads[:turning]]
+        told("turned", joined_up(turned))
+        queries = tell_shortened(told, "query", c.query_bits, turned[: c.num_attention_heads])
+        keys = tell_shortened(told, "key", c.key_bits, turned[c.num_attention_heads :])
+        values = tell_shortened(told, "value", a.VALUE_BITS, heads[turning:])
+        for cache, key, value in zip(self._cache[index], keys, values, strict=True):
+            cache.keys.append(key)
+            cache.values.append(value)
         group = c.num_attention_heads // c.num_key_value_heads
         mixed: Vector = []
-        for index, query in enumerate(queries):
-            past = caches[index // group]
-            mixed += mix(shorten(self._rotate(query), c.query_bits), past.keys, past.values, self.parameters.exp2)
-        return linear(layer.attention_out, mixed, a.MIXED_FRACTION, a.RESIDUAL_FRACTION)
+        for number, query in enumerate(queries):
+            past, mixing = self._cache[index][number // group], telling(self._hear, "mix", index, self.position, number)
+            mixed += mix(query, past.keys, past.values, self.parameters.exp2, mixing)
+        joined("out", mixed)
+        return linear(layer.attention_out, mixed, a.MIXED_FRACTION, a.RESIDUAL_FRACTION, joined)
 
     def _rotate(self, head: Vector) -> Vector:
         cos, sin = self.parameters.cos[self.position].tolist(), self.parameters.sin[self.position].tolist()
@@ -74,15 +119,19 @@ class Reference:
         turned += [y * c + x * s for x, y, c, s in zip(first, second, cos, sin, strict=True)]
         return [round_shift(value, a.ROTARY_FRACTION) for value in turned]
 
-    def _mlp(self, layer: LayerParameters, y: Vector) -> Vector:
-        gate_up = saturate(linear(layer.gate_up, y, a.NORMED_FRACTION, a.HEAD_FRACTION), a.HEAD_MAX)
+    def _mlp(self, index: int, y: Vector) -> Vector:
+        layer, told = self.parameters.layers[index], self._told("gate", index)
+        normed = self._told("norm", 2 * index + 1)
+        gate_up = saturate(linear(layer.gate_up, y, a.NORMED_FRACTION, a.HEAD_FRACTION, normed), a.HEAD_MAX)
+        told("raw", gate_up)
         inner = self.config.intermediate_size
         gated = []
         for gate, up in zip(gate_up[:inner], gate_up[inner:], strict=True):
             sigmoid = looked_up(gate, self.parameters.sigmoid, a.SIGMOID_STEP_BITS)
             silu = round_shift(gate * sigmoid, a.HEAD_FRACTION + a.SIGMOID_FRACTION - 24)
             gated.append(fits(silu * up))
-        return linear(layer.down, gated, a.GATED_FRACTION, a.RESIDUAL_FRACTION)
+        told("out", gated)
+        return linear(layer.down, gated, a.GATED_FRACTION, a.RESIDUAL_FRACTION, told)
 
 
 def round_shift(value: int, bits: int) -> int:
@@ -99,9 +148,19 @@ def shorten(values: Vector, bits: int) -> tuple[Vector, int]:
     return [min(max(round_shift(value, exponent), -most), most) for value in values], exponent
 
 
-def linear(matrix: Matrix, values: Vector, fraction: int, out_fraction: int) -> Vector:
+def tell_shortened(tell: Tell, part: str, bits: int, heads: list[Vector]) -> list[Shortened]:
+    """Heads, each shortened."""
+    short = [shorten(head, bits) for head in heads]
+    tell(part, joined_up([values for values, _ in short]))
+    tell(f"{part}_exponent", [exponent for _, exponent in short])
+    return short
+
+
+def linear(matrix: Matrix, values: Vector, fraction: int, out_fraction: int, tell: Tell = untold) -> Vector:
     """The matrix times values with `fraction` fraction bits, as values with `out_fraction`, plus its bias."""
     short, exponent = shorten(values, a.ACTIVATION_MAX.bit_length() + 1)
+    tell("short", short)
+    tell("short_exponent", [exponent])
     shift = matrix.exponent + fraction - out_fraction - exponent
     out = []
     for row, multiplier in zip(matrix.weight.tolist(), matrix.multiplier.tolist(), strict=True):
@@ -112,27 +171,29 @@ def linear(matrix: Matrix, values: Vector, fraction: int, out_fraction: int) -> 
     )
 
 
-def norm(x: Vector, epsilon: int, gain: Vector) -> Vector:
+def norm(x: Vector, epsilon: int, gain: Vector, tell: Tell = untold) -> Vector:
     """RMSNorm, with 40 fraction bits."""
-    return [fits(value * g) for value, g in zip(unit(x, epsilon, a.NORM_FRACTION), gain, strict=True)]
+    normed = [fits(value * g) for value, g in zip(unit(x, epsilon, a.NORM_FRACTION, tell), gain, strict=True)]
+    tell("normed", normed)
+    return normed
 
 
-def unit(x: Vector, epsilon: int, fraction: int) -> Vector:
+def unit(x: Vector, epsilon: int, fraction: int, tell: Tell = untold) -> Vector:
     """x over the root of the sum of its squares and epsilon, with `fraction` fraction bits."""
     exponent = max(0, max(abs(value) for value in x).bit_length() - a.NORM_BITS)
     short = [round_shift(value, exponent) for value in x]
     square_sum = max(1, fits(sum(value * value for value in short) + (epsilon >> 2 * exponent)))
     lift = (62 - square_sum.bit_length()) >> 1
     root = isqrt(square_sum << 2 * lift)
+    tell("exponent", [exponent])
+    tell("root", [root])
     reciprocal = 2**61 // root
     return [round_shift(value * reciprocal, 61 - fraction - lift) for value in short]
 
 
-Shortened = tuple[Vector, int]
-"""A vector's integers, and the exponent of the power of two that was taken out."""
-
-
-def mix(query: Shortened, keys: list[Shortened], values: list[Shortened], exp2: Integers) -> Vector:
+def mix(
+    query: Shortened, keys: list[Shortened], values: list[Shortened], exp2: Integers, tell: Tell = untold
+) -> Vector:
     """What one query takes of one head's values, with 20 fraction bits."""
     scores = []
     for key, exponent in keys:
@@ -148,6 +209,10 @@ def mix(query: Shortened, keys: list[Shortened], values: list[Shortened], exp2: 
     shares = [fits((w >> drop) * reciprocal) >> (61 - a.PROBABILITY_BITS) for w in weights]
     ratio = fits(short_sum * (2**54 // exp_sum)) >> 8
     scale = ratio // max(1, sum(shares))
+    tell("score", scores)
+    tell("largest", [largest])
+    tell("exp", exps)
+    tell("share", shares)
     shift = 46 - drop + a.HEAD_FRACTION - a.MIXED_FRACTION
     columns = zip(*(value for value, _ in values), strict=True)
     sums = [_fits_product(sum(p * v for p, v in zip(shares, column, strict=True))) for column in columns]
@@ -164,6 +229,11 @@ def looked_up(x: int, table: Integers, step_bits: int) -> int:
     """A table's entry nearest to x, which has 16 fraction bits: entries 2^-step_bits apart, 0 in the middle."""
     half = len(table) // 2
     return int(table[min(max(round_shift(x, a.HEAD_FRACTION - step_bits), -half), half - 1) + half])
+
+
+def joined_up(heads: list[Vector]) -> Vector:
+    """Heads side by side."""
+    return [value for head in heads for value in head]
 
 
 def add(x: Vector, update: Vector) -> Vector:

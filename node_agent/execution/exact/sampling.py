@@ -23,7 +23,7 @@ Logits = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Sampling:
+class ExactSampling:
     """How tokens are chosen.
 
     Attributes:
@@ -41,7 +41,7 @@ class Sampling:
             raise ValueError(f"no way to choose tokens: {self}")
 
 
-def choose(logits: Logits, exp2: NDArray[np.int64], sampling: Sampling, text: int, step: int) -> int:
+def choose(logits: Logits, exp2: NDArray[np.int64], sampling: ExactSampling, text: int, step: int) -> int:
     """The next token.
 
     Args:

@@ -10,7 +10,7 @@ by every ordinary job that a member checks.
 import hashlib
 
 from contracts.protocol.canonical import canonical_json
-from node_agent.execution.native.generation import Task, generate
+from node_agent.execution.native.generation import GenerationTask, generate
 from node_agent.execution.native.model import NativeLlama
 from node_agent.execution.native.sampling import random_words
 
@@ -21,13 +21,13 @@ PROMPT_LENGTHS = (5, 33, 90)
 NEW_TOKENS = 12
 
 
-def jobs(vocabulary: int, challenge: bytes = b"") -> list[Task]:
+def jobs(vocabulary: int, challenge: bytes = b"") -> list[GenerationTask]:
     """The calibration jobs: random tokens, greedy, no stop. Empty challenge: those that name the class."""
     seed = hashlib.sha256(CLASS_TAG + challenge).digest()
     found = []
     for index, length in enumerate(PROMPT_LENGTHS):
         words = random_words(CLASS_TAG, seed, index, 0, length)
-        found.append(Task([int(word) % vocabulary for word in words], NEW_TOKENS))
+        found.append(GenerationTask([int(word) % vocabulary for word in words], NEW_TOKENS))
     return found
 
 

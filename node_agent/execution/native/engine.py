@@ -26,10 +26,10 @@ from node_agent.execution.exact.engine import SEED, TEMPERATURE, token_ids
 from node_agent.execution.limits import read_prompts, require_named, require_params, require_showable
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.calibration import class_digest
-from node_agent.execution.native.generation import Task, generate, recheck
+from node_agent.execution.native.generation import GenerationTask, generate, recheck
 from node_agent.execution.native.model import NativeLlama
-from node_agent.execution.native.sampling import Sampling
-from node_agent.execution.native.settings import Settings
+from node_agent.execution.native.sampling import NativeSampling
+from node_agent.execution.native.settings import NativeSettings
 
 SEED_TAG = b"assay/native/seed/2\n"
 
@@ -86,7 +86,7 @@ class NativeGeneration(Engine):
         require_named(files, manifest)
         if manifest.dtype == "int8":
             raise _mismatch(manifest, "a type of float")
-        settings = Settings(manifest.dtype if where.type == "cuda" else "float32")
+        settings = NativeSettings(manifest.dtype if where.type == "cuda" else "float32")
         model = NativeLlama.load(files.weights, files.config, settings, where)
         return cls(model, manifest)
 
@@ -128,12 +128,15 @@ class NativeGeneration(Engine):
             ended=all(run.done for run in runs),
         ).encode()
 
-    def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[Task]:
+    def _tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[GenerationTask]:
         require_params(self.manifest.params, params)
         prompts = read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + packed_root(input_bytes)
-        sampling, limit = Sampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest()), params[MAX_NEW_TOKENS]
-        return [Task(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
+        sampling, limit = (
+            NativeSampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest()),
+            params[MAX_NEW_TOKENS],
+        )
+        return [GenerationTask(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
 
     def _require_fit(self) -> None:
         manifest = self.manifest
@@ -153,7 +156,7 @@ class NativeGeneration(Engine):
             )
 
 
-def _readable(answer: Sequence[int], task: Task) -> bool:
+def _readable(answer: Sequence[int], task: GenerationTask) -> bool:
     return 0 < len(answer) <= task.limit
 
 

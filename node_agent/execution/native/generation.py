@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from node_agent.execution.llama import LOGIT_ROWS
-from node_agent.execution.native.model import Cache, NativeLlama, batch_of
+from node_agent.execution.native.model import NativeCache, NativeLlama, batch_of
 from node_agent.execution.native.projection import project
-from node_agent.execution.native.sampling import Sampling, best, margin_milli, scores
+from node_agent.execution.native.sampling import NativeSampling, best, margin_milli, scores
 
 Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Task:
+class GenerationTask:
     """One text to be answered.
 
     Attributes:
@@ -36,7 +36,7 @@ class Task:
     prompt: Sequence[int]
     limit: int
     stops: frozenset[int] = frozenset()
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: NativeSampling = field(default_factory=NativeSampling)
     text: int = 0
 
     def ended(self, answer: Sequence[int]) -> bool:
@@ -45,7 +45,7 @@ class Task:
         return 0 < len(answer) <= self.limit and not any(stopped[:-1]) and (stopped[-1] or len(answer) == self.limit)
 
 
-class Run:
+class GenerationRun:
     """A task under way, or done.
 
     Attributes:
@@ -54,7 +54,7 @@ class Run:
         margins_milli: for each token, by how much this host prefers another; 0 where it chose the token itself.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: GenerationTask) -> None:
         self.task = task
         self.chosen: list[int] = []
         self.fingerprint = b""
@@ -88,10 +88,12 @@ Listener = Callable[[int, int, Float32], None]
 
 
 @torch.inference_mode()
-def generate(model: NativeLlama, tasks: Sequence[Task], listener: Listener | None = None) -> list[Run]:
+def generate(
+    model: NativeLlama, tasks: Sequence[GenerationTask], listener: Listener | None = None
+) -> list[GenerationRun]:
     """Answer texts together, and return them in order."""
     model.settings.enforce()
-    runs = [Run(task) for task in tasks]
+    runs = [GenerationRun(task) for task in tasks]
     cache = model.new_cache(len(tasks), max(len(task.prompt) + task.limit for task in tasks))
     last = [_read_prompt(model, task.prompt, cache, row) for row, task in enumerate(tasks)]
     hidden = torch.stack(last)  # (B, C)
@@ -110,7 +112,9 @@ def generate(model: NativeLlama, tasks: Sequence[Task], listener: Listener | Non
 
 
 @torch.inference_mode()
-def recheck(model: NativeLlama, task: Task, answer: Sequence[int], listener: Listener | None = None) -> Run:
+def recheck(
+    model: NativeLlama, task: GenerationTask, answer: Sequence[int], listener: Listener | None = None
+) -> GenerationRun:
     """This host's fingerprint of an answer and its margins, from one teacher-forced pass over prompt and answer.
 
     Args:
@@ -125,7 +129,7 @@ def recheck(model: NativeLlama, task: Task, answer: Sequence[int], listener: Lis
     whole = [*task.prompt, *known[:-1]]
     states = model.forward(batch_of([whole], model.device), model.new_cache(1, len(whole)))[0]
     states = states[len(task.prompt) - 1 :]  # (answer, C)
-    run = Run(task)
+    run = GenerationRun(task)
     for some in torch.split(states, LOGIT_ROWS):
         for row, logits in zip(_on_host(some), _on_host(model.logits(some)), strict=True):
             step = len(run.chosen)
@@ -135,7 +139,7 @@ def recheck(model: NativeLlama, task: Task, answer: Sequence[int], listener: Lis
     return run
 
 
-def _read_prompt(model: NativeLlama, prompt: Sequence[int], cache: Cache, row: int) -> Tensor:
+def _read_prompt(model: NativeLlama, prompt: Sequence[int], cache: NativeCache, row: int) -> Tensor:
     """Read one text's prompt into its row, and return its last (C,) hidden state."""
     states = model.forward(batch_of([prompt], model.device), cache.row(row))
     cache.used[row] = len(prompt)

@@ -20,11 +20,11 @@ from torch.nn import functional as F
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.llama import LlamaConfig, rotary_tables
 from node_agent.execution.model_files import require_safetensors
-from node_agent.execution.native.settings import DTYPES, Settings
+from node_agent.execution.native.settings import DTYPES, NativeSettings
 
 
 @dataclass
-class Layer:
+class NativeLayer:
     """One block's weights as published, (out, in); products that share an input are fused."""
 
     attention_norm: Tensor  # (C,)
@@ -35,17 +35,17 @@ class Layer:
     down: Tensor  # (C, F)
 
 
-class Cache:
+class NativeCache:
     """Keys and values of a batch, room for `positions` set aside at once; each text fills its row from the front."""
 
     def __init__(self, keys: Tensor, values: Tensor, used: list[int]) -> None:
         self.keys, self.values = keys, values  # (L, B, K, positions, D) each
         self.used = used
 
-    def row(self, index: int) -> "Cache":
+    def row(self, index: int) -> "NativeCache":
         """One text's row, sharing memory. What it reads is counted by the caller."""
         one = slice(index, index + 1)
-        return Cache(self.keys[:, one], self.values[:, one], self.used[one])
+        return NativeCache(self.keys[:, one], self.values[:, one], self.used[one])
 
 
 class NativeLlama:
@@ -58,8 +58,8 @@ class NativeLlama:
     def __init__(
         self,
         config: LlamaConfig,
-        settings: Settings,
-        layers: list[Layer],
+        settings: NativeSettings,
+        layers: list[NativeLayer],
         embedding: Tensor,
         head: Tensor,
         final_norm: Tensor,
@@ -72,7 +72,7 @@ class NativeLlama:
         self._cos, self._sin = cos.to(self.dtype), sin.to(self.dtype)  # (positions, D) each
 
     @classmethod
-    def load(cls, weights: Path, config: Path, settings: Settings, device: torch.device) -> Self:
+    def load(cls, weights: Path, config: Path, settings: NativeSettings, device: torch.device) -> Self:
         """Load safetensors of any of the three types and a config.json. Raises UnsafeModelFormat, UnsupportedModel."""
         require_safetensors(weights)
         with safe_open(weights, framework="pt") as file:
@@ -84,7 +84,7 @@ class NativeLlama:
         config: LlamaConfig,
         names: Collection[str],
         tensor: Callable[[str], Tensor],
-        settings: Settings,
+        settings: NativeSettings,
         device: torch.device,
     ) -> Self:
         """Build from tensors with Hugging Face names, cast to the settings' type.
@@ -92,21 +92,21 @@ class NativeLlama:
         Raises:
             UnsupportedModel: a tensor is missing, misshapen, or of a type that is not a float's.
         """
-        take = _Taker(config, names, tensor, DTYPES[settings.dtype], device)
+        take = _NativeTaker(config, names, tensor, DTYPES[settings.dtype], device)
         table = (config.vocab_size, config.hidden_size)
         embedding = take("model.embed_tokens.weight", *table)
         head = embedding if config.tie_word_embeddings else take("lm_head.weight", *table)
         layers = [take.layer(index) for index in range(config.num_hidden_layers)]
         return cls(config, settings, layers, embedding, head, take("model.norm.weight", config.hidden_size))
 
-    def new_cache(self, texts: int, positions: int) -> Cache:
+    def new_cache(self, texts: int, positions: int) -> NativeCache:
         """An empty cache for a batch."""
         c = self.config
         shape = (len(self.layers), texts, c.num_key_value_heads, positions, c.head_dim)
         keys, values = (torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in range(2))
-        return Cache(keys, values, [0] * texts)
+        return NativeCache(keys, values, [0] * texts)
 
-    def forward(self, tokens: Tensor, cache: Cache) -> Tensor:
+    def forward(self, tokens: Tensor, cache: NativeCache) -> Tensor:
         """Compute the next positions of every text of a batch and append them to the cache.
 
         Args:
@@ -141,7 +141,7 @@ class NativeLlama:
 
     def _attention(
         self,
-        layer: Layer,
+        layer: NativeLayer,
         x: Tensor,
         turn: tuple[Tensor, Tensor],
         positions: Tensor,
@@ -178,7 +178,7 @@ class NativeLlama:
         return mixed.view(b, heads, t, d)
 
     @staticmethod
-    def _mlp(layer: Layer, x: Tensor) -> Tensor:
+    def _mlp(layer: NativeLayer, x: Tensor) -> Tensor:
         gate, up = F.linear(x, layer.gate_up).chunk(2, -1)  # (B, T, F) each
         return F.linear(F.silu(gate) * up, layer.down)  # (B, T, C)
 
@@ -188,7 +188,7 @@ def batch_of(tokens: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     return torch.tensor([list(each) for each in tokens], device=device)
 
 
-class _Taker:
+class _NativeTaker:
     """Takes tensors out of a state by name, checked for shape and type, cast and moved to the device."""
 
     def __init__(
@@ -211,7 +211,7 @@ class _Taker:
             raise _unsupported(f"{name} is {found}, but {shape} of fp32, bf16 or fp16 is required.", name, found)
         return tensor.to(self._device, self._dtype, copy=True)
 
-    def layer(self, index: int) -> Layer:
+    def layer(self, index: int) -> NativeLayer:
         c, prefix = self._config, f"model.layers.{index}."
         width, inner = c.hidden_size, c.intermediate_size
         query, shared = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
@@ -221,7 +221,7 @@ class _Taker:
             for n, rows in zip("qkv", (query, shared, shared), strict=True)
         ]
         gate_up = [self(f"{mlp}{name}_proj.weight", inner, width) for name in ("gate", "up")]
-        return Layer(
+        return NativeLayer(
             attention_norm=self(f"{prefix}input_layernorm.weight", width),
             qkv=torch.cat(qkv),
             attention_out=self(f"{attention}o_proj.weight", width, query),

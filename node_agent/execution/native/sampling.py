@@ -24,7 +24,7 @@ Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Sampling:
+class NativeSampling:
     """How tokens are chosen.
 
     Attributes:
@@ -40,7 +40,7 @@ class Sampling:
             raise ValueError(f"no way to choose tokens: {self}")
 
 
-def scores(logits: NDArray[np.float32], sampling: Sampling, text: int, step: int) -> Scores:
+def scores(logits: NDArray[np.float32], sampling: NativeSampling, text: int, step: int) -> Scores:
     """(V,) logits to what the choice is the largest of, in nats (in logits where greedy).
 
     Args:

@@ -18,7 +18,7 @@ DTYPES: dict[Dtype, torch.dtype] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class NativeSettings:
     """The choices of a host. They name no numeric class: its calibration does (`calibration.py`).
 
     Attributes:

@@ -25,9 +25,9 @@ from contracts.onchain.errors import (
     WrongChain,
 )
 from contracts.onchain.eth import Record
-from contracts.onchain.founding import cost_wei, ensure_factory, found, steps
+from contracts.onchain.founding import cost_wei, create_contracts, ensure_factory, steps
 from contracts.onchain.keystore import create_key
-from contracts.onchain.origin import ANYONE, FACTORY, FACTORY_RUNTIME, Plan, create2
+from contracts.onchain.origin import ANYONE, FACTORY, FACTORY_RUNTIME, DeploymentPlan, create2
 from contracts.onchain.rpc import Rpc
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION, Constants
@@ -137,7 +137,7 @@ def test_what_is_deployed_is_the_build_and_the_roles_are_the_governors(place: Pl
     """Every byte on chain is the build's with its immutables; nobody but the governor is its admin. Covers: A28"""
     config = place.config(governor={"proposers": [PROPOSER], "executors": [SETTLER]})
     deployment = place.deploy(config)
-    plan = Plan(config.charter())
+    plan = DeploymentPlan(config.charter())
     for name, address in plan.addresses.items():
         assert bytes(place.w3.eth.get_code(to_checksum_address(address))) == plan.runtime(name, 31337)
     assert place.verify() == deployment
@@ -250,9 +250,9 @@ class Overtaken(Sender):
 def test_two_accounts_at_once_deploy_one_network(place: Place) -> None:
     """Whoever comes second to a step fails cheaply and goes on. Covers: A39"""
     ensure_factory(place.sender())
-    plan = Plan(place.config().charter())
+    plan = DeploymentPlan(place.config().charter())
     sender = Overtaken(place.w3, key(0), place.sender(2))
-    found(sender, plan, place.said.append)
+    create_contracts(sender, plan, place.said.append)
     assert [line.split(", ")[1] for line in place.said] == ["by another account"] * 6
     assert place.nonce(2) == len(steps(plan, 31337))
     place.deploy()
@@ -290,7 +290,7 @@ def test_no_step_takes_more_gas_than_it_is_given_nor_much_less(place: Place) -> 
     for proposers in (1, 6):
         accounts = tuple("0x" + f"{n:02x}" * 20 for n in range(1, proposers + 1))
         charter = place.config().charter().model_copy(update={"proposers": accounts, "executors": accounts})
-        todo = steps(Plan(charter), 31337)
+        todo = steps(DeploymentPlan(charter), 31337)
         used = [place.sender().transact(s.to, s.data, gas=s.gas, describe=s.name)["gasUsed"] for s in todo]
         assert all(gas <= step.gas for gas, step in zip(used, todo, strict=True))
         assert sum(used) * 100 > 85 * sum(step.gas for step in todo)
@@ -417,7 +417,7 @@ def test_a_check_refuses_files_that_say_something_else(place: Place) -> None:
 def test_a_check_on_a_chain_without_the_network_says_what_is_missing(place: Place) -> None:
     """The factory first, then the contracts in their order."""
     config = place.config()
-    Deployment.of(Plan(config.charter()), 31337, 0, config.digest()).save(place.file)
+    Deployment.of(DeploymentPlan(config.charter()), 31337, 0, config.digest()).save(place.file)
     if not place.is_anvil:
         with pytest.raises(NoContract, match="deterministic deployment proxy"):
             place.verify()
@@ -497,10 +497,10 @@ def test_constants_are_refused_here_exactly_where_the_constructors_refuse_them(p
                 place.config().charter().model_copy(update={"constants": constants.model_copy(update={name: value})})
             )
             if refusal is None:
-                found(place.sender(), Plan(charter))
+                create_contracts(place.sender(), DeploymentPlan(charter))
             else:
                 with pytest.raises(Reverted, match=refusal):
-                    found(place.sender(), Plan(charter))
+                    create_contracts(place.sender(), DeploymentPlan(charter))
 
 
 def _least(constants: Constants, name: str) -> int:
@@ -599,7 +599,7 @@ def test_the_command_deploys_checks_and_explains_itself(place: Place, monkeypatc
         assert done.exit_code == 0, done.output
     assert "secret" not in done.output
     deployment = Deployment.load(Path("deployment.json"))
-    assert deployment.escrow == Plan(place.config(token=token.lower()).charter()).addresses["JobEscrow"]
+    assert deployment.escrow == DeploymentPlan(place.config(token=token.lower()).charter()).addresses["JobEscrow"]
     checked = CliRunner().invoke(deploy_app, ["--rpc", rpc, "--check", "deployment.json"], catch_exceptions=False)
     assert "each as built" in checked.output
     assert "has no admin but itself" in checked.output

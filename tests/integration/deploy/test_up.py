@@ -14,8 +14,8 @@ from contracts.onchain.errors import ChainUnavailable
 from contracts.protocol.receipt import PaymentReceipt
 from deploy.localnet.anvil import anvil_options, find_anvil
 from deploy.localnet.processes import Processes, free_port
+from deploy.localnet.up.anvil_state import BUSY_FOR_S, AnvilState
 from deploy.localnet.up.cli import address_in
-from deploy.localnet.up.keeper import BUSY_FOR_S, ChainKeeper
 from deploy.settings import ClientFile
 from tests.integration.deploy.terminal import Terminal
 from tests.world.waiting import eventually
@@ -119,30 +119,30 @@ def test_a_killed_chain_goes_on_from_what_was_saved(tmp_path: Path) -> None:
     """kill -9 of Anvil: blocks and receipts up to the save are there, and time goes on with the clock."""
     processes, port = Processes(tmp_path), free_port()
     url, file, said = f"http://127.0.0.1:{port}", tmp_path / "chain.json", list[str]()
-    keeper = ChainKeeper(url, file, said.append)
+    state = AnvilState(url, file, said.append)
 
     def start(*options: str) -> None:
         processes.start_program("chain", [find_anvil(), *anvil_options(port), *options])
-        processes.wait_for("chain", lambda: _answers(keeper))
-        keeper.started(0.0)
+        processes.wait_for("chain", lambda: _answers(state))
+        state.started(0.0)
 
     try:
         start()
-        account = keeper.call("eth_accounts")[0]
-        tx_hash = keeper.call("eth_sendTransaction", {"from": account, "to": "0x" + "11" * 20, "value": "0x5"})
-        _mined(keeper, tx_hash)
-        keeper.tick(3.0)
-        block = keeper.call("eth_getTransactionReceipt", tx_hash)["blockHash"]
-        keeper.tick(3.0 + BUSY_FOR_S)
+        account = state.call("eth_accounts")[0]
+        tx_hash = state.call("eth_sendTransaction", {"from": account, "to": "0x" + "11" * 20, "value": "0x5"})
+        _mined(state, tx_hash)
+        state.tick(3.0)
+        block = state.call("eth_getTransactionReceipt", tx_hash)["blockHash"]
+        state.tick(3.0 + BUSY_FOR_S)
         processes.running["chain"].kill()
         processes.running["chain"].wait()
         time.sleep(2.5)
         start("--load-state", str(file))
-        assert keeper.call("eth_getTransactionReceipt", tx_hash)["blockHash"] == block
-        assert keeper.call("eth_getBalance", "0x" + "11" * 20, "latest") == "0x5"
-        head = int(keeper.call("eth_blockNumber"), 16)
-        eventually(lambda: int(keeper.call("eth_blockNumber"), 16) > head)
-        newest = int(keeper.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        assert state.call("eth_getTransactionReceipt", tx_hash)["blockHash"] == block
+        assert state.call("eth_getBalance", "0x" + "11" * 20, "latest") == "0x5"
+        head = int(state.call("eth_blockNumber"), 16)
+        eventually(lambda: int(state.call("eth_blockNumber"), 16) > head)
+        newest = int(state.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
         assert abs(newest - time.time()) <= 3
         assert said == []
     finally:
@@ -154,32 +154,32 @@ def test_a_state_that_cannot_be_written_is_said_and_leaves_the_last_one(tmp_path
     processes, port, said = Processes(tmp_path), free_port(), list[str]()
     folder = tmp_path / "kept"
     folder.mkdir()
-    keeper = ChainKeeper(f"http://127.0.0.1:{port}", folder / "chain.json", said.append)
+    state = AnvilState(f"http://127.0.0.1:{port}", folder / "chain.json", said.append)
     try:
         processes.start_program("chain", [find_anvil(), *anvil_options(port)])
-        processes.wait_for("chain", lambda: _answers(keeper))
-        keeper.save()
+        processes.wait_for("chain", lambda: _answers(state))
+        state.save()
         before, written = (folder / "chain.json").read_bytes(), (folder / "chain.json").stat().st_mtime_ns
         (folder / "chain.tmp").mkdir()  # where the next state would be written
-        keeper.tick(1e6)
+        state.tick(1e6)
         assert "can not be kept" in said[-1]
         assert str(folder / "chain.json") in said[-1]
         assert (folder / "chain.json").read_bytes() == before
         (folder / "chain.tmp").rmdir()
-        keeper.tick(2e6)
+        state.tick(2e6)
         assert len(said) == 1
         assert (folder / "chain.json").stat().st_mtime_ns > written
     finally:
         processes.stop_all()
 
 
-def _answers(keeper: ChainKeeper) -> bool:
+def _answers(state: AnvilState) -> bool:
     try:
-        keeper.call("eth_blockNumber")
+        state.call("eth_blockNumber")
     except ChainUnavailable:
         return False
     return True
 
 
-def _mined(keeper: ChainKeeper, tx_hash: str) -> None:
-    eventually(lambda: keeper.call("eth_getTransactionReceipt", tx_hash) is not None)
+def _mined(state: AnvilState, tx_hash: str) -> None:
+    eventually(lambda: state.call("eth_getTransactionReceipt", tx_hash) is not None)

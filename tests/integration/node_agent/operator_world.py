@@ -13,7 +13,7 @@ import httpx
 from eth_utils.address import to_checksum_address
 from typer.testing import CliRunner
 
-from backend.app import Settings
+from backend.app import BackendSettings
 from backend.chain.beacon_client import FakeBeacon
 from backend.services.closing import ClosingRule
 from backend.services.offering import offer_workload
@@ -86,7 +86,7 @@ def _served(place: Founded, folder: Path) -> Iterator[World]:
     database = open_database(home)
     prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": MAX_UNITS}
     offer_workload(database, open_tokenizers(home), MANIFEST, BYTE_TOKENIZER, **prices)
-    settings = Settings(
+    settings = BackendSettings(
         home, rpc, deployment, SETTLER, TREASURY.address, canary=CANARY, canary_daily_units=2 * (FIXED + UNIT)
     )
     rule = WorkerSettings(

@@ -12,7 +12,7 @@ from contracts.protocol.records import Lease
 from contracts.protocol.wire import LeaseGrant
 from contracts.record.history import CaseFile, History, read_history
 from node_agent.session.court import CourtWatch
-from node_agent.session.journal import Answer, Journal
+from node_agent.session.journal import JournaledAnswer, NodeJournal
 from tests.integration.verifier.crew import Crew, inbox
 from tests.integration.verifier.network import HashEngine, Network, Ordered, network_of
 
@@ -39,10 +39,10 @@ def two_liars(network: Network, home: Path) -> Iterator[Crew]:
             crew.close()
 
 
-def journal_of(network: Network, folder: Path, job: Ordered | None) -> Journal:
+def journal_of(network: Network, folder: Path, job: Ordered | None) -> NodeJournal:
     """The node's journal, with its answer in it."""
     node = network.keys["node"].address
-    journal = Journal(folder / "journal.sqlite", node=node, domain=network.domain)
+    journal = NodeJournal(folder / "journal.sqlite", node=node, domain=network.domain)
     if job is not None:
         order_id = job.commitment.commitment.order_id
         run = network.execute(job.prompts)
@@ -51,7 +51,7 @@ def journal_of(network: Network, folder: Path, job: Ordered | None) -> Journal:
             lease=lease, lease_signature=job.lease.signature, order=job.order.order, signer=job.order.signer,
             order_signature=job.order.signature,
         )  # fmt: skip
-        journal.record(Answer(job.commitment.commitment, run.trace_hash, run.output, grant))
+        journal.record(JournaledAnswer(job.commitment.commitment, run.trace_hash, run.output, grant))
         journal.sign(order_id, job.commitment.signature)
     return journal
 

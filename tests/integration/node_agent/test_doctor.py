@@ -18,13 +18,13 @@ from contracts.onchain.keystore import create_key, load_key
 from contracts.onchain.sender import Sender
 from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest
 from node_agent.devices import numeric_class, self_test
-from node_agent.doctor import Finding, Limits, host, look_at_account, look_at_host, look_at_network, look_at_work
+from node_agent.doctor import DoctorFinding, Limits, host, look_at_account, look_at_host, look_at_network, look_at_work
 from node_agent.execution import kinds
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client
 from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
-from node_agent.where import Where
+from node_agent.where import NodePlace
 from tests.integration.node_agent.operator_world import (
     MANIFEST,
     PASSWORD,
@@ -111,10 +111,10 @@ def examined(*arguments: str, code: int = 0) -> dict[str, list[str]]:
     """What the whole doctor says: name -> "LEVEL says -> mend" of each of its lines."""
     told = json.loads(command("doctor", "--json", *arguments, code=code))
     assert told["ok"] is (code == 0)
-    return by_name([Finding(**line) for line in told["findings"]])
+    return by_name([DoctorFinding(**line) for line in told["findings"]])
 
 
-def by_name(findings: list[Finding]) -> dict[str, list[str]]:
+def by_name(findings: list[DoctorFinding]) -> dict[str, list[str]]:
     """The same of some lines."""
     found: dict[str, list[str]] = {}
     for line in findings:
@@ -125,13 +125,13 @@ def by_name(findings: list[Finding]) -> dict[str, list[str]]:
 
 def network(node: Path, *, rpc: str | None = None, backend: str | None = None) -> dict[str, list[str]]:
     """What the doctor says of chain, backend and clock."""
-    with Where(node, rpc, None, backend) as where:
+    with NodePlace(node, rpc, None, backend) as where:
         return by_name(look_at_network(where, Limits()))
 
 
 def account(node: Path, backend: str | None = None) -> dict[str, list[str]]:
     """What it says of keys and account."""
-    with Where(node, None, None, backend) as where:
+    with NodePlace(node, None, None, backend) as where:
         return by_name(look_at_account(where))
 
 
@@ -173,7 +173,7 @@ def test_changed_and_missing_model_files(node: Path, store: Path, tmp_path: Path
     for file in ("model.safetensors", "tokenizer.json", "config.json"):
         assert f"model_digest_mismatch: {file} hashes to" in told
     assert told.count("pull the model again") == 3
-    with Where(node) as where:
+    with NodePlace(node) as where:
         told = failed(by_name(look_at_work(where, ModelStore(tmp_path / "none"), "cpu")))
     assert "is not in the store" in told
     assert "none of the 2 that are offered can be served here" in told
@@ -197,7 +197,7 @@ def test_an_engine_that_dies_in_the_confined_process(node: Path, store: Path, mo
     """All else is well, and no job would ever run: a library that cannot start confined ended every executor, while the
     doctor said OK to everything."""
     monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", DIES_WHEN_LOADING])
-    with Where(node) as where:
+    with NodePlace(node) as where:
         told = by_name(look_at_work(where, ModelStore(store), "cpu"))
     assert told["engine of tiny"][0].startswith("FAIL executor_failed: The process that runs jobs ended")
     assert "none of the 2 that are offered can be served here" in failed(told)
@@ -207,7 +207,7 @@ def test_a_host_without_torch(node: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Work in floats is named with what it needs; exact work needs no torch, so its line stands."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("node_agent.doctor.host.find_spec", lambda name: None)
-    with Where(node) as where:
+    with NodePlace(node) as where:
         told = by_name(look_at_work(where, ModelStore(node), "cpu"))
     assert "needs torch, which is not installed. -> Install it" in told["workload tiny"][0]
     told = by_name(look_at_host(node, node, "cpu", Limits()))
@@ -303,7 +303,7 @@ def test_rpc_dead_wrong_or_stale(node: Path) -> None:
         assert "4242" in told
     with anvil() as url:
         assert "no_contract" in failed(network(node, rpc=url))
-    with Where(node) as where:
+    with NodePlace(node) as where:
         lines = look_at_network(where, Limits(head_age_s=-1))
     assert next(line for line in lines if line.name == "rpc").level == "FAIL"
 

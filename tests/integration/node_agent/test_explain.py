@@ -20,7 +20,7 @@ from contracts.record.sample import Sample, seed_of
 from contracts.record.standings import Standings
 from node_agent.explanation import Explainer, Explanation, Sources
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.journal import Answer, Journal
+from node_agent.session.journal import JournaledAnswer, NodeJournal
 from tests.integration.verifier.network import Network, Ordered, fake_manifest, network_of
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 
@@ -37,7 +37,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 class Told:
     """A mirror of the log over HTTP, and the node's explanations with it."""
 
-    def __init__(self, network: Network, journal: Journal) -> None:
+    def __init__(self, network: Network, journal: NodeJournal) -> None:
         self.network, self.journal = network, journal
 
     def explain(self, order_id: str, *, operator_id: int | None = None) -> Explanation:
@@ -63,7 +63,7 @@ class Told:
 
 @pytest.fixture
 def told(network: Network, tmp_path: Path) -> Iterator[Told]:
-    journal = Journal(tmp_path / "journal.sqlite", node=network.keys["node"].address, domain=network.domain)
+    journal = NodeJournal(tmp_path / "journal.sqlite", node=network.keys["node"].address, domain=network.domain)
     yield Told(network, journal)
     journal.close()
 
@@ -149,7 +149,7 @@ def test_work_that_nothing_is_owed_for(network: Network, told: Told) -> None:
     assert found.outcome == "expired"
     assert "this node was lent it until" in found.says
     for job in (waiting, refused):
-        told.journal.record(Answer(job.commitment.commitment, b"\1" * 32, b"out", grant_of(network, job)))
+        told.journal.record(JournaledAnswer(job.commitment.commitment, b"\1" * 32, b"out", grant_of(network, job)))
     assert told.explain(id_of(waiting)).outcome == "answered"
     told.journal.refuse(id_of(refused), "409 lease_expired: too late")
     assert "409 lease_expired" in told.explain(id_of(refused)).says
@@ -167,7 +167,7 @@ def native(tmp_path: Path) -> Iterator[Told]:
     )  # fmt: skip
     with network_of(tmp_path / "log", manifest=manifest, engine=NativeDouble(NODE_CLASS)) as network:
         network.params = Params(max_new_tokens=TOKENS)
-        journal = Journal(tmp_path / "native.sqlite", node=network.keys["node"].address, domain=network.domain)
+        journal = NodeJournal(tmp_path / "native.sqlite", node=network.keys["node"].address, domain=network.domain)
         yield Told(network, journal)
         journal.close()
 
@@ -200,7 +200,9 @@ def test_a_native_jobs_trace_when_it_is_due_and_overdue(native: Told) -> None:
     network.wait(constants.check_wait_s + 1)
     assert "run the node from the home that computed the job" in told()
     trace_hash = hashlib.sha256(job.trace).digest()
-    native.journal.record(Answer(job.commitment.commitment, trace_hash, b"out", grant_of(network, job)), job.trace)
+    native.journal.record(
+        JournaledAnswer(job.commitment.commitment, trace_hash, b"out", grant_of(network, job)), job.trace
+    )
     assert "and not shown: `assay node run` shows it by itself" in told()
     network.wait(constants.epoch_max_s + 1)
     assert f"of commitment {to_hex(job.row.digest)}: OVERDUE since" in told()

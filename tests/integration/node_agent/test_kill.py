@@ -16,7 +16,7 @@ from contracts.protocol.hashing import keccak
 from contracts.protocol.signing import Signer, recover
 from contracts.protocol.wire import SubmitCommitment
 from node_agent.app import JOURNAL, NODE_KEY, unix_time
-from node_agent.session.journal import Journal
+from node_agent.session.journal import NodeJournal
 from node_agent.testing import FakeBackend, fake_deployment, fake_manifest, problem
 from tests.world.waiting import PATIENCE_S
 
@@ -46,9 +46,9 @@ class Scene:
                 if process.poll() is None:
                     process.kill()
 
-    def journal(self) -> Journal:
+    def journal(self) -> NodeJournal:
         """The journal as it lies on disk."""
-        return Journal(self.home / JOURNAL, node=self.node.address, domain=self.deployment.domain)
+        return NodeJournal(self.home / JOURNAL, node=self.node.address, domain=self.deployment.domain)
 
 
 @pytest.fixture

@@ -17,11 +17,13 @@ from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
-from node_agent.app import NodeSettings, run_node, unix_time
+from node_agent.app import NodeSettings, require_registered, run_node, unix_time
 from node_agent.cli import keys_app, node_app
+from node_agent.errors import NotRegistered
 from node_agent.home import JOURNAL
+from node_agent.session.chain_facts import OnchainFacts
 from node_agent.session.earnings import read_account
-from node_agent.session.journal import Answer, Journal
+from node_agent.session.journal import JournaledAnswer, NodeJournal
 from node_agent.session.rooted import row_of
 from node_agent.testing import EchoEngine, FakeBackend, fake_manifest
 from tests.world.anvil import pass_time
@@ -72,7 +74,9 @@ class Network:
             escrow.postEpoch(epoch_id, merkle_root(leaves), len(leaves), BEACON.value(epoch_id), bytes(32)), gas=500_000
         )
 
-    def settle(self, epoch_id: int, answers: list[Answer], operator_id: int, *, prove_cap: bool = True) -> None:
+    def settle(
+        self, epoch_id: int, answers: list[JournaledAnswer], operator_id: int, *, prove_cap: bool = True
+    ) -> None:
         """Settles an epoch of one lane; without a proof of its cap the lane is skipped."""
         order = max((a.grant for a in answers), key=lambda grant: grant.order.spend_cap)
         r, vs = compact(order.order_signature)
@@ -84,7 +88,7 @@ class Network:
         packed = pack(Epoch((group,), frozenset()))
         self.settler.call(self.chain.escrow.functions.settleEpoch(epoch_id, packed), gas=2_000_000)
 
-    def row(self, answer: Answer, operator_id: int) -> Row:
+    def row(self, answer: JournaledAnswer, operator_id: int) -> Row:
         """The leaf of an answer."""
         return row_of(answer, self.chain.deployment.domain.commitment_digest(answer.commitment), operator_id)
 
@@ -141,6 +145,24 @@ def test_init_says_what_is_missing_and_can_be_repeated(network: Network) -> None
     assert "42.5 tokens" in command("stake", "2.5")
     assert "is paid to" in command("init", "--payout", "0x" + "11" * 20, code=1)
     assert "42.5 tokens" in command("earnings")
+
+
+@pytest.mark.chain
+def test_a_key_is_revoked_by_its_owner_and_the_account_goes_on(network: Network) -> None:
+    """Protects an operator whose node key was stolen: it is nobody's at once and never again; the account, its stake
+    and its money stay reachable from the same home. Covers: A66"""
+    operator_id = joined(network)
+    hot = next(line.split()[1] for line in command("keys").splitlines() if line.startswith("node"))
+    facts = OnchainFacts(network.chain)
+    assert require_registered(facts, hot) == operator_id
+    assert f"revoking the node key {hot.lower()}" in command("revoke-key")
+    with pytest.raises(NotRegistered, match="was revoked"):
+        require_registered(facts, hot)
+    assert "no address" in command("revoke-key", "0x12", code=1)
+    assert "StakeManager_NotNodeKey" in command("revoke-key", hot, code=1)
+    assert "was revoked" in command("init", "--stake", "40", code=1)
+    command("stake", "1")
+    assert read_account(network.chain, operator_id).stake_units == 41 * 10**9
 
 
 @pytest.mark.chain
@@ -205,9 +227,9 @@ def test_skipped_leaf_is_settled_by_its_node(network: Network) -> None:
     journal.close()
 
 
-def _journal(network: Network) -> Journal:
+def _journal(network: Network) -> NodeJournal:
     node = network.backend.commitments[0].commitment.node
-    return Journal(network.folder / "node" / JOURNAL, node=node, domain=network.chain.deployment.domain)
+    return NodeJournal(network.folder / "node" / JOURNAL, node=node, domain=network.chain.deployment.domain)
 
 
 def _serve_in_background(network: Network) -> tuple[threading.Thread, threading.Event]:

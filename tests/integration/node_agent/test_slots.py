@@ -12,10 +12,10 @@ import pytest
 
 from backend.api.http import create_http
 from backend.chain.views import OperatorAccount
-from backend.domain.lanes import Lane
 from backend.services.offering import offer_workload
 from backend.store.home import open_tokenizers
 from contracts.protocol.hashing import to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.records import Commitment, Order, Params
 from contracts.protocol.texts import encode_texts
@@ -28,12 +28,12 @@ from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.execution.sandbox import Executor, client
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.commit import Committer
-from node_agent.session.journal import Journal
-from node_agent.session.lease import LeaseDesk, PriceFloor
+from node_agent.session.journal import NodeJournal
+from node_agent.session.lease import LeaseClient, PriceFloor
 from node_agent.session.loop import NodeSession
 from node_agent.session.pacing import Pacer
 from node_agent.session.rooted import RootWatch
-from node_agent.session.showing import TraceDesk
+from node_agent.session.showing import TraceClient
 from node_agent.testing import FakeFacts
 from tests.integration.backend.api.coordinator import listening
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, FIXED, NODE, REQUESTER, SETTLER, UNIT, World, signed, terms
@@ -88,10 +88,13 @@ class Scene:
 
     def session(self, home: Path, api: BackendApi) -> NodeSession:
         """The node, as after a start."""
-        journal, facts = Journal(home / "journal.sqlite", node=NODE.address, domain=DOMAIN), FakeFacts(SETTLER.address)
+        journal, facts = (
+            NodeJournal(home / "journal.sqlite", node=NODE.address, domain=DOMAIN),
+            FakeFacts(SETTLER.address),
+        )
         manifests, now = {self.manifest.workload_id(): self.manifest}, lambda: self.world.now_s
         pacer = Pacer({}, SLOTS, now)
-        desk = LeaseDesk(
+        desk = LeaseClient(
             api=api, facts=facts, signer=NODE, deployment=DEPLOYMENT, workloads=manifests, floor=PriceFloor(),
             pacer=pacer, clock=now,
         )  # fmt: skip
@@ -101,7 +104,7 @@ class Scene:
         return NodeSession(
             desk=desk, committer=Committer(api=api, journal=journal, signer=NODE, domain=DOMAIN, clock=now),
             watch=watch, journal=journal,
-            traces=TraceDesk(api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, clock=now),
+            traces=TraceClient(api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, clock=now),
             engines=dict.fromkeys(manifests, self.engine), pacer=pacer,
             clock=now, poll_s=0.05, slots=SLOTS,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from tests.integration.verifier.network import Network
 from tests.world.waiting import PATIENCE_S
 from verifier.app import Verifier
 from verifier.reexecution import Engines
-from verifier.verdicts.journal import Journal
+from verifier.verdicts.journal import VerifierJournal
 from verifier.verdicts.publisher import Publisher
 
 
@@ -70,13 +70,13 @@ class Crew:
 
     def __init__(self, network: Network, home: Path, box: Inbox, engines: Sequence[Engines]) -> None:
         self.network, self._home, self.box, self.engines = network, home, box, engines
-        self._journals: dict[int, Journal] = {}
+        self._journals: dict[int, VerifierJournal] = {}
         self._now_s = 0  # the chain's time at the last turn: nobody's next try waits for a clock on the wall
         self.members = {index: self._start(index) for index in range(len(engines))}
 
     def _start(self, index: int) -> Verifier:
         network = self.network
-        self._journals[index] = Journal(self._home / f"{index}.sqlite")
+        self._journals[index] = VerifierJournal(self._home / f"{index}.sqlite")
         return Verifier(
             chain=network.chain,
             sender=network.sender(network.verifiers[index]),
@@ -87,7 +87,7 @@ class Crew:
             clock=lambda: self._now_s,
         )
 
-    def journal(self, index: int) -> Journal:
+    def journal(self, index: int) -> VerifierJournal:
         """What a verifier has on disk."""
         return self._journals[index]
 

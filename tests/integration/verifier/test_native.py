@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from rich.console import Console
 
-from backend.app import Settings, build_app
+from backend.app import BackendSettings, build_app
 from backend.chain.indexer import Indexer
 from backend.services.recovery import recover_database
 from backend.store.home import open_blobs, open_database, open_tokenizers
@@ -104,7 +104,7 @@ def shown_over_http(network: Network, home: Path) -> NativeStanding:
     recover_database(database, blobs, network.deployment, network.folder)
     database.close()
     treasury = network.keys["treasury"].address
-    told = Settings(home, network.rpc_url, network.deployment, network.keys["settler"], treasury)
+    told = BackendSettings(home, network.rpc_url, network.deployment, network.keys["settler"], treasury)
     with TestClient(build_app(told)) as http:
         views = [NodeView.model_validate_json(json.dumps(view)) for view in http.get("/v1/nodes").json()]
     return next(view.native for view in views if view.operator_id == network.operator_id)

@@ -9,9 +9,8 @@ from typing import Any
 from sqlmodel import select
 
 from backend.api.services import Services
-from backend.app import Settings, build_services
+from backend.app import BackendSettings, build_services
 from backend.chain.views import FakeChainView, OperatorAccount
-from backend.domain.lanes import Lane
 from backend.services.offering import offer_workload
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
@@ -22,6 +21,7 @@ from contracts.onchain.artifacts import artifact
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.pace import Pace
 from contracts.protocol.packed import pack, packed_root
@@ -160,7 +160,7 @@ class World:
     def __post_init__(self) -> None:
         self.database = fresh_database(self.folder / "assay.db")
         self.blobs = BlobStore(self.folder / "blobs", max_bytes=10_000, max_loose_bytes=100_000)
-        self.settings = Settings(self.folder, "http://unused", DEPLOYMENT, SETTLER, DEPLOYMENT.treasury)
+        self.settings = BackendSettings(self.folder, "http://unused", DEPLOYMENT, SETTLER, DEPLOYMENT.treasury)
         self.services: Services = build_services(
             self.settings, self.chain, self.database, self.blobs, lambda: self.now_s
         )

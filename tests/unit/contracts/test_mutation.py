@@ -3,13 +3,13 @@
 import pytest
 
 from contracts.tools.mutation import campaign, sources, switches
-from contracts.tools.mutation.arena import Outcome
 from contracts.tools.mutation.defences import Defence, DefencesError, defences, solidity_tests
+from contracts.tools.mutation.mutant_tests import Outcome
 from contracts.tools.mutation.operators import Mutant, sample
 from contracts.tools.mutation.switches import Place
 
 # Attacks whose defence lies in the contracts, at least in part.
-ON_CHAIN = {10, 11, 12, *range(14, 26), *range(27, 41), 54, 56}
+ON_CHAIN = {10, 11, 12, *range(14, 26), *range(27, 41), 54, 56, *range(61, 67)}
 
 
 @pytest.mark.parametrize("defence", defences(), ids=lambda defence: f"{defence.id}: {defence.what}")

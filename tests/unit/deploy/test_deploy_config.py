@@ -8,7 +8,7 @@ import pytest
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.founding import difference, steps
-from contracts.onchain.origin import PARTS, Plan, create2
+from contracts.onchain.origin import PARTS, DeploymentPlan, create2
 from contracts.protocol.constants import PRODUCTION
 from contracts.protocol.hashing import keccak
 from deploy.deploying.config import EXAMPLE, Config
@@ -88,7 +88,7 @@ def test_the_same_decisions_have_one_digest_and_one_network(tmp_path: Path) -> N
     )
     other = Config.load(tmp_path / "other.toml")
     assert other.digest() == written.digest()
-    assert Plan(other.charter()).addresses == Plan(written.charter()).addresses
+    assert DeploymentPlan(other.charter()).addresses == DeploymentPlan(written.charter()).addresses
 
 
 @pytest.mark.parametrize(
@@ -102,15 +102,18 @@ def test_the_same_decisions_have_one_digest_and_one_network(tmp_path: Path) -> N
 )  # fmt: skip
 def test_any_other_decision_is_another_network(tmp_path: Path, change: dict[str, Any]) -> None:
     """No address is shared by two networks that differ, so code at an address says what it is. Covers: A18, A28"""
-    first, second = Plan(load(tmp_path, GOOD).charter()), Plan(load(tmp_path, GOOD | change).charter())
+    first, second = (
+        DeploymentPlan(load(tmp_path, GOOD).charter()),
+        DeploymentPlan(load(tmp_path, GOOD | change).charter()),
+    )
     assert not set(first.addresses.values()) & set(second.addresses.values())
 
 
 def test_the_chain_is_not_part_of_the_addresses(tmp_path: Path) -> None:
     """One configuration has the same addresses everywhere; signatures are told apart by the chain id. Covers: A17"""
     here, there = load(tmp_path, GOOD), load(tmp_path, GOOD | {"chain_id": 5})
-    plan = Plan(here.charter())
-    assert plan.addresses == Plan(there.charter()).addresses
+    plan = DeploymentPlan(here.charter())
+    assert plan.addresses == DeploymentPlan(there.charter()).addresses
     assert here.digest() != there.digest()
     assert difference("JobEscrow", plan.runtime("JobEscrow", 1), plan.runtime("JobEscrow", 5)).startswith(
         "_cachedChainId is 5, not 1, _cachedDomainSeparator is 0x"
@@ -119,7 +122,7 @@ def test_the_chain_is_not_part_of_the_addresses(tmp_path: Path) -> None:
 
 def test_every_part_has_its_step_and_its_place(tmp_path: Path) -> None:
     """Origin, then the parts, each at its own address and with all its immutables known."""
-    plan = Plan(load(tmp_path, GOOD).charter())
+    plan = DeploymentPlan(load(tmp_path, GOOD).charter())
     assert [step.name for step in steps(plan, 1)] == ["Origin", *PARTS]
     assert len({step.address for step in steps(plan, 1)}) == len(PARTS) + 1
 

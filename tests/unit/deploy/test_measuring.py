@@ -10,7 +10,7 @@ import pytest
 from contracts.protocol.manifest import IntegerRange
 from deploy.localnet import measuring
 from deploy.localnet.measuring import NotMeasured, look, measure, timed
-from deploy.localnet.planning import TooSlow
+from deploy.localnet.planning import MachineTooSlow
 from deploy.localnet.processes import environment
 from node_agent.execution.engine import Execution, Speed
 from node_agent.testing import EchoEngine, fake_manifest
@@ -76,7 +76,7 @@ def test_a_machine_that_does_not_get_through_is_told_in_time(tmp_path: Path, mon
     told."""
     program(monkeypatch, said("embedding") + "time.sleep(60)")
     start = time.monotonic()
-    with pytest.raises(TooSlow, match=r"one prompt of generation .* less than 8\.0 tokens/s"):
+    with pytest.raises(MachineTooSlow, match=r"one prompt of generation .* less than 8\.0 tokens/s"):
         measure(tmp_path, 1, within_s=1.0)
     assert time.monotonic() - start < 10
     assert measuring.MEASURED_WITHIN_S <= 25, "half a minute with the start of Python"

@@ -24,10 +24,10 @@ from deploy.localnet.planning import (
     LEAST_JOBS,
     SIZES,
     Burden,
+    DemoPlan,
     Machine,
-    Plan,
-    Speeds,
-    TooSlow,
+    MachineSpeeds,
+    MachineTooSlow,
     fitted,
     plan,
     shortened,
@@ -40,9 +40,9 @@ CHAT_OVERHEAD = 30
 few = settings(max_examples=60, deadline=None)
 
 
-def speeds(write: float, read_factor: float = 10.0, embed_factor: float = 40.0) -> Speeds:
+def speeds(write: float, read_factor: float = 10.0, embed_factor: float = 40.0) -> MachineSpeeds:
     """A machine that writes so many tokens a second, and reads and embeds so many times as many."""
-    return Speeds(
+    return MachineSpeeds(
         Speed("a way", write * read_factor, write), Speed("a way", write * embed_factor, write * embed_factor)
     )
 
@@ -51,22 +51,22 @@ MEASURED = st.builds(speeds, st.floats(1, 1000), st.floats(1, 20), st.floats(2, 
 MACHINES = st.builds(Machine, st.integers(1, 16), st.floats(0, 4))
 
 
-def planned(measured: Speeds, machine: Machine) -> Plan:
+def planned(measured: MachineSpeeds, machine: Machine) -> DemoPlan:
     try:
         return plan(measured, machine)
-    except TooSlow:
+    except MachineTooSlow:
         assume(False)
         raise AssertionError("assume does not return") from None
 
 
 @few
 @given(MEASURED, MACHINES)
-def test_a_demo_is_whole_and_in_time_or_refused(measured: Speeds, machine: Machine) -> None:
+def test_a_demo_is_whole_and_in_time_or_refused(measured: MachineSpeeds, machine: Machine) -> None:
     """Protects whoever waits: from 1 to 1000 tokens a second there is a plan of at least 24 jobs that ends within five
     minutes, or a refusal that names the speed that was measured and a least speed above it."""
     try:
         found = plan(measured, machine)
-    except TooSlow as error:
+    except MachineTooSlow as error:
         told = re.search(r"reads ([\d.e+]+) and writes ([\d.e+]+) ", str(error))
         assert told is not None
         assert float(told.group(1)) == pytest.approx(measured.generation.read_per_s, rel=0.01)
@@ -79,7 +79,7 @@ def test_a_demo_is_whole_and_in_time_or_refused(measured: Speeds, machine: Machi
 
 @few
 @given(MEASURED, MACHINES)
-def test_the_least_that_is_named_is_enough(measured: Speeds, machine: Machine) -> None:
+def test_the_least_that_is_named_is_enough(measured: MachineSpeeds, machine: Machine) -> None:
     """Protects who buys a faster machine by the number that was printed: it is above what there is, and enough; where
     no engine is fast enough for these cores, that is said instead."""
     refused = refusal(measured, machine)
@@ -93,11 +93,11 @@ def test_the_least_that_is_named_is_enough(measured: Speeds, machine: Machine) -
         assert refusal(measured.times(1000), machine) is not None
 
 
-def refusal(measured: Speeds, machine: Machine) -> str | None:
+def refusal(measured: MachineSpeeds, machine: Machine) -> str | None:
     """Why nothing is run on this machine, if nothing is."""
     try:
         plan(measured, machine)
-    except TooSlow as error:
+    except MachineTooSlow as error:
         return str(error)
     return None
 
@@ -105,13 +105,13 @@ def refusal(measured: Speeds, machine: Machine) -> str | None:
 def test_two_cores_and_a_busy_loop_do_with_fifteen_tokens_a_second() -> None:
     """Protects small machines: the bar is not raised unseen."""
     assert plan(speeds(15.0, read_factor=15.0), Machine(2, 1.0)).jobs >= LEAST_JOBS
-    with pytest.raises(TooSlow):
+    with pytest.raises(MachineTooSlow):
         plan(speeds(3.0), Machine(2, 1.0))
 
 
 @few
 @given(MEASURED, MACHINES, st.floats(1, 50))
-def test_a_faster_machine_does_no_less(measured: Speeds, machine: Machine, times: float) -> None:
+def test_a_faster_machine_does_no_less(measured: MachineSpeeds, machine: Machine, times: float) -> None:
     """Protects the faster machine from the smaller demo."""
     found, faster = planned(measured, machine), plan(measured.times(times), machine)
     assert SIZES.index((faster.jobs, faster.most_tokens)) <= SIZES.index((found.jobs, found.most_tokens))
@@ -124,7 +124,7 @@ BURDENS = st.builds(
 
 @few
 @given(MEASURED, st.floats(0.1, 4), BURDENS)
-def test_the_windows_are_the_contracts_and_the_works(measured: Speeds, share: float, burden: Burden) -> None:
+def test_the_windows_are_the_contracts_and_the_works(measured: MachineSpeeds, share: float, burden: Burden) -> None:
     """Protects every network of this folder, on the slowest machine too: from a constructor's revert, from orders that
     expire while they wait, and from checks and cases that end after their windows. None is shorter than it must be."""
     found, speed = windows(measured.generation, share, burden), measured.generation
@@ -143,7 +143,7 @@ def test_the_windows_are_the_contracts_and_the_works(measured: Speeds, share: fl
 
 @few
 @given(MEASURED, MACHINES)
-def test_no_node_refuses_what_was_planned(measured: Speeds, machine: Machine) -> None:
+def test_no_node_refuses_what_was_planned(measured: MachineSpeeds, machine: Machine) -> None:
     """Protects the run from its own nodes, which take no order that they would not finish in time: not even where four
     of them are slowed down by one another."""
     found = planned(measured, machine)
@@ -156,7 +156,7 @@ def test_no_node_refuses_what_was_planned(measured: Speeds, machine: Machine) ->
 
 @few
 @given(MEASURED, MACHINES)
-def test_what_it_says_of_cheats_is_so(measured: Speeds, machine: Machine) -> None:
+def test_what_it_says_of_cheats_is_so(measured: MachineSpeeds, machine: Machine) -> None:
     """Protects the reader: p is the rate at which the workload's own constants have jobs checked, and the chance to
     miss a cheat follows from it."""
     found = planned(measured, machine)

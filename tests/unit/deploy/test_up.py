@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.localnet import workload
-from deploy.localnet.planning import Machine, Speeds
+from deploy.localnet.planning import Machine, MachineSpeeds
 from deploy.localnet.processes import Party, Processes, free_port
-from deploy.localnet.up import town
+from deploy.localnet.up import local_network
 from deploy.localnet.up.cli import up_app
 from deploy.localnet.up.errors import AlreadyRunning, NoState, NotOurs
 from deploy.localnet.up.folder import Folder
+from deploy.localnet.up.local_network import LocalNetwork
 from deploy.localnet.up.supervisor import Service, Supervisor
-from deploy.localnet.up.town import Town
 from deploy.settings import ClientFile
 from node_agent.execution.engine import Speed
 from node_agent.models import ModelStore
@@ -93,13 +93,13 @@ def test_a_port_that_was_taken_is_said_with_the_one_that_is_used(
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         taken, free = stranger.getsockname()[1], free_port()
-        monkeypatch.setattr("deploy.localnet.up.town._PREFERRED_BACKEND_PORT", taken)
-        monkeypatch.setattr("deploy.localnet.up.town._PREFERRED_RPC_PORT", free)
+        monkeypatch.setattr("deploy.localnet.up.local_network._PREFERRED_BACKEND_PORT", taken)
+        monkeypatch.setattr("deploy.localnet.up.local_network._PREFERRED_RPC_PORT", free)
         folder = Folder.take(tmp_path / "net")
-        town = Town(folder, ModelStore(tmp_path / "models"), said.append)
+        local = LocalNetwork(folder, ModelStore(tmp_path / "models"), said.append)
         folder.release()
-    assert town.network.rpc_url == f"http://127.0.0.1:{free}"
-    used = urlsplit(town.network.backend_url).port
+    assert local.network.rpc_url == f"http://127.0.0.1:{free}"
+    used = urlsplit(local.network.backend_url).port
     assert used != taken
     assert said == [
         f"port {taken} was taken, so the backend listens on {used}: read {used} wherever {taken} is written"
@@ -179,12 +179,16 @@ def test_windows_follow_the_speed_of_the_machine(tmp_path: Path, monkeypatch: py
     found = {}
     for write_per_s in (0.5, 500.0):
         speed = Speed("a way", 10 * write_per_s, write_per_s)
-        monkeypatch.setattr(town, "look", lambda models, threads, speed=speed: (Speeds(speed, speed), Machine(2)))
+        monkeypatch.setattr(
+            local_network, "look", lambda models, threads, speed=speed: (MachineSpeeds(speed, speed), Machine(2))
+        )
         folder = Folder.take(tmp_path / str(write_per_s))
-        found[write_per_s] = town.Town(folder, ModelStore(tmp_path / "models"), said.append).measured_windows()
+        found[write_per_s] = local_network.LocalNetwork(
+            folder, ModelStore(tmp_path / "models"), said.append
+        ).measured_windows()
         folder.release()
     slow, fast = found[0.5], found[500.0]
-    longest_s = Speed("a way", 5.0, 0.5).seconds(town.LONG_PROMPT_TOKENS, workload.MOST_NEW_TOKENS)
+    longest_s = Speed("a way", 5.0, 0.5).seconds(local_network.LONG_PROMPT_TOKENS, workload.MOST_NEW_TOKENS)
     assert slow.order_ttl_s > 2 * longest_s > fast.order_ttl_s * 0.5
     assert slow.check_wait_s > fast.check_wait_s == 30
     assert slow.misfits() == fast.misfits() == []

@@ -80,6 +80,14 @@ def test_a_server_that_is_gone_is_named() -> None:
         HttpLog("http://127.0.0.1:1").epoch_lines(1)
 
 
+def test_a_file_without_end_is_left(folder: Path, http_url: str) -> None:
+    """Protects whoever reads a log: a server that sends more than any epoch has fills no memory."""
+    (folder / "epochs" / "1.jsonl").write_bytes(b"a" * 1001)
+    assert len(HttpLog(http_url, most_bytes=1001).epoch_lines(1)) == 1
+    with pytest.raises(LogUnavailable, match="more than 1000 bytes"):
+        HttpLog(http_url, most_bytes=1000).epoch_lines(1)
+
+
 def test_an_epoch_without_lines_needs_no_file(folder: Path) -> None:
     """An idle epoch's logRoot says that there is nothing to read."""
     posted = PostedEpoch(4, ZERO32, 0, b"\1" * 32, ZERO32, 9, 1000, b"")

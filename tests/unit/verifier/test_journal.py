@@ -9,7 +9,7 @@ import pytest
 from contracts.protocol.records import Opening, Verdict
 from contracts.protocol.wire import SubmitVerdict
 from verifier.errors import JournalInUse, SecondAnswer
-from verifier.verdicts.journal import Answer, Journal
+from verifier.verdicts.journal import VerifierAnswer, VerifierJournal
 
 DIGEST = b"\5" * 32
 
@@ -18,8 +18,8 @@ def opening(units: int = 3) -> Opening:
     return Opening(trace_hash="0x" + "11" * 32, output_root="0x" + "22" * 32, units=units)
 
 
-def answer(units: int = 3, *, agrees: bool = False) -> Answer:
-    return Answer(DIGEST, 1, 0, opening(units), agrees)
+def answer(units: int = 3, *, agrees: bool = False) -> VerifierAnswer:
+    return VerifierAnswer(DIGEST, 1, 0, opening(units), agrees)
 
 
 def submit() -> SubmitVerdict:
@@ -28,11 +28,11 @@ def submit() -> SubmitVerdict:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.sqlite")
+def journal(tmp_path: Path) -> VerifierJournal:
+    return VerifierJournal(tmp_path / "journal.sqlite")
 
 
-def test_the_first_answer_stands(journal: Journal) -> None:
+def test_the_first_answer_stands(journal: VerifierJournal) -> None:
     """A host that computes something else the second time cannot contradict itself in public."""
     journal.record(answer(3))
     journal.record(answer(3))
@@ -42,7 +42,7 @@ def test_the_first_answer_stands(journal: Journal) -> None:
     assert journal.disagreements() == [answer(3)]
 
 
-def test_a_verdict_waits_until_it_is_acknowledged(journal: Journal) -> None:
+def test_a_verdict_waits_until_it_is_acknowledged(journal: VerifierJournal) -> None:
     """Nothing signed is forgotten before the backend has it."""
     journal.record(answer())
     journal.record_verdict(submit())
@@ -55,11 +55,11 @@ def test_a_verdict_waits_until_it_is_acknowledged(journal: Journal) -> None:
 
 def test_two_processes_never_share_a_journal(tmp_path: Path) -> None:
     """A second verifier on one key would race the first; it is told so."""
-    first = Journal(tmp_path / "journal.sqlite")
+    first = VerifierJournal(tmp_path / "journal.sqlite")
     with pytest.raises(JournalInUse):
-        Journal(tmp_path / "journal.sqlite")
+        VerifierJournal(tmp_path / "journal.sqlite")
     first.close()
-    Journal(tmp_path / "journal.sqlite").close()
+    VerifierJournal(tmp_path / "journal.sqlite").close()
 
 
 def test_an_answer_survives_kill_minus_nine(tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_an_answer_survives_kill_minus_nine(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, sys\n"
         "from contracts.protocol.records import Opening\n"
-        "from verifier.verdicts.journal import Answer, Journal\n"
+        "from verifier.verdicts.journal import VerifierAnswer, VerifierJournal\n"
         "opening = Opening(trace_hash='0x' + '11' * 32, output_root='0x' + '22' * 32, units=3)\n"
-        "Journal(pathlib.Path(sys.argv[1])).record(Answer(bytes([5]) * 32, 1, 0, opening, False))\n"
+        "VerifierJournal(pathlib.Path(sys.argv[1])).record(VerifierAnswer(bytes([5]) * 32, 1, 0, opening, False))\n"
         "os.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program, str(path)], cwd=Path(__file__).parents[3], check=False)
     assert ended.returncode == -9
-    assert Journal(path).answer(DIGEST) == answer()
+    assert VerifierJournal(path).answer(DIGEST) == answer()

@@ -23,7 +23,7 @@ HIDDEN = -(2**61)
 
 
 @dataclass(frozen=True)
-class Linear:
+class ExactLinear:
     """A matrix on the device, with its bias if it has one."""
 
     weight: Weight
@@ -56,12 +56,12 @@ class EagerModel:
         scales = self._embedding_multiplier.index_select(0, tokens)[:, None]  # (T, 1)
         return round_shift(rows * scales, self._embedding_shift)
 
-    def _linear(self, matrix: Matrix) -> Linear:
+    def _linear(self, matrix: Matrix) -> ExactLinear:
         weight = self.products.prepare(torch.from_numpy(matrix.weight).to(self.device))
         bias = None if matrix.bias is None else self._int64(matrix.bias)
-        return Linear(weight, self._int64(matrix.multiplier), matrix.exponent, bias)
+        return ExactLinear(weight, self._int64(matrix.multiplier), matrix.exponent, bias)
 
-    def _apply(self, linear: Linear, y: Tensor, fraction: int, out_fraction: int) -> Tensor:
+    def _apply(self, linear: ExactLinear, y: Tensor, fraction: int, out_fraction: int) -> Tensor:
         """`linear` of SPEC.md: (T, I) with `fraction` fraction bits to a fresh (T, O) with `out_fraction`."""
         short, exponent = self._shorten(y, a.ACTIVATION_MAX)
         total = self.products.linear(short, linear.weight).mul_(linear.multiplier)

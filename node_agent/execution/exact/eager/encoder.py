@@ -17,7 +17,7 @@ from torch import Tensor
 
 from node_agent.execution import determinism
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.eager.base import EagerModel, Linear, add, round_shift
+from node_agent.execution.exact.eager.base import EagerModel, ExactLinear, add, round_shift
 from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.encoder_file import EncoderLayer, EncoderParameters, Norm
 
@@ -34,14 +34,14 @@ class _Norm:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _EncoderLayer:
     """One block on the device; see `encoder_file.EncoderLayer`."""
 
-    qkv: Linear
-    attention_out: Linear
+    qkv: ExactLinear
+    attention_out: ExactLinear
     attention_norm: _Norm
-    up: Linear
-    down: Linear
+    up: ExactLinear
+    down: ExactLinear
     out_norm: _Norm
 
 
@@ -95,7 +95,7 @@ class EagerEncoder(EagerModel):
         vector: list[int] = self._unit(total, 0, a.VECTOR_FRACTION)[0].tolist()
         return vector
 
-    def _block(self, layer: _Layer, x: Tensor, texts: Sequence[slice]) -> Tensor:
+    def _block(self, layer: _EncoderLayer, x: Tensor, texts: Sequence[slice]) -> Tensor:
         pieces = self._pieces(slice(0, len(x)), PIECE_ROWS)
         qkv = torch.cat([self._apply(layer.qkv, x[piece], a.RESIDUAL_FRACTION, a.HEAD_FRACTION) for piece in pieces])
         mixed = self._attention(qkv.clamp_(-a.HEAD_MAX, a.HEAD_MAX), texts)  # (T, C)
@@ -115,14 +115,14 @@ class EagerEncoder(EagerModel):
                 mixed.append(heads.transpose(0, 1).reshape(heads.shape[1], -1))
         return torch.cat(mixed)
 
-    def _rest(self, layer: _Layer, x: Tensor, mixed: Tensor) -> Tensor:
+    def _rest(self, layer: _EncoderLayer, x: Tensor, mixed: Tensor) -> Tensor:
         """What follows attention, row by row: (T, C) states and mixtures to (T, C) states."""
         x = self._updated(x, layer.attention_out, mixed, a.MIXED_FRACTION, layer.attention_norm)
         up = self._apply(layer.up, x, a.RESIDUAL_FRACTION, a.HEAD_FRACTION).clamp_(-a.HEAD_MAX, a.HEAD_MAX)  # (T, F)
         gelu = self._looked_up(up, self._normal, a.NORMAL_STEP_BITS).mul_(up)
         return self._updated(x, layer.down, gelu, a.GATED_FRACTION, layer.out_norm)
 
-    def _updated(self, x: Tensor, linear: Linear, y: Tensor, fraction: int, norm: _Norm) -> Tensor:
+    def _updated(self, x: Tensor, linear: ExactLinear, y: Tensor, fraction: int, norm: _Norm) -> Tensor:
         """(T, C) states, and what a matrix makes of (T, I) with `fraction` fraction bits added to them, normed."""
         return self._normed(add(x, self._apply(linear, y, fraction, a.RESIDUAL_FRACTION)), norm)
 
@@ -144,8 +144,8 @@ class EagerEncoder(EagerModel):
     def _norm_of(self, norm: Norm) -> _Norm:
         return _Norm(self._int64(norm.gain), self._int64(norm.bias))
 
-    def _layer(self, layer: EncoderLayer) -> _Layer:
-        return _Layer(
+    def _layer(self, layer: EncoderLayer) -> _EncoderLayer:
+        return _EncoderLayer(
             qkv=self._linear(layer.qkv),
             attention_out=self._linear(layer.attention_out),
             attention_norm=self._norm_of(layer.attention_norm),

@@ -27,9 +27,9 @@ from torch import Tensor
 from node_agent.execution import determinism
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Matrix
-from node_agent.execution.exact.eager.base import EagerModel, Linear, add, round_shift
+from node_agent.execution.exact.eager.base import EagerModel, ExactLinear, add, round_shift
 from node_agent.execution.exact.eager.products import Products
-from node_agent.execution.exact.eager.slots import Cache, Slots
+from node_agent.execution.exact.eager.slots import Slots, TextCache
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 from node_agent.execution.exact.model_file import LayerParameters, Parameters
 from node_agent.execution.exact.port import Reading
@@ -50,15 +50,15 @@ class _Heads(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _LlamaLayer:
     """One block on the device; see `model_file.LayerParameters`."""
 
     attention_norm: Tensor
-    qkv: Linear
-    attention_out: Linear
+    qkv: ExactLinear
+    attention_out: ExactLinear
     mlp_norm: Tensor
-    gate_up: Linear
-    down: Linear
+    gate_up: ExactLinear
+    down: ExactLinear
 
 
 class EagerLlama(EagerModel):
@@ -82,7 +82,7 @@ class EagerLlama(EagerModel):
         self._decoders: list[StaticDecoder] = []
 
     @torch.inference_mode()
-    def read(self, batch: Sequence[Reading[Cache]]) -> NDArray[np.int32]:
+    def read(self, batch: Sequence[Reading[TextCache]]) -> NDArray[np.int32]:
         """See `port.LlamaModel`."""
         determinism.full_precision()
         if self.static_decoding and all(len(each.tokens) == each.wanted == 1 for each in batch):
@@ -100,7 +100,7 @@ class EagerLlama(EagerModel):
         )
         return logits
 
-    def decoder_of(self, texts: Sequence[Cache]) -> StaticDecoder:
+    def decoder_of(self, texts: Sequence[TextCache]) -> StaticDecoder:
         """What steps some texts by fixed shapes: the decoder that they are in, else one that nobody uses.
 
         Making its graphs takes as long as many steps, so a decoder is kept.
@@ -113,7 +113,7 @@ class EagerLlama(EagerModel):
             self._decoders.append(found)
         return found
 
-    def new_cache(self, positions: int) -> Cache:
+    def new_cache(self, positions: int) -> TextCache:
         """See `port.LlamaModel`."""
         try:
             return self.new_slots(1, positions).cache(0)
@@ -124,7 +124,7 @@ class EagerLlama(EagerModel):
         """Empty slots for so many texts with room for `positions` each."""
         return Slots(self.config, count, positions, self.products.attention_type, self.device)
 
-    def forward(self, batch: Sequence[tuple[Sequence[int], Cache]]) -> Tensor:
+    def forward(self, batch: Sequence[tuple[Sequence[int], TextCache]]) -> Tensor:
         """Read the next tokens of some texts and append them to their caches.
 
         Args:
@@ -184,7 +184,7 @@ class EagerLlama(EagerModel):
             x = add(x, self._mlp(layer, self._normed(x, layer.mlp_norm)))
         return self._normed(x, self._final_norm)
 
-    def _heads(self, layer: _Layer, y: Tensor, cos: Tensor, sin: Tensor) -> _Heads:
+    def _heads(self, layer: _LlamaLayer, y: Tensor, cos: Tensor, sin: Tensor) -> _Heads:
         c = self.config
         heads, kv_heads, d = c.num_attention_heads, c.num_key_value_heads, c.head_dim
         qkv = self._apply(layer.qkv, y, a.NORMED_FRACTION, a.HEAD_FRACTION).clamp_(-a.HEAD_MAX, a.HEAD_MAX)
@@ -196,7 +196,7 @@ class EagerLlama(EagerModel):
             *self._shorten_heads(qkv[:, heads + kv_heads :], a.VALUE_BITS),
         )
 
-    def _mix_texts(self, batch: Sequence[tuple[Sequence[int], Cache]], index: int, heads: _Heads) -> Tensor:
+    def _mix_texts(self, batch: Sequence[tuple[Sequence[int], TextCache]], index: int, heads: _Heads) -> Tensor:
         """Attention text by text: the rows of the texts in order, (T, H D) with 20 fraction bits."""
         mixed, start = [], 0
         for new, cache in batch:
@@ -230,7 +230,7 @@ class EagerLlama(EagerModel):
         )
         return mixed.view(slots.count, -1)
 
-    def _mix(self, index: int, query: Tensor, query_powers: Tensor, cache: Cache) -> Tensor:
+    def _mix(self, index: int, query: Tensor, query_powers: Tensor, cache: TextCache) -> Tensor:
         """Attention of one text: (t, H, D) queries and (t, H, 1) powers of two to (t, H D), 20 fraction bits."""
         kv_heads, d = self.config.num_key_value_heads, self.config.head_dim
         new, end = query.shape[0], cache.used + query.shape[0]
@@ -248,7 +248,7 @@ class EagerLlama(EagerModel):
         )
         return mixed.view(kv_heads, group, new, d).permute(2, 0, 1, 3).reshape(new, -1)
 
-    def _mlp(self, layer: _Layer, y: Tensor) -> Tensor:
+    def _mlp(self, layer: _LlamaLayer, y: Tensor) -> Tensor:
         gate_up = self._apply(layer.gate_up, y, a.NORMED_FRACTION, a.HEAD_FRACTION).clamp_(-a.HEAD_MAX, a.HEAD_MAX)
         gate, up = gate_up.chunk(2, -1)  # (T, F) each
         sigmoid = self._looked_up(gate, self._sigmoid, a.SIGMOID_STEP_BITS)
@@ -258,7 +258,7 @@ class EagerLlama(EagerModel):
     def _normed(self, x: Tensor, gain: Tensor) -> Tensor:
         return self._norm(x, self.config.epsilon, gain)
 
-    def _in_pieces(self, matrix: Matrix) -> list[Linear]:
+    def _in_pieces(self, matrix: Matrix) -> list[ExactLinear]:
         """The output matrix cut along its rows, so that what is done to each piece's logits stays in a CPU's cache.
         Elsewhere it is one piece: fewer kernels."""
         size = HEAD_PIECE if self.device.type == "cpu" else matrix.weight.shape[0]
@@ -266,8 +266,8 @@ class EagerLlama(EagerModel):
         parts = [(matrix.weight[cut : cut + size], matrix.multiplier[cut : cut + size]) for cut in cuts]
         return [self._linear(Matrix(weight, multiplier, matrix.exponent)) for weight, multiplier in parts]
 
-    def _layer(self, layer: LayerParameters) -> _Layer:
-        return _Layer(
+    def _layer(self, layer: LayerParameters) -> _LlamaLayer:
+        return _LlamaLayer(
             attention_norm=self._int64(layer.attention_norm),
             qkv=self._linear(layer.qkv),
             attention_out=self._linear(layer.attention_out),

@@ -9,7 +9,7 @@ from node_agent.execution.exact.model_file import ExactConfig
 
 
 @dataclass(eq=False)
-class Cache:
+class TextCache:
     """The past of one text: integers and their powers of two, of all layers, filled from the front.
 
     Attributes:
@@ -29,7 +29,7 @@ class Cache:
         """How many it has room for."""
         return self.keys.shape[2]
 
-    def move(self, to: "Cache") -> None:
+    def move(self, to: "TextCache") -> None:
         """Copy what it holds to the memory of another, with room for it, and live there from now on."""
         for name in ("keys", "values", "key_powers", "value_powers"):
             target = getattr(to, name)
@@ -53,6 +53,6 @@ class Slots:
         self.key_powers = torch.ones(shape, dtype=torch.int64, device=device)  # (L, B, K, positions) 2^ek
         self.value_powers = torch.ones(shape, dtype=torch.int64, device=device)  # (L, B, K, positions) 2^ev
 
-    def cache(self, slot: int) -> Cache:
+    def cache(self, slot: int) -> TextCache:
         """A slot's memory as an empty cache."""
-        return Cache(self.keys[:, slot], self.values[:, slot], self.key_powers[:, slot], self.value_powers[:, slot])
+        return TextCache(self.keys[:, slot], self.values[:, slot], self.key_powers[:, slot], self.value_powers[:, slot])

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from node_agent.execution.exact.eager.slots import Cache, Slots
+from node_agent.execution.exact.eager.slots import Slots, TextCache
 
 LEAST_SPAN = 64
 """Positions that attention looks at are a power of two, at least this: every span needs a graph of its own."""
@@ -46,7 +46,7 @@ class StaticDecoder:
 
     def __init__(self, model: SteppedModel) -> None:
         self._model = model
-        self._seats: WeakKeyDictionary[Cache, int] = WeakKeyDictionary()  # the slot of each text of the last step
+        self._seats: WeakKeyDictionary[TextCache, int] = WeakKeyDictionary()  # the slot of each text of the last step
         self._make_room(1, LEAST_SPAN)
 
     @property
@@ -54,11 +54,11 @@ class StaticDecoder:
         """Whether it holds no text that anybody still has."""
         return not self._seats
 
-    def holds(self, texts: Sequence[Cache]) -> bool:
+    def holds(self, texts: Sequence[TextCache]) -> bool:
         """Whether any of some texts was in its last step."""
         return any(text in self._seats for text in texts)
 
-    def logits(self, batch: Sequence[tuple[int, Cache]]) -> Tensor:
+    def logits(self, batch: Sequence[tuple[int, TextCache]]) -> Tensor:
         """Read one more token of each text and append it to its cache. Texts that are not named have left.
 
         Args:
@@ -80,7 +80,7 @@ class StaticDecoder:
             cache.used += 1
         return logits.index_select(0, torch.tensor(taken, device=logits.device))
 
-    def _seat(self, texts: Sequence[Cache]) -> list[int]:
+    def _seat(self, texts: Sequence[TextCache]) -> list[int]:
         """Each text's slot; those without one get one that is free."""
         positions = max(text.positions for text in texts)
         if len(texts) > self._slots.count or positions > self._slots.positions:

@@ -38,8 +38,8 @@ CACHE_LINE_BYTES = 64
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-class Matrix(Structure):
-    """`Matrix` of kernels.c."""
+class KernelMatrix(Structure):
+    """`KernelMatrix` of kernels.c."""
 
     _fields_ = (
         ("weight", c_void_p),
@@ -127,6 +127,26 @@ class Kernels:
         roots = np.empty_like(squares)
         self.function("square_roots", c_void_p, c_int64, c_void_p)(address(squares), len(squares), address(roots))
         return roots
+
+    def row_roots(self, rows: NDArray[np.uint8], block_bytes: int) -> NDArray[np.uint8]:
+        """(R, bytes) rows, each the keccak list of its blocks (COURT.md): the (R, 32) roots.
+
+        Raises ValueError for more than 1,024 blocks a row, or of more than 256 bytes.
+        """
+        if not 0 < rows.shape[1] <= 1_024 * block_bytes or not 0 < block_bytes <= 256:
+            raise ValueError(f"rows of {rows.shape[1]} bytes in blocks of {block_bytes} are not what is hashed here")
+        roots = np.empty((len(rows), 32), np.uint8)
+        self.take_turn()
+        run = self.function("keccak_rows", c_void_p, c_int64, c_int64, c_int64, c_void_p)
+        rows = np.ascontiguousarray(rows)
+        run(address(rows), *rows.shape, block_bytes, address(roots))
+        return roots
+
+    def list_root(self, digests: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The (32,) root of a keccak list of (R, 32) digests, at least one."""
+        level, root = np.array(digests, np.uint8, order="C"), np.empty(32, np.uint8)
+        self.function("keccak_list", c_void_p, c_int64, c_void_p)(address(level), len(level), address(root))
+        return root
 
 
 def library(name: str) -> Path:
@@ -221,10 +241,10 @@ class Kept:
         self._arrays.append(array)
         return address(array)
 
-    def matrix(self, matrix: FileMatrix) -> Matrix:
+    def matrix(self, matrix: FileMatrix) -> KernelMatrix:
         """A matrix as kernels.c wants it."""
         outputs, inputs = matrix.weight.shape
-        return Matrix(
+        return KernelMatrix(
             weight=self.pointer(matrix.weight, np.int8),
             multiplier=self.pointer(matrix.multiplier, np.int32),
             bias=None if matrix.bias is None else self.pointer(matrix.bias, np.int32),

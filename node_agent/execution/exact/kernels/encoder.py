@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.encoder_file import EncoderConfig, EncoderLayer, EncoderParameters
-from node_agent.execution.exact.kernels import ROOM, TEXT_FIELDS, Kept, Kernels, Matrix, Rooms, Sizes, address
+from node_agent.execution.exact.kernels import ROOM, TEXT_FIELDS, Kept, KernelMatrix, Kernels, Rooms, Sizes, address
 from node_agent.execution.exact.kernels.llama import embedded
 
 
-class Layer(Structure):
+class KernelEncoderLayer(Structure):
     """`EncoderLayer` of kernels.c."""
 
     _fields_ = (
-        *((name, Matrix) for name in ("qkv", "attention_out", "up", "down")),
+        *((name, KernelMatrix) for name in ("qkv", "attention_out", "up", "down")),
         *((name, c_void_p) for name in ("attention_gain", "attention_bias", "out_gain", "out_bias")),
     )
 
@@ -45,7 +45,7 @@ class KernelEncoder:
         sizes = POINTER(Sizes)
         self._run_embedded = kernels.function("encoder_embedded", sizes, c_void_p, c_void_p, c_int64, c_void_p)
         self._run_layer = kernels.function(
-            "encoder_layer", sizes, POINTER(Layer), c_void_p, c_int64, c_int64, c_void_p, ROOM
+            "encoder_layer", sizes, POINTER(KernelEncoderLayer), c_void_p, c_int64, c_int64, c_void_p, ROOM
         )
 
     def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.int64]]:
@@ -115,8 +115,8 @@ def _sizes(parameters: EncoderParameters, kept: Kept) -> Sizes:
     )
 
 
-def _layer(layer: EncoderLayer, kept: Kept) -> Layer:
-    return Layer(
+def _layer(layer: EncoderLayer, kept: Kept) -> KernelEncoderLayer:
+    return KernelEncoderLayer(
         qkv=kept.matrix(layer.qkv),
         attention_out=kept.matrix(layer.attention_out),
         up=kept.matrix(layer.up),

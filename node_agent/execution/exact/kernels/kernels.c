@@ -10,6 +10,7 @@
  * Names: T rows (new positions of all texts), C width, F inner width, H query heads, K key/value heads, D head width.
  */
 #include "attention.h"
+#include "keccak.h"
 
 typedef struct {
     int64_t width, inner, heads, kv_heads, head_dim, query_max, key_max, epsilon;
@@ -255,3 +256,12 @@ EXPORT void products(const int16_t *q, const int8_t *weight, int64_t rows, int64
 EXPORT void square_roots(const int64_t *squares, int64_t count, int64_t *roots) {
     for (int64_t i = 0; i < count; i++) roots[i] = square_root(squares[i]);
 }
+
+/* The roots of (count, row_bytes) rows, each the list of its blocks: at most 1024 blocks of at most 256 bytes. */
+EXPORT void keccak_rows(const uint8_t *rows, int64_t count, int64_t row_bytes, int64_t block_bytes, uint8_t *roots) {
+    Rows of = {rows, row_bytes, block_bytes, roots};
+    parallel(row_roots, &of, count);
+}
+
+/* The root of a list of digests, 1 or more, which are lost. */
+EXPORT void keccak_list(uint8_t *level, int64_t count, uint8_t *root) { list_root(level, count, root); }

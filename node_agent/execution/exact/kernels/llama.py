@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Matrix as FileMatrix
-from node_agent.execution.exact.kernels import ROOM, TEXT_FIELDS, Kept, Kernels, Matrix, Rooms, Sizes, address
+from node_agent.execution.exact.kernels import ROOM, TEXT_FIELDS, Kept, KernelMatrix, Kernels, Rooms, Sizes, address
 from node_agent.execution.exact.model_file import ExactConfig, LayerParameters, Parameters
 from node_agent.execution.exact.port import Reading
 
 
-class Layer(Structure):
+class KernelLlamaLayer(Structure):
     """`LlamaLayer` of kernels.c."""
 
     _fields_ = (
-        *((name, Matrix) for name in ("qkv", "attention_out", "gate_up", "down")),
+        *((name, KernelMatrix) for name in ("qkv", "attention_out", "gate_up", "down")),
         ("attention_norm", c_void_p),
         ("mlp_norm", c_void_p),
     )
@@ -67,10 +67,10 @@ class KernelLlama:
         self.layers = [_layer(layer, self._kept) for layer in parameters.layers]
         sizes = POINTER(Sizes)
         self._run_layer = kernels.function(
-            "llama_layer", sizes, POINTER(Layer), c_void_p, c_int64, c_int64, c_void_p, ROOM
+            "llama_layer", sizes, POINTER(KernelLlamaLayer), c_void_p, c_int64, c_int64, c_void_p, ROOM
         )
         self._run_logits = kernels.function(
-            "llama_logits", sizes, POINTER(Matrix), c_void_p, c_int64, c_void_p, ROOM, c_void_p
+            "llama_logits", sizes, POINTER(KernelMatrix), c_void_p, c_int64, c_void_p, ROOM, c_void_p
         )
 
     def new_cache(self, positions: int) -> KernelCache:
@@ -154,8 +154,8 @@ def _sizes(parameters: Parameters, kept: Kept) -> Sizes:
     )
 
 
-def _layer(layer: LayerParameters, kept: Kept) -> Layer:
-    return Layer(
+def _layer(layer: LayerParameters, kept: Kept) -> KernelLlamaLayer:
+    return KernelLlamaLayer(
         qkv=kept.matrix(layer.qkv),
         attention_out=kept.matrix(layer.attention_out),
         gate_up=kept.matrix(layer.gate_up),

@@ -13,8 +13,8 @@ import httpx
 import uvicorn
 from eth_utils.address import to_checksum_address
 
-from backend.api.patience import ImpatientProtocol
-from backend.app import Settings, build_app
+from backend.api.idle_timeout import ImpatientProtocol
+from backend.app import BackendSettings, build_app
 from backend.client import AssayClient, Wallet
 from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
@@ -140,7 +140,7 @@ def coordinator(folder: Path, constants: Constants = DEVELOPMENT) -> Iterator[Co
         chain, deployment = place.chain(), place.deployment
         prices = {"fixed_price": FIXED, "unit_price": UNIT, "max_units": 64}
         offer_workload(open_database(folder), open_tokenizers(folder), MANIFEST, TOKENIZER_JSON, **prices)
-        with serving(Settings(folder, place.url, deployment, KEYS["settler"], deployment.treasury)) as url:
+        with serving(BackendSettings(folder, place.url, deployment, KEYS["settler"], deployment.treasury)) as url:
             running = Coordinator(url, chain, folder)
             yield running
             for client in running.clients:
@@ -148,7 +148,7 @@ def coordinator(folder: Path, constants: Constants = DEVELOPMENT) -> Iterator[Co
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: BackendSettings) -> Iterator[str]:
     """The coordinator's HTTP server in a thread. Yields its URL."""
     with listening(build_app(settings)) as url:
         yield url

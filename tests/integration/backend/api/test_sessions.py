@@ -16,12 +16,12 @@ from backend.client import AssayClient
 from backend.client.authorizations import SignedDeposit, SignedGrant, bring_deposit, bring_grant
 from backend.client.cli import jobs_app, wallet_app
 from backend.client.errors import GrantSpent, Refused
-from backend.client.wallet import lane_of
 from backend.services.closing import ClosingRule
 from backend.store.home import open_database
 from backend.worker import Worker, WorkerSettings
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.errors import Reverted
+from contracts.onchain.lanes import read_lane
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import keccak
 from contracts.protocol.records import LaneGrant
@@ -146,7 +146,7 @@ def test_session_lanes_order_and_settle(running: Coordinator) -> None:
         view = client.order(orders[requester])
         assert view.state == "paid"
         assert client.verify_price(view) == PRICE
-        lane = lane_of(chain, requester, view.signer)
+        lane = read_lane(chain, requester, view.signer)
         assert (lane.balance, lane.charged) == (400 - PRICE, PRICE)
     assert wallet.lane().balance == 0
 

@@ -4,7 +4,7 @@ import pytest
 from eth_utils.address import to_checksum_address
 
 from backend.chain.views import ChainView, FakeChainView, OnChainView, OperatorAccount
-from backend.domain.lanes import Lane
+from contracts.protocol.lane import Lane
 from tests.integration.backend.api.coordinator import KEYS, Coordinator
 from tests.world.anvil import pass_time
 

@@ -134,6 +134,27 @@ def test_answers_need_the_published_log_alone(bench: Bench, tmp_path: Path) -> N
     assert contests.view(*second).status is ContestStatus.ANSWERED
 
 
+def test_a_lapse_bars_nobody_and_the_worker_answers_the_next_contest(bench: Bench) -> None:
+    """A stranger contests first and lets it lapse: the requester contests all the same, and gets an answer, whatever
+    became of the first. Covers: A63
+    """
+    job = bench.deliver("alice")
+    worker, contests = settle(bench), Contests(bench.chain)
+    stranger = contester(bench, "bob")
+    contester(bench, "alice")
+    place = place_of(bench, job)
+    contests.open(stranger, *place)
+    bench.wait(bench.constants.answer_window_s + bench.constants.resolve_window_s)
+    assert contests.finish(stranger, *place).status is ContestStatus.LAPSED
+    bench.drive(worker, 3)
+    assert len(bench.events("ContestLapsed")) == 1
+    assert "is open" in run(bench, jobs_app, "alice", "contest", job.order_id)
+    bench.drive(worker, 4)
+    assert contests.view(*place).status is ContestStatus.ANSWERED
+    assert balance_units(bench, "settler") == balance_units(bench, "bob") == bench.constants.contest_bond_units
+    assert ledger.contests_owe(bench.assert_books_are_right()) == 0
+
+
 def test_nobody_answers_and_the_lane_gets_its_money_back(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """An output that is nowhere any more cannot be shown: the charge comes back out of the settler's bond, whole, and
     the ledger, the contracts and the log agree on it. Covers: A54, A27

@@ -103,10 +103,9 @@ def test_a_verdict_on_a_row_outside_the_sample_is_logged_and_not_paid(bench: Ben
     for job in jobs:
         bench.check(1, job)
     with bench.database.read() as session:
-        record = PublicRecord(bench.blobs, bench.constants, lambda number: bench.chain.block(number).hash)
+        record = PublicRecord(bench.blobs, bench.constants, bench.chain.block_hash)
         leaves = session.exec(select(LeafRow).where(LeafRow.epoch_id == 1)).all()
-        drawn = {leaf.digest: record.drawn(session, leaf) for leaf in leaves}
-    sampled = {digest for digest, row in drawn.items() if row is not None and row.sampled}
+        sampled = {leaf.digest for leaf in leaves if (drawn := record.drawn(session, leaf)) and drawn.sampled}
     bench.deliver("bob")
     bench.drive(bench.worker(), 20)
     with bench.database.read() as session:

@@ -13,7 +13,7 @@ from sqlmodel import select
 from backend.chain.errors import NodeRefused
 from backend.chain.fake_node import FakeNode
 from backend.chain.tx_manager import TxManager
-from backend.chain.tx_state import FEE_CEILING_WEI, Attempt, Fees, Mined, Patience, Sight, Step, bumped, decide
+from backend.chain.tx_state import FEE_CEILING_WEI, Attempt, Fees, Mined, Patience, TxStep, TxView, bumped, decide
 from backend.store.chain_tables import TxAttemptRow, TxIntentRow, TxReceiptRow
 from backend.store.database import Database
 from contracts.onchain.errors import ChainUnavailable
@@ -266,32 +266,32 @@ def _inject(node: FakeNode, fault: str) -> None:
         node.least_fee_wei = 6 * 10**9 if fault == "dear" else 0
 
 
-def sight(**changes: object) -> Sight:
+def sight(**changes: object) -> TxView:
     attempt = Attempt("0x1", b"raw", Fees(10, 1), sent_at=100)
     base: dict[str, object] = {
         "nonce": 5, "attempts": [attempt], "mined": None, "known": True, "mined_nonce": 5, "confirmed_nonce": 5,
         "confirmed_block": 50,
     }  # fmt: skip
-    return Sight(**(base | changes))  # type: ignore[arg-type]  # named fields of one dataclass
+    return TxView(**(base | changes))  # type: ignore[arg-type]  # named fields of one dataclass
 
 
 @pytest.mark.parametrize(
     ("changes", "now", "expected"),
     [
-        ({"attempts": []}, 0, Step.SIGN),
-        ({"known": False}, 100, Step.RESEND),
-        ({}, 129, Step.WAIT),
-        ({}, 130, Step.BUMP),
-        ({"mined_nonce": 4}, 999, Step.WAIT),
-        ({"mined": Mined("0x1", 51, True, 1), "mined_nonce": 6}, 999, Step.WAIT),
-        ({"mined": Mined("0x1", 50, True, 1), "mined_nonce": 6}, 100, Step.CONFIRM),
-        ({"mined_nonce": 6}, 999, Step.WAIT),
-        ({"mined_nonce": 6, "confirmed_nonce": 6}, 219, Step.WAIT),
-        ({"mined_nonce": 6, "confirmed_nonce": 6}, 220, Step.RENUMBER),
-        ({"mined_nonce": 6, "confirmed_nonce": 6, "attempts": []}, 0, Step.RENUMBER),
+        ({"attempts": []}, 0, TxStep.SIGN),
+        ({"known": False}, 100, TxStep.RESEND),
+        ({}, 129, TxStep.WAIT),
+        ({}, 130, TxStep.BUMP),
+        ({"mined_nonce": 4}, 999, TxStep.WAIT),
+        ({"mined": Mined("0x1", 51, True, 1), "mined_nonce": 6}, 999, TxStep.WAIT),
+        ({"mined": Mined("0x1", 50, True, 1), "mined_nonce": 6}, 100, TxStep.CONFIRM),
+        ({"mined_nonce": 6}, 999, TxStep.WAIT),
+        ({"mined_nonce": 6, "confirmed_nonce": 6}, 219, TxStep.WAIT),
+        ({"mined_nonce": 6, "confirmed_nonce": 6}, 220, TxStep.RENUMBER),
+        ({"mined_nonce": 6, "confirmed_nonce": 6, "attempts": []}, 0, TxStep.RENUMBER),
     ],
 )
-def test_decide(changes: dict[str, object], now: int, expected: Step) -> None:
+def test_decide(changes: dict[str, object], now: int, expected: TxStep) -> None:
     """The state machine of one intent, edge by edge."""
     assert decide(sight(**changes), now, Patience(30, 120)) is expected
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain.assignment import (
-    Candidate,
     Cover,
     LeaseTimes,
     OperatorFacts,
+    WaitingJob,
     check_held,
     choose,
     covers,
@@ -25,14 +25,14 @@ from backend.domain.assignment import (
     lease_end,
     times_fit,
 )
-from backend.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
+from backend.domain.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import DEVELOPMENT, PRODUCTION
 from contracts.protocol.pace import OVERHEAD_S, JobSize, Pace
 from contracts.protocol.sampling import CERTAIN, Deterrence, least_threshold
 
 
-def job(name: str, price: int = 10, age: int = 0, lapsed: bool = False) -> Candidate:
-    return Candidate(name, price, deadline=100, accepted_at=50 - age, lapsed_here=lapsed)
+def job(name: str, price: int = 10, age: int = 0, lapsed: bool = False) -> WaitingJob:
+    return WaitingJob(name, price, deadline=100, accepted_at=50 - age, lapsed_here=lapsed)
 
 
 def operator(stake: int = 1000, open_max: int = 0, open_jobs: int = 0, case: str | None = None) -> OperatorFacts:
@@ -42,7 +42,7 @@ def operator(stake: int = 1000, open_max: int = 0, open_jobs: int = 0, case: str
 COVER = Cover(penalty_multiple=9, newcomer_price=100)
 
 
-def chosen(jobs: list[Candidate], facts: OperatorFacts) -> str | None:
+def chosen(jobs: list[WaitingJob], facts: OperatorFacts) -> str | None:
     found = choose(jobs, facts, COVER)
     return None if found is None else found.order_id
 
@@ -112,7 +112,7 @@ def test_what_is_lent_is_done_before_its_deadline(size: JobSize, pace: Pace, lef
     """Protects requesters from nodes too slow for their orders: whatever the order turns out to ask, at the pace that
     was stated it is done with a third of the time to spare, within what a lease can reach; and what fits is not
     withheld for more than the margin and the overhead."""
-    waiting = Candidate("a", 10, deadline=now + left, accepted_at=now, lapsed_here=False, size=size)
+    waiting = WaitingJob("a", 10, deadline=now + left, accepted_at=now, lapsed_here=False, size=size)
     takes = 1000 * size.read_tokens / pace.read_milli_per_s + 1000 * size.written_tokens / pace.write_milli_per_s
     if in_time([waiting], pace, now):
         assert takes * 1.5 + OVERHEAD_S <= left + 1e-6
@@ -126,8 +126,8 @@ def test_what_is_lent_is_done_before_its_deadline(size: JobSize, pace: Pace, lef
 @given(size=SIZES, pace=PACES, times=st.integers(2, 50), left=st.integers(0, 4000))
 def test_a_faster_node_is_lent_no_less(size: JobSize, pace: Pace, times: int, left: int) -> None:
     """Protects the faster host, and one job from being held back by another that does not fit."""
-    waiting = Candidate("a", 10, deadline=left, accepted_at=0, lapsed_here=False, size=size)
-    endless = Candidate("b", 10, deadline=left, accepted_at=0, lapsed_here=False, size=JobSize(10**9, 10**9))
+    waiting = WaitingJob("a", 10, deadline=left, accepted_at=0, lapsed_here=False, size=size)
+    endless = WaitingJob("b", 10, deadline=left, accepted_at=0, lapsed_here=False, size=JobSize(10**9, 10**9))
     faster = Pace(read_milli_per_s=pace.read_milli_per_s * times, write_milli_per_s=pace.write_milli_per_s * times)
     assert set(job.order_id for job in in_time([waiting], pace, 0)) <= {
         job.order_id for job in in_time([endless, waiting], faster, 0)

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.lanes import Lane, check_lane, is_under_notice
-from backend.errors import BackendError, BalanceTooLow, CapTooLow
+from backend.domain.errors import BalanceTooLow, CapTooLow
+from backend.domain.lanes import check_lane
+from backend.errors import BackendError
 from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.lane import Lane
 from contracts.protocol.records import Order
 from tests.unit.backend.world import NODE, NOW, REQUESTER, terms
 
@@ -61,7 +63,7 @@ def test_refused_orders(code: str, lane: Lane, arguments: dict[str, int | str]) 
 def test_order_under_notice_is_refused(age_s: int) -> None:
     """Protects nodes from deposits taken back under their hands: ripe or not, a notice bars orders. Covers: A30"""
     lane = Lane(balance=PRICE, notice_at=NOW - age_s)
-    assert is_under_notice(lane, NOW, DEVELOPMENT)
+    assert lane.is_under_notice(NOW, DEVELOPMENT)
     with pytest.raises(BackendError) as caught:
         check(lane)
     assert caught.value.code == "lane_under_notice"

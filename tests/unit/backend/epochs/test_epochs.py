@@ -8,7 +8,7 @@ from backend.domain.epochs import (
     MAX_ROWS,
     MAX_SETTLE_GAS,
     Bond,
-    Candidate,
+    RowCandidate,
     budget_units,
     by_lane,
     choose,
@@ -23,9 +23,9 @@ from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 WINDOW_S = 600
 
 
-def candidate(lane: int = 0, amount: int = 10, received_at: int = 0, tag: int = 0) -> Candidate:
+def candidate(lane: int = 0, amount: int = 10, received_at: int = 0, tag: int = 0) -> RowCandidate:
     address = "0x" + f"{lane:02x}" * 20
-    return Candidate(Row(address, address, 1, amount, tag.to_bytes(32, "big")), "job", received_at)
+    return RowCandidate(Row(address, address, 1, amount, tag.to_bytes(32, "big")), "job", received_at)
 
 
 CANDIDATES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50), st.integers(0, 20)), max_size=30).map(
@@ -34,7 +34,7 @@ CANDIDATES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50), st.intege
 
 
 @given(candidates=CANDIDATES, budget=st.integers(0, 500), max_rows=st.integers(0, 30))
-def test_chosen_rows_fit_and_stand_by_lane(candidates: list[Candidate], budget: int, max_rows: int) -> None:
+def test_chosen_rows_fit_and_stand_by_lane(candidates: list[RowCandidate], budget: int, max_rows: int) -> None:
     """Never more than the bond covers, never too many, and each lane once, its rows in order of arrival. Covers: A27"""
     chosen = choose(candidates, budget, max_rows)
     assert sum(c.row.amount_units for c in chosen) <= budget
@@ -69,7 +69,7 @@ def test_a_settlement_fits_into_one_transaction() -> None:
     same = [candidate(lane=i % 9, tag=i) for i in range(4000)]
     assert len(choose(same, 10**9)) == MAX_ROWS
     apart = [
-        Candidate(Row(f"0x{i:040x}", f"0x{i:040x}", i, 1, i.to_bytes(32, "big")), "job", 0) for i in range(1, 1000)
+        RowCandidate(Row(f"0x{i:040x}", f"0x{i:040x}", i, 1, i.to_bytes(32, "big")), "job", 0) for i in range(1, 1000)
     ]
     chosen = choose(apart, 10**9)
     proof = CapProof(2**64 - 1, b"\xff" * 32, b"\xff" * 32, b"\xff" * 32)

@@ -38,7 +38,7 @@ ROWS = st.lists(
 def test_settlement_sums_to_zero(rows: list[Row], data: st.DataObject) -> None:
     """An epoch debits lanes by what is paid, credits operators their gross less the floored fee, the rest is fees."""
     index = st.sets(st.integers(0, len(rows) - 1))
-    settled = ledger.SettledRows(tuple(rows), frozenset(data.draw(index)), frozenset(data.draw(index)))
+    settled = ledger.PostedRows(tuple(rows), frozenset(data.draw(index)), frozenset(data.draw(index)))
     accounts = ledger.balances(ledger.posting("EpochSettled", {}, settled, DEVELOPMENT))
     paid = settled.paid
     assert sum(accounts.values()) == 0
@@ -53,7 +53,7 @@ def test_settlement_sums_to_zero(rows: list[Row], data: st.DataObject) -> None:
 def test_void_and_skipped_rows_move_nothing() -> None:
     """What is VOID or skipped is in no account."""
     rows = tuple(Row(*LANES[0], 1, 100, bytes([i]) * 32) for i in range(3))
-    settled = ledger.SettledRows(rows, frozenset({0}), frozenset({1}))
+    settled = ledger.PostedRows(rows, frozenset({0}), frozenset({1}))
     entries = ledger.posting("EpochSettled", {}, settled, DEVELOPMENT)
     assert ledger.balances(entries) == {"fees": 10, ledger.lane_account(*LANES[0]): -100, "operator:1": 90}
 

@@ -7,10 +7,10 @@ import pytest
 
 from backend.app import build_services
 from backend.chain.views import OperatorAccount
-from backend.domain.lanes import Lane
 from backend.errors import BackendError
 from backend.services.canary import DAY_S
 from contracts.protocol.hashing import ZERO32, to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.packed import pack, packed_root
 from contracts.protocol.records import NodeRequest
 from contracts.protocol.signing import Signer

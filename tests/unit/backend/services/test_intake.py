@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
-from backend.domain.lanes import Lane
-from backend.errors import BackendError, BlobHashMismatch, BlobMissing, CapTooLow
+from backend.domain.errors import CapTooLow
+from backend.errors import BackendError, BlobHashMismatch, BlobMissing
 from contracts.protocol.hashing import keccak, to_hex
+from contracts.protocol.lane import Lane
 from contracts.protocol.records import Order
 from tests.unit.backend.world import NOW, REQUESTER, World, commitment_for, signed, terms
 

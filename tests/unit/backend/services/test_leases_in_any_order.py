@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlmodel import select
 
-from backend.domain.lanes import Lane
-from backend.errors import LeaseExpired, LeaseNotHeld
+from backend.domain.errors import LeaseExpired, LeaseNotHeld
 from backend.store.tables import LeaseRow
+from contracts.protocol.lane import Lane
 from contracts.protocol.signing import Signer
 from tests.unit.backend.world import NODE, OTHER_NODE, REQUESTER, World, commitment_for
 from tests.world.soak import short_or_long

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from backend.domain.assignment import HEAD_START_S, Candidate, offered_to
+from backend.domain.assignment import HEAD_START_S, WaitingJob, offered_to
 from backend.errors import BackendError
 from backend.services.offering import offer_workload
 from backend.store.chain_tables import LoggedFactRow
@@ -272,7 +272,7 @@ def test_a_class_that_nobody_measured_is_lent_no_more(native: Native) -> None:
 
 def test_better_reputations_have_a_head_start() -> None:
     """Protects requesters: a job goes to whoever was never in doubt first, and is kept from nobody for long."""
-    jobs = [Candidate(f"{age}", 1, 1000, 100 - age, lapsed_here=False) for age in (0, HEAD_START_S // 2, HEAD_START_S)]
+    jobs = [WaitingJob(f"{age}", 1, 1000, 100 - age, lapsed_here=False) for age in (0, HEAD_START_S // 2, HEAD_START_S)]
     assert offered_to(jobs, 1_000_000, 100) == jobs
     assert offered_to(jobs, 500_000, 100) == jobs[1:]
     assert offered_to(jobs, 0, 100) == jobs[2:]

@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import event
 from sqlmodel import select
 
-from backend.errors import NodeElsewhere, OperatorSuspended, StakeTooLow
+from backend.domain.errors import OperatorSuspended, StakeTooLow
+from backend.errors import NodeElsewhere
 from backend.services.presence import NOTED_EVERY_S
 from backend.store.tables import PresenceRow
 from contracts.protocol.wire import SERVING_WINDOW_S

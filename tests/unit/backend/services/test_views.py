@@ -77,6 +77,8 @@ def test_operators(world: World) -> None:
     assert (first.nodes, first.delivered_jobs, first.checked_jobs, first.open_max) == ([NODE.address], 1, 1, 180)
     assert (first.stake, first.locked, first.earned, first.claimed, first.slashed) == (10_000, 1, 2, 1, 7)
     assert (second.delivered_jobs, second.open_max, second.suspended) == (0, 0, False)
+    world.event("NodeKeyRevoked", id=2, node=OTHER_NODE.address)
+    assert [view.nodes for view in world.services.views.nodes()] == [[NODE.address], []], "a revoked key is nobody's"
 
 
 def test_stranded_jobs_free_their_operator(world: World) -> None:

@@ -20,6 +20,7 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import pack, unpack
 from node_agent.execution.decoding import greedy
 from node_agent.execution.errors import (
+    AnswerTooLong,
     EngineMismatch,
     ExecutionError,
     InvalidInput,
@@ -27,7 +28,6 @@ from node_agent.execution.errors import (
     ModelDigestMismatch,
     NumericClassMismatch,
     NumericFailure,
-    OutputTooLong,
     SelfTestFailed,
     UnsupportedModel,
 )
@@ -191,7 +191,7 @@ def test_an_output_that_no_contest_could_show_is_not_signed(
 ) -> None:
     """An output must fit the transaction that answers a contest. Covers: A54"""
     monkeypatch.setattr("node_agent.execution.limits.MAX_OUTPUT_BYTES", 40)
-    with pytest.raises(OutputTooLong, match="40"):
+    with pytest.raises(AnswerTooLong, match="40"):
         tiny_engine.execute(PROMPT, {"max_new_tokens": 9})
 
 

@@ -10,12 +10,12 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.signing import Signer
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.commit import Committer
-from node_agent.session.journal import Journal
-from node_agent.session.lease import LeaseDesk, PriceFloor
+from node_agent.session.journal import NodeJournal
+from node_agent.session.lease import LeaseClient, PriceFloor
 from node_agent.session.loop import NodeSession
 from node_agent.session.pacing import Pacer
 from node_agent.session.rooted import RootWatch
-from node_agent.session.showing import TraceDesk
+from node_agent.session.showing import TraceClient
 from node_agent.testing import EchoEngine, FakeBackend, FakeFacts, fake_deployment, fake_manifest
 
 NOW_S = 1_800_000_000
@@ -56,38 +56,40 @@ class World:
         """A client without sockets and without pauses."""
         return BackendApi("http://backend", attempts=2, pause=lambda seconds: None, transport=self.backend.transport())
 
-    def journal(self) -> Journal:
+    def journal(self) -> NodeJournal:
         """The journal, opened anew as after a restart."""
-        return Journal(self.home / "journal.sqlite", node=self.signer.address, domain=self.deployment.domain)
+        return NodeJournal(self.home / "journal.sqlite", node=self.signer.address, domain=self.deployment.domain)
 
     def pacer(self) -> Pacer:
         """What the engine's speed makes of the slots."""
         return Pacer({self.manifest.workload_id(): self.engine.speed}, self.slots, self.clock)
 
-    def desk(self, pacer: Pacer | None = None) -> LeaseDesk:
+    def desk(self, pacer: Pacer | None = None) -> LeaseClient:
         """A desk that serves the one workload."""
-        return LeaseDesk(
+        return LeaseClient(
             api=self.api, facts=self.facts, signer=self.signer, deployment=self.deployment,
             workloads={self.manifest.workload_id(): self.manifest}, floor=self.floor,
             pacer=pacer or self.pacer(), clock=self.clock,
         )  # fmt: skip
 
-    def committer(self, journal: Journal) -> Committer:
+    def committer(self, journal: NodeJournal) -> Committer:
         """A committer on a journal."""
         return Committer(
             api=self.api, journal=journal, signer=self.signer, domain=self.deployment.domain, clock=self.clock
         )
 
-    def watch(self, journal: Journal) -> RootWatch:
+    def watch(self, journal: NodeJournal) -> RootWatch:
         """A root watch on a journal."""
         return RootWatch(
             api=self.api, facts=self.facts, journal=journal, deployment=self.deployment,
             operator_id=self.facts.operator_id, max_unrooted=self.max_unrooted, clock=self.clock,
         )  # fmt: skip
 
-    def traces(self, journal: Journal) -> TraceDesk:
+    def traces(self, journal: NodeJournal) -> TraceClient:
         """What shows traces out of a journal."""
-        return TraceDesk(api=self.api, facts=self.facts, journal=journal, deployment=self.deployment, clock=self.clock)
+        return TraceClient(
+            api=self.api, facts=self.facts, journal=journal, deployment=self.deployment, clock=self.clock
+        )
 
     def session(self) -> NodeSession:
         """A whole session, as after a start."""

@@ -9,7 +9,7 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.records import Commitment
 from contracts.protocol.wire import SubmitCommitment
 from node_agent.app import meet, resolve_workload
-from node_agent.errors import BackendRefused, BackendUnavailable, BadAnswer, BadSetting, ForeignBackend
+from node_agent.errors import BackendRefused, BadAnswer, BadSetting, ForeignBackend, NoAnswer
 from node_agent.session.backend_api import MAX_JSON_BYTES, BackendApi
 from node_agent.testing import fake_manifest, problem
 from tests.unit.node_agent.session.session_world import World
@@ -56,7 +56,7 @@ def test_transport_errors_and_5xx_are_tried_again(first: tuple[int, bytes] | Exc
 def test_gives_up_after_its_attempts() -> None:
     """A backend that is gone is an error that names the call, not an endless wait."""
     seen: list[str] = []
-    with pytest.raises(BackendUnavailable, match="POST http://b/v1/operator/commitments"):
+    with pytest.raises(NoAnswer, match="POST http://b/v1/operator/commitments"):
         api([httpx.ConnectError("refused")] * 3, seen).submit(SUBMISSION)
     assert len(seen) == 3
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.protocol.signing import Signer
-from node_agent.errors import BackendError, JournalError
-from node_agent.session.journal import Journal
+from node_agent.errors import CallFailed, JournalError
+from node_agent.session.journal import NodeJournal
 from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import MakeWorld, World
 from tests.world.soak import short_or_long
@@ -24,7 +24,7 @@ class Crash(BaseException):
 STEPS = ("before record", "after record", "before sign", "after sign", "blob", "submit", "reply lost", "none")
 
 
-def crash_at(world: World, journal: Journal, step: str) -> None:
+def crash_at(world: World, journal: NodeJournal, step: str) -> None:
     """Arms one crash: around the journal's writes, or in the middle of a call."""
 
     def wrap(name: str) -> None:
@@ -138,7 +138,7 @@ def test_refusal_for_now_is_sent_again(world: World) -> None:
     grant = world.backend.grant(world.backend.known[order_id], world.signer.address)
     world.backend.intercept = lambda method, path, body: problem(429, "slow_down", "wait a second")
     journal = world.journal()
-    with pytest.raises(BackendError):
+    with pytest.raises(CallFailed):
         world.committer(journal).commit(grant, EchoEngine().execute(b"hello", {"max_new_tokens": 4}))
     assert [answer.order_id for answer in journal.pending()] == [order_id]
 
@@ -147,7 +147,7 @@ def test_journal_belongs_to_one_key(world: World) -> None:
     """An answer journaled for one key must not be signed by another."""
     world.journal().close()
     with pytest.raises(JournalError, match="another --home"):
-        Journal(world.home / "journal.sqlite", node=Signer(b"\1" * 32).address, domain=world.deployment.domain)
+        NodeJournal(world.home / "journal.sqlite", node=Signer(b"\1" * 32).address, domain=world.deployment.domain)
 
 
 def test_journal_is_private_and_durable(world: World) -> None:

@@ -10,13 +10,13 @@ from contracts.protocol.packed import pack
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import AlteredJob, BadAnswer, ForgedLease, ForgedOrder, LeaseOver, LeaseRejected, UnpayableJob
-from node_agent.session.lease import Job, PriceFloor
+from node_agent.session.lease import CheckedJob, PriceFloor
 from tests.unit.node_agent.session.session_world import NOW_S, World
 
 Forge = Callable[[World, LeaseGrant], LeaseGrant]
 
 
-def lend(world: World, forge: Forge) -> Job | None:
+def lend(world: World, forge: Forge) -> CheckedJob | None:
     """Takes the first job through the desk, after a forger had it."""
     grant = forge(world, world.backend.grant(world.backend.jobs[0], world.signer.address))
     world.backend.intercept = lambda method, path, body: (
@@ -116,10 +116,10 @@ def test_params_outside_the_manifest_are_refused(world: World) -> None:
 @pytest.mark.parametrize(
     "lane",
     [
-        {"balance_units": 259},
-        {"charged_units": 10**9},
-        {"notice_at_s": NOW_S - 590},
-        {"notice_at_s": NOW_S - 601},
+        {"balance": 259},
+        {"charged": 10**9},
+        {"notice_at": NOW_S - 590},
+        {"notice_at": NOW_S - 601},
     ],
 )
 def test_lane_that_does_not_pay_is_refused(world: World, lane: dict[str, int]) -> None:
@@ -133,7 +133,7 @@ def test_lane_that_does_not_pay_is_refused(world: World, lane: dict[str, int]) -
         lend(world, lambda world, grant: grant)
 
 
-@pytest.mark.parametrize("lane", [{"notice_at_s": NOW_S}, {"notice_at_s": NOW_S - 2000}, {"expiry_s": 0}])
+@pytest.mark.parametrize("lane", [{"notice_at": NOW_S}, {"notice_at": NOW_S - 2000}, {"expiry": 0}])
 def test_lane_that_pays_in_time_is_accepted(world: World, lane: dict[str, int]) -> None:
     """A fresh notice matures after settlement, an old one has lapsed, a requester's own lane never expires."""
     world.backend.order(b"hello")
@@ -144,7 +144,7 @@ def test_lane_that_pays_in_time_is_accepted(world: World, lane: dict[str, int]) 
 def test_proven_cap_covers_an_older_order(world: World) -> None:
     """An order whose own cap was overtaken is still payable under the cap that a later one proved."""
     world.backend.order(b"hello", spend_cap=300)
-    world.facts.lane_facts = replace(world.facts.lane_facts, charged_units=5000, cap_proven_units=6000)
+    world.facts.lane_facts = replace(world.facts.lane_facts, charged=5000, cap_proven=6000)
     assert lend(world, lambda world, grant: grant) is not None
 
 

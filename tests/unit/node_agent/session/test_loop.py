@@ -9,10 +9,10 @@ import pytest
 from contracts.onchain.errors import ChainUnavailable
 from contracts.protocol.records import Lease
 from contracts.protocol.signing import recover
-from node_agent.errors import BackendRefused, BackendUnavailable
+from node_agent.errors import BackendRefused, NoAnswer
 from node_agent.execution.engine import Execution
 from node_agent.execution.errors import InvalidInput
-from node_agent.session.heartbeat import Heartbeat
+from node_agent.session.heartbeat import LeaseRenewal
 from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import NOW_S, World
 
@@ -195,7 +195,7 @@ def test_heartbeat_extends_the_lease() -> None:
     lease = Lease(order_id="0x" + "11" * 32, node="0x" + "22" * 20, expires=NOW_S)
     beats: Iterator[int | Exception] = iter(
         [
-            BackendUnavailable("gone", way_out="wait"),
+            NoAnswer("gone", way_out="wait"),
             50,
             60,
             BackendRefused(status=409, reason="x", detail="y", call="z"),
@@ -211,7 +211,7 @@ def test_heartbeat_extends_the_lease() -> None:
             raise beat
         return lease.model_copy(update={"expires": NOW_S + beat})
 
-    with Heartbeat(lease, renew, lambda: NOW_S + 60) as beat:
+    with LeaseRenewal(lease, renew, lambda: NOW_S + 60) as beat:
         assert refused.wait(10)
     assert beat.expires == NOW_S + 60
 

@@ -27,7 +27,6 @@ from contracts.protocol.native import (
     judge,
     standing,
 )
-from contracts.protocol.native.capital import BETS, numerators
 from contracts.protocol.native.evidence import MOST_DISTANCE
 from contracts.protocol.native.fingerprint import (
     CIRCLE,
@@ -37,6 +36,7 @@ from contracts.protocol.native.fingerprint import (
     NativeOpening,
     distance,
 )
+from contracts.protocol.native.sequential_test import BETS, numerators
 from contracts.protocol.native.thresholds import MOST_MEAN_PPM, VERSION, WHOLE_PPM, upper_limit_ppm
 
 PAIR = Pair("11" * 32, "22" * 32, "33" * 32, "44" * 32)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from contracts.protocol.manifest import Manifest
 from node_agent.execution.engine import Batching, Engine, Execution
 from node_agent.execution.errors import (
+    AnswerTooLong,
     ExecutionError,
     ExecutorFailed,
     InvalidInput,
     InvalidParams,
     OutOfMemory,
-    OutputTooLong,
 )
 from node_agent.execution.exact import engine as engine_module
 from node_agent.execution.exact.engine import ExactGeneration, OrderBatch
@@ -99,14 +99,14 @@ def test_an_answer_too_long_is_its_own_error(engine: ExactGeneration, monkeypatc
 
     def no_long_ones(output: bytes) -> None:
         if len(output) > len(alone.output) + 40:
-            raise OutputTooLong("Too long.", way_out="Ask for less.")
+            raise AnswerTooLong("Too long.", way_out="Ask for less.")
 
     monkeypatch.setattr(engine_module, "require_showable", no_long_ones)
     batch = engine.new_batch()
     batch.join(0, LONG, params(6))
     batch.join(1, SHORT, params(3))
     found = drained(batch)
-    assert isinstance(found[0], OutputTooLong)
+    assert isinstance(found[0], AnswerTooLong)
     assert found[1] == alone
 
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.protocol.trace import CHUNK_ROWS, decode_shown, trace_hash_of
-from node_agent.execution.exact.decoding import Batch, Run, Task, generate, recheck
+from node_agent.execution.exact.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.model_file import Parameters
-from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.sampling import ExactSampling
 from node_agent.execution.exact.trace import TextTrace, encode, first_difference, trace_hash
 
-WARM = Sampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
+WARM = ExactSampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
 
 
 @pytest.fixture(scope="module")
@@ -23,20 +23,20 @@ def model(tiny: Parameters) -> EagerLlama:
     return EagerLlama(tiny, by_name("int8"), torch.device("cpu"))
 
 
-def task(text: int = 0, **changes: object) -> Task:
+def task(text: int = 0, **changes: object) -> DecodingTask:
     fields = {"prompt": [5 + text, 9, 44, 2][: 1 + text % 4], "limit": 20, "stops": frozenset({17}), "text": text}
-    return Task(**(fields | changes))  # type: ignore[arg-type]
+    return DecodingTask(**(fields | changes))  # type: ignore[arg-type]
 
 
-def facts(run: Run) -> tuple[list[int], list[bytes]]:
+def facts(run: DecodingRun) -> tuple[list[int], list[bytes]]:
     return run.chosen, run.trace.chunks()
 
 
-@pytest.mark.parametrize("sampling", [Sampling(), WARM], ids=["greedy", "sampled"])
-def test_company_changes_nothing(model: EagerLlama, sampling: Sampling) -> None:
+@pytest.mark.parametrize("sampling", [ExactSampling(), WARM], ids=["greedy", "sampled"])
+def test_company_changes_nothing(model: EagerLlama, sampling: ExactSampling) -> None:
     """Texts that join late, leave early and differ in length get the tokens and traces that each gets alone."""
     tasks = [task(text, sampling=sampling, limit=9 + 5 * text) for text in range(4)]
-    batch = Batch(model)
+    batch = DecodingBatch(model)
     runs = []
     for each in tasks:  # one joins every third step
         runs.append(batch.join(each))
@@ -47,9 +47,9 @@ def test_company_changes_nothing(model: EagerLlama, sampling: Sampling) -> None:
     assert [facts(run) for run in runs] == [facts(generate(model, [each])[0]) for each in tasks]
 
 
-@pytest.mark.parametrize("sampling", [Sampling(), WARM], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("sampling", [ExactSampling(), WARM], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("text", range(4))
-def test_one_pass_checks_a_generation(model: EagerLlama, sampling: Sampling, text: int) -> None:
+def test_one_pass_checks_a_generation(model: EagerLlama, sampling: ExactSampling, text: int) -> None:
     """A verifier's teacher-forced pass derives tokens and trace of the step-by-step generation."""
     (run,) = generate(model, [task(text, sampling=sampling, prompt=[7, 8] * 40 + [text], limit=15)])
     found = recheck(model, run.task, run.chosen)
@@ -126,7 +126,7 @@ def test_trace_covers_every_logit(model: EagerLlama) -> None:
     (run,), (other_run,) = generate(model, [task()]), generate(model, [task(1)])
     assert trace_hash([run.trace, other_run.trace]) != trace_hash([other_run.trace, run.trace])
     row = np.zeros(61, np.int32)
-    one, other = Run(task(), model.exp2).trace, Run(task(), model.exp2).trace
+    one, other = DecodingRun(task(), model.exp2).trace, DecodingRun(task(), model.exp2).trace
     one.update(row)
     row[60] = 1
     other.update(row)

@@ -13,16 +13,16 @@ from contracts.protocol.packed import unpack, unpack_signed
 from contracts.protocol.trace_tree import list_root, row_leaves
 from node_agent.execution.engine import Batching, Engine, Execution
 from node_agent.execution.errors import (
+    AnswerTooLong,
     EngineMismatch,
     ExecutionError,
     InvalidInput,
     InvalidParams,
     ModelDigestMismatch,
-    OutputTooLong,
     UnsupportedModel,
 )
 from node_agent.execution.exact import build_encoder, embedding
-from node_agent.execution.exact.embedding import ExactEmbedding, OrderBatch
+from node_agent.execution.exact.embedding import EmbeddingBatch, ExactEmbedding
 from node_agent.execution.exact.encoder_file import read_encoder
 from node_agent.execution.exact.ways import sound
 from node_agent.execution.model_files import ModelFiles, Wording, sha256_file
@@ -103,7 +103,7 @@ def test_texts_are_answered_as_if_alone(engine: ExactEmbedding, monkeypatch: pyt
 INPUTS = st.lists(st.text("abc?", min_size=1, max_size=50), min_size=1, max_size=4).map(asked)
 
 
-def drained(batch: OrderBatch) -> dict[int, Execution | ExecutionError]:
+def drained(batch: EmbeddingBatch) -> dict[int, Execution | ExecutionError]:
     """Everything that comes out of a batch."""
     found: dict[int, Execution | ExecutionError] = {}
     while batch.busy:
@@ -155,7 +155,7 @@ def test_what_fails_fails_alone(engine: ExactEmbedding, monkeypatch: pytest.Monk
 
     def no_long_ones(output: bytes) -> None:
         if len(output) > len(alone.output):
-            raise OutputTooLong("Too long.", way_out="Ask for less.")
+            raise AnswerTooLong("Too long.", way_out="Ask for less.")
 
     monkeypatch.setattr(embedding, "require_showable", no_long_ones)
     batch = engine.new_batch()
@@ -167,7 +167,7 @@ def test_what_fails_fails_alone(engine: ExactEmbedding, monkeypatch: pytest.Monk
     batch.join(3, long, {})
     batch.join(4, good, {})
     found = drained(batch)
-    assert isinstance(found.pop(3), OutputTooLong)
+    assert isinstance(found.pop(3), AnswerTooLong)
     assert found == {0: alone, 4: alone}
 
 

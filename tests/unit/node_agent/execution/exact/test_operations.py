@@ -7,19 +7,21 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from node_agent.execution.exact.decoding import Task, generate, recheck
+from node_agent.execution.exact.decoding import DecodingTask, generate, recheck
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.operations import BannedOperation, watched
 from node_agent.execution.exact.eager.products import ALL, Products
 from node_agent.execution.exact.model_file import Parameters
-from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.sampling import ExactSampling
 
 
 @pytest.mark.parametrize("products", ALL, ids=lambda each: each.name)
 def test_a_generation_runs_allowed_operations_only(tiny: Parameters, products: Products) -> None:
     """Prefill, decode, batch, sampling and check, watched operation by operation."""
     model = EagerLlama(tiny, products, torch.device("cpu"))
-    tasks = [Task([3] * (70 if text else 5), 6, frozenset(), Sampling(900, 950_000), text) for text in range(2)]
+    tasks = [
+        DecodingTask([3] * (70 if text else 5), 6, frozenset(), ExactSampling(900, 950_000), text) for text in range(2)
+    ]
 
     def work() -> None:
         runs = generate(model, tasks)
@@ -38,7 +40,7 @@ def test_fresh_memory_is_written_before_it_is_read(
     plain, filled = torch.empty, []
 
     def traces() -> list[list[bytes]]:
-        return [run.trace.chunks() for run in generate(model, [Task([3] * 40, 6, frozenset())])]
+        return [run.trace.chunks() for run in generate(model, [DecodingTask([3] * 40, 6, frozenset())])]
 
     def poisoned(*args: Any, **kwargs: Any) -> torch.Tensor:
         filled.append(plain(*args, **kwargs).fill_(77))

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node_agent.execution.exact import tables
-from node_agent.execution.exact.sampling import Sampling, choose, draw, weigh
+from node_agent.execution.exact.sampling import ExactSampling, choose, draw, weigh
 
 EXP2 = tables.exp2_table().astype(np.int64)
 SEED = bytes(range(32))
 
 
-def spelled_out(logits: list[int], sampling: Sampling, text: int, step: int) -> int:
+def spelled_out(logits: list[int], sampling: ExactSampling, text: int, step: int) -> int:
     """SPEC.md, "Choosing a token", in Python integers."""
     factor = (round(math.log2(math.e) * 2**32) * 1000 // sampling.temperature_milli) >> 16
     weights = []
@@ -43,7 +43,7 @@ def spelled_out(logits: list[int], sampling: Sampling, text: int, step: int) -> 
 )
 def test_choice_is_the_specifications(logits: list[int], temperature: int, top_p: int, step: int) -> None:
     """numpy's path and the specification spelled out agree, extreme logits included."""
-    sampling = Sampling(temperature, top_p, SEED)
+    sampling = ExactSampling(temperature, top_p, SEED)
     assert choose(np.array(logits, np.int32), EXP2, sampling, 2, step) == spelled_out(logits, sampling, 2, step)
 
 
@@ -51,7 +51,7 @@ def test_draws_follow_the_distribution() -> None:
     """Over many steps each token comes as often as its weight says."""
     logits = np.array([65536 * 2, 65536, 0, -65536], np.int32)
     counts = np.bincount(
-        [choose(logits, EXP2, Sampling(1000, 1_000_000, SEED), 0, n) for n in range(8000)], minlength=4
+        [choose(logits, EXP2, ExactSampling(1000, 1_000_000, SEED), 0, n) for n in range(8000)], minlength=4
     )
     expected = np.exp([2, 1, 0, -1]) / np.exp([2, 1, 0, -1]).sum() * 8000
     assert np.abs(counts - expected).max() < 4 * math.sqrt(8000 / 4)
@@ -67,17 +67,17 @@ def test_weights_are_exponentials() -> None:
 def test_top_p_cuts_the_tail() -> None:
     """Only the shortest prefix that holds the share can be drawn."""
     logits = np.array([0, 65536 * 3, 65536 * 2], np.int32)
-    drawn = {choose(logits, EXP2, Sampling(1000, 700_000, SEED), 0, step) for step in range(200)}
+    drawn = {choose(logits, EXP2, ExactSampling(1000, 700_000, SEED), 0, step) for step in range(200)}
     assert drawn == {1}
 
 
 def test_ties_go_to_the_lowest_id() -> None:
     """Greedy choice among equals."""
-    assert choose(np.array([1, 5, 5, 2], np.int32), EXP2, Sampling(), 0, 0) == 1
+    assert choose(np.array([1, 5, 5, 2], np.int32), EXP2, ExactSampling(), 0, 0) == 1
 
 
 @pytest.mark.parametrize("bad", [(-1, 1, SEED), (1, 0, SEED), (1, 1_000_001, SEED), (1, 1, b"short")])
 def test_senseless_settings_are_refused(bad: tuple[int, int, bytes]) -> None:
     """No silent default for a temperature, top-p or seed that means nothing."""
     with pytest.raises(ValueError, match="no way to choose"):
-        Sampling(*bad)
+        ExactSampling(*bad)

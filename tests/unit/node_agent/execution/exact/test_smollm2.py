@@ -32,15 +32,15 @@ TRACE = "d20e10e4fceab18aef959415b3725b7e3040bbbd75ecd0ec06204a62a009d5f6"
 GENERATE = """
 import sys
 from pathlib import Path
-from node_agent.execution.exact.decoding import Task, generate, recheck
+from node_agent.execution.exact.decoding import DecodingTask, generate, recheck
 from node_agent.execution.exact.model_file import read_model
-from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.sampling import ExactSampling
 from node_agent.execution.exact.trace import trace_hash
 
 model = WAY.llama(read_model(Path(sys.argv[1])))
 prompts = [[1, 4093, 198, 1780], [1, 504, 3575, 282, 4649, 314], list(range(300, 371)), [28]]
-sampling = [Sampling(), Sampling(700, 900_000, bytes(range(32))), Sampling(), Sampling(1300)]
-tasks = [Task(prompt, 6, frozenset(), how, i) for i, (prompt, how) in enumerate(zip(prompts, sampling))]
+sampling = [ExactSampling(), ExactSampling(700, 900_000, bytes(range(32))), ExactSampling(), ExactSampling(1300)]
+tasks = [DecodingTask(prompt, 6, frozenset(), how, i) for i, (prompt, how) in enumerate(zip(prompts, sampling))]
 together = generate(model, tasks)
 alone = [run for task in tasks for run in generate(model, [task])]
 checked = [recheck(model, task, run.chosen) for task, run in zip(tasks, together)]

@@ -15,20 +15,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.decoding import Batch, Run, Task, generate
+from node_agent.execution.exact.decoding import DecodingBatch, DecodingRun, DecodingTask, generate
 from node_agent.execution.exact.eager import static_decoding
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.operations import watched
 from node_agent.execution.exact.eager.products import ALL, Products, by_name
-from node_agent.execution.exact.eager.slots import Cache, Slots
+from node_agent.execution.exact.eager.slots import Slots, TextCache
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 from node_agent.execution.exact.model_file import Parameters
-from node_agent.execution.exact.sampling import Sampling
+from node_agent.execution.exact.sampling import ExactSampling
 from tests.unit.node_agent.execution.exact.test_model import TOKENS, read, shapes
 from tests.world.soak import short_or_long
 
 CPU = torch.device("cpu")
-WARM = Sampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
+WARM = ExactSampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
 
 _PATIENT = settings(
     max_examples=short_or_long(12, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -107,21 +107,23 @@ def test_long_contexts(make_model) -> None:
     assert short == read(sure, TOKENS[:2])
 
 
-def facts(runs: Sequence[Run]) -> list[tuple[list[int], list[bytes]]]:
+def facts(runs: Sequence[DecodingRun]) -> list[tuple[list[int], list[bytes]]]:
     return [(run.chosen, run.trace.chunks()) for run in runs]
 
 
-def tasks(count: int, sampling: Sampling) -> list[Task]:
+def tasks(count: int, sampling: ExactSampling) -> list[DecodingTask]:
     """Of prompts of up to several chunks, and answers of unequal length."""
     return [
-        Task([5 + text, 9, 44][: 1 + text % 3] * (1 + 20 * (text % 2)), 6 + 5 * text, frozenset({17}), sampling, text)
+        DecodingTask(
+            [5 + text, 9, 44][: 1 + text % 3] * (1 + 20 * (text % 2)), 6 + 5 * text, frozenset({17}), sampling, text
+        )
         for text in range(count)
     ]
 
 
-def in_company(model: EagerLlama, given: Sequence[Task]) -> list[Run]:
+def in_company(model: EagerLlama, given: Sequence[DecodingTask]) -> list[DecodingRun]:
     """A text joins every second step, so that decode steps alternate with others."""
-    batch, runs = Batch(model), []
+    batch, runs = DecodingBatch(model), []
     for each in given:
         runs.append(batch.join(each))
         batch.step()
@@ -131,9 +133,9 @@ def in_company(model: EagerLlama, given: Sequence[Task]) -> list[Run]:
     return runs
 
 
-@pytest.mark.parametrize("sampling", [Sampling(), WARM], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("sampling", [ExactSampling(), WARM], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("run", [generate, in_company])
-def test_a_batch_traces_the_same(tiny: Parameters, sampling: Sampling, run: Any) -> None:
+def test_a_batch_traces_the_same(tiny: Parameters, sampling: ExactSampling, run: Any) -> None:
     """Tokens and traces of whole generations are those of ragged steps, in the same or in changing company."""
     ragged, static = (EagerLlama(tiny, by_name("int8"), CPU) for _ in range(2))
     static.static_decoding = True
@@ -146,11 +148,11 @@ def test_decoders_serve_one_batch_after_the_other(tiny: Parameters) -> None:
     """What a batch before left in the slots changes nothing, and two batches at once do not touch each other."""
     ragged, static = (EagerLlama(tiny, by_name("int8"), CPU) for _ in range(2))
     static.static_decoding = True
-    given = tasks(4, Sampling())
+    given = tasks(4, ExactSampling())
     alone = [facts(generate(ragged, [each])) for each in given]
     assert [facts(generate(static, [each])) for each in given] == alone
     assert len(static._decoders) == 1
-    first, second = Batch(static), Batch(static)
+    first, second = DecodingBatch(static), DecodingBatch(static)
     runs = [batch.join(each) for batch, each in zip((first, second, first, second), given, strict=True)]
     while first.running or second.running:
         for batch in (first, second):
@@ -172,7 +174,7 @@ def test_where_slots_do_not_fit(tiny: Parameters, monkeypatch: pytest.MonkeyPatc
         return plain(count, positions)
 
     monkeypatch.setattr(static, "new_slots", new_slots)
-    given = tasks(4, Sampling())
+    given = tasks(4, ExactSampling())
     assert facts(generate(static, given)) == facts(generate(ragged, given))
     assert {2, 4} <= set(counts)
 
@@ -249,7 +251,7 @@ def test_a_past_moves_with_its_text(tiny: Parameters) -> None:
     with torch.inference_mode():
         for token in TOKENS:
             rows += model.logits(model.forward([([token], cache)])).tolist()
-            before: Cache = model.new_slots(2, 64).cache(1)
+            before: TextCache = model.new_slots(2, 64).cache(1)
             cache.move(before)
             assert cache.keys.data_ptr() == before.keys.data_ptr()
     assert rows == read(model, TOKENS)

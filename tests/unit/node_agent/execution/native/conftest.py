@@ -11,7 +11,7 @@ from node_agent.execution import kinds
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.engine import NativeGeneration
 from node_agent.execution.native.model import NativeLlama
-from node_agent.execution.native.settings import Settings
+from node_agent.execution.native.settings import NativeSettings
 from tests.world.prompts import asked
 
 MakeModel = Callable[..., NativeLlama]
@@ -31,7 +31,7 @@ def make_model() -> MakeModel:
 
     def make(seed: int = 1, **settings: object) -> NativeLlama:
         state = reference_state(REFERENCE_CONFIG, seed)
-        chosen = Settings(**settings)  # type: ignore[arg-type]
+        chosen = NativeSettings(**settings)  # type: ignore[arg-type]
         return NativeLlama.from_state(REFERENCE_CONFIG, state, state.__getitem__, chosen, torch.device("cpu"))
 
     return make

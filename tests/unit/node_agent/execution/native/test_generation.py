@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from contracts.protocol.native.fingerprint import FARTHEST, MARGIN_CLIP_MILLI, PROJECTIONS, distances
 from node_agent.execution.errors import NumericFailure
 from node_agent.execution.native.calibration import class_digest, results, same_class
-from node_agent.execution.native.generation import Task, generate, recheck
+from node_agent.execution.native.generation import GenerationTask, generate, recheck
 from node_agent.execution.native.projection import directions, project
-from node_agent.execution.native.sampling import Sampling, best, gumbel, margin_milli, scores
+from node_agent.execution.native.sampling import NativeSampling, best, gumbel, margin_milli, scores
 from tests.unit.node_agent.execution.native.conftest import MakeModel
 
 SEED = hashlib.sha256(b"order").digest()
 PROMPT = [(5 * index + 1) % 512 for index in range(40)]
 
 
-def task(temperature_milli: int = 1000, limit: int = 24, seed: bytes = SEED, text: int = 0) -> Task:
+def task(temperature_milli: int = 1000, limit: int = 24, seed: bytes = SEED, text: int = 0) -> GenerationTask:
     """One text of PROMPT."""
-    return Task(PROMPT, limit, sampling=Sampling(temperature_milli, seed), text=text)
+    return GenerationTask(PROMPT, limit, sampling=NativeSampling(temperature_milli, seed), text=text)
 
 
 @pytest.mark.parametrize("temperature_milli", [0, 700, 1000])
@@ -92,7 +92,7 @@ def test_a_batch_is_repeated_bit_for_bit(make_model: MakeModel) -> None:
 
 def test_answers_end_at_their_first_stop_or_at_the_limit() -> None:
     """The stop decision is no float's."""
-    asked = Task(PROMPT, 3, frozenset({7}))
+    asked = GenerationTask(PROMPT, 3, frozenset({7}))
     good = ([1, 2, 3], [7], [1, 7], [1, 2, 7])
     bad = ([], [1], [1, 2], [7, 1], [7, 7], [1, 2, 3, 4], [1, 7, 2])
     assert all(asked.ended(answer) for answer in good)
@@ -110,7 +110,7 @@ def test_gumbel_max_draws_from_the_softmax() -> None:
     logits = np.array([0.0, 1.0, 2.0, -1.0, 0.5], dtype=np.float32)
     weights = np.exp(logits / 0.7)
     expected = weights / weights.sum()
-    sampling = Sampling(700, SEED)
+    sampling = NativeSampling(700, SEED)
     drawn = np.bincount([best(scores(logits, sampling, 0, step)) for step in range(4000)], minlength=5) / 4000
     assert (np.abs(drawn - expected) < 5 * np.sqrt(expected / 4000)).all()
 
@@ -129,7 +129,7 @@ PINNED_NOISE = [-1.006913338, 0.580103504, 2.058971693]
 @given(st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=40), st.integers(0, 50))
 def test_margins_are_not_negative_and_zero_for_the_best(logits: list[float], claimed: int) -> None:
     """And never above the clip."""
-    found = scores(np.array(logits, dtype=np.float32), Sampling(900, SEED), 0, 0)
+    found = scores(np.array(logits, dtype=np.float32), NativeSampling(900, SEED), 0, 0)
     assert margin_milli(found, best(found)) == 0
     assert 0 <= margin_milli(found, claimed) <= MARGIN_CLIP_MILLI
 
@@ -156,7 +156,7 @@ def test_directions_are_signs_that_change_with_everything() -> None:
 def test_a_model_that_broke_down_signs_nothing(value: float) -> None:
     """NaN and infinity end the run with an error."""
     with pytest.raises(NumericFailure):
-        scores(np.array([0.0, value], dtype=np.float32), Sampling(), 0, 0)
+        scores(np.array([0.0, value], dtype=np.float32), NativeSampling(), 0, 0)
     with pytest.raises(NumericFailure):
         project(np.array([0.0, value], dtype=np.float32), SEED, 0, 0)
 

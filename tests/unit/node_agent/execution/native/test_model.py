@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 from node_agent.devices.self_test import REFERENCE_CONFIG, reference_state
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.native.model import NativeLlama, batch_of
-from node_agent.execution.native.settings import DTYPES, Settings
+from node_agent.execution.native.settings import DTYPES, NativeSettings
 from tests.unit.node_agent.execution.native.conftest import MakeModel
 
 CPU = torch.device("cpu")
@@ -54,17 +54,17 @@ def test_weights_of_any_float_type_are_taken_as_they_are(make_model: MakeModel) 
     name = "model.layers.1.mlp.up_proj.weight"
     for dtype in DTYPES.values():
         state = {key: value.to(dtype) for key, value in reference_state(REFERENCE_CONFIG).items()}
-        model = NativeLlama.from_state(REFERENCE_CONFIG, state, state.__getitem__, Settings("bfloat16"), CPU)
+        model = NativeLlama.from_state(REFERENCE_CONFIG, state, state.__getitem__, NativeSettings("bfloat16"), CPU)
         assert model.head.dtype == torch.bfloat16
     for spoiled in (None, torch.zeros(2, 2), torch.zeros(160, 64, dtype=torch.int8)):
         state = {key: value for key, value in reference_state(REFERENCE_CONFIG).items() if key != name}
         if spoiled is not None:
             state[name] = spoiled
         with pytest.raises(UnsupportedModel, match=name):
-            NativeLlama.from_state(REFERENCE_CONFIG, state, state.__getitem__, Settings(), CPU)
+            NativeLlama.from_state(REFERENCE_CONFIG, state, state.__getitem__, NativeSettings(), CPU)
 
 
 @pytest.mark.parametrize("wrong", [{"dtype": "int8"}, {"attention": "flash"}, {"threads": 0}])
 def test_settings_that_do_not_exist_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="no way to compute"):
-        Settings(**wrong)  # type: ignore[arg-type]
+        NativeSettings(**wrong)  # type: ignore[arg-type]

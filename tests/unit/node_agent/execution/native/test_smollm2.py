@@ -10,9 +10,9 @@ from bench.native.texts import tasks
 from contracts.protocol.native import Evidence, Finding, Thresholds, compare, judge
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.model_files import ModelFiles
-from node_agent.execution.native.generation import Run, Task, generate, recheck
+from node_agent.execution.native.generation import GenerationRun, GenerationTask, generate, recheck
 from node_agent.execution.native.model import NativeLlama
-from node_agent.execution.native.settings import Dtype, Settings
+from node_agent.execution.native.settings import Dtype, NativeSettings
 
 pytestmark = pytest.mark.model
 
@@ -20,7 +20,7 @@ TEXTS, LIMIT = 2, 32
 
 
 @pytest.fixture(scope="module")
-def asked(smollm_files: ModelFiles) -> list[Task]:
+def asked(smollm_files: ModelFiles) -> list[GenerationTask]:
     """Two seeded texts."""
     tokenizer = TextTokenizer(smollm_files.tokenizer.read_bytes(), smollm_files.tokenizer_sha256)
     return tasks(tokenizer, 2, TEXTS + 1, LIMIT)[1:]
@@ -40,10 +40,10 @@ def thresholds() -> Thresholds:
 
 def loaded(files: ModelFiles, dtype: Dtype) -> NativeLlama:
     """One model."""
-    return NativeLlama.load(files.weights, files.config, Settings(dtype), torch.device("cpu"))
+    return NativeLlama.load(files.weights, files.config, NativeSettings(dtype), torch.device("cpu"))
 
 
-def seen(node: list[Run], spoof: list[Run] | None, verifier: NativeLlama) -> Evidence:
+def seen(node: list[GenerationRun], spoof: list[GenerationRun] | None, verifier: NativeLlama) -> Evidence:
     """All texts as one job; with `spoof`, the node shows another run's fingerprints."""
     checked = [recheck(verifier, run.task, run.chosen) for run in node]
     shown = b"".join(run.fingerprint for run in spoof or node)
@@ -52,7 +52,7 @@ def seen(node: list[Run], spoof: list[Run] | None, verifier: NativeLlama) -> Evi
 
 
 def test_bf16_before_fp32(
-    smollm_files: ModelFiles, asked: list[Task], verifier: NativeLlama, thresholds: Thresholds
+    smollm_files: ModelFiles, asked: list[GenerationTask], verifier: NativeLlama, thresholds: Thresholds
 ) -> None:
     """Honest work is accepted; weights rounded to four bits are caught, with their own fingerprint and a spoofed one.
 

@@ -18,7 +18,7 @@ from node_agent.session.earnings import Account
 from node_agent.session.gas import ether
 from node_agent.session.pulse import LastBeat, Pulse, last_beat
 from node_agent.session.registration import proposed_stake_units
-from node_agent.standing import Standing, limits
+from node_agent.status import NodeStatus, limits
 
 ADDRESS, ID = "0x" + "11" * 20, "0x" + "22" * 32
 ENTRY = PriceSheetEntry(
@@ -44,7 +44,7 @@ VIEW = NodeView(
     operator_id=1, nodes=[], stake=1000, locked=0, earned=0, claimed=0, open_max=0, delivered_jobs=3, checked_jobs=1,
     slashed=0, suspended=False, native=CLEAR,
 )  # fmt: skip
-WELL = Standing(
+WELL = NodeStatus(
     account=Account(1, ADDRESS, ADDRESS, 1000, 0, 0, 0, 0), penalty_multiple=9, cases=[], network=NETWORK, view=VIEW,
     backend_error=None, beat=LastBeat(990, 1, "working", ID, 3), is_running=True, hot_key=ADDRESS, hot_key_wei=10,
     appeal_wei=10, undelivered=0, unrooted=0, rooted=3, read_at_s=1000,
@@ -70,7 +70,7 @@ def test_nothing_limits_a_node_at_work() -> None:
         ({"account": Account(1, ADDRESS, ADDRESS, 0, 0, 0, 0, 0)}, "no stake: one job at a time of at most 500 units"),
         ({"network": None, "view": None, "backend_error": "no answer"}, "the backend cannot be asked: no answer"),
         ({"network": NETWORK.model_copy(update={"price_sheet": []})}, "the backend offers no workload"),
-        ({"cases": [CASE]}, "1 open cases lock"),
+        ({"cases": [CASE]}, "1 open cases ask for"),
         ({"cases": [CASE], "hot_key_wei": 9}, "cannot pay for an appeal"),
     ],
 )

@@ -25,7 +25,7 @@ BUSY_FOR_S = 120.0
 """After the last transaction: longer than an epoch of the development constants takes from its post to settlement."""
 
 
-class ChainKeeper:
+class AnvilState:
     """Looks after one Anvil. `tick` often, from one thread; `say` tells people what goes wrong."""
 
     def __init__(self, rpc_url: str, file: Path, say: Callable[[str], None]) -> None:

@@ -15,15 +15,15 @@ from contracts.onchain.keystore import create_key
 from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import keccak, to_hex
 from deploy.localnet import workload
-from deploy.localnet.founding import TOKEN_UNITS, Cast, Founding
+from deploy.localnet.founding import TOKEN_UNITS, NetworkSetup, Parties
 from deploy.localnet.measuring import look
 from deploy.localnet.network import Network
 from deploy.localnet.planning import Burden, windows
 from deploy.localnet.processes import Processes, ProcessFailed, free_port
+from deploy.localnet.up.anvil_state import AnvilState
 from deploy.localnet.up.errors import OtherRelease, PortTaken
 from deploy.localnet.up.first_answer import CanaryOrder, FirstAnswer
 from deploy.localnet.up.folder import Folder
-from deploy.localnet.up.keeper import ChainKeeper
 from deploy.localnet.up.supervisor import Service, Supervisor
 from deploy.settings import ClientFile
 from node_agent.models import ModelStore
@@ -32,7 +32,7 @@ NODE, VERIFIER, REQUESTER = "node", "verifier", "requester"
 EPOCH_S, CONFIRMATIONS = 8, 1
 LONG_PROMPT_TOKENS = 256
 """Of a long order, whose work the windows must bear."""
-CAST = Cast(
+CAST = Parties(
     nodes=(NODE,),
     verifiers=(VERIFIER,),
     requesters=(REQUESTER,),
@@ -52,7 +52,7 @@ _RECENT_EPOCHS = 8
 _PREFERRED_RPC_PORT, _PREFERRED_BACKEND_PORT = 8545, 8000
 
 
-class Town:
+class LocalNetwork:
     """The network of one folder. `say` tells people what happens."""
 
     def __init__(self, folder: Folder, store: ModelStore, say: Callable[[str], None]) -> None:
@@ -62,7 +62,7 @@ class Town:
         self._place()
         if folder.is_founded:
             self.network.constants = self.network.deployment.constants
-        self.keeper = ChainKeeper(self.network.rpc_url, folder.chain_file, say)
+        self.anvil_state = AnvilState(self.network.rpc_url, folder.chain_file, say)
         self.supervisor = Supervisor(self._processes, self._services(), say)
 
     @property
@@ -112,7 +112,7 @@ class Town:
         options = ["--cache-path", str(folder / "anvil-cache"), "--max-persisted-states", "0"]
         kept = ["--load-state", str(file)] if file.is_file() else []
         self.network.start_chain("anvil", [*options, *kept])
-        self.keeper.started(time.monotonic())
+        self.anvil_state.started(time.monotonic())
         if kept:
             age_s = time.time() - file.stat().st_mtime
             self._say(f"the chain goes on from its state of {_ago(age_s)}")
@@ -127,14 +127,14 @@ class Town:
 
     # -- life
 
-    def found(self) -> None:
+    def create(self) -> None:
         """Makes everything for the first time. Only what was founded to the end is ever started again."""
         self._say("measuring this machine")
         self.network.constants = self.measured_windows()
-        network, founding = self.network, Founding(self.network, CAST, self._say)
+        network, founding = self.network, NetworkSetup(self.network, CAST, self._say)
         self._say("starting Anvil and deploying the contracts")
         self._start_chain()
-        self.keeper.mine_at_once()
+        self.anvil_state.mine_at_once()
         network.deploy()
         self._say("making keys, funding everybody, offering the workloads")
         with ThreadPoolExecutor(2) as pool:  # threads run programs to their end here, and start none that stay
@@ -147,8 +147,8 @@ class Town:
             node = pool.submit(founding.join_node, NODE)
             founding.join_verifiers()
             node.result()
-        self.keeper.mine_by_the_clock()
-        self.keeper.save(time.monotonic())
+        self.anvil_state.mine_by_the_clock()
+        self.anvil_state.save(time.monotonic())
         self._folder.write_client_file(
             ClientFile(
                 rpc=network.rpc_url,
@@ -180,7 +180,7 @@ class Town:
 
         def tick(now: float) -> None:
             self.supervisor.tick(now)
-            self.keeper.tick(now)
+            self.anvil_state.tick(now)
 
         with closing(CanaryOrder(self.network)) as order:
             log = self._processes.logs / f"{NODE}.log"
@@ -210,10 +210,10 @@ class Town:
 
     def _save_at_rest(self) -> None:
         until = time.monotonic() + _MINED_WITHIN_S
-        while not self.keeper.is_at_rest() and time.monotonic() < until:
+        while not self.anvil_state.is_at_rest() and time.monotonic() < until:
             time.sleep(0.2)
         if self._folder.is_founded:
-            block = self.keeper.save(time.monotonic())
+            block = self.anvil_state.save(time.monotonic())
             self._say(f"the chain's state is kept, up to block {block}")
 
     def settle_stranded(self) -> None:

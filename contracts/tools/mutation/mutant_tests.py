@@ -61,7 +61,7 @@ class BaselineError(Exception):
     """Tests are red without any change, so a red test would say nothing of a mutant."""
 
 
-class Arena:
+class MutantTests:
     """One at a time a folder: the artifacts are its state."""
 
     def __init__(self, folder: Path = FOLDER) -> None:

@@ -8,12 +8,12 @@ from contracts.protocol.hashing import from_hex
 from contracts.protocol.native.standing import WATCH_CHECKS, State
 from contracts.protocol.wire import NetworkInfo, NodeView
 from contracts.record.history import read_history
-from node_agent.errors import BackendError
+from node_agent.errors import CallFailed
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.court import Accusation, read_accusation
 from node_agent.session.earnings import Account, read_account
 from node_agent.session.gas import appeal_wei, balance_wei, ether
-from node_agent.session.journal import Journal
+from node_agent.session.journal import NodeJournal
 from node_agent.session.pulse import LastBeat
 
 _QUIET_STATES = ("working", "no_job", "delivered")
@@ -23,7 +23,7 @@ _SILENT_AFTER_S = 60
 
 
 @dataclass(frozen=True)
-class Standing:
+class NodeStatus:
     """All of it. Units and Unix seconds. `network` and `view` are None when the backend is unknown or silent.
 
     `given_up`: the newest jobs that ended here without an answer, and why. `overdue_order`: the order behind the
@@ -75,14 +75,14 @@ class Standing:
 
 
 def read_standing(
-    chain: Chain, journal: Journal, operator_id: int, node: str, api: BackendApi | None, beat: LastBeat | None,
+    chain: Chain, journal: NodeJournal, operator_id: int, node: str, api: BackendApi | None, beat: LastBeat | None,
     is_running: bool,
-) -> Standing:  # fmt: skip
+) -> NodeStatus:  # fmt: skip
     """Everything from chain and journal, and from the backend if it answers. Raises ChainError or JournalError."""
     history = read_history(chain, chain.head().number)
     cases = [case for case in history.cases.values() if case.operator_id == operator_id]
     network, view, why = _ask(api, operator_id)
-    return Standing(
+    return NodeStatus(
         account=read_account(chain, operator_id),
         penalty_multiple=chain.deployment.constants.penalty_multiple,
         cases=[read_accusation(chain, case.opened) for case in cases],
@@ -104,12 +104,12 @@ def read_standing(
     )
 
 
-def limits(found: Standing) -> list[str]:
+def limits(found: NodeStatus) -> list[str]:
     """What keeps the operator from earning more now, the worst first; empty when nothing does."""
     return [*_node_limits(found), *_stake_limits(found), *_native_limits(found), *_demand_limits(found)]
 
 
-def _node_limits(found: Standing) -> list[str]:
+def _node_limits(found: NodeStatus) -> list[str]:
     told = []
     if found.view is not None and found.view.suspended:
         told.append("the court found this operator guilty: it is lent no jobs; `assay node explain` tells why")
@@ -124,7 +124,7 @@ def _node_limits(found: Standing) -> list[str]:
     return told
 
 
-def _stake_limits(found: Standing) -> list[str]:
+def _stake_limits(found: NodeStatus) -> list[str]:
     stake, free, cheapest = found.account.stake_units, found.free_units, found.cheapest_job_units
     told = []
     if stake == 0:
@@ -138,18 +138,18 @@ def _stake_limits(found: Standing) -> list[str]:
             "they settle, or add with `assay node stake` or `assay node claim --to-stake`"
         )
     if found.open_cases:
-        told.append(f"{len(found.open_cases)} open cases lock {found.account.locked_units} units of the stake")
+        told.append(f"{len(found.open_cases)} open cases ask for {found.account.locked_units} units of the stake")
         if found.hot_key_wei < found.appeal_wei:
             short = ether(found.appeal_wei - found.hot_key_wei)
             told.append(f"the hot key {found.hot_key} cannot pay for an appeal: send it {short} ether")
     return told
 
 
-def _most(found: Standing) -> str:
+def _most(found: NodeStatus) -> str:
     return "" if found.network is None else f" of at most {found.network.newcomer_price} units"
 
 
-def _native_limits(found: Standing) -> list[str]:
+def _native_limits(found: NodeStatus) -> list[str]:
     if found.view is None:
         return []
     told, native = [], found.view.native
@@ -178,7 +178,7 @@ def _overdue(digest: str, order_id: str | None) -> str:
     return says + f"a running node shows it; `assay node explain {order_id}` tells why it has not"
 
 
-def _demand_limits(found: Standing) -> list[str]:
+def _demand_limits(found: NodeStatus) -> list[str]:
     if found.network is not None and not found.network.price_sheet:
         return ["the backend offers no workload"]
     if found.is_running and found.beat is not None and found.beat.state == "no_job":
@@ -186,7 +186,7 @@ def _demand_limits(found: Standing) -> list[str]:
     return []
 
 
-def _overdue_order(chain: Chain, journal: Journal, view: NodeView | None) -> str | None:
+def _overdue_order(chain: Chain, journal: NodeJournal, view: NodeView | None) -> str | None:
     if view is None or view.native.overdue_trace is None:
         return None
     digest, domain = from_hex(view.native.overdue_trace), chain.deployment.domain
@@ -200,5 +200,5 @@ def _ask(api: BackendApi | None, operator_id: int) -> tuple[NetworkInfo | None, 
     try:
         network = api.network()
         return network, next((view for view in api.nodes() if view.operator_id == operator_id), None), None
-    except BackendError as error:
+    except CallFailed as error:
         return None, None, str(error)

@@ -122,8 +122,11 @@ BATCHES = (
         Twin("JobEscrow.sol", "uint64(chargedUnits - feeUnits)", "uint64(chargedUnits)", (
             "check_settleEpoch_conserves",
         )),
-        Twin("StakeManager.sol", "lockedUnits = units < free ? units : free;",
-             "lockedUnits = units < free ? free : units;", ("check_lock_isAtMostWhatIsThere",)),
+        Twin("StakeManager.sol", "if (operatorOf(node) != id) revert", "if (operatorOf(node) == 0) revert", (
+            "check_revokeNodeKey_onlyByItsOwner",
+        )),
+        Twin("StakeManager.sol", "_operators[id].lockedUnits += units;",
+             "_operators[id].lockedUnits += units / 2;", ("check_lock_isAllOfIt",)),
     ),
     (
         Twin("Lanes.sol", "if (noticeAt == 0 || !mature)", "if (paused || noticeAt == 0 || !mature)", (

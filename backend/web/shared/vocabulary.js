@@ -1,0 +1,62 @@
+// What token ids spell, by the tokenizer that a workload's manifest names: so that no backend can pass other ids for texts.
+
+import { getBytes } from "./api.js";
+import { utf8 } from "./protocol.js";
+import { sha256 } from "./vendor/noble-hashes/sha2.js";
+import { bytesToHex, concatBytes } from "./vendor/noble-hashes/utils.js";
+
+/** GPT-2's spelling of bytes as characters: printable ones as they are, the others from 256 on. Character -> byte. */
+function byteCharacters() {
+  const plain = (byte) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  const found = new Map();
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) found.set(String.fromCodePoint(plain(byte) ? byte : next++), byte);
+  return found;
+}
+
+function readIds(tokenizer) {
+  const pieces = new Map(Object.entries(tokenizer.model.vocab).map(([piece, id]) => [id, piece]));
+  const special = new Set(tokenizer.added_tokens.filter((token) => token.special).map((token) => token.id));
+  return { pieces, special };
+}
+
+/** Byte-level BPE: each id stands for bytes, and joining them gives the text back. */
+function byteBpe(tokenizer) {
+  const { pieces, special } = readIds(tokenizer);
+  const bytes = byteCharacters();
+  const added = new Map(tokenizer.added_tokens.map((token) => [token.id, utf8(token.content)]));
+  const bytesOf = (id) =>
+    added.get(id) ?? Uint8Array.from(pieces.get(id) ?? "\ufffd", (character) => bytes.get(character) ?? 63);
+  const join = (ids) => concatBytes(...ids.map(bytesOf));
+  return {
+    spell: (ids) => new TextDecoder().decode(join(ids.filter((id) => !special.has(id)))),
+    spells: (ids, text) => !ids.some((id) => special.has(id)) && bytesToHex(join(ids)) === bytesToHex(utf8(text)),
+  };
+}
+
+/** BERT's WordPiece: texts are lowered, stripped of accents and split; what is left is compared without white space. */
+function wordpiece(tokenizer) {
+  const { pieces, special } = readIds(tokenizer);
+  const join = (ids) => ids.map((id) => (pieces.get(id) ?? "").replace(/^##/, "")).join("");
+  const plain = (text) => text.normalize("NFD").toLowerCase().replace(/[\p{Mn}\p{C}\s\ufffd]/gu, "");
+  return { spell: join, spells: (ids, text) => !ids.some((id) => special.has(id)) && join(ids) === plain(text) };
+}
+
+const FAMILIES = { byte_bpe: byteBpe, wordpiece };
+const loaded = new Map(); // sha256 -> promise of a vocabulary
+
+/** The vocabulary of a workload: `spell(ids)` to text, `spells(ids, text)`. Throws unless the file is the manifest's. */
+export function vocabularyOf(workload, manifest) {
+  const name = manifest.tokenizer_sha256;
+  const read = async () => {
+    const bytes = await getBytes(`v1/workloads/${workload}/tokenizer`);
+    if (bytesToHex(sha256(bytes)) !== name) throw new Error("The backend shows another tokenizer than the workload's.");
+    return FAMILIES[manifest.tokenizer](JSON.parse(new TextDecoder().decode(bytes)));
+  };
+  if (!loaded.has(name)) {
+    const found = read();
+    found.catch(() => loaded.delete(name)); // asked for again the next time
+    loaded.set(name, found);
+  }
+  return loaded.get(name);
+}

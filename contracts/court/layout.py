@@ -1,0 +1,151 @@
+"""Where every value of a text's computation lies: arrays with a name, a home, a shape and a kind (COURT.md, section 2).
+
+An array is a list of sheets, a sheet a list of rows, a row a list of blocks of 64 values. Its sheets are numbered by
+`axes`, outermost first. What is bound at once has its home in the trace root; what is inside an operation belongs to a
+unit, an array of which has one sheet for each of the unit's places, and is bound when the unit is shown.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from functools import cached_property
+from math import prod
+
+from contracts.court.encoding import Kind
+from contracts.court.numbers import BLOCK
+
+Place = tuple[int, ...]
+Shape = tuple[int, int]
+"""Rows, and values in a row."""
+
+
+class Home(StrEnum):
+    """Under which root an array lies."""
+
+    TRACE = "trace"
+    UNIT = "unit"
+    MODEL = "model"
+    LOGGED = "logged"  # the trace hash that the commitment binds
+    PROMPT = "prompt"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What of a model's configuration decides the arithmetic: the first leaf under the model root, as ABI words.
+
+    Attributes:
+        encoder: 1 for SPEC_ENCODER.md, 0 for SPEC.md.
+        tied: 1 if the output matrix is the embedding.
+    """
+
+    encoder: int
+    layers: int
+    width: int
+    inner: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    positions: int
+    tied: int
+    epsilon: int
+    query_bits: int
+    key_bits: int
+
+    def packed(self) -> bytes:
+        """Each field as a word of 32 bytes, big-endian, in order."""
+        return b"".join(int(getattr(self, field.name)).to_bytes(32, "big") for field in fields(self))
+
+
+@dataclass(frozen=True)
+class Array:
+    """One name, and where its values are.
+
+    Attributes:
+        axes: how many sheets there are along each axis; in a unit the places of the unit.
+        shape: rows, and values in a row, of the sheet at a place.
+        unit: the unit's name, in the home UNIT.
+        block: values in a block.
+    """
+
+    name: str
+    home: Home
+    kind: Kind
+    axes: tuple[int, ...]
+    shape: Callable[[Place], Shape]
+    unit: str = ""
+    block: int = BLOCK
+
+    def sheet(self, place: Place) -> int:
+        """The sheet's index among all of the array. Raises IndexError outside the axes."""
+        if len(place) != len(self.axes) or any(not 0 <= at < size for at, size in zip(place, self.axes, strict=True)):
+            raise IndexError(f"{self.name} has no sheet {place} in {self.axes}")
+        index = 0
+        for at, size in zip(place, self.axes, strict=True):
+            index = index * size + at
+        return index
+
+    @property
+    def sheets(self) -> int:
+        """How many sheets the array has."""
+        return prod(self.axes)
+
+    def blocks(self, place: Place) -> int:
+        """How many blocks a row of the sheet has."""
+        return -(-self.shape(place)[1] // self.block)
+
+    def length(self, place: Place, block: int) -> int:
+        """How many values a block of the sheet's rows has: 64, or what is left in the last."""
+        return min(self.block, self.shape(place)[1] - block * self.block)
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text of a job: what the order and the commitment say of its size."""
+
+    config: Config
+    prompt: int
+    output: int
+
+    @property
+    def positions(self) -> int:
+        """How many tokens the model reads: of a generated answer all but the last."""
+        return self.prompt if self.config.encoder else self.prompt + self.output - 1
+
+    @property
+    def first_logits(self) -> int:
+        """The position whose logits the first token is chosen from."""
+        return self.prompt - 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All arrays of a text, in the order in which roots list them."""
+
+    text: Text
+    all: tuple[Array, ...]
+
+    @cached_property
+    def arrays(self) -> dict[str, Array]:
+        """By name."""
+        return {array.name: array for array in self.all}
+
+    def at_home(self, home: Home, unit: str = "") -> list[Array]:
+        """The arrays under one root, in order."""
+        return self._homes[home, unit]
+
+    def index(self, array: Array) -> int:
+        """The array's index among those at its home."""
+        return self._indices[array.name]
+
+    @cached_property
+    def _homes(self) -> dict[tuple[Home, str], list[Array]]:
+        found: dict[tuple[Home, str], list[Array]] = {}
+        for array in self.all:
+            found.setdefault((array.home, array.unit), []).append(array)
+        return found
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {array.name: index for home in self._homes.values() for index, array in enumerate(home)}

@@ -1,0 +1,89 @@
+"""The arithmetic of the exact engine's SPEC, as the court computes it: each number in at most 63 bits.
+
+Written from the specification a second time, and apart from the engine's, so that one checks the other.
+"""
+
+BLOCK = 64
+"""Values at a leaf of the court's trees, and terms of one partial sum."""
+
+ACTIVATION_BITS, VALUE_BITS = 15, 9
+NORM_BITS, NORM_FRACTION, VECTOR_FRACTION = 23, 24, 20
+RESIDUAL_FRACTION, HEAD_FRACTION, LOGIT_FRACTION, SCORE_FRACTION = 20, 16, 16, 12
+NORMED_FRACTION, GATED_FRACTION, MIXED_FRACTION, ROTARY_FRACTION = 40, 40, 20, 14
+RESIDUAL_MAX, HEAD_MAX, LOGIT_MAX, STATE_MAX = 2**35 - 1, 2**25 - 1, 2**31 - 1, 2**31 - 1
+WEIGHT_SUM_BITS, SHARE_SHIFT, DISTANCE_MAX = 31, 45, 2**17 - 1
+EXP2_INDEX_BITS, TABLE_HALF = 12, 2**14
+SIGMOID_STEP_BITS, NORMAL_STEP_BITS = 10, 11
+LOG2_E_32, DRAW_BITS, WHOLE_PPM = 6_196_328_019, 128, 1_000_000
+
+
+class Beyond(ArithmeticError):
+    """A number that the specification's bounds rule out: where a trace leads to one, it is no right trace."""
+
+
+def fits(value: int) -> int:
+    """The value itself. Raises Beyond where it needs more than 63 bits."""
+    if abs(value) > 2**62:
+        raise Beyond(f"{value} needs more than 63 bits")
+    return value
+
+
+def halved(value: int, bits: int) -> int:
+    """rsh(v, n): value / 2^bits, halves up. Raises Beyond for a shift outside 0..61."""
+    if not 0 <= bits <= 61:
+        raise Beyond(f"a shift by {bits} bits is outside 0..61")
+    return fits(fits(value) + ((1 << bits) >> 1)) >> bits
+
+
+def lifted(value: int, bits: int) -> int:
+    """value * 2^bits. Raises Beyond for a shift outside 0..61, or a result of more than 63 bits."""
+    if not 0 <= bits <= 61:
+        raise Beyond(f"a shift by {bits} bits is outside 0..61")
+    return fits(value << bits)
+
+
+def over(value: int, divisor: int) -> int:
+    """value // divisor. Raises Beyond for a divisor that is not positive."""
+    if divisor <= 0:
+        raise Beyond(f"{divisor} divides nothing")
+    return value // divisor
+
+
+def saturated(value: int, most: int) -> int:
+    """sat(v, m): the value within -most..most."""
+    return min(max(value, -most), most)
+
+
+def excess(value: int, bits: int) -> int:
+    """By how many bits a value is too long for `bits` with its sign: what it asks of the exponent of `shorten`."""
+    return max(0, abs(value).bit_length() - (bits - 1))
+
+
+def shortened(value: int, bits: int, exponent: int) -> int:
+    """The value's part in `shorten(v, bits)` with this exponent."""
+    return saturated(halved(value, exponent), (1 << (bits - 1)) - 1)
+
+
+def levels(count: int) -> int:
+    """How many levels of partial sums there are over `count` terms, 64 at a time, the total's included."""
+    depth = 1
+    while count > BLOCK:
+        count, depth = parts(count), depth + 1
+    return depth
+
+
+def parts(count: int) -> int:
+    """How many blocks of 64 hold `count` values."""
+    return -(-count // BLOCK)
+
+
+def width_at(count: int, level: int) -> int:
+    """How many partial sums the level `level` has over `count` terms."""
+    for _ in range(level + 1):
+        count = parts(count)
+    return count
+
+
+def is_root(root: int, square: int) -> bool:
+    """Whether `root` is the integer root of `square`, by multiplying alone."""
+    return root >= 0 and root * root <= square < (root + 1) * (root + 1)
