@@ -282,7 +282,7 @@ class Checker:
         return int(escrow.totals().call().feesUnits if kind == "fees" else escrow.settlerBond().call().bondUnits)
 
     def _check_blobs(self) -> None:
-        """Every file is named by its bytes: by their hash, or by the root of packed words."""
+        """Every file is named by its bytes, their hash or their root, in the backend's folder and in the log's."""
         for folder in (self._home / "blobs", self._home / "log" / "blobs"):
             for file in folder.iterdir():
                 if file.is_file() and file.name.startswith("0x") and not file.suffix:
