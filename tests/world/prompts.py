@@ -32,6 +32,16 @@ def asked(texts: Sequence[str], tokenizer: TextTokenizer = BYTES, wording: Wordi
     return pack([[*wording.before, *tokenizer.encode(text), *wording.after] for text in texts])
 
 
+def bare(*texts: str) -> bytes:
+    """Packed prompts of a workload that puts nothing around its texts, with one token a byte."""
+    return asked(texts, BYTES, Wording("byte_bpe", (), ()))
+
+
+def said(packed: bytes) -> str:
+    """All that packed prompts of one token a byte spell."""
+    return " ".join(BYTES.decode(ids) for ids in unpack(packed))
+
+
 def asked_of(model: str, texts: Sequence[str]) -> bytes:
     """Texts in the words of a real model, by its name in the store: a chat, or [CLS] and [SEP] around each."""
     tokenizer = tokenizer_of(model)

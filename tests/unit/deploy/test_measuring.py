@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.protocol.manifest import IntegerRange
+from contracts.protocol.packed import pack
 from deploy.localnet import measuring
 from deploy.localnet.measuring import NotMeasured, look, measure, timed
 from deploy.localnet.planning import MachineTooSlow
@@ -28,13 +29,13 @@ class Paced(EchoEngine):
         wanted = params.get("max_new_tokens", 0)
         self.now += 40 / 20 * self._write_s / 0.2 + wanted * self._write_s + self._warm_up_s
         self._warm_up_s = 0.0
-        return Execution(b"[]", bytes(32), wanted)
+        return Execution(pack([]), bytes(32), wanted)
 
 
 def test_reading_and_writing_are_told_apart() -> None:
     """Protects the plan: what a token of an answer takes is not mixed with what a prompt takes."""
     engine = Paced()
-    found = timed(engine, fake_manifest(), 40, lambda: engine.now)
+    found = timed(engine, fake_manifest(), [5] * 40, lambda: engine.now)
     assert found.write_per_s == pytest.approx(5.0)
     assert found.read_per_s == pytest.approx(40 / 2.2), "a token of the answer is in it: never too fast"
 
@@ -42,14 +43,14 @@ def test_reading_and_writing_are_told_apart() -> None:
 def test_a_fast_first_run_is_done_again() -> None:
     """Protects a fast machine from being judged by its first, cold run."""
     engine = Paced(write_s=0.002, warm_up_s=0.5)
-    found = timed(engine, fake_manifest(), 40, lambda: engine.now)
+    found = timed(engine, fake_manifest(), [5] * 40, lambda: engine.now)
     assert found.read_per_s == pytest.approx(40 / 0.022)
 
 
 def test_an_engine_that_measured_itself_is_believed() -> None:
     """Protects the seconds: nothing is run twice."""
     speed, engine = Speed("AVX2 kernels, 1 thread", 300.0, 30.0), Paced(Speed("AVX2 kernels, 1 thread", 300.0, 30.0))
-    assert timed(engine, fake_manifest(), 40, lambda: engine.now) == speed
+    assert timed(engine, fake_manifest(), [5] * 40, lambda: engine.now) == speed
     assert engine.now == 0.0
 
 
@@ -57,7 +58,7 @@ def test_what_writes_nothing_has_one_speed() -> None:
     """Protects embeddings: their parameters hold no number of new tokens."""
     manifest = fake_manifest().model_copy(update={"params": {"seed": IntegerRange(minimum=0, maximum=9, default=3)}})
     engine = Paced()
-    found = timed(engine, manifest, 40, lambda: engine.now)
+    found = timed(engine, manifest, [5] * 40, lambda: engine.now)
     assert found.read_per_s == found.write_per_s == pytest.approx(20.0)
 
 

@@ -28,6 +28,7 @@ from tests.unit.backend.world import (
     MANIFEST,
     MAX_UNITS,
     NODE,
+    OUTPUT,
     PARAMS,
     PROMPT,
     UNIT,
@@ -161,7 +162,7 @@ def test_an_observation_is_what_its_verdict_says(native: Native) -> None:
     receive, honest = native.world.services.verdicts.receive, native.verdict(digest, run)
     nonsense = native.verdict(digest, run, seen=b"nonsense")
     assert refused(lambda: receive(nonsense)) == "observation_refused"
-    other = native.world.blobs.hold(SEEN.observe(b"another", PARAMS, run.output))
+    other = native.world.blobs.hold(SEEN.observe(b"another", GIVEN, run.output))
     assert refused(lambda: receive(honest.model_copy(update={"observation": other}))) == "observation_refused"
     gone = honest.model_copy(update={"observation": "0x" + "ab" * 32})
     assert refused(lambda: receive(gone)) == "blob_missing"
@@ -177,7 +178,7 @@ def test_exact_work_is_not_looked_at(native: Native) -> None:
     (leaf,) = world.close_epoch()
     world.event("EpochPosted", id=1)
     seen = SEEN.observe(PROMPT, PARAMS, b"")
-    run = Execution(b"", bytes(32), 8)
+    run = Execution(OUTPUT, bytes(32), 8)
     sent = native.verdict(leaf.digest, run, seen=seen)
     assert refused(lambda: world.services.verdicts.receive(sent)) == "observation_refused"
 

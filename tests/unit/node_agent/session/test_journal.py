@@ -14,6 +14,7 @@ from node_agent.errors import CallFailed, JournalError
 from node_agent.session.journal import NodeJournal
 from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import MakeWorld, World
+from tests.world.prompts import bare
 from tests.world.soak import short_or_long
 
 
@@ -73,7 +74,7 @@ def test_one_signature_an_order_in_any_interleaving(make_world: MakeWorld, plan:
         job = world.backend.known[orders[index]]
         try:
             committer.commit(
-                world.backend.grant(job, world.signer.address), engine.execute(b"job", {"max_new_tokens": 4})
+                world.backend.grant(job, world.signer.address), engine.execute(bare("job"), {"max_new_tokens": 4})
             )
         except Crash:
             pass
@@ -101,7 +102,7 @@ def test_first_answer_stands(world: World) -> None:
     grant = world.backend.grant(world.backend.known[order_id], world.signer.address)
     journal, engine = world.journal(), EchoEngine(fickle=True)
     for _ in range(2):
-        world.committer(journal).commit(grant, engine.execute(b"hello", {"max_new_tokens": 4}))
+        world.committer(journal).commit(grant, engine.execute(bare("hello"), {"max_new_tokens": 4}))
     assert len({each.signature for each in world.backend.commitments}) == 1
     assert len(world.backend.commitments) == 2
 
@@ -113,7 +114,7 @@ def test_nothing_is_signed_that_cannot_be_written(world: World) -> None:
     journal = world.journal()
     journal._db.execute("PRAGMA query_only = ON")
     with pytest.raises(JournalError, match="nothing is signed"):
-        world.committer(journal).commit(grant, EchoEngine().execute(b"hello", {"max_new_tokens": 4}))
+        world.committer(journal).commit(grant, EchoEngine().execute(bare("hello"), {"max_new_tokens": 4}))
     assert world.backend.commitments == []
 
 
@@ -125,7 +126,7 @@ def test_late_refusal_is_kept_and_not_sent_again(world: World) -> None:
         problem(409, "lease_expired", "nothing is owed for late work") if path.endswith("/commitments") else None
     )
     journal = world.journal()
-    world.committer(journal).commit(grant, EchoEngine().execute(b"hello", {"max_new_tokens": 4}))
+    world.committer(journal).commit(grant, EchoEngine().execute(bare("hello"), {"max_new_tokens": 4}))
     assert journal.pending() == []
     [refused] = journal.refused()
     assert refused.refusal is not None
@@ -139,7 +140,7 @@ def test_refusal_for_now_is_sent_again(world: World) -> None:
     world.backend.intercept = lambda method, path, body: problem(429, "slow_down", "wait a second")
     journal = world.journal()
     with pytest.raises(CallFailed):
-        world.committer(journal).commit(grant, EchoEngine().execute(b"hello", {"max_new_tokens": 4}))
+        world.committer(journal).commit(grant, EchoEngine().execute(bare("hello"), {"max_new_tokens": 4}))
     assert [answer.order_id for answer in journal.pending()] == [order_id]
 
 
@@ -155,7 +156,7 @@ def test_journal_is_private_and_durable(world: World) -> None:
     journal = world.journal()
     grant_id = world.backend.order(b"hello")
     grant = world.backend.grant(world.backend.known[grant_id], world.signer.address)
-    world.committer(journal).commit(grant, EchoEngine().execute(b"hello", {"max_new_tokens": 4}))
+    world.committer(journal).commit(grant, EchoEngine().execute(bare("hello"), {"max_new_tokens": 4}))
     for path in world.home.glob("journal.sqlite*"):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600, path
     assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)

@@ -15,6 +15,7 @@ from node_agent.execution.errors import InvalidInput
 from node_agent.session.heartbeat import LeaseRenewal
 from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import NOW_S, World
+from tests.world.prompts import bare
 
 
 def test_serves_jobs_in_turn(world: World) -> None:
@@ -38,7 +39,7 @@ class FailingEngine(EchoEngine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Raises, or echoes."""
-        if input_bytes == b'["poison"]':
+        if input_bytes == bare("poison"):
             self.calls += 1
             raise self.error
         return super().execute(input_bytes, params)

@@ -22,6 +22,7 @@ from node_agent.execution.engine import Execution, Speed
 from node_agent.session.pacing import DRAG_S, Pacer
 from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import NOW_S, Clock, World
+from tests.world.prompts import bare, said
 
 SPEEDS = st.builds(Speed, st.just("a way"), st.floats(10, 1e6), st.floats(10, 1e5))
 SLOW = Speed("AVX2 kernels, 1 thread", read_per_s=50.0, write_per_s=0.5)
@@ -152,7 +153,7 @@ class Stuck(EchoEngine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Waits, and echoes."""
-        if input_bytes == b'["slow"]':
+        if input_bytes == bare("slow"):
             self._world.clock.now += 101
             self._back.wait(5)
         return super().execute(input_bytes, params)
@@ -191,7 +192,7 @@ def test_a_host_that_got_slower_gives_back_what_it_began(world: World) -> None:
     class Slower(EchoEngine):
         def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
             begun.wait(10)
-            if b"c" in input_bytes:
+            if "c" in said(input_bytes):
                 back.wait(10)
             else:
                 world.clock.now = NOW_S + 50

@@ -15,6 +15,7 @@ from node_agent.execution.engine import Execution
 from node_agent.session.loop import NodeSession
 from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import World
+from tests.world.prompts import bare, said
 from tests.world.waiting import PATIENCE_S, eventually
 
 
@@ -30,7 +31,7 @@ class Gated(EchoEngine):
 
     def open(self, *texts: str) -> None:
         for text in texts:
-            self.gates.setdefault(b'["%s"]' % text.encode(), threading.Event()).set()
+            self.gates.setdefault(bare(text), threading.Event()).set()
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Waits, then echoes."""
@@ -42,7 +43,7 @@ class Gated(EchoEngine):
         assert gate.wait(20)
         with self._lock:
             self._now -= 1
-            if b"poison" in input_bytes:
+            if "poison" in said(input_bytes):
                 raise RuntimeError("out of memory")
             return super().execute(input_bytes, params)
 
@@ -116,7 +117,7 @@ def test_one_that_fails_abandons_itself_alone(world: World, gated: Gated) -> Non
     with running(world):
         eventually(lambda: len(world.backend.commitments) == 3)
     assert sorted(delivered(world)) == sorted(set(orders.values()) - {orders["poison"]})
-    assert Counter(gated.begun)[b'["poison"]'] == 1
+    assert Counter(gated.begun)[bare("poison")] == 1
     lent = world.journal().lent(orders["poison"])
     assert lent is not None
     assert "out of memory" in str(lent.abandoned)

@@ -29,7 +29,7 @@ def task(text: int = 0, **changes: object) -> DecodingTask:
 
 
 def facts(run: DecodingRun) -> tuple[list[int], list[bytes]]:
-    return run.chosen, run.trace.chunks()
+    return run.chosen, run.trace.shown()
 
 
 @pytest.mark.parametrize("sampling", [ExactSampling(), WARM], ids=["greedy", "sampled"])

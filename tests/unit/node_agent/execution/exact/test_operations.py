@@ -40,7 +40,7 @@ def test_fresh_memory_is_written_before_it_is_read(
     plain, filled = torch.empty, []
 
     def traces() -> list[list[bytes]]:
-        return [run.trace.chunks() for run in generate(model, [DecodingTask([3] * 40, 6, frozenset())])]
+        return [run.trace.shown() for run in generate(model, [DecodingTask([3] * 40, 6, frozenset())])]
 
     def poisoned(*args: Any, **kwargs: Any) -> torch.Tensor:
         filled.append(plain(*args, **kwargs).fill_(77))

@@ -108,7 +108,7 @@ def test_long_contexts(make_model) -> None:
 
 
 def facts(runs: Sequence[DecodingRun]) -> list[tuple[list[int], list[bytes]]]:
-    return [(run.chosen, run.trace.chunks()) for run in runs]
+    return [(run.chosen, run.trace.shown()) for run in runs]
 
 
 def tasks(count: int, sampling: ExactSampling) -> list[DecodingTask]:

@@ -7,6 +7,7 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.native import Check, Finding, examine, judge
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.native.observation import Observation, observed_opening
+from contracts.protocol.packed import packed_root
 from contracts.protocol.records import Commitment
 from contracts.protocol.trace import is_trace_of
 from contracts.protocol.typed_data import trace_commit
@@ -22,7 +23,7 @@ def committed(opened: Opened, **changes: object) -> Commitment:
     fields = {
         "order_id": to_hex(ORDER),
         "node": NODE,
-        "output_hash": to_hex(keccak(execution.output)),
+        "output_root": to_hex(packed_root(execution.output)),
         "trace_commit": to_hex(trace_commit(execution.trace_hash, ORDER, NODE)),
         "units": execution.units,
     }
