@@ -9,6 +9,7 @@ VerifierError
 ├── BeaconExhausted       the hash chain has no such value
 ├── WrongAnchor           a beacon's chain does not end where the escrow's begins
 ├── JournalInUse          another process holds the journal
+├── JournalOutdated       the journal is of another agreement
 └── JournalFull           the journal's file system has no room; nothing is signed until it has
 """
 
@@ -73,6 +74,14 @@ class WrongAnchor(VerifierError):
 class JournalInUse(VerifierError):
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is held by another process", way_out="one verifier runs a key, stop the other first")
+
+
+class JournalOutdated(VerifierError):
+    def __init__(self, *, path: str, found: int, expected: int) -> None:
+        super().__init__(
+            f"{path} holds answers of agreement {found}, this release is of agreement {expected}",
+            way_out="let the release that wrote it finish its cases, then use another --home",
+        )
 
 
 class VerifierJournalFull(VerifierError):

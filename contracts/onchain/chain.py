@@ -13,6 +13,7 @@ from contracts.onchain.errors import NoContract, Reverted, WrongChain, WrongCont
 from contracts.onchain.eth import At
 from contracts.onchain.events import Block, Event, EventDecoder
 from contracts.onchain.rpc import Rpc
+from contracts.protocol.typed_data import VERSION
 
 _LOG_RANGE_BLOCKS = 2000
 """Blocks asked for in one eth_getLogs; public endpoints refuse more than a few thousand."""
@@ -67,6 +68,7 @@ class Chain:
                 found = "not there"
             if found != expected:
                 raise WrongContract(address=d.escrow, getter=getter, expected=expected, found=found)
+        require_agreement(self.escrow)
 
     def head(self) -> Block:
         """The latest block."""
@@ -106,6 +108,17 @@ class Chain:
     def balance_wei(self, address: str) -> int:
         """Tokens that an address holds, in base units."""
         return int(self.token.functions.balanceOf(to_checksum_address(address)).call())
+
+
+def require_agreement(escrow: Contract) -> None:
+    """The escrow counts signatures of this release's typed data. Raises WrongContract for another agreement."""
+    try:
+        _, _, found, *_ = escrow.functions.eip712Domain().call()
+    except (Reverted, WrongReply):
+        found = "not there"
+    if found != VERSION:
+        what = "agreement (its EIP-712 domain's version)"
+        raise WrongContract(address=escrow.address.lower(), getter=what, expected=VERSION, found=found)
 
 
 def _ranges(first: int, last: int) -> Iterator[tuple[int, int]]:

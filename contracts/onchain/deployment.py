@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidationInfo, model_validator
 
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.errors import BadDeployment
@@ -14,7 +15,7 @@ from contracts.protocol.constants import Constants
 from contracts.protocol.errors import first_fault
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.records import Address, Bytes32, Record
-from contracts.protocol.typed_data import Domain
+from contracts.protocol.typed_data import VERSION, Domain
 
 
 class DeploymentInputs(Record):
@@ -34,6 +35,8 @@ class DeploymentInputs(Record):
 class Deployment(Record):
     """Where the contracts are and with which numbers. Nothing in it needs trust: all can be read from the chain."""
 
+    agreement: str = VERSION
+    """Of whose typed data signatures count there (SPEC section 3)."""
     chain_id: int
     first_block: int
     escrow: Address
@@ -50,6 +53,18 @@ class Deployment(Record):
     constants: Constants
     founding: DeploymentInputs | None = None
     """None where it is not known: the deployment was read from the chain, given the escrow alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_agreement(cls, data: Any, info: ValidationInfo) -> Any:
+        """A file of another agreement is refused by name: nothing that this release signs would count there."""
+        found = data.get("agreement", "1" if info.mode == "json" else VERSION) if isinstance(data, dict) else VERSION
+        if found != VERSION:
+            raise ValueError(
+                f"it is of agreement {found}, this release is of agreement {VERSION}; use the release that made it, or "
+                "deploy a new network (`assay up --reset`, `assay deploy`)"
+            )
+        return data
 
     @staticmethod
     def of(plan: DeploymentPlan, chain_id: int, first_block: int, config_hash: str | None = None) -> "Deployment":

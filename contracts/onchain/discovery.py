@@ -3,6 +3,7 @@
 import re
 
 from contracts.onchain.artifacts import artifact
+from contracts.onchain.chain import require_agreement
 from contracts.onchain.contract import Contract
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.errors import BadAddress, NoContract, RequestRefused, Reverted, WrongContract, WrongReply
@@ -22,6 +23,7 @@ def deployment_of(w3: Rpc, escrow: str) -> Deployment:
         raise BadAddress(name="escrow", value=escrow)
     at_escrow = _contract(w3, "JobEscrow", escrow)
     at_stakes = _contract(w3, "StakeManager", _stake_manager(at_escrow))
+    require_agreement(at_escrow)
     at_court = _contract(w3, "SlashingCourt", _address(at_escrow, "COURT"))
     at_contests = _contract(w3, "Contests", _address(at_escrow, "CONTESTS"))
     at_governor = _contract(w3, "TimelockController", _address(at_stakes, "GOVERNOR"))

@@ -1,7 +1,7 @@
 """Counting tokens as every party does it: the same tokenizer file, the same settings, no model.
 
 A text is cut alone, so a count is a property of the text; what a kind of work puts around it is a fixed number
-(`InputLimits.overhead_tokens`). A text that spells a control token stays text.
+(`Manifest.overhead_tokens`). A text that spells a control token stays text.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.protocol.records import Commitment
-from contracts.protocol.typed_data import Domain
+from contracts.protocol.typed_data import VERSION, Domain
 from contracts.protocol.wire import LeaseGrant, Receipt
 from node_agent.errors import JournalError, JournalFull
 
@@ -100,6 +100,9 @@ class KeptTrace:
     refusal: str | None
 
 
+_AGREEMENT = int(VERSION)
+"""SQLite keeps it for the file's owner (PRAGMA user_version); a file that was written before has 0."""
+
 _COLUMNS = "commitment_json, trace_hash, output, grant_json, signature, acknowledged_at, refusal, receipt_json"
 
 
@@ -117,6 +120,7 @@ class NodeJournal:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            _require_agreement(self._db, path)
             self._db.executescript(_SCHEMA)
             bound = (node, domain.chain_id, domain.verifying_contract)
             self._db.execute("INSERT OR IGNORE INTO bound_to VALUES (1, ?, ?, ?)", bound)
@@ -340,6 +344,20 @@ def _full(path: Path, why: str) -> JournalFull:
         "is signed, then the node goes on by itself.",
         path=str(path),
     )
+
+
+def _require_agreement(db: sqlite3.Connection, path: Path) -> None:
+    """Marks a new file; raises JournalError for one whose answers were signed under another agreement."""
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        db.execute(f"PRAGMA user_version = {_AGREEMENT}")
+    elif found != _AGREEMENT:
+        raise JournalError(
+            f"{path} holds answers of agreement {found or 1}, this release is of agreement {_AGREEMENT}.",
+            way_out="Let the release that wrote it deliver what is left, then use another --home.",
+            found=found or 1,
+            expected=_AGREEMENT,
+        )
 
 
 def _create_private(path: Path) -> None:

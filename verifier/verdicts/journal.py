@@ -10,8 +10,9 @@ from pathlib import Path
 
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.records import Opening
+from contracts.protocol.typed_data import VERSION
 from contracts.protocol.wire import SubmitVerdict
-from verifier.errors import JournalInUse, SecondAnswer, VerifierJournalFull
+from verifier.errors import JournalInUse, JournalOutdated, SecondAnswer, VerifierJournalFull
 
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 """SQLite says the second where a limit of the process stops a write."""
@@ -52,6 +53,15 @@ class VerifierAnswer:
     observation: bytes = b""
 
 
+def _require_agreement(db: sqlite3.Connection, path: Path) -> None:
+    """Marks a new file with the agreement (PRAGMA user_version); raises JournalOutdated for another's."""
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        db.execute(f"PRAGMA user_version = {VERSION}")
+    elif found != int(VERSION):
+        raise JournalOutdated(path=str(path), found=found or 1, expected=int(VERSION))
+
+
 class VerifierJournal:
     """The journal in one SQLite file, held by one process at a time."""
 
@@ -62,10 +72,14 @@ class VerifierJournal:
         try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA synchronous = FULL")
+            _require_agreement(self._db, path)
             self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
         except sqlite3.OperationalError as error:
             self._db.close()
             raise JournalInUse(str(path)) from error
+        except JournalOutdated:
+            self._db.close()
+            raise
 
     def answer(self, commitment_digest: bytes) -> VerifierAnswer | None:
         """What was answered to a commitment, if anything was."""
