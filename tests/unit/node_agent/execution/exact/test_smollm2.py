@@ -26,7 +26,7 @@ from .conftest import PLACES, elsewhere
 
 pytestmark = pytest.mark.model
 
-TRACE = "d20e10e4fceab18aef959415b3725b7e3040bbbd75ecd0ec06204a62a009d5f6"
+TRACE = "2c4fe428157faa03252173c47842ad2154fd1c0699ea8b61d338f6546ad31a39"
 """Of GENERATE, on every host."""
 
 GENERATE = """
