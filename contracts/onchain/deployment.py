@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from pydantic import ValidationError, ValidationInfo, model_validator
 
@@ -54,17 +54,17 @@ class Deployment(Record):
     founding: DeploymentInputs | None = None
     """None where it is not known: the deployment was read from the chain, given the escrow alone."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_this_agreement(cls, data: Any, info: ValidationInfo) -> Any:
+    @model_validator(mode="after")
+    def _of_this_agreement(self, info: ValidationInfo) -> Self:
         """A file of another agreement is refused by name: nothing that this release signs would count there."""
-        found = data.get("agreement", "1" if info.mode == "json" else VERSION) if isinstance(data, dict) else VERSION
-        if found != VERSION:
+        is_said = "agreement" in self.model_fields_set or info.mode != "json"
+        if not is_said or self.agreement != VERSION:
+            found = self.agreement if is_said else "1"
             raise ValueError(
                 f"it is of agreement {found}, this release is of agreement {VERSION}; use the release that made it, or "
                 "deploy a new network (`assay up --reset`, `assay deploy`)"
             )
-        return data
+        return self
 
     @staticmethod
     def of(plan: DeploymentPlan, chain_id: int, first_block: int, config_hash: str | None = None) -> "Deployment":

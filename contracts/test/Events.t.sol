@@ -220,7 +220,7 @@ contract EventsTest is Job {
         (bytes32 r, bytes32 vs) = (orderProof().r, orderProof().vs);
         vm.prank(cold);
         vm.expectEmit(address(contests));
-        emit IContests.Answered(proof.epochId, 0, cold, outputRoot(), CONTEST_BOND);
+        emit IContests.Answered(proof.epochId, 0, cold, commitment.outputRoot, CONTEST_BOND);
         contests.answer(proof, order, r, vs, commitment, signature, output);
         vm.assertEq(contests.openContests(), 0);
     }

@@ -8,7 +8,7 @@ import pytest
 
 from backend.errors import Misconfigured
 from backend.store.database import Database
-from contracts.onchain.deployment import Deployment
+from contracts.onchain.deployment import Deployment, DeploymentInputs
 from contracts.onchain.errors import BadDeployment
 from contracts.protocol.typed_data import VERSION, Domain
 from node_agent.errors import JournalError
@@ -24,8 +24,11 @@ NODE, DOMAIN = "0x" + "11" * 20, Domain(31337, "0x" + "22" * 20)
 def test_a_deployment_file_of_another_agreement(tmp_path: Path, agreement: str | None) -> None:
     """Protects from signing under a domain that nobody checks: a file from before has no agreement in it."""
     path = tmp_path / "deployment.json"
-    fake_deployment("0x" + "33" * 20).save(path)
-    assert Deployment.load(path).agreement == VERSION
+    inputs = DeploymentInputs(
+        origin=NODE, salt="0x" + "44" * 32, proposers=(NODE,), executors=(), code_hashes={"JobEscrow": "0x" + "55" * 32}
+    )
+    fake_deployment("0x" + "33" * 20).model_copy(update={"founding": inputs}).save(path)
+    assert Deployment.load(path).founding == inputs
     fields = json.loads(path.read_text())
     fields.pop("agreement") if agreement is None else fields.update(agreement=agreement)
     path.write_text(json.dumps(fields))

@@ -434,13 +434,13 @@ contract ExitsTest is Job {
             ISlashingCourt.Vote memory vote = court.votes(caseId(), stakes.operatorIdOf(verifierOwners[i]));
             if (vote.state == ISlashingCourt.VoteState.NONE) continue;
             vm.prank(verifiers[i]);
-            court.reveal(leaf, commitment, keccak256("the true trace"), outputRoot(), 40);
+            court.reveal(leaf, commitment, keccak256("the true trace"), commitment.outputRoot, 40);
         }
     }
 
     function hidden(uint256 i) private view returns (bytes32) {
         bytes32 trace = keccak256("the true trace");
-        return TypedData.answerCommit(trace, outputRoot(), 40, leaf.digest, verifiers[i]);
+        return TypedData.answerCommit(trace, commitment.outputRoot, 40, leaf.digest, verifiers[i]);
     }
 
     function caseId() private view returns (bytes32) {

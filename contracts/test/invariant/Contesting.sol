@@ -112,7 +112,7 @@ abstract contract Contesting is Rows {
         uint256 signer = leaf.kind & INVENTED == 0 ? lanes[leaf.lane].key : thief;
         (bytes32 r, bytes32 vs) = signCompact(signer, delivered.orderId);
         bytes memory nodeSignature = signNode(leaf.account, leaf.digest);
-        bytes memory output = leaf.kind & WITHHELD == 0 ? OUTPUT : bytes("");
+        bytes memory output = leaf.kind & WITHHELD == 0 ? OUTPUT : bytes(hex"00000000"); // no lists at all
         return abi.encodeCall(contests.answer, (proofOf(i), ordered, r, vs, delivered, nodeSignature, output));
     }
 
