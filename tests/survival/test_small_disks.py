@@ -37,7 +37,7 @@ def test_blobs(disk: SmallDisk) -> None:
     disk.fill()
     with pytest.raises(StorageFull, match=str(disk.folder)) as told:
         store.put(bytes(100_000))
-    assert "Free space" in str(told.value)
+    assert "free space" in str(told.value)
     left = [file for file in (disk.folder / "blobs").rglob("*") if file.is_file()]
     assert left == [], "no half-written file takes room"
     disk.free()

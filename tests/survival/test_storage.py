@@ -72,7 +72,7 @@ def _fill_the_backend(place: Town, disk: SmallDisk) -> None:
     problem = Problem.model_validate_json(refused.content)
     assert problem.code == "storage_full"
     assert str(disk.folder) in problem.detail
-    assert "Free space" in problem.detail
+    assert "free space" in problem.detail
     assert httpx.get(url).status_code == 404
     with pytest.raises(Refused, match="storage_full") as told:
         _order_until_refused(place)
