@@ -24,9 +24,9 @@ from deploy.localnet.cheat import prefill_over
 from node_agent.execution import kinds
 from node_agent.execution.engine import Execution
 from node_agent.execution.exact import ways
-from node_agent.execution.exact.decoding import DecodingRun, DecodingTask, generate, recheck
-from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.exact.model_file import Matrix, Parameters, read_model
+from node_agent.execution.exact.llama.decoding import DecodingRun, DecodingTask, generate, recheck
+from node_agent.execution.exact.llama.engine import ExactGeneration
+from node_agent.execution.exact.llama.model_file import Matrix, Parameters, read_model
 from node_agent.models import ModelStore
 
 NEW, TOGETHER = 64, 16

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from bench.box.processes import python
 from node_agent.execution.exact import kernels
-from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.port import LlamaModel, Reading, Way
 from node_agent.execution.exact.ways import KernelWay, require_sound_kernels, timed, tried
 from node_agent.models import ModelStore

@@ -15,8 +15,8 @@ from typing import Any
 from bench.exact import exactness, models, quality, speed
 from bench.report import RESULTS, Figure, write
 from node_agent import execution
-from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.golden import GOLDEN_LOGITS
+from node_agent.execution.exact.llama.engine import ExactGeneration
 from node_agent.models import ModelStore
 
 PROMPTS = 1_000

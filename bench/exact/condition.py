@@ -18,8 +18,8 @@ import torch
 
 from bench.exact import models
 from node_agent.execution import determinism
-from node_agent.execution.exact.decoding import DecodingBatch, DecodingRun, DecodingTask
 from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.llama.decoding import DecodingBatch, DecodingRun, DecodingTask
 
 RAGGED = 8
 """Texts under way at once where they come and go; a new one joins at each step."""

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import by_name
-from node_agent.execution.exact.model_file import read_model
+from node_agent.execution.exact.llama.model_file import read_model
 from node_agent.execution.wording import chat_ml
 from node_agent.models import ModelStore
 

@@ -13,9 +13,9 @@ import torch
 
 from bench.exact import models
 from node_agent.execution import determinism
-from node_agent.execution.exact.decoding import PREFILL_ROWS, DecodingTask, generate, recheck
 from node_agent.execution.exact.eager import ways
 from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.llama.decoding import PREFILL_ROWS, DecodingTask, generate, recheck
 
 PROMPT, NEW, ROUNDS = 64, 256, 7
 DECODE_STEPS = 32

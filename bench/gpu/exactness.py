@@ -17,8 +17,8 @@ import torch
 from bench.exact.condition import fingerprint, generated
 from bench.gpu import models
 from node_agent.execution.exact.eager.llama import EagerLlama
-from node_agent.execution.exact.engine import ExactGeneration
 from node_agent.execution.exact.golden import GOLDEN_LOGITS
+from node_agent.execution.exact.llama.engine import ExactGeneration
 
 SEGMENT, SEGMENTS, NEW = 64, 16, 64
 """1,024 prompts, with 64 tokens answered to each."""

@@ -10,7 +10,7 @@ import torch
 from node_agent.execution.exact import golden
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import Products
-from node_agent.execution.exact.model_file import ExactConfig
+from node_agent.execution.exact.llama.model_file import ExactConfig
 
 SMOLLM2 = ExactConfig(
     vocab_size=49_152,

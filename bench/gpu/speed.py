@@ -14,10 +14,10 @@ import torch
 
 from bench.gpu import models
 from node_agent.execution import determinism
-from node_agent.execution.exact.decoding import PREFILL_ROWS, DecodingBatch, DecodingTask
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import Products
-from node_agent.execution.exact.model_file import ExactConfig
+from node_agent.execution.exact.llama.decoding import PREFILL_ROWS, DecodingBatch, DecodingTask
+from node_agent.execution.exact.llama.model_file import ExactConfig
 
 BATCHES, PROMPT, STEPS, ROUNDS = (1, 8, 32, 64), 256, 64, 7
 TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}

@@ -13,6 +13,7 @@ from math import prod
 
 from contracts.court.encoding import ValueKind
 from contracts.court.numbers import BLOCK
+from contracts.protocol.hashing import keccak
 
 Place = tuple[int, ...]
 Shape = tuple[int, int]
@@ -32,7 +33,7 @@ class Home(StrEnum):
 
 @dataclass(frozen=True)
 class CourtConfig:
-    """What of a model's configuration decides the arithmetic: the first leaf under the model root, as ABI words.
+    """What of a model's configuration decides the arithmetic.
 
     Attributes:
         encoder: 1 for SPEC_ENCODER.md, 0 for SPEC.md.
@@ -56,6 +57,10 @@ class CourtConfig:
     def packed(self) -> bytes:
         """Each field as a word of 32 bytes, big-endian, in order."""
         return b"".join(int(getattr(self, field.name)).to_bytes(32, "big") for field in fields(self))
+
+    def leaf(self) -> bytes:
+        """The digest of that: the first leaf under the model root."""
+        return keccak(b"\0" + self.packed())
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from contracts.model.base import Chain
 from contracts.model.contests import Contests
-from contracts.model.court import Court
 from contracts.model.escrow import Escrow
+from contracts.model.slashing import Court
 from contracts.model.stakes import Stakes
 from contracts.model.token import Token
 from contracts.protocol.constants import Constants

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.court import arrays
-from contracts.court.checker import operations
 from contracts.court.layout import Array, CourtConfig, Home, Layout, Place, Text
-from contracts.court.operations.base import Operation, Spot
-from contracts.court.reading import Claims, Handed, Reader, ReadTerms
-from contracts.court.trees import Key, Texts, hops
+from contracts.model.court.checker import operations
+from contracts.model.court.operations.base import Operation, Spot
+from contracts.model.court.reading import Claims, Handed, Reader, ReadTerms
+from contracts.model.court.trees import Key, Texts, hops
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, MEASURED = ROOT / "COURT.md", ROOT / "snapshots" / "court.json"

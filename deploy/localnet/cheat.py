@@ -23,9 +23,9 @@ from contracts.protocol.trace import trace_hash_of
 from node_agent.app import EngineFactory, NodeSettings, run_node
 from node_agent.execution import kinds
 from node_agent.execution.engine import Engine, Execution
-from node_agent.execution.exact.decoding import DecodingRun, DecodingTask, generate
-from node_agent.execution.exact.embedding import ExactEmbedding
-from node_agent.execution.exact.engine import ExactGeneration
+from node_agent.execution.exact.encoder.engine import ExactEmbedding
+from node_agent.execution.exact.llama.decoding import DecodingRun, DecodingTask, generate
+from node_agent.execution.exact.llama.engine import ExactGeneration
 from node_agent.execution.exact.port import LlamaModel, Reading
 from node_agent.execution.exact.trace import encode
 from node_agent.models import ModelStore

@@ -8,8 +8,8 @@ from typing import Any
 from eth_abi.abi import encode
 
 from contracts.model.base import U256, Refused
-from contracts.model.court import Answer, Vote
 from contracts.model.network import Addresses, Network, deploy
+from contracts.model.slashing import Answer, Vote
 from contracts.onchain.artifacts import artifact
 from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import keccak

@@ -9,15 +9,16 @@ import torch
 
 from bench.gpu import models, speed
 from node_agent.execution import determinism
-from node_agent.execution.exact import build_encoder, golden
-from node_agent.execution.exact.build_llama import build_from
-from node_agent.execution.exact.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
+from node_agent.execution.exact import golden
 from node_agent.execution.exact.eager import ways
 from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, by_name
-from node_agent.execution.exact.encoder_file import read_encoder
-from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.exact.encoder import build as build_encoder
+from node_agent.execution.exact.encoder.model_file import read_encoder
+from node_agent.execution.exact.llama.build import build_from
+from node_agent.execution.exact.llama.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
+from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.sampling import ExactSampling
 from node_agent.execution.exact.trace import trace_hash
 from tests.unit.node_agent.execution.exact.conftest import TINY, TINY_ENCODER, random_encoder_state, random_state

@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from node_agent.devices import gpu, numeric_class, self_test
 from node_agent.execution import determinism
-from node_agent.execution.decoding import prefill, step
+from node_agent.execution.floats.decoding import prefill, step
 from node_agent.execution.trace import Trace
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none")

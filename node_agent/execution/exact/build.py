@@ -6,10 +6,11 @@ from pathlib import Path
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
-from node_agent.execution.exact import build_encoder, build_llama
+from node_agent.execution.exact.encoder import build as encoder
+from node_agent.execution.exact.llama import build as llama
 from node_agent.execution.model_files import ModelFiles
 
-_BUILDERS = {"bert": build_encoder.build_from, "llama": build_llama.build_from}
+_BUILDERS = {"bert": encoder.build_from, "llama": llama.build_from}
 
 
 def build(files: ModelFiles, path: Path, positions: int | None = None) -> None:

@@ -2,7 +2,7 @@
 
 Its header carries the configuration as JSON; its tensors are integers only (SPEC.md, "The model file"). Opening it
 checks every range that the bounds of the specification rest on, so that no file can make the arithmetic overflow.
-What stands in it is said by each family of models: `model_file.py` (Llama), `encoder_file.py` (BERT).
+What stands in it is said by each family of models: `llama/model_file.py`, `encoder/model_file.py`.
 
 Shapes: O and I outputs and inputs of a matrix.
 """

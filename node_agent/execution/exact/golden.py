@@ -1,6 +1,6 @@
 """Known answers: small models of fixed integers, the same on every host, and what a right host computes of them.
 
-The pinned hashes are confirmed by the references (`reference.py`, `encoder_reference.py`). A host that gets another one
+The references (`llama/reference.py`, `encoder/reference.py`) confirm the pinned hashes. A host that gets another one
 computes wrongly, whatever it computes with (`ways.py`).
 """
 
@@ -16,8 +16,8 @@ from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, ModelConfig
-from node_agent.execution.exact.encoder_file import EncoderConfig, EncoderParameters
-from node_agent.execution.exact.model_file import ExactConfig, Parameters
+from node_agent.execution.exact.encoder.model_file import EncoderConfig, EncoderParameters
+from node_agent.execution.exact.llama.model_file import ExactConfig, Parameters
 from node_agent.execution.exact.port import EncoderModel, LlamaModel, Reading
 
 GOLDEN_LOGITS = "639954f23c2366193830836c22660d41cee0a1328446b84a08b7d166c1abd351"

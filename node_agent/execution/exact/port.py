@@ -12,8 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from node_agent.execution.exact.encoder_file import EncoderConfig, EncoderParameters
-from node_agent.execution.exact.model_file import ExactConfig, Parameters
+from node_agent.execution.exact.encoder.model_file import EncoderConfig, EncoderParameters
+from node_agent.execution.exact.llama.model_file import ExactConfig, Parameters
 
 
 class Cache(Protocol):

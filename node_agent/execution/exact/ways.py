@@ -18,11 +18,11 @@ from node_agent.execution.engine import Speed
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.exact import golden
 from node_agent.execution.exact import kernels as k
-from node_agent.execution.exact.encoder_file import EncoderParameters
+from node_agent.execution.exact.encoder.kernels import KernelEncoder
+from node_agent.execution.exact.encoder.model_file import EncoderParameters
 from node_agent.execution.exact.golden import GOLDEN_LOGITS, GOLDEN_TOKENS, GOLDEN_VECTORS, require
-from node_agent.execution.exact.kernels.encoder import KernelEncoder
-from node_agent.execution.exact.kernels.llama import KernelLlama
-from node_agent.execution.exact.model_file import Parameters
+from node_agent.execution.exact.llama.kernels import KernelLlama
+from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.port import Way
 
 M = TypeVar("M")

@@ -11,7 +11,7 @@ Units: the tokens of all texts together, [CLS] and [SEP] included.
 
 from typing import Any
 
-from node_agent.execution.exact.embedding import ExactEmbedding
+from node_agent.execution.exact.encoder.engine import ExactEmbedding
 from node_agent.execution.kinds import float_embedding
 from node_agent.execution.model_files import Built
 

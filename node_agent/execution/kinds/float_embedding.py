@@ -8,7 +8,7 @@ from node_agent.execution.model_files import Source, Wording
 
 SCALE = 2**VECTOR_FRACTION
 
-ENGINE = "node_agent.execution.float_embedding:FloatEmbedding"
+ENGINE = "node_agent.execution.floats.embedding:FloatEmbedding"
 
 MODELS = {
     "minilm-l6-v2": Source(

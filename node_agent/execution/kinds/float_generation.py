@@ -6,7 +6,7 @@ from contracts.protocol.manifest import MAX_NEW_TOKENS
 from node_agent.execution.deterrence import DETERRENCE
 from node_agent.execution.model_files import Source, Wording
 
-ENGINE = "node_agent.execution.float_generation:FloatGeneration"
+ENGINE = "node_agent.execution.floats.generation:FloatGeneration"
 
 # What `wording.chat_ml` finds with SmolLM2's tokenizer.
 _SYSTEM = (1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407, 19712, 8182)

@@ -4,12 +4,12 @@ Prompt: the manifest's template around the text's own ids (`node_agent/execution
 the ids of every token chosen, the stop token included; units are their number, so a stop counts as one: choosing it
 took a pass.
 
-Parameters: `node_agent/execution/exact/engine.py`; what an order does not name is greedy.
+Parameters: `node_agent/execution/exact/llama/engine.py`; what an order does not name is greedy.
 """
 
 from typing import Any
 
-from node_agent.execution.exact.engine import SEED, TEMPERATURE, TOP_P, ExactGeneration
+from node_agent.execution.exact.llama.engine import SEED, TEMPERATURE, TOP_P, ExactGeneration
 from node_agent.execution.exact.sampling import WHOLE_PPM
 from node_agent.execution.kinds import float_generation
 from node_agent.execution.model_files import Built

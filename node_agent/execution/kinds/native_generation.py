@@ -7,7 +7,7 @@ Needs torch.
 
 from typing import Any
 
-from node_agent.execution.exact.engine import SEED, TEMPERATURE
+from node_agent.execution.exact.llama.engine import SEED, TEMPERATURE
 from node_agent.execution.kinds import float_generation
 from node_agent.execution.kinds.generation import MOST_SEED
 

@@ -22,7 +22,7 @@ from node_agent.devices import self_test
 from node_agent.devices.gpu import resolve
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
-from node_agent.execution.exact.engine import SEED, TEMPERATURE, token_ids
+from node_agent.execution.exact.llama.engine import SEED, TEMPERATURE, token_ids
 from node_agent.execution.limits import read_prompts, require_named, require_params, require_showable
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.calibration import class_digest

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from node_agent.execution.llama import LOGIT_ROWS
+from node_agent.execution.floats.llama import LOGIT_ROWS
 from node_agent.execution.native.model import NativeCache, NativeLlama, batch_of
 from node_agent.execution.native.projection import project
 from node_agent.execution.native.sampling import NativeSampling, best, margin_milli, scores

@@ -1,7 +1,7 @@
 """Llama weights as they are, in fp32, bf16 or fp16: batches of texts of unequal length, two attention kernels.
 
 Follows Hugging Face's `LlamaForCausalLM` in what is rounded where: products, residuals and rotary embedding in the
-model's type, norms and softmax in fp32. Configuration and rotary tables are those of `node_agent.execution.llama`.
+model's type, norms and softmax in fp32. Configuration and rotary tables are those of `floats/llama.py`.
 
 Shapes: B texts, T new positions each, S positions of the longest text so far (new ones included), C model width,
 H query heads, K key/value heads, G = H / K, D head width, F feed-forward width, V vocabulary, L layers.
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from node_agent.execution.errors import UnsupportedModel
-from node_agent.execution.llama import LlamaConfig, rotary_tables
+from node_agent.execution.floats.llama import LlamaConfig, rotary_tables
 from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.native.settings import DTYPES, NativeSettings
 

@@ -23,7 +23,7 @@ from contracts.protocol.typed_data import trace_commit
 from node_agent.execution import kinds
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact.build import build
-from node_agent.execution.exact.engine import ExactGeneration
+from node_agent.execution.exact.llama.engine import ExactGeneration
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.execution.sandbox import Executor, client
 from node_agent.session.backend_api import BackendApi

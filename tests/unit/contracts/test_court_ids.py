@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from contracts.court.ids import climb_words, words_path
+from contracts.model.court.ids import climb_words, words_path
 from contracts.protocol.packed import list_root, root_of
 
 COUNTS = [[1], [64], [65, 1, 0], [4_096], [4_097, 3], [200] * 65]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from contracts.court import arrays
-from contracts.court.checker import operations
 from contracts.court.layout import Array, CourtConfig, Home, Layout, Text
+from contracts.model.court.checker import operations
 from contracts.tools.court_sizes import PAGE, main
 
 SHORT = {

@@ -12,7 +12,7 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import packed_root
 from node_agent.devices import numeric_class, self_test
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, NumericClassMismatch, UnknownKind
-from node_agent.execution.float_generation import FloatGeneration
+from node_agent.execution.floats.generation import FloatGeneration
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
 from tests.unit.node_agent.execution.conftest import tiny_tokenizer
 from tests.unit.record.records import MANIFEST

@@ -1,4 +1,4 @@
-"""SPEC_ENCODER.md in eager torch: what `encoder_reference.py` computes, fast, on any device, for many texts at once.
+"""SPEC_ENCODER.md in eager torch: what `encoder/reference.py` computes, fast, on any device, for many texts at once.
 
 Each step's arithmetic is `base.py`'s; here is the order of the steps. Texts of a batch lie one after the other
 along one axis of rows: linear maps run over all rows, attention text by text. Nothing is padded.
@@ -19,7 +19,7 @@ from node_agent.execution import determinism
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.eager.base import EagerModel, ExactLinear, add, round_shift
 from node_agent.execution.exact.eager.products import Products
-from node_agent.execution.exact.encoder_file import EncoderLayer, EncoderParameters, Norm
+from node_agent.execution.exact.encoder.model_file import EncoderLayer, EncoderParameters, Norm
 
 PIECE_ROWS, PIECE_QUERIES = 64, 32
 """Rows, and queries of one text, computed at once on a CPU: what they need stays in its cache. Speed alone changes."""
@@ -35,7 +35,7 @@ class _Norm:
 
 @dataclass(frozen=True)
 class _EncoderLayer:
-    """One block on the device; see `encoder_file.EncoderLayer`."""
+    """One block on the device; see `encoder.model_file.EncoderLayer`."""
 
     qkv: ExactLinear
     attention_out: ExactLinear

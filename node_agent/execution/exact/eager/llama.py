@@ -1,4 +1,4 @@
-"""SPEC.md in eager torch: what `reference.py` computes, fast, on any device, for many texts at once.
+"""SPEC.md in eager torch: what `llama/reference.py` computes, fast, on any device, for many texts at once.
 
 Each step's arithmetic is `base.py`'s; here is the order of the steps.
 
@@ -31,7 +31,7 @@ from node_agent.execution.exact.eager.base import EagerModel, ExactLinear, add, 
 from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.eager.slots import Slots, TextCache
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
-from node_agent.execution.exact.model_file import LayerParameters, Parameters
+from node_agent.execution.exact.llama.model_file import LayerParameters, Parameters
 from node_agent.execution.exact.port import Reading
 
 HEAD_PIECE = 2048

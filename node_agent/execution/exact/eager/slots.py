@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from node_agent.execution.exact.model_file import ExactConfig
+from node_agent.execution.exact.llama.model_file import ExactConfig
 
 
 @dataclass(eq=False)

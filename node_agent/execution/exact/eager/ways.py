@@ -21,9 +21,9 @@ from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, Products, by_name
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
-from node_agent.execution.exact.encoder_file import EncoderParameters
+from node_agent.execution.exact.encoder.model_file import EncoderParameters
 from node_agent.execution.exact.golden import GOLDEN_LOGITS, GOLDEN_TOKENS, GOLDEN_VECTORS, require
-from node_agent.execution.exact.model_file import Parameters
+from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.ways import Sound, tried
 
 GOLDEN_JOINS = (0, 2, 7)

@@ -1,7 +1,8 @@
 """The exact engine's kernels: `kernels.c`, compiled once for each instruction set when Assay is installed.
 
 They need numpy and a CPU, no torch and no compiler. This file loads what this host can run and describes the C structs;
-`llama.py` and `encoder.py` are the models. All sets compute the same integers; `ways.py` measures which is fastest.
+`llama/kernels.py` and `encoder/kernels.py` are the models. All sets compute the same integers; `ways.py` measures
+which is fastest.
 
 `ASSAY_KERNELS` holds a process to sets named there, `ASSAY_THREADS` to a number of threads: for tests, for hosts that
 share their cores, and to see what another kind of CPU would do.
@@ -11,7 +12,7 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ctypes import POINTER, Structure, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node_agent.execution.errors import SelfTestFailed
+from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Integers
 from node_agent.execution.exact.container import Matrix as FileMatrix
 
@@ -290,3 +292,14 @@ class Rooms:
 
 
 ROOM = POINTER(Room)
+
+
+def embedded(embedding: FileMatrix, tokens: Sequence[int]) -> NDArray[np.int64]:
+    """(T,) tokens to (T, C) with 20 fraction bits."""
+    chosen = np.array(tokens, np.int64)
+    rows = embedding.weight[chosen].astype(np.int64)  # (T, C)
+    rows *= embedding.multiplier[chosen].astype(np.int64)[:, None]
+    shift = int(embedding.exponent) - a.RESIDUAL_FRACTION
+    rows += (1 << shift) >> 1
+    rows >>= shift
+    return rows

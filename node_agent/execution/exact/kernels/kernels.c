@@ -1,4 +1,4 @@
-/* SPEC.md and SPEC_ENCODER.md in C: what `reference.py` and `encoder_reference.py` compute, fast, on a CPU.
+/* SPEC.md and SPEC_ENCODER.md in C: what `llama/reference.py` and `encoder/reference.py` compute, fast, on a CPU.
  *
  * One source, compiled once for each instruction set (setup.py); `__init__.py` loads what the host can run.
  * All arithmetic is on integers, and no sum can overflow within the bounds of SPEC.md, so instruction sets, threads and

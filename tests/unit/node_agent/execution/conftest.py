@@ -12,7 +12,7 @@ import torch
 
 from contracts.protocol.manifest import Manifest
 from node_agent.devices import numeric_class, self_test
-from node_agent.execution.float_generation import FloatGeneration
+from node_agent.execution.floats.generation import FloatGeneration
 from node_agent.execution.kinds import float_generation
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client

@@ -11,7 +11,7 @@ from contracts.protocol.manifest import Manifest
 from node_agent.devices import gpu, numeric_class, self_test
 from node_agent.execution import determinism
 from node_agent.execution.errors import NumericClassMismatch, SelfTestFailed
-from node_agent.execution.float_generation import FloatGeneration
+from node_agent.execution.floats.generation import FloatGeneration
 from node_agent.execution.model_files import ModelFiles
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from contracts.protocol.manifest import Manifest
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import EngineMismatch
-from node_agent.execution.float_generation import FloatGeneration
+from node_agent.execution.floats.generation import FloatGeneration
 from node_agent.execution.model_files import ModelFiles
 
 
@@ -69,7 +69,7 @@ def test_manifests_that_cannot_be_metered_are_refused(
         make_manifest(tiny_files, **change)
 
 
-def test_float_engine_is_an_engine(tiny_engine: FloatGeneration) -> None:
+def test_the_float_engine_is_an_engine(tiny_engine: FloatGeneration) -> None:
     """The type checker holds the port; this holds its constants against the manifest."""
     engine: Engine = tiny_engine
     manifest = tiny_engine.manifest

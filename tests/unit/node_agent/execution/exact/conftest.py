@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from contracts.protocol.manifest import Manifest
-from node_agent.execution.exact import build_encoder, kernels
+from node_agent.execution.exact import kernels
 from node_agent.execution.exact.build import build
-from node_agent.execution.exact.build_llama import build_from
 from node_agent.execution.exact.eager.ways import ways_of
-from node_agent.execution.exact.encoder_file import EncoderParameters, read_encoder
-from node_agent.execution.exact.engine import ExactGeneration
-from node_agent.execution.exact.model_file import Parameters, read_model
+from node_agent.execution.exact.encoder import build as build_encoder
+from node_agent.execution.exact.encoder.model_file import EncoderParameters, read_encoder
+from node_agent.execution.exact.llama.build import build_from
+from node_agent.execution.exact.llama.engine import ExactGeneration
+from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.port import Way
 from node_agent.execution.exact.ways import KernelWay
 from node_agent.execution.model_files import ModelFiles, sha256_file

@@ -11,9 +11,9 @@ import pytest
 
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.exact import golden, kernels
-from node_agent.execution.exact.model_file import Parameters
+from node_agent.execution.exact.llama.model_file import Parameters
+from node_agent.execution.exact.llama.reference import Reference
 from node_agent.execution.exact.port import Reading
-from node_agent.execution.exact.reference import Reference
 from node_agent.execution.exact.ways import KernelWay, require_sound_kernels, sound
 from tests.world.soak import short_or_long
 

@@ -16,9 +16,9 @@ from node_agent.execution.exact import golden
 from node_agent.execution.exact.eager import ways
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, Fp32Products, Fp64Products, Products, Weight
-from node_agent.execution.exact.encoder_reference import EncoderReference
+from node_agent.execution.exact.encoder.reference import EncoderReference
 from node_agent.execution.exact.kernels import cpu_flags
-from node_agent.execution.exact.reference import Reference
+from node_agent.execution.exact.llama.reference import Reference
 
 CPU = torch.device("cpu")
 

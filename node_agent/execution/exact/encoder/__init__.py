@@ -1,0 +1,1 @@
+"""BERT encoders by the exact engine: SPEC_ENCODER.md."""

@@ -1,0 +1,137 @@
+"""An encoder by the kernels: what `reference.py` computes, on a CPU, for many texts at once.
+
+Shapes: T rows (tokens of all texts); C width, H heads, D head width.
+"""
+
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, byref, c_int64, c_void_p
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.exact.encoder.model_file import EncoderConfig, EncoderLayer, EncoderParameters
+from node_agent.execution.exact.kernels import (
+    ROOM,
+    TEXT_FIELDS,
+    Kept,
+    KernelMatrix,
+    Kernels,
+    Rooms,
+    Sizes,
+    address,
+    embedded,
+)
+
+
+class KernelEncoderLayer(Structure):
+    """`EncoderLayer` of kernels.c."""
+
+    _fields_ = (
+        *((name, KernelMatrix) for name in ("qkv", "attention_out", "up", "down")),
+        *((name, c_void_p) for name in ("attention_gain", "attention_bias", "out_gain", "out_bias")),
+    )
+
+
+class KernelEncoder:
+    """See `port.EncoderModel`.
+
+    Attributes:
+        kernels: what it computes with; changes nothing but speed.
+        layers: its blocks in order. Dropping one gives another model, and another trace.
+    """
+
+    def __init__(self, parameters: EncoderParameters, kernels: Kernels) -> None:
+        self.config, self.kernels = parameters.config, kernels
+        self._embedding, self._position = parameters.embedding, parameters.position
+        self._kept = kept = Kept()
+        self._sizes = _sizes(parameters, kept)
+        self._rooms = Rooms(self._sizes, kernels.threads)
+        norm = parameters.embedding_norm
+        self._norm = kept.pointer(norm.gain, np.int32), kept.pointer(norm.bias, np.int32)
+        self.layers = [_layer(layer, kept) for layer in parameters.layers]
+        sizes = POINTER(Sizes)
+        self._run_embedded = kernels.function("encoder_embedded", sizes, c_void_p, c_void_p, c_int64, c_void_p)
+        self._run_layer = kernels.function(
+            "encoder_layer", sizes, POINTER(KernelEncoderLayer), c_void_p, c_int64, c_int64, c_void_p, ROOM
+        )
+
+    def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.int64]]:
+        """See `port.EncoderModel`."""
+        self.kernels.take_turn()
+        x = embedded(self._embedding, [token for text in texts for token in text])
+        x += np.concatenate([self._position[: len(text)] for text in texts])
+        self._run_embedded(byref(self._sizes), *self._norm, len(x), address(x))
+        states = [x]
+        room = self._rooms.room(len(x), max(len(text) for text in texts))
+        pasts = _Pasts(self.config, texts)
+        for layer in self.layers:
+            x = x.copy()
+            sizes, here = byref(self._sizes), address(pasts.texts)
+            self._run_layer(sizes, byref(layer), here, len(texts), len(x), address(x), byref(room))
+            states.append(x)
+        return states
+
+    def vector(self, states: NDArray[np.int64]) -> list[int]:
+        """See `port.EncoderModel`: SPEC_ENCODER.md, "The vector", in Python's integers."""
+        total = [int(each) for each in states.sum(0)]
+        exponent = max(0, max(abs(each) for each in total).bit_length() - a.NORM_BITS)
+        short = [(each + ((1 << exponent) >> 1)) >> exponent for each in total]
+        square_sum = max(1, sum(each * each for each in short))
+        lift = (62 - square_sum.bit_length()) >> 1
+        reciprocal = (1 << 61) // isqrt(square_sum << (2 * lift))
+        shift = 61 - a.VECTOR_FRACTION - lift
+        return [(each * reciprocal + ((1 << shift) >> 1)) >> shift for each in short]
+
+
+class _Pasts:
+    """Room for keys and values of a layer's texts; the next layer writes over them.
+
+    Attributes:
+        texts: (B, 7) structs that say where each text's lie.
+    """
+
+    def __init__(self, config: EncoderConfig, texts: Sequence[Sequence[int]]) -> None:
+        rows, heads, d = sum(len(text) for text in texts), config.num_attention_heads, config.head_dim
+        self._numbers = np.empty((2, rows * heads * d), np.int16)  # keys, values
+        self._exponents = np.empty((2, rows * heads), np.uint8)
+        self.texts = np.empty((len(texts), TEXT_FIELDS), np.int64)
+        numbers, exponents = address(self._numbers), address(self._exponents)
+        start = 0
+        for index, text in enumerate(texts):
+            keys, places = numbers + 2 * start * heads * d, exponents + start * heads
+            offsets = keys, keys + self._numbers.strides[0], places, places + self._exponents.strides[0]
+            self.texts[index] = (*offsets, len(text), 0, len(text))
+            start += len(text)
+
+
+def _sizes(parameters: EncoderParameters, kept: Kept) -> Sizes:
+    c = parameters.config
+    return Sizes(
+        width=c.hidden_size,
+        inner=c.intermediate_size,
+        heads=c.num_attention_heads,
+        kv_heads=c.num_attention_heads,
+        head_dim=c.head_dim,
+        query_max=(1 << (c.query_bits - 1)) - 1,
+        key_max=(1 << (c.key_bits - 1)) - 1,
+        epsilon=c.epsilon,
+        exp2=kept.pointer(parameters.exp2, np.int32),
+        curve=kept.pointer(parameters.normal, np.int32),
+        cos=None,
+        sin=None,
+    )
+
+
+def _layer(layer: EncoderLayer, kept: Kept) -> KernelEncoderLayer:
+    return KernelEncoderLayer(
+        qkv=kept.matrix(layer.qkv),
+        attention_out=kept.matrix(layer.attention_out),
+        up=kept.matrix(layer.up),
+        down=kept.matrix(layer.down),
+        attention_gain=kept.pointer(layer.attention_norm.gain, np.int32),
+        attention_bias=kept.pointer(layer.attention_norm.bias, np.int32),
+        out_gain=kept.pointer(layer.out_norm.gain, np.int32),
+        out_bias=kept.pointer(layer.out_norm.bias, np.int32),
+    )

@@ -1,0 +1,1 @@
+"""Llamas by the exact engine: SPEC.md."""

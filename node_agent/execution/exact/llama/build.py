@@ -1,0 +1,140 @@
+"""From a Llama in fp32 to its model file (SPEC.md), the same bytes on every host."""
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.exact import tables
+from node_agent.execution.exact.container import Integers, Matrix, write_model
+from node_agent.execution.exact.llama.model_file import ExactConfig
+from node_agent.execution.exact.quantise import gain, quantise
+from node_agent.execution.model_files import Fp32
+
+_FIXED: dict[str, object] = {
+    "attention_bias": False,
+    "hidden_act": "silu",
+    "mlp_bias": False,
+    "model_type": "llama",
+    "partial_rotary_factor": 1.0,
+}
+_LAYER_PARTS = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention_out": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+    "attention_norm": ("input_layernorm",),
+    "mlp_norm": ("post_attention_layernorm",),
+}
+_TOP_PARTS = {"embedding": "model.embed_tokens", "head": "lm_head", "final_norm": "model.norm"}
+
+
+def build_from(
+    fields: Mapping[str, Any],
+    tensor: Callable[[str], Fp32],
+    source_sha256: str,
+    path: Path,
+    positions: int | None = None,
+) -> None:
+    """Write a model file from a config.json's fields and a function from Hugging Face names to fp32 tensors.
+
+    Raises:
+        UnsupportedModel: not a Llama that this engine computes.
+    """
+    config = read_config(fields, source_sha256, positions)
+    source = _LlamaSource(config, fields, tensor)
+    write_model(path, config, source)
+
+
+def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | None = None) -> ExactConfig:
+    """The model file's configuration from a config.json. Raises UnsupportedModel for what SPEC.md does not cover."""
+    for name, only in _FIXED.items():
+        if fields.get(name, only) != only:
+            raise UnsupportedModel(
+                f"{name} is {fields[name]!r}, the exact engine computes {only!r}.",
+                way_out="Use a plain Llama.",
+                **{name: fields[name]},
+            )
+    width, heads = fields["hidden_size"], fields["num_attention_heads"]
+    head_dim = fields.get("head_dim") or width // heads
+    query_bits, key_bits = a.query_key_bits(head_dim)
+    longest = fields["max_position_embeddings"]
+    return ExactConfig(
+        vocab_size=fields["vocab_size"],
+        hidden_size=width,
+        intermediate_size=fields["intermediate_size"],
+        num_hidden_layers=fields["num_hidden_layers"],
+        num_attention_heads=heads,
+        num_key_value_heads=fields.get("num_key_value_heads") or heads,
+        head_dim=head_dim,
+        positions=min(longest if positions is None else positions, longest, a.MAX_POSITIONS),
+        tied=bool(fields.get("tie_word_embeddings", False)),
+        epsilon=round(tables.rational(fields["rms_norm_eps"]) * width * 2**a.EPSILON_FRACTION),
+        query_bits=query_bits,
+        key_bits=key_bits,
+        source_sha256=source_sha256,
+    )
+
+
+class _LlamaSource:
+    """Makes the tensors of the file by name, a matrix at a time."""
+
+    def __init__(self, config: ExactConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:
+        self._config, self._tensor = config, tensor
+        theta, scaling = _rotary(fields)
+        cos, sin = tables.rotary_tables(config.head_dim, config.positions, theta, scaling)
+        self._tables: dict[str, Integers] = {
+            "exp2": tables.exp2_table(),
+            "sigmoid": tables.sigmoid_table(),
+            "cos": cos,
+            "sin": sin,
+        }
+        self._last: tuple[str, Matrix] | None = None
+
+    def __call__(self, name: str) -> Integers:
+        owner, _, field = name.rpartition(".")
+        if owner == "table":
+            return self._tables[field]
+        if field not in ("weight", "multiplier", "exponent"):
+            return gain(self._part(name))
+        if self._last is None or self._last[0] != owner:  # a matrix's three tensors are asked for in a row
+            self._last = owner, quantise(self._part(owner), self._factor(owner))
+        matrix = self._last[1]
+        values: dict[str, Integers] = {
+            "weight": matrix.weight,
+            "multiplier": matrix.multiplier,
+            "exponent": np.array([matrix.exponent], np.int32),
+        }
+        return values[field]
+
+    def _part(self, name: str) -> Fp32:
+        if name in _TOP_PARTS:
+            return self._tensor(f"{_TOP_PARTS[name]}.weight")
+        prefix, _, part = name.rpartition(".")
+        return np.concatenate([self._tensor(f"model.{prefix}.{each}.weight") for each in _LAYER_PARTS[part]])
+
+    def _factor(self, name: str) -> Integers | None:
+        """What the queries' rows are multiplied by: log2(e) / sqrt(D) turns their scores into exponents of two."""
+        if not name.endswith("qkv"):
+            return None
+        c = self._config
+        factor = np.ones((c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim)
+        factor[: c.num_attention_heads * c.head_dim] = float(tables.query_scale(c.head_dim))
+        return factor
+
+
+def _rotary(fields: Mapping[str, Any]) -> tuple[Fraction, Mapping[str, Any] | None]:
+    """theta and scaling, from either of the two places where config.json has kept them."""
+    scaling = fields.get("rope_parameters") or fields.get("rope_scaling")
+    theta = fields.get("rope_theta") or (scaling or {}).get("rope_theta")
+    if theta is None:
+        raise UnsupportedModel(
+            "config.json names no rope_theta.",
+            way_out="Use the model's own configuration, complete.",
+            rope_theta=None,
+        )
+    return tables.rational(theta), scaling

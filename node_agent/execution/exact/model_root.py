@@ -1,0 +1,73 @@
+"""The root over a model file's numbers (COURT.md, "The model root"): what a node derives before it serves."""
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.court.arrays import layout
+from contracts.court.layout import Array, CourtConfig, Home, Place, Text
+from node_agent.execution.exact.container import Integers, Matrix
+from node_agent.execution.exact.encoder.model_file import EncoderParameters
+from node_agent.execution.exact.kernels import Kernels
+from node_agent.execution.exact.llama.model_file import Parameters
+
+Model = Parameters | EncoderParameters
+Digests = NDArray[np.uint8]
+
+
+def court_config(model: Model) -> CourtConfig:
+    """What of a model's configuration the court needs."""
+    c = model.config
+    encoder = isinstance(model, EncoderParameters)
+    return CourtConfig(
+        encoder=int(encoder),
+        layers=c.num_hidden_layers,
+        width=c.hidden_size,
+        inner=c.intermediate_size,
+        heads=c.num_attention_heads,
+        kv_heads=getattr(c, "num_key_value_heads", c.num_attention_heads),
+        head_dim=c.head_dim,
+        vocabulary=c.vocab_size,
+        positions=c.positions,
+        tied=int(getattr(c, "tied", False)),
+        epsilon=c.epsilon,
+        query_bits=c.query_bits,
+        key_bits=c.key_bits,
+    )
+
+
+def model_root(model: Model, kernels: Kernels) -> bytes:
+    """The 32 bytes that a workload of this model must name."""
+    config = court_config(model)
+    arrays = layout(Text(config, 1, 1)).at_home(Home.MODEL)
+    first = np.frombuffer(config.leaf(), np.uint8)
+    return bytes(kernels.list_root(np.stack([first, *(_array(model, array, kernels) for array in arrays)])))
+
+
+def _array(model: Model, array: Array, kernels: Kernels) -> Digests:
+    """The root of an array: of its sheets, of their rows."""
+    places = product(*map(range, array.axes))
+    return kernels.list_root(np.stack([_sheet(sheet_of(model, array.name, at), array, kernels) for at in places]))
+
+
+def _sheet(values: NDArray[np.generic], array: Array, kernels: Kernels) -> Digests:
+    written = np.ascontiguousarray(values.astype(f">i{array.kind.width}")).view(np.uint8)
+    return kernels.list_root(kernels.row_roots(written, array.block * array.kind.width))
+
+
+def sheet_of(model: Model, name: str, place: Place) -> Integers:
+    """The (rows, width) numbers of a sheet of one of the court's arrays."""
+    owner, _, part = name.partition(".")
+    found = getattr(model, owner, None)
+    if found is None:
+        found = getattr(model.layers[place[0]], owner)
+    if isinstance(found, Matrix):
+        return found.weight if part == "weight" else _scales(found)
+    return np.atleast_2d(getattr(found, part, found) if part else found)
+
+
+def _scales(matrix: Matrix) -> Integers:
+    """(O, 3): multiplier, bias and exponent of each row."""
+    bias = np.zeros_like(matrix.multiplier) if matrix.bias is None else matrix.bias
+    return np.stack([matrix.multiplier, bias, np.full_like(matrix.multiplier, matrix.exponent)], axis=1)

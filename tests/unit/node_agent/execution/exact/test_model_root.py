@@ -1,0 +1,44 @@
+"""The model root by the kernels is that of COURT.md, number by number."""
+
+import numpy as np
+import pytest
+
+from contracts.protocol.hashing import keccak
+from contracts.protocol.trace_tree import list_root
+from node_agent.execution.exact import kernels
+from node_agent.execution.exact.model_root import model_root
+from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
+from tests.unit.node_agent.execution.exact.court.tracing import model_shelf
+
+EVERY_SET = pytest.mark.parametrize("name", kernels.available())
+
+
+@EVERY_SET
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("width", "block"), [(1, 64), (64, 64), (65, 64), (135, 135), (300, 136), (600, 256), (65_535, 64)]
+)
+def test_rows_are_hashed_as_lists_of_their_blocks(name: str, threads: int, width: int, block: int) -> None:
+    """Every length that a block of the court's has, in one or two blocks of the sponge, against another keccak."""
+    rows = np.random.default_rng(width).integers(0, 256, (5, width), np.uint8)
+    roots = kernels.loaded(name, threads).row_roots(rows, block)
+    for row, root in zip(rows, roots, strict=True):
+        data = row.tobytes()
+        leaves = [keccak(b"\0" + data[start : start + block]) for start in range(0, width, block)]
+        assert bytes(root) == list_root(leaves, keccak)
+    assert bytes(kernels.loaded(name, threads).list_root(roots)) == list_root(map(bytes, roots), keccak)
+
+
+def test_rows_that_have_no_room_are_refused() -> None:
+    """More blocks than a thread has room for, or blocks longer than two of the sponge's."""
+    for width, block in ((1_024 * 64 + 1, 64), (300, 257), (0, 64)):
+        with pytest.raises(ValueError, match="not what is hashed here"):
+            kernels.loaded(kernels.available()[0], 1).row_roots(np.zeros((1, width), np.uint8), block)
+
+
+@EVERY_SET
+def test_the_root_of_a_file_is_that_of_its_numbers(name: str, make_model: MakeModel, make_encoder: MakeEncoder) -> None:
+    """A71: what a node derives before it serves, by every set of kernels, is the root under which single numbers are
+    opened: tied and not, one block a row and several, both families."""
+    for model in (make_model(), make_model(tie_word_embeddings=False, hidden_size=72), make_encoder()):
+        assert model_root(model, kernels.loaded(name, 1)) == model_shelf(model).root
