@@ -264,4 +264,4 @@ EXPORT void keccak_rows(const uint8_t *rows, int64_t count, int64_t row_bytes, i
 }
 
 /* The root of a list of digests, 1 or more, which are lost. */
-EXPORT void keccak_list(uint8_t *level, int64_t count, uint8_t *root) { list_root(level, count, root); }
+EXPORT void keccak_list(uint8_t *level, int64_t count, uint8_t *root) { list_roots(level, 0, 1, count, root); }
