@@ -22,6 +22,8 @@ from node_agent.execution import errors, kinds
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import ExecutionError, ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.sandbox.launch import launch
+from node_agent.execution.sandbox.needs import Needs
 from node_agent.execution.sandbox.shared_lock import SharedLock
 from node_agent.execution.sandbox.speeds import Speeds
 
@@ -37,11 +39,6 @@ _ANSWER_BYTES = 4 << 20
 """The longest answer: an output has at most 64 KiB."""
 
 _PROGRAM = [sys.executable, "-P", "-m", "node_agent.execution.sandbox.executor"]
-_PASSED_ON = (
-    *("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"),
-    *("ASSAY_KERNELS", "ASSAY_THREADS"),
-)
-_PASSED_ON_PREFIXES = ("ATEN_", "CUBLAS_", "CUDA_", "KMP_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_", "TORCH_")
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Executor:
         self._readable = readable.expanduser().resolve()
         self._speeds = Speeds(self._readable)
         self._loaded: list[_Loaded] = []
-        self._torch = False
+        self._needs = Needs()
         self._process: _Process | None = None
         self._lock = threading.Lock()
         self._calls = SharedLock()
@@ -98,8 +95,9 @@ class Executor:
             kinds.require_torch(f"{manifest.kind} on {where}")
         wanted = _Loaded(manifest, files, where)
         with self._calls.exclusive():
-            if needs_torch and not self._torch:  # it can only be loaded before a process is confined: the next one does
-                self._torch = True
+            needs = self._needs.grown(files, torch=needs_torch, gpu=where != "cpu")
+            if needs != self._needs:  # given before a process is confined, so the next one has them
+                self._needs = needs
                 with self._lock:
                     self._end()
             said = self._running().ask(self._request(wanted))
@@ -151,9 +149,10 @@ class Executor:
             return self._process
 
     def _started(self) -> "_Process":
-        process = _Process()
+        needs = self._needs
+        process = _Process(needs)
         try:
-            process.ask({"readable": [str(self._readable)], "torch": self._torch})
+            process.ask({"models": [str(each) for each in needs.models], "torch": needs.torch, "gpu": needs.gpu})
             for number, wanted in enumerate(self._loaded):
                 if process.ask(self._request(wanted))["engine"] != number:
                     raise _failed("loaded its engines in another order", process.end())
@@ -185,20 +184,8 @@ class _Process:
     A thread reads its answers. When it ends, or says what is no answer, every call that waits fails.
     """
 
-    def __init__(self) -> None:
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-        }
-        self._popen = subprocess.Popen(
-            _PROGRAM,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment | {"CUDA_CACHE_DISABLE": "1"},
-            cwd="/",
-            start_new_session=True,  # a Ctrl-C is for its parent, which lets the job finish
-        )
+    def __init__(self, needs: Needs) -> None:
+        self._popen = launch(_PROGRAM, needs)
         self._waiting: dict[int, Future[dict[str, Any]]] = {}
         self._numbers = count()
         self._how: str | None = None

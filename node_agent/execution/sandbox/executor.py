@@ -24,6 +24,7 @@ from typing import Any
 from node_agent.execution.engine import Batch, Batching, Execution, Speed
 from node_agent.execution.errors import ExecutionError
 from node_agent.execution.sandbox.confinement import confine
+from node_agent.execution.sandbox.needs import Needs
 
 Message = dict[str, Any]
 
@@ -101,9 +102,9 @@ class _Server:
             _import_torch()
         # torch asks for folders to write to, and writes nothing that a job needs
         tempfile.tempdir = os.environ["TORCHINDUCTOR_CACHE_DIR"] = "/"
-        confine([Path(each) for each in request["readable"]])
+        layers = confine(Needs(tuple(Path(each) for each in request["models"]), request["torch"], request["gpu"]))
         self.confined = True
-        return {"confined": True}
+        return {"landlock": layers.landlock, "namespaces": layers.namespaces}
 
     def _serve(self, request: Message) -> Message | None:
         if "load" in request:
@@ -146,9 +147,7 @@ def _import_torch() -> None:
     A CUDA build looks for its libraries by `ctypes.util.find_library`, which runs a linker on a temporary file
     (cuda-pathfinder, which torch imports through cuda-bindings). All that is left out once this process is confined.
     """
-    import torch
-
-    torch.cuda.is_available()  # loads the driver's library where there is one
+    import torch  # noqa: F401
 
 
 def _answer(run: Execution) -> Message:

@@ -1,0 +1,47 @@
+"""Starts a confined process: its environment, its pipes, and its keeper. What it gives up itself is in `confinement`."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from node_agent.execution.sandbox.needs import Needs
+
+_KEEPER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py"))]
+
+_PASSED_ON = (
+    *("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH"),
+    *("ASSAY_KERNELS", "ASSAY_THREADS"),
+)
+_PASSED_ON_PREFIXES = ("ATEN_", "CUBLAS_", "CUDA_", "KMP_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_", "TORCH_")
+_SET = {
+    "CUDA_CACHE_DISABLE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's threads would start before the process is confined, and stay outside
+}
+
+
+def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
+    """A new process in a session of its own, with pipes for stdin, stdout and stderr.
+
+    It ends with its keeper, whose process id this is, and that with its parent.
+    """
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    view = json.dumps({"files": needs.files, "devices": needs.devices})
+    most = json.dumps({"threads": needs.threads, "memory_bytes": needs.memory_bytes})
+    return subprocess.Popen(
+        [*_KEEPER, str(os.getpid()), view, most, *program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None,
+        bufsize=0,
+        env=passed | _SET,
+        cwd="/",
+        start_new_session=True,  # a group of its own, to be ended as one; a Ctrl-C is for its parent
+    )
