@@ -7,9 +7,8 @@ from pathlib import Path
 
 from contracts.onchain.keystore import load_key
 from node_agent.doctor.findings import DoctorFinding, fail, ok, tried, warn
-from node_agent.home import NODE_KEY, PULSE, is_running
+from node_agent.home import NODE_KEY
 from node_agent.session.gas import ether
-from node_agent.session.pulse import last_beat
 from node_agent.status import NodeStatus, read_standing
 from node_agent.where import NodePlace, tokens_of
 
@@ -49,9 +48,7 @@ def _readable_by_others(name: str, path: Path) -> DoctorFinding | None:
 
 
 def _account(where: NodePlace) -> list[DoctorFinding]:
-    api = where.api(attempts=1) if where.has_backend else None
-    beat = last_beat(where.home / PULSE)
-    found = read_standing(where.chain, where.journal, where.operator_id, where.node, api, beat, is_running(where.home))
+    found = read_standing(where)
     says = f"operator {found.account.operator_id}, paid to {found.account.payout}"
     lines = [ok("registration", says), _stake(where, found), _gas(found), _cases(found)]
     if found.view is not None and found.view.suspended:
