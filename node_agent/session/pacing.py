@@ -73,7 +73,7 @@ class Pacer:
         """Why a job under way can no longer be answered by `until`, in words; None if it can."""
         now, pace = self._clock(), self.pace(workload_id)
         if pace is None:
-            return f"its time was over at {until}, this host's clock says {now}" if now > until else None
+            return f"its time was over at {until}, and it is {now}" if now > until else None
         rest_s = max(0, needed_s(size, pace, margin_pct=100) - (now - begun_at))
         if now + rest_s <= until:
             return None
