@@ -48,7 +48,7 @@ def doctor(
         for found in findings:
             console.print(f"[{_COLOURS[found.level]}]{found.level:<5}[/]{found.name:<20}", end="")
             console.print(found.says, markup=False)
-            if found.mend:
-                console.print(f"{'':<25}-> {found.mend}", markup=False)
+            if found.fix:
+                console.print(f"{'':<25}-> {found.fix}", markup=False)
     if not is_well(findings):
         raise typer.Exit(1)

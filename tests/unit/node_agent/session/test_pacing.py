@@ -83,10 +83,7 @@ def test_what_nobody_measured_is_never_refused() -> None:
     assert host.too_late(ID, JobSize(10**9, 10**9), NOW_S + 1) is None
     assert host.out_of_time(ID, JobSize(10**9, 10**9), NOW_S, NOW_S) is None
     clock.now += 1
-    assert (
-        host.out_of_time(ID, JobSize(), NOW_S, NOW_S)
-        == f"its time was over at {NOW_S}, and it is {NOW_S + 1}"
-    )
+    assert host.out_of_time(ID, JobSize(), NOW_S, NOW_S) == f"its time was over at {NOW_S}, and it is {NOW_S + 1}"
 
 
 def test_a_speed_in_words() -> None:
