@@ -108,7 +108,7 @@ def node(joined: Path, home: Path) -> Path:
 
 
 def examined(*arguments: str, code: int = 0) -> dict[str, list[str]]:
-    """What the whole doctor says: name -> "LEVEL says -> mend" of each of its lines."""
+    """What the whole doctor says: name -> "LEVEL says -> fix" of each of its lines."""
     told = json.loads(command("doctor", "--json", *arguments, code=code))
     assert told["ok"] is (code == 0)
     return by_name([DoctorFinding(**line) for line in told["findings"]])
@@ -118,8 +118,8 @@ def by_name(findings: list[DoctorFinding]) -> dict[str, list[str]]:
     """The same of some lines."""
     found: dict[str, list[str]] = {}
     for line in findings:
-        assert line.level == "OK" or line.mend, f"what is not OK has a mend: {line}"
-        found.setdefault(line.name, []).append(f"{line.level} {line.says} -> {line.mend}")
+        assert line.level == "OK" or line.fix, f"what is not OK has a fix: {line}"
+        found.setdefault(line.name, []).append(f"{line.level} {line.says} -> {line.fix}")
     return found
 
 
