@@ -1,7 +1,6 @@
-"""The node agent's composition root: puts key, chain, backend, journal and engines together, and runs them.
+"""The node agent's composition root: connects key, chain, backend, journal and engines, and runs them.
 
-Which engines compute is passed in; torch is only imported by the default ones, so that commands that compute nothing
-start at once.
+The engines are passed in. Only the default ones import torch, so commands that compute nothing start fast.
 """
 
 import json
@@ -24,12 +23,12 @@ from contracts.onchain.sender import Sender
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import NetworkInfo
-from node_agent.errors import BadSetting, ForeignBackend, NoAnswer, NothingToServe, NotRegistered
+from node_agent.errors import BadSetting, ForeignBackend, NoAnswer, NothingToServe
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelUnavailable, UnknownKind, UnsupportedModel, WorkloadMismatch
 from node_agent.home import JOURNAL, NODE_KEY, PULSE, running, session_id
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import LiveFacts, OnchainFacts
+from node_agent.session.chain_facts import LiveFacts, OnchainFacts, require_registered
 from node_agent.session.commit import Committer
 from node_agent.session.court import CourtWatch
 from node_agent.session.journal import NodeJournal
@@ -53,15 +52,14 @@ class NodeSettings:
 
     Attributes:
         home: folder of the node's key file and journal.
-        password: of the key file.
-        workloads: each a workload id, whose manifest the backend is asked for, or the path of a manifest. None: all
-            that the backend offers and this host can serve.
-        models: the model store; its default place if not given.
-        device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
-        floor: the least the node works for.
-        max_unrooted: overdue delivered jobs that it bears before it takes no more.
-        poll_s: pause between questions for a job.
-        slots: jobs held at once, at most; engines that batch answer them together.
+        workloads: each a workload id, whose manifest is fetched from the backend, or the path of a manifest. Empty:
+            all that the backend offers and this host can serve.
+        models: the model store; default: its usual place.
+        device: "cpu", "cuda" or "cuda:N"; default: the first GPU, else the CPU.
+        floor: the lowest price the node works for.
+        max_unrooted: how many delivered jobs may be overdue for a root before the node takes no more.
+        poll_s: pause between requests for a job.
+        slots: most jobs held at once; engines that batch answer them together.
     """
 
     home: Path
@@ -79,7 +77,7 @@ class NodeSettings:
 
 
 def default_engines(settings: NodeSettings) -> EngineFactory:
-    """The real engines of this host, in a confined process that knows no key and reaches no network.
+    """The engines of this host, in a confined process without keys and without network.
 
     The factory raises what the store and `Executor.load` do: SelfTestFailed where this host must not sign anything.
     """
@@ -100,34 +98,36 @@ def default_engines(settings: NodeSettings) -> EngineFactory:
 def run_node(
     settings: NodeSettings, engine_factory: EngineFactory | None = None, stop: threading.Event | None = None
 ) -> None:
-    """Serves until told to stop.
-
-    Args:
-        engine_factory: builds the engine of a workload; `default_engines(settings)` if not given.
-        stop: ends the loop after the jobs under way. If not given, SIGTERM and SIGINT do, and a second one abandons
-            the jobs; nothing half-done is ever signed.
+    """Serves until told to stop: by `stop`, or else by SIGTERM or SIGINT, whose second abandons the jobs under way.
 
     Raises:
         SetupError, KeystoreError, ChainError, ExecutionError: the node cannot start.
-        JournalError: it cannot write down what it would sign.
+        JournalError: the journal cannot be written.
     """
+
+    def serve(told: threading.Event) -> None:
+        with ready_session(settings, engine_factory, told) as session:
+            if session is not None:
+                session.run(told)
+        log.info("stopped")
+
     if stop is None:
-        run_until_told(lambda told: _serve(settings, engine_factory, told))
+        run_until_told(serve)
     else:
-        _serve(settings, engine_factory, stop)
+        serve(stop)
 
 
 def run_until_told(serve: Callable[[threading.Event], None]) -> None:
     """Runs `serve` with an event that SIGTERM and SIGINT set; a second signal ends it at once, wherever it is.
 
-    The journal makes that harmless: what is not written down was not signed.
+    That is harmless: nothing is signed before it is in the journal.
     """
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        log.info("%s: finishing the jobs under way; once more abandons them", signal.Signals(number).name)
+        log.info("%s: finishing the jobs under way; a second signal abandons them", signal.Signals(number).name)
         stop.set()
 
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -138,39 +138,33 @@ def run_until_told(serve: Callable[[threading.Event], None]) -> None:
         log.warning("stopped at once; what was not journaled was not signed")
 
 
-def _serve(settings: NodeSettings, engine_factory: EngineFactory | None, stop: threading.Event) -> None:
+@contextmanager
+def ready_session(
+    settings: NodeSettings, engine_factory: EngineFactory | None, stop: threading.Event
+) -> Iterator[NodeSession | None]:
+    """A session that can serve, with its home locked and the court watched. None if `stop` came before the backend."""
     signer = load_key(settings.home / NODE_KEY, settings.password)
     with running(settings.home), closing(BackendApi(settings.backend_url, pause=stop.wait)) as api:
-        _serve_as(signer, api, settings, engine_factory, stop)
-
-
-def _serve_as(
-    signer: Signer,
-    api: BackendApi,
-    settings: NodeSettings,
-    engine_factory: EngineFactory | None,
-    stop: threading.Event,
-) -> None:
-    facts = OnchainFacts(Chain.open(settings.rpc_url, settings.deployment))
-    operator_id = require_registered(facts, signer.address)
-    if not meet(api, settings.deployment, settings.poll_s, stop):
-        return
-    workloads, engines = load_workloads(settings, api, engine_factory or default_engines(settings))
-    session = build_session(settings, signer, facts, api, operator_id, workloads, engines)
-    log.info("node %s of operator %d serves %s", signer.address, operator_id, ", ".join(workloads))
-    with court_watched(settings, signer, operator_id):
-        session.run(stop)
-    log.info("stopped")
+        facts = OnchainFacts(Chain.open(settings.rpc_url, settings.deployment))
+        operator_id = require_registered(facts.operator_of(signer.address), signer.address)
+        if not meet(api, settings.deployment, settings.poll_s, stop):
+            yield None
+            return
+        workloads, engines = load_workloads(settings, api, engine_factory or default_engines(settings))
+        session = build_session(settings, signer, facts, api, operator_id, workloads, engines)
+        log.info("node %s of operator %d serves %s", signer.address, operator_id, ", ".join(workloads))
+        with _court_watched(settings, signer, operator_id):
+            yield session
 
 
 def load_workloads(
     settings: NodeSettings, api: BackendApi, build: EngineFactory
 ) -> tuple[dict[str, Manifest], dict[str, Engine]]:
-    """Manifests and engines by workload id: of those that were named, or of all offered ones that work here.
+    """Manifests and engines by workload id: of the named workloads, or of all offered ones that work here.
 
     Raises:
         NothingToServe: none was named, and none of the offered ones works here.
-        BadSetting, BackendError, ExecutionError: one that was named cannot be served.
+        BadSetting, BackendError, ExecutionError: a named one cannot be served.
     """
     names = settings.workloads or tuple(entry.workload_id for entry in api.network().price_sheet)
     manifests: dict[str, Manifest] = {}
@@ -196,11 +190,8 @@ def load_workloads(
 
 
 @contextmanager
-def court_watched(settings: NodeSettings, signer: Signer, operator_id: int) -> Iterator[None]:
-    """Watches the court for cases against the operator while the block lasts, from a thread with its own connections.
-
-    Raises ChainError when it cannot begin.
-    """
+def _court_watched(settings: NodeSettings, signer: Signer, operator_id: int) -> Iterator[None]:
+    """Watches the court for cases against the operator, from a thread with its own connections."""
     over, chain = threading.Event(), Chain.open(settings.rpc_url, settings.deployment)
 
     def watch() -> None:
@@ -226,7 +217,7 @@ def build_session(
     workloads: Mapping[str, Manifest],
     engines: Mapping[str, Engine],
 ) -> NodeSession:
-    """A session over given parts. Raises JournalError."""
+    """A session over the given parts. Raises JournalError."""
     deployment = settings.deployment
     journal = NodeJournal(settings.home / JOURNAL, node=signer.address, domain=deployment.domain)
     pacer = Pacer({name: engine.speed for name, engine in engines.items()}, settings.slots, unix_time)
@@ -255,11 +246,11 @@ def build_session(
 
 
 def meet(api: BackendApi, deployment: Deployment, poll_s: float, stop: threading.Event) -> bool:
-    """Waits for the backend and sees that it works on the same contracts. False if told to stop meanwhile.
+    """Waits for the backend and checks that it works on the same contracts. False if told to stop meanwhile.
 
     Raises:
-        ForeignBackend: it does not.
-        BackendError: it is there and says something else than a backend does.
+        ForeignBackend: it works on others.
+        BackendError: it answers, but not as a backend does.
     """
     while not stop.is_set():
         try:
@@ -276,13 +267,13 @@ def meet(api: BackendApi, deployment: Deployment, poll_s: float, stop: threading
 def require_same_deployment(network: NetworkInfo, deployment: Deployment, base_url: str) -> None:
     """Raises ForeignBackend unless the backend names the contracts and constants of the deployment.
 
-    Its settler may have been rotated since; each lease is held against the escrow's present one.
+    The settler is left out: it may have been rotated, and each lease is checked against the escrow's present one.
     """
     names = ("chain_id", "escrow", "stake_manager", "court", "contests", "token", "constants")
     told = {name: str(getattr(network, name)) for name in names if getattr(network, name) != getattr(deployment, name)}
     if told:
         raise ForeignBackend(
-            f"The backend at {base_url} tells {told}, the deployment that this node is set up with says otherwise.",
+            f"The backend at {base_url} names {told}, which this node's deployment contradicts.",
             way_out="Use the backend of that deployment, or the deployment of that backend.",
             differing=sorted(told),
         )
@@ -300,22 +291,6 @@ def resolve_workload(name: str, api: BackendApi) -> Manifest:
             way_out="Give the 0x id of a workload that the backend offers, or the path of its manifest.",
             name=name,
         ) from error
-
-
-def require_registered(facts: LiveFacts, node: str) -> int:
-    """The operator that a node key signs for. Raises NotRegistered."""
-    return require_known(facts.operator_of(node), node)
-
-
-def require_known(operator_id: int, node: str) -> int:
-    """The operator of a node key, 0 standing for none. Raises NotRegistered."""
-    if operator_id == 0:
-        raise NotRegistered(
-            f"{node} is no operator's node key on this deployment, or was revoked.",
-            way_out="Run `assay node init` first; in place of a key that was revoked, with another --home.",
-            node=node,
-        )
-    return operator_id
 
 
 def unix_time() -> int:

@@ -1,35 +1,24 @@
-"""A newcomer's first job, followed all the way: asked for, worked on, rooted, perhaps checked, settled, credited.
+"""A newcomer's first job, followed from the request to the credit.
 
-The backend orders it and pays for it (its canary lane), in every other way it is an ordinary order: what is shown here
-comes from the chain and the journal wherever they know it.
+The backend orders it and pays for it (its canary lane). Otherwise it is an ordinary order. What is shown comes from the
+chain and the journal wherever they have it.
 """
 
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from contracts.onchain.chain import Chain
-from contracts.onchain.keystore import load_key
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.records import NodeRequest
 from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import Domain
 from contracts.protocol.wire import ACTION_CANARY, CanaryRequest, OrderView
-from node_agent.app import (
-    EngineFactory,
-    NodeSettings,
-    build_session,
-    court_watched,
-    default_engines,
-    load_workloads,
-    require_registered,
-    unix_time,
-)
+from node_agent.app import EngineFactory, NodeSettings, ready_session, unix_time
 from node_agent.errors import CanaryFailed, NoAnswer
 from node_agent.explanation import Explainer, Explanation, Sources
-from node_agent.home import JOURNAL, NODE_KEY, running
+from node_agent.home import JOURNAL, NODE_KEY, address_in
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import OnchainFacts
 from node_agent.session.earnings import read_account
@@ -39,16 +28,15 @@ from node_agent.session.rooted import RootWatch
 _BEFORE_ROOT = ("queued", "leased", "delivered")
 _PATIENCE_S = 30.0
 _MANY = 10**9
+_EXPLAIN = "`assay node doctor` and `assay node explain` tell more."
 
 OnStage = Callable[[str, str], None]
-"""Hears a stage's name and what is known of it."""
+"""Receives a stage's name and what is known of it."""
 
 
 def request_canary(api: BackendApi, signer: Signer, domain: Domain, workload_id: str) -> OrderView:
     """Asks for the canary job of this node's operator. Raises BackendError."""
-    request = NodeRequest(
-        node=signer.address, action=ACTION_CANARY, order_id=to_hex(ZERO32), timestamp=int(time.time())
-    )
+    request = NodeRequest(node=signer.address, action=ACTION_CANARY, order_id=to_hex(ZERO32), timestamp=unix_time())
     signature = signer.sign(domain.node_request_digest(request))
     return api.canary(CanaryRequest(request=request, signature=signature, workload_id=workload_id))
 
@@ -56,26 +44,19 @@ def request_canary(api: BackendApi, signer: Signer, domain: Domain, workload_id:
 def serve_until_delivered(
     settings: NodeSettings, order_id: str, engine_factory: EngineFactory | None = None, *, timeout_s: float
 ) -> None:
-    """Is a node for as long as it takes to deliver one order; other jobs that wait before it are served too.
+    """Runs a node until it has delivered one order; jobs that come before it are served too.
 
     Raises:
         SetupError, ExecutionError, ChainError: the node cannot start.
         CanaryFailed: it was not delivered in time.
     """
-    signer = load_key(settings.home / NODE_KEY, settings.password)
-    chain = Chain.open(settings.rpc_url, settings.deployment)
-    facts = OnchainFacts(chain)
-    operator_id = require_registered(facts, signer.address)
-    journal = NodeJournal(settings.home / JOURNAL, node=signer.address, domain=settings.deployment.domain)
+    node, domain = address_in(settings.home / NODE_KEY), settings.deployment.domain
     until, pause = time.monotonic() + timeout_s, threading.Event()
     with (
-        closing(journal),
-        closing(BackendApi(settings.backend_url)) as api,
-        running(settings.home),
-        court_watched(settings, signer, operator_id),
+        ready_session(settings, engine_factory, pause) as session,
+        closing(NodeJournal(settings.home / JOURNAL, node=node, domain=domain)) as journal,
     ):
-        workloads, engines = load_workloads(settings, api, engine_factory or default_engines(settings))
-        session = build_session(settings, signer, facts, api, operator_id, workloads, engines)
+        assert session is not None, "nobody stops it"
         while (answer := journal.find(order_id)) is None or answer.acknowledged_at is None:
             if time.monotonic() > until or (answer is not None and answer.refusal is not None):
                 lent = journal.lent(order_id)
@@ -85,12 +66,9 @@ def serve_until_delivered(
                 pause.wait(settings.poll_s)
 
 
-_EXPLAIN = "`assay node doctor` and `assay node explain` tell more."
-
-
 @dataclass
 class CanaryWatch:
-    """Follows one order to its credit. `earned_before`: the operator's, units, before it was ordered."""
+    """Follows one order to its credit. `earned_before`: the operator's credit before the order, units."""
 
     sources: Sources
     order_id: str
@@ -98,12 +76,10 @@ class CanaryWatch:
     on_stage: OnStage
     poll_s: float = 1.0
     clock: Callable[[], float] = time.monotonic
-
-    def __post_init__(self) -> None:
-        self._told: set[str] = set()
+    _told: set[str] = field(default_factory=set, init=False)
 
     def follow(self, timeout_s: float) -> Explanation:
-        """Until the operator's credit has grown by it. Raises CanaryFailed when it ends otherwise, or takes longer."""
+        """Returns once the operator's credit has grown by it. Raises CanaryFailed for another end, or a timeout."""
         assert self.sources.api is not None, "a canary job needs a backend"
         start, watch, pause = self.clock(), self._watch(self.sources.api), threading.Event()
         while self.clock() - start < timeout_s:
@@ -122,7 +98,7 @@ class CanaryWatch:
         raise CanaryFailed(f"The canary job {self.order_id} took over {timeout_s:.0f} s.", way_out=_EXPLAIN)
 
     def _watch(self, api: BackendApi) -> RootWatch:
-        """Puts the receipt into the journal, as a node that runs does."""
+        """Puts the receipt into the journal, as a running node does."""
         chain = self.sources.chain
         return RootWatch(
             api=api, facts=OnchainFacts(chain), journal=self.sources.journal, deployment=chain.deployment,
@@ -133,7 +109,7 @@ class CanaryWatch:
         self._tell("queued", f"{self.order_id}, pays at most {view.order.terms.max_price} units")
         if view.state == "queued":
             if waited_s > _PATIENCE_S:
-                self._tell("waiting", "nobody took it yet: is the node busy, or does it not serve this workload?")
+                self._tell("waiting", "no node took it yet: is the node busy, or does it not serve this workload?")
             return
         self._tell("leased", f"to {view.node}")
         if view.state == "leased":
@@ -145,7 +121,7 @@ class CanaryWatch:
         """Stages that the chain shows; the explanation once the credit is there."""
         found = Explainer(self.sources, self.order_id).explain()
         if found.lies:
-            raise CanaryFailed("The backend says what is not so: " + "; ".join(found.lies), way_out=_EXPLAIN)
+            raise CanaryFailed("The backend lies: " + "; ".join(found.lies), way_out=_EXPLAIN)
         if found.epoch_id is None:
             return None
         self._tell("rooted", f"leaf {found.index} of epoch {found.epoch_id}, under the root on chain")
@@ -153,7 +129,8 @@ class CanaryWatch:
             return None
         self._tell("revealed", f"epoch {found.epoch_id + 1} was posted, which fixes the seed")
         if found.sampled is not None:
-            self._tell("sampled" if found.sampled else "not sampled", _step(found, "sample"))
+            says = next((step.says for step in found.steps if step.name == "sample"), "")
+            self._tell("sampled" if found.sampled else "not sampled", says)
         if found.outcome == "revealed":
             return None
         if found.outcome not in ("paid", "alone"):
@@ -167,11 +144,6 @@ class CanaryWatch:
         return found
 
     def _tell(self, stage: str, says: str) -> None:
-        """Each stage once."""
         if stage not in self._told:
             self._told.add(stage)
             self.on_stage(stage, says)
-
-
-def _step(found: Explanation, name: str) -> str:
-    return next((step.says for step in found.steps if step.name == name), "")

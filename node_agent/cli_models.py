@@ -10,25 +10,23 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from node_agent.execution.errors import ExecutionError
-
 app = typer.Typer(help="Fetch and list models, write manifests of workloads.", no_args_is_help=True)
 
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Folder of the store; $ASSAY_MODELS or ~/.assay/models if not given.")
+    Path | None, typer.Option("--store", help="Folder of the store; default: $ASSAY_MODELS or ~/.assay/models.")
 ]
 
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="For instance smollm2-135m-exact; `assay models list` has all.")],
+    name: Annotated[str, typer.Argument(help="E.g. smollm2-135m-exact; `assay models list` shows all.")],
     store: StoreOption = None,
 ) -> None:
-    """Fetch a model, verify it against its pinned digests and store it. Does nothing if it is there."""
+    """Fetch a model, check its pinned digests and store it, unless it is stored already."""
     from node_agent.models import ModelStore
 
     console = Console()
-    with _explained(console), _progress(console, name) as on_step:
+    with _progress(console, name) as on_step:
         files = ModelStore(store).pull(name, on_step)
     size = sum(path.stat().st_size for path in (files.weights, files.tokenizer)) // 1_000_000
     console.print(f"{name} is ready in {files.weights.parent} ({size} MB)", soft_wrap=True)
@@ -46,7 +44,7 @@ def build(
     from node_agent.models import ModelStore
 
     console = Console()
-    with _explained(console), _progress(console, name) as on_step:
+    with _progress(console, name) as on_step:
         files = ModelStore(store).build_exact(origin, name, on_step)
     console.print(f"{name} is {files.weights_sha256}, in {files.weights.parent}", soft_wrap=True)
 
@@ -66,19 +64,18 @@ def list_models(store: StoreOption = None) -> None:
 
 @app.command()
 def manifest(
-    kind: Annotated[str, typer.Argument(help="Kind of work: a file's name in node_agent/execution/kinds.")],
+    kind: Annotated[str, typer.Argument(help="Kind of work: the name of a file in node_agent/execution/kinds.")],
     model: Annotated[str, typer.Argument(help="One of the kind's models.")],
     check_price: Annotated[int, typer.Option(min=0, help="Units that one check of one job earns its verifier.")],
-    out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("manifest.json"),
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("manifest.json"),
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; the first GPU, else the CPU.")] = None,
 ) -> None:
-    """Write the manifest of a workload from its kind's template. A float engine's is for hosts like this one only."""
+    """Write the manifest of a workload from its kind's template. A float engine's fits only hosts like this one."""
     from node_agent.execution import kinds
     from node_agent.models import ModelStore
 
     console = Console()
-    with _explained(console):
-        written = kinds.write_manifest(kind, model, device, check_price_units=check_price)
+    written = kinds.write_manifest(kind, model, device, check_price_units=check_price)
     out.write_bytes(written.canonical())
     console.print(f"{out} is workload {written.workload_id()}: {kind} by {model}, metered by {written.unit}")
     console.print(f"its tokenizer: {ModelStore().root / written.weights_sha256 / 'tokenizer.json'}", soft_wrap=True)
@@ -86,7 +83,7 @@ def manifest(
 
 @contextmanager
 def _progress(console: Console, name: str) -> Iterator[Callable[[str], None]]:
-    """What to tell of each step: a spinner on a terminal, a line elsewhere, so that a log shows that work goes on."""
+    """Shows each step: by a spinner on a terminal, by a line elsewhere, so that a log shows progress."""
     if not console.is_terminal:
         yield lambda step: console.print(f"{name}: {step}", markup=False)
         return
@@ -94,14 +91,3 @@ def _progress(console: Console, name: str) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"{name}: looking for it", total=None)
         yield lambda step: progress.update(task, description=f"{name}: {step}")
-
-
-@contextmanager
-def _explained(console: Console) -> Iterator[None]:
-    """Known errors end the command with their code and words, without a trace."""
-    try:
-        yield
-    except ExecutionError as error:
-        console.print(f"[red]{error.code}[/red] ", end="")
-        console.print(str(error), markup=False)
-        raise typer.Exit(1) from error

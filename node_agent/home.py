@@ -1,12 +1,12 @@
-"""A node's home: its two keys, its journal, and what `assay node init` found out, so that no command needs options.
+"""A node's home: its two keys, its journal, and the settings of `assay node init`, so that no command needs options.
 
 node.json       the hot key, encrypted
-owner.json      the owner's key, encrypted; may lie elsewhere, and need not be on this machine while it serves
+owner.json      the owner's key, encrypted; may be kept elsewhere, serving does not need it
 settings.json   where chain and backend are, and the deployment as it was found
-journal.sqlite  what was answered
+journal.sqlite  the answers
 pulse.json      what a running node did last
-run.lock        held by a running node, and names its process
-session         a random name of this home: where the key is used
+run.lock        held by a running node; contains its process id
+session         a random name of this home
 """
 
 import fcntl
@@ -33,12 +33,12 @@ NODE_KEY, OWNER_KEY, SETTINGS, JOURNAL, PULSE, RUN_LOCK, SESSION = (
 )  # fmt: skip
 
 _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.1
-"""`is_running` holds the lock for a moment while it looks."""
+"""Retries, because `is_running` holds the lock for a moment."""
 _MACHINE_ID = Path("/etc/machine-id")
 
 
 class HomeSettings(Record):
-    """What was given to, or found out by, `assay node init`. `stake` in tokens; `workloads` empty: all offered."""
+    """What `assay node init` was given or found. `stake`: in tokens. `workloads`: empty means all offered."""
 
     rpc: str
     deployment: Deployment
@@ -51,7 +51,7 @@ class HomeSettings(Record):
     stake: str | None = None
 
     def save(self, home: Path) -> None:
-        """Writes the file whole or not at all."""
+        """Writes the file atomically."""
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = home / f"{SETTINGS}.tmp"
         temporary.write_text(self.model_dump_json(indent=2))
@@ -59,7 +59,7 @@ class HomeSettings(Record):
 
 
 def load_settings(home: Path) -> HomeSettings | None:
-    """What `save` wrote, or None where nothing was. Raises BadSetting for anything else."""
+    """What `save` wrote, or None if there is no file. Raises BadSetting for a file that cannot be read."""
     path = home / SETTINGS
     try:
         return HomeSettings.model_validate_json(path.read_text())
@@ -67,14 +67,14 @@ def load_settings(home: Path) -> HomeSettings | None:
         return None
     except (OSError, ValidationError) as error:
         raise BadSetting(
-            f"{path} holds no settings of this release: {error}.",
-            way_out="Delete it and run `assay node init --backend URL --rpc URL` again; keys and journal stay.",
+            f"{path} has no settings of this release: {error}.",
+            way_out="Delete it and run `assay node init --backend URL --rpc URL` again; keys and journal are kept.",
             path=str(path),
         ) from error
 
 
 def password() -> str:
-    """The key files' password, from the environment alone: an argument would show in the list of processes."""
+    """The key files' password, from the environment: an argument would show in the list of processes."""
     found = os.environ.get("ASSAY_PASSWORD")
     if not found:
         raise PasswordMissing("ASSAY_PASSWORD is not set.", way_out="Set it to the key file's password.")
@@ -82,7 +82,7 @@ def password() -> str:
 
 
 def address_in(path: Path) -> str:
-    """The address that a key file names, which needs no password. Raises KeystoreError."""
+    """The address in a key file; needs no password. Raises KeystoreError."""
     try:
         return "0x" + str(json.loads(path.read_text())["address"]).lower().removeprefix("0x")
     except FileNotFoundError as error:
@@ -93,9 +93,9 @@ def address_in(path: Path) -> str:
 
 @contextmanager
 def running(home: Path) -> Iterator[None]:
-    """Marks this home as served while the block lasts; the mark goes with the process, however it ends.
+    """Locks this home while the block lasts; the lock ends with the process, however it ends.
 
-    Raises NodeRunning while another process serves from it: two that answer one order are slashed.
+    Raises NodeRunning while another process holds it: two nodes that answer one order are slashed.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (home / RUN_LOCK).open("a+") as lock:
@@ -115,9 +115,9 @@ def _take(lock: IO[str], home: Path) -> None:
                 lock.seek(0)
                 pid = lock.read().strip()
                 raise NodeRunning(
-                    f"Process {pid} serves from {home} already; two nodes with one key are slashed for two answers to "
-                    "one order.",
-                    way_out=f"Leave it running, or stop it (`kill {pid}`) first; for a second node make another key: "
+                    f"Process {pid} serves from {home} already; two nodes with one key are slashed if they give two "
+                    "answers to one order.",
+                    way_out=f"Leave it running, or stop it (`kill {pid}`) first. A second node needs a key of its own: "
                     "`assay node init --home ANOTHER`.",
                     home=str(home),
                     pid=pid,
@@ -140,9 +140,9 @@ def is_running(home: Path) -> bool:
 
 
 def session_id(home: Path) -> str:
-    """Names this host and home, the same after a restart: a backend serves a key from one such place at a time.
+    """Names this host and home, the same after a restart: a backend serves a key in one place at a time.
 
-    0x hex of 32 bytes, which tell nothing of the host.
+    0x hex of 32 bytes, which reveal nothing about the host.
     """
     path = home / SESSION
     home.mkdir(parents=True, exist_ok=True, mode=0o700)

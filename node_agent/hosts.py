@@ -1,4 +1,4 @@
-"""Which hosts can serve: jobs run in a confined process, and only Linux has the doors that it is shut behind."""
+"""Which hosts can run jobs: jobs run in a process confined by Landlock and seccomp, which only Linux has."""
 
 import platform
 import sys
@@ -9,14 +9,14 @@ _MACHINES = ("x86_64", "aarch64")
 
 
 def require_serving_host() -> None:
-    """Looked at first, before a key is opened or a model loaded. Raises HostUnsupported."""
+    """Called before a key is opened or a model loaded. Raises HostUnsupported."""
     machine = platform.machine()
     if sys.platform != "linux" or machine not in _MACHINES:
         raise HostUnsupported(
             f"This host is {sys.platform} on {machine}; a node runs jobs in a process confined by Landlock and "
             "seccomp, which Linux 5.13 and later has on x86-64 and aarch64.",
-            way_out="Serve from such a host, or a virtual machine with one. Ordering (`assay jobs`, `assay wallet`) "
-            "and auditing (`assay audit`, `assay verify RECEIPT`) work here.",
+            way_out="Serve from such a host or a Linux virtual machine. Ordering (`assay jobs`, `assay wallet`) and "
+            "auditing (`assay audit`, `assay verify RECEIPT`) work here.",
             system=sys.platform,
             machine=machine,
         )

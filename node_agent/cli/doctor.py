@@ -2,66 +2,53 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node_agent.cli.apps import node_app
-from node_agent.cli.options import (
-    DEFAULT_HOME,
-    BackendOption,
-    DeploymentOption,
-    HomeOption,
-    JsonOption,
-    RpcOption,
-    console,
-    explained,
-    print_json,
-)
+from node_agent.cli.options import DeviceOption, JsonOption, ModelsOption, console, node_command, print_json
+
+if TYPE_CHECKING:
+    from node_agent.where import NodePlace
 
 _COLOURS = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
 
 
-@node_app.command()
+@node_command("rpc", "deployment", "backend")
 def doctor(
-    home: HomeOption = DEFAULT_HOME,
-    rpc: RpcOption = None,
-    deployment: DeploymentOption = None,
-    backend: BackendOption = None,
-    models: Annotated[Path | None, typer.Option(envvar="ASSAY_MODELS", help="Folder of the model store.")] = None,
-    device: Annotated[str | None, typer.Option(envvar="ASSAY_DEVICE", help="cpu, cuda or cuda:N.")] = None,
-    least_disk_mib: Annotated[int, typer.Option(min=0, help="Free disk that is enough.")] = 1024,
+    where: "NodePlace",
+    models: ModelsOption = None,
+    device: DeviceOption = None,
+    least_disk_mib: Annotated[int, typer.Option(min=0, help="Free disk space that is enough.")] = 1024,
     least_memory_mib: Annotated[int, typer.Option(min=0, help="Available memory that is enough.")] = 1024,
     measure: Annotated[bool, typer.Option("--measure", help="Measure this host's speed again.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at everything a node needs; each line OK, WARN or FAIL with its cause and mend. Exits 1 on a FAIL."""
+    """Check everything a node needs. Each line is OK, WARN or FAIL, with the cause and the fix. Exits 1 on a FAIL."""
     from node_agent.doctor import Limits, is_well, look_at_account, look_at_host, look_at_network, look_at_work
     from node_agent.doctor.findings import MIB
     from node_agent.execution.sandbox.speeds import Speeds
     from node_agent.models import ModelStore
-    from node_agent.where import NodePlace
 
-    with explained(), NodePlace(home, rpc, deployment, backend) as where:
-        kept = where.settings
-        store = ModelStore(models or (Path(kept.models) if kept and kept.models else None))
-        device = device or (kept.device if kept else None)
-        if measure:
-            Speeds(store.root).forget()
-        limits = Limits(disk_bytes=least_disk_mib * MIB, memory_bytes=least_memory_mib * MIB)
-        findings = [
-            *look_at_host(home, store.root, device, limits),
-            *look_at_network(where, limits),
-            *look_at_account(where),
-            *look_at_work(where, store, device),
-        ]
+    kept = where.settings
+    store = ModelStore(models or (Path(kept.models) if kept and kept.models else None))
+    device = device or (kept.device if kept else None)
+    if measure:
+        Speeds(store.root).forget()
+    limits = Limits(disk_bytes=least_disk_mib * MIB, memory_bytes=least_memory_mib * MIB)
+    findings = [
+        *look_at_host(where.home, store.root, device, limits),
+        *look_at_network(where, limits),
+        *look_at_account(where),
+        *look_at_work(where, store, device),
+    ]
     if as_json:
         print_json({"ok": is_well(findings), "findings": [asdict(finding) for finding in findings]})
     else:
         for found in findings:
             console.print(f"[{_COLOURS[found.level]}]{found.level:<5}[/]{found.name:<20}", end="")
             console.print(found.says, markup=False)
-            if found.mend:
-                console.print(f"{'':<25}-> {found.mend}", markup=False)
+            if found.fix:
+                console.print(f"{'':<25}-> {found.fix}", markup=False)
     if not is_well(findings):
         raise typer.Exit(1)

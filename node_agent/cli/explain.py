@@ -1,24 +1,11 @@
 """`assay node explain`."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node_agent.cli.apps import node_app
-from node_agent.cli.options import (
-    DEFAULT_HOME,
-    BackendOption,
-    DeploymentOption,
-    HomeOption,
-    JsonOption,
-    RpcOption,
-    console,
-    explained,
-    print_json,
-)
+from node_agent.cli.options import JsonOption, console, node_command, print_json
 from node_agent.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -29,32 +16,27 @@ _MARKS = {"ok": "[green]=[/]", "note": "[dim]·[/]", "lie": "[red]LIE[/]"}
 _DIGITS = 66
 
 
-@node_app.command()
+@node_command("rpc", "deployment", "backend")
 def explain(
+    where: "NodePlace",
     job: Annotated[
-        str | None, typer.Argument(help="An order's id, or the start of one that this node knows; the newest if none.")
+        str | None, typer.Argument(help="An order's id, or the start of one this node knows; default: the newest.")
     ] = None,
-    home: HomeOption = DEFAULT_HOME,
-    rpc: RpcOption = None,
-    deployment: DeploymentOption = None,
-    backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recompute one payment from signed inputs, in words: why it was earned, or was not. Exits 1 on a lie."""
+    """Recompute one payment from signed inputs, and say why it was earned or not. Exits 1 on a lie."""
     from node_agent.explanation import Explainer
-    from node_agent.where import NodePlace
 
-    with explained(), NodePlace(home, rpc, deployment, backend) as where:
-        found = Explainer(sources_of(where), _whole_id(where, job)).explain()
-        if as_json:
-            print_json({**asdict(found), "lies": found.lies})
-        else:
-            _show(where, found)
+    found = Explainer(sources_of(where), _whole_id(where, job)).explain()
+    if as_json:
+        print_json({**asdict(found), "lies": found.lies})
+    else:
+        _show(where, found)
     if found.lies:
         raise typer.Exit(1)
 
 
-def sources_of(where: NodePlace) -> Sources:
+def sources_of(where: "NodePlace") -> "Sources":
     """Chain, journal, and the backend if one is known."""
     from node_agent.explanation import Sources
 
@@ -62,7 +44,7 @@ def sources_of(where: NodePlace) -> Sources:
     return Sources(where.chain, where.journal, where.operator_id, where.node, api)
 
 
-def _whole_id(where: NodePlace, job: str | None) -> str:
+def _whole_id(where: "NodePlace", job: str | None) -> str:
     given = (job or where.journal.newest() or "").lower()
     if len(given) == _DIGITS:
         return given
@@ -76,7 +58,7 @@ def _whole_id(where: NodePlace, job: str | None) -> str:
     return known[0]
 
 
-def _show(where: NodePlace, found: Explanation) -> None:
+def _show(where: "NodePlace", found: "Explanation") -> None:
     from node_agent.where import tokens_of
 
     console.print(found.order_id)
@@ -87,4 +69,4 @@ def _show(where: NodePlace, found: Explanation) -> None:
     if found.credited_units is not None:
         console.print(f"credited {tokens_of(where.chain, found.credited_units)} ({found.credited_units} units)")
     if found.lies:
-        console.print(f"[red]{len(found.lies)} of what was said is not so: see LIE above[/]")
+        console.print(f"[red]{len(found.lies)} statements are false: see LIE above[/]")

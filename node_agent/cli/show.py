@@ -10,7 +10,6 @@ from node_agent.where import tokens_of
 
 
 def show_account(chain: Chain, account: Account) -> None:
-    """An operator's money as the chain has it."""
     table = Table("operator", str(account.operator_id), show_edge=False)
     table.add_row("owner", account.owner)
     table.add_row("payout", account.payout)
@@ -20,11 +19,10 @@ def show_account(chain: Chain, account: Account) -> None:
 
 
 def show_standing(chain: Chain, found: NodeStatus) -> None:
-    """Account, room for jobs, work, cases, and what limits earnings."""
     show_account(chain, found.account)
     free, view, multiple = found.free_units, found.view, found.penalty_multiple
     lines = {
-        "open exposure": "unknown, the backend tells it" if view is None else tokens_of(chain, view.open_max),
+        "open exposure": "unknown without a backend" if view is None else tokens_of(chain, view.open_max),
         "free room for jobs": "unknown" if free is None else f"{tokens_of(chain, free)} = stake / {multiple} - open",
         "jobs delivered": "unknown" if view is None else str(view.delivered_jobs),
         "jobs checked": "unknown" if view is None else str(view.checked_jobs),
@@ -46,14 +44,14 @@ def show_standing(chain: Chain, found: NodeStatus) -> None:
     for given_up in found.given_up:
         console.print(f"given up: {given_up}", markup=False)
     limiting = limits(found)
-    console.print("what limits earnings now:" if limiting else "nothing limits earnings now: it works as it can")
+    console.print("what limits earnings now:" if limiting else "nothing limits earnings now")
     for limit in limiting:
         console.print(f"  - {limit}", markup=False)
 
 
 def _beat(found: NodeStatus) -> str:
     if found.beat is None:
-        return "none; a node that runs writes one every few seconds"
+        return "none; a running node writes one every few seconds"
     running = "" if found.is_running else ", not running now"
     ago = max(0, found.read_at_s - found.beat.at_s)
     return f"{ago} s ago: {found.beat.state} {found.beat.detail}".rstrip() + running

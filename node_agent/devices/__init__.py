@@ -1,1 +1,1 @@
-"""What this host computes with: a probe, its numeric class, and the self-test it must pass before it may sign."""
+"""This host's devices, its numeric class, and the self-test that it must pass before it may sign."""

@@ -1,4 +1,4 @@
-"""Devices as torch sees them: for engines in floats, and for the exact engine on a GPU."""
+"""Devices as torch sees them: for float engines, and for the exact engine on a GPU."""
 
 import os
 import platform
@@ -13,15 +13,14 @@ _LOADED_DRIVER = Path("/sys/module/nvidia/version")
 
 
 def resolve(device: str | None = None) -> torch.device:
-    """The device of a name ("cpu", "cuda", "cuda:1"); the first GPU, else the CPU, if none is given.
+    """The device named "cpu", "cuda" or "cuda:N"; default: the first GPU, else the CPU.
 
-    Raises:
-        NumericClassMismatch: a GPU is meant and torch does not see it.
+    Raises NumericClassMismatch if torch does not see the GPU.
     """
     chosen = torch.device(choose(device))
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise NumericClassMismatch(
-            f"Device {chosen} is not there: torch {torch.__version__} (built for CUDA {torch.version.cuda}) sees "
+            f"Device {chosen} is missing: torch {torch.__version__} (built for CUDA {torch.version.cuda}) sees "
             f"{torch.cuda.device_count()} CUDA device(s).",
             way_out="Install the NVIDIA driver and a CUDA build of torch that fits it, or choose the CPU with "
             "--device cpu.",
@@ -32,22 +31,16 @@ def resolve(device: str | None = None) -> torch.device:
 
 def probe(device: torch.device) -> Device:
     """Describe a device."""
-    return _probe_cuda(device) if device.type == "cuda" else _probe_cpu()
-
-
-def _probe_cpu() -> Device:
-    return Device(
-        kind="cpu",
-        name=cpu_facts().get("model name", platform.machine()),
-        capability=torch.backends.cpu.get_cpu_capability(),
-        driver="",
-        cuda="",
-        memory_bytes=memory_bytes(),
-        processors=os.cpu_count() or 1,
-    )
-
-
-def _probe_cuda(device: torch.device) -> Device:
+    if device.type != "cuda":
+        return Device(
+            kind="cpu",
+            name=cpu_facts().get("model name", platform.machine()),
+            capability=torch.backends.cpu.get_cpu_capability(),
+            driver="",
+            cuda="",
+            memory_bytes=memory_bytes(),
+            processors=os.cpu_count() or 1,
+        )
     facts = torch.cuda.get_device_properties(device)
     return Device(
         kind="cuda",
@@ -61,13 +54,13 @@ def _probe_cuda(device: torch.device) -> Device:
 
 
 def _driver_version(device: torch.device) -> str:
-    """Of the driver that is loaded; torch does not report it. A confined process can read the file and run no tool."""
+    """The loaded driver's version; torch does not report it. A confined process can read the file but run no tool."""
     if _LOADED_DRIVER.exists():
         return _LOADED_DRIVER.read_text().strip()
     driver = nvidia_driver()
     if driver is None:
         raise NumericClassMismatch(
-            f"The driver's version is part of the numeric class, and neither {_LOADED_DRIVER} nor nvidia-smi tells it.",
+            f"Neither {_LOADED_DRIVER} nor nvidia-smi gives the driver's version, which is part of the numeric class.",
             way_out="Put nvidia-smi on the PATH (in a container: give it the 'utility' driver capability).",
             device=str(device),
         )

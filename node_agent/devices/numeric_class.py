@@ -1,7 +1,7 @@
-"""The numeric class: hosts of one class give equal bits for equal float work; between classes nothing is promised.
+"""The numeric class: hosts of one class give equal bits for equal float work; across classes bits may differ.
 
-It names everything known to move the last bits: silicon, driver, library builds and their kernel switches, threads,
-type and batch policy. It is a *claim* by this host. Whether it is true shows in checks, never in the claim.
+It covers everything known to change the last bits: hardware, driver, library builds and their kernel switches, threads,
+type and batch policy. It is a *claim* by this host, which only checks can confirm.
 """
 
 import hashlib
@@ -33,17 +33,16 @@ _KERNEL_VARIABLES = (
 
 @dataclass(frozen=True)
 class NumericClass:
-    """Attributes: `digest`: hex sha256 of the facts; `facts`: what it is made of, to read and to compare."""
+    """`digest`: hex sha256 of `facts`."""
 
     digest: str
     facts: dict[str, str]
 
 
 def current(device: str | None = None) -> NumericClass:
-    """The class of this process on a device; turns the deterministic switches on first, as an engine does.
+    """The class of this process on a device; sets the deterministic switches first, as an engine does.
 
-    Raises:
-        NumericClassMismatch: the device is not there, or its driver's version cannot be learned.
+    Raises NumericClassMismatch if the device is missing, or its driver's version is unknown.
     """
     determinism.enforce()
     where = resolve(device)

@@ -1,7 +1,6 @@
-"""What this host has to compute with, without torch: its CPU, and whether an NVIDIA driver answers.
+"""This host's CPU and NVIDIA driver, without torch.
 
-Reads only, and raises rather than guesses: a driver that is there and does not work is told in its own words, never
-taken for no GPU.
+Raises rather than guesses: a driver that does not work is reported in its own words, not taken for no GPU.
 """
 
 import os
@@ -25,7 +24,6 @@ class Device:
 
     Attributes:
         kind: "cpu" or "cuda".
-        name: the model, as the hardware reports it.
         capability: of a GPU its compute capability ("9.0"), of a CPU the instruction set torch uses ("AVX512").
         driver: NVIDIA driver's version; empty on a CPU.
         cuda: CUDA version torch was built with; empty on a CPU.
@@ -44,17 +42,16 @@ class Device:
 
 @dataclass(frozen=True)
 class Driver:
-    """An NVIDIA driver that answers: its version, and the names of the GPUs that it sees."""
+    """A working NVIDIA driver, and the names of the GPUs that it sees."""
 
     version: str
     gpus: tuple[str, ...]
 
 
 def choose(device: str | None = None) -> str:
-    """The device that is meant: the one named, else the first GPU if an NVIDIA driver answers, else the CPU.
+    """The device named, else the first GPU if an NVIDIA driver answers, else the CPU.
 
-    Raises:
-        NumericClassMismatch: the name is none of "cpu", "cuda" and "cuda:N", or there is a driver that does not work.
+    Raises NumericClassMismatch if the name is none of "cpu", "cuda" and "cuda:N", or the driver does not work.
     """
     if device is None:
         return "cuda" if nvidia_driver() is not None else "cpu"
@@ -66,10 +63,9 @@ def choose(device: str | None = None) -> str:
 
 
 def nvidia_driver() -> Driver | None:
-    """What the driver's own tool says; None where it is not installed.
+    """What nvidia-smi reports; None if it is not installed.
 
-    Raises:
-        NumericClassMismatch: the tool is there and fails, hangs, or says nothing.
+    Raises NumericClassMismatch if it fails, hangs, or prints nothing.
     """
     command = ["nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader"]
     try:
@@ -81,13 +77,13 @@ def nvidia_driver() -> Driver | None:
     lines = [line for line in done.stdout.splitlines() if "," in line]
     if done.returncode != 0 or not lines:
         said = (done.stdout + done.stderr).strip() or "nothing"
-        raise _driver_fails(f"it ends with status {done.returncode} and says: {said}")
+        raise _driver_fails(f"it exits with status {done.returncode} and says: {said}")
     versions, names = zip(*(line.split(",", 1) for line in lines), strict=True)
     return Driver(versions[0].strip(), tuple(name.strip() for name in names))
 
 
 def cpu_facts() -> dict[str, str]:
-    """Identity of the CPU: vendor, family, model, name and cache size, which libraries choose kernels by."""
+    """Vendor, family, model, name and cache size of the CPU, by which libraries choose kernels."""
     if not _CPUINFO.exists():  # not Linux
         return {"model name": platform.processor() or platform.machine()}
     first = _CPUINFO.read_text().split("\n\n", 1)[0]
@@ -97,14 +93,13 @@ def cpu_facts() -> dict[str, str]:
 
 
 def memory_bytes() -> int:
-    """Of the host."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _driver_fails(why: str) -> NumericClassMismatch:
     return NumericClassMismatch(
         f"nvidia-smi is installed and does not work: {why}",
-        way_out="Mend the NVIDIA driver (in a container: give it the 'utility' driver capability), or choose the CPU "
+        way_out="Repair the NVIDIA driver (in a container: give it the 'utility' driver capability), or choose the CPU "
         "with --device cpu.",
         why=why,
     )

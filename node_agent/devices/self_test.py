@@ -1,8 +1,8 @@
-"""What a host must show before it may sign anything: that it computes, and computes the same thing twice.
+"""The self-test that a host must pass before it may sign anything: its arithmetic is correct and repeats itself.
 
-Two kinds of checks. Known answers hold on any IEEE 754 device, to the bit, and fail where arithmetic is quietly
-shortened (TF32 keeps 10 bits of mantissa, fp32 23). Repetition: a small Llama of fixed integers run twice, prefill and
-decode, must give one trace. No golden trace is pinned for it: float traces belong to a numeric class.
+Known answers hold on any IEEE 754 device, to the bit, and fail where precision is reduced (TF32 keeps 10 bits of
+mantissa, fp32 23). Repetition: a small Llama of fixed integers, run twice, prefill and decode, must give one trace. No
+golden trace is pinned for it, since float traces depend on the numeric class.
 """
 
 from collections.abc import Callable
@@ -47,14 +47,7 @@ _REQUIRED_SWITCHES = {
 
 @dataclass(frozen=True)
 class Report:
-    """A passed self-test.
-
-    Attributes:
-        device: where it ran.
-        numeric_class: hex digest of the host's class there.
-        trace_hash: hex trace of the reference model: equal among hosts of one class.
-        checks: what was checked, in order.
-    """
+    """A passed self-test. `trace_hash`: hex trace of the reference model, equal among hosts of one `numeric_class`."""
 
     device: str
     numeric_class: str
@@ -63,14 +56,11 @@ class Report:
 
 
 def run(device: str | None = None) -> Report:
-    """Check a device; takes under a second on a CPU.
-
-    Args:
-        device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
+    """Check a device ("cpu", "cuda" or "cuda:N"); takes under a second on a CPU.
 
     Raises:
-        SelfTestFailed: a check computed another value than it must; carries which, and both values.
-        NumericClassMismatch: the device is not there.
+        SelfTestFailed: a check computed a wrong value; carries the check and both values.
+        NumericClassMismatch: the device is missing.
     """
     where = resolve(device)
     found = numeric_class.current(str(where))
@@ -89,17 +79,12 @@ def run(device: str | None = None) -> Report:
 
 @cache
 def passed(device: str | None = None) -> Report:
-    """`run`, once a process and device. Raises as `run` does; nothing that failed is remembered as passed."""
+    """`run`, once per process and device. A failure is not cached."""
     return run(device)
 
 
 def reference_model(device: torch.device, seed: int = 1) -> Llama:
-    """A small Llama whose weights are fixed integers over a power of two: the same on every host, without an RNG.
-
-    Args:
-        device: where to put it.
-        seed: another seed gives another model.
-    """
+    """A small Llama whose weights are fixed integers over a power of two: the same on every host, without an RNG."""
     state = reference_state(REFERENCE_CONFIG, seed)
     return Llama.from_state(REFERENCE_CONFIG, state, state.__getitem__, device)
 
@@ -138,7 +123,7 @@ def _switches(device: torch.device) -> None:
 
 
 def _integer_products(device: torch.device) -> None:
-    """Products of 12-bit integers summing below 2^24 are exact in fp32 in any order, and in nothing shorter."""
+    """Products of 12-bit integers summing below 2^24 are exact in fp32 in any order, but not in shorter types."""
     rows, columns = torch.arange(16)[:, None], torch.arange(64)[None, :]
     left = (rows * 37 + columns * 101) % 2048 * 2 - 2047  # (16, 64) odd, 12 bits with sign
     right = (columns.t() * 53 + rows.t() * 71) % 127 - 63  # (64, 16) 7 bits with sign
@@ -148,13 +133,13 @@ def _integer_products(device: torch.device) -> None:
 
 
 def _even_softmax(device: torch.device) -> None:
-    """exp(0) is 1, a sum of 2^n ones and its reciprocal are exact: equal scores weigh exactly 2^-n."""
+    """exp(0) is 1, and a sum of 2^n ones and its reciprocal are exact, so equal scores weigh exactly 2^-n."""
     found = set(torch.zeros(4, 256, device=device).softmax(-1).flatten().tolist())
     _require("even softmax", {2.0**-8}, found, "Use an unmodified build of torch.")
 
 
 def _ties(device: torch.device) -> None:
-    """Of equal logits the lowest id is chosen."""
+    """Among equal logits the lowest id is chosen."""
     logits = torch.zeros(300, device=device)
     logits[[270, 9, 41]] = 1.0
     _require("ties", 9, greedy(logits.cpu().numpy()), "Use an unmodified build of numpy.")

@@ -1,6 +1,6 @@
-"""`assay node doctor`: everything a node needs, looked at one by one; each finding with its cause and its mend.
+"""`assay node doctor`: checks everything a node needs; each finding has its cause and its fix. Changes nothing.
 
-FAIL: the node cannot earn as things are. WARN: it can, and something should be known. Reads only; changes nothing.
+FAIL: the node cannot earn. WARN: it can, with a restriction.
 """
 
 from node_agent.doctor.account import look_at_account

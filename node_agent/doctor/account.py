@@ -7,15 +7,13 @@ from pathlib import Path
 
 from contracts.onchain.keystore import load_key
 from node_agent.doctor.findings import DoctorFinding, fail, ok, tried, warn
-from node_agent.home import NODE_KEY, PULSE, is_running
+from node_agent.home import NODE_KEY
 from node_agent.session.gas import ether
-from node_agent.session.pulse import last_beat
 from node_agent.status import NodeStatus, read_standing
 from node_agent.where import NodePlace, tokens_of
 
 
 def look_at_account(where: NodePlace) -> list[DoctorFinding]:
-    """Every line about the operator and its node."""
     return [
         *tried("node key", lambda: _node_key(where.home / NODE_KEY)),
         *tried("owner key", lambda: _owner_key(where)),
@@ -30,33 +28,31 @@ def _node_key(path: Path) -> list[DoctorFinding]:
         return [found]
     password = os.environ.get("ASSAY_PASSWORD")
     if not password:
-        return [warn("node key", f"{path} was not opened: ASSAY_PASSWORD is not set.", "Set it, as the node needs it.")]
-    return [ok("node key", f"{load_key(path, password).address} opens; nobody else may read {path}")]
+        return [warn("node key", f"{path} was not opened: ASSAY_PASSWORD is not set.", "Set it; the node needs it.")]
+    return [ok("node key", f"{load_key(path, password).address} opens; nobody else can read {path}")]
 
 
 def _owner_key(where: NodePlace) -> list[DoctorFinding]:
     path = where.owner_key
     if not path.exists():
-        return [ok("owner key", "not on this machine, and not needed to serve: only for stake, claim and settle")]
-    return [_readable_by_others("owner key", path) or ok("owner key", f"nobody else may read {path}")]
+        return [ok("owner key", "not on this machine; serving does not need it, only stake, claim and settle do")]
+    return [_readable_by_others("owner key", path) or ok("owner key", f"nobody else can read {path}")]
 
 
 def _readable_by_others(name: str, path: Path) -> DoctorFinding | None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        return fail(name, f"{path} has mode {mode:04o}: others may read or change it.", f"chmod 600 {path}")
+        return fail(name, f"{path} has mode {mode:04o}: others can read or change it.", f"chmod 600 {path}")
     return None
 
 
 def _account(where: NodePlace) -> list[DoctorFinding]:
-    api = where.api(attempts=1) if where.has_backend else None
-    beat = last_beat(where.home / PULSE)
-    found = read_standing(where.chain, where.journal, where.operator_id, where.node, api, beat, is_running(where.home))
+    found = read_standing(where)
     says = f"operator {found.account.operator_id}, paid to {found.account.payout}"
     lines = [ok("registration", says), _stake(where, found), _gas(found), _cases(found)]
     if found.view is not None and found.view.suspended:
-        mend = "It gets no more jobs here. `assay node status` shows the case; its file is on chain."
-        lines.append(fail("standing", "the court found this operator guilty.", mend))
+        fix = "It gets no more jobs here. `assay node status` shows the case; its file is on chain."
+        lines.append(fail("standing", "the court found this operator guilty.", fix))
     return lines
 
 
@@ -64,20 +60,20 @@ def _stake(where: NodePlace, found: NodeStatus) -> DoctorFinding:
     stake, cheapest = found.account.stake_units, found.cheapest_job_units
     says = tokens_of(where.chain, stake)
     if stake == 0:
-        means = "One job at a time is lent, and every one is checked before it is paid. `assay node stake TOKENS` adds."
+        means = "One job at a time, each checked before it is paid. `assay node stake TOKENS` adds stake."
         return warn("stake", "none.", means)
     if cheapest is not None and stake < found.penalty_multiple * cheapest:
         least = tokens_of(where.chain, found.penalty_multiple * cheapest)
-        mend = f"Bring it to {least} at least with `assay node stake`: with less, but not none, no job is lent."
-        return fail("stake", f"{says} cover not even the cheapest job.", mend)
+        fix = f"Bring it to at least {least} with `assay node stake`: a smaller stake gets no jobs."
+        return fail("stake", f"{says} do not cover even the cheapest job.", fix)
     return ok("stake", f"{says}, of which {tokens_of(where.chain, found.account.locked_units)} are locked")
 
 
 def _gas(found: NodeStatus) -> DoctorFinding:
     says = f"the hot key {found.hot_key} holds {ether(found.hot_key_wei)} ether"
     if found.hot_key_wei < found.appeal_wei:
-        mend = f"Send it {ether(found.appeal_wei - found.hot_key_wei)} ether, so that a false accusation is appealed."
-        return warn("gas for appeals", f"{says}, an appeal costs {ether(found.appeal_wei)}.", mend)
+        fix = f"Send it {ether(found.appeal_wei - found.hot_key_wei)} ether, so that it can appeal a false accusation."
+        return warn("gas for appeals", f"{says}, an appeal costs {ether(found.appeal_wei)}.", fix)
     return ok("gas for appeals", f"{says}, enough for {found.hot_key_wei // found.appeal_wei} appeals")
 
 

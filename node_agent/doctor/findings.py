@@ -1,4 +1,4 @@
-"""What the doctor finds, and how much is enough."""
+"""The doctor's findings and limits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """One line: `says` what is, or why it is wrong; `mend` what to do."""
+    """One line: `says` what was found, `fix` what to do about it."""
 
     level: Level
     name: str
     says: str
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is enough. The journal needs kilobytes; the rest of a full disk takes the system down with it.
+    """How much is enough. The journal itself needs only kilobytes.
 
     `skew_s`: beyond it a backend refuses requests (contracts.protocol.wire.REQUEST_TOLERANCE_S).
     """
@@ -35,22 +35,19 @@ class Limits:
 
 
 def ok(name: str, says: str) -> DoctorFinding:
-    """All is well."""
     return DoctorFinding("OK", name, says)
 
 
-def warn(name: str, says: str, mend: str) -> DoctorFinding:
-    """It works, and something should be known."""
-    return DoctorFinding("WARN", name, says, mend)
+def warn(name: str, says: str, fix: str) -> DoctorFinding:
+    return DoctorFinding("WARN", name, says, fix)
 
 
-def fail(name: str, says: str, mend: str) -> DoctorFinding:
-    """The node cannot earn so."""
-    return DoctorFinding("FAIL", name, says, mend)
+def fail(name: str, says: str, fix: str) -> DoctorFinding:
+    return DoctorFinding("FAIL", name, says, fix)
 
 
 def tried(name: str, look: Callable[[], list[DoctorFinding]]) -> list[DoctorFinding]:
-    """What `look` finds; a known error that ends it is a FAIL in that error's words."""
+    """What `look` finds; an error becomes a FAIL in the error's words."""
     try:
         return look()
     except AssayError as error:
@@ -60,5 +57,4 @@ def tried(name: str, look: Callable[[], list[DoctorFinding]]) -> list[DoctorFind
 
 
 def is_well(findings: list[DoctorFinding]) -> bool:
-    """Whether nothing failed."""
     return all(finding.level != "FAIL" for finding in findings)

@@ -1,4 +1,4 @@
-"""GPU, driver, CUDA, memory, disk, the self-tests of this host's arithmetic, and whether it can confine jobs."""
+"""Checks GPU, driver, CUDA, memory, disk, this host's arithmetic, and whether it can confine jobs."""
 
 import os
 import shutil
@@ -12,13 +12,12 @@ from node_agent.execution.sandbox import Executor
 
 _MEMINFO, _CGROUP, _CGROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _CPU_MEANS = (
-    "Jobs run on the CPU: it works, but slower, so fewer jobs are earned. Of workloads in floats only those pinned to "
-    "this CPU's numeric class can be served. With a GPU: install NVIDIA's driver and `pip install 'assay[cuda]'`."
+    "Jobs run on the CPU, which is slower, so fewer jobs are earned. Of float workloads only those pinned to this "
+    "CPU's numeric class can be served. If there is a GPU, install NVIDIA's driver and `pip install 'assay[cuda]'`."
 )
 
 
 def look_at_host(home: Path, models: Path, device: str | None, limits: Limits) -> list[DoctorFinding]:
-    """Every line of this host."""
     return [
         *tried("gpu", lambda: _gpu(device)),
         *tried("memory", lambda: _memory(limits)),
@@ -40,8 +39,8 @@ def _gpu(device: str | None) -> list[DoctorFinding]:
     driver = nvidia_driver()
     sees = "there is no NVIDIA driver" if driver is None else f"driver {driver.version} sees {', '.join(driver.gpus)}"
     if not _has_torch():
-        mend = "Install it with `pip install 'assay[cuda]'`, or choose the CPU with --device cpu."
-        return [fail("gpu", f"{sees}; torch, which computes on GPUs, is not installed.", mend)]
+        fix = "Install it with `pip install 'assay[cuda]'`, or choose the CPU with --device cpu."
+        return [fail("gpu", f"{sees}; torch, which computes on GPUs, is not installed.", fix)]
     return _gpu_by_torch(device)
 
 
@@ -65,7 +64,7 @@ def _memory(limits: Limits) -> list[DoctorFinding]:
     free, total, room = _available_bytes(), memory_bytes(), cgroup_room_bytes(_CGROUP, _CGROUPS)
     says = f"{free // MIB} of {total // MIB} MiB available"
     if room is not None and room < free:
-        free, says = room, f"{room // MIB} MiB left of what this process's control group may use ({says} on the host)"
+        free, says = room, f"{room // MIB} MiB left in this process's control group ({says} on the host)"
     if free < limits.memory_bytes:
         least = limits.memory_bytes // MIB
         return [fail("memory", f"{says}, {least} are needed.", "End other programs, or give it more memory.")]
@@ -80,9 +79,9 @@ def _available_bytes() -> int:
 
 
 def cgroup_room_bytes(membership: Path, root: Path) -> int | None:
-    """Bytes that this process's control groups (version 1 or 2) leave it, the tightest counts; None without a limit.
+    """Bytes left under the tightest limit of this process's control groups (version 1 or 2); None without a limit.
 
-    In a container /proc/meminfo tells of the whole host.
+    In a container /proc/meminfo describes the whole host.
     """
     if not membership.exists():
         return None
@@ -108,13 +107,13 @@ def _disk(name: str, folder: Path, limits: Limits) -> DoctorFinding:
     free = shutil.disk_usage(there).free
     says = f"{free // MIB} MiB free under {there}"
     if free < limits.disk_bytes:
-        mend = "Free some: a journal that cannot be written stops the node."
-        return fail(name, f"{says}, {limits.disk_bytes // MIB} are needed.", mend)
+        fix = "Free some space: a journal that cannot be written stops the node."
+        return fail(name, f"{says}, {limits.disk_bytes // MIB} are needed.", fix)
     return ok(name, says)
 
 
 def _self_test(device: str | None) -> list[DoctorFinding]:
-    """Of floats, where torch could compute any."""
+    """Float arithmetic, where torch is installed."""
     if not _has_torch():
         return []
     from node_agent.devices import self_test
@@ -127,7 +126,7 @@ def _self_test(device: str | None) -> list[DoctorFinding]:
 def _exact(device: str | None) -> list[DoctorFinding]:
     where = choose(device)
     if where != "cpu" and not _has_torch():
-        return []  # said above
+        return []  # reported by _gpu
     found = ways.sound(where)
     lost = "".join(f"; {name} is unsound here: {why}" for name, why in found.unsound.items())
     return [ok("exact arithmetic", f"sound here: {', '.join(way.name for way in found.ways)}{lost}")]

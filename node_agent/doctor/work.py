@@ -1,4 +1,4 @@
-"""Whether this host can serve what is offered: kind, engine, numeric class, and each file of each model."""
+"""Whether this host can serve the offered workloads: kind, engine, numeric class, and each file of each model."""
 
 from contextlib import closing
 from functools import partial
@@ -12,14 +12,14 @@ from node_agent.doctor.findings import DoctorFinding, fail, is_well, ok, tried, 
 from node_agent.execution import kinds
 from node_agent.execution.errors import TorchMissing
 from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS
-from node_agent.execution.model_files import require_digest
+from node_agent.execution.model_files import require_config, require_digest
 from node_agent.execution.sandbox import Executor
-from node_agent.models import ModelStore, require_config
+from node_agent.models import ModelStore
 from node_agent.where import NodePlace
 
 
 def look_at_work(where: NodePlace, store: ModelStore, device: str | None) -> list[DoctorFinding]:
-    """Every line about workloads and models. Each file is read whole."""
+    """Every finding about workloads and models. Reads each file completely."""
     return tried("workloads", lambda: _workloads(where, store, device))
 
 
@@ -40,18 +40,13 @@ def _workloads(where: NodePlace, store: ModelStore, device: str | None) -> list[
             served += is_well(lines)
             found += lines
     if served == 0:
-        found.append(
-            fail(
-                "workloads",
-                f"none of the {len(manifests)} that are offered can be served here.",
-                "Mend the lines above; without any, wait for a workload of this host's numeric class.",
-            )
-        )
+        fix = "Fix the lines above; if there are none, wait for a workload of this host's numeric class."
+        found.append(fail("workloads", f"none of the {len(manifests)} that are offered can be served here.", fix))
     return found
 
 
 def _engine(executor: Executor, manifest: Manifest, store: ModelStore, device: str | None) -> list[DoctorFinding]:
-    """Loads the engine as a node does, in the confined process, and runs the least job that the workload allows."""
+    """Loads the engine as a node does, in the confined process, and runs the smallest job that the workload allows."""
     engine = executor.load(store.load(manifest.weights_sha256), manifest, device)
     prompt = manifest.prompt(manifest.stops[:1] or [0])  # any token will do
     engine.execute(pack([prompt]), {name: one.minimum for name, one in manifest.params.items()})
@@ -63,13 +58,13 @@ def _engine(executor: Executor, manifest: Manifest, store: ModelStore, device: s
 
 
 def offered(where: NodePlace) -> list[Manifest]:
-    """The workloads that this home was told to serve, else all that the backend offers. Raises BackendError."""
+    """The workloads that this home is set to serve, else all that the backend offers. Raises BackendError."""
     api, kept = where.api(attempts=1), where.settings.workloads if where.settings else []
     return [resolve_workload(name, api) for name in kept or [e.workload_id for e in api.network().price_sheet]]
 
 
 def why_not(manifest: Manifest, device: str | None) -> DoctorFinding | None:
-    """Why this host is not one that the workload is for, whatever files it has."""
+    """Why this host cannot serve the workload, whatever files it has."""
     name = f"workload {manifest.model}"
     if manifest.kind not in kinds.names():
         return warn(name, f"is of the kind {manifest.kind}, unknown here.", "Install the release that carries it.")
@@ -82,16 +77,16 @@ def why_not(manifest: Manifest, device: str | None) -> DoctorFinding | None:
         return warn(name, f"wants engine {wanted}, this is {have}.", "Install the release that carries that engine.")
     here = None if manifest.numeric_class is None else kinds.numeric_class_of(choose(device))
     if manifest.numeric_class != here:
-        mend = "Its answers here would not be bit for bit those of its class. Serve it on the hardware of that class."
-        return warn(name, f"is of numeric class {manifest.numeric_class}, this host is {here}.", mend)
+        fix = "Answers from here would differ in their last bits. Serve it on hardware of that class."
+        return warn(name, f"is of numeric class {manifest.numeric_class}, this host is {here}.", fix)
     return None
 
 
 def _files(manifest: Manifest, store: ModelStore) -> list[DoctorFinding]:
     name, folder = f"model {manifest.model}", store.root / manifest.weights_sha256
     if not folder.is_dir():
-        mend = "Run `assay node init` again, or `assay models pull`."
-        return [fail(name, f"is not in the store {store.root}.", mend)]
+        fix = "Run `assay node init` again, or `assay models pull`."
+        return [fail(name, f"is not in the store {store.root}.", fix)]
     return [
         *tried(name, lambda: _digest(name, folder / WEIGHTS, manifest.weights_sha256)),
         *tried(name, lambda: _digest(name, folder / TOKENIZER, manifest.tokenizer_sha256)),

@@ -173,6 +173,18 @@ def bound_config_sha256(weights: Path) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def require_config(weights: Path, config: Path) -> None:
+    """Raise ModelDigestMismatch unless config.json is the one the weights' metadata names."""
+    expected = bound_config_sha256(weights)
+    if expected is None:
+        raise ModelDigestMismatch(
+            f"{weights.name} does not name its configuration's digest, so its own digest does not decide the model.",
+            way_out="Pull or convert the model with the store, which writes it.",
+            path=str(weights),
+        )
+    require_digest(config, expected)
+
+
 def write_safetensors(
     path: Path,
     shapes: Mapping[str, tuple[int, ...]],

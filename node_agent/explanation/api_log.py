@@ -1,7 +1,8 @@
-"""The published log as a backend's API serves it, for `contracts.record`, with the API's limits and retries."""
+"""The published log as a backend's API serves it, with the API's limits and retries."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from contracts.protocol.errors import ProtocolError
 from contracts.record.errors import LogUnavailable, WrongLog
@@ -11,8 +12,9 @@ from contracts.record.log_source import published_lines
 from node_agent.errors import CallFailed
 from node_agent.session.backend_api import BackendApi
 
+_T = TypeVar("_T")
 _MOST_SEEN_BYTES = 1 << 20
-"""An observation has some more bytes a token than a trace (contracts.protocol.trace.MAX_TRACE_BYTES)."""
+"""An observation has a few more bytes per token than a trace (contracts.protocol.trace.MAX_TRACE_BYTES)."""
 
 
 @dataclass(frozen=True)
@@ -22,38 +24,30 @@ class ApiLog:
     api: BackendApi | None
 
     def epoch_lines(self, epoch_id: int) -> list[bytes]:
-        """See LogSource."""
-        if self.api is None:
-            raise _unavailable(f"epoch {epoch_id}", "no backend is known")
-        try:
-            return self.api.log_lines(epoch_id)
-        except CallFailed as error:
-            raise _unavailable(f"epoch {epoch_id}", str(error)) from error
+        return self._read(f"epoch {epoch_id}", lambda api: api.log_lines(epoch_id))
 
     def blob(self, blob_hash: str) -> bytes:
-        """See LogSource."""
+        return self._read(blob_hash, lambda api: api.blob(blob_hash, _MOST_SEEN_BYTES))
+
+    def _read(self, what: str, call: Callable[[BackendApi], _T]) -> _T:
         if self.api is None:
-            raise _unavailable(blob_hash, "no backend is known")
+            raise LogUnavailable(what=what, source="the backend", why="no backend is known")
         try:
-            return self.api.blob(blob_hash, _MOST_SEEN_BYTES)
+            return call(self.api)
         except CallFailed as error:
-            raise _unavailable(blob_hash, str(error)) from error
-
-
-def _unavailable(what: str, why: str) -> LogUnavailable:
-    return LogUnavailable(what=what, source="the backend", why=why)
+            raise LogUnavailable(what=what, source="the backend", why=str(error)) from error
 
 
 @dataclass
 class Unread:
-    """Why epochs were not read: `missing` cannot be had now, `lies` is not what the chain committed to."""
+    """Why epochs were not read: `missing` is not available now, `lies` contradicts the chain."""
 
     missing: dict[int, str]
     lies: list[str]
 
 
 def read_all(book: LogBook, log: ApiLog, epochs: Mapping[int, PostedEpoch]) -> Unread:
-    """Reads every posted epoch that can be had."""
+    """Reads every posted epoch that is available."""
     unread = Unread({}, [])
     for epoch_id, posted in sorted(epochs.items()):
         try:

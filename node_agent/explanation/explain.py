@@ -1,4 +1,4 @@
-"""Puts one payment together again, step by step, and names what does not fit."""
+"""Recomputes one payment, step by step, and names every contradiction."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -28,18 +28,18 @@ from node_agent.explanation.native import Looks, trace_in_words
 from node_agent.explanation.outcome import outcome_in_words
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.court import read_accusation
-from node_agent.session.journal import JournaledAnswer, LentJob, NodeJournal
+from node_agent.session.journal import NodeJournal
 
 Mark = Literal["ok", "lie", "note"]
-"""ok: recomputed and equal. lie: what was said is not what is. note: to know."""
+"""ok: recomputed and equal. lie: a statement that is false. note: information."""
 
 _FINAL = {"paid": "paid", "alone": "paid", "void": "void", "skipped": "skipped"}
-"""What the backend must call an outcome on chain that is final."""
+"""The backend's name of each final outcome on chain."""
 
 
 @dataclass(frozen=True)
 class ExplainedStep:
-    """One step of the flow, in words."""
+    """One step from the order to the credit, in words."""
 
     name: str
     mark: Mark
@@ -64,17 +64,21 @@ class Explanation:
 
     @property
     def lies(self) -> list[str]:
-        """What was said and is not so."""
+        """The false statements."""
         return [step.says for step in self.steps if step.mark == "lie"]
 
     def add(self, name: str, mark: Mark, says: str) -> None:
-        """One more step."""
+        """Adds a step."""
         self.steps.append(ExplainedStep(name, mark, says))
+
+    def end(self, outcome: str, says: str) -> None:
+        """Sets the outcome."""
+        self.outcome, self.says = outcome, says
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the explanation comes from. `api` None: chain and journal must do."""
+    """What an explanation is made from. `api`: None if there is no backend."""
 
     chain: Chain
     journal: NodeJournal
@@ -90,16 +94,15 @@ class Explainer:
         self._from, self._domain = sources, sources.chain.deployment.domain
         self._found = Explanation(order_id)
         self._view: OrderView | None = None
-        self._ask()  # before the chain is read, so that the backend cannot know more than is read then
+        self._ask()  # before the chain is read, so that the backend cannot be ahead of it
         head = sources.chain.head()
         self._now_s, self._history = head.timestamp, read_history(sources.chain, head.number)
         self._source, self._book = ApiLog(sources.api), LogBook(self._domain)
         self._unread = read_all(self._book, self._source, self._history.epochs)
-        self._answer: JournaledAnswer | None = sources.journal.find(order_id)
-        self._lent: LentJob | None = sources.journal.lent(order_id)
+        self._answer, self._lent = sources.journal.find(order_id), sources.journal.lent(order_id)
 
     def explain(self) -> Explanation:
-        """The whole of it. Raises ChainError or JournalError."""
+        """Raises ChainError or JournalError."""
         found = self._found
         place = self._place()
         order, signer = self._order(place)
@@ -127,10 +130,10 @@ class Explainer:
         try:
             self._view = self._from.api.order(self._found.order_id)
         except CallFailed as error:
-            self._found.add("backend", "note", f"it does not tell of this order: {error}")
+            self._found.add("backend", "note", f"it does not show this order: {error}")
 
     def _place(self) -> tuple[int, int] | None:
-        """Epoch and leaf: from the journal, else as the backend says, else as the published log has it."""
+        """Epoch and leaf: from the journal, else from the backend, else from the published log."""
         for receipt in (self._answer.receipt if self._answer else None, self._view.receipt if self._view else None):
             if receipt is not None:
                 return receipt.epoch_id, receipt.index
@@ -148,14 +151,14 @@ class Explainer:
         if entry is not None:
             self._check_signature("order", self._domain.order_id(entry.order), entry.signature, entry.signer)
             return entry.order, entry.signer
-        if self._view is not None:
-            view = self._view
-            if to_hex(self._domain.order_id(view.order)) != self._found.order_id:
-                self._found.add("order", "lie", "the backend shows another order under this id")
-                return None, ""
-            self._check_signature("order", self._domain.order_id(view.order), view.signature, view.signer)
-            return view.order, view.signer
-        return None, ""
+        view = self._view
+        if view is None:
+            return None, ""
+        if to_hex(self._domain.order_id(view.order)) != self._found.order_id:
+            self._found.add("order", "lie", "the backend shows another order under this id")
+            return None, ""
+        self._check_signature("order", self._domain.order_id(view.order), view.signature, view.signer)
+        return view.order, view.signer
 
     def _commitment(self, place: tuple[int, int] | None) -> Commitment | None:
         mine = self._answer.commitment if self._answer else None
@@ -168,7 +171,7 @@ class Explainer:
         return found.commitment if found else said
 
     def _settlers(self) -> list[str]:
-        """All that the escrow ever had."""
+        """All settlers that the escrow ever had."""
         changes = self._history.of("SettlerChanged")
         return [self._from.chain.deployment.settler, *(c.args[n] for c in changes for n in ("previous", "settler"))]
 
@@ -193,7 +196,7 @@ class Explainer:
     def _tell_lease(self) -> None:
         if self._lent is not None:
             lease = self._lent.grant.lease
-            says = f"lent to this node at {self._lent.lent_at}, at first until {lease.expires}, signed by the settler"
+            says = f"leased to this node at {self._lent.lent_at}, at first until {lease.expires}, signed by the settler"
             self._found.add("lease", "ok", says)
         else:
             self._found.add("lease", "note", "this home's journal has no lease of it")
@@ -211,44 +214,36 @@ class Explainer:
     # ------------------------------------------------------------ not under a root
 
     def _undelivered(self, order: Order | None, commitment: Commitment | None) -> None:
-        found, answer = self._found, self._answer
+        end, answer, lent, node = self._found.end, self._answer, self._lent, self._from.node
         state = self._view.state if self._view else None
         if answer is not None and answer.refusal is not None:
-            found.outcome, found.says = "refused", f"nothing is owed: the backend refused the answer: {answer.refusal}"
+            end("refused", f"nothing is owed: the backend refused the answer: {answer.refusal}")
         elif answer is not None and answer.acknowledged_at is not None:
-            since = self._now_s - answer.acknowledged_at
-            found.outcome, found.says = "delivered", f"delivered {since} s ago; not yet under a root"
+            end("delivered", f"delivered {self._now_s - answer.acknowledged_at} s ago; not yet under a root")
             if state in ("queued", "leased", "expired"):
-                at_s = answer.acknowledged_at
-                says = f"the backend calls the order {state}, though it acknowledged this answer at {at_s}"
-                found.add("delivery", "lie", says)
+                says = f"the backend calls the order {state}, though it acknowledged this answer at"
+                self._found.add("delivery", "lie", f"{says} {answer.acknowledged_at}")
         elif answer is not None:
-            found.outcome, found.says = "answered", "computed, not delivered yet; a running node delivers it"
-        elif self._lent is not None and self._lent.abandoned is not None:
-            found.outcome = "abandoned"
-            found.says = f"nothing is owed: this node ended its work without an answer: {self._lent.abandoned}"
-        elif commitment is not None and commitment.node != self._from.node:
-            found.outcome, found.says = "elsewhere", f"nothing is owed to this node: {commitment.node} delivered it"
+            end("answered", "computed, not delivered yet; a running node delivers it")
+        elif lent is not None and lent.abandoned is not None:
+            end("abandoned", f"nothing is owed: this node ended its work without an answer: {lent.abandoned}")
+        elif commitment is not None and commitment.node != node:
+            end("elsewhere", f"nothing is owed to this node: {commitment.node} delivered it")
         elif order is None:
-            found.outcome, found.says = "unknown", "neither journal, log nor backend knows this order"
+            end("unknown", "neither journal, log nor backend knows this order")
         else:
-            self._not_answered(order, state)
+            self._not_answered(order.terms.deadline, state)
 
-    def _not_answered(self, order: Order, state: str | None) -> None:
-        found, lent, deadline = self._found, self._lent, order.terms.deadline
-        was_lent = (
-            f"this node was lent it until {lent.grant.lease.expires} and did not answer" if lent else "never lent here"
-        )
-        if self._now_s > deadline and state != "leased":
-            found.outcome = "expired"
-            found.says = f"nothing is owed to anybody: its deadline {deadline} passed without an answer; {was_lent}"
-        elif state == "leased":
-            found.outcome, found.says = (
-                "leased",
-                f"being worked on by {self._view.node if self._view else '?'}; {was_lent}",
-            )
+    def _not_answered(self, deadline: int, state: str | None) -> None:
+        end, was_leased = self._found.end, "never leased to this node"
+        if self._lent is not None:
+            was_leased = f"this node had a lease until {self._lent.grant.lease.expires} and did not answer"
+        if self._view is not None and state == "leased":
+            end("leased", f"being worked on by {self._view.node}; {was_leased}")
+        elif self._now_s > deadline:
+            end("expired", f"nothing is owed: the deadline {deadline} passed without an answer; {was_leased}")
         else:
-            found.outcome, found.says = "queued", f"waits for a node until {deadline}; {was_lent}"
+            end("queued", f"waits for a node until {deadline}; {was_leased}")
 
     # ------------------------------------------------------------ under a root
 
@@ -271,14 +266,14 @@ class Explainer:
         self._tell_case(epoch_id, index)
         self._tell_outcome(place, row)
         if operator_id != self._from.operator_id:
-            found.outcome = "elsewhere"
-            found.says = f"nothing is owed to this operator: {commitment.node} of operator {operator_id} delivered it"
+            whose = f"{commitment.node} of operator {operator_id}"
+            found.end("elsewhere", f"nothing is owed to this operator: {whose} delivered it")
 
     def _tell_leaf(self, place: tuple[int, int], row: Row) -> bool:
-        """Whether the leaf that is owed stands under the root on chain."""
+        """Whether the leaf that is owed is under the root on chain."""
         (epoch_id, index), posted = place, self._history.epochs.get(place[0])
         if posted is None:
-            self._found.add("root", "lie", f"the backend speaks of epoch {epoch_id}, which is not posted")
+            self._found.add("root", "lie", f"the backend names epoch {epoch_id}, which is not posted")
             return False
         receipts = [r for r in (self._answer and self._answer.receipt, self._view and self._view.receipt) if r]
         shown = [Leaf.of_receipt(row, index, r.siblings) for r in receipts if (r.epoch_id, r.index) == place]
@@ -294,7 +289,7 @@ class Explainer:
         self._found.add(
             "root", "lie", f"the leaf that is owed ({owed}) is not leaf {index} of epoch {epoch_id} on chain"
         )
-        self._found.outcome, self._found.says = "delivered", "what is owed stands under no root that was shown"
+        self._found.end("delivered", "no root that was shown holds what is owed")
         return False
 
     def _tell_leases_of_log(self, epoch_id: int, node: str) -> None:
@@ -304,19 +299,19 @@ class Explainer:
             self._check_signature("lease", self._domain.lease_digest(entry.lease), entry.signature, *self._settlers())
         others = sorted({entry.lease.node for entry in leases} - {node})
         if others:
-            self._found.add("lease", "note", f"it was lent to {', '.join(others)} before, who did not deliver")
+            self._found.add("lease", "note", f"it was leased before to {', '.join(others)}, who did not deliver")
 
     def _tell_sample(self, row: JobRow, epoch_id: int) -> None:
         history, constants, chain = self._history, self._from.chain.deployment.constants, self._from.chain
         seed, facts = seed_of(history, constants, epoch_id, chain.block_hash), LogFacts(self._book, self._source)
         if seed is None:
-            return self._found.add("sample", "note", f"cannot be told now: epoch {epoch_id + 1} reveals the seed")
+            return self._found.add("sample", "note", f"not known yet: epoch {epoch_id + 1} reveals the seed")
         sample = Sample(history, facts, constants, Standings())
         try:
             drawn, exposure = sample.row(epoch_id, seed, row), sample.exposure_units(epoch_id, row.operator_id)
         except RecordError as error:
             why = "; ".join(self._unread.missing.values()) or str(error)
-            return self._found.add("sample", "note", f"cannot be told now: {why}")
+            return self._found.add("sample", "note", f"cannot be recomputed now: {why}")
         self._found.sampled = drawn.sampled
         stake = history.stake_at(row.operator_id, history.epochs[epoch_id].block_number)
         says = (
@@ -329,9 +324,8 @@ class Explainer:
         self._found.add("sample", "ok", says)
 
     def _tell_verdicts(self, digest: bytes, order: Order, commitment: Commitment, manifest: Manifest) -> None:
-        otherwise = "did not agree, and went to the court"
-        if order.terms.comparator == COMPARATOR_NATIVE:
-            otherwise = "said what cannot be judged here"
+        native = order.terms.comparator == COMPARATOR_NATIVE
+        otherwise = "answered what cannot be judged here" if native else "did not agree, and went to the court"
         looks = Looks(self._book, self._source, manifest, commitment, digest)
         for entry in self._book.verdicts_on(digest):
             same = entry.opening is not None and agrees(entry.opening, commitment)
@@ -345,7 +339,7 @@ class Explainer:
         self._found.add("trace", "note", f"of commitment {to_hex(digest)}: {says}")
 
     def _manifest(self, order: Order) -> Manifest | None:
-        """The workload's manifest out of the log, or, where its epoch cannot be read, as the backend shows it."""
+        """The workload's manifest from the log, or from the backend if its epoch cannot be read."""
         try:
             return self._book.manifest(order.terms.workload_id)
         except WorkloadUnknown as error:
@@ -355,22 +349,22 @@ class Explainer:
                 return self._from.api.manifest(order.terms.workload_id)
             except CallFailed as error:
                 why = str(error)
-        self._found.add("sample", "note", f"cannot be told now: {why}")
+        self._found.add("sample", "note", f"cannot be recomputed now: {why}")
         return None
 
     def _tell_case(self, epoch_id: int, index: int) -> None:
         case = self._history.case_on(epoch_id, index)
         if case is not None:
-            words = read_accusation(self._from.chain, case.opened).in_words(self._now_s)
-            self._found.add("case", "note", words)
+            self._found.add("case", "note", read_accusation(self._from.chain, case.opened).in_words(self._now_s))
 
     def _tell_outcome(self, place: tuple[int, int], row: Row) -> None:
         found, chain, history, now_s = self._found, self._from.chain, self._history, self._now_s
         constants = chain.deployment.constants
         bps = constants.fee_bps
         outcome = outcome_of(chain, history, *place, row.operator_id, now_s)
-        found.says, is_wrong = outcome_in_words(outcome, history, constants, *place, now_s)
-        found.outcome, found.tx = outcome.code, outcome.tx
+        says, is_wrong = outcome_in_words(outcome, history, constants, *place, now_s)
+        found.end(outcome.code, says)
+        found.tx = outcome.tx
         found.add("settlement", "lie" if is_wrong else "ok", found.says)
         if outcome.code not in ("paid", "alone"):
             return

@@ -1,6 +1,6 @@
-"""One native job in words: whether its trace is shown, and what each verifier's look at it comes to.
+"""One native job in words: whether its trace is shown, and what each verifier observed.
 
-Judged here again from the published log, by everybody's arithmetic (`contracts.protocol.native`).
+Observations are judged again here, from the published log (`contracts.protocol.native`).
 """
 
 from dataclasses import dataclass
@@ -23,46 +23,43 @@ from node_agent.session.journal import KeptTrace
 def trace_in_words(
     history: History, constants: Constants, epoch_id: int, shown_in: int | None, kept: KeptTrace | None, now_s: int
 ) -> str:
-    """How it stands with the trace of a job.
+    """The state of a job's trace.
 
     Args:
-        epoch_id: of the job's row, which is posted.
+        epoch_id: the posted epoch of the job's row.
         shown_in: the first epoch whose log has the trace.
-        kept: what the node's journal says of it; None where it has none.
+        kept: the node's journal entry, if any.
         now_s: the chain's time, Unix seconds.
     """
     following = history.epochs.get(epoch_id + 1)
     if shown_in is not None:
-        return f"shown in the log of epoch {shown_in}: with it, the checks of this job count"
+        return f"shown in the log of epoch {shown_in}, so the checks of this job count"
     if kept is not None and kept.shown_at is not None:
         return f"the backend took it at {kept.shown_at}; its next log has it"
     if following is None:
-        return f"is shown when the check period is over, which the post of epoch {epoch_id + 1} begins"
+        return f"will be shown after the check period, which begins when epoch {epoch_id + 1} is posted"
     due_at = opens_at(COMPARATOR_NATIVE, history.epochs[epoch_id].timestamp, following.timestamp, constants)
     if now_s <= due_at:
-        return f"is shown from {due_at} on, when no verifier can copy it any more"
+        return f"will be shown from {due_at} on, when no verifier can copy it any more"
     if now_s <= due_at + constants.epoch_max_s:
-        return f"due since {due_at}, and not shown: {_why_unshown(kept)}"
+        return f"due since {due_at} and not shown: {_why_unshown(kept)}"
     until = due_at + constants.unbond_s
     if now_s > until:
-        return f"was never shown; since {until} that keeps nothing from the operator any more"
-    return (
-        f"OVERDUE since {due_at}: no native jobs are lent to the operator before it is shown, or {until}; "
-        f"{_why_unshown(kept)}"
-    )
+        return f"was never shown; since {until} that has no consequence any more"
+    return f"OVERDUE since {due_at}: no native jobs until it is shown, or until {until}; {_why_unshown(kept)}"
 
 
 def _why_unshown(kept: KeptTrace | None) -> str:
     if kept is None:
         return "this home's journal does not have it: run the node from the home that computed the job"
     if kept.refusal is not None:
-        return f"the backend would not have it: {kept.refusal}"
+        return f"the backend refused it: {kept.refusal}"
     return "`assay node run` shows it by itself"
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What verifiers saw of one commitment. `digest`: its own, 32 bytes."""
+    """Verifiers' observations of one commitment. `digest`: the commitment's, 32 bytes."""
 
     book: LogBook
     source: LogSource
@@ -71,23 +68,23 @@ class Looks:
     digest: bytes
 
     def in_words(self, entry: VerdictEntry) -> str | None:
-        """What one verdict's observation comes to; None where the verdict rests on none."""
+        """The judgement of one verdict's observation; None for a verdict without one."""
         seen = self.book.observation_of(self.book.domain.verdict_digest(entry.verdict))
         shown_in, shown = self.book.trace_epoch(self.digest), self.book.trace_of(self.digest)
         if seen is None:
             return None
         if shown is None or shown_in is None:
-            return "looked at it from another class, which is judged once the trace is shown"
+            return "observed it from another class; that is judged once the trace is shown"
         if seen[0] > shown_in:
-            return "published what it saw after the trace, so that it does not count"
+            return "published its observation after the trace, so it does not count"
         try:
             trace, observation = self.source.blob(shown.trace), self.source.blob(seen[1])
             units, weights = self.commitment.units, self.manifest.weights_sha256
             check = examine(weights, entry.verdict.verifier, trace, observation, units)
         except RecordError as error:
-            return f"looked at it, which cannot be read now: {error}"
+            return f"observed it; the observation cannot be read now: {error}"
         except BadFingerprint:
-            return "published what is no observation, so that it says nothing"
+            return "published a malformed observation, which does not count"
         return self._found(check, trace, Observation.decode(observation))
 
     def _found(self, check: Check, trace: bytes, seen: Observation) -> str:
@@ -96,14 +93,14 @@ class Looks:
             f"of class {seen.numeric_class[:8]}.. found it {judged.finding}; the node's is {trace[:32].hex()[:8]}.., "
         )
         if not check.evidence.well_formed:
-            says += "and its trace or units are not as long as the answer"
+            says += "and its trace or units do not match the answer's length"
         elif limits is None:
-            says += "a pair of classes that nobody has measured: it counts neither for nor against"
+            says += "an uncalibrated pair of classes: it counts neither for nor against"
         else:
             says += (
                 f"over {judged.tokens} tokens activations are {judged.distance_ppm} ppm apart (of honest work at most "
                 f"{limits.distance.mean_ppm}), choices {judged.margin_ppm} ppm (at most {limits.margin.mean_ppm}), "
                 f"outliers {judged.outlier_ppm} ppm (at most {limits.outlier.mean_ppm})"
             )
-        again = f"; `assay verify --job {self.commitment.order_id}` on another host tells whose answer is off"
+        again = f"; `assay verify --job {self.commitment.order_id}` on another host tells whose answer is wrong"
         return says + (again if judged.finding is Finding.SUSPECT else "")

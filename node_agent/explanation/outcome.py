@@ -1,4 +1,4 @@
-"""What became of a leaf on chain, in words."""
+"""A leaf's outcome on chain, in words."""
 
 from contracts.protocol.constants import Constants
 from contracts.protocol.hashing import to_hex
@@ -7,11 +7,11 @@ from contracts.protocol.rulings import Ruling
 from contracts.record.history import History
 from contracts.record.outcome import LeafOutcome
 
-_UNTOLD = "of a reason that the chain does not tell"
+_UNTOLD = "of a reason that the chain does not record"
 _SKIPPED: dict[SkipReason | None, str] = {
     SkipReason.BALANCE: "its balance was below the sum of its rows",
     SkipReason.CAP: "no signed cap covered the charge",
-    SkipReason.SIGNATURE: "the cap that was shown was not signed by its signer",
+    SkipReason.SIGNATURE: "the shown cap was not signed by its signer",
     SkipReason.EXPIRED: "it had expired",
 }
 
@@ -19,7 +19,7 @@ _SKIPPED: dict[SkipReason | None, str] = {
 def outcome_in_words(
     outcome: LeafOutcome, history: History, constants: Constants, epoch_id: int, index: int, now_s: int
 ) -> tuple[str, bool]:
-    """Says what became of a leaf, and whether the settler did it wrong."""
+    """A leaf's outcome, and whether the settler did wrong."""
     tx, ends = outcome.tx, history.epochs[epoch_id].timestamp + constants.settle_wait_s
     match outcome.code:
         case "alone":
@@ -36,10 +36,10 @@ def outcome_in_words(
         case "stranded":
             return f"nobody settled epoch {epoch_id} before {ends}: `assay node settle` pays the leaf now", False
         case "posted":
-            return f"epoch {epoch_id + 1} is not posted yet, which reveals the sample of {epoch_id}", False
+            return f"waits for epoch {epoch_id + 1}, which reveals the sample of epoch {epoch_id}", False
         case "revealed":
             left = max(0, history.epochs[epoch_id + 1].timestamp + constants.check_wait_s - now_s)
-            return f"checks are taken for {left} s more, then epoch {epoch_id} is settled, before {ends}", False
+            return f"checks are accepted for {left} s more, then epoch {epoch_id} is settled, before {ends}", False
 
 
 def _why_void(history: History, epoch_id: int, index: int) -> tuple[str, bool]:

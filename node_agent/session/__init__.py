@@ -1,5 +1,5 @@
-"""A node's dealings with a backend and the chain: lease, heartbeat, journal, commitment, earnings.
+"""What a node does with a backend and the chain: lease, heartbeat, journal, commitment, earnings.
 
-Knows the agreement and an engine's port; knows nothing of how an answer is computed. Trusts no body that it receives:
-the lease is checked against the settler of the deployment, the order against its signer, bytes against their hashes.
+Knows the protocol and the engine's port, not how an answer is computed. Trusts no response: leases are checked against
+the deployment's settler, orders against their signers, bytes against their hashes.
 """

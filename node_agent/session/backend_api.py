@@ -1,8 +1,8 @@
 """The operator's calls of a backend's HTTP interface (contracts.protocol.wire), typed.
 
-Checks shapes, sizes and hashes; whether a lease or receipt is *true* is checked by whoever uses it. Transport errors
-and 5xx are tried again with growing, jittered pauses ("full jitter", AWS Architecture Blog 2015); a refusal is an
-answer and is not. Redirects are not followed.
+Checks shapes, sizes and hashes; the caller checks whether a lease or receipt is *true*. Transport errors and 5xx are
+retried with growing, jittered pauses ("full jitter", AWS Architecture Blog 2015); refusals are not. Redirects are not
+followed.
 """
 
 import logging
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 MAX_JSON_BYTES = 1 << 20
 MAX_LIST_BYTES = 1 << 26
 _FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+_UNUSED = "Nothing of it was used; tell the backend's operator."
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "assay-node"}
 
 _R = TypeVar("_R", bound=Record)
@@ -54,11 +55,10 @@ class BackendApi:
     """A backend at a base URL. May be called from several threads.
 
     Args:
-        base_url: e.g. "http://localhost:8000".
         attempts: how often an idempotent call is tried in all.
         timeout_s: of each attempt.
-        pause: waits that many seconds; pass an event's `wait` so that a shutdown is not held up.
-        transport: tests pass their own.
+        pause: waits that many seconds; pass an event's `wait` so that a shutdown is not delayed.
+        transport: replaces the network, in tests.
 
     Every call raises BackendUnavailable, BackendRefused or BadAnswer.
     """
@@ -77,11 +77,10 @@ class BackendApi:
         self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, headers=_HEADERS, transport=transport)
 
     def close(self) -> None:
-        """Closes the connections."""
         self._http.close()
 
     def network(self) -> NetworkInfo:
-        """Where and on what terms the backend works."""
+        """The backend's contracts, constants and prices."""
         return _parse(NetworkInfo, self._get("/v1/network"), "network")
 
     def manifest(self, workload_id: str) -> Manifest:
@@ -90,8 +89,8 @@ class BackendApi:
         manifest = _parse(Manifest, body, "manifest")
         if manifest.workload_id() != workload_id:
             raise BadAnswer(
-                f"The manifest asked for as {workload_id} is of the workload {manifest.workload_id()}.",
-                way_out="Nothing of it was used; tell the backend's operator.",
+                f"The manifest requested for {workload_id} is of the workload {manifest.workload_id()}.",
+                way_out=_UNUSED,
                 expected=workload_id,
                 found=manifest.workload_id(),
             )
@@ -102,8 +101,8 @@ class BackendApi:
         body = self._get(f"/v1/blobs/{name}", max_bytes)
         if not is_named(body, name):
             raise BadAnswer(
-                f"The blob asked for as {name} is another: its hash is {to_hex(keccak(body))}.",
-                way_out="Nothing of it was used; tell the backend's operator.",
+                f"The blob requested as {name} is another one: its hash is {to_hex(keccak(body))}.",
+                way_out=_UNUSED,
                 expected=name,
                 found=to_hex(keccak(body)),
             )
@@ -114,25 +113,25 @@ class BackendApi:
         self._call("PUT", f"/v1/blobs/{name}", data, attempts=self._attempts)
 
     def lease(self, request: LeaseRequest) -> LeaseGrant | None:
-        """A job, or None when there is none. One attempt: the caller asks again anyway."""
+        """A job, or None when there is none. One attempt: the caller polls anyway."""
         body = self._post("/v1/operator/leases", request, attempts=1)
         return _parse(LeaseGrant, body, "lease") if body else None
 
     def heartbeat(self, heartbeat: Heartbeat) -> LeaseGrant:
-        """Extends a lease. One attempt: the next heartbeat is the next one."""
+        """Extends a lease. One attempt: the next heartbeat follows anyway."""
         return _parse(LeaseGrant, self._post("/v1/operator/heartbeats", heartbeat, attempts=1), "heartbeat")
 
     def give_back(self, returned: ReturnLease) -> Acknowledgement:
-        """Ends a lease. One attempt: if none comes through it ends by itself."""
+        """Ends a lease. One attempt: it ends by itself anyway."""
         return _parse(Acknowledgement, self._post("/v1/operator/returns", returned, attempts=1), "acknowledgement")
 
     def submit(self, commitment: SubmitCommitment) -> Acknowledgement:
-        """Hands over a commitment; the same one again is acknowledged again."""
+        """Submits a commitment; idempotent."""
         body = self._post("/v1/operator/commitments", commitment, attempts=self._attempts)
         return _parse(Acknowledgement, body, "acknowledgement")
 
     def show(self, trace: SubmitTrace) -> Acknowledgement:
-        """Shows a trace that is among the blobs; the same one again is acknowledged again."""
+        """Shows a trace that is among the blobs; idempotent."""
         body = self._post("/v1/operator/traces", trace, attempts=self._attempts)
         return _parse(Acknowledgement, body, "acknowledgement")
 
@@ -141,19 +140,19 @@ class BackendApi:
         return _parse(OrderView, self._get(f"/v1/orders/{order_id}"), "order")
 
     def nodes(self) -> list[NodeView]:
-        """The operators as the backend sees them, by id."""
+        """All operators as the backend sees them."""
         return _parse(_Nodes, b'{"nodes":%s}' % self._get("/v1/nodes", MAX_LIST_BYTES), "list of nodes").nodes
 
     def canary(self, request: CanaryRequest) -> OrderView:
-        """Asks for this operator's canary job; the same one is shown again."""
+        """Requests this operator's canary job; idempotent."""
         return _parse(OrderView, self._post("/v1/operator/canary", request, attempts=self._attempts), "canary")
 
     def log_lines(self, epoch_id: int) -> list[bytes]:
-        """The published log of an epoch. Whether it is what the chain committed to is for the caller to see."""
+        """The published log of an epoch. The caller checks it against the chain."""
         return split_lines(self._get(f"/v1/log/epochs/{epoch_id}.jsonl", MAX_LIST_BYTES))
 
     def clock_ahead_s(self) -> float | None:
-        """How far the backend's clock (the Date header, whole seconds) is ahead of this host's; None: it tells none."""
+        """How far the backend's clock (Date header, whole seconds) is ahead of this host's, if it sends one."""
         try:
             answer = self._http.get("/v1/network")
             told = parsedate_to_datetime(answer.headers["date"])
@@ -205,14 +204,14 @@ def _no_answer(call: str, error: httpx.TransportError) -> NoAnswer:
 
 
 def _read(response: httpx.Response, max_bytes: int, call: str) -> bytes:
-    """The raw body, given up as soon as it is longer than it may be."""
+    """The raw body. Stops reading at `max_bytes`."""
     parts, size = [], 0
     for part in response.iter_raw():
         size += len(part)
         if size > max_bytes:
             raise BadAnswer(
                 f"{call} answered with more than {max_bytes} bytes.",
-                way_out="Nothing of it was used; tell the backend's operator.",
+                way_out=_UNUSED,
                 call=call,
                 max_bytes=max_bytes,
             )
@@ -224,12 +223,12 @@ def _refusal(status: int, body: bytes, call: str) -> NoAnswer | BackendRefused |
     try:
         problem = Problem.model_validate_json(body)
         reason, detail = problem.code, problem.detail
-    except ValidationError:  # a proxy in between, or no backend at all: say what came
+    except ValidationError:  # a proxy in between, or no backend at all
         reason, detail = "no_problem_details", f"The body is {body[:200]!r}; is this the URL of a backend?"
     if status >= 500:
         return NoAnswer(
             f"{call} failed with {status} {reason}: {detail}",
-            way_out="The agent tries again by itself; if it lasts, tell the backend's operator.",
+            way_out="The agent tries again by itself; if this lasts, tell the backend's operator.",
             call=call,
             status=status,
         )
@@ -249,7 +248,7 @@ def _parse(record: type[_R], body: bytes, what: str) -> _R:
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(map(str, e['loc'])) or '$'}: {e['msg']}" for e in error.errors()[:5])
         raise BadAnswer(
-            f"The backend's {what} is not what the protocol says: {where}.",
+            f"The backend's {what} breaks the protocol: {where}.",
             way_out="Nothing of it was used; agent and backend may be of different releases.",
             body=body[:200],
         ) from error

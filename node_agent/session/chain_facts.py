@@ -1,21 +1,19 @@
-"""What a node at work reads from the chain, as a port: it takes nobody's word for who pays or what is rooted.
-
-`OnchainFacts` reads a deployment; `node_agent.testing.FakeFacts` is the shipped fake.
-"""
+"""What a working node reads from the chain, as a port: it trusts nobody else on who pays or what is rooted."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from eth_utils.address import to_checksum_address
 
 from contracts.onchain.chain import Chain
 from contracts.onchain.lanes import read_lane
 from contracts.protocol.lane import Lane
+from node_agent.errors import NotRegistered
 
 
 @dataclass(frozen=True)
 class RootFacts:
-    """A posted epoch: its root (32 bytes), how many leaves stand under it, and when it was posted, Unix seconds."""
+    """A posted epoch: its root (32 bytes), the number of leaves under it, and when it was posted, Unix seconds."""
 
     root: bytes
     count: int
@@ -53,27 +51,28 @@ class OnchainFacts:
         self._chain = chain
 
     def settler(self) -> str:
-        """See LiveFacts."""
         return self._chain.settler()
 
     def operator_of(self, node: str) -> int:
-        """See LiveFacts."""
-        return int(call(self._chain.stakes.functions.operatorOf(to_checksum_address(node))))
+        return int(self._chain.stakes.functions.operatorOf(to_checksum_address(node)).call())
 
     def lane(self, requester: str, signer: str) -> Lane:
-        """See LiveFacts."""
         return read_lane(self._chain, requester, signer)
 
     def last_epoch(self) -> int:
-        """See LiveFacts."""
-        return int(call(self._chain.escrow.functions.lastEpoch()))
+        return int(self._chain.escrow.functions.lastEpoch().call())
 
     def posted(self, epoch_id: int) -> RootFacts:
-        """See LiveFacts."""
-        found = call(self._chain.escrow.functions.epochs(epoch_id))
+        found = self._chain.escrow.functions.epochs(epoch_id).call()
         return RootFacts(bytes(found.root), found.count, found.postedAt)
 
 
-def call(function: Any) -> Any:
-    """The result of a view call. Raises Reverted or ChainUnavailable."""
-    return function.call()
+def require_registered(operator_id: int, node: str) -> int:
+    """The operator of a node key; 0 stands for none. Raises NotRegistered."""
+    if operator_id == 0:
+        raise NotRegistered(
+            f"{node} is no operator's node key on this deployment, or was revoked.",
+            way_out="Run `assay node init` first. A revoked key cannot be used again: give another --home.",
+            node=node,
+        )
+    return operator_id

@@ -1,11 +1,12 @@
 """From a finished execution to an acknowledged commitment: write down, sign, upload, submit, in this order.
 
-Every step may be the last before a crash, and every step may be done again: the journal's first answer stands, its
-signature is over that answer only, and blobs and commitments are known by their hashes.
+A crash may follow any step, and every step can be repeated: the journal's first answer stands, only that answer is
+signed, and blobs and commitments are named by their hashes.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.packed import packed_root
@@ -21,56 +22,57 @@ from node_agent.session.journal import JournaledAnswer, NodeJournal
 log = logging.getLogger(__name__)
 
 
+@dataclass(kw_only=True)
 class Committer:
     """Commits answers of one node."""
 
-    def __init__(
-        self, *, api: BackendApi, journal: NodeJournal, signer: Signer, domain: Domain, clock: Callable[[], int]
-    ) -> None:
-        self._api, self._journal, self._signer = api, journal, signer
-        self._domain, self._clock = domain, clock
+    api: BackendApi
+    journal: NodeJournal
+    signer: Signer
+    domain: Domain
+    clock: Callable[[], int]
 
     def commit(self, grant: LeaseGrant, execution: Execution) -> None:
         """Commits to what was computed for a lease, or to what was answered for its order before.
 
         Raises:
-            BackendError: it could not be delivered now; it lies in the journal and `resume` delivers it.
+            BackendError: it could not be delivered now; it is in the journal and `resume` delivers it.
             JournalError: it could not be written down, so it was not signed.
         """
         order_id = grant.lease.order_id
         commitment = Commitment(
             order_id=order_id,
-            node=self._signer.address,
+            node=self.signer.address,
             output_root=to_hex(packed_root(execution.output)),
-            trace_commit=to_hex(trace_commit(execution.trace_hash, from_hex(order_id), self._signer.address)),
+            trace_commit=to_hex(trace_commit(execution.trace_hash, from_hex(order_id), self.signer.address)),
             units=execution.units,
         )
         answer = JournaledAnswer(commitment, execution.trace_hash, execution.output, grant)
-        self.deliver(self._journal.record(answer, execution.trace))
+        self.deliver(self.journal.record(answer, execution.trace))
 
     def resume(self) -> None:
         """Delivers what an earlier run or a failed call left undelivered. Raises BackendError."""
-        for answer in self._journal.pending():
+        for answer in self.journal.pending():
             log.info("delivering the answer of %s again", answer.order_id)
             self.deliver(answer)
 
     def deliver(self, answer: JournaledAnswer) -> None:
-        """Signs, uploads and submits a journaled answer. A final refusal is written down and logged, not raised."""
-        digest = self._domain.commitment_digest(answer.commitment)
+        """Signs, uploads and submits a journaled answer. A final refusal is journaled and logged, not raised."""
+        digest = self.domain.commitment_digest(answer.commitment)
         if answer.signature is None:
-            answer = self._journal.sign(answer.order_id, self._signer.sign(digest))
+            answer = self.journal.sign(answer.order_id, self.signer.sign(digest))
         try:
             self._submit(answer, to_hex(digest))
         except BackendRefused as error:
             if not error.final:
                 raise
-            self._journal.refuse(answer.order_id, str(error))
+            self.journal.refuse(answer.order_id, str(error))
             log.error("the answer of %s will not be paid: %s", answer.order_id, error)
 
     def _submit(self, answer: JournaledAnswer, digest: str) -> None:
         assert answer.signature is not None, "signed just before"
-        self._api.put_blob(answer.commitment.output_root, answer.output)
-        done = self._api.submit(SubmitCommitment(commitment=answer.commitment, signature=answer.signature))
+        self.api.put_blob(answer.commitment.output_root, answer.output)
+        done = self.api.submit(SubmitCommitment(commitment=answer.commitment, signature=answer.signature))
         if done.digest != digest:
             raise BadAnswer(
                 f"The backend acknowledged {done.digest}, the commitment is {digest}.",
@@ -78,5 +80,5 @@ class Committer:
                 found=done.digest,
                 expected=digest,
             )
-        self._journal.acknowledge(answer.order_id, self._clock())
+        self.journal.acknowledge(answer.order_id, self.clock())
         log.info("delivered %s: %d units of work", answer.order_id, answer.commitment.units)

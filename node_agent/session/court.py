@@ -1,9 +1,8 @@
 """Cases against this node's operator: watches for them, and appeals those on answers that the journal holds.
 
-An appeal is free but for gas, and it takes away the short way to a conviction: afterwards only the answer of more than
-half of all active verifier stake can convict (SPEC section 8). So a node that did the work appeals without another
-look: two verifiers that lie together can no longer slash it while the others are silent. Runs in a thread of its own,
-since an answer window may be shorter than a job.
+An appeal costs only gas. After it, only an answer opened by more than half of all active verifier stake can convict
+(SPEC section 8), so two lying verifiers can no longer slash a node while the others are silent. A node that did the
+work therefore always appeals. Runs in a thread of its own, since an answer window may be shorter than a job.
 """
 
 import logging
@@ -18,7 +17,6 @@ from contracts.onchain.sender import Sender
 from contracts.onchain.structs import named_leaf
 from contracts.protocol.hashing import to_hex
 from node_agent.errors import JournalError
-from node_agent.session.chain_facts import call
 from node_agent.session.gas import appeal_wei, balance_wei
 from node_agent.session.journal import NodeJournal
 
@@ -26,7 +24,7 @@ log = logging.getLogger(__name__)
 
 _STEP_BACK_BLOCKS = 1000
 _REREAD_BLOCKS = 16
-"""Read again each time, for blocks that were replaced meanwhile."""
+"""Read again each time, in case blocks were replaced."""
 _LOOKS_A_WINDOW, _LONGEST_PAUSE_S = 10, 30.0
 
 RULINGS = ("open", "dismissed", "node upheld", "node guilty")
@@ -35,8 +33,8 @@ RULINGS = ("open", "dismissed", "node upheld", "node guilty")
 
 @dataclass(frozen=True)
 class Accusation:
-    """A case against an operator as it stands. Times Unix seconds, `penalty_units` what it asks for of the stake,
-    as far as that is there when it is executed, `leaf` as the court takes it."""
+    """A case against an operator as it stands. Times in Unix seconds. `penalty_units`: the most of the stake that it
+    can take. `leaf`: as the court takes it."""
 
     case_id: bytes
     leaf: tuple[Any, ...]
@@ -51,7 +49,7 @@ class Accusation:
     ruling: str
 
     def in_words(self, now_s: int) -> str:
-        """What is going on and until when."""
+        """Its state and deadlines."""
         where = f"case {to_hex(self.case_id)[:10]} on epoch {self.epoch_id}, leaf {self.index}"
         if self.executed:
             return f"{where}: {self.ruling}, closed"
@@ -70,7 +68,7 @@ class Accusation:
 def read_accusation(chain: Chain, opened: Event) -> Accusation:
     """A case as the court has it now. Raises ChainError."""
     case_id = opened.args["caseId"]
-    file, ruling = (call(chain.court.functions[name](case_id)) for name in ("cases", "ruling"))
+    file, ruling = (chain.court.functions[name](case_id).call() for name in ("cases", "ruling"))
     return Accusation(
         case_id=case_id,
         epoch_id=opened.args["epochId"],
@@ -87,7 +85,7 @@ def read_accusation(chain: Chain, opened: Event) -> Accusation:
 
 
 class CourtWatch:
-    """Appeals for one operator. `sender`: the node's hot key, on a connection of this thread's own."""
+    """Appeals for one operator. `sender`: the node's hot key, on this thread's own connection."""
 
     def __init__(self, chain: Chain, journal: NodeJournal, sender: Sender, operator_id: int) -> None:
         self._chain, self._journal, self._sender, self._operator_id = chain, journal, sender, operator_id
@@ -96,7 +94,7 @@ class CourtWatch:
         self._told: set[tuple[bytes, str]] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Looks until told to stop. No answer from the chain is waited out; nothing else is expected."""
+        """Looks until told to stop, also while the chain does not answer."""
         window_s = self._chain.deployment.constants.commit_window_s
         pause_s, failing = min(_LONGEST_PAUSE_S, window_s / _LOOKS_A_WINDOW), ""
         while not stop.is_set():
@@ -105,12 +103,12 @@ class CourtWatch:
                 failing = ""
             except (ChainError, JournalError) as error:
                 if str(error) != failing:
-                    log.error("cases cannot be watched now, trying again: %s", error)
+                    log.error("cannot watch for cases now, trying again: %s", error)
                 failing = str(error)
             stop.wait(pause_s)
 
     def step(self) -> list[bytes]:
-        """Reads new cases and appeals what waits for it. Returns the cases appealed now. Raises ChainError."""
+        """Reads new cases and appeals the open ones. Returns the cases appealed now. Raises ChainError."""
         self._read()
         done = []
         for case_id, opened in list(self._open.items()):
@@ -133,7 +131,7 @@ class CourtWatch:
         self._read_until = head
 
     def _start(self, head: int) -> int:
-        """A block before which no case can still be appealed."""
+        """A block before which no case can be appealed any more."""
         horizon = self._chain.block(head).timestamp - self._chain.deployment.constants.commit_window_s
         number = head
         while number > self._chain.deployment.first_block and self._chain.block(number).timestamp >= horizon:
@@ -152,7 +150,7 @@ class CourtWatch:
             return False
         try:
             self._sender.call(self._chain.court.functions.appeal(case.leaf))
-        except (Reverted, RequestRefused) as error:  # the owner was faster, or the window closed: the next look tells
+        except (Reverted, RequestRefused) as error:  # e.g. the owner was faster, or the window closed
             self._tell(logging.WARNING, case.case_id, str(error), f"was not appealed: {error}")
             return False
         self._tell(logging.WARNING, case.case_id, "appealed", "was appealed: only a majority can convict now")
@@ -163,7 +161,7 @@ class CourtWatch:
         return any(domain.commitment_digest(answer.commitment) == digest for answer in self._journal.signed())
 
     def _tell(self, level: int, case_id: bytes, what: str, words: str) -> None:
-        """Once a case and matter."""
+        """Logs each matter of a case once."""
         if (case_id, what) not in self._told:
             self._told.add((case_id, what))
             log.log(level, "case %s %s", to_hex(case_id), words)

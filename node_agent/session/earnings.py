@@ -1,10 +1,9 @@
-"""What an operator earned, as the chain has it, and how it is drawn: a claim, or one leaf settled by its own node.
+"""What an operator earned, as the chain has it, and how it is drawn: by a claim, or by settling one leaf.
 
-None of this needs the backend: the journal holds the order that proves the cap and the receipt of the leaf.
+Neither needs the backend: the journal holds the order that proves the cap, and the leaf's receipt.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from eth_utils.address import to_checksum_address
 
@@ -17,14 +16,11 @@ from contracts.protocol.typed_data import terms_hash
 from contracts.protocol.wire import Receipt
 from contracts.record.history import read_history
 from node_agent.errors import NotSettleable
-from node_agent.session.chain_facts import call
 from node_agent.session.journal import JournaledAnswer
 from node_agent.session.rooted import row_of
 
 _STATUS = ("open", "posted", "revealed", "settled", "stranded")
 """Order of IJobEscrow.EpochStatus."""
-
-_NO_OUTCOMES = (b"", b"")
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,12 @@ class Account:
 
 def read_account(chain: Chain, operator_id: int) -> Account:
     """The account of an operator. Raises ChainError."""
-    held = call(chain.stakes.functions.operators(operator_id))
-    credit = call(chain.escrow.functions.operators(operator_id))
+    held = chain.stakes.functions.operators(operator_id).call()
+    credit = chain.escrow.functions.operators(operator_id).call()
     return Account(
         operator_id=operator_id,
         owner=held.owner.lower(),
-        payout=call(chain.stakes.functions.payoutOf(operator_id)).lower(),
+        payout=chain.stakes.functions.payoutOf(operator_id).call().lower(),
         stake_units=held.stakeUnits,
         unbonding_units=held.unbondingUnits,
         locked_units=held.lockedUnits,
@@ -62,24 +58,19 @@ def read_account(chain: Chain, operator_id: int) -> Account:
     )
 
 
-def claim(chain: Chain, sender: Sender, operator_id: int) -> int:
-    """Draws everything credited to the payout address; returns units paid. Raises Reverted if there is nothing."""
-    before = call(chain.escrow.functions.operators(operator_id)).claimedUnits
-    sender.call(chain.escrow.functions.claim(operator_id))
-    after = call(chain.escrow.functions.operators(operator_id)).claimedUnits
-    return int(after - before)
+def draw_credit(chain: Chain, sender: Sender, operator_id: int, *, to_stake: bool) -> int:
+    """Draws everything credited, to the payout address or into the stake; returns its units.
 
-
-def claim_to_stake(chain: Chain, owner: Sender, operator_id: int) -> int:
-    """Moves everything credited into the operator's stake; returns units moved. Raises Reverted if there is nothing."""
-    before = call(chain.escrow.functions.operators(operator_id)).claimedUnits
-    owner.call(chain.escrow.functions.claimToStake(operator_id))
-    after = call(chain.escrow.functions.operators(operator_id)).claimedUnits
-    return int(after - before)
+    Raises Reverted if there is nothing.
+    """
+    escrow = chain.escrow.functions
+    before = escrow.operators(operator_id).call().claimedUnits
+    sender.call(escrow.claimToStake(operator_id) if to_stake else escrow.claim(operator_id))
+    return int(escrow.operators(operator_id).call().claimedUnits - before)
 
 
 def settleable(chain: Chain, answers: list[JournaledAnswer]) -> list[JournaledAnswer]:
-    """Those of some rooted answers that wait to be settled one by one."""
+    """Those rooted answers that wait to be settled one by one."""
     return [answer for answer in answers if _why_not(chain, _receipt(answer)) is None]
 
 
@@ -94,49 +85,41 @@ def settle_one(chain: Chain, sender: Sender, answer: JournaledAnswer, operator_i
     why = _why_not(chain, receipt)
     if why is not None:
         raise NotSettleable(f"The leaf of {answer.order_id} {why}", way_out="", order_id=answer.order_id)
-    outcomes = _outcomes(chain, receipt) if _status(chain, receipt.epoch_id) == "settled" else _NO_OUTCOMES
-    proof = leaf_proof(answer, receipt, chain.deployment.domain.commitment_digest(answer.commitment), operator_id)
-    sender.call(chain.escrow.functions.settleOne(proof, outcomes, cap_proof(answer)))
-
-
-def leaf_proof(answer: JournaledAnswer, receipt: Receipt, digest: bytes, operator_id: int) -> tuple[Any, ...]:
-    """The contract's LeafProof of an answer."""
+    digest, order = chain.deployment.domain.commitment_digest(answer.commitment), answer.grant.order
     row = row_of(answer, digest, operator_id)
-    requester, signer = to_checksum_address(row.requester), to_checksum_address(row.signer)
+    lane = to_checksum_address(row.requester), to_checksum_address(row.signer)
     siblings = [from_hex(sibling) for sibling in receipt.siblings]
-    return receipt.epoch_id, receipt.index, requester, signer, operator_id, row.amount_units, digest, siblings
-
-
-def cap_proof(answer: JournaledAnswer) -> tuple[int, bytes, bytes, bytes]:
-    """The contract's CapProof: the order itself is the voucher."""
-    order = answer.grant.order
-    return order.spend_cap, terms_hash(order.terms), *compact(answer.grant.order_signature)
+    leaf_proof = (receipt.epoch_id, receipt.index, *lane, operator_id, row.amount_units, digest, siblings)
+    cap_proof = (order.spend_cap, terms_hash(order.terms), *compact(answer.grant.order_signature))
+    outcomes = _outcomes(chain, receipt) if _status(chain, receipt.epoch_id) == "settled" else (b"", b"")
+    sender.call(chain.escrow.functions.settleOne(leaf_proof, outcomes, cap_proof))
 
 
 def _receipt(answer: JournaledAnswer) -> Receipt:
     if answer.receipt is None:
         raise NotSettleable(
             f"The answer of {answer.order_id} is under no root that this node knows.",
-            way_out="Run the agent while the backend answers, so that it fetches the receipt; un-rooted work is lost.",
+            way_out="Run the agent while the backend answers, so that it fetches the receipt. Work without a root is "
+            "lost.",
             order_id=answer.order_id,
         )
     return answer.receipt
 
 
 def _status(chain: Chain, epoch_id: int) -> str:
-    return _STATUS[call(chain.escrow.functions.epochStatus(epoch_id))]
+    return _STATUS[chain.escrow.functions.epochStatus(epoch_id).call()]
 
 
 def _why_not(chain: Chain, receipt: Receipt) -> str | None:
     """Why a leaf cannot be settled by its node now, or None if it can."""
     status = _status(chain, receipt.epoch_id)
-    leaf = call(chain.escrow.functions.leaves(receipt.epoch_id, receipt.index))
+    leaf = chain.escrow.functions.leaves(receipt.epoch_id, receipt.index).call()
     if leaf.paidAt or leaf.closed:
         return "was settled, or closed by the court, before."
     if status == "stranded":
         return None
     if status != "settled":
-        posted_at = call(chain.escrow.functions.epochs(receipt.epoch_id)).postedAt
+        posted_at = chain.escrow.functions.epochs(receipt.epoch_id).call().postedAt
         opens = posted_at + chain.deployment.constants.settle_wait_s
         return f"is in epoch {receipt.epoch_id}, which is {status}; it can be settled one by one after {opens}."
     skipped = from_bits(_outcomes(chain, receipt)[1], receipt.index + 1)

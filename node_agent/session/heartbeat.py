@@ -1,10 +1,8 @@
-"""Keeps a lease alive from a thread of its own while the engine works in another."""
+"""Renews a lease from a thread of its own while the engine works in another."""
 
 import logging
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from contracts.protocol.records import Lease
 from node_agent.errors import BackendRefused, CallFailed, LeaseRejected
@@ -17,10 +15,10 @@ _JOIN_S = 1.0
 
 
 class LeaseRenewal:
-    """Renews a lease three times in its life, from `start` to `end`, or while a context lasts.
+    """Renews a lease three times in its life, from `start` to `end`.
 
-    A refusal ends the beating: whether an answer still counts is for the backend to say when it gets it. No answer
-    does not: the next beat may come through. `expires` is when the lease ends as last granted, Unix seconds.
+    A refusal ends the renewals: the backend decides whether the answer still counts when it gets it. After no answer
+    the next renewal is tried. `expires`: when the lease ends as last granted, Unix seconds.
     """
 
     def __init__(self, lease: Lease, renew: Callable[[], Lease], clock: Callable[[], int]) -> None:
@@ -30,22 +28,11 @@ class LeaseRenewal:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begins to beat."""
         self._thread.start()
 
     def end(self) -> None:
-        """Beats no more."""
         self._over.set()
-        self._thread.join(_JOIN_S)  # a call on its way may end later; it changes nothing any more
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
+        self._thread.join(_JOIN_S)  # a call under way may end later, without effect
 
     def _beat(self) -> None:
         while not self._over.wait(max(_LEAST_PAUSE_S, (self.expires - self._clock()) / _BEATS_A_LEASE)):

@@ -1,11 +1,11 @@
-"""What a node answered, written down before it is signed: one answer an order, for ever.
+"""A node's answers, written down before they are signed: one answer per order, for ever.
 
-A node that signs two answers for one order can be slashed without a verdict (A56), and a crash may fall between any
-two steps. So an answer is durable before it is signed, and whatever happens later reuses it: SQLite with
-`synchronous=FULL` in WAL mode syncs each commit to disk (sqlite.org/pragma.html#pragma_synchronous).
+A node that signs two answers for one order can be slashed without a verdict (A56), and it may crash between any two
+steps. So an answer is durable before it is signed, and is reused from then on: SQLite with `synchronous=FULL` in WAL
+mode syncs each commit to disk (sqlite.org/pragma.html#pragma_synchronous).
 
 Also keeps what a node needs to be paid without the backend: the order that proves the cap, and the leaf's receipt.
-The trace, and its hash, leave this file when nobody can copy them any more; it is readable by its owner alone.
+Only its owner can read the file: traces and their hashes are secret until nobody can copy them any more.
 """
 
 import errno
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from contracts.protocol.records import Commitment
 from contracts.protocol.typed_data import VERSION, Domain
@@ -23,9 +24,10 @@ from contracts.protocol.wire import LeaseGrant, Receipt
 from node_agent.errors import JournalError, JournalFull
 
 _ROOM_BYTES = 1024 * 1024
-"""Free before a job is taken: an output has at most 64 KiB, and SQLite writes it to the WAL and to the file."""
+"""Must be free before a job is taken: SQLite writes an output, of up to 64 KiB, to the WAL and to the file."""
+_OS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
-"""SQLite says the second where a limit of the process stops a write, the third where its shared index cannot grow."""
+"""SQLite raises the second at the process's file size limit, the third when its shared index cannot grow."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bound_to (
@@ -59,12 +61,11 @@ class JournaledAnswer:
 
     Attributes:
         commitment: what is signed.
-        trace_hash: 32 bytes, private until a case asks for them.
-        output: the answer's bytes.
+        trace_hash: 32 bytes, secret until a case asks for them.
         grant: the lease and order that it answers.
         signature: of the commitment, once made.
-        acknowledged_at: when the backend had it durably, Unix seconds.
-        refusal: why the backend would not have it.
+        acknowledged_at: when the backend acknowledged it, Unix seconds.
+        refusal: why the backend refused it.
         receipt: its leaf under a posted root, checked against the chain.
     """
 
@@ -85,7 +86,7 @@ class JournaledAnswer:
 
 @dataclass(frozen=True)
 class LentJob:
-    """A job that this node was lent last at `lent_at`, Unix seconds. `abandoned`: why it ended without an answer."""
+    """A job leased to this node, last at `lent_at`, Unix seconds. `abandoned`: why it ended without an answer."""
 
     grant: LeaseGrant
     lent_at: int
@@ -94,14 +95,14 @@ class LentJob:
 
 @dataclass(frozen=True)
 class KeptTrace:
-    """A trace of this home. `shown_at`: when the backend took it, Unix seconds; `refusal`: why it would not."""
+    """A trace in this home. `shown_at`: when the backend took it, Unix seconds; `refusal`: why it did not."""
 
     shown_at: int | None
     refusal: str | None
 
 
 _AGREEMENT = int(VERSION)
-"""SQLite keeps it for the file's owner (PRAGMA user_version); a file that was written before has 0."""
+"""Kept in the file as PRAGMA user_version."""
 
 _COLUMNS = "commitment_json, trace_hash, output, grant_json, signature, acknowledged_at, refusal, receipt_json"
 
@@ -109,8 +110,7 @@ _COLUMNS = "commitment_json, trace_hash, output, grant_json, signature, acknowle
 class NodeJournal:
     """The journal of one node key on one deployment. Used from one thread; several processes may share the file.
 
-    Raises:
-        JournalError: the file belongs to another node key or deployment, or cannot be read or written.
+    Raises JournalError if the file belongs to another node key or deployment, or cannot be read or written.
     """
 
     def __init__(self, path: Path, *, node: str, domain: Domain) -> None:
@@ -135,17 +135,16 @@ class NodeJournal:
             )
 
     def require_room(self) -> None:
-        """Raises JournalFull where the next answer might find no room to be written down."""
+        """Raises JournalFull when the disk may not hold the next answer."""
         free = shutil.disk_usage(self._path.parent).free
         if free < _ROOM_BYTES:
-            raise _full(self._path, f"{free} bytes are free, {_ROOM_BYTES} are wanted before a job is taken")
+            raise _full(self._path, f"{free} bytes are free, {_ROOM_BYTES} are needed before a job is taken")
 
     def close(self) -> None:
-        """Closes the file."""
         self._db.close()
 
     def lend(self, grant: LeaseGrant, at_s: int) -> None:
-        """A job was lent; what became of it shows in its answer, or in why it was abandoned."""
+        """Records a lease."""
         self._write(
             "INSERT INTO leases VALUES (?, ?, ?, NULL) ON CONFLICT (order_id) DO UPDATE SET "
             "grant_json = excluded.grant_json, lent_at = excluded.lent_at, abandoned = NULL",
@@ -153,44 +152,34 @@ class NodeJournal:
         )  # fmt: skip
 
     def abandon(self, order_id: str, reason: str) -> None:
-        """A lent job ended without an answer."""
+        """Records that a leased job ended without an answer."""
         self._write("UPDATE leases SET abandoned = ? WHERE order_id = ?", reason, order_id)
 
     def lent(self, order_id: str) -> LentJob | None:
-        """How a job was lent to this node, if it was."""
-        with self._explained():
-            row = self._db.execute(
-                "SELECT grant_json, lent_at, abandoned FROM leases WHERE order_id = ?", (order_id,)
-            ).fetchone()
-        return None if row is None else LentJob(LeaseGrant.model_validate_json(row[0]), row[1], row[2])
+        """How a job was leased to this node, if it was."""
+        rows = self._rows("SELECT grant_json, lent_at, abandoned FROM leases WHERE order_id = ?", order_id)
+        return LentJob(LeaseGrant.model_validate_json(rows[0][0]), *rows[0][1:]) if rows else None
 
     def given_up(self, most: int) -> list[str]:
-        """The jobs that ended here without an answer, the newest first, at most so many: the order and why."""
-        with self._explained():
-            rows = self._db.execute(
-                "SELECT order_id, abandoned FROM leases WHERE abandoned IS NOT NULL ORDER BY lent_at DESC, rowid DESC "
-                "LIMIT ?", (most,),
-            ).fetchall()  # fmt: skip
+        """The newest jobs that ended here without an answer, at most `most`: the order and why."""
+        newest = "ORDER BY lent_at DESC, rowid DESC LIMIT ?"
+        rows = self._rows(f"SELECT order_id, abandoned FROM leases WHERE abandoned IS NOT NULL {newest}", most)
         return [f"{order_id}: {why}" for order_id, why in rows]
 
     def known(self) -> list[str]:
-        """The ids of all orders that were lent to or answered by this node."""
-        with self._explained():
-            rows = self._db.execute(
-                "SELECT order_id FROM leases UNION SELECT order_id FROM answers ORDER BY order_id"
-            ).fetchall()
+        """The ids of all orders that were leased to or answered by this node."""
+        rows = self._rows("SELECT order_id FROM leases UNION SELECT order_id FROM answers ORDER BY order_id")
         return [row[0] for row in rows]
 
     def newest(self) -> str | None:
-        """The id of the order that was lent to this node last, or None."""
-        with self._explained():
-            row = self._db.execute("SELECT order_id FROM leases ORDER BY rowid DESC LIMIT 1").fetchone()
-        return None if row is None else str(row[0])
+        """The id of the order that was leased to this node last."""
+        rows = self._rows("SELECT order_id FROM leases ORDER BY rowid DESC LIMIT 1")
+        return rows[0][0] if rows else None
 
     def record(self, answer: JournaledAnswer, trace: bytes = b"") -> JournaledAnswer:
         """Writes an unsigned answer down, unless its order has one. Returns the one that stands: sign only that.
 
-        `trace`: what can be shown of the answer later, if anything can.
+        `trace`: what can be shown of the answer later, if anything.
         """
         values = (
             answer.order_id,
@@ -199,7 +188,7 @@ class NodeJournal:
             answer.output,
             answer.grant.model_dump_json(),
         )
-        with self._explained(), self._db:  # both or neither: native work whose trace is lost can never be judged
+        with self._explained(), self._db:  # atomic: native work without its trace could never be judged
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
                 "INSERT INTO answers (order_id, commitment_json, trace_hash, output, grant_json) "
@@ -215,20 +204,20 @@ class NodeJournal:
         return self._standing(answer.order_id)
 
     def sign(self, order_id: str, signature: str) -> JournaledAnswer:
-        """Keeps the signature of an order's answer; the first one stands."""
+        """Records the signature of an order's answer; the first one stands."""
         self._write("UPDATE answers SET signature = ? WHERE order_id = ? AND signature IS NULL", signature, order_id)
         return self._standing(order_id)
 
     def acknowledge(self, order_id: str, at_s: int) -> None:
-        """The backend has the answer."""
+        """Records that the backend has the answer."""
         self._write("UPDATE answers SET acknowledged_at = ?, refusal = NULL WHERE order_id = ?", at_s, order_id)
 
     def refuse(self, order_id: str, reason: str) -> None:
-        """The backend will not have the answer; it is not sent again."""
+        """Records that the backend refused the answer; it is not sent again."""
         self._write("UPDATE answers SET refusal = ? WHERE order_id = ?", reason, order_id)
 
     def root(self, order_id: str, receipt: Receipt) -> None:
-        """The answer's leaf stands under a posted root."""
+        """Records the receipt of the answer's leaf under a posted root."""
         self._write("UPDATE answers SET receipt_json = ? WHERE order_id = ?", receipt.model_dump_json(), order_id)
 
     def find(self, order_id: str) -> JournaledAnswer | None:
@@ -250,28 +239,26 @@ class NodeJournal:
     def unshown(self, comparator: int, most: int) -> list[tuple[JournaledAnswer, bytes]]:
         """The oldest answers with a receipt whose trace was neither shown nor refused, with that trace.
 
-        `comparator`: of their orders; `most`: so many of them.
+        `comparator`: of their orders; `most`: how many at most.
         """
-        with self._explained():
-            rows = self._db.execute(
-                f"SELECT {_COLUMNS}, trace FROM traces JOIN answers USING (order_id) WHERE comparator = ? AND "
-                "shown_at IS NULL AND kept_for IS NULL AND receipt_json IS NOT NULL ORDER BY traces.rowid LIMIT ?",
-                (comparator, most),
-            ).fetchall()
+        rows = self._rows(
+            f"SELECT {_COLUMNS}, trace FROM traces JOIN answers USING (order_id) WHERE comparator = ? AND "
+            "shown_at IS NULL AND kept_for IS NULL AND receipt_json IS NOT NULL ORDER BY traces.rowid LIMIT ?",
+            comparator, most,
+        )  # fmt: skip
         return [(_answer(row[:-1]), row[-1]) for row in rows]
 
     def kept_trace(self, order_id: str) -> KeptTrace | None:
         """What became of an answer's trace; None: this home has none."""
-        with self._explained():
-            row = self._db.execute("SELECT shown_at, kept_for FROM traces WHERE order_id = ?", (order_id,)).fetchone()
-        return None if row is None else KeptTrace(*row)
+        rows = self._rows("SELECT shown_at, kept_for FROM traces WHERE order_id = ?", order_id)
+        return KeptTrace(*rows[0]) if rows else None
 
     def show(self, order_id: str, at_s: int) -> None:
-        """The backend has the answer's trace."""
+        """Records that the backend has the answer's trace."""
         self._write("UPDATE traces SET shown_at = ? WHERE order_id = ?", at_s, order_id)
 
     def refuse_trace(self, order_id: str, reason: str) -> None:
-        """The backend will not have the answer's trace; it is not sent again."""
+        """Records that the backend refused the answer's trace; it is not sent again."""
         self._write("UPDATE traces SET kept_for = ? WHERE order_id = ?", reason, order_id)
 
     def signed(self) -> list[JournaledAnswer]:
@@ -296,19 +283,21 @@ class NodeJournal:
         with self._explained():
             self._db.execute(statement, values)  # autocommit: durable when this returns
 
-    def _select(self, where: str, *values: object) -> list[JournaledAnswer]:
+    def _rows(self, query: str, *values: object) -> list[Any]:
         with self._explained():
-            rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM answers WHERE {where} ORDER BY acknowledged_at, rowid", values
-            ).fetchall()
-        return [_answer(row) for row in rows]
+            return self._db.execute(query, values).fetchall()
+
+    def _select(self, where: str, *values: object) -> list[JournaledAnswer]:
+        query = f"SELECT {_COLUMNS} FROM answers WHERE {where} ORDER BY acknowledged_at, rowid"
+        return [_answer(row) for row in self._rows(query, *values)]
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            if _is_full(error):
+            code = getattr(error, "sqlite_errorcode", None)
+            if code in _SQLITE_FULL or getattr(error, "errno", None) in _OS_FULL:
                 raise _full(self._path, str(error)) from error
             raise JournalError(
                 f"The journal {self._path} cannot be read or written: {error}.",
@@ -331,23 +320,17 @@ def _answer(row: tuple[str, bytes, bytes, str, str | None, int | None, str | Non
     )
 
 
-def _is_full(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return getattr(error, "sqlite_errorcode", None) in _SQLITE_FULL
-
-
 def _full(path: Path, why: str) -> JournalFull:
     return JournalFull(
         f"The journal {path} has no room: {why}.",
-        way_out="Free space there or move the node's home to a larger disk; until then no job is taken and nothing "
-        "is signed, then the node goes on by itself.",
+        way_out="Free space there or move the node's home to a larger disk. Until then no job is taken and nothing is "
+        "signed; then the node goes on by itself.",
         path=str(path),
     )
 
 
 def _require_agreement(db: sqlite3.Connection, path: Path) -> None:
-    """Marks a new file; raises JournalError for one whose answers were signed under another agreement."""
+    """Marks a new file. Raises JournalError for one whose answers were signed under another agreement."""
     (found,) = db.execute("PRAGMA user_version").fetchone()
     if found == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
         db.execute(f"PRAGMA user_version = {_AGREEMENT}")
@@ -361,6 +344,6 @@ def _require_agreement(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _create_private(path: Path) -> None:
-    """Makes the file before SQLite does, so that it and its WAL, which takes its mode, are the owner's alone."""
+    """Makes the file before SQLite does: only the owner can read it and its WAL, which gets the same mode."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

@@ -1,8 +1,8 @@
-"""Asks for a job and checks everything about it before a single token is computed.
+"""Requests a job and checks everything about it before a single token is computed.
 
-What arrives is somebody's claim. The lease must be signed by the deployment's settler for this node, the order by its
-signer, the prompts must be those that were signed, the workload must be one that this node was set up with, and
-the price must be worth the work and covered by the lane on chain.
+The lease must be signed by the deployment's settler for this node, the order by its signer, the prompts must be those
+that were signed, the workload must be one that this node serves, and the price must pay for the work and be covered by
+the lane on chain.
 """
 
 import logging
@@ -39,12 +39,12 @@ from node_agent.session.pacing import Pacer
 log = logging.getLogger(__name__)
 
 _CLOCK_OFF_S = 3.0
-"""What two clocks that are set may differ by, the way between them included."""
+"""The most that two correct clocks differ by, including the network's delay."""
 
 
 @dataclass(frozen=True)
 class PriceFloor:
-    """The least that a node works for, units: per job and per unit of work."""
+    """The lowest price that a node works for, units: per job and per unit of work."""
 
     fixed_units: int = 0
     unit_units: int = 0
@@ -52,7 +52,7 @@ class PriceFloor:
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job that checked out. `prompts`: packed. `size`: the most that it makes the engine do."""
+    """A checked job. `prompts`: packed. `size`: the most work that it can be."""
 
     grant: LeaseGrant
     manifest: Manifest
@@ -61,56 +61,47 @@ class CheckedJob:
 
     @property
     def params(self) -> dict[str, int]:
-        """The parameters that its workload has."""
+        """Its parameters, those that its workload has."""
         return self.grant.order.terms.params.of(self.manifest.params)
 
 
+@dataclass(kw_only=True)
 class LeaseClient:
     """Asks a backend for jobs in a node's name.
 
-    Args:
+    Attributes:
         workloads: manifests that this node serves, by workload id.
-        floor: the least it works for.
+        floor: the lowest price it works for.
         pacer: how fast it is.
         clock: Unix seconds.
         session: names where the key is used, so that the backend serves one place at a time.
     """
 
-    def __init__(
-        self,
-        *,
-        api: BackendApi,
-        facts: LiveFacts,
-        signer: Signer,
-        deployment: Deployment,
-        workloads: Mapping[str, Manifest],
-        floor: PriceFloor,
-        pacer: Pacer,
-        clock: Callable[[], int],
-        session: str | None = None,
-    ) -> None:
-        self._api, self._facts, self._signer = api, facts, signer
-        self._deployment, self._domain = deployment, deployment.domain
-        self._workloads, self._floor, self._pacer, self._clock = workloads, floor, pacer, clock
-        self._session = session
+    api: BackendApi
+    facts: LiveFacts
+    signer: Signer
+    deployment: Deployment
+    workloads: Mapping[str, Manifest]
+    floor: PriceFloor
+    pacer: Pacer
+    clock: Callable[[], int]
+    session: str | None = None
 
     def ask(self, workload_id: str, held: Sequence[str] = ()) -> LeaseGrant | None:
         """A lease of a job whose signatures check out, or None when there is no job.
 
-        Args:
-            workload_id: of which workload.
-            held: orders of leases that are held already; any other that the backend knows of comes first.
+        `held`: orders whose leases this node holds; the backend first grants again any other that it has on record.
 
         Raises:
-            ForgedLease, LeaseOver, ForgedOrder: it is not what the settler lent or the signer ordered.
+            ForgedLease, LeaseOver, ForgedOrder: it is not what the settler leased or the signer ordered.
             BackendError: nothing usable came.
         """
         request, signature = self._request(ACTION_LEASE, to_hex(ZERO32))
         asked = LeaseRequest(
             request=request, signature=signature, workload_id=workload_id, held=list(held),
-            session=self._session, pace=self._pacer.pace(workload_id),
+            session=self.session, pace=self.pacer.pace(workload_id),
         )  # fmt: skip
-        grant = self._api.lease(asked)
+        grant = self.api.lease(asked)
         if grant is not None:
             self._check_lease(grant, grant.order)
             self._check_order(grant)
@@ -120,18 +111,18 @@ class LeaseClient:
         """The job behind a lease, once its terms, parameters, lane and input check out.
 
         Raises:
-            AlteredJob, UnpayableJob: it is not work that this node can do and be paid for.
-            TooSlow: it can't do it in time.
-            BackendError: the input did not come.
+            AlteredJob, UnpayableJob: this node cannot do it and be paid for it.
+            TooSlow: this node cannot do it in time.
+            BackendError: the input did not arrive.
             ChainUnavailable: the lane could not be read.
         """
         manifest = self._check_workload(grant)
         _check_params(grant, manifest)
         self._check_deadline(grant.order)
-        lane = self._facts.lane(grant.order.requester, grant.signer)
-        _check_lane(grant, lane, self._deployment, self._clock())
+        lane = self.facts.lane(grant.order.requester, grant.signer)
+        _check_lane(grant, lane, self.deployment, self.clock())
         terms = grant.order.terms
-        prompts = self._api.blob(terms.prompt_root, manifest.input.most_prompt_bytes)
+        prompts = self.api.blob(terms.prompt_root, manifest.input.most_prompt_bytes)
         tokens = _count_tokens(prompts, manifest)
         self._check_price(grant, manifest.most_units(tokens, terms.params.max_new_tokens))
         size = most_work(manifest, tokens, terms.params.max_new_tokens)
@@ -141,16 +132,16 @@ class LeaseClient:
     def renew(self, grant: LeaseGrant) -> Lease:
         """Extends a lease. Raises ForgedLease, LeaseOver or BackendError."""
         request, signature = self._request(ACTION_HEARTBEAT, grant.lease.order_id)
-        renewed = self._api.heartbeat(HeartbeatCall(request=request, signature=signature))
+        renewed = self.api.heartbeat(HeartbeatCall(request=request, signature=signature))
         self._check_lease(renewed, grant.order)
         return renewed.lease
 
     def give_back(self, order_id: str, reason: ReturnReason, words: str) -> bool:
-        """Gives a job back, so that another node gets it at once. False when it could not be: its lease runs out."""
+        """Gives a job back, so that another node gets it at once. False when that failed; its lease then runs out."""
         request, signature = self._request(ACTION_RETURN, order_id)
         returned = ReturnLease(request=request, signature=signature, reason=reason, words=words[:MOST_WORDS])
         try:
-            self._api.give_back(returned)
+            self.api.give_back(returned)
         except CallFailed as error:
             log.warning("%s is not given back, its lease runs out by itself: %s", order_id, error)
             return False
@@ -158,13 +149,13 @@ class LeaseClient:
         return True
 
     def _request(self, action: str, order_id: str) -> tuple[NodeRequest, str]:
-        node = self._signer.address
-        request = NodeRequest(node=node, action=action, order_id=order_id, timestamp=self._clock())
-        return request, self._signer.sign(self._domain.node_request_digest(request))
+        node = self.signer.address
+        request = NodeRequest(node=node, action=action, order_id=order_id, timestamp=self.clock())
+        return request, self.signer.sign(self.deployment.domain.node_request_digest(request))
 
     def _check_lease(self, grant: LeaseGrant, order: Order) -> None:
-        lease, settler = grant.lease, self._facts.settler()
-        found = _signer_of(self._domain.lease_digest(lease), grant.lease_signature, "lease")
+        lease, settler = grant.lease, self.facts.settler()
+        found = _signer_of(self.deployment.domain.lease_digest(lease), grant.lease_signature, "lease")
         if found != settler:
             raise ForgedLease(
                 f"The lease is signed by {found}, the escrow's settler is {settler}.",
@@ -172,25 +163,25 @@ class LeaseClient:
                 found=found,
                 expected=settler,
             )
-        expected = (self._signer.address, to_hex(self._domain.order_id(order)))
+        expected = (self.signer.address, to_hex(self.deployment.domain.order_id(order)))
         if (lease.node, lease.order_id) != expected:
             raise ForgedLease(
-                f"The lease lends {lease.order_id} to {lease.node}, this is {expected[0]} and the order {expected[1]}.",
+                f"The lease gives {lease.order_id} to {lease.node}; this is {expected[0]} and the order {expected[1]}.",
                 way_out="Nothing was computed; tell the backend's operator.",
                 found=(lease.node, lease.order_id),
                 expected=expected,
             )
-        now = self._clock()
+        now = self.clock()
         if lease.expires <= now:
             raise LeaseOver(
-                f"The lease ended at {lease.expires}, here it is {now}.",
-                way_out=self._clock_off() or "The job had no time left when it came; nothing is wrong with the clock.",
+                f"The lease ended at {lease.expires}, this host's clock says {now}.",
+                way_out=self._clock_off() or "The job had no time left when it came; the clock is right.",
                 expires=lease.expires,
                 now=now,
             )
 
     def _check_order(self, grant: LeaseGrant) -> None:
-        found = _signer_of(self._domain.order_id(grant.order), grant.order_signature, "order")
+        found = _signer_of(self.deployment.domain.order_id(grant.order), grant.order_signature, "order")
         if found != grant.signer:
             raise ForgedOrder(
                 f"The order {grant.lease.order_id} is signed by {found}, not by its lane's signer {grant.signer}.",
@@ -201,11 +192,11 @@ class LeaseClient:
 
     def _check_workload(self, grant: LeaseGrant) -> Manifest:
         terms = grant.order.terms
-        manifest = self._workloads.get(terms.workload_id)
+        manifest = self.workloads.get(terms.workload_id)
         if manifest is None or terms.comparator != COMPARATORS[manifest.comparator]:
             raise AlteredJob(
                 f"The job wants workload {terms.workload_id} with comparator {terms.comparator}; this node serves "
-                f"{', '.join(self._workloads)}, each with its manifest's comparator.",
+                f"{', '.join(self.workloads)}, each with its manifest's comparator.",
                 way_out="Nothing was computed; tell the backend's operator.",
                 workload_id=terms.workload_id,
                 comparator=terms.comparator,
@@ -213,10 +204,10 @@ class LeaseClient:
         return manifest
 
     def _check_price(self, grant: LeaseGrant, most: int) -> None:
-        """An amount is concave in units and a floor is a line: who is above it at both ends is above it between."""
+        """Checks both ends: an amount is concave in units and the floor is linear, so it holds in between too."""
         terms = grant.order.terms
         for units in (0, most):
-            pays, asks = amount_units(terms, units), self._floor.fixed_units + units * self._floor.unit_units
+            pays, asks = amount_units(terms, units), self.floor.fixed_units + units * self.floor.unit_units
             if pays < asks:
                 raise UnpayableJob(
                     f"The order pays {pays} units for {units} units of work, this node asks {asks}.",
@@ -233,12 +224,12 @@ class LeaseClient:
             )
 
     def _check_deadline(self, order: Order) -> None:
-        now, deadline = self._clock(), order.terms.deadline
-        latest = now + self._deployment.constants.order_ttl_s + REQUEST_TOLERANCE_S
+        now, deadline = self.clock(), order.terms.deadline
+        latest = now + self.deployment.constants.order_ttl_s + REQUEST_TOLERANCE_S
         if now >= deadline:
-            says, way_out = f"was {now - deadline} s ago", "It had no time left when it came: leave it."
+            says, way_out = f"was {now - deadline} s ago", "It had no time left when it came."
         elif deadline > latest:
-            says, way_out = f"is later than {latest}, the latest that can be", "Leave it: it could not be settled."
+            says, way_out = f"is later than {latest}, the latest allowed", "It could not be settled."
         else:
             return
         raise UnpayableJob(
@@ -251,7 +242,7 @@ class LeaseClient:
 
     def _check_time(self, order: Order, size: JobSize) -> None:
         terms = order.terms
-        why = self._pacer.too_late(terms.workload_id, size, terms.deadline)
+        why = self.pacer.too_late(terms.workload_id, size, terms.deadline)
         if why is not None:
             raise TooSlow(
                 f"{why[0].upper()}{why[1:]}.",
@@ -261,11 +252,11 @@ class LeaseClient:
             )
 
     def _clock_off(self) -> str | None:
-        """What to do about this host's clock, where it differs from the backend's; None where it does not."""
+        """What to do about this host's clock if it differs from the backend's; None if it does not."""
         try:
-            ahead_s = self._api.clock_ahead_s()
+            ahead_s = self.api.clock_ahead_s()
         except CallFailed as error:
-            return f"The backend does not tell the time ({error}); see that this host's clock is right."
+            return f"The backend does not tell the time ({error}); check this host's clock."
         if ahead_s is None or abs(ahead_s) < _CLOCK_OFF_S:
             return None
         how = "behind" if ahead_s > 0 else "ahead of"
@@ -297,7 +288,7 @@ def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
 
 
 def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
-    """How many tokens each text has."""
+    """The number of tokens of each text."""
     try:
         found = counts(prompts)
         manifest.input.require_tokens(found)
@@ -311,9 +302,9 @@ def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
 
 
 def _check_lane(grant: LeaseGrant, lane: Lane, deployment: Deployment, now: int) -> None:
-    """Whether the lane, as the chain has it now, can be charged for this job when its epoch is settled.
+    """Raises UnpayableJob unless the lane, as the chain has it now, can be charged when the job's epoch is settled.
 
-    A cap that was proven already covers an older order too (SPEC section 3). A notice counts if it lets the requester
+    A cap that is already proven covers an older order too (SPEC section 3). A notice counts if it lets the requester
     withdraw before the job's epoch must be settled.
     """
     terms, constants = grant.order.terms, deployment.constants
@@ -327,7 +318,7 @@ def _check_lane(grant: LeaseGrant, lane: Lane, deployment: Deployment, now: int)
     elif grant.signer != grant.order.requester and lane.expiry < terms.deadline:
         why = f"expires at {lane.expiry}, before the deadline {terms.deadline}"
     elif window is not None and now < window[1] and window[0] <= must_hold_until:
-        why = f"can be withdrawn from {window[0]} on, the job is settled by {must_hold_until}"
+        why = f"can be withdrawn from {window[0]} on; the job is settled by {must_hold_until}"
     if why is not None:
         raise UnpayableJob(
             f"The lane of {grant.order.requester} with signer {grant.signer} {why}.",

@@ -1,13 +1,14 @@
-"""Lease, compute, commit; wait when there is no job. Nothing that a backend does ends it.
+"""Lease, compute, commit; wait when there is no job. Nothing that a backend does ends the loop.
 
-As many jobs are under way at once as the node has slots. Engines and heartbeats work in threads of their own; whatever
-is asked, written down, signed or delivered, is in one.
+Up to `slots` jobs are under way at once. Engines and heartbeats run in threads of their own; one thread makes all other
+requests, journals, signs and delivers.
 """
 
 import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from queue import Empty, SimpleQueue
 
@@ -33,7 +34,7 @@ from node_agent.session.heartbeat import LeaseRenewal
 from node_agent.session.journal import NodeJournal
 from node_agent.session.lease import LeaseClient
 from node_agent.session.pacing import Pacer
-from node_agent.session.pulse import Beat, silent
+from node_agent.session.pulse import Beat
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceClient
 from node_agent.session.work import Work
@@ -45,42 +46,38 @@ _STAKE_TOO_LOW = "stake_too_low"
 """The backend's code where a stake does not cover one more job."""
 
 
+@dataclass(kw_only=True)
 class NodeSession:
     """A node at work.
 
-    Args:
-        engines: the engine of each workload id; asked for in turn.
+    Attributes:
+        engines: the engine of each workload id; jobs of each are requested in turn.
         pacer: how fast this host is.
         poll_s: pause when there is no job or something went wrong, give or take a quarter, so that nodes spread.
-        slots: how many jobs to hold at once, at most; of a workload whose engine is not `concurrent`, one.
-        beat: hears what is being done.
+        slots: most jobs held at once; one per workload whose engine is not `concurrent`.
+        beat: receives what is being done.
     """
 
-    def __init__(
-        self,
-        *,
-        desk: LeaseClient,
-        committer: Committer,
-        watch: RootWatch,
-        traces: TraceClient,
-        journal: NodeJournal,
-        engines: Mapping[str, Engine],
-        pacer: Pacer,
-        clock: Callable[[], int],
-        poll_s: float,
-        slots: int = 1,
-        beat: Beat = silent,
-    ) -> None:
-        self._desk, self._committer, self._watch, self._journal = desk, committer, watch, journal
-        self._traces, self._pacer = traces, pacer
-        self._engines, self._clock, self._poll_s, self._slots, self._beat = engines, clock, poll_s, slots, beat
-        self._turns = cycle(engines)
+    desk: LeaseClient
+    committer: Committer
+    watch: RootWatch
+    traces: TraceClient
+    journal: NodeJournal
+    engines: Mapping[str, Engine]
+    pacer: Pacer
+    clock: Callable[[], int]
+    poll_s: float
+    slots: int = 1
+    beat: Beat = lambda state, detail: None
+
+    def __post_init__(self) -> None:
+        self._turns = cycle(self.engines)
         self._told: AgentError | ChainError | None = None
         self._stop = threading.Event()
         self._under_way: dict[str, Work] = {}
         self._over: SimpleQueue[Work] = SimpleQueue()
         self._failed: dict[str, int] = {}
-        """Orders that failed here, and when the last lease of each ends: until then it takes up a slot."""
+        """Orders that failed here, and when the last lease of each ends: until then it occupies a slot."""
 
     def run(self, stop: threading.Event) -> None:
         """Serves until `stop` is set; jobs under way are finished first. Raises JournalError."""
@@ -96,22 +93,22 @@ class NodeSession:
                 work.heartbeat.end()
 
     def step(self) -> bool:
-        """One round: fills the free slots, and delivers one job if any gets done before there is more to ask for.
+        """One round: fills the free slots and delivers one finished job, if any.
 
-        True when a job was delivered, so that the next may be asked for at once. Raises JournalError.
+        True when a job was delivered, so that the next can be requested at once. Raises JournalError.
         """
         begun, delivered = self._tried(self._take), self._tried(self._deliver_one)
         if begun is None or delivered is None:
             return False
         if delivered or not self._under_way:
-            self._beat("delivered" if delivered else "no_job", "")
+            self.beat("delivered" if delivered else "no_job", "")
         if self._told is not None:
             log.info("going on after: %s", self._told.code)
             self._told = None
         return delivered
 
     def _tried(self, part: Callable[[], bool]) -> bool | None:
-        """What a part of a round says; None when it went wrong, which is reported."""
+        """What a part of a round returns; None when it failed, which is reported."""
         try:
             return part()
         except (CallFailed, LeaseRejected, JobAbandoned, RootsOverdue, JournalFull, ChainError) as error:
@@ -119,13 +116,13 @@ class NodeSession:
             return None
 
     def _take(self) -> bool:
-        """Asks each workload in turn until the slots are full or none has a job. Whether a job was begun."""
-        self._committer.resume()
-        self._watch.require_rooted()
-        self._traces.step()
-        self._journal.require_room()
+        """Requests jobs of each workload in turn until the slots are full or none has any. Whether a job was begun."""
+        self.committer.resume()
+        self.watch.require_rooted()
+        self.traces.step()
+        self.journal.require_room()
         begun = without = 0
-        while without < len(self._engines) and len(held := self._held()) < self._slots and not self._stop.is_set():
+        while without < len(self.engines) and len(held := self._held()) < self.slots and not self._stop.is_set():
             workload_id = next(self._turns)
             grant = self._ask(workload_id, held) if self._may_begin(workload_id) else None
             if grant is None:
@@ -138,96 +135,95 @@ class NodeSession:
 
     def _ask(self, workload_id: str, held: Sequence[str]) -> LeaseGrant | None:
         try:
-            return self._desk.ask(workload_id, held)
+            return self.desk.ask(workload_id, held)
         except BackendRefused as error:
             if error.reason == _STAKE_TOO_LOW and self._under_way:
-                return None  # the stake is at work: nothing is wrong, there is just no more for now
+                return None  # the stake is fully used: nothing is wrong
             raise
 
     def _held(self) -> list[str]:
-        """The orders whose leases this node knows that it holds: those under way, and those that failed."""
-        now = self._clock()
+        """The orders whose leases this node holds: those under way, and those that failed."""
+        now = self.clock()
         return [*self._under_way, *(order_id for order_id, ends in self._failed.items() if now <= ends)]
 
     def _may_begin(self, workload_id: str) -> bool:
         is_idle = all(work.workload_id != workload_id for work in self._under_way.values())
-        return is_idle or self._engines[workload_id].concurrent
+        return is_idle or self.engines[workload_id].concurrent
 
     def _begin(self, grant: LeaseGrant) -> bool:
-        """Starts work on a job. False for one that is there already, or was: its lease was not known, or came again."""
+        """Starts work on a job. False for one that is or was under way already."""
         order_id = grant.lease.order_id
-        if order_id in self._under_way:  # its lease was lost meanwhile, and is ours again
+        if order_id in self._under_way:  # its lease was lost meanwhile, and granted again
             if not self._under_way[order_id].given_back:
                 self._under_way[order_id].keep(self._heartbeat(grant))
             return False
-        answered = self._journal.find(order_id)
+        answered = self.journal.find(order_id)
         if answered is not None:
-            log.info("%s is lent again; its journaled answer is sent", order_id)
-            self._committer.deliver(answered)
+            log.info("%s is leased again; its journaled answer is sent", order_id)
+            self.committer.deliver(answered)
             return False
-        if order_id in self._failed:  # the lease stays ours until it ends; failing again helps nobody
+        if order_id in self._failed:  # it would only fail again
             self._failed[order_id] = grant.lease.expires
             return False
-        self._journal.lend(grant, self._clock())
+        self.journal.lend(grant, self.clock())
         try:
-            job = self._desk.accept(grant)
+            job = self.desk.accept(grant)
         except LeaseRejected as error:
             self._give_up(order_id, grant.lease.expires, error, "too_slow" if error.code == "too_slow" else "refused")
             raise
         log.info("working on %s until %d", order_id, grant.lease.expires)
-        self._beat("working", order_id)
-        engine = self._engines[grant.order.terms.workload_id]
-        work = Work(job, engine, self._heartbeat(grant), self._over, begun_at=self._clock())
+        self.beat("working", order_id)
+        engine = self.engines[grant.order.terms.workload_id]
+        work = Work(job, engine, self._heartbeat(grant), self._over, begun_at=self.clock())
         self._under_way[order_id] = work
         work.start()
         return True
 
     def _deliver_one(self) -> bool:
-        """Commits to a job that got done. False when none did while a slot is free, or none is under way."""
-        if not self._under_way:
-            return False
-        work = self._next_over()
+        """Commits to a finished job. False when none is under way, or none finished while a slot is free."""
+        work = self._next_over() if self._under_way else None
         if work is None:
             return False
         try:
             if work.given_back:
                 return False
-            self._committer.commit(work.job.grant, self._execution_of(work))
+            self.committer.commit(work.job.grant, self._execution_of(work))
         finally:
             del self._under_way[work.order_id]
             work.heartbeat.end()
         return True
 
     def _execution_of(self, work: Work) -> Execution:
-        """What was computed, and a lesson of how long it took. Raises EngineFailed or LeaseLost, told the backend."""
-        now = self._clock()
+        """What was computed; the pacer learns how long it took. Raises EngineFailed or LeaseLost."""
+        now = self.clock()
         try:
             execution = work.execution(now)
         except LeaseLost as error:
-            self._abandon(work.order_id, work.heartbeat.expires, error)
+            self._failed[work.order_id] = work.heartbeat.expires
+            self.journal.abandon(work.order_id, str(error))
             raise
         except EngineFailed as error:
             self._give_up(work.order_id, work.heartbeat.expires, error, "failed")
             raise
         written = execution.units if work.job.size.written_tokens else 0
-        self._pacer.finished(work.workload_id, JobSize(work.job.size.read_tokens, written), now - work.begun_at)
+        self.pacer.finished(work.workload_id, JobSize(work.job.size.read_tokens, written), now - work.begun_at)
         return execution
 
     def _next_over(self) -> Work | None:
-        """The next job that is over; None when none is for a while and a slot is free. Gives back what is too late."""
+        """The next finished job; None if none finishes for a while and a slot is free. Gives back what is too late."""
         while True:
             try:
                 return self._over.get(timeout=self._pause_s())
             except Empty:
                 self._give_back_late()
-                if len(self._under_way) < self._slots:
+                if len(self._under_way) < self.slots:
                     return None
 
     def _give_back_late(self) -> None:
-        """Gives back at once what can't be answered in time any more. Its engine still takes up the slot."""
+        """Gives back at once what can't be answered in time any more. Its engine still occupies the slot."""
         for work in self._under_way.values():
             size, until = work.job.size, work.until
-            why = None if work.given_back else self._pacer.out_of_time(work.workload_id, size, work.begun_at, until)
+            why = None if work.given_back else self.pacer.out_of_time(work.workload_id, size, work.begun_at, until)
             if why is None:
                 continue
             work.given_back = True
@@ -238,31 +234,27 @@ class NodeSession:
             self._report(error)
 
     def _give_up(self, order_id: str, lent_until: int, error: AgentError, reason: ReturnReason) -> None:
-        """Gives a job back and says why. After an engine's failure its lease still takes up a slot, as if it ran on: a
-        broken host must not run through the queue."""
-        gave_back = self._desk.give_back(order_id, reason, error.message)
-        self._journal.abandon(order_id, str(error))
+        """Gives a job back and says why. After an engine's failure the lease occupies a slot until it ends, so that a
+        broken host does not burn through the queue."""
+        gave_back = self.desk.give_back(order_id, reason, error.message)
+        self.journal.abandon(order_id, str(error))
         if reason == "failed" or not gave_back:
             self._failed[order_id] = lent_until
 
-    def _abandon(self, order_id: str, lent_until: int, error: AgentError) -> None:
-        self._failed[order_id] = lent_until
-        self._journal.abandon(order_id, str(error))
-
     def _heartbeat(self, grant: LeaseGrant) -> LeaseRenewal:
-        return LeaseRenewal(grant.lease, lambda: self._renew(grant), self._clock)
+        return LeaseRenewal(grant.lease, lambda: self._renew(grant), self.clock)
 
     def _renew(self, grant: LeaseGrant) -> Lease:
-        lease = self._desk.renew(grant)
-        self._beat("working", lease.order_id)
+        lease = self.desk.renew(grant)
+        self.beat("working", lease.order_id)
         return lease
 
     def _pause_s(self) -> float:
-        return self._poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)
+        return self.poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)
 
     def _report(self, error: AgentError | ChainError) -> None:
-        """Says what is wrong once, not at every round while it lasts."""
-        self._beat(error.code, str(error))
+        """Logs an error once, not at every round while it lasts."""
+        self.beat(error.code, str(error))
         if self._told is None or (self._told.code, str(self._told)) != (error.code, str(error)):
             unexpected = isinstance(error, EngineFailed)
             log.error("%s: %s", error.code, error, exc_info=error.__cause__ if unexpected else None)

@@ -1,14 +1,14 @@
-"""Whether this host finishes a job in time: what its engine was measured to do, in company, and what it did lately.
+"""Whether this host finishes a job in time, from its engine's measured speed, the number of slots and recent jobs.
 
-    company(n)  reading n times as long, since one pass uses the whole device; writing sqrt(n) times as long, since
-                answers that are written together share the weights: four together took 1.7 times as long as one
-                alone, eight 2.8 times (`deploy/docs/adr/0007-several-leases-a-node.md`)
-    drag        how many times longer than that the last two jobs both took, if they did within DRAG_S: a busy host is
-                slower than it was when it was measured, and one hiccup is no habit
+    company(n)  with n slots, reading takes n times as long, since one pass uses the whole device; writing takes sqrt(n)
+                times as long, since answers written together share the weights: four together took 1.7 times as long as
+                one alone, eight 2.8 times (`deploy/docs/adr/0007-several-leases-a-node.md`)
+    drag        how many times longer than expected both of the last two jobs took, within DRAG_S: a busy host is slower
+                than when it was measured, but a single slow job does not count
     pace        the measured speed / company(slots) / drag
 
-The pace is what `contracts.protocol.pace` reckons with, here and at the backend. Where nobody measured there is none,
-and nothing is refused for it.
+`contracts.protocol.pace` computes with the pace, here and at the backend. Without a measurement there is no pace, and
+no job is refused for its time.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,15 +19,15 @@ from contracts.protocol.pace import TAKEN_MARGIN_PCT, JobSize, Pace, needed_s, p
 from node_agent.execution.engine import Speed
 
 DRAG_S = 300
-"""How long a slow job counts: then the host gets another chance."""
+"""How long a slow job counts."""
 
 _LEAST_EXPECTED_S = 2.0
-"""A job that should take less says nothing: it may have waited behind another, and the clock has whole seconds."""
+"""Shorter jobs are not counted: they may have waited behind another, and the clock has whole seconds."""
 
 
 @dataclass(frozen=True)
 class _Took:
-    """`ratio`: how many times longer than expected a job took that was over at `at_s`."""
+    """A job that ended at `at_s` and took `ratio` times as long as expected."""
 
     at_s: int
     ratio: float
@@ -37,7 +37,7 @@ class Pacer:
     """Knows how fast this host is, by workload. Used from one thread.
 
     Args:
-        speeds: what each workload's engine was measured to do, for one job alone.
+        speeds: the measured speed of each workload's engine, for one job alone.
         slots: how many jobs may be under way at once.
         clock: Unix seconds.
     """
@@ -47,12 +47,12 @@ class Pacer:
         self._took: dict[str, list[_Took]] = {}
 
     def pace(self, workload_id: str) -> Pace | None:
-        """What one job gets now with all slots taken; None where nobody measured."""
+        """The speed of one job with all slots taken; None where nobody measured."""
         rates = self._rates(workload_id, self._drag(workload_id))
         return None if rates is None else pace_of(*rates)
 
     def finished(self, workload_id: str, done: JobSize, took_s: int) -> None:
-        """A job was over after `took_s`: it had read at most, and written just, so many tokens."""
+        """Learns from a job that took `took_s`. `done`: the most tokens it read, and the tokens it wrote."""
         rates = self._rates(workload_id, drag=1.0)
         if rates is None:
             return
@@ -62,20 +62,18 @@ class Pacer:
             self._took[workload_id] = [*self._took.get(workload_id, []), took][-2:]
 
     def too_late(self, workload_id: str, size: JobSize, deadline: int) -> str | None:
-        """Why a job of this size should not be begun now, in words; None when it should."""
+        """Why a job of this size should not be started now, in words; None if it can be."""
         pace, left_s = self.pace(workload_id), deadline - self._clock()
         if pace is None or (needed := needed_s(size, pace, TAKEN_MARGIN_PCT)) <= left_s:
             return None
-        asked = f"read {size.read_tokens} and write {size.written_tokens} tokens" if size.written_tokens else (
-            f"read {size.read_tokens} tokens"
-        )  # fmt: skip
-        return f"{self._says(pace, size, left_s)}: to {asked} may take {needed} s"
+        writing = f" and writing {size.written_tokens}" if size.written_tokens else ""
+        return f"{self._says(pace, size, left_s)}: reading {size.read_tokens}{writing} tokens may take {needed} s"
 
     def out_of_time(self, workload_id: str, size: JobSize, begun_at: int, until: int) -> str | None:
-        """Why a job under way can't be answered by `until` any more, in words; None when it still can."""
+        """Why a job under way can no longer be answered by `until`, in words; None if it can."""
         now, pace = self._clock(), self.pace(workload_id)
         if pace is None:
-            return f"its time was over at {until}, here it is {now}" if now > until else None
+            return f"its time was over at {until}, and it is {now}" if now > until else None
         rest_s = max(0, needed_s(size, pace, margin_pct=100) - (now - begun_at))
         if now + rest_s <= until:
             return None

@@ -1,11 +1,12 @@
 """Shows the traces of answers once nobody can copy them any more (`contracts.protocol.trace`).
 
-What a node shows lets anyone who runs the job again see where a difference begins and, on native workloads, is what its
-work is judged by. It says nothing about pay: a backend that does not take a trace is asked again, or noted.
+A shown trace lets anyone who re-runs the job see where a difference begins. Native work is judged by it. It does not
+affect pay: a trace that the backend does not take is offered again, or its refusal is noted.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.hashing import keccak, to_hex
@@ -20,64 +21,59 @@ from node_agent.session.journal import JournaledAnswer, NodeJournal
 log = logging.getLogger(__name__)
 
 _MOST_A_STEP = 16
-"""So that no backlog keeps a node from work."""
+"""Keeps a backlog from holding up work."""
 
 
+@dataclass(kw_only=True)
 class TraceClient:
     """Shows the traces of one node."""
 
-    def __init__(
-        self,
-        *,
-        api: BackendApi,
-        facts: LiveFacts,
-        journal: NodeJournal,
-        deployment: Deployment,
-        clock: Callable[[], int],
-    ) -> None:
-        self._api, self._facts, self._journal, self._clock = api, facts, journal, clock
-        self._domain, self._constants = deployment.domain, deployment.constants
-        self._posted_at: dict[int, int] = {}
+    api: BackendApi
+    facts: LiveFacts
+    journal: NodeJournal
+    deployment: Deployment
+    clock: Callable[[], int]
+    _posted_at: dict[int, int] = field(default_factory=dict, init=False)
 
     def step(self) -> None:
         """Shows what is due. A refusal is written down and logged, not raised.
 
         Raises:
-            BackendUnavailable, ChainError: it cannot be told or done now.
+            BackendUnavailable, ChainError: try again later.
         """
         for comparator in COMPARATORS.values():
-            for answer, trace in self._journal.unshown(comparator, _MOST_A_STEP):
+            for answer, trace in self.journal.unshown(comparator, _MOST_A_STEP):
                 assert answer.receipt is not None, "only answers with a receipt are unshown"
                 due_at = self._due_at(answer, answer.receipt)
-                if due_at is None or due_at > self._clock():
+                if due_at is None or due_at > self.clock():
                     break  # the younger ones are not due either
                 self._show(answer, trace)
 
     def _due_at(self, answer: JournaledAnswer, receipt: Receipt) -> int | None:
         posted = [self._posted(epoch_id) for epoch_id in (receipt.epoch_id, receipt.epoch_id + 1)]
         comparator = answer.grant.order.terms.comparator
-        return opens_at(comparator, posted[0], posted[1], self._constants) if all(posted) else None
+        return opens_at(comparator, posted[0], posted[1], self.deployment.constants) if all(posted) else None
 
     def _posted(self, epoch_id: int) -> int:
-        """When an epoch was posted, Unix seconds; 0: it is not. Asked until it is."""
+        """When an epoch was posted, Unix seconds; 0: it is not. Kept once known."""
         if epoch_id not in self._posted_at:
-            found = self._facts.posted(epoch_id).posted_at_s
+            found = self.facts.posted(epoch_id).posted_at_s
             if not found:
                 return 0
             self._posted_at[epoch_id] = found
         return self._posted_at[epoch_id]
 
     def _show(self, answer: JournaledAnswer, trace: bytes) -> None:
-        digest = to_hex(self._domain.commitment_digest(answer.commitment))
+        digest = to_hex(self.deployment.domain.commitment_digest(answer.commitment))
         name = to_hex(keccak(trace))
         try:
-            self._api.put_blob(name, trace)
-            self._api.show(SubmitTrace(commitment_digest=digest, trace=name))
+            self.api.put_blob(name, trace)
+            self.api.show(SubmitTrace(commitment_digest=digest, trace=name))
         except BackendRefused as error:
             if not error.final:  # e.g. the backend waits for more confirmations than this node
                 return
-            self._journal.refuse_trace(answer.order_id, str(error))
+            self.journal.refuse_trace(answer.order_id, str(error))
             log.warning("the trace of %s is not published: %s", answer.order_id, error)
         else:
-            self._journal.show(answer.order_id, self._clock())
+            self.journal.show(answer.order_id, self.clock())
             log.info("showed the trace of %s", answer.order_id)

@@ -11,14 +11,14 @@ from node_agent.session.lease import CheckedJob
 
 
 class Work:
-    """One job from its start to its answer. Its threads end with the process: what they compute is signed elsewhere.
+    """One job from its start to its answer. Its threads end with the process; they sign nothing.
 
     Args:
-        over: where it puts itself once the engine has done its part, well or badly.
+        over: receives this object once the engine has succeeded or failed.
         begun_at: Unix seconds.
 
     Attributes:
-        given_back: whether its lease was given back. What its engine still computes is nobody's.
+        given_back: whether its lease was given back. What its engine still computes is then dropped.
     """
 
     def __init__(
@@ -37,29 +37,34 @@ class Work:
 
     @property
     def until(self) -> int:
-        """When its answer must be there, Unix seconds: by the deadline, or a lease that reaches beyond it."""
+        """When its answer must be there, Unix seconds: at the deadline, or at the end of a lease beyond it."""
         return max(self.job.grant.order.terms.deadline, self.heartbeat.expires)
 
     @property
     def workload_id(self) -> str:
-        """What it is work of."""
         return self.job.grant.order.terms.workload_id
 
     def start(self) -> None:
-        """Starts both threads."""
         self.heartbeat.start()
         self._thread.start()
 
     def keep(self, heartbeat: LeaseRenewal) -> None:
-        """Goes on under another lease of the same job."""
+        """Continues under another lease of the same job."""
         self.heartbeat.end()
         self.heartbeat = heartbeat
         heartbeat.start()
 
     def execution(self, now: int) -> Execution:
-        """What was computed, once it is over. Raises EngineFailed; LeaseLost if the lease has ended by `now`."""
+        """What was computed. Raises EngineFailed; LeaseLost if the lease has ended by `now`."""
         if self._execution is None:
-            raise self._failed() from self._failure
+            error = self._failure
+            name = error.code if isinstance(error, ExecutionError) else type(error).__name__
+            raise EngineFailed(
+                f"The engine failed on {self.order_id}: {name}: {error}.",
+                way_out="Nothing was signed; the job is given back, for another node.",
+                order_id=self.order_id,
+                cause=name,
+            ) from error
         if self.heartbeat.expires <= now:
             deadline = self.job.grant.order.terms.deadline
             why = "this host was too slow" if deadline <= now else "its heartbeats did not reach the backend"
@@ -75,16 +80,6 @@ class Work:
     def _compute(self) -> None:
         try:
             self._execution = self._engine.execute(self.job.prompts, self.job.params)
-        except Exception as error:  # noqa: BLE001  whatever it is, `execution` raises it where it is told
+        except Exception as error:  # noqa: BLE001  `execution` raises it
             self._failure = error
         self._over.put(self)
-
-    def _failed(self) -> EngineFailed:
-        error = self._failure
-        name = error.code if isinstance(error, ExecutionError) else type(error).__name__
-        return EngineFailed(
-            f"The engine failed on {self.order_id}: {name}: {error}.",
-            way_out="Nothing was signed; the job is given back, for another node.",
-            order_id=self.order_id,
-            cause=name,
-        )

@@ -12,8 +12,8 @@ from contracts.protocol.packed import packed_root
 from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.typed_data import agrees
 from node_agent.execution.engine import Engine
-from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable
-from node_agent.execution.model_files import ModelFiles, bound_config_sha256, require_digest, sha256_file
+from node_agent.execution.errors import ModelUnavailable
+from node_agent.execution.model_files import ModelFiles, require_config, require_digest, sha256_file
 from node_agent.execution.sandbox import Executor
 
 _WEIGHTS, _TOKENIZER, _CONFIG = "model.safetensors", "tokenizer.json", "config.json"
@@ -49,20 +49,13 @@ class LocalEngines:
         folder = self._model_dir / manifest.weights_sha256
         if not folder.is_dir():
             raise ModelUnavailable(
-                f"There is no model {manifest.model} ({manifest.weights_sha256}) under {self._model_dir}.",
+                f"Model {manifest.model} ({manifest.weights_sha256}) is not in {self._model_dir}.",
                 way_out=f"Run `assay models pull {manifest.model}`; until then this verifier abstains.",
                 weights_sha256=manifest.weights_sha256,
             )
         weights, tokenizer, config = folder / _WEIGHTS, folder / _TOKENIZER, folder / _CONFIG
         require_digest(weights, manifest.weights_sha256)
-        bound = bound_config_sha256(weights)
-        if bound is None:
-            raise ModelDigestMismatch(
-                f"{weights.name} does not name its configuration's digest.",
-                way_out="Pull the model with the store, which writes it.",
-                path=str(weights),
-            )
-        require_digest(config, bound)
+        require_config(weights, config)
         return ModelFiles(weights, tokenizer, config, manifest.weights_sha256, sha256_file(tokenizer))
 
 

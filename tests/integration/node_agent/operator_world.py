@@ -23,6 +23,7 @@ from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.errors import AssayError
 from node_agent.app import NodeSettings, run_node
 from node_agent.cli import node_app
 from node_agent.home import is_running
@@ -106,10 +107,11 @@ def _served(place: Founded, folder: Path) -> Iterator[World]:
 
 
 def command(*arguments: str, code: int = 0) -> str:
-    """Runs `assay node ...` and returns what it printed."""
+    """Runs `assay node ...` and returns what it printed, and the error that ended it."""
     result = CliRunner().invoke(node_app, list(arguments))
     assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
-    return result.output
+    error = result.exception
+    return f"{result.output}{error.code} {error}" if isinstance(error, AssayError) else result.output
 
 
 def fund_what_it_says(found: World, printed: str) -> str:

@@ -108,7 +108,7 @@ def node(joined: Path, home: Path) -> Path:
 
 
 def examined(*arguments: str, code: int = 0) -> dict[str, list[str]]:
-    """What the whole doctor says: name -> "LEVEL says -> mend" of each of its lines."""
+    """What the whole doctor says: name -> "LEVEL says -> fix" of each of its lines."""
     told = json.loads(command("doctor", "--json", *arguments, code=code))
     assert told["ok"] is (code == 0)
     return by_name([DoctorFinding(**line) for line in told["findings"]])
@@ -118,8 +118,8 @@ def by_name(findings: list[DoctorFinding]) -> dict[str, list[str]]:
     """The same of some lines."""
     found: dict[str, list[str]] = {}
     for line in findings:
-        assert line.level == "OK" or line.mend, f"what is not OK has a mend: {line}"
-        found.setdefault(line.name, []).append(f"{line.level} {line.says} -> {line.mend}")
+        assert line.level == "OK" or line.fix, f"what is not OK has a fix: {line}"
+        found.setdefault(line.name, []).append(f"{line.level} {line.says} -> {line.fix}")
     return found
 
 
@@ -227,10 +227,10 @@ def test_a_gpu_that_cannot_be_used(node: Path, tmp_path: Path, monkeypatch: pyte
     """A GPU that is asked for and absent, and one that the driver sees and torch does not."""
     if torch.cuda.is_available():
         pytest.skip("this host has a GPU")
-    assert "Device cuda is not there" in failed(by_name(look_at_host(node, node, "cuda", Limits())))
+    assert "Device cuda is missing" in failed(by_name(look_at_host(node, node, "cuda", Limits())))
     smi(tmp_path, monkeypatch, "echo '570.1, NVIDIA H100'")
     told = failed(by_name(look_at_host(node, node, None, Limits())))
-    assert "Device cuda is not there: torch" in told
+    assert "Device cuda is missing: torch" in told
     assert "sees 0 CUDA device(s)" in told
     monkeypatch.setattr("node_agent.doctor.host.find_spec", lambda name: None)
     told = failed(by_name(look_at_host(node, node, None, Limits())))
@@ -373,7 +373,7 @@ def test_stake_suspension_and_gas(found: World, node: Path, home: Path) -> None:
 
     with bent(found.url, bend) as url:
         told = failed(account(node, url))
-    assert "cover not even the cheapest job" in told
+    assert "do not cover even the cheapest job" in told
     assert "found this operator guilty" in told
     hot = Sender(found.chain.w3, load_key(home / "node.json", PASSWORD))
     left = found.chain.w3.eth.get_balance(hot.address) - 21_000 * (2 * 10**9 + 2 * 10**9)

@@ -147,7 +147,7 @@ def test_work_that_nothing_is_owed_for(network: Network, told: Told) -> None:
     network.wait(200)
     found = told.explain(id_of(expired))
     assert found.outcome == "expired"
-    assert "this node was lent it until" in found.says
+    assert "this node had a lease until" in found.says
     for job in (waiting, refused):
         told.journal.record(JournaledAnswer(job.commitment.commitment, b"\1" * 32, b"out", grant_of(network, job)))
     assert told.explain(id_of(waiting)).outcome == "answered"
@@ -194,7 +194,7 @@ def test_a_native_jobs_trace_when_it_is_due_and_overdue(native: Told) -> None:
         return says(native.explain(id_of(job)), "trace")
 
     network.post([job])
-    assert "when the check period is over, which the post of epoch 2 begins" in told()
+    assert "after the check period, which begins when epoch 2 is posted" in told()
     network.post([])
     assert "when no verifier can copy it any more" in told()
     network.wait(constants.check_wait_s + 1)
@@ -206,9 +206,9 @@ def test_a_native_jobs_trace_when_it_is_due_and_overdue(native: Told) -> None:
     assert "and not shown: `assay node run` shows it by itself" in told()
     network.wait(constants.epoch_max_s + 1)
     assert f"of commitment {to_hex(job.row.digest)}: OVERDUE since" in told()
-    assert "no native jobs are lent to the operator before it is shown" in told()
+    assert "no native jobs until it is shown" in told()
     native.journal.refuse_trace(id_of(job), "422 trace_mismatch: another")
-    assert "the backend would not have it: 422 trace_mismatch" in told()
+    assert "the backend refused it: 422 trace_mismatch" in told()
     native.journal.show(id_of(job), 77)
     assert "the backend took it at 77" in told()
     network.post([], shown=[network.show(job)])
@@ -234,10 +234,10 @@ def test_what_verifiers_saw_of_a_native_job(native: Told) -> None:
     told = says(found, "verdict")
     assert (found.lies, found.sampled) == ([], True)
     assert f"of class {VERIFIER_CLASS[:8]}.. found it accept; the node's is {NODE_CLASS[:8]}..," in told
-    assert "published what is no observation" in told
-    assert "after the trace, so that it does not count" in told
+    assert "published a malformed observation" in told
+    assert "after the trace, so it does not count" in told
     assert "court" not in told
     told = says(native.explain(id_of(bad)), "verdict")
     assert "found it suspect" in told
     assert f"`assay verify --job {id_of(bad)}` on another host" in told
-    assert "a pair of classes that nobody has measured" in told
+    assert "an uncalibrated pair of classes" in told

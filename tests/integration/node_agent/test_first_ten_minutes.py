@@ -60,7 +60,7 @@ def test_first_ten_minutes(found: World, home: Path) -> None:
         assert found.earned(operator_id) == CREDIT
         assert "demand is the limit" in command("status")
         again = command("canary", "--workload", WORKLOAD)
-        assert "had its canary job before" in again
+        assert "already had its canary job" in again
         assert found.earned(operator_id) == CREDIT, "one canary an operator"
 
     order_id = re.search(r"queued +(0x\w{64})", followed)[1]  # type: ignore[index]

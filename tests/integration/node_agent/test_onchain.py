@@ -13,15 +13,16 @@ from typer.testing import CliRunner
 from contracts.onchain.chain import Chain
 from contracts.onchain.sender import Sender
 from contracts.protocol.constants import DEVELOPMENT
+from contracts.protocol.errors import AssayError
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack
 from contracts.protocol.signing import compact
 from contracts.protocol.typed_data import terms_hash
-from node_agent.app import NodeSettings, require_registered, run_node, unix_time
+from node_agent.app import NodeSettings, run_node, unix_time
 from node_agent.cli import keys_app, node_app
 from node_agent.errors import NotRegistered
 from node_agent.home import JOURNAL
-from node_agent.session.chain_facts import OnchainFacts
+from node_agent.session.chain_facts import OnchainFacts, require_registered
 from node_agent.session.earnings import read_account
 from node_agent.session.journal import JournaledAnswer, NodeJournal
 from node_agent.session.rooted import row_of
@@ -116,10 +117,11 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network
 
 
 def command(*arguments: str, code: int = 0) -> str:
-    """Runs `assay node ...` and returns what it printed."""
+    """Runs `assay node ...` and returns what it printed, and the error that ended it."""
     result = CliRunner().invoke(node_app, list(arguments))
-    assert result.exit_code == code, result.output
-    return result.output
+    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+    error = result.exception
+    return f"{result.output}{error.code} {error}" if isinstance(error, AssayError) else result.output
 
 
 def joined(network: Network) -> int:
@@ -154,10 +156,10 @@ def test_a_key_is_revoked_by_its_owner_and_the_account_goes_on(network: Network)
     operator_id = joined(network)
     hot = next(line.split()[1] for line in command("keys").splitlines() if line.startswith("node"))
     facts = OnchainFacts(network.chain)
-    assert require_registered(facts, hot) == operator_id
+    assert require_registered(facts.operator_of(hot), hot) == operator_id
     assert f"revoking the node key {hot.lower()}" in command("revoke-key")
     with pytest.raises(NotRegistered, match="was revoked"):
-        require_registered(facts, hot)
+        require_registered(facts.operator_of(hot), hot)
     assert "no address" in command("revoke-key", "0x12", code=1)
     assert "StakeManager_NotNodeKey" in command("revoke-key", hot, code=1)
     assert "was revoked" in command("init", "--stake", "40", code=1)
@@ -258,7 +260,7 @@ def test_keys_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A key file is never overwritten and never readable by others; the password is asked for by name."""
     monkeypatch.delenv("ASSAY_PASSWORD", raising=False)
     file, runner = tmp_path / "key.json", CliRunner()
-    assert "ASSAY_PASSWORD" in runner.invoke(keys_app, ["new", str(file)]).output
+    assert "ASSAY_PASSWORD" in str(runner.invoke(keys_app, ["new", str(file)]).exception)
     monkeypatch.setenv("ASSAY_PASSWORD", PASSWORD)
     made = runner.invoke(keys_app, ["new", str(file)])
     assert made.exit_code == 0
@@ -266,4 +268,4 @@ def test_keys_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert os.stat(file).st_mode & 0o077 == 0
     again = runner.invoke(keys_app, ["new", str(file)])
     assert again.exit_code == 1
-    assert "never overwritten" in again.output
+    assert "never overwritten" in str(again.exception)

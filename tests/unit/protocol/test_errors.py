@@ -42,7 +42,7 @@ def test_theDoctor_showsAnyErrorsWayOut(tmp_path: Path) -> None:
     """Protects operators: the doctor tells what to do, whichever package the error came from."""
     (found,) = tried("key", lambda: [load_key(tmp_path / "none.json", "password") and pytest.fail("no key is there")])
     assert (found.level, found.says) == ("FAIL", f"keystore: no key file at {tmp_path / 'none.json'}")
-    assert found.mend == "make one first, e.g. with `assay keys new`"
+    assert found.fix == "make one first, e.g. with `assay keys new`"
 
 
 def test_everyErrorOfTheProduct_hasTheOneBase() -> None:

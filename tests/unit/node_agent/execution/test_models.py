@@ -280,4 +280,4 @@ def test_cli_pulls_and_lists(origin: Origin, tmp_path: Path, monkeypatch: pytest
     assert origin.source.weights_sha256[:8] in run(cli_models.app, ["list", "--store", str(tmp_path / "s")]).output
     wrong = run(cli_models.app, ["pull", "../x", "--store", str(tmp_path / "s")])
     assert wrong.exit_code == 1
-    assert "model_unavailable" in wrong.output
+    assert isinstance(wrong.exception, ModelUnavailable)

@@ -85,7 +85,7 @@ BAD_BODIES = {
 @pytest.mark.parametrize("name", BAD_BODIES)
 def test_bad_bodies_are_named(name: str) -> None:
     """Whatever a body holds, the error says that it is the backend's answer that is wrong."""
-    with pytest.raises(BadAnswer, match="acknowledgement is not what the protocol says"):
+    with pytest.raises(BadAnswer, match="acknowledgement breaks the protocol"):
         api([(200, BAD_BODIES[name])], []).submit(SUBMISSION)
 
 

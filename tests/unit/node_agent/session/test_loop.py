@@ -212,8 +212,10 @@ def test_heartbeat_extends_the_lease() -> None:
             raise beat
         return lease.model_copy(update={"expires": NOW_S + beat})
 
-    with LeaseRenewal(lease, renew, lambda: NOW_S + 60) as beat:
-        assert refused.wait(10)
+    beat = LeaseRenewal(lease, renew, lambda: NOW_S + 60)
+    beat.start()
+    assert refused.wait(10)
+    beat.end()
     assert beat.expires == NOW_S + 60
 
 

@@ -83,7 +83,7 @@ def test_what_nobody_measured_is_never_refused() -> None:
     assert host.too_late(ID, JobSize(10**9, 10**9), NOW_S + 1) is None
     assert host.out_of_time(ID, JobSize(10**9, 10**9), NOW_S, NOW_S) is None
     clock.now += 1
-    assert host.out_of_time(ID, JobSize(), NOW_S, NOW_S) == f"its time was over at {NOW_S}, here it is {NOW_S + 1}"
+    assert host.out_of_time(ID, JobSize(), NOW_S, NOW_S) == f"its time was over at {NOW_S}, and it is {NOW_S + 1}"
 
 
 def test_a_speed_in_words() -> None:
@@ -122,7 +122,7 @@ def test_a_job_that_it_cannot_finish_is_given_back_with_the_numbers(
     assert world.engine.calls == 0
     [back] = world.backend.returned
     assert (back.request.order_id, back.reason) == (order_id, "too_slow")
-    words = "This host does 0.5 tokens/s, the order leaves 20 s: to read 5 and write 16 tokens may take 41 s"
+    words = "This host does 0.5 tokens/s, the order leaves 20 s: reading 5 and writing 16 tokens may take 41 s"
     assert words in back.words
     assert words in caplog.text
     assert "clock" not in caplog.text
