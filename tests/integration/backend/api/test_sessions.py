@@ -11,7 +11,6 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 from typer.testing import CliRunner
 
-from backend.chain.beacon_client import FakeBeacon
 from backend.client import AssayClient
 from backend.client.authorizations import SignedDeposit, SignedGrant, bring_deposit, bring_grant
 from backend.client.cli import jobs_app, wallet_app
@@ -29,6 +28,7 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.wire import LeaseGrant
 from tests.integration.backend.api.coordinator import FIXED, KEYS, UNIT, Coordinator, coordinator
 from tests.world.anvil import rpc
+from tests.world.fakes import FakeBeacon
 from tests.world.parties import BEACON
 from tests.world.waiting import eventually
 

@@ -13,7 +13,6 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 from sqlmodel import col, select
 
-from backend.chain.beacon_client import FakeBeacon
 from backend.services.closing import ClosingRule
 from backend.services.ledger.rebuild import rebuild
 from backend.services.ledger.reconcile import reconcile
@@ -39,6 +38,7 @@ from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, trace_commit
 from tests.world import parties
 from tests.world.anvil import pass_time, rpc
+from tests.world.fakes import FakeBeacon
 from tests.world.founding import Operator, Plan
 from tests.world.manifests import manifest, up_to_tokens
 from tests.world.prompts import prompts_of, root_of

@@ -11,7 +11,6 @@ from eth_account import Account
 from sqlmodel import select
 from typer.testing import CliRunner
 
-from backend.chain.beacon_client import FakeBeacon
 from backend.client.cli import jobs_app
 from backend.client.cli_contests import contests_app
 from backend.client.contests import Contests
@@ -26,6 +25,7 @@ from contracts.protocol.packed import unpack
 from contracts.protocol.records import VISIBILITY_RESTRICTED, Commitment
 from contracts.record.charges import ContestStatus
 from tests.integration.backend.worker.bench import KEYS, Bench
+from tests.world.fakes import FakeBeacon
 
 PASSWORD = "a password of tests"
 

@@ -8,7 +8,6 @@ import pytest
 from eth_account import Account
 
 from backend.chain.errors import NodeRefused, Refusal
-from backend.chain.fake_node import FakeNode
 from backend.chain.tx_manager import TxManager
 from backend.chain.tx_port import RpcPort, TxPort
 from contracts.onchain.chain import connect
@@ -16,6 +15,7 @@ from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.signing import Signer
 from tests.integration.backend.worker.bench import KEYS, Bench
 from tests.world.anvil import anvil, rpc
+from tests.world.fake_node import FakeNode
 
 SIGNER = Signer(keccak(b"sender"))
 

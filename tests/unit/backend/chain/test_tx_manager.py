@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from sqlmodel import select
 
 from backend.chain.errors import NodeRefused
-from backend.chain.fake_node import FakeNode
 from backend.chain.tx_manager import TxManager
 from backend.chain.tx_state import FEE_CEILING_WEI, Attempt, Fees, Mined, Patience, TxStep, TxView, bumped, decide
 from backend.store.chain_tables import TxAttemptRow, TxIntentRow, TxReceiptRow
 from backend.store.database import Database
 from contracts.onchain.errors import ChainUnavailable
 from contracts.protocol.signing import Signer
+from tests.world.fake_node import FakeNode
 from tests.world.soak import short_or_long
 
 CONFIRMATIONS = 2

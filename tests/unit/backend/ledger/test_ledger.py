@@ -15,6 +15,7 @@ from backend.domain import ledger
 from backend.services.ledger.rebuild import rebuild
 from backend.store.chain_tables import ChainEventRow, LedgerEntryRow, SettlementRow
 from backend.store.database import Database
+from backend.store.event_rows import subject_of
 from backend.store.ledger import balances, post, reverse
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.merkle import Row
@@ -157,7 +158,7 @@ class Branch:
         number, block_hash = self.block()
         row = ChainEventRow(
             block_number=number, log_index=0, contract="JobEscrow", name=name, args=args, block_hash=block_hash,
-            tx_hash=block_hash,
+            tx_hash=block_hash, subject=subject_of(name, args), operator_id=None,
         )  # fmt: skip
         self.events.append(row)
         return row
