@@ -12,7 +12,6 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from backend.domain import ledger
-from backend.services.ledger.rebuild import rebuild
 from backend.store.chain_tables import ChainEventRow, LedgerEntryRow, SettlementRow
 from backend.store.database import Database
 from backend.store.event_rows import subject_of
@@ -21,6 +20,7 @@ from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.merkle import Row
 from contracts.protocol.packing import Epoch, LaneGroup, bits, pack
 from contracts.protocol.pricing import fee_units
+from tests.world.replay import assert_replayed
 from tests.world.soak import short_or_long
 
 FEE_BPS = DEVELOPMENT.fee_bps
@@ -218,7 +218,7 @@ def test_replay_is_identical_through_reorgs(
         with database.begin() as session:
             _apply(session, branch, kind, value)
         with database.read() as session:
-            assert rebuild(session, DEVELOPMENT) == {}
+            assert_replayed(session, DEVELOPMENT)
             entries = list(session.exec(select(LedgerEntryRow).order_by(col(LedgerEntryRow.id))))
             assert sum(balances(session).values()) == 0
         assert [row.model_dump() for row in entries[: len(before)]] == [row.model_dump() for row in before]
@@ -255,5 +255,5 @@ def test_rebuild_names_what_differs(tmp_path: Path) -> None:
                 reason="theft",
             )
         )  # fmt: skip
-    with database.read() as session:
-        assert rebuild(session, DEVELOPMENT) == {"block 9 (0xbad), log 0, line 0, fees": (1, 0)}
+    with database.read() as session, pytest.raises(AssertionError, match="0xbad"):
+        assert_replayed(session, DEVELOPMENT)
