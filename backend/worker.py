@@ -169,8 +169,8 @@ def _check(settings: WorkerSettings, settler: str) -> None:
     deployment, epoch_s = settings.deployment, settings.closing.epoch_s
     if settings.settler.address != settler:
         raise Misconfigured(
-            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}",
+            f"settler.json is the key of {settings.settler.address}, but the escrow's settler is {settler}",
             way_out="use the settler's keystore",
         )
     if not 0 < epoch_s <= deployment.constants.epoch_max_s:
-        raise Misconfigured(f"an epoch of {epoch_s} s is outside 1..{deployment.constants.epoch_max_s}, EPOCH_MAX")
+        raise Misconfigured(f"--epoch-seconds {epoch_s} is outside 1..{deployment.constants.epoch_max_s} (EPOCH_MAX)")

@@ -69,11 +69,6 @@ class TxManager:
                     return None
         raise AssertionError("count() does not end")
 
-    def outcome(self, key: str) -> TxReceiptRow | None:
-        """How an intent ended; None while it is under way, or if there is none."""
-        with self._database.read() as session:
-            return session.get(TxReceiptRow, key)
-
     def step(self, now: int) -> list[TransactionReverted]:
         """Drives every open intent one step, by nonce. Returns those that were found to be reverted, each once."""
         intents = self._open_intents()

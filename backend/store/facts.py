@@ -222,9 +222,9 @@ def _posts(session: Session, *where: ColumnElement[bool], newest: int | None = N
         select(ChainEventRow, BlockRow.timestamp)
         .join(BlockRow, col(BlockRow.number) == ChainEventRow.block_number)
         .where(ChainEventRow.name == "EpochPosted", *where)
-        .order_by(col(ChainEventRow.block_number).desc())
-        .limit(newest)
     )
+    if newest is not None:
+        query = query.order_by(col(ChainEventRow.block_number).desc()).limit(newest)
     found = (posted_epoch(to_event(event), timestamp) for event, timestamp in session.exec(query))
     return {posted.epoch_id: posted for posted in found}
 
@@ -242,7 +242,8 @@ def events(session: Session, name: str, subjects: Iterable[object] | None = None
     query = select(ChainEventRow).where(ChainEventRow.name == name)
     if subjects is not None:
         query = query.where(col(ChainEventRow.subject).in_([str(subject) for subject in subjects]))
-    return list(session.exec(query.order_by(col(ChainEventRow.block_number), col(ChainEventRow.log_index))))
+    # sorted here: with an ORDER BY, SQLite walks all events of the name in order rather than find those of the subjects
+    return sorted(session.exec(query), key=lambda event: (event.block_number, event.log_index))
 
 
 def guilty_case(session: Session, operator_id: int, is_guilty: Callable[[str], bool]) -> str | None:

@@ -160,7 +160,7 @@ def test_what_is_signed_cannot_be_redirected(running: Coordinator) -> None:
         with pytest.raises(Reverted, match="GrantNotSigned"):
             bring_grant(chain, owner, bent)
     bring_grant(chain, owner, grant)
-    with pytest.raises(GrantSpent, match="the wallet's next is 1: it was brought before"):
+    with pytest.raises(GrantSpent, match="the wallet's next is 1; it was used"):
         bring_grant(chain, owner, grant)
     deposit = wallet.deposit_with_authorization(300, key.address)
     for bent_deposit in bent_deposits(deposit):
