@@ -1,4 +1,4 @@
-"""The composition root of `assay serve`: builds every part and hands each what it needs."""
+"""The composition root of `assay serve`: builds every part and passes each its dependencies."""
 
 import time
 from collections.abc import Callable
@@ -33,12 +33,12 @@ from contracts.protocol.signing import Signer
 
 @dataclass(frozen=True)
 class BackendSettings:
-    """What a backend is told.
+    """A backend's settings.
 
-    `treasury_signer`: the signer of the treasury's lane, out of which checks are paid. `canary`: the key whose own lane
-    pays newcomers' first jobs, at most `canary_daily_units` a day; None: there are none. `public_rpc`: an RPC URL
-    that browser wallets may be given for the chain. `newcomer_price`: the most units that a job may cost that is lent
-    to an operator without stake; None: a tenth of a token.
+    `treasury_signer`: the signer of the treasury's lane, which pays for checks. `canary`: the key whose lane pays for
+    newcomers' first jobs, at most `canary_daily_units` a day; None: there are no such jobs. `public_rpc`: an RPC URL of
+    the chain for browser wallets. `newcomer_price`: the highest maximum of a job that is lent without stake, units;
+    None: a tenth of a token.
     """
 
     home: Path
@@ -54,7 +54,7 @@ class BackendSettings:
 
 
 def unix_now() -> int:
-    """The wall clock, Unix seconds."""
+    """The present time, Unix seconds."""
     return int(time.time())
 
 
@@ -63,12 +63,12 @@ def build_app(settings: BackendSettings) -> FastAPI:
     deployment, view = settings.deployment, Chain.open(settings.rpc_url, settings.deployment)
     if settings.settler.address != (settler := view.settler()):
         raise Misconfigured(
-            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}",
-            way_out="leases signed by anyone else count for nothing",
+            f"settler.json is the key of {settings.settler.address}, but the escrow's settler is {settler}",
+            way_out="use the settler's keystore: leases signed by another key are void",
         )
     if not times_fit(settings.lease_times, deployment.constants):
         raise Misconfigured(
-            f"{settings.lease_times} lets a delivery settle after a notice matures", way_out="shorten the grace"
+            f"with {settings.lease_times} a delivery may settle after a notice matures", way_out="shorten the grace"
         )
     chain = OnChainView(view)
     database = open_database(settings.home)
@@ -86,7 +86,7 @@ def _cover(settings: BackendSettings, chain: ChainView) -> Cover:
 def build_services(
     settings: BackendSettings, chain: ChainView, database: Database, blobs: BlobStore, clock: Callable[[], int]
 ) -> Services:
-    """The services over a store, a view of the chain and a clock."""
+    """Builds the services on a store, a view of the chain and a clock."""
     deployment = settings.deployment
     words = Words(database, blobs, open_tokenizers(settings.home))
     intake = Intake(database, blobs, words, chain, deployment, clock)

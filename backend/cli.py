@@ -1,4 +1,4 @@
-"""`assay serve` and `assay workloads`: runs the coordinator and says what it offers."""
+"""`assay serve` runs the coordinator; `assay workloads` shows and changes what it offers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contracts.protocol.manifest import Manifest
 
 serve_app = typer.Typer(help="Runs the coordinator.")
-workloads_app = typer.Typer(help="What the coordinator offers.", no_args_is_help=True)
+workloads_app = typer.Typer(help="The workloads that the coordinator offers.", no_args_is_help=True)
 _LEASES = LeaseTimes()
 
 Home = Annotated[Path, typer.Option(envvar="ASSAY_HOME", help="folder of database, blobs and keys")]
@@ -31,24 +31,24 @@ def serve(
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="URL of the chain")] = "http://127.0.0.1:8545",
     port: Annotated[int, typer.Option(envvar="ASSAY_PORT")] = 8000,
     host: Annotated[str, typer.Option()] = "127.0.0.1",
-    lease: Annotated[int, typer.Option(help="seconds of a lease without heartbeat")] = _LEASES.length_s,
+    lease: Annotated[int, typer.Option(help="seconds that a lease lasts without a heartbeat")] = _LEASES.length_s,
     grace: Annotated[int, typer.Option(help="seconds a lease may outlast an order's deadline")] = _LEASES.grace_s,
     public_rpc: Annotated[
-        str | None, typer.Option(envvar="ASSAY_PUBLIC_RPC", help="RPC URL that browser wallets may be given")
+        str | None, typer.Option(envvar="ASSAY_PUBLIC_RPC", help="RPC URL of the chain for browser wallets")
     ] = None,
-    canary_budget: Annotated[int, typer.Option(min=0, help="units a day for newcomers' first jobs")] = 10**9,
+    canary_budget: Annotated[int, typer.Option(min=0, help="most units per day for newcomers' first jobs")] = 10**9,
     newcomer_price: Annotated[
         int | None,
-        typer.Option(min=0, help="most units of a job lent without stake: what a name costs; else a tenth of a token"),
+        typer.Option(min=0, help="most units of a job that is lent without stake; by default a tenth of a token"),
     ] = None,
 ) -> None:
-    """Serves the HTTP API: takes orders, lends them, receives commitments and verdicts.
+    """Serves the HTTP API: accepts orders, lends jobs, receives commitments and verdicts.
 
-    With a key file canary.json in HOME, newcomers' first jobs are ordered and paid out of that key's own lane.
+    With a key file canary.json in HOME, that key's lane pays for newcomers' first jobs.
     """
     import uvicorn
 
-    from backend.api.idle_timeout import ImpatientProtocol
+    from backend.api.idle_timeout import IdleTimeoutProtocol
     from backend.app import BackendSettings, build_app
     from backend.store.home import canary_keystore, settler_keystore, treasury_keystore
     from contracts.onchain.deployment import Deployment
@@ -69,7 +69,7 @@ def serve(
         newcomer_price=newcomer_price,
     )
     app, listening = build_app(settings), _listening(host, port)
-    config = uvicorn.Config(app, log_config=None, access_log=False, http=ImpatientProtocol)
+    config = uvicorn.Config(app, log_config=None, access_log=False, http=IdleTimeoutProtocol)
     uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -82,9 +82,11 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def unlistenable(host: str, port: int, error: OSError) -> Misconfigured:
-    """What to say of a port that is taken."""
-    why = f"{host}:{port} cannot be listened on: {error.strerror or error}"
-    return Misconfigured(f"{why}", way_out="choose another --port, or stop what holds it")
+    """The error for a port that is in use."""
+    return Misconfigured(
+        f"cannot listen on {host}:{port}: {error.strerror or error}",
+        way_out="choose another --port, or stop the process that uses it",
+    )
 
 
 @workloads_app.command("offer")
@@ -92,11 +94,11 @@ def offer(
     manifest: Annotated[Path, typer.Argument(help="the workload's manifest, JSON", exists=True, dir_okay=False)],
     home: Home,
     tokenizer: Annotated[Path, typer.Option(help="the tokenizer.json that the manifest names", exists=True)],
-    fixed_price: Annotated[int, typer.Option(min=0, help="units of the token a job")],
-    unit_price: Annotated[int, typer.Option(min=0, help="units of the token a unit of metering")],
-    max_units: Annotated[int, typer.Option(min=1, help="most units of metering a job")],
+    fixed_price: Annotated[int, typer.Option(min=0, help="units of the token per job")],
+    unit_price: Annotated[int, typer.Option(min=0, help="units of the token per metered unit")],
+    max_units: Annotated[int, typer.Option(min=1, help="most metered units per job")],
 ) -> None:
-    """Offers a workload, or changes what is asked for it. Takes effect at once, for new orders."""
+    """Offers a workload or changes its prices. Takes effect at once, for new orders."""
     from backend.services.offering import offer_workload
     from backend.store.home import open_database, open_tokenizers
 
@@ -110,7 +112,7 @@ def offer(
         unit_price=unit_price,
         max_units=max_units,
     )
-    Console().print(f"offered {parsed.model} as {workload_id}: {fixed_price} + {unit_price} units a {parsed.unit}")
+    Console().print(f"offered {parsed.model} as {workload_id}: {fixed_price} + {unit_price} units per {parsed.unit}")
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -123,7 +125,7 @@ def _read_manifest(path: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise Misconfigured(
-            f"{path} is no manifest: {first_fault(error)}", way_out="correct it and offer it again"
+            f"{path} is not a manifest: {first_fault(error)}", way_out="correct it and offer it again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`assay worker` drives the epochs; `assay ledger` shows the books and replays them."""
+"""`assay worker` drives epochs on chain; `assay ledger` shows the ledger, rebuilds it and recovers the database."""
 
 import logging
 import os
@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-worker_app = typer.Typer(help="Drives the epochs on chain.")
-ledger_app = typer.Typer(help="The books: every unit of every confirmed event.", no_args_is_help=True)
+worker_app = typer.Typer(help="Drives epochs on chain.")
+ledger_app = typer.Typer(help="The ledger: every unit of every confirmed event.", no_args_is_help=True)
 _console = Console()
 
 Home = Annotated[Path, typer.Option(envvar="ASSAY_HOME", help="folder of database, settler.json and treasury.json")]
@@ -30,7 +30,7 @@ def worker(
     epoch_seconds: Annotated[int, typer.Option(help="how long a delivered job waits for its epoch to close")] = 30,
     confirmations: Annotated[int, typer.Option(help="blocks behind the head that count as final")] = 1,
 ) -> None:
-    """Reads the chain, closes, posts and settles epochs, executes cases. May be killed at any time."""
+    """Closes, posts and settles epochs, executes cases, answers contests. May be killed at any time."""
     from backend.log_filter import OncePerMinute
     from backend.services.closing import ClosingRule
     from backend.store.home import settler_keystore, treasury_keystore
@@ -61,7 +61,7 @@ def worker(
 
 @ledger_app.command("show")
 def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:8545") -> None:
-    """Shows every account's balance, and the contracts against the books. Exits 1 when a wei is unexplained."""
+    """Shows every account's balance and what the contracts hold. Exits 1 if a wei is unexplained."""
     from backend.services.ledger.reconcile import reconcile
     from backend.store.home import open_database
     from backend.store.ledger import balances
@@ -75,19 +75,19 @@ def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:85
     for account, units in accounts.items():
         table.add_row(account, str(units))
     _console.print(table)
-    found = reconcile(database, Chain.open(rpc, Deployment.load(deployment)))
-    for one in found:
+    block, books = reconcile(database, Chain.open(rpc, Deployment.load(deployment)))
+    for one in books:
         _console.print(
-            f"{one.contract} at block {one.block_number}: holds {one.held_wei} wei, owes {one.owed_wei}, donated "
+            f"{one.contract} at block {block}: holds {one.held_wei} wei, owes {one.owed_wei}, was donated "
             f"{one.donated_wei}, unexplained {one.unexplained_wei}"
         )
-    if any(one.unexplained_wei for one in found):
+    if any(one.unexplained_wei for one in books):
         raise typer.Exit(1)
 
 
 @ledger_app.command("rebuild")
 def rebuild(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:8545") -> None:
-    """Reads the chain's logs into a second, fresh ledger and compares entry by entry. Exits 1 when they differ."""
+    """Rebuilds the ledger from the chain's logs and compares it entry by entry. Exits 1 if they differ."""
     from backend.services.ledger.rebuild import rebuild_ledger
     from backend.store.home import open_database
     from contracts.onchain.chain import Chain
@@ -96,7 +96,7 @@ def rebuild(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1
     with tempfile.TemporaryDirectory() as scratch:
         found = rebuild_ledger(open_database(home), Chain.open(rpc, Deployment.load(deployment)), Path(scratch))
     for place, (kept, replayed) in found.differences.items():
-        _console.print(f"{place}: ledger {kept}, replayed {replayed}")
+        _console.print(f"{place}: the ledger has {kept}, the replay {replayed}")
     if found.differences:
         raise typer.Exit(1)
     _console.print(f"the replayed ledger is identical: {found.entries} entries up to block {found.block_number}")
@@ -107,13 +107,12 @@ def recover(
     home: Home,
     deployment: DeploymentFile,
     rpc: Rpc = "http://127.0.0.1:8545",
-    log: Annotated[Path | None, typer.Option(help="the published log's folder; HOME/log if not given")] = None,
+    log: Annotated[Path | None, typer.Option(help="the published log's folder; by default HOME/log")] = None,
     confirmations: Annotated[int, typer.Option(help="blocks behind the head that count as final")] = 1,
 ) -> None:
-    """Makes a lost database again from the chain and the published log, so that posted epochs can be settled.
+    """Rebuilds a lost database from the chain and the published log, so that posted epochs can be settled.
 
-    Stop `assay serve` and `assay worker` before. Orders that are in no epoch's file are lost; nobody is charged for
-    them.
+    Stop `assay serve` and `assay worker` first. Orders that no epoch's file holds are lost; nobody is charged for them.
     """
     from backend.chain.indexer import Indexer
     from backend.services.recovery import recover_database
@@ -127,9 +126,9 @@ def recover(
     while indexer.step():
         pass
     found = recover_database(database, open_blobs(home), described, log or log_folder(home))
-    _console.print(f"recovered {found.epochs} epochs with {found.orders} orders; `assay worker` goes on from here")
+    _console.print(f"recovered {found.epochs} epochs with {found.orders} orders; start `assay worker` to continue")
     if found.unposted is not None:
-        _console.print(f"epoch {found.unposted} was closed and not posted; the worker posts it")
+        _console.print(f"epoch {found.unposted} was closed but not posted; the worker will post it")
     if found.missing_blobs:
         lost = len(found.missing_blobs)
         _console.print(

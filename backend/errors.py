@@ -1,6 +1,6 @@
-"""What the backend refuses and why. The branch an error stands on says how HTTP answers it (backend/api/problems.py).
+"""What the backend refuses and why. An error's branch decides its HTTP status (backend/api/problems.py).
 
-What breaks a rule of the domain stands in backend/domain/errors.py, on the same branches.
+Errors that break a rule of the domain are in backend/domain/errors.py, on the same branches.
 
 BackendError
 ├── Unauthenticated              401
@@ -10,31 +10,31 @@ BackendError
 │   ├── UnknownNode              the key belongs to no operator
 │   └── InactiveVerifier         the key belongs to no active verifier
 ├── NotFound                     404
-│   ├── UnknownBlob, UnknownWorkload, UnknownOrder, UnknownEpoch, UnknownCommitment, UnknownRow
-├── Conflict                     409, the request is well-formed but does not fit the facts of now
+│   └── UnknownBlob, UnknownWorkload, UnknownOrder, UnknownEpoch, UnknownCommitment, UnknownRow
+├── Conflict                     409, the request is well-formed but does not fit the present facts
 │   ├── NodeBusy, NodeElsewhere
 │   ├── CanaryOff, CanaryBudgetSpent, CanaryUnfunded
 │   ├── NothingDelivered, NotRooted
 │   └── ContradictingCommitment, ContradictingVerdict, ContradictingTrace, NotSampled
-├── NotYet                       425, acceptable later, as it is
+├── NotYet                       425, the same request is acceptable later
 │   └── TraceTooEarly
 ├── TooLarge                     413
 │   └── BlobTooLarge
-├── Unacceptable                 422, never acceptable as it is
+├── Unacceptable                 422, the same request is never acceptable
 │   ├── BadBlobName, BlobHashMismatch, BlobMissing
 │   ├── UnitsRefused, OutputRefused, OutputTooLong
 │   ├── OpeningMismatch, OpeningDisagrees
 │   └── TraceMismatch, TraceTooLong, ObservationRefused
-├── StorageFull                  507, a file system or quota has no room; nothing half-written was acknowledged
-└── Misconfigured                never over HTTP: the operator of the backend set something wrong
-    └── NotRecoverable           a database can not be made again from this chain and this log
+├── StorageFull                  507, the file system or quota is full
+└── Misconfigured                not over HTTP: the backend's operator set something wrong
+    └── NotRecoverable           a database cannot be rebuilt from this chain and this log
 """
 
 from contracts.protocol.errors import AssayError
 
 
 class BackendError(AssayError):
-    """Base. `code` is for machines; the message names the offending value and the way out."""
+    """Base of the backend's errors."""
 
 
 class Unauthenticated(BackendError):
@@ -81,8 +81,7 @@ class WrongSigner(Unauthenticated):
     def __init__(self, *, what: str, named: str, recovered: str) -> None:
         super().__init__(
             f"the {what} names {named} but its signature is {recovered}'s",
-            way_out=f"sign the EIP-712 digest of exactly this {what}, in this deployment's domain, with the key of "
-            f"{named}",
+            way_out=f"sign the EIP-712 digest of this {what}, in this deployment's domain, with the key of {named}",
         )
 
 
@@ -97,26 +96,28 @@ class StaleRequest(Unauthenticated):
 class WrongAction(Unauthenticated):
     def __init__(self, *, found: str, expected: str) -> None:
         super().__init__(
-            f"request.action = {found!r} was signed for another call", way_out=f"this one needs {expected!r}"
+            f"request.action = {found!r} was signed for another call", way_out=f"sign it with action {expected!r}"
         )
 
 
 class UnknownNode(Unauthenticated):
     def __init__(self, *, node: str) -> None:
-        way_out = "its owner adds one with StakeManager.addNodeKey; a key that was revoked never again"
-        super().__init__(f"{node} is no operator's node key, or was revoked", way_out=way_out)
+        super().__init__(
+            f"{node} is no operator's node key, or was revoked",
+            way_out="the operator's owner adds a key with StakeManager.addNodeKey; a revoked key cannot be added again",
+        )
 
 
 class InactiveVerifier(Unauthenticated):
     def __init__(self, *, key: str) -> None:
         super().__init__(
-            f"{key} is no active verifier's key", way_out="it must be admitted and staked above the minimum"
+            f"{key} is no active verifier's key", way_out="a verifier must be admitted and have the minimum stake"
         )
 
 
 class UnknownBlob(NotFound):
     def __init__(self, *, name: str) -> None:
-        super().__init__(f"no bytes are known under {name}", way_out=f"put them first with PUT /v1/blobs/{name}")
+        super().__init__(f"there are no bytes under {name}", way_out=f"put them first with PUT /v1/blobs/{name}")
 
 
 class UnknownWorkload(NotFound):
@@ -157,16 +158,16 @@ class NothingDelivered(Conflict):
 class NotRooted(Conflict):
     def __init__(self, *, order_id: str, state: str) -> None:
         way_out = {
-            "delivered": "its epoch is posted within a minute or so; ask again then",
-            "expired": "nothing was delivered and nothing is charged, so there is no receipt",
-        }.get(state, "ask again when it was delivered and its epoch is posted")
-        super().__init__(f"order {order_id} is {state} and stands under no root on the chain: {way_out}")
+            "delivered": "ask again in a minute, when its epoch is posted",
+            "expired": "nothing was delivered or charged, so there is no receipt",
+        }.get(state, "ask again when it is delivered and its epoch is posted")
+        super().__init__(f"order {order_id} is {state} and not yet under a root on chain", way_out=way_out)
 
 
 class NodeBusy(Conflict):
     def __init__(self, *, node: str, order_id: str, expires: int) -> None:
         super().__init__(
-            f"{node} holds the job {order_id} of another workload until {expires} and does not name it",
+            f"{node} holds the job {order_id} of another workload until {expires} and does not name it in `held`",
             way_out="ask for that workload to get it again, or let the lease lapse",
         )
 
@@ -174,11 +175,11 @@ class NodeBusy(Conflict):
 class NodeElsewhere(Conflict):
     def __init__(self, *, node: str, ago_s: int, window_s: int) -> None:
         super().__init__(
-            f"the key {node} is in use elsewhere: another node run asked for work with it {ago_s} s ago. Two that "
-            "answer one order are slashed, so this one is lent nothing. Stop the other",
+            f"the key {node} is in use elsewhere: another node run asked for work with it {ago_s} s ago. A key that "
+            "signs two answers to one order is slashed, so this one is lent nothing",
             way_out=(
-                f"once it was silent for {window_s} s this one is served. A second node needs a key of its own (assay "
-                "node init in another home)"
+                f"stop the other; {window_s} s later this one is served. A second node needs a key of its own (`assay "
+                "node init` in another home)"
             ),
         )
 
@@ -186,14 +187,14 @@ class NodeElsewhere(Conflict):
 class CanaryOff(Conflict):
     def __init__(self) -> None:
         super().__init__(
-            "this backend orders no canary jobs", way_out="an ordinary job that is paid shows the same thing"
+            "this backend orders no canary jobs", way_out="serve an ordinary job: its payment shows the same"
         )
 
 
 class CanaryBudgetSpent(Conflict):
     def __init__(self, *, spent: int, price: int, budget: int) -> None:
         super().__init__(
-            f"{spent} units went to canary jobs in the last day, {price} more would exceed the {budget} of a day",
+            f"{spent} units went to canary jobs in the last day; {price} more would exceed the daily {budget}",
             way_out="ask again tomorrow, or serve an ordinary job meanwhile",
         )
 
@@ -209,38 +210,35 @@ class CanaryUnfunded(Conflict):
 class ContradictingCommitment(Conflict):
     def __init__(self, *, order_id: str, kept: str, refused: str) -> None:
         super().__init__(
-            f"order {order_id} was already delivered with commitment {kept}",
-            way_out=f"{refused} contradicts it and is refused",
+            f"order {order_id} was already delivered with commitment {kept}; {refused} contradicts it and is refused"
         )
 
 
 class ContradictingVerdict(Conflict):
     def __init__(self, *, kept: str, refused: str) -> None:
-        super().__init__(
-            f"this verifier already gave verdict {kept} on this commitment", way_out=f"{refused} is refused"
-        )
+        super().__init__(f"this verifier already gave verdict {kept} on this commitment; {refused} is refused")
 
 
 class NotSampled(Conflict):
     def __init__(self, *, epoch_id: int, index: int, digest: str) -> None:
         super().__init__(
-            f"row {index} of epoch {epoch_id} ({digest}) was not sampled, so no check of it is asked for or paid",
+            f"row {index} of epoch {epoch_id} ({digest}) was not sampled, so a check of it is not paid",
             way_out="recompute the sample from the epoch's seed (SPEC section 9) and check the rows that it picks",
         )
 
 
 class TraceTooEarly(NotYet):
     def __init__(self, *, digest: str, opens_at: int | None, now_s: int) -> None:
-        when = "its epoch's sample is revealed and its check period is over" if opens_at is None else str(opens_at)
+        when = "once its epoch's sample is revealed and its check period is over" if opens_at is None else opens_at
         super().__init__(
-            f"the trace of {digest} is taken from {when} on, here it is {now_s}",
-            way_out="as long as it could be copied, nobody may see it",
+            f"the trace of {digest} is accepted from {when} on; it is {now_s} now",
+            way_out="keep it until then: a verifier could copy it",
         )
 
 
 class ContradictingTrace(Conflict):
     def __init__(self, *, digest: str, kept: str, refused: str) -> None:
-        super().__init__(f"the trace of {digest} is {kept}, it cannot be {refused}")
+        super().__init__(f"the trace of {digest} is {kept}; {refused} is refused")
 
 
 class BlobTooLarge(TooLarge):
@@ -251,24 +249,29 @@ class BlobTooLarge(TooLarge):
 class BadBlobName(Unacceptable):
     def __init__(self, *, name: str) -> None:
         super().__init__(
-            f"{name[:80]!r} names no blob", way_out="a name is 0x and the 64 lower-case hex digits of a keccak256"
+            f"{name[:80]!r} is no blob's name",
+            way_out="a name is 0x and 64 lower-case hex digits: the bytes' keccak256 or, for packed words, their root",
         )
 
 
 class BlobHashMismatch(Unacceptable):
     def __init__(self, *, named: str, actual: str) -> None:
-        super().__init__(f"the body's keccak256 is {actual}, not {named}", way_out="put it under its own hash")
+        super().__init__(
+            f"{named} is neither the body's keccak256 ({actual}) nor its root as packed words",
+            way_out="put it under one of these",
+        )
 
 
 class BlobMissing(Unacceptable):
     def __init__(self, *, field: str, name: str) -> None:
-        super().__init__(f"{field} = {name}, but no bytes are known under it", way_out=f"PUT /v1/blobs/{name} first")
+        super().__init__(f"{field} = {name}, but there are no bytes under it", way_out=f"PUT /v1/blobs/{name} first")
 
 
 class OutputRefused(Unacceptable):
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"the output under commitment.output_root answers no order: {why}; pack a list of words for each text"
+            f"the output under commitment.output_root does not answer the order: {why}",
+            way_out="pack a list of words for each text",
         )
 
 
@@ -276,31 +279,34 @@ class OutputTooLong(Unacceptable):
     def __init__(self, *, length: int, limit: int) -> None:
         super().__init__(
             f"the output has {length} bytes, more than the {limit} that a contest can show on chain",
-            way_out="the workload's limits keep an honest engine's outputs below that",
+            way_out="an engine that keeps to the workload's limits stays below that",
         )
 
 
 class UnitsRefused(Unacceptable):
     def __init__(self, *, units: int, counted: int, most: int) -> None:
         super().__init__(
-            f"commitment.units = {units}",
-            way_out=f"the output under its root has {counted}, the order asked for at most {most}",
+            f"commitment.units = {units}, but the output has {counted} and the order allows {most}",
+            way_out="commit to the output's units",
         )
 
 
 class ObservationRefused(Unacceptable):
     def __init__(self, *, digest: str, why: str) -> None:
-        super().__init__(f"the observation on {digest} is not taken: {why}")
+        super().__init__(f"the observation on {digest} is refused: {why}")
 
 
 class TraceMismatch(Unacceptable):
     def __init__(self, *, digest: str, trace: str) -> None:
-        super().__init__(f"the sha256 of the blob {trace} is not the trace hash that commitment {digest} binds")
+        super().__init__(
+            f"the blob {trace} is not the trace that commitment {digest} binds: its trace hash is another",
+            way_out="show the trace that was committed to",
+        )
 
 
 class TraceTooLong(Unacceptable):
     def __init__(self, *, length: int, limit: int) -> None:
-        super().__init__(f"the trace has {length} bytes, at most {limit} are kept")
+        super().__init__(f"the trace has {length} bytes, at most {limit} are accepted")
 
 
 class OpeningMismatch(Unacceptable):
@@ -311,9 +317,9 @@ class OpeningMismatch(Unacceptable):
 class OpeningDisagrees(Unacceptable):
     def __init__(self, *, digest: str) -> None:
         super().__init__(
-            f"the opening is not the answer of commitment {digest}",
+            f"the opening disagrees with commitment {digest}",
             way_out=(
-                "do not show it, others could copy it: send the verdict with opening null and open a case with "
+                "send the verdict with opening null, so that nobody copies your answer, and open a case with "
                 "SlashingCourt.openCase"
             ),
         )

@@ -1,8 +1,8 @@
 """The composition root of `assay worker`: reads the chain, closes, posts and settles epochs, executes cases, answers
 contests.
 
-One loop, no state but the tables: killed anywhere, it goes on where it stopped. A step that fails waits longer each
-time and keeps no other step waiting.
+One loop whose only state is the tables: after a kill it continues where it stopped. A step that fails waits longer each
+time and does not hold up the other steps.
 """
 
 import logging
@@ -22,7 +22,7 @@ from backend.errors import Misconfigured
 from backend.services.answers import Answers
 from backend.services.cases import execute_cases
 from backend.services.closing import ClosingRule, close_epoch
-from backend.services.equivocations import bring_equivocations
+from backend.services.equivocations import report_equivocations
 from backend.services.ledger.reconcile import reconcile
 from backend.services.posting import post_epoch
 from backend.services.publishing import publish_epochs
@@ -39,18 +39,18 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 LONGEST_WAIT_S = 30.0
-"""Of a step that fails again and again."""
+"""Before a step that keeps failing runs again."""
 _RECONCILE_EVERY_S = 30.0
-_BRING_EVERY_S = 30.0
+_REPORT_EVERY_S = 30.0
 _RANGES_A_TICK = 20
 
 _EXPECTED = (AssayError, OperationalError)
-"""What a step may fail with while the worker lives on. Anything else is a defect and ends the process."""
+"""Errors of a step that the worker survives. Any other is a defect and ends the process."""
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker is told. `treasury`: the session key of the treasury's lane."""
+    """A worker's settings. `treasury`: the session key of the treasury's lane."""
 
     home: Path
     rpc_url: str
@@ -63,32 +63,32 @@ class WorkerSettings:
 
 
 class Troubles:
-    """What is wrong now, by step, so that the same words are said once: a chain that is gone fails every step."""
+    """The present error of each failing step. An endpoint that is down fails every step: that is logged once."""
 
     def __init__(self) -> None:
-        self._words: dict[str, str] = {}
+        self._messages: dict[str, str] = {}
 
-    def begin(self, step: str, words: str) -> bool:
-        """A step fails with these words; whether to say so: no step failed with them until now."""
-        is_new = words not in self._words.values()
-        self._words[step] = words
+    def begin(self, step: str, message: str) -> bool:
+        """Notes that a step failed. Returns True unless another step, or this one before, fails with this message."""
+        is_new = message not in self._messages.values()
+        self._messages[step] = message
         return is_new
 
     def end(self, step: str) -> None:
-        """A step ran."""
-        if self._words.pop(step, None) is not None and not self._words:
+        """Notes that a step succeeded."""
+        if self._messages.pop(step, None) is not None and not self._messages:
             _log.info("every step runs again")
 
 
 class WorkerStep:
-    """One thing the loop does. Skipped while it backs off, or until its time has come."""
+    """A step of the loop. Skipped while it backs off, and until `every_s` have passed since it last ran."""
 
     def __init__(self, name: str, run: Callable[[int], object], troubles: Troubles, *, every_s: float = 0.0) -> None:
         self._name, self._run, self._troubles, self._every_s = name, run, troubles, every_s
         self._failures, self._next_at = 0, 0.0
 
     def __call__(self, now: int, monotonic: float) -> None:
-        """Runs if it is time. Logs what is expected to go wrong, once for the same words, and waits longer."""
+        """Runs the step if it is due. Logs an expected error, each message once, and backs off."""
         if monotonic < self._next_at:
             return
         try:
@@ -96,16 +96,16 @@ class WorkerStep:
         except _EXPECTED as error:
             wait = min(TICK_S * 2 ** min(self._failures, 8), LONGEST_WAIT_S)
             self._failures, self._next_at = self._failures + 1, monotonic + wait
-            words = f"{type(error).__name__}: {error}"
-            level = logging.ERROR if self._troubles.begin(self._name, words) else logging.DEBUG
-            _log.log(level, "%s failed, again in %.1f s: %s", self._name, wait, words)
+            message = f"{type(error).__name__}: {error}"
+            level = logging.ERROR if self._troubles.begin(self._name, message) else logging.DEBUG
+            _log.log(level, "%s failed, again in %.1f s: %s", self._name, wait, message)
         else:
             self._failures, self._next_at = 0, monotonic + self._every_s
             self._troubles.end(self._name)
 
 
 class Worker:
-    """The loop over its parts."""
+    """The loop over the steps."""
 
     def __init__(self, database: Database, chain: Chain, beacon: Beacon, settings: WorkerSettings) -> None:
         _check(settings, chain.settler())
@@ -123,12 +123,12 @@ class Worker:
             WorkerStep("publishing", lambda _: publish_epochs(database, blobs, log), troubles),
             WorkerStep("posting", lambda now: post_epoch(database, chain, beacon, manager, now), troubles),
             WorkerStep("settling", lambda now: settle_epoch(database, chain, manager, treasury, now), troubles),
-            WorkerStep("executing cases", lambda now: execute_cases(database, chain, manager, now), troubles),
+            WorkerStep("executing cases", lambda now: execute_cases(database, record, chain, manager, now), troubles),
             WorkerStep(
-                "bringing equivocations",
-                lambda now: bring_equivocations(database, chain, manager, now),
+                "reporting equivocations",
+                lambda now: report_equivocations(database, chain, manager, now),
                 troubles,
-                every_s=_BRING_EVERY_S,
+                every_s=_REPORT_EVERY_S,
             ),
             WorkerStep("answering contests", lambda now: answers.step(manager, now), troubles),
             WorkerStep("sending", lambda now: _send(manager, now), troubles),
@@ -142,7 +142,7 @@ class Worker:
         return Worker(open_database(settings.home), chain, HttpBeacon(settings.beacon_url), settings)
 
     def tick(self, now: int) -> None:
-        """Each step once. `now`: Unix seconds."""
+        """Runs each step once. `now`: Unix seconds."""
         for step in self._steps:
             step(now, time.monotonic())
 
@@ -169,8 +169,8 @@ def _check(settings: WorkerSettings, settler: str) -> None:
     deployment, epoch_s = settings.deployment, settings.closing.epoch_s
     if settings.settler.address != settler:
         raise Misconfigured(
-            f"the key is {settings.settler.address}'s, the escrow's settler is {settler}",
+            f"settler.json is the key of {settings.settler.address}, but the escrow's settler is {settler}",
             way_out="use the settler's keystore",
         )
     if not 0 < epoch_s <= deployment.constants.epoch_max_s:
-        raise Misconfigured(f"an epoch of {epoch_s} s is outside 1..{deployment.constants.epoch_max_s}, EPOCH_MAX")
+        raise Misconfigured(f"--epoch-seconds {epoch_s} is outside 1..{deployment.constants.epoch_max_s} (EPOCH_MAX)")

@@ -1,4 +1,4 @@
-"""Examples for the API's description: real records, signed with a well-known key of no value."""
+"""Examples for the OpenAPI document: real records, signed with a well-known key of no value."""
 
 from typing import Any
 

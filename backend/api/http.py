@@ -21,7 +21,7 @@ Every error is a problem (RFC 9457) with a machine-readable `code`; `detail` nam
 
 
 def create_http(services: Services) -> FastAPI:
-    """All routes of contracts.protocol.wire."""
+    """The application with all its routes."""
     app = FastAPI(title="Assay", version=VERSION, description=_DESCRIPTION)
     for router in (public_router, content_router, requesters_router, operators_router, verifiers_router):
         app.include_router(router(services))
@@ -33,7 +33,7 @@ def create_http(services: Services) -> FastAPI:
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's description, with problems where it would describe its own errors."""
+    """FastAPI's OpenAPI document, with our problems in place of its own errors."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = schema["components"]["schemas"]
@@ -51,7 +51,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
 
 
 def _common_problems(operation: dict[str, Any]) -> dict[str, list[str]]:
-    """Codes by status of the problems that follow from the shape of an operation, not from what it does."""
+    """The codes, by status, of problems that follow from an operation's parameters and body alone."""
     found = {"503": ["chain_unavailable", "store_unavailable"]}
     if "parameters" in operation or "requestBody" in operation:
         found["422"] = ["invalid_field"]

@@ -1,6 +1,6 @@
-"""A server that does not wait for ever: whoever connects and sends no whole request head gives its place back (A52).
+"""Closes idle connections, also those that never send a whole request head (A52).
 
-uvicorn's own time-out counts between two requests only. Bodies have theirs in RequestLimits.
+uvicorn's own timeout applies between requests only. RequestLimits has the one for bodies.
 """
 
 import asyncio
@@ -11,27 +11,27 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_SECONDS = 10.0
 
 
-class ImpatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, closing a connection on which no request was under way for HEAD_SECONDS to twice as long."""
+class IdleTimeoutProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1. Closes a connection without a request for HEAD_SECONDS to twice as long."""
 
     head_seconds = HEAD_SECONDS
-    _last_seen: object = None
-    _next_look: asyncio.TimerHandle
+    _last_cycle: object = None
+    _next_check: asyncio.TimerHandle
 
     def connection_made(self, transport: Any) -> None:
-        """Starts to look at the connection from time to time."""
+        """Starts the regular checks of the connection."""
         super().connection_made(transport)
-        self._next_look = self.loop.call_later(self.head_seconds, self._look)
+        self._next_check = self.loop.call_later(self.head_seconds, self._check)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the looking."""
-        self._next_look.cancel()
+        """Stops the checks."""
+        self._next_check.cancel()
         super().connection_lost(exc)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         is_idle = self.cycle is None or self.cycle.response_complete
-        if is_idle and self.cycle is self._last_seen:
+        if is_idle and self.cycle is self._last_cycle:
             self.transport.close()
             return
-        self._last_seen = self.cycle
-        self._next_look = self.loop.call_later(self.head_seconds, self._look)
+        self._last_cycle = self.cycle
+        self._next_check = self.loop.call_later(self.head_seconds, self._check)

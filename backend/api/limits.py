@@ -1,6 +1,6 @@
-"""Bounds on requests, applied as they arrive, so that no request fills the memory or holds a place for long (A52).
+"""Limits on requests, applied while they arrive, so that none fills the memory or occupies a worker for long (A52).
 
-Bodies are read by the event loop, not by a worker's thread, so a client that sends slowly keeps nobody else waiting.
+The event loop reads bodies, not a worker thread, so a slow client does not delay others.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.api.problems import problem
 
 JSON_LIMIT_BYTES = 64 * 1024
-"""Far above the largest record of contracts.protocol.wire."""
+"""Far more than the largest record of contracts.protocol.wire has."""
 TARGET_LIMIT_BYTES = 2048
-"""Path and query; the longest of the agreement has 100."""
+"""For path and query; the API's longest has 100."""
 HEADERS_LIMIT_BYTES = 16 * 1024
 BODY_SECONDS = 30.0
-"""How long a body may take to arrive: 35 KB/s for the largest blob."""
+"""For a body to arrive: 35 KB/s for the largest blob."""
 
 
 class RequestLimits:
-    """ASGI middleware: at most `blob_limit` bytes for PUT (blobs), JSON_LIMIT_BYTES for the rest."""
+    """ASGI middleware: at most `blob_limit` bytes in a PUT (blobs), JSON_LIMIT_BYTES in others."""
 
     def __init__(self, app: ASGIApp, *, blob_limit: int) -> None:
         self._app, self._blob_limit = app, blob_limit
@@ -41,7 +41,7 @@ class RequestLimits:
 
 
 def _counted(receive: Receive, limit: int, until: float, announced: int) -> Receive:
-    """`receive` that raises when more than `limit` bytes are announced or come, or when the body takes too long."""
+    """`receive` that raises if more than `limit` bytes are announced or arrive, or if the body takes too long."""
     received, complete = 0, False
 
     async def counted() -> Message:
@@ -49,16 +49,16 @@ def _counted(receive: Receive, limit: int, until: float, announced: int) -> Rece
         if complete:
             return await receive()
         if announced > limit:
-            raise _refused(413, f"the body has {announced} bytes, at most {limit} are taken; send less")
+            raise _refused(413, f"the body has {announced} bytes, at most {limit} are accepted; send less")
         try:
             message = await asyncio.wait_for(receive(), until - time.monotonic())
         except TimeoutError as error:
-            why = f"only {received} bytes of the body came in time; send it again, {BODY_SECONDS:.0f} s are given"
+            why = f"only {received} bytes of the body arrived within {BODY_SECONDS:.0f} s; send it again, faster"
             raise _refused(408, why) from error
         received += len(message.get("body", b""))
         complete = not message.get("more_body", False)
         if received > limit:
-            raise _refused(413, f"the body has {received} bytes or more, at most {limit} are taken; send less")
+            raise _refused(413, f"the body has {received} bytes or more, at most {limit} are accepted; send less")
         return message
 
     return counted
@@ -69,17 +69,17 @@ def _refused(status: int, why: str) -> HTTPException:
 
 
 def _announced(scope: Scope) -> int:
-    """The announced length of the body, or 0; the server refuses what is no number and ends the body there."""
+    """The body's content-length, or 0. The server has refused one that is no number, and ends the body there."""
     return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
 
 
 def _too_long(scope: Scope) -> tuple[int, str, str] | None:
     target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
     if target > TARGET_LIMIT_BYTES:
-        why = f"the path with its query has {target} bytes, at most {TARGET_LIMIT_BYTES} are read; GET /docs lists all"
+        why = f"path and query have {target} bytes, at most {TARGET_LIMIT_BYTES} are accepted; GET /docs lists them"
         return 414, "uri_too_long", why
     headers = sum(len(name) + len(value) for name, value in scope["headers"])
     if headers > HEADERS_LIMIT_BYTES:
-        why = f"the headers have {headers} bytes, at most {HEADERS_LIMIT_BYTES} are read; send fewer, none is needed"
+        why = f"the headers have {headers} bytes, at most {HEADERS_LIMIT_BYTES} are accepted; none is needed"
         return 431, "headers_too_long", why
     return None

@@ -1,36 +1,14 @@
-"""Routes for nodes: leases, heartbeats, returns, commitments. Every call is signed by the node's key."""
+"""Routes for nodes: leases, heartbeats, returns, commitments, canary jobs, all signed by the node's key; traces."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
 
+from backend import errors
 from backend.api import examples, problems
 from backend.api.services import Services
 from backend.api.strict_json import StrictJsonRoute
-from backend.domain.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, OperatorWithheld, StakeTooLow
-from backend.errors import (
-    BlobMissing,
-    CanaryBudgetSpent,
-    CanaryOff,
-    CanaryUnfunded,
-    ContradictingCommitment,
-    ContradictingTrace,
-    NodeBusy,
-    NodeElsewhere,
-    OutputRefused,
-    OutputTooLong,
-    StaleRequest,
-    TraceMismatch,
-    TraceTooEarly,
-    TraceTooLong,
-    UnitsRefused,
-    UnknownCommitment,
-    UnknownNode,
-    UnknownOrder,
-    UnknownWorkload,
-    WrongAction,
-    WrongSigner,
-)
+from backend.domain import errors as domain
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.wire import (
     Acknowledgement,
@@ -44,31 +22,28 @@ from contracts.protocol.wire import (
     SubmitTrace,
 )
 
-_AUTHENTICATED = (BadSignature, WrongSigner, StaleRequest, WrongAction, UnknownNode)
+_AUTHENTICATED = (
+    BadSignature, errors.WrongSigner, errors.StaleRequest, errors.WrongAction, errors.UnknownNode,
+)  # fmt: skip
+_HELD = (errors.UnknownOrder, domain.LeaseNotHeld, domain.LeaseExpired)
 _NO_JOB: dict[int | str, dict[str, Any]] = {204: {"description": "There is no job of this workload now"}}
 _TOLD_LEASES = problems.told(
-    *_AUTHENTICATED, UnknownWorkload, OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy, NodeElsewhere
-)
-_TOLD_HEARTBEATS = problems.told(*_AUTHENTICATED, UnknownOrder, LeaseNotHeld, LeaseExpired)
-_TOLD_RETURNS = problems.told(*_AUTHENTICATED, UnknownOrder, LeaseNotHeld, LeaseExpired)
+    *_AUTHENTICATED, errors.UnknownWorkload, domain.OperatorSuspended, domain.OperatorWithheld, domain.StakeTooLow,
+    errors.NodeBusy, errors.NodeElsewhere,
+)  # fmt: skip
+_TOLD_HEARTBEATS = _TOLD_RETURNS = problems.told(*_AUTHENTICATED, *_HELD)
 _TOLD_COMMITMENTS = problems.told(
-    BadSignature,
-    WrongSigner,
-    UnknownOrder,
-    LeaseNotHeld,
-    LeaseExpired,
-    ContradictingCommitment,
-    BlobMissing,
-    OutputRefused,
-    OutputTooLong,
-    UnitsRefused,
-)
+    BadSignature, errors.WrongSigner, *_HELD, errors.ContradictingCommitment, errors.BlobMissing, errors.OutputRefused,
+    errors.OutputTooLong, errors.UnitsRefused,
+)  # fmt: skip
 _TOLD_TRACES = problems.told(
-    UnknownCommitment, TraceTooEarly, BlobMissing, TraceTooLong, TraceMismatch, ContradictingTrace
-)
+    errors.UnknownCommitment, errors.TraceTooEarly, errors.BlobMissing, errors.TraceTooLong, errors.TraceMismatch,
+    errors.ContradictingTrace,
+)  # fmt: skip
 _TOLD_CANARY = problems.told(
-    *_AUTHENTICATED, UnknownWorkload, OperatorSuspended, CanaryOff, CanaryBudgetSpent, CanaryUnfunded
-)
+    *_AUTHENTICATED, errors.UnknownWorkload, domain.OperatorSuspended, errors.CanaryOff, errors.CanaryBudgetSpent,
+    errors.CanaryUnfunded,
+)  # fmt: skip
 
 
 def operators_router(services: Services) -> APIRouter:

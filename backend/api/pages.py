@@ -1,8 +1,7 @@
-"""The pages of backend/web: every file read once at the start, so that no path of a request ever reaches the disk.
+"""Serves the pages of backend/web. All files are read at startup, so no request path ever reaches the disk.
 
-The pages load nothing from elsewhere and hold no script in their HTML; the policy below makes browsers enforce it. The
-chain is reached through the reader's own wallet, never from here. Files are asked for anew each time and answered with
-304 while they are the same, so a new version is seen at once.
+The pages load nothing from other hosts and have no inline scripts; the policy below makes browsers enforce it. They
+reach the chain through the reader's own wallet only. Browsers revalidate every file, so a new version shows at once.
 """
 
 import gzip
@@ -60,7 +59,7 @@ class _File:
 
 
 def pages_router() -> APIRouter:
-    """GET and HEAD of every page and of what it loads."""
+    """GET and HEAD of the pages and the files that they load."""
     router = APIRouter(include_in_schema=False)
     found = dict(_walk(WEB, ""))
     places = {f"/web/{name}": name for name in found if not name.endswith(".html")}

@@ -1,6 +1,6 @@
-"""Errors as RFC 9457 problem details: which status an error has, and what of it is told.
+"""Errors as RFC 9457 problem details: their status and what they disclose.
 
-What a caller did wrong is told in full. What went wrong here is logged with its traceback and told in general.
+A caller's mistake is described in full. An error of the backend is logged with its traceback and described in general.
 """
 
 import logging
@@ -53,14 +53,14 @@ _HTTP_CODES = {
 log = logging.getLogger(__name__)
 chain_log = logging.getLogger(f"{__name__}.chain")
 chain_log.addFilter(OncePerMinute())
-"""Every call needs the chain, so while it is gone they would all say the same."""
+"""While the chain is unreachable every request fails with the same message."""
 _shown = reprlib.Repr()
-"""Looks only as deep and as far into a value as is shown of it."""
+"""Reads no more of a value than is shown."""
 _shown.maxstring = _shown.maxother = _shown.maxlong = _SHOWN_CHARACTERS
 
 
 def install(app: FastAPI) -> None:
-    """Makes every error that leaves an endpoint a problem."""
+    """Turns every error of an endpoint into a problem."""
     for kind, status in _STATUS:
         app.add_exception_handler(kind, _told(status))
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -72,7 +72,7 @@ def install(app: FastAPI) -> None:
 
 
 def told(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
-    """The answers that an operation's description lists for the errors that it may raise: their codes by status."""
+    """The OpenAPI responses of an operation that may raise these errors: their codes by status."""
     codes: dict[int, list[str]] = {}
     for kind in kinds:
         status = next(status for branch, status in _STATUS if issubclass(kind, branch))
@@ -81,13 +81,13 @@ def told(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
 
 
 def described(codes: Iterable[str]) -> dict[str, Any]:
-    """One answer of an operation's description: a problem with one of these codes."""
+    """The OpenAPI response of a problem with one of these codes."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"description": "A problem: " + ", ".join(sorted(codes)), "content": content}
 
 
 def problem(status: int, code: str, detail: str) -> Response:
-    """A problem as a response. The detail is one line: what moves a cursor or a line is escaped."""
+    """A problem as a response. Its detail is one line: control characters are escaped."""
     detail = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in detail)
     title = code.replace("_", " ").capitalize()
     body = Problem(type=f"urn:assay:problem:{code}", title=title, status=status, code=code, detail=detail)
@@ -104,7 +104,7 @@ def _told(status: int) -> Any:
 
 
 def _invalid(request: Request, error: Exception) -> Response:
-    """Every field that is wrong, with its value and what it must be; 400 when the body is not JSON at all."""
+    """422 with each wrong field, its value and what it must be; 400 or 415 if the body is not JSON or not called so."""
     assert isinstance(error, RequestValidationError)
     faults = error.errors()
     for fault in faults:
@@ -112,8 +112,7 @@ def _invalid(request: Request, error: Exception) -> Response:
             return problem(400, "malformed_body", _malformed(fault, error.body))
         if fault["loc"] == ("body",) and isinstance(fault["input"], bytes):
             given = request.headers.get("content-type", "not given")
-            why = f"the content-type is {_short(given)}; send the body as application/json"
-            return problem(415, "not_json", why)
+            return problem(415, "not_json", f"the content-type is {_short(given)}; send the body as application/json")
     shown = [_fault(fault) for fault in faults[:_SHOWN_FAULTS]]
     if len(faults) > len(shown):
         shown.append(f"and {len(faults) - len(shown)} more")
@@ -141,7 +140,7 @@ def _cut(text: str) -> str:
 
 
 def _path(request: Request) -> str:
-    """The path as it was sent, percent-encoded: on one line whatever is in it."""
+    """The path as it was sent, percent-encoded, so always on one line."""
     return _cut((request.scope.get("raw_path") or b"").decode("ascii", "backslashreplace"))
 
 
@@ -174,4 +173,4 @@ def _storage_full(request: Request, error: Exception) -> Response:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error path=%s", _path(request), exc_info=error)
-    return problem(500, "internal_error", "an error of this backend, logged there; the same request may be sent again")
+    return problem(500, "internal_error", "this backend failed and logged why; the same request may be sent again")

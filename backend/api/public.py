@@ -38,7 +38,7 @@ _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
 
 async def raw_body(request: Request) -> bytes:
-    """The body as it is, within RequestLimits."""
+    """The raw body, within RequestLimits."""
     return await request.body()
 
 
@@ -51,11 +51,7 @@ def public_router(services: Services) -> APIRouter:
         """Where and on what terms this backend works, with the price sheet."""
         return services.views.network()
 
-    @router.get(
-        "/workloads/{workload_id}",
-        responses=_MANIFEST_ANSWERS,
-        response_class=Response,
-    )
+    @router.get("/workloads/{workload_id}", responses=_MANIFEST_ANSWERS, response_class=Response)
     def workload(workload_id: Bytes32) -> Response:
         """The canonical manifest, from whose fields the id is hashed (SPEC section 3)."""
         return Response(services.views.manifest(workload_id), media_type="application/json", headers=_IMMUTABLE)

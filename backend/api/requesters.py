@@ -5,26 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 
+from backend import errors
 from backend.api import examples, problems
 from backend.api.services import Services
 from backend.api.strict_json import StrictJsonRoute
-from backend.domain.errors import (
-    BalanceTooLow,
-    CapTooLow,
-    DeadlineRefused,
-    InputRefused,
-    LaneExpiresFirst,
-    LaneFull,
-    LaneNotOpened,
-    LaneUnderNotice,
-    ParamsRefused,
-    PriceTooHigh,
-    PriceTooLow,
-    PromptMismatch,
-    TermNotOffered,
-    TooManyUnits,
-)
-from backend.errors import BlobMissing, NothingDelivered, NotRooted, UnknownOrder, UnknownWorkload, WrongSigner
+from backend.domain import errors as domain
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import Address, Bytes32
@@ -32,9 +17,10 @@ from contracts.protocol.wire import LaneView, OrderView, SubmitOrder, Tokenize, 
 
 _KNOWN: dict[int | str, dict[str, Any]] = {200: {"model": OrderView, "description": "Known before"}}
 _TOLD_ORDERS = problems.told(
-    BadSignature, WrongSigner, UnknownWorkload, BlobMissing, InputRefused, DeadlineRefused, TermNotOffered,
-    ParamsRefused, PromptMismatch, TooManyUnits, PriceTooLow, PriceTooHigh, LaneNotOpened, LaneExpiresFirst,
-    LaneUnderNotice, LaneFull, BalanceTooLow, CapTooLow,
+    BadSignature, errors.WrongSigner, errors.UnknownWorkload, errors.BlobMissing, domain.InputRefused,
+    domain.DeadlineRefused, domain.TermNotOffered, domain.ParamsRefused, domain.PromptMismatch, domain.TooManyUnits,
+    domain.PriceTooLow, domain.PriceTooHigh, domain.LaneNotOpened, domain.LaneExpiresFirst, domain.LaneUnderNotice,
+    domain.LaneFull, domain.BalanceTooLow, domain.CapTooLow,
 )  # fmt: skip
 
 
@@ -51,22 +37,22 @@ def requesters_router(services: Services) -> APIRouter:
         response.status_code = 201 if is_new else 200
         return services.views.order(order_id)
 
-    @router.get("/orders/{order_id}", responses=problems.told(UnknownOrder))
+    @router.get("/orders/{order_id}", responses=problems.told(errors.UnknownOrder))
     def order(order_id: Bytes32) -> OrderView:
         """An order as it stands. The same for every job, checked or not."""
         return services.views.order(order_id)
 
-    @router.post("/tokenize", responses=problems.told(UnknownWorkload, InputRefused))
+    @router.post("/tokenize", responses=problems.told(errors.UnknownWorkload, domain.InputRefused))
     def tokenize(asked: Annotated[Tokenize, Body(openapi_examples=examples.TOKENIZE)]) -> Tokenized:
         """The token ids that an order of these texts binds. Check that they spell the texts."""
         return services.words.tokenize(asked)
 
-    @router.get("/orders/{order_id}/answer", responses=problems.told(UnknownOrder, NothingDelivered))
+    @router.get("/orders/{order_id}/answer", responses=problems.told(errors.UnknownOrder, errors.NothingDelivered))
     def answer(order_id: Bytes32) -> list[Any]:
         """What people read of the output, an item a text. The ids in it stand under the commitment's root."""
         return services.words.answer(order_id)
 
-    @router.get("/orders/{order_id}/receipt", responses=problems.told(UnknownOrder, NotRooted))
+    @router.get("/orders/{order_id}/receipt", responses=problems.told(errors.UnknownOrder, errors.NotRooted))
     def receipt(order_id: Bytes32) -> PaymentReceipt:
         """What proves the payment to anyone with an RPC endpoint: `assay verify`. Complete once the epoch settled."""
         return services.views.receipt(order_id)

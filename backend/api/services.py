@@ -1,4 +1,4 @@
-"""What the routers are given: the services of one backend."""
+"""The services of one backend, as the routers are given them."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from backend.store.blobs import BlobStore
 
 @dataclass(frozen=True)
 class Services:
-    """One of each."""
+    """One instance of each service."""
 
     blobs: BlobStore
     intake: Intake

@@ -1,4 +1,4 @@
-"""Bodies read as JSON without second meanings: a key that stands twice, or bytes that are not UTF-8, are refused."""
+"""Parses bodies as unambiguous JSON: refuses duplicate keys and bytes that are not UTF-8."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -10,14 +10,14 @@ from fastapi.routing import APIRoute
 _LONGEST_NUMBER = 80
 """Digits. 2^256 has 78."""
 _MOST_BRACKETS = 64
-"""Opening ones; the record with the most has five. Bounds the depth before a parser goes down into it."""
+"""Opening brackets of a body; our records have at most five. Bounds the depth before the parser recurses."""
 
 
 class StrictJsonRoute(APIRoute):
     """A route whose body is read by `strict_loads`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's documented place for a request class of one's own."""
+        """FastAPI's documented hook for a custom request class."""
         handle = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
@@ -32,7 +32,7 @@ class _StrictRequest(Request):
 
 
 def strict_loads(body: bytes) -> Any:
-    """The JSON value. Raises JSONDecodeError, also for keys that stand twice, endless numbers and endless depth."""
+    """The JSON value. Raises JSONDecodeError, also for duplicate keys, very long numbers and very deep nesting."""
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -40,7 +40,9 @@ def strict_loads(body: bytes) -> Any:
         raise json.JSONDecodeError(f"byte {body[error.start]:#04x} is not UTF-8", repr(shown), error.start) from error
     brackets = text.count("{") + text.count("[")
     if brackets > _MOST_BRACKETS:
-        raise json.JSONDecodeError(f"it has {brackets} opening brackets, at most {_MOST_BRACKETS} are read", text, 0)
+        raise json.JSONDecodeError(
+            f"it has {brackets} opening brackets, at most {_MOST_BRACKETS} are accepted", text, 0
+        )
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_int=_number)
     except _Refused as error:
@@ -56,7 +58,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _Refused(f"the key {key[:60]!r} stands twice", json.dumps(key))
+            raise _Refused(f"the key {key[:60]!r} occurs twice", json.dumps(key))
         found[key] = value
     return found
 

@@ -4,35 +4,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
+from backend import errors
 from backend.api import examples, problems
 from backend.api.services import Services
 from backend.api.strict_json import StrictJsonRoute
-from backend.errors import (
-    BlobMissing,
-    ContradictingVerdict,
-    InactiveVerifier,
-    NotSampled,
-    ObservationRefused,
-    OpeningDisagrees,
-    OpeningMismatch,
-    UnknownRow,
-    WrongSigner,
-)
 from contracts.protocol.errors import BadSignature
 from contracts.protocol.wire import Acknowledgement, SubmitVerdict
 
 _TOLD = problems.told(
-    BadSignature,
-    WrongSigner,
-    InactiveVerifier,
-    UnknownRow,
-    NotSampled,
-    OpeningMismatch,
-    OpeningDisagrees,
-    BlobMissing,
-    ObservationRefused,
-    ContradictingVerdict,
-)
+    BadSignature, errors.WrongSigner, errors.InactiveVerifier, errors.UnknownRow, errors.NotSampled,
+    errors.OpeningMismatch, errors.OpeningDisagrees, errors.BlobMissing, errors.ObservationRefused,
+    errors.ContradictingVerdict,
+)  # fmt: skip
 
 
 def verifiers_router(services: Services) -> APIRouter:

@@ -1,4 +1,4 @@
-"""Asks the beacon for the value that posting an epoch reveals. A port, its adapter over HTTP, its fake."""
+"""Asks the beacon for the value that posting an epoch reveals. A port and its adapter over HTTP."""
 
 from typing import Protocol
 
@@ -11,11 +11,12 @@ _NOT_READY = (409, 425)
 
 
 class Beacon(Protocol):
-    """The next value of the hash chain, 32 bytes."""
+    """Reveals the hash chain's values, one per epoch."""
 
     def value(self, epoch_id: int) -> bytes:
-        """Raises BeaconNotReady while the root before is not deep enough, BeaconUnavailable without a usable answer."""
-        ...
+        """An epoch's value, 32 bytes. Raises BeaconNotReady while the last post is not deep enough, BeaconUnavailable
+        without a usable answer.
+        """
 
 
 class HttpBeacon:
@@ -38,13 +39,3 @@ class HttpBeacon:
         if len(value) != 32:
             raise BeaconUnavailable(url=url, why=f"the value has {len(value)} bytes, not 32")
         return value
-
-
-class FakeBeacon:
-    """Values from a list, for tests: the value of epoch n is `values[n - 1]`."""
-
-    def __init__(self, values: list[bytes]) -> None:
-        self._values = values
-
-    def value(self, epoch_id: int) -> bytes:
-        return self._values[epoch_id - 1]

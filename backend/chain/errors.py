@@ -1,13 +1,14 @@
-"""What can go wrong while the backend drives its epochs on chain. Raised to the worker, which logs it and tries again.
+"""What can go wrong while the worker drives epochs on chain. The worker logs these errors and tries again.
 
 DrivingError
-├── NodeRefused             the node does not take a signed transaction; `refusal` says which kind
-├── TransactionReverted     a transaction was mined and refused by the contract
-├── NoCommonAncestor        a reorg goes deeper than everything the indexer has read
+├── NodeRefused             the chain's node refused a signed transaction; `refusal` says why
+├── TransactionReverted     a transaction was mined and reverted
+├── NoCommonAncestor        a reorg is deeper than everything the indexer has read
 ├── BeaconNotReady          the beacon does not reveal this epoch's value yet
-├── BeaconUnavailable       the beacon gives no usable answer
-├── RowsDiffer              an epoch's own rows do not rebuild the root that was fixed for it
-└── LaneNotCovered          no order of a lane has a cap that covers what it owes
+├── BeaconUnavailable       the beacon gave no usable answer
+├── RowsDiffer              an epoch's rows do not rebuild the root that was fixed for it
+├── LaneNotCovered          no order of a lane has a cap that covers what it owes
+└── ContestsUnanswered      some contests cannot be answered
 """
 
 from enum import Enum
@@ -16,7 +17,7 @@ from contracts.protocol.errors import AssayError
 
 
 class Refusal(Enum):
-    """Why a node does not take a transaction, as far as its words tell."""
+    """Why a node refused a transaction, by its error message."""
 
     KNOWN = "known"
     NONCE_TOO_LOW = "nonce_too_low"
@@ -26,7 +27,7 @@ class Refusal(Enum):
 
 
 class DrivingError(AssayError):
-    """Base. `code` is for machines; the message names the offending value and the way out."""
+    """Base of the worker's errors."""
 
 
 class NodeRefused(DrivingError):
@@ -58,7 +59,7 @@ class BeaconNotReady(DrivingError):
 
 class BeaconUnavailable(DrivingError):
     def __init__(self, *, url: str, why: str) -> None:
-        super().__init__(f"no value from {url}: {why}", way_out="is the beacon running?")
+        super().__init__(f"no value from {url}: {why}", way_out="check that the beacon runs and --beacon names it")
 
 
 class RowsDiffer(DrivingError):
@@ -71,8 +72,8 @@ class RowsDiffer(DrivingError):
 class LaneNotCovered(DrivingError):
     def __init__(self, *, requester: str, signer: str, needed_units: int, best_cap_units: int) -> None:
         super().__init__(
-            f"lane ({requester}, {signer}) would have been charged {needed_units} units, its orders prove "
-            f"{best_cap_units}; it will be skipped on chain"
+            f"lane ({requester}, {signer}) would be charged {needed_units} units in all, but its orders prove a cap of "
+            f"only {best_cap_units}; the contract will skip it"
         )
 
 
@@ -82,7 +83,7 @@ class ContestsUnanswered(DrivingError):
         super().__init__(
             f"contests without an answer: {told}",
             way_out=(
-                "unless what is missing comes back in time, e.g. from a copy of the log, the charges are refunded from "
+                "restore what is missing, e.g. from a mirror of the log: charges left unanswered are refunded from "
                 "the settler's bond"
             ),
         )

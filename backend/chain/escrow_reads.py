@@ -1,4 +1,4 @@
-"""What the epoch's services ask the chain before they act. The coordinator's questions are in views.py."""
+"""What the worker asks the chain before it acts. The coordinator's questions are in views.py."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from contracts.protocol.rulings import Ruling
 
 @dataclass(frozen=True)
 class Holding:
-    """A contract's tokens at a block, base units: those that it holds, and those that it says it owes."""
+    """A contract's tokens at a block, base units: what it held, and what it said it owed (`own_wei`)."""
 
     contract: str
     address: str

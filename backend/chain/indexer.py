@@ -1,13 +1,12 @@
-"""Copies confirmed blocks' events into the database, and takes them back when the chain changes its mind.
+"""Copies confirmed blocks' events into the database, and reverts them after a reorg.
 
 Reads up to `confirmations` blocks behind the head, in order, each range in one database transaction together with its
-ledger entries. A block whose parent is not the one that was read means a reorg: everything above the newest block that
-both sides know is reversed and forgotten in one transaction, then read again (as Safe's transaction service does).
+ledger entries. A block whose parent is not the one that was read means a reorg: everything above the newest common
+block is reversed and deleted in one transaction, then read again (as Safe's transaction service does).
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
@@ -20,38 +19,30 @@ from backend.store.event_rows import to_row
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Block, Event
-from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.record.errors import ChainMoved
 
 _log = logging.getLogger(__name__)
 
 RANGE_BLOCKS = 500
-"""Blocks read in one go while catching up."""
+"""The most blocks that one step reads."""
 RECENT_BLOCKS = 128
-"""This far behind the newest block every block is stored, so that a reorg is followed to its exact start."""
-
-
-@dataclass(frozen=True)
-class _Settled:
-    """What an EpochSettled needs beyond its log."""
-
-    packed: bytes
-    gas_used: int
+"""Every block this far behind the newest is stored, so that a reorg's exact start is found."""
 
 
 class Indexer:
-    """One deployment's events into one database. `step` until it returns False: then all that is confirmed is read."""
+    """Reads one deployment's events into one database. Once `step` returns False, every confirmed event is read."""
 
     def __init__(self, database: Database, chain: Chain, *, confirmations: int) -> None:
         self._database, self._chain, self._confirmations = database, chain, confirmations
 
     def step(self) -> bool:
-        """Reads one range, or rewinds. Returns whether there may be more. Raises ChainMoved when the range changed
-        under the reading; nothing of it is stored then.
+        """Reads one range, or rewinds. Returns whether there may be more. Raises ChainMoved, and stores nothing, if
+        the range changed while it was read.
         """
         tip, head = self._tip(), self._chain.head().number
         if tip is not None and head < tip.number:
-            _log.warning("the endpoint is at block %d, behind block %d that was read; waiting", head, tip.number)
+            _log.warning("the endpoint is at block %d, behind block %d, which was read; waiting", head, tip.number)
             return False
         if tip is not None and not self._is_canonical(tip):
             self._rewind(tip.number)
@@ -78,30 +69,34 @@ class Indexer:
         events = self._chain.events(first, last)
         numbers = {first, last, *range(max(first, target - RECENT_BLOCKS), last + 1), *(e.block_number for e in events)}
         blocks = {number: self._chain.block(number) for number in sorted(numbers)}
-        settled = {e.tx_hash: self._settlement(e) for e in events if e.name == "EpochSettled"}
+        settled = [self._settlement_row(event) for event in events if event.name == "EpochSettled"]
         _check_linked(tip, first, blocks, events)
         if self._chain.block(last).hash != blocks[last].hash:
             raise ChainMoved(block_number=last)
         rows = [to_row(event) for event in events]
         with self._database.begin() as session:
             session.add_all(_block_row(block) for block in blocks.values())
-            session.add_all(rows)
-            session.flush()
-            for row in rows:
-                if row.name == "EpochSettled":
-                    session.add(_settlement_row(row, settled[from_hex(row.tx_hash)]))
+            session.add_all([*rows, *settled])
             session.flush()
             ledger.post(session, rows, self._chain.deployment.constants)
             _prune(session, last)
         for row in rows:
             _log.info("block %d: %s.%s %s", row.block_number, row.contract, row.name, _short(row))
 
-    def _settlement(self, event: Event) -> _Settled:
-        receipt = self._chain.w3.eth.get_transaction_receipt(event.tx_hash)
-        return _Settled(self._chain.packed_epoch(event.tx_hash), receipt["gasUsed"])
+    def _settlement_row(self, event: Event) -> SettlementRow:
+        """An EpochSettled with its transaction's calldata and gas."""
+        return SettlementRow(
+            epoch_id=event.args["id"],
+            block_number=event.block_number,
+            tx_hash=to_hex(event.tx_hash),
+            packed=self._chain.packed_epoch(event.tx_hash),
+            void_bits=event.args["voidBits"],
+            skipped_bits=event.args["skippedBits"],
+            gas_used=self._chain.w3.eth.get_transaction_receipt(event.tx_hash)["gasUsed"],
+        )
 
     def _rewind(self, from_block: int) -> None:
-        """Back to the newest stored block that is still on the chain."""
+        """Goes back to the newest stored block that is still on the chain."""
         with self._database.read() as session:
             rows = session.exec(select(BlockRow).order_by(col(BlockRow.number).desc())).all()
         ancestor = next((row.number for row in rows if self._is_canonical(row)), None)
@@ -116,7 +111,7 @@ class Indexer:
 
 
 def _check_linked(tip: BlockRow | None, first: int, blocks: dict[int, Block], events: Sequence[Event]) -> None:
-    """The range continues what was read, and logs and headers tell of the same blocks."""
+    """Raises ChainMoved unless the range continues what was read, and logs and headers are of the same blocks."""
     if tip is not None and to_hex(blocks[first].parent_hash) != tip.hash:
         raise ChainMoved(block_number=first)
     for number, block in blocks.items():
@@ -134,20 +129,8 @@ def _block_row(block: Block) -> BlockRow:
     )
 
 
-def _settlement_row(row: ChainEventRow, settled: _Settled) -> SettlementRow:
-    return SettlementRow(
-        epoch_id=row.args["id"],
-        block_number=row.block_number,
-        tx_hash=row.tx_hash,
-        packed=settled.packed,
-        void_bits=from_hex(row.args["voidBits"]),
-        skipped_bits=from_hex(row.args["skippedBits"]),
-        gas_used=settled.gas_used,
-    )
-
-
 def _prune(session: Session, last: int) -> None:
-    """Forgets headers without events that no reorg reaches any more."""
+    """Deletes headers without events that are too old for a reorg."""
     old = (col(BlockRow.number) < last - 2 * RECENT_BLOCKS) & (col(BlockRow.number) > last - 4 * RECENT_BLOCKS)
     with_events = select(ChainEventRow.block_number)
     session.execute(delete(BlockRow).where(old, col(BlockRow.number).not_in(with_events)))

@@ -1,11 +1,12 @@
 """Sends the backend's transactions so that each happens once, whatever crashes: one signer, one queue.
 
 An intent and its nonce are durable before anything is sent, and so are the hash and bytes of each attempt. `step`
-drives whatever the tables hold; a restart continues where the last process died. Modelled on Optimism's txmgr.
+works from the tables alone, so a restart continues where the last process died. Modelled on Optimism's txmgr.
 """
 
 import logging
 from dataclasses import replace
+from itertools import count
 
 from eth_account import Account
 from eth_utils.address import to_checksum_address
@@ -25,7 +26,7 @@ TIP_WEI = 10**9
 
 
 class TxManager:
-    """The queue of one signer. Not for two processes at once: a second one would only repeat the first one's sends."""
+    """The queue of one signer, for one process: a second process would only send the same transactions again."""
 
     def __init__(
         self, database: Database, port: TxPort, signer: Signer, *, confirmations: int, patience: Patience | None = None
@@ -36,13 +37,12 @@ class TxManager:
 
     @property
     def address(self) -> str:
-        """Whose transactions these are."""
+        """The sender of the transactions."""
         return self._signer.address
 
     def ensure(self, key: str, to: str, data: bytes, gas: int, *, now: int) -> bool:
-        """Makes durable that this call has to happen; `step` sends it. False when `key` was there before: one
-        intent a key, whatever is asked for the second time. What a signer before this one (the settler that was
-        rotated away) left open is taken over.
+        """Makes the intent to make this call durable; `step` sends it. Returns False if `key` was used before, for
+        whatever call. Takes over an intent that another signer (a settler that was rotated away) left open.
         """
         mined = self._port.nonce(self.address)
         with self._database.begin() as session:
@@ -55,13 +55,22 @@ class TxManager:
         _log.info("transaction %s: intended with nonce %d, gas limit %d", key, nonce, gas)
         return True
 
-    def outcome(self, key: str) -> TxReceiptRow | None:
-        """How an intent ended, or None while it is under way (or was never asked for)."""
+    def next_key(self, name: str) -> str | None:
+        """The key for the next try of a call: `name`, or `name#n` after n reverts. None while one is under way, or when
+        one has passed. An intent that another signer left open does not count: `ensure` takes it over.
+        """
         with self._database.read() as session:
-            return session.get(TxReceiptRow, key)
+            for tries in count():
+                key = f"{name}#{tries}" if tries else name
+                intent, receipt = session.get(TxIntentRow, key), session.get(TxReceiptRow, key)
+                if receipt is None:
+                    return key if intent is None or intent.sender != self.address else None
+                if receipt.error is None:
+                    return None
+        raise AssertionError("count() does not end")
 
     def step(self, now: int) -> list[TransactionReverted]:
-        """Drives every open intent one step, in the order of nonces. Returns those found reverted, each once."""
+        """Drives every open intent one step, by nonce. Returns those that were found to be reverted, each once."""
         intents = self._open_intents()
         if not intents:
             return []
@@ -147,7 +156,7 @@ class TxManager:
         self._send(intent.key, raw)
 
     def _send(self, key: str, raw: bytes) -> None:
-        """Hands the bytes over. What a refusal means shows in the next step: a receipt, a pool entry, or neither."""
+        """Sends the bytes. The next step finds out what a refusal means: a receipt, a pool entry, or neither."""
         try:
             self._port.send(raw)
         except NodeRefused as error:
@@ -157,7 +166,7 @@ class TxManager:
             _log.info("transaction %s: sent as %s", key, to_hex(keccak(raw)))
 
     def _renumber(self, intent: TxIntentRow) -> None:
-        """A transaction from elsewhere used the nonce: no attempt can be mined any more, the intent takes a new one."""
+        """Gives the intent a new nonce: another transaction used its old one, so no attempt can be mined any more."""
         mined = self._port.nonce(self.address)
         with self._database.begin() as session:
             row = session.get_one(TxIntentRow, intent.key)

@@ -1,4 +1,4 @@
-"""What the transaction manager asks of a node, and the adapter that asks it over JSON-RPC."""
+"""What the transaction manager asks of a chain's node, and the adapter over JSON-RPC."""
 
 from typing import Protocol
 
@@ -8,20 +8,20 @@ from contracts.onchain.errors import NotKnown, RequestRefused, Reverted
 from contracts.onchain.rpc import Rpc
 from contracts.protocol.hashing import to_hex
 
-_WORDS = (
+_MESSAGES = (
     (Refusal.KNOWN, ("already known", "already imported", "known transaction", "already exists")),
     (Refusal.NONCE_TOO_LOW, ("nonce too low", "nonce is too low", "oldnonce")),
     (Refusal.UNDERPRICED, ("underpriced", "fee too low", "max fee per gas less", "gas price too low")),
     (Refusal.NO_FUNDS, ("insufficient funds", "insufficient balance")),
 )
-"""How geth, reth, Anvil, Nethermind and py-evm say it."""
+"""Parts of the messages of geth, reth, Anvil, Nethermind and py-evm."""
 
 
 class TxPort(Protocol):
     """Exactly the node's methods that sending needs. Any may raise ChainUnavailable."""
 
     def chain_id(self) -> int:
-        """The chain's id, which every transaction is signed for."""
+        """The chain's id, which every signed transaction names."""
 
     def head(self) -> int:
         """Number of the latest block."""
@@ -33,7 +33,7 @@ class TxPort(Protocol):
         """How many transactions of `sender` are mined, up to a block or the latest."""
 
     def send(self, raw: bytes) -> None:
-        """Hands over a signed transaction. Raises NodeRefused."""
+        """Sends a signed transaction. Raises NodeRefused."""
 
     def known(self, tx_hash: str) -> bool:
         """Whether the node has the transaction, mined or not."""
@@ -42,43 +42,43 @@ class TxPort(Protocol):
         """The receipt of a mined transaction."""
 
     def revert_reason(self, sender: str, to: str, data: bytes, gas: int, block_number: int) -> str:
-        """Why a call that was reverted in `block_number` was refused, in the contract's own words."""
+        """The contract's error for a call that reverted in `block_number`."""
 
 
 class RpcPort:
     """TxPort over JSON-RPC."""
 
-    def __init__(self, w3: Rpc) -> None:
-        self._w3 = w3
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
 
     def chain_id(self) -> int:
-        return self._w3.eth.chain_id
+        return self._rpc.eth.chain_id
 
     def head(self) -> int:
-        return self._w3.eth.block_number
+        return self._rpc.eth.block_number
 
     def base_fee_wei(self) -> int:
-        return int(self._w3.eth.get_block("latest").get("baseFeePerGas", 0))
+        return int(self._rpc.eth.get_block("latest").get("baseFeePerGas", 0))
 
     def nonce(self, sender: str, block_number: int | None = None) -> int:
-        return self._w3.eth.get_transaction_count(sender, "latest" if block_number is None else block_number)
+        return self._rpc.eth.get_transaction_count(sender, "latest" if block_number is None else block_number)
 
     def send(self, raw: bytes) -> None:
         try:
-            self._w3.eth.send_raw_transaction(raw)
+            self._rpc.eth.send_raw_transaction(raw)
         except RequestRefused as error:
             raise refused(error.words) from error
 
     def known(self, tx_hash: str) -> bool:
         try:
-            self._w3.eth.get_transaction(tx_hash)
+            self._rpc.eth.get_transaction(tx_hash)
         except NotKnown:
             return False
         return True
 
     def receipt(self, tx_hash: str) -> Mined | None:
         try:
-            found = self._w3.eth.get_transaction_receipt(tx_hash)
+            found = self._rpc.eth.get_transaction_receipt(tx_hash)
         except NotKnown:
             return None
         return Mined(to_hex(found["transactionHash"]), found["blockNumber"], found["status"] == 1, found["gasUsed"])
@@ -86,16 +86,14 @@ class RpcPort:
     def revert_reason(self, sender: str, to: str, data: bytes, gas: int, block_number: int) -> str:
         call = {"from": sender, "to": to, "data": data, "gas": gas}
         try:
-            self._w3.eth.call(call, max(block_number - 1, 0))
+            self._rpc.eth.call(call, max(block_number - 1, 0))
         except Reverted as error:
             return str(error)
-        return "the same call passes on the block before; another transaction of the block came first"
+        return "the same call passes on the block before, so another transaction of the block came first"
 
 
 def refused(message: str) -> NodeRefused:
-    """The typed refusal behind a node's words."""
+    """A node's error message as a typed refusal."""
     lowered = message.lower()
-    for refusal, words in _WORDS:
-        if any(word in lowered for word in words):
-            return NodeRefused(refusal, message)
-    return NodeRefused(Refusal.OTHER, message)
+    kinds = (refusal for refusal, parts in _MESSAGES if any(part in lowered for part in parts))
+    return NodeRefused(next(kinds, Refusal.OTHER), message)

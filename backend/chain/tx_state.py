@@ -1,7 +1,7 @@
-"""One logical transaction over its many hashes: what to do next, from what is known. Pure; the time is passed in.
+"""Decides the next step of one logical transaction (an intent) with its many attempts. Pure; the time is passed in.
 
-An intent keeps its nonce for life, so that at most one of its attempts is ever mined. The exception is a nonce that
-somebody else's transaction of the same key used up: then no attempt can be mined any more and a new nonce is safe.
+An intent keeps its nonce, so that at most one of its attempts is ever mined. It gets a new one only after another
+transaction of the same key used the nonce: then none of its attempts can be mined any more.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 _BUMP_NUMERATOR, _BUMP_DENOMINATOR = 1125, 1000
-"""12.5 %: geth's pool takes replacements from +10 % on (txpool price bump), others from +12.5 %."""
+"""+12.5 %: geth's pool accepts replacements from +10 % (its price bump), other pools from +12.5 %."""
 
 FEE_CEILING_WEI = 10**12
-"""No fee goes above this by bumping alone: a chain that stands still must not drain the key when it resumes."""
+"""Bumping never exceeds this fee: a chain that stalls must not drain the key when it resumes."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Fees:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A signed transaction. Its hash and bytes are durable before it is sent."""
+    """A signed transaction."""
 
     tx_hash: str
     raw: bytes
@@ -47,9 +47,9 @@ class Mined:
 class TxView:
     """What is known of one intent now.
 
-    `attempts`: those with its present nonce, oldest first. `mined`: the receipt of any attempt. `known`: the newest
-    attempt lies in the node's pool. `mined_nonce`, `confirmed_nonce`: the sender's transaction count at the head and at
-    `confirmed_block`, the newest block with enough confirmations.
+    `attempts`: those with its present nonce, oldest first. `mined`: the receipt of any attempt. `known`: whether the
+    newest attempt is in the node's pool. `mined_nonce`, `confirmed_nonce`: the sender's transaction count at the head
+    and at `confirmed_block`, the newest block with enough confirmations.
     """
 
     nonce: int
@@ -74,7 +74,7 @@ class TxStep(Enum):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait, seconds: before a higher fee, and before a used nonce without a receipt counts as lost."""
+    """Seconds to wait before the fee is raised, and before a used nonce without a receipt counts as lost."""
 
     bump_after_s: int = 30
     lost_after_s: int = 120
@@ -92,7 +92,7 @@ def decide(sight: TxView, now: int, patience: Patience) -> TxStep:
     if not sight.known:
         return TxStep.RESEND
     if sight.nonce == sight.mined_nonce and waited >= patience.bump_after_s:
-        return TxStep.BUMP  # only the first in the queue: the others wait for it, not for a higher fee
+        return TxStep.BUMP  # only for the first in the queue: the others wait for it, not for a higher fee
     return TxStep.WAIT
 
 
@@ -101,12 +101,12 @@ def _lost(sight: TxView) -> TxStep:
 
 
 def suggested(base_fee_wei: int, tip_wei: int) -> Fees:
-    """Fees that stay good while the base fee doubles."""
+    """Fees that stay sufficient until the base fee has doubled."""
     return Fees(2 * base_fee_wei + tip_wei, tip_wei)
 
 
 def bumped(last: Fees, fresh: Fees) -> Fees | None:
-    """At least 12.5 % above `last`, and no lower than `fresh`. None where that would pass the ceiling."""
+    """At least 12.5 % above `last`, and no lower than `fresh`. None if that would exceed the ceiling."""
     fees = Fees(max(_raised(last.max_fee_wei), fresh.max_fee_wei), max(_raised(last.tip_wei), fresh.tip_wei))
     return fees if fees.max_fee_wei <= max(FEE_CEILING_WEI, fresh.max_fee_wei) else None
 

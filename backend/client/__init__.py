@@ -1,7 +1,7 @@
-"""What a requester imports: submits orders, checks what comes back, and moves money in and out of lanes.
+"""The requester's library: submits orders, checks the answers, and moves money into and out of lanes.
 
-Trusts no backend: every id, hash, signature, amount and receipt is recomputed here. Imports the agreement only. Each
-name is loaded when it is first used, so that `assay jobs --help` need not wait for what talks to a chain.
+It trusts no backend: every id, hash, signature, amount and receipt is recomputed here. Names are loaded on first use,
+so that `assay jobs --help` does not wait for the code that talks to a chain.
 """
 
 import importlib
@@ -23,7 +23,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, from the module that makes it. Raises AttributeError."""
+    """Loads a public name from its module. Raises AttributeError."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_WHERE[name]), name)

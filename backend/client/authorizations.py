@@ -1,6 +1,6 @@
-"""What a wallet signs and anyone may bring to the chain: lane grants, permits, authorized deposits.
+"""What a wallet signs and anyone may submit to the chain: lane grants, permits, authorized deposits.
 
-Gas is the bringer's. Nothing in them can be redirected: each names its lane and its amount, and counts once.
+The submitter pays the gas and cannot redirect anything: each names its lane and amount, and works once.
 """
 
 import secrets
@@ -18,7 +18,7 @@ from contracts.protocol.records import Address, Bytes32, LaneGrant, Record, Sign
 from contracts.protocol.signing import Signer
 
 LIFE_S = 3600
-"""How long a permit or an authorized deposit may be brought."""
+"""How long a permit or an authorized deposit is valid."""
 
 _Wei = Annotated[int, Field(strict=True, ge=0, lt=2**256)]
 _PERMIT = {"owner": "address", "spender": "address", "value": "uint256", "nonce": "uint256", "deadline": "uint256"}
@@ -37,7 +37,7 @@ class Permit(Record):
 
 
 class SignedGrant(Record):
-    """A lane for a session key: the requester's grant, and the permit for the money that goes in, if any."""
+    """A lane for a session key: the requester's grant, and the permit for its money, if there is any."""
 
     grant: LaneGrant
     signature: Signature
@@ -45,7 +45,7 @@ class SignedGrant(Record):
 
 
 class SignedDeposit(Record):
-    """An EIP-3009 authorization to receive, bound to one lane by its nonce."""
+    """An EIP-3009 authorization to receive, bound to one lane by its nonce (`salt` is part of it)."""
 
     payer: Address
     requester: Address
@@ -57,7 +57,7 @@ class SignedDeposit(Record):
 
 
 def sign_permit(chain: Chain, key: Signer, units: int) -> Permit:
-    """Lets the escrow pull so many units of this wallet within the next hour. Raises Reverted for an older token."""
+    """Lets the escrow take `units` of this wallet within the next hour. Raises Reverted for a token without permits."""
     owner = to_checksum_address(key.address)
     nonce = chain.token.functions.nonces(owner).call()
     value, deadline = units * chain.deployment.constants.unit_wei, int(time.time()) + LIFE_S
@@ -66,7 +66,7 @@ def sign_permit(chain: Chain, key: Signer, units: int) -> Permit:
 
 
 def sign_grant(chain: Chain, key: Signer, lane_signer: str, units: int, expiry: int) -> SignedGrant:
-    """A lane of this wallet for `lane_signer` until `expiry`, filled with `units`. The next one waits for this one."""
+    """Grants `lane_signer` a lane of this wallet with `units`, until `expiry`. Grants work in the order of signing."""
     nonce = chain.escrow.functions.nonces(to_checksum_address(key.address)).call()
     grant = LaneGrant(requester=key.address, signer=lane_signer.lower(), amount=units, expiry=expiry, nonce=nonce)
     signature = key.sign(chain.deployment.domain.lane_grant_digest(grant))
@@ -74,7 +74,7 @@ def sign_grant(chain: Chain, key: Signer, lane_signer: str, units: int, expiry: 
 
 
 def bring_grant(chain: Chain, sender: Sender, signed: SignedGrant) -> None:
-    """Opens the lane of a grant. A permit that somebody brought before does no harm. Raises GrantSpent, Reverted."""
+    """Opens the lane of a grant. Somebody may have submitted its permit before. Raises GrantSpent, Reverted."""
     g, permit = signed.grant, signed.permit
     owner = to_checksum_address(g.requester)
     allowance = chain.token.functions.allowance(owner, chain.escrow.address).call()
@@ -90,7 +90,7 @@ def bring_grant(chain: Chain, sender: Sender, signed: SignedGrant) -> None:
 
 
 def sign_deposit(chain: Chain, key: Signer, units: int, requester: str, lane_signer: str) -> SignedDeposit:
-    """Moves `units` of this wallet into a lane, by whoever brings it within the next hour."""
+    """Moves `units` of this wallet into a lane when somebody submits it, within the next hour."""
     salt, before = secrets.token_bytes(32), int(time.time()) + LIFE_S
     names = (to_checksum_address(requester), to_checksum_address(lane_signer))
     message = {
@@ -113,15 +113,15 @@ def sign_deposit(chain: Chain, key: Signer, units: int, requester: str, lane_sig
 
 
 def bring_deposit(chain: Chain, sender: Sender, signed: SignedDeposit) -> None:
-    """Deposits what its payer authorized. Raises Reverted, e.g. when it was brought before."""
+    """Deposits what the payer authorized. Raises Reverted, e.g. if it was submitted before."""
     lane = [to_checksum_address(name) for name in (signed.payer, signed.requester, signed.signer)]
     rest = (signed.units, 0, signed.valid_before, from_hex(signed.salt), *parts(signed.signature))
     sender.call(chain.escrow.functions.depositWithAuthorization(*lane, *rest))
 
 
 def _sign_token(chain: Chain, key: Signer, name: str, fields: dict[str, str], message: dict[str, Any]) -> str:
-    """Signs in the domain that the token names (EIP-5267)."""
-    from eth_account import Account  # most of a second, which only who signs waits for
+    """Signs in the token's own domain (EIP-5267)."""
+    from eth_account import Account  # takes most of a second to import
 
     _, token, version, chain_id, contract, _, _ = chain.token.functions.eip712Domain().call()
     signed = Account.sign_typed_data(

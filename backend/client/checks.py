@@ -1,4 +1,4 @@
-"""Recomputes what a backend says of an order. Each raises Untrue, naming what was said and what is so."""
+"""Recomputes what a backend says about an order. Each check raises Untrue with the claim and the fact."""
 
 from backend.client.errors import NotDelivered, Untrue
 from contracts.onchain.chain import Chain
@@ -14,7 +14,7 @@ from contracts.record.leaf import Leaf
 
 
 def check_network(network: NetworkInfo, chain: Chain) -> None:
-    """The backend works on the deployment that the requester chose."""
+    """Raises Untrue unless the backend uses the deployment that the requester chose."""
     deployment = chain.deployment
     for name in ("chain_id", "escrow", "stake_manager", "court", "contests", "token", "treasury", "constants"):
         said, found = getattr(network, name), getattr(deployment, name)
@@ -25,7 +25,7 @@ def check_network(network: NetworkInfo, chain: Chain) -> None:
 
 
 def check_order(view: OrderView, domain: Domain) -> None:
-    """The order is the one that its signer signed."""
+    """Raises Untrue unless the order's signer signed it."""
     digest = domain.order_id(view.order)
     if to_hex(digest) != view.order_id:
         raise Untrue("order id", said=view.order_id, found=to_hex(digest))
@@ -35,7 +35,7 @@ def check_order(view: OrderView, domain: Domain) -> None:
 
 
 def check_commitment(view: OrderView, domain: Domain) -> Commitment:
-    """The commitment is for this order, signed by its node, and charged by the signed formula."""
+    """The commitment, if it is for this order, signed by its node and charged by the formula. Raises NotDelivered."""
     commitment = view.commitment
     if commitment is None or view.commitment_signature is None:
         raise NotDelivered(order_id=view.order_id, state=view.state)
@@ -51,7 +51,7 @@ def check_commitment(view: OrderView, domain: Domain) -> Commitment:
 
 
 def check_receipt(view: OrderView, domain: Domain, chain: Chain) -> None:
-    """The charge stands under the root that the chain has, with the amount of the signed formula."""
+    """Raises Untrue unless the charge is under the root on chain, with the formula's amount. Raises NotDelivered."""
     commitment, receipt = check_commitment(view, domain), view.receipt
     if receipt is None:
         raise NotDelivered(order_id=view.order_id, state=view.state)
@@ -66,7 +66,7 @@ def check_receipt(view: OrderView, domain: Domain, chain: Chain) -> None:
 
 
 def check_same(view: OrderView, receipt: PaymentReceipt) -> None:
-    """The receipt is of the order as it was shown."""
+    """Raises Untrue unless the receipt is of the order as shown."""
     leaf, shown = receipt.leaf, view.receipt
     pairs: dict[str, tuple[object, object]] = {
         "order": (receipt.order, view.order),

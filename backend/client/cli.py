@@ -1,6 +1,6 @@
 """`assay jobs`: a requester's orders at the command line. Amounts in tokens.
 
-Only what the options need is imported here, so that `--help` is there at once; `ordering` and `telling` do the work.
+Only what the options need is imported here, so that `--help` is fast; `ordering` and `telling` do the work.
 """
 
 from pathlib import Path
@@ -22,34 +22,34 @@ from backend.client.options import (
 
 __all__ = ["jobs_app", "wallet_app"]
 
-jobs_app = typer.Typer(help="Orders work and shows what it cost.", no_args_is_help=True)
+jobs_app = typer.Typer(help="Orders work and shows its answers and prices.", no_args_is_help=True)
 jobs_app.command("contest")(contest_order)
 
-OrderArgument = Annotated[str, typer.Argument(help="the order's id, or how it begins")]
+OrderArgument = Annotated[str, typer.Argument(help="the order's id or its first characters")]
 
 
 @jobs_app.command("submit")
 def submit(
-    prompt: Annotated[list[str] | None, typer.Option(help="a text; given again, one order takes all")] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="a text; repeat it for more texts in one order")] = None,
     prompt_file: Annotated[
         list[Path] | None,
         typer.Option(
-            help="a file that is one text, of however many lines; - is stdin; given again, more", allow_dash=True
+            help="a file with one text of any number of lines; - is stdin; repeat it for more", allow_dash=True
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="a file of texts, one a line; - is stdin", exists=False, allow_dash=True)
+        Path | None, typer.Option(help="a file with one text per line; - is stdin", exists=False, allow_dash=True)
     ] = None,
     workload: Annotated[
-        str | None, typer.Option(help="id, model or kind; if not given, the only one, or the generation")
+        str | None, typer.Option(help="id, model or kind; by default the only one, or the generation")
     ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="most tokens of each answer")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="most tokens per answer")] = None,
     param: Annotated[
-        list[str] | None, typer.Option(help="a parameter of the workload, as name=integer; given again, more of them")
+        list[str] | None, typer.Option(help="a parameter of the workload, as name=integer; repeat it for more")
     ] = None,
-    wait: Annotated[bool, typer.Option(help="until it is answered, and its receipt is there")] = True,
+    wait: Annotated[bool, typer.Option(help="wait for the answer and the receipt")] = True,
     wait_for_node: Annotated[
-        bool, typer.Option("--wait-for-node", help="order even if nobody serves the workload now")
+        bool, typer.Option("--wait-for-node", help="order even if no node serves the workload now")
     ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="most seconds to wait for the answer")] = 600.0,
     as_json: JsonOption = False,
@@ -59,9 +59,9 @@ def submit(
     backend: BackendOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Orders one answer, or a batch; prints it, its price, and where its receipt is.
+    """Orders one answer or a batch; prints it, its price and its receipt's file.
 
-    Texts and answers are public. Nothing is signed while nobody serves the workload, unless --wait-for-node is given.
+    Texts and answers are public. If no node serves the workload, nothing is signed unless --wait-for-node is given.
     """
     from backend.client import ordering, telling
 
@@ -88,7 +88,7 @@ def show(
     backend: BackendOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Shows an order: its answer, whether that was cut, and what was charged beside what was signed."""
+    """Shows an order: its answer, whether that was cut, what was signed and what was charged."""
     from backend.client import ordering, telling
 
     client, scale = ClientPlace(home, rpc, deployment, backend, session).client()
@@ -124,14 +124,14 @@ def list_orders(
 @jobs_app.command("receipt")
 def receipt(
     order_id: OrderArgument,
-    out: Annotated[Path | None, typer.Option(help="where to write it; in HOME/receipts if not given")] = None,
+    out: Annotated[Path | None, typer.Option(help="the file to write; by default in HOME/receipts")] = None,
     session: SessionOption = None,
     home: HomeOption = None,
     deployment: DeploymentOption = None,
     backend: BackendOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Fetches an order's receipt, checks it, and writes it. `assay verify FILE` then needs no backend."""
+    """Fetches, checks and writes an order's receipt. `assay verify FILE` then needs no backend."""
     from backend.client import ordering, telling
 
     where = ClientPlace(home, rpc, deployment, backend, session)

@@ -1,4 +1,4 @@
-"""`assay contests`, and `assay jobs contest`: "show that this charge was ordered and delivered"."""
+"""`assay contests` and `assay jobs contest`: demand proof that a charge was ordered and delivered."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from contracts.record.log_source import LogSource
 
 contests_app = typer.Typer(
-    help="Contests of charges: read by anyone, opened, answered and ended with any funded key.", no_args_is_help=True
+    help="Contests of charges. Anyone may list them, any funded key may open, answer and end one.",
+    no_args_is_help=True,
 )
 
 EpochArgument = Annotated[int, typer.Argument(min=1, help="the epoch, from 1")]
-RowArgument = Annotated[int, typer.Argument(min=0, help="its row, from 0")]
+RowArgument = Annotated[int, typer.Argument(min=0, help="the epoch's row, from 0")]
 KeyOption = Annotated[
-    Path | None, typer.Option("--key", help="a key file that pays; requester.json of the folder if not given")
+    Path | None, typer.Option("--key", help="the key file that pays; by default requester.json in HOME")
 ]
 LogOption = Annotated[
     str | None, typer.Option("--log", envvar="ASSAY_LOG_URL", help="the published log: a URL or a folder")
@@ -32,7 +33,7 @@ LogOption = Annotated[
 
 @contests_app.command("list")
 def list_contests(deployment: DeploymentOption = None, rpc: RpcOption = None) -> None:
-    """Lists every contest, and how it stands."""
+    """Lists every contest with its status."""
     from backend.client.contest_words import show_contests
     from backend.client.contests import Contests
     from backend.client.wallet import scale_of
@@ -50,7 +51,7 @@ def open_contest(
     deployment: DeploymentOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Contests a charge. Stakes the bond on it: back if nobody answers, the answerer's if somebody does."""
+    """Contests a charge. Stakes a bond: you get it back if nobody answers, otherwise the answerer gets it."""
     from backend.client.contest_words import print_contest
 
     contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
@@ -68,7 +69,7 @@ def answer(
     backend: BackendOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Answers a contest out of the published log, as any node may for its income. Earns the contester's bond."""
+    """Answers a contest with the published log. Earns the contester's bond; nodes protect their income with it."""
     from backend.client.contest_words import print_contest
 
     contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
@@ -84,7 +85,7 @@ def finish(
     deployment: DeploymentOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Ends a contest that nobody answered: refunds the charge, or, when it is too late for that, returns the bond."""
+    """Ends a contest that nobody answered: refunds the charge, or returns just the bond if that is too late."""
     from backend.client.contest_words import print_contest
 
     contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
@@ -92,16 +93,16 @@ def finish(
 
 
 def contest_order(
-    order_id: Annotated[str, typer.Argument(help="the order's whole id")],
+    order_id: Annotated[str, typer.Argument(help="the order's id, in full")],
     log: LogOption = None,
     home: HomeOption = None,
     deployment: DeploymentOption = None,
     backend: BackendOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Contests what was charged for an order, and takes the next step each time it is run until the contest is over.
+    """Contests the charge of an order. Run it again to take the next step, until the contest is over.
 
-    An order that was charged more often than it allows is refunded at once, without a bond.
+    If the order was charged more often than it allows, the surplus is refunded at once, without a bond.
     """
     from backend.client.contest_words import print_contest, take_step
 
@@ -113,7 +114,7 @@ def contest_order(
         print_contest(refunded, scale)
         return
     for view in views:
-        take_step(contests, sender, view, scale)
+        take_step(contests, sender, view, order_id, scale)
 
 
 def _open(where: ClientPlace, key: Path | None) -> tuple[Contests, Sender, TokenScale]:
@@ -129,5 +130,5 @@ def _log(log: str | None, backend: str | None) -> LogSource:
     from contracts.record.log_source import open_source
 
     if log is None and backend is None:
-        raise NotConfigured(option="--log or --backend", variable="ASSAY_BACKEND", what="where the published log is")
+        raise NotConfigured(option="--log or --backend", variable="ASSAY_BACKEND", what="the published log")
     return open_source(log or f"{backend}/v1/log")

@@ -1,7 +1,6 @@
-"""`assay wallet session`: keys for programs, each with a lane of its own."""
+"""`assay wallet session`: keys for programs, each with its own lane."""
 
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,27 +8,27 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.options import ClientPlace, DeploymentOption, HomeOption, RpcOption, password_of
+from backend.client.options import ClientPlace, DeploymentOption, HomeOption, RpcOption, password_of, time_of
 from contracts.protocol.amounts import positive_amount
 
-session_app = typer.Typer(help="Session keys: what one can spend is what its lane holds.", no_args_is_help=True)
+session_app = typer.Typer(help="Session keys. Each can spend what its lane holds.", no_args_is_help=True)
 
 _DAY_S = 86_400
 
 
 @session_app.command("new")
 def new(
-    name: Annotated[str, typer.Argument(help="what to call it, e.g. after the program that gets the key")],
+    name: Annotated[str, typer.Argument(help="its name, e.g. that of the program that gets the key")],
     amount: Annotated[str, typer.Option(help="tokens that it may spend, e.g. 1.5", callback=positive_amount)],
-    days: Annotated[float, typer.Option(min=0.01, help="how long the lane takes orders")] = 30.0,
+    days: Annotated[float, typer.Option(min=0.01, help="how long the lane accepts orders")] = 30.0,
     send: Annotated[
-        bool, typer.Option("--send/--sign-only", help="open the lane, or leave that to who brings the grant")
+        bool, typer.Option("--send/--sign-only", help="open the lane now, or leave that to whoever submits the grant")
     ] = True,
     home: HomeOption = None,
     deployment: DeploymentOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Makes a session key and a grant of a lane for it, and opens the lane with tokens of the wallet."""
+    """Makes a session key and a grant for its lane, and opens the lane with tokens from the wallet."""
     from backend.client.authorizations import bring_grant
     from backend.client.sessions import create_session_key, keep_grant, key_file
     from backend.client.wallet import scale_of
@@ -44,10 +43,10 @@ def new(
     path = keep_grant(where.folder(), name, signed)
     if send:
         bring_grant(chain, Sender(chain.w3, where.key()), signed)
-        _tell(f"session {name}: {session.address} may spend {scale.show(units)} until {_time(expiry)}")
+        _tell(f"session {name}: {session.address} may spend {scale.show(units)} until {time_of(expiry)}")
         _tell(f'try it: assay jobs submit --session {name} --prompt "..."')
     else:
-        _tell(f"session {name}: {session.address}; its lane opens when somebody brings {path} within the hour:")
+        _tell(f"session {name}: {session.address}; its lane opens when somebody submits {path} within the hour:")
         _tell(f"assay wallet session bring {path}")
 
 
@@ -58,7 +57,7 @@ def bring(
     deployment: DeploymentOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Opens the lane of somebody's signed grant, with this wallet's gas and the grantor's tokens."""
+    """Opens the lane of a signed grant. This wallet pays the gas, the grant's signer the tokens."""
     from backend.client.authorizations import bring_grant
     from backend.client.sessions import read_grant
     from contracts.onchain.sender import Sender
@@ -66,12 +65,12 @@ def bring(
     where, signed = ClientPlace(home, rpc, deployment), read_grant(grant)
     chain = where.chain()
     bring_grant(chain, Sender(chain.w3, where.key()), signed)
-    _tell(f"the lane ({signed.grant.requester}, {signed.grant.signer}) is open until {_time(signed.grant.expiry)}")
+    _tell(f"the lane ({signed.grant.requester}, {signed.grant.signer}) is open until {time_of(signed.grant.expiry)}")
 
 
 @session_app.command("list")
 def list_sessions(home: HomeOption = None, deployment: DeploymentOption = None, rpc: RpcOption = None) -> None:
-    """Lists the sessions of this folder, with what their lanes hold."""
+    """Lists the sessions of this folder and what their lanes hold."""
     from backend.client.sessions import sessions
     from backend.client.wallet import scale_of
     from contracts.onchain.lanes import read_lane
@@ -82,14 +81,10 @@ def list_sessions(home: HomeOption = None, deployment: DeploymentOption = None, 
     for one in found:
         signer = one.signed.grant.signer
         lane = read_lane(chain, one.requester, signer)
-        expires = _time(lane.expiry) if lane.expiry else "not opened"
+        expires = time_of(lane.expiry) if lane.expiry else "not opened"
         table.add_row(one.name, signer, scale.show(lane.balance), scale.show(lane.charged), expires)
     Console().print(table if found else "No sessions; `assay wallet session new NAME --amount 1` makes one.")
 
 
 def _tell(text: str) -> None:
     Console(soft_wrap=True, highlight=False).print(text, markup=False)
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds).isoformat(sep=" ")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,17 +13,17 @@ from rich.table import Table
 
 from backend.client.cli_sessions import session_app
 from backend.client.errors import NotWithdrawable, TooLittle
-from backend.client.options import ClientPlace, DeploymentOption, HomeOption, JsonOption, RpcOption
+from backend.client.options import ClientPlace, DeploymentOption, HomeOption, JsonOption, RpcOption, time_of
 from contracts.protocol.amounts import TokenScale, amount_or_all, positive_amount
 
 if TYPE_CHECKING:
     from backend.client.wallet import Wallet
     from contracts.protocol.lane import Lane
 
-wallet_app = typer.Typer(help="Moves tokens into lanes and out of them.", no_args_is_help=True)
+wallet_app = typer.Typer(help="Moves tokens into and out of lanes.", no_args_is_help=True)
 wallet_app.add_typer(session_app, name="session")
 
-LaneSigner = Annotated[str | None, typer.Option(help="signer of a session lane; without: the wallet's own lane")]
+LaneSigner = Annotated[str | None, typer.Option(help="signer of a session lane; by default the wallet's own lane")]
 
 
 @wallet_app.command("deposit", context_settings={"ignore_unknown_options": True})
@@ -52,7 +51,7 @@ def lanes(
     deployment: DeploymentOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Shows the lanes of this wallet, and what lies beside them."""
+    """Shows this wallet's lanes and what it holds outside them."""
     wallet = ClientPlace(home, rpc, deployment).wallet()
     found = wallet.lanes()
     if as_json:
@@ -65,12 +64,12 @@ def lanes(
 @wallet_app.command("notice")
 def notice(
     signer: LaneSigner = None,
-    cancel: Annotated[bool, typer.Option("--cancel", help="take the notice back")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="cancel the notice")] = False,
     home: HomeOption = None,
     deployment: DeploymentOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Gives notice of a withdrawal. No orders are taken in the lane until it lapses."""
+    """Gives notice of a withdrawal. The lane's orders are refused until the notice lapses."""
     wallet = ClientPlace(home, rpc, deployment).wallet()
     if cancel:
         wallet.cancel_notice(signer)
@@ -83,16 +82,16 @@ def notice(
 def withdraw(
     amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5, or `all`", callback=amount_or_all)],
     signer: LaneSigner = None,
-    to: Annotated[str | None, typer.Option(help="address that receives; without: the wallet")] = None,
+    to: Annotated[str | None, typer.Option(help="address to pay; by default the wallet")] = None,
     home: HomeOption = None,
     deployment: DeploymentOption = None,
     rpc: RpcOption = None,
 ) -> None:
-    """Moves tokens out of a lane whose notice is ripe."""
+    """Moves tokens out of a lane whose notice is mature."""
     wallet = ClientPlace(home, rpc, deployment).wallet()
     scale, lane = wallet.scale(), wallet.lane(signer)
     units = lane.balance if amount == "all" else scale.parse(amount)
-    _require_ripe(lane.withdrawable(wallet.constants), int(time.time()))
+    _require_mature(lane.withdrawable(wallet.constants), int(time.time()))
     if units > lane.balance:
         raise TooLittle(what="the lane", has=scale.show(lane.balance), asked=scale.show(units))
     wallet.withdraw(units, to, signer)
@@ -101,7 +100,7 @@ def withdraw(
 
 @wallet_app.command("export-key")
 def export_key(home: HomeOption = None) -> None:
-    """Prints the wallet's private key, for import into a browser wallet. Whoever sees it can spend all."""
+    """Prints the wallet's private key, for a browser wallet. Whoever sees it can spend everything."""
     key = ClientPlace(home, None, None).key()
     Console(stderr=True).print(f"The private key of {key.address}: whoever sees it owns the wallet.", soft_wrap=True)
     typer.echo("0x" + key.private_key().hex())
@@ -111,18 +110,18 @@ def _one(wallet: Wallet, signer: str | None) -> dict[str, Lane]:
     return {(signer or wallet.address).lower(): wallet.lane(signer)}
 
 
-def _require_ripe(window: tuple[int, int] | None, now_s: int) -> None:
-    """Raises NotWithdrawable, with what to do instead. The contract decides; this only says it in words."""
+def _require_mature(window: tuple[int, int] | None, now_s: int) -> None:
+    """Raises NotWithdrawable with the way out, before the contract would revert."""
     if window is None:
         raise NotWithdrawable("no notice was given for this lane", way_out="run `assay wallet notice` first, then wait")
     ripe, until = window
     if now_s < ripe:
         raise NotWithdrawable(
-            f"the notice is ripe at {_time(ripe)}, in {ripe - now_s} s", way_out="run this again then"
+            f"the notice matures at {time_of(ripe)}, in {ripe - now_s} s", way_out="run this again then"
         )
     if now_s >= until:
         raise NotWithdrawable(
-            f"the notice lapsed at {_time(until)}", way_out="run `assay wallet notice` again, then wait"
+            f"the notice lapsed at {time_of(until)}", way_out="run `assay wallet notice` again, then wait"
         )
 
 
@@ -130,18 +129,14 @@ def _print_lanes(wallet: Wallet, found: dict[str, Lane], scale: TokenScale) -> N
     table = Table("lane's signer", "balance", "charged so far", "expires", "withdrawable", show_edge=False)
     for signer, lane in found.items():
         window = lane.withdrawable(wallet.constants)
-        when = "after `assay wallet notice`" if window is None else " to ".join(map(_time, window))
-        expires = _time(lane.expiry) if lane.expiry else "never"
+        when = "after `assay wallet notice`" if window is None else " to ".join(map(time_of, window))
+        expires = time_of(lane.expiry) if lane.expiry else "never"
         table.add_row(signer, scale.show(lane.balance), scale.show(lane.charged), expires, when)
     table.columns[0].overflow = "fold"
     Console().print(table)
     holdings = wallet.holdings()
     ether = TokenScale(18, 1, "ether").show(holdings.ether_wei)
     Console(soft_wrap=True).print(
-        f"beside the lanes, wallet {wallet.address} holds {scale.show(holdings.units)} and {ether} for gas",
+        f"outside the lanes, wallet {wallet.address} holds {scale.show(holdings.units)} and {ether} for gas",
         highlight=False,
     )
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds).isoformat(sep=" ")

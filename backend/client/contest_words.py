@@ -1,12 +1,11 @@
-"""Contests in words: how one stands, what comes next, and what was shown on chain."""
-
-from datetime import datetime
+"""Prints contests: their status, the next step, and the output that was shown on chain."""
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from backend.client.contests import Contests, ContestView
+from backend.client.options import time_of
 from contracts.onchain.errors import Reverted
 from contracts.onchain.sender import Sender
 from contracts.protocol.amounts import TokenScale
@@ -15,30 +14,30 @@ from contracts.record.charges import ContestStatus
 
 _WORDS = {
     ContestStatus.NONE: "not contested",
-    ContestStatus.OPEN: "open: the order and the output must be shown on chain until {answer_ends}",
+    ContestStatus.OPEN: "open: the order and its output must be shown on chain by {answer_ends}",
     ContestStatus.UNANSWERED: "unanswered: the charge can be refunded until {resolve_ends}",
-    ContestStatus.OVERDUE: "unanswered, and not refunded by {resolve_ends}: the charge stands, the bond can be fetched",
-    ContestStatus.ANSWERED: "answered: the order, its price and the delivery were shown on chain; the charge stands",
-    ContestStatus.REFUNDED: "refunded: {refund} came back into the lane out of the settler's bond",
+    ContestStatus.OVERDUE: "unanswered, not refunded by {resolve_ends}: the charge stands, the bond can be returned",
+    ContestStatus.ANSWERED: "answered: the order, its price and the delivery were shown on chain, so the charge stands",
+    ContestStatus.REFUNDED: "refunded: {refund} went from the settler's bond back into the lane",
     ContestStatus.LAPSED: "lapsed: the bond went back to the contester, the charge stands",
 }
 _NEXT = {
-    ContestStatus.OPEN: "If nobody shows them, run this again between {answer_ends} and {resolve_ends}: the charge "
-    "comes back out of the settler's bond, and your bond with it. If somebody does, run it again to read the output.",
-    ContestStatus.LAPSED: "A lapse bars nobody: run this again to contest the charge again, while it may be contested.",
+    ContestStatus.OPEN: "If nobody shows them, run this again between {answer_ends} and {resolve_ends}: the settler's "
+    "bond refunds the charge, and you get your bond back. If somebody does, run this again to see the output.",
+    ContestStatus.LAPSED: "Run this again to contest the charge again, as long as it can be contested.",
 }
 
 
 def show_contests(found: list[ContestView], scale: TokenScale) -> None:
-    """A line a contest."""
-    table = Table("epoch", "row", "contester", "how it stands", show_edge=False)
+    """Prints contests as a table."""
+    table = Table("epoch", "row", "contester", "status", show_edge=False)
     for view in found:
         table.add_row(str(view.epoch_id), str(view.index), view.contester, _in_words(view, scale))
-    Console().print(table if found else "No charge was ever contested.")
+    Console().print(table if found else "No charge was contested yet.")
 
 
-def take_step(contests: Contests, sender: Sender, view: ContestView, scale: TokenScale) -> None:
-    """Opens or ends a contest, as it stands, and says so."""
+def take_step(contests: Contests, sender: Sender, view: ContestView, order_id: str, scale: TokenScale) -> None:
+    """Opens or ends the contest of an order's charge, as its status asks, and prints the result."""
     if view.status is ContestStatus.NONE and view.refund_units is None:
         view = contests.open(sender, view.epoch_id, view.index)
     elif view.status in (ContestStatus.UNANSWERED, ContestStatus.OVERDUE):
@@ -47,11 +46,11 @@ def take_step(contests: Contests, sender: Sender, view: ContestView, scale: Toke
         view = _open_again(contests, sender, view)
     print_contest(view, scale)
     if view.status is ContestStatus.ANSWERED:
-        _print_output(contests.shown_output(view))
+        _print_output(contests.shown_output(view), order_id)
 
 
 def _open_again(contests: Contests, sender: Sender, view: ContestView) -> ContestView:
-    """A new contest after one that lapsed; the old one as it is where the time to contest the charge is over."""
+    """A new contest after one that lapsed; the old one if the charge can no longer be contested."""
     try:
         return contests.open(sender, view.epoch_id, view.index)
     except Reverted as refused:
@@ -60,17 +59,18 @@ def _open_again(contests: Contests, sender: Sender, view: ContestView) -> Contes
         return view
 
 
-def _print_output(output: bytes) -> None:
-    """What stands on chain: token ids, or numbers, of each text. `assay jobs show ORDER` spells them."""
+def _print_output(output: bytes, order_id: str) -> None:
     if not output:
-        typer.echo("(the order is restricted: its output was not shown)")
+        typer.echo("The order is restricted, so its output was not shown.")
         return
+    typer.echo("The output that was shown, one line per text, as token ids (or as numbers where no text is generated):")
     for words in unpack(output):
         typer.echo(" ".join(map(str, words)))
+    typer.echo(f"`assay jobs show {order_id}` prints the same as text. If that is your answer, the charge is right.")
 
 
 def print_contest(view: ContestView, scale: TokenScale) -> None:
-    """How a contest stands, and what comes next."""
+    """Prints a contest's status and the next step."""
     words = f"row {view.index} of epoch {view.epoch_id} is {_in_words(view, scale)}"
     following = _NEXT.get(view.status, "").format(**_times(view))
     Console(soft_wrap=True, highlight=False).print(f"{words}\n{following}".strip(), markup=False)
@@ -78,13 +78,10 @@ def print_contest(view: ContestView, scale: TokenScale) -> None:
 
 def _in_words(view: ContestView, scale: TokenScale) -> str:
     if view.status is ContestStatus.NONE and view.refund_units is not None:
-        return f"a duplicate: {scale.show(view.refund_units)} came back into the lane out of the settler's bond"
+        return f"a duplicate: {scale.show(view.refund_units)} went from the settler's bond back into the lane"
     return _WORDS[view.status].format(refund=scale.show(view.refund_units or 0), **_times(view))
 
 
 def _times(view: ContestView) -> dict[str, str]:
-    return {"answer_ends": _time(view.answer_ends), "resolve_ends": _time(view.resolve_ends)}
-
-
-def _time(seconds: int | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds).isoformat(sep=" ")
+    ends = {"answer_ends": view.answer_ends, "resolve_ends": view.resolve_ends}
+    return {name: "" if seconds is None else time_of(seconds) for name, seconds in ends.items()}

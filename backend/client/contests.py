@@ -1,6 +1,6 @@
-"""Contests, for anyone with a funded key: "show that this charge was ordered and delivered" (SPEC, Contests).
+"""Contests: anyone with a funded key may demand proof that a charge was ordered and delivered (SPEC, Contests).
 
-Needs the chain, and the published log only to find an order's charges or to answer. No backend.
+Needs the chain and no backend; the published log only to find an order's charges or to answer.
 """
 
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class ContestView:
-    """A charge and the contest of it as they stand. Unix seconds and units; what is not known is None.
+    """A charge and its contest as they stand. Unix seconds and units; None if unknown.
 
-    `answer_ends`, `resolve_ends`: until then it may be answered, and, unanswered, resolved. `refund_units`: what came
-    back out of the settler's bond, by this contest or as a duplicate. `answer`: the event that answered it.
+    `answer_ends`, `resolve_ends`: the ends of the time to answer and, unanswered, to resolve it. `refund_units`: what
+    the settler's bond refunded, by this contest or as a duplicate. `answer`: the event that answered it.
     """
 
     epoch_id: int
@@ -55,22 +55,22 @@ class ContestView:
 
 
 class Contests:
-    """The chain's contests. Whoever acts brings its own `sender`."""
+    """The contests of a chain. `sender` pays for the transactions."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain, self._functions = chain, chain.contests.functions
 
     def all(self) -> list[ContestView]:
-        """Every contest that was ever opened, in order."""
+        """Every contest, in order."""
         history = self._history()
         return [self._view(history, place) for place in history.contests]
 
     def view(self, epoch_id: int, index: int) -> ContestView:
-        """How a charge stands."""
+        """A charge and its contest."""
         return self._view(self._history(), (epoch_id, index))
 
     def open(self, sender: Sender, epoch_id: int, index: int) -> ContestView:
-        """Contests a charge: stakes CONTEST_BOND on it, and needs no log. Raises RowUnknown, Reverted."""
+        """Contests a charge: stakes CONTEST_BOND. Needs no log. Raises RowUnknown, Reverted."""
         history = self._history()
         rows = ChargedRows(self._chain, history, epoch_id)
         call = self._functions.contest(rows.proof(index), rows.outcomes)
@@ -79,23 +79,21 @@ class Contests:
         return self.view(epoch_id, index)
 
     def answer(self, sender: Sender, epoch_id: int, index: int, log: LogSource) -> ContestView:
-        """Shows what a contested charge was for; the contester's bond is the answerer's. Raises Reverted, RecordError,
-        and NotContestable where nobody contested it.
+        """Shows what a contested charge was for; the answerer gets the contester's bond. Raises Reverted, RecordError,
+        and NotContestable if nobody contested it.
         """
         history = self._history()
         contest = history.contests.get((epoch_id, index))
         if contest is None:
-            raise NotContestable(
-                f"row {index} of epoch {epoch_id} is not contested", way_out="nothing needs to be answered"
-            )
+            raise NotContestable(f"row {index} of epoch {epoch_id} is not contested", way_out="no answer is needed")
         charge = charge_of(self._read(history, epoch_id, log), index)
         sender.call(answer_call(self._chain, charge, contest.contester, log.blob))
         return self.view(epoch_id, index)
 
     def finish(self, sender: Sender, epoch_id: int, index: int) -> ContestView:
-        """Ends a contest that nobody answered: refunds the charge while there is time, else returns the bond alone.
+        """Ends a contest that nobody answered: refunds the charge in time, otherwise returns the bond alone.
 
-        Raises NotContestable where there is nothing to end.
+        Raises NotContestable if the contest cannot be ended.
         """
         status = contest_status(self._chain, epoch_id, index)
         if status is ContestStatus.UNANSWERED:
@@ -104,12 +102,12 @@ class Contests:
         elif status is ContestStatus.OVERDUE:
             sender.call(self._functions.lapse(epoch_id, index))
         else:
-            raise NotContestable(f"the contest of row {index} of epoch {epoch_id} is {status.name}, nothing is to end")
+            raise NotContestable(f"the contest of row {index} of epoch {epoch_id} is {status.name} and cannot be ended")
         return self.view(epoch_id, index)
 
     def shown_output(self, view: ContestView) -> bytes:
-        """The output that an answer put on chain, out of its calldata, checked against its root; empty for a restricted
-        order's that a stranger contested. Raises OutputHidden.
+        """The output from an answer's calldata, checked against its root; empty if a stranger contested a restricted
+        order. Raises OutputHidden.
         """
         assert view.answer is not None, "only an answered contest shows an output"
         tx_hash = to_hex(view.answer.tx_hash)
@@ -123,9 +121,9 @@ class Contests:
         return output
 
     def charges_of(self, order_id: str, log: LogSource) -> list[Charge]:
-        """The rows that charge an order, in order, as far as they can still be contested or were.
+        """The rows that charge an order and can still be contested, or were, in order.
 
-        Raises LogUnavailable where part of the log is missing and nothing was found in the rest, and NotContestable.
+        Raises NotContestable if there is none, or LogUnavailable if part of the log is missing and the rest has none.
         """
         history, found, missing = self._history(), list[Charge](), None
         for epoch_id in self._contestable_epochs(history):
@@ -136,19 +134,19 @@ class Contests:
                 continue
             found += [charge_of(records, index) for index in records.rows_of_order(order_id)]
         if not found and missing is not None:
-            way_out = "give another copy with --log, or contest the row itself: `assay contests open EPOCH ROW` needs "
+            way_out = "give another copy with --log, or contest the row: `assay contests open EPOCH ROW` needs no log"
             raise LogUnavailable(
-                what=missing.what, source=missing.source, why=missing.why, way_out=way_out + "the chain alone"
+                what=missing.what, source=missing.source, why=missing.why, way_out=way_out
             ) from missing
         if not found:
             raise NotContestable(
-                f"no row that can still be contested charges order {order_id}; nothing was taken for it, or the time "
-                "to contest it is over"
+                f"no row that can still be contested charges order {order_id}: it was not charged, or the time for a "
+                "contest is over"
             )
         return found
 
     def refund_duplicate(self, sender: Sender, charges: list[Charge]) -> ContestView | None:
-        """Gets the charge back that was one more than the order's copies, without a bond; None if there is none.
+        """Gets a charge beyond the order's copies refunded, without a bond; None if there is none.
 
         Raises Reverted, e.g. when the time to contest it is over.
         """
@@ -190,7 +188,7 @@ class Contests:
         return read_epoch(LogBook(self._chain.deployment.domain), posted, published_lines(log, posted))
 
     def _contestable_epochs(self, history: History) -> list[int]:
-        """Epochs with rows that were posted within a contest's window, charged leaf by leaf, or contested."""
+        """Epochs with rows that were posted within CONTEST_WINDOW, have leaves settled alone, or were contested."""
         since = self._chain.head().timestamp - self._chain.deployment.constants.contest_window_s
         alone = {event.args["epochId"] for event in history.of("LeafSettled")}
         late = alone | {epoch_id for epoch_id, _ in history.contests}

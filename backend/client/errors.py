@@ -1,29 +1,29 @@
 """What can go wrong for a requester.
 
 ClientError
-├── Refused               the backend refused; `status`, `code` and its words
-├── BackendUnavailable    no answer, or none that the agreement knows
-├── NotOffered            no such workload on the price sheet, or not at the price that was allowed
+├── Refused               the backend refused; `status`, `code` and its message
+├── BackendUnavailable    no answer, or one that is not of the API
+├── NotOffered            no such workload on the price sheet, or several
 ├── NobodyServes          no node asks for work of the workload now
-├── NotTaken              a text, a batch or a parameter beyond what the workload takes
+├── NotTaken              a text, a batch or a parameter that the workload does not accept
 ├── NotDelivered          the order has no output
-├── Untrue                what the backend said does not check out
-├── WaitedTooLong         the order is not there yet
-├── BadInput              nothing to order, or an order that cannot be told
-├── TooLittle             a wallet or lane holds less than is moved
-├── NotWithdrawable       a lane without a ripe notice
-├── NotContestable        a charge that cannot be contested, or a contest without the step that is asked for
-├── OutputHidden          an answer whose output does not stand in its transaction as it should
+├── Untrue                a claim of the backend does not check out
+├── WaitedTooLong         an order is not delivered or rooted in time
+├── BadInput              an argument that is missing, malformed or ambiguous
+├── TooLittle             a wallet or lane holds less than is to be moved
+├── NotWithdrawable       a lane without a mature notice
+├── NotContestable        a charge that cannot be contested, or a contest that does not allow this step
+├── OutputHidden          an answer whose output is not in its transaction's calldata
 ├── NoSession             no session of that name
-├── GrantSpent            a grant that was brought before, or before its turn
-└── NotConfigured         a command was not told where something is
+├── GrantSpent            a grant that was submitted before, or before its turn
+└── NotConfigured         a command lacks an option
 """
 
 from contracts.protocol.errors import AssayError
 
 
 class ClientError(AssayError):
-    """Base. `code` is for machines."""
+    """Base of the requester's errors."""
 
 
 class Refused(ClientError):
@@ -34,23 +34,24 @@ class Refused(ClientError):
 
 class BackendUnavailable(ClientError):
     def __init__(self, *, url: str, why: str) -> None:
-        super().__init__(f"no usable answer from {url}: {why}", way_out="is it a running Assay backend?")
+        super().__init__(f"no usable answer from {url}: {why}", way_out="check that an Assay backend runs there")
 
 
 class NotOffered(ClientError):
     def __init__(self, *, workload: str, offered: list[str]) -> None:
         super().__init__(
-            f"{workload!r} is no one workload's id or model", way_out=f"offered are: {', '.join(offered) or 'none'}"
+            f"{workload!r} does not name exactly one workload",
+            way_out=f"name one by its id or model: {', '.join(offered) or 'none is offered'}",
         )
 
 
 class NobodyServes(ClientError):
     def __init__(self, *, kind: str, model: str) -> None:
         super().__init__(
-            f"nobody serves {kind} ({model}) now: no node asked for such work lately. Nothing was signed",
+            f"no node serves {kind} ({model}) now, so nothing was signed",
             way_out=(
-                "try again later, or order with --wait-for-node: the order then waits until its deadline, and costs "
-                "nothing if no node comes"
+                "try again later, or order with --wait-for-node: the order then waits until its deadline and costs "
+                "nothing if no node takes it"
             ),
         )
 
@@ -67,13 +68,17 @@ class NotDelivered(ClientError):
 class Untrue(ClientError):
     def __init__(self, what: str, *, said: object, found: object) -> None:
         super().__init__(
-            f"{what}: the backend says {said}, it is {found}", way_out="do not trust this backend, keep its answer"
+            f"{what}: the backend says {said}, but it is {found}",
+            way_out="do not trust this backend; keep its answer as evidence",
         )
 
 
 class WaitedTooLong(ClientError):
     def __init__(self, *, order_id: str, state: str, waited_s: float) -> None:
-        super().__init__(f"order {order_id} is still {state} after {waited_s:.0f} s", way_out="wait again with its id")
+        super().__init__(
+            f"order {order_id} is still {state} after {waited_s:.0f} s",
+            way_out=f"`assay jobs show {order_id}` says how it stands",
+        )
 
 
 class BadInput(ClientError):
@@ -82,7 +87,7 @@ class BadInput(ClientError):
 
 class TooLittle(ClientError):
     def __init__(self, *, what: str, has: str, asked: str) -> None:
-        super().__init__(f"{what} holds {has}, not {asked}", way_out="give less, or `all` of a lane")
+        super().__init__(f"{what} holds {has}, less than {asked}", way_out="move less, or `all` of a lane")
 
 
 class NotWithdrawable(ClientError):
@@ -97,7 +102,7 @@ class OutputHidden(ClientError):
     def __init__(self, *, tx_hash: str) -> None:
         super().__init__(
             f"transaction {tx_hash} answered the contest through another contract",
-            way_out="the output is in its trace (debug_traceTransaction)",
+            way_out="read the output from its trace (debug_traceTransaction)",
         )
 
 
@@ -111,10 +116,10 @@ class NoSession(ClientError):
 
 class GrantSpent(ClientError):
     def __init__(self, *, nonce: int, next_nonce: int) -> None:
-        why = "it was brought before" if nonce < next_nonce else "an earlier grant of this wallet comes first"
+        spent = nonce < next_nonce
         super().__init__(
-            f"the grant has nonce {nonce}, the wallet's next is {next_nonce}: {why}",
-            way_out="sign another, or bring that one",
+            f"the grant has nonce {nonce}, but the wallet's next is {next_nonce}",
+            way_out="it was used: sign another" if spent else "submit the wallet's earlier grant first",
         )
 
 
@@ -122,5 +127,5 @@ class NotConfigured(ClientError):
     def __init__(self, *, option: str, variable: str, what: str) -> None:
         super().__init__(
             f"{what} is not known",
-            way_out=f"give {option} or set {variable}, or call it in the folder where `assay up` runs a network",
+            way_out=f"give {option} or set {variable}, or run this in the folder where `assay up` runs a network",
         )

@@ -1,4 +1,4 @@
-"""The backend's HTTP API, typed. Answers are strict records; problems become errors."""
+"""The backend's HTTP API, typed. Answers are strict records; problems are raised as errors."""
 
 from typing import TypeVar
 
@@ -7,17 +7,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from backend.client.errors import BackendUnavailable, Refused
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.records import Record
 from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Problem, SubmitOrder
 
-_R = TypeVar("_R", bound=Record)
-_ORDERS = TypeAdapter(list[OrderView])
+_T = TypeVar("_T")
 _SENDS = 3
-"""How often a request is sent when no answer comes. Every request is idempotent."""
+"""Tries of a request without an answer. Every request is idempotent."""
 
 
 class BackendHttp:
-    """One backend. `http` may be given, e.g. over another transport."""
+    """A client of one backend. `http` replaces the default connection, e.g. with another transport."""
 
     def __init__(self, url: str, http: httpx.Client | None = None) -> None:
         self._url = url.rstrip("/")
@@ -55,14 +53,10 @@ class BackendHttp:
 
     def orders(self, requester: str, signer: str | None = None) -> list[OrderView]:
         of_lane = "" if signer is None else f"&signer={signer}"
-        response = self._send("GET", f"/v1/orders?requester={requester}{of_lane}")
-        try:
-            return _ORDERS.validate_json(response.content)
-        except ValidationError as error:
-            raise BackendUnavailable(url=str(response.url), why=str(error)) from error
+        return self._record(list[OrderView], self._send("GET", f"/v1/orders?requester={requester}{of_lane}"))
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         self._http.close()
 
     def _send(
@@ -84,8 +78,8 @@ class BackendHttp:
             raise BackendUnavailable(url=url, why=f"status {response.status_code} without a problem") from error
         raise Refused(status=problem.status, code=problem.code, detail=problem.detail)
 
-    def _record(self, kind: type[_R], response: httpx.Response) -> _R:
+    def _record(self, kind: type[_T], response: httpx.Response) -> _T:
         try:
-            return kind.model_validate_json(response.content)
+            return TypeAdapter(kind).validate_json(response.content)
         except ValidationError as error:
             raise BackendUnavailable(url=str(response.url), why=str(error)) from error

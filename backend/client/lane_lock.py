@@ -1,7 +1,7 @@
-"""One order of a lane is signed at a time, over all processes that use a home.
+"""Serializes the signing of a lane's orders over all processes that use one home.
 
-An order's cap covers what the lane was charged and all that is open, so two that are signed at once carry caps that are
-too low for each other. Whoever signs in another home is told so by the backend, and signs anew.
+An order's cap covers what the lane was charged and all its open orders, so the caps of two orders signed at the same
+time would be too low. A client with another home is refused by the backend in that case, and signs again.
 """
 
 import fcntl
@@ -12,11 +12,11 @@ from pathlib import Path
 _FOLDER = "lanes"
 
 LaneLock = Callable[[], AbstractContextManager[None]]
-"""Held from the look at a lane until its order is accepted."""
+"""Held from reading a lane until its order is accepted."""
 
 
 def lane_lock(home: Path, requester: str, signer: str) -> LaneLock:
-    """A lock for one lane. It waits; it goes with the process, however that ends."""
+    """A blocking lock for one lane, released when the process ends."""
     path = home / _FOLDER / f"{requester.lower()}-{signer.lower()}.lock"
 
     @contextmanager

@@ -1,13 +1,14 @@
-"""Options that a requester's commands share, and the one place that turns them into a session.
+"""Options that a requester's commands share, and what they open: a key, a chain, a wallet, a client.
 
-Each is read from its ASSAY_* variable too; `assay` fills those in from the network of the folder it is called in
-(deploy/settings.py), so that nothing needs to be given there.
+Each can also come from its ASSAY_* variable. `assay` sets those for the network of the present folder
+(deploy/settings.py), so that no options are needed there.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,13 +35,18 @@ DeploymentOption = Annotated[
 ]
 SessionOption = Annotated[
     str | None,
-    typer.Option("--session", envvar="ASSAY_SESSION", help="order in the lane of this session, with its key"),
+    typer.Option("--session", envvar="ASSAY_SESSION", help="use this session's lane and key"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
 
 
+def time_of(seconds: int) -> str:
+    """Unix seconds as local time."""
+    return datetime.fromtimestamp(seconds).isoformat(sep=" ")
+
+
 def password_of(file: Path) -> str:
-    """The password that opens a key file, or is to open it. Raises NotConfigured."""
+    """The password of a key file, or for a new one. Raises NotConfigured."""
     password = os.environ.get("ASSAY_PASSWORD")
     if password is None:
         raise NotConfigured(
@@ -53,7 +59,7 @@ def password_of(file: Path) -> str:
 
 @dataclass(frozen=True)
 class ClientPlace:
-    """What was given or found out. Each `require` raises NotConfigured for what is missing, with the way out."""
+    """The options as given. Each method raises NotConfigured if it lacks one."""
 
     home: Path | None
     rpc: str | None
@@ -68,7 +74,7 @@ class ClientPlace:
         return self.home
 
     def key(self, file: Path | None = None) -> Signer:
-        """The requester's key, opened; or the one in `file`."""
+        """The requester's key, or the one in `file`, decrypted."""
         from contracts.onchain.keystore import load_key
 
         file = file or self.folder() / KEY_FILE
@@ -86,14 +92,14 @@ class ClientPlace:
         return Chain.open(self.rpc, Deployment.load(self.deployment))
 
     def wallet(self) -> Wallet:
-        """The requester's money."""
+        """The requester's wallet."""
         chain, key = self.chain(), self.key()
         from backend.client.wallet import Wallet
 
         return Wallet(chain, key)
 
     def client(self) -> tuple[AssayClient, TokenScale]:
-        """The requester's orders, or a session's of it, and how amounts are shown."""
+        """The client of the requester or its session, and the scale for amounts."""
         if self.backend is None:
             raise NotConfigured(option="--backend", variable="ASSAY_BACKEND", what="the URL of the coordinator")
         chain = self.chain()

@@ -1,7 +1,4 @@
-"""`assay jobs submit`: an order from its texts to its receipt.
-
-What it asks for is looked at before anything is signed.
-"""
+"""`assay jobs submit`: an order from its texts to its receipt."""
 
 import re
 import sys
@@ -18,17 +15,17 @@ from contracts.protocol.amounts import TokenScale
 from contracts.protocol.wire import OrderView, PriceSheetEntry
 
 INTERRUPTED = 130
-"""The exit code of a command that Ctrl-C ended (128 + SIGINT)."""
+"""Exit code after Ctrl-C (128 + SIGINT)."""
 
 _STANDARD_KIND = "generation"
 _ROOT_WAIT_S = 150.0
-"""An answer is under a root within an epoch and a transaction."""
+"""Enough for an epoch to close and be posted."""
 _FILE_NAME = 26
-"""How much of an id tells receipts apart in a folder."""
+"""Characters of an order's id in its receipt's file name."""
 
 
 def read_texts(prompts: list[str], prompt_files: list[Path], file: Path | None) -> list[str]:
-    """The texts of an order: those given, then each whole file, then the lines of a file. Raises BadInput."""
+    """The texts of an order: first `prompts`, then the whole files, then the lines of `file`. Raises BadInput."""
     whole = [_read(path) for path in prompt_files]
     lines = [line for line in _read(file).splitlines() if line.strip()] if file is not None else []
     if not prompts and not whole and not lines:
@@ -53,7 +50,7 @@ def read_params(given: list[str]) -> dict[str, int]:
 
 
 def quoted(client: AssayClient, workload: str | None, *, wait_for_node: bool) -> PriceSheetEntry:
-    """The line of the price sheet that is meant. Raises NobodyServes unless an order may wait for a node."""
+    """The price sheet's entry for a workload. Raises NotOffered, and NobodyServes unless the order may wait."""
     if workload is None and len(client.network().price_sheet) > 1:
         workload = _STANDARD_KIND
     entry = client.quote(workload)
@@ -70,14 +67,14 @@ def order(
     max_new_tokens: int | None,
     params: dict[str, int],
 ) -> OrderView:
-    """Signs and submits, and tells so."""
+    """Signs and submits an order, and prints its state."""
     telling.tell(telling.PUBLIC)
     if entry.serving == 0:
         telling.tell_nobody(entry)
     try:
         view = client.submit(texts, entry.workload_id, max_new_tokens, params)
     except KeyboardInterrupt:
-        telling.tell("interrupted while ordering; `assay jobs list` tells whether the order was accepted")
+        telling.tell("interrupted while ordering; `assay jobs list` shows whether the order was accepted")
         raise typer.Exit(INTERRUPTED) from None
     telling.tell_order(view, scale)
     return view
@@ -93,7 +90,7 @@ def follow(
     timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Waits for the answer and its receipt, and shows both. Exits with INTERRUPTED on Ctrl-C, saying what stays open.
+    """Waits for the answer and its receipt, and prints both. On Ctrl-C prints what stays open and exits.
 
     Raises NotDelivered, WaitedTooLong, Untrue.
     """
@@ -114,7 +111,7 @@ def follow(
 
 def await_receipt(client: AssayClient, view: OrderView, home: Path) -> Path:
     """Waits for the root, then writes the receipt. Raises WaitedTooLong."""
-    telling.tell("waiting for the root on chain; Ctrl-C does no harm, `assay jobs receipt` fetches it later")
+    telling.tell("waiting for the root on chain; you may press Ctrl-C: `assay jobs receipt` fetches the receipt later")
     until = time.monotonic() + _ROOT_WAIT_S
     while True:
         try:
@@ -131,7 +128,7 @@ def await_receipt(client: AssayClient, view: OrderView, home: Path) -> Path:
 
 
 def write_receipt(client: AssayClient, order_id: str, home: Path, out: Path | None) -> Path:
-    """Fetches and checks an order's receipt, and writes it whole or not at all. Raises Refused, Untrue."""
+    """Fetches and checks an order's receipt, and writes it atomically. Raises Refused, Untrue."""
     path = out or home / RECEIPTS / f"{order_id[:_FILE_NAME]}.json"
     content = client.receipt(order_id).model_dump_json(indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +139,7 @@ def write_receipt(client: AssayClient, order_id: str, home: Path, out: Path | No
 
 
 def full_id(client: AssayClient, start: str) -> str:
-    """An order's id from how it begins. Raises BadInput."""
+    """The id of the order that begins like this. Raises BadInput."""
     if len(start) == 66:
         return start
     found = [view.order_id for view in client.orders() if view.order_id.startswith(start)]

@@ -1,7 +1,7 @@
-"""Session keys: a key of its own for a program, whose lane holds all that it can spend.
+"""Session keys: a program's own key, which can spend what its lane holds.
 
 A session is two files in HOME/sessions: NAME.json, the encrypted key, and NAME.grant.json, the lane's signed grant.
-With both, anybody can order in that lane, and no more: the wallet's key is not among them.
+Whoever has both can order in that lane and do nothing else: the wallet's key is in neither.
 """
 
 from dataclasses import dataclass
@@ -21,26 +21,26 @@ _FOLDER, _GRANT = "sessions", ".grant.json"
 
 @dataclass(frozen=True)
 class Session:
-    """A session by its name, and the grant that its lane is opened with."""
+    """A session's name and the grant of its lane."""
 
     name: str
     signed: SignedGrant
 
     @property
     def requester(self) -> Address:
-        """Whose lane it is."""
+        """The lane's owner."""
         return self.signed.grant.requester
 
 
 def key_file(home: Path, name: str) -> Path:
-    """Where a session's key lies. Raises BadInput for a name that is no file's."""
+    """The path of a session's key. Raises BadInput for a name that is unsafe in a path."""
     if not name.replace("-", "").replace("_", "").isalnum():
-        raise BadInput(f"{name!r} is no name for a session", way_out="use letters, digits, - and _")
+        raise BadInput(f"{name!r} cannot name a session", way_out="use letters, digits, - and _")
     return home / _FOLDER / f"{name}.json"
 
 
 def create_session_key(home: Path, name: str, password: str) -> Signer:
-    """A new key under a name that is not taken. Raises KeystoreError, BadInput."""
+    """Creates a key under a new name. Raises KeystoreError, BadInput."""
     return create_key(key_file(home, name), password)
 
 
@@ -56,7 +56,7 @@ def read_grant(path: Path) -> SignedGrant:
     try:
         return SignedGrant.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise BadInput(f"{path} holds no signed grant: {first_fault(error)}") from error
+        raise BadInput(f"{path} is not a signed grant: {first_fault(error)}") from error
 
 
 def sessions(home: Path) -> list[Session]:

@@ -1,10 +1,9 @@
-"""What a requester is told of an order: in words on stderr, for people; in fields, for machines.
+"""Prints orders: as text for people, as JSON for machines.
 
-Answers go to stdout, everything about them to stderr, so that an answer can be piped.
+Answers go to stdout and everything about them to stderr, so that answers can be piped.
 """
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,21 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.client.jobs import Answer, AssayClient
+from backend.client.options import time_of
 from contracts.protocol.amounts import TokenScale
 from contracts.protocol.wire import OrderView, PriceSheetEntry
 
 SHORT = 14
-"""How much of an id tells orders apart for people."""
+"""Characters of an order's id that people see."""
 
-PUBLIC = "Orders are open: anyone can read this text and its answer in the published log. Put no secrets into it."
+PUBLIC = "Orders are open: anyone can read this text and its answer in the published log. Do not send secrets."
 
 _MEANING = {
     "queued": "waits for a node",
     "leased": "a node works on it",
     "delivered": "answered, not yet under a root",
     "rooted": "under a root on chain, in its check period",
-    "paid": "charged; the node earned it",
+    "paid": "charged and paid to the node",
     "void": "proven wrong; nothing is charged",
     "skipped": "the lane could not pay; the node may still settle it",
     "expired": "nobody delivered in time; nothing is charged",
@@ -34,22 +34,22 @@ _MEANING = {
 
 
 def tell(text: str) -> None:
-    """One line beside the answer."""
+    """Prints a line on stderr."""
     Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
 
 
 def tell_order(view: OrderView, scale: TokenScale) -> None:
-    """What was just ordered."""
+    """Prints a new order's state and maximum."""
     tell(f"order {view.order_id} is {view.state}; it costs at most {scale.show(view.order.terms.max_price)}")
 
 
 def tell_nobody(entry: PriceSheetEntry) -> None:
-    """An order that was made although nobody serves the workload."""
-    tell(f"nobody serves {entry.kind} ({entry.model}) now: the order waits for a node, or expires and costs nothing")
+    """Prints that an order waits although no node serves the workload."""
+    tell(f"no node serves {entry.kind} ({entry.model}) now: the order waits for one, or expires and costs nothing")
 
 
 def show_answer(client: AssayClient, view: OrderView, scale: TokenScale, entry: PriceSheetEntry) -> None:
-    """The answer, whether it was cut, and its price."""
+    """Prints the answer, whether it was cut, and its price."""
     answer = client.output(view)
     typer.echo(answer.text)
     assert view.commitment is not None, "only an answered order has an output"
@@ -61,7 +61,7 @@ def show_answer(client: AssayClient, view: OrderView, scale: TokenScale, entry: 
 
 
 def cut_words(answer: Answer, view: OrderView) -> str | None:
-    """Which answers of an order end at its limit and not at their end; None where none does."""
+    """Says which answers of an order were cut at its limit; None if none was."""
     if not answer.cut:
         return None
     limit = view.order.terms.params.max_new_tokens
@@ -74,32 +74,32 @@ def cut_words(answer: Answer, view: OrderView) -> str | None:
 def _longer(view: OrderView, entry: PriceSheetEntry) -> str:
     most, limit = entry.most_new_tokens, view.order.terms.params.max_new_tokens
     if most is None or limit >= most:
-        return "; this workload gives no longer ones"
-    return f"; --max-new-tokens gives up to {most}"
+        return "; this workload has no longer ones"
+    return f"; --max-new-tokens allows up to {most}"
 
 
 def tell_interrupted(view: OrderView, scale: TokenScale) -> None:
-    """What stays open when waiting ends before an order does."""
+    """Prints what remains open after an interrupt."""
     name, most = view.order_id, scale.show(view.order.terms.max_price)
     if view.commitment is not None:
         tell(
-            f"interrupted: order {name} is answered and is charged as signed, at most {most}; "
-            f"`assay jobs receipt {name[:SHORT]}` fetches its receipt when its root is on chain"
+            f"interrupted: order {name} is answered and will be charged as signed, at most {most}; "
+            f"`assay jobs receipt {name[:SHORT]}` fetches its receipt once its root is on chain"
         )
         return
     tell(
-        f"interrupted: order {name} stays open. It may still be answered, and then be charged, at most {most}; "
-        f"unanswered by {time_of(view.order.terms.deadline)} it expires and costs nothing. "
-        f"`assay jobs list` and `assay jobs show {name[:SHORT]}` tell how it stands"
+        f"interrupted: order {name} stays open. If it is answered it is charged, at most {most}; if not, it expires at "
+        f"{time_of(view.order.terms.deadline)} and costs nothing. "
+        f"`assay jobs list` and `assay jobs show {name[:SHORT]}` show its state"
     )
 
 
 def show_order(client: AssayClient, view: OrderView, scale: TokenScale) -> None:
-    """One order as it stands, and its answer."""
+    """Prints an order's state and answer."""
     terms, table = view.order.terms, Table(show_header=False, box=None)
     table.add_row("order", view.order_id)
     table.add_row("state", f"{view.state}: {_MEANING[view.state]}")
-    table.add_row("signed", f"{scale.show(terms.fixed_price)} + {scale.show(terms.unit_price)} a unit")
+    table.add_row("signed", f"{scale.show(terms.fixed_price)} + {scale.show(terms.unit_price)} per unit")
     table.add_row("at most", scale.show(terms.max_price))
     answer = None if view.commitment is None else client.output(view)
     if view.commitment is not None:
@@ -118,7 +118,7 @@ def show_order(client: AssayClient, view: OrderView, scale: TokenScale) -> None:
 
 
 def show_orders(client: AssayClient, views: list[OrderView], scale: TokenScale) -> None:
-    """A line an order."""
+    """Prints orders as a table."""
     table = Table("order", "state", "price", "signed at most", "deadline", "answer", show_edge=False)
     for view in views:
         price = "" if view.amount_units is None else scale.show(client.verify_price(view))
@@ -129,7 +129,7 @@ def show_orders(client: AssayClient, views: list[OrderView], scale: TokenScale) 
 
 
 def _answered(client: AssayClient, view: OrderView) -> str:
-    """Whole or cut. An output is fetched only where it may be cut: a cut answer has used its limit up."""
+    """Whole or cut. Fetches the output only if it may be cut: a cut answer has used its whole limit."""
     if view.commitment is None:
         return ""
     limit = view.order.terms.params.max_new_tokens
@@ -139,7 +139,7 @@ def _answered(client: AssayClient, view: OrderView) -> str:
 
 
 def facts(client: AssayClient, view: OrderView, scale: TokenScale) -> dict[str, Any]:
-    """An order for machines: amounts in units and in tokens. `cut`: places of texts whose answer was cut."""
+    """An order as JSON fields, amounts in units and in tokens. `cut`: places of texts whose answer was cut."""
     answer = None if view.commitment is None else client.output(view)
     price = None if answer is None else client.verify_price(view)
     return {
@@ -156,17 +156,12 @@ def facts(client: AssayClient, view: OrderView, scale: TokenScale) -> dict[str, 
 
 
 def print_json(value: object) -> None:
-    """One line of JSON on standard output."""
+    """Prints a line of JSON on stdout."""
     typer.echo(json.dumps(value))
 
 
 def tell_receipt(path: Path) -> None:
-    """Where a receipt was written."""
+    """Prints where a receipt was written."""
     here = Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
     tell(f"receipt: {shown}\n`assay verify {shown}` says what it proves")
-
-
-def time_of(seconds: int) -> str:
-    """A time, as clocks here show it."""
-    return datetime.fromtimestamp(seconds).isoformat(sep=" ")

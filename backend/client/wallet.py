@@ -1,6 +1,6 @@
-"""A requester's money: into a lane, and out of it after notice.
+"""A requester's money: into lanes, and out of them after notice.
 
-Every call is the requester's own transaction; what it only signs, anybody may bring (authorizations.py).
+Every call is the requester's own transaction. authorizations.py has what it only signs and anybody may submit.
 """
 
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ class WalletHoldings:
 
 
 def scale_of(chain: Chain) -> TokenScale:
-    """How a deployment's token counts."""
+    """The scale of a deployment's token."""
     token = chain.token.functions
     decimals, symbol = token.decimals().call(), token.symbol().call()
     return TokenScale(decimals, chain.deployment.constants.unit_wei, symbol)
 
 
 class Wallet:
-    """The requester's key on a chain. `signer` is the wallet itself, also of its own lane."""
+    """A requester's key on a chain. `signer` is the wallet's key and signs in the wallet's own lane."""
 
     def __init__(self, chain: Chain, signer: Signer) -> None:
         self._chain, self._key = chain, signer
@@ -43,11 +43,11 @@ class Wallet:
         self.address, self.constants = signer.address, chain.deployment.constants
 
     def scale(self) -> TokenScale:
-        """How the deployment's token counts."""
+        """The scale of the deployment's token."""
         return scale_of(self._chain)
 
     def holdings(self) -> WalletHoldings:
-        """What the wallet holds beside its lanes."""
+        """What the wallet holds outside its lanes."""
         ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
         tokens_wei = self._chain.balance_wei(self.address)
         return WalletHoldings(tokens_wei // self._chain.deployment.constants.unit_wei, ether_wei)
@@ -57,7 +57,7 @@ class Wallet:
         return read_lane(self._chain, self.address, lane_signer or self.address)
 
     def lanes(self) -> dict[str, Lane]:
-        """The own lane, and every session lane that this requester opened, by signer."""
+        """The wallet's own lane and every session lane that it opened, by signer."""
         first, last = self._chain.deployment.first_block, self._chain.head().number
         opened = {
             event.args["signer"]
@@ -67,17 +67,17 @@ class Wallet:
         return {signer: self.lane(signer) for signer in (self.address, *sorted(opened))}
 
     def open_lane(self, lane_signer: str, expiry: int) -> None:
-        """Opens a lane for a session key until a time, or moves that time."""
+        """Opens a lane for a session key until `expiry`, or changes its expiry."""
         self._sender.call(self._escrow.openLane(to_checksum_address(lane_signer), expiry, 0))
 
     def deposit(self, units: int, lane_signer: str | None = None) -> None:
-        """Moves tokens into a lane, in one transaction where the token knows permits (EIP-2612). Raises BadAmount."""
+        """Moves tokens into a lane, in one transaction if the token has permits (EIP-2612). Raises BadAmount."""
         if units < 1:
-            raise BadAmount(text=str(units), why="is no number of units to deposit; give at least 1")
+            raise BadAmount(text=str(units), why="units cannot be deposited; give at least 1")
         signer = to_checksum_address(lane_signer or self.address)
         try:
             permit = sign_permit(self._chain, self._key, units)
-        except (Reverted, WrongReply):  # an older token: two transactions
+        except (Reverted, WrongReply):  # a token without permits: two transactions
             self._sender.call(self._chain.token.functions.approve(self._chain.escrow.address, self._wei(units)))
             self._sender.call(self._escrow.deposit(self._sender.address, signer, units))
             return
@@ -85,24 +85,24 @@ class Wallet:
         self._sender.call(self._escrow.depositWithPermit(*lane, permit.deadline, *signed))
 
     def grant_lane(self, lane_signer: str, units: int, expiry: int) -> SignedGrant:
-        """Signs a lane for a session key until a time, with `units` in it. `bring_grant` opens it, by whomever."""
+        """Signs a grant of a lane with `units` for a session key, until `expiry`. `bring_grant` opens the lane."""
         return sign_grant(self._chain, self._key, lane_signer, units, expiry)
 
     def deposit_with_authorization(self, units: int, lane_signer: str | None = None) -> SignedDeposit:
-        """Signs a deposit into a lane of this wallet (EIP-3009). `bring_deposit` makes it, by whomever."""
+        """Signs a deposit into a lane of this wallet (EIP-3009). `bring_deposit` makes it."""
         return sign_deposit(self._chain, self._key, units, self.address, lane_signer or self.address)
 
     def give_notice(self, lane_signer: str | None = None) -> Lane:
-        """Starts the wait for a withdrawal. Orders of the lane are refused from now on, until it lapses."""
+        """Starts the notice for a withdrawal. The lane's orders are refused until the notice lapses."""
         self._sender.call(self._escrow.giveNotice(to_checksum_address(lane_signer or self.address)))
         return self.lane(lane_signer)
 
     def cancel_notice(self, lane_signer: str | None = None) -> None:
-        """Takes a notice back."""
+        """Cancels a notice."""
         self._sender.call(self._escrow.cancelNotice(to_checksum_address(lane_signer or self.address)))
 
     def withdraw(self, units: int, to: str | None = None, lane_signer: str | None = None) -> None:
-        """Moves tokens out of a lane whose notice is ripe."""
+        """Moves tokens out of a lane whose notice is mature."""
         signer, target = (to_checksum_address(address or self.address) for address in (lane_signer, to))
         self._sender.call(self._escrow.withdraw(signer, units, target))
 

@@ -1,11 +1,11 @@
 """Who gets which job, and for how long. Amounts in units, times in seconds.
 
 - A job is lent to one node at a time: leases never overlap.
-- k * (open maxima + this maximum) <= stake, so that cheating on everything open costs more than it brings (SPEC 10).
-- Without stake: one job at a time, and a cheap one, since a name that has nothing to lose is left behind when it is
-  caught (verifier/ECONOMICS.md). With stake a node may hold several: those that it names, and one more.
-- Only what the node finishes in time, by the pace that it states; the rest is left for others.
-- The oldest job first; one that this node already let lapse comes last, so that another gets its chance.
+- k * (open maxima + this maximum) <= stake, so that cheating on all open jobs costs more than it brings (SPEC 10).
+- An operator without stake gets one cheap job at a time, since it can drop its name when it is caught
+  (verifier/ECONOMICS.md). With stake a node may hold several: those that it names, and one more.
+- A node gets only jobs that it finishes in time, by the pace that it states.
+- The oldest job comes first; jobs whose lease this operator let lapse come last, so that others get a chance.
 """
 
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ from contracts.protocol.constants import Constants
 from contracts.protocol.pace import LENT_MARGIN_PCT, JobSize, Pace, needed_s
 
 HEAD_START_S = 30
-"""How long a job waits for better reputations before an operator without any is offered it."""
+"""How long a job is kept for better reputations before an operator with none is offered it."""
 
 NEWCOMER_TOKENS_PART = 10
-"""A tenth of a token, unless who runs a backend says what registering a name costs there."""
+"""A tenth of a token is the default of `Cover.newcomer_price`."""
 
 _WHOLE_PPM = 1_000_000
 
 
 @dataclass(frozen=True)
 class LeaseTimes:
-    """How long a lease runs without a heartbeat, and how far beyond the order's deadline it may reach."""
+    """How long a lease lasts without a heartbeat, and how far past the order's deadline it may be extended."""
 
     length_s: int = 60
     grace_s: int = 20
@@ -34,7 +34,7 @@ class LeaseTimes:
 
 @dataclass(frozen=True)
 class WaitingJob:
-    """A job that waits. `size`: the most that it makes an engine do."""
+    """A waiting job. `lapsed_here`: whether this operator was lent it before. `size`: its most work for an engine."""
 
     order_id: str
     max_price: int
@@ -46,7 +46,7 @@ class WaitingJob:
 
 @dataclass(frozen=True)
 class OperatorFacts:
-    """An operator at the moment it asks. `guilty_case`: a case that was upheld against it."""
+    """An operator when it asks for a job. `guilty_case`: a case that was ruled against it."""
 
     operator_id: int
     stake: int
@@ -57,17 +57,14 @@ class OperatorFacts:
 
 @dataclass(frozen=True)
 class Cover:
-    """What an operator must have at stake.
-
-    `penalty_multiple`: k. `newcomer_price`: the most units that a job may cost that is lent without stake.
-    """
+    """The stake that jobs need. `penalty_multiple`: k. `newcomer_price`: the highest maximum lent without stake."""
 
     penalty_multiple: int
     newcomer_price: int
 
 
 def choose(candidates: Iterable[WaitingJob], operator: OperatorFacts, cover: Cover) -> WaitingJob | None:
-    """The job to lend, or None when none waits. Raises OperatorSuspended, or StakeTooLow when none fits its stake."""
+    """The job to lend, or None if none waits. Raises OperatorSuspended, or StakeTooLow if none fits its stake."""
     if operator.guilty_case is not None:
         raise OperatorSuspended(operator_id=operator.operator_id, case_id=operator.guilty_case)
     waiting = sorted(candidates, key=lambda job: (job.lapsed_here, job.accepted_at, job.order_id))
@@ -84,15 +81,14 @@ def choose(candidates: Iterable[WaitingJob], operator: OperatorFacts, cover: Cov
 
 
 def in_time(candidates: Iterable[WaitingJob], pace: Pace | None, now_s: int) -> list[WaitingJob]:
-    """The jobs that a node of this pace is through with by their deadlines, whatever they turn out to ask; all where
-    the pace is unknown. A lease may last that long: heartbeats carry it beyond the deadline (`lease_end`)."""
+    """The jobs whose most work a node of this pace finishes by their deadlines; all jobs if the pace is unknown."""
     if pace is None:
         return list(candidates)
     return [job for job in candidates if now_s + needed_s(job.size, pace, LENT_MARGIN_PCT) <= job.deadline]
 
 
 def offered_to(candidates: Iterable[WaitingJob], reputation_ppm: int, now_s: int) -> list[WaitingJob]:
-    """The jobs that an operator of this reputation is offered: others have a head start of up to HEAD_START_S."""
+    """The jobs that an operator of this reputation is offered. Better ones have a head start of up to HEAD_START_S."""
     wait_s = HEAD_START_S * (_WHOLE_PPM - reputation_ppm) // _WHOLE_PPM
     return [job for job in candidates if job.accepted_at + wait_s <= now_s]
 
@@ -105,17 +101,17 @@ def covers(operator: OperatorFacts, max_price: int, cover: Cover) -> bool:
 
 
 def lendable(stake: int, max_price: int, cover: Cover) -> bool:
-    """Whether a job of this maximum is ever lent to a newcomer; to whoever has stake it depends on how much."""
+    """Whether a job of this maximum may be lent without stake. With stake, `covers` decides."""
     return stake > 0 or max_price <= cover.newcomer_price
 
 
 def lease_end(deadline: int, now_s: int, times: LeaseTimes) -> int:
-    """Until when a lease that is granted or extended now runs."""
+    """When a lease that is granted or extended now ends."""
     return min(now_s + times.length_s, deadline + times.grace_s)
 
 
 def check_held(*, node: str, order_id: str, holder: str | None, expires: int, now_s: int) -> None:
-    """Raises LeaseNotHeld or LeaseExpired unless `node` holds the job now. `holder`: whom it was last lent to."""
+    """Raises LeaseNotHeld or LeaseExpired unless `node` holds the job now. `holder`: the node it was last lent to."""
     if holder != node:
         raise LeaseNotHeld(node=node, order_id=order_id)
     if now_s > expires:
@@ -123,6 +119,6 @@ def check_held(*, node: str, order_id: str, holder: str | None, expires: int, no
 
 
 def times_fit(times: LeaseTimes, constants: Constants) -> bool:
-    """Whether the last late delivery still settles before a notice matures: NOTICE must outlast order and grace."""
+    """Whether the latest possible delivery settles before a notice given after its order matures."""
     longest = constants.order_ttl_s + times.grace_s + constants.epoch_max_s + constants.settle_wait_s
     return times.length_s > 0 and times.grace_s >= 0 and longest < constants.notice_s

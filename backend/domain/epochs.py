@@ -1,4 +1,4 @@
-"""Which rows an epoch takes, in which order, when it closes, and what its settlement carries. Pure: no I/O, no clock.
+"""Which rows an epoch takes, in which order, when it closes, and what its settlement may weigh. Pure.
 
 Amounts in units, times in seconds.
 """
@@ -11,9 +11,9 @@ from typing import Literal
 from contracts.protocol.merkle import Row
 
 MAX_ROWS = 2900
-"""Rows of one settlement: about what a transaction of 128 KiB carries."""
+"""Rows of one settlement: about what fits into a transaction of 128 KiB."""
 MAX_PACKED_BYTES = 130_000
-"""geth's pool takes no transaction above 128 KiB (txMaxSize); the rest is the envelope."""
+"""geth's pool accepts transactions of up to 128 KiB (txMaxSize); the rest is the envelope."""
 MAX_SETTLE_GAS = 16_000_000
 """EIP-7825 caps a transaction at 2^24."""
 
@@ -24,14 +24,14 @@ _CALLDATA_GAS = {False: 4, True: 16}
 _CALLDATA_FLOOR_GAS = {False: 10, True: 40}
 """Per calldata byte, by whether it is non-zero: EIP-2028, and EIP-7623's floor."""
 _ROW_BYTES, _LANE_BYTES, _OPERATOR_BYTES = 41, 146, 4
-"""Packed (SPEC section 5), a row with its void bit rounded up, a lane with its cap."""
+"""Packed sizes (SPEC section 5): a row with its void bit, rounded up; a lane with its cap."""
 _BASE_GAS, _ROW_GAS, _LANE_GAS, _OPERATOR_GAS = 150_000, 1_500, 20_000, 30_000
-"""Execution, each well above what was measured: cold slots, one ecrecover a lane, one fresh slot an operator."""
+"""Execution, well above measurements with cold slots, one ecrecover per lane and one fresh slot per operator."""
 
 
 @dataclass(frozen=True)
 class RowCandidate:
-    """A delivered fact that waits to be a row: a job's commitment, or the verdict of a check."""
+    """A fact that waits to become a row: a job's commitment, or the verdict of a check."""
 
     row: Row
     kind: RowKind
@@ -49,9 +49,9 @@ class Bond:
 
 
 def budget_units(bond: Bond, now_s: int, window_s: int, unsettled_units: int) -> int:
-    """What may still be rooted so that every settlement stays within the bond (SPEC section 6, charge window).
+    """How much may still be rooted so that every settlement stays within the bond (SPEC section 6, charge window).
 
-    `unsettled_units`: what epochs that are closed and not settled will charge. May be negative.
+    `unsettled_units`: what closed epochs that are not settled will charge. The result may be negative.
     """
     if now_s >= bond.bucket_start + 2 * window_s:
         spent = 0
@@ -63,11 +63,11 @@ def budget_units(bond: Bond, now_s: int, window_s: int, unsettled_units: int) ->
 
 
 def choose(candidates: Iterable[RowCandidate], budget: int, max_rows: int = MAX_ROWS) -> list[RowCandidate]:
-    """The candidates that fit, oldest first; the others wait. One that does not fit keeps nobody behind it waiting.
+    """The candidates that fit, oldest first, lane by lane. One that does not fit does not hold up those behind it.
 
-    They fit while their amounts stay within `budget`, and their settlement within one transaction.
+    They fit if their amounts stay within `budget` and their settlement fits into one transaction.
     """
-    load = _OperatorLoad(budget)
+    load = _Load(budget)
     chosen: list[RowCandidate] = []
     for candidate in sorted(candidates, key=lambda c: (c.received_at, c.row.digest)):
         if len(chosen) == max_rows:
@@ -77,10 +77,8 @@ def choose(candidates: Iterable[RowCandidate], budget: int, max_rows: int = MAX_
     return by_lane(chosen)
 
 
-class _OperatorLoad:
-    """What the settlement of the rows so far weighs: units, bytes, gas. Every byte counts as non-zero, every lane as
-    one that carries its cap.
-    """
+class _Load:
+    """Units, bytes and gas of a settlement so far. Counts every byte as non-zero and every lane with its cap."""
 
     def __init__(self, budget: int) -> None:
         self._budget, self._bytes, self._gas = budget, 2, _INTRINSIC_GAS + _BASE_GAS
@@ -106,26 +104,26 @@ class _OperatorLoad:
 
 
 def by_lane(candidates: Sequence[RowCandidate]) -> list[RowCandidate]:
-    """Rows of one lane side by side: lanes in the order of their first row, rows in theirs."""
+    """Groups rows by lane, lanes in the order of their first row."""
     lanes: dict[tuple[str, str], list[RowCandidate]] = {}
     for candidate in candidates:
-        lanes.setdefault((candidate.row.requester, candidate.row.signer), []).append(candidate)
+        lanes.setdefault(_lane(candidate.row), []).append(candidate)
     return [candidate for group in lanes.values() for candidate in group]
 
 
 def is_due(chosen: Sequence[RowCandidate], now_s: int, epoch_s: int, row_goal: int) -> bool:
-    """Whether to close: there are rows, and the oldest has waited an epoch's length or they are enough."""
+    """Whether to close: there are `row_goal` rows, or the oldest one has waited `epoch_s`."""
     return bool(chosen) and (len(chosen) >= row_goal or now_s - min(c.received_at for c in chosen) >= epoch_s)
 
 
 def lane_runs(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Start and end of each run of rows of one lane."""
+    """Start and end of each run of rows of the same lane."""
     starts = [i for i in range(len(rows)) if i == 0 or _lane(rows[i]) != _lane(rows[i - 1])]
     return list(pairwise([*starts, len(rows)]))
 
 
 def settle_gas(calldata: bytes, rows: Sequence[Row]) -> int:
-    """Gas limit of settleEpoch. By formula, since an estimate runs the whole settlement many times over."""
+    """Gas limit of settleEpoch, by formula: an estimate would run the whole settlement many times."""
     nonzero = len(calldata) - calldata.count(0)
     zero = len(calldata) - nonzero
     floor = _CALLDATA_FLOOR_GAS[False] * zero + _CALLDATA_FLOOR_GAS[True] * nonzero

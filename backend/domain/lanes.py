@@ -1,7 +1,7 @@
-"""Whether a lane can carry one more order (SPEC sections 3 and 6). Amounts in units, times in seconds.
+"""Whether a lane can take one more order (SPEC sections 3 and 6). Amounts in units, times in seconds.
 
-The two sums that hold after every acceptance, whatever completes and in whatever order:
-    open maxima <= balance          so that no accepted job meets a lane that cannot pay it
+Two inequalities hold after every acceptance, whichever orders complete and in whatever order:
+    open maxima <= balance          so that the lane can pay every accepted job
     charged + open maxima <= cap    so that the newest order alone proves every charge before it
 """
 
@@ -12,13 +12,13 @@ from contracts.protocol.pricing import spend_cap_units
 from contracts.protocol.records import Order
 
 MAX_OPEN_ORDERS = 1000
-"""Open orders of one lane: each is looked at whenever the next is accepted."""
+"""Most open orders of one lane: each acceptance reads all of them."""
 
 
 def check_lane(
     order: Order, signer: str, lane: Lane, *, open_orders: int, open_max: int, now_s: int, constants: Constants
 ) -> None:
-    """Raises the Conflict that keeps this order out of its lane. `open_max`: the maxima of its open orders together."""
+    """Raises a Conflict unless the lane takes this order. `open_max`: the sum of its open orders' maxima."""
     max_price = order.terms.max_price
     if signer != order.requester:
         if lane.expiry == 0:

@@ -1,13 +1,13 @@
-"""Double entry: what each event of the contracts does to the accounts. Pure; nothing but confirmed events comes in.
+"""Double entry: the effect of each confirmed event of the contracts on the accounts. Pure.
 
 Accounts hold what is owed to them, in units: `lane:<requester>:<signer>`, `operator:<id>`, `fees`, `bond`,
 `stake:<id>`, `rewards` and `sunk` (slashed, and owed to verifiers or to the sink) and `contest:<epoch>:<index>` (a
-contester's bond). `outside` and `sink` are where tokens come from and go to, also when one contract pays another;
-`slashed` is what a refund passes through within one transaction. Every posting sums to zero, so the contracts' money is
-minus (`outside` + `sink`) at any time.
+contester's bond). Tokens enter and leave through `outside` and `sink`, also when one contract pays another; a refund
+passes through `slashed` within one transaction. Every posting sums to zero, so the contracts' money is minus
+(`outside` + `sink`) at any time.
 
-Money is folded three times, and these three share no code on purpose, so that each catches the mistakes of the others:
-here, in `contracts/model` (what the contracts must do) and in `verifier/audit/replay.py` (what they did).
+Money is folded three times, on purpose without shared code, so that each fold catches the mistakes of the others: here,
+in `contracts/model` (what the contracts must do) and in `verifier/audit/replay.py` (what they did).
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ REWARDS, SUNK = "rewards", "sunk"
 
 @dataclass(frozen=True)
 class Entry:
-    """One side of a posting: `amount` units more (or less) owed to `account`."""
+    """One side of a posting: `amount` more units owed to `account`; fewer if negative."""
 
     account: str
     amount: int
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class PostedRows:
-    """An epoch's rows as its settlement's calldata has them, with the rows that were not paid."""
+    """An epoch's rows from its settlement's calldata, and which of them were not paid."""
 
     rows: tuple[Row, ...]
     void: frozenset[int]
@@ -50,26 +50,8 @@ def lane_account(requester: str, signer: str) -> str:
     return f"lane:{requester}:{signer}"
 
 
-def operator_account(operator_id: int) -> str:
-    """What an operator earned and has not claimed."""
-    return f"operator:{operator_id}"
-
-
-def stake_account(operator_id: int) -> str:
-    """An account's stake, what is unbonding included."""
-    return f"stake:{operator_id}"
-
-
-def contest_account(epoch_id: int, index: int) -> str:
-    """What the contester of a leaf staked on it, while the contest runs."""
-    return f"contest:{epoch_id}:{index}"
-
-
 def posting(name: str, args: Mapping[str, Any], settled: PostedRows | None, constants: Constants) -> list[Entry]:
-    """The entries of one event; none for an event that moves no money. `settled`: for EpochSettled, its rows.
-
-    Entries that are zero are left out; those that remain sum to zero.
-    """
+    """The entries of one event. They sum to zero; none is zero. `settled`: the rows of an EpochSettled."""
     if name == "EpochSettled":
         assert settled is not None, "an EpochSettled without its rows"
         entries = _settlement(settled, constants.fee_bps)
@@ -81,7 +63,7 @@ def posting(name: str, args: Mapping[str, Any], settled: PostedRows | None, cons
 
 
 def balances(entries: Iterable[Entry]) -> dict[str, int]:
-    """Account -> units, without accounts that are even."""
+    """Account -> units, without accounts at zero."""
     totals: dict[str, int] = defaultdict(int)
     for entry in entries:
         totals[entry.account] += entry.amount
@@ -94,7 +76,7 @@ def escrow_owes(accounts: Mapping[str, int]) -> int:
 
 
 def stakes_owed(accounts: Mapping[str, int]) -> int:
-    """Units that StakeManager owes: stake, unbonding included, and what was slashed and is still there."""
+    """Units that StakeManager owes: stake, also while unbonding, and slashed units that it still holds."""
     return sum(a for name, a in accounts.items() if name in (REWARDS, SUNK) or name.startswith("stake:"))
 
 
@@ -113,7 +95,7 @@ def _settlement(settled: PostedRows, fee_bps: int) -> list[Entry]:
     fees = {operator: fee_units(amount, fee_bps) for operator, amount in gross.items()}
     return [
         *(Entry(lane, -amount) for lane, amount in charged.items()),
-        *(Entry(operator_account(operator), amount - fees[operator]) for operator, amount in gross.items()),
+        *(Entry(f"operator:{operator}", amount - fees[operator]) for operator, amount in gross.items()),
         Entry(FEES, sum(fees.values())),
     ]
 
@@ -126,20 +108,29 @@ def _lane(a: Mapping[str, Any]) -> str:
     return lane_account(a["requester"], a["signer"])
 
 
+def _operator(a: Mapping[str, Any]) -> str:
+    """What an operator earned and has not claimed."""
+    return f"operator:{a['operatorId']}"
+
+
+def _stake(a: Mapping[str, Any]) -> str:
+    """An account's stake, also while unbonding."""
+    return f"stake:{a['id']}"
+
+
+def _contest(a: Mapping[str, Any]) -> str:
+    """A contester's bond, while the contest runs."""
+    return f"contest:{a['epochId']}:{a['index']}"
+
+
 def _leaf_settled(a: Mapping[str, Any]) -> list[Entry]:
-    credit = a["amountUnits"] - a["feeUnits"]
-    return [
-        Entry(_lane(a), -a["amountUnits"]), Entry(operator_account(a["operatorId"]), credit), Entry(FEES, a["feeUnits"])
-    ]  # fmt: skip
+    amount, fee = a["amountUnits"], a["feeUnits"]
+    return [Entry(_lane(a), -amount), Entry(_operator(a), amount - fee), Entry(FEES, fee)]
 
 
 def _slashed(a: Mapping[str, Any]) -> list[Entry]:
     shares = (SLASHED, a["refundUnits"]), (REWARDS, a["rewardUnits"]), (SUNK, a["sunkUnits"])
-    return [Entry(stake_account(a["id"]), -a["units"]), *(Entry(account, units) for account, units in shares)]
-
-
-def _contest(a: Mapping[str, Any]) -> str:
-    return contest_account(a["epochId"], a["index"])
+    return [Entry(_stake(a), -a["units"]), *(Entry(account, units) for account, units in shares)]
 
 
 _Rule = Callable[[Mapping[str, Any], Constants], list[Entry]]
@@ -148,21 +139,21 @@ _RULES: dict[str, _Rule] = {
     "Deposited": lambda a, _: _move(OUTSIDE, _lane(a), a["units"]),
     "Withdrawn": lambda a, _: _move(_lane(a), OUTSIDE, a["units"]),
     "LeafSettled": lambda a, _: _leaf_settled(a),
-    "Claimed": lambda a, _: _move(operator_account(a["operatorId"]), OUTSIDE, a["units"]),
-    "ClaimedToStake": lambda a, _: _move(operator_account(a["operatorId"]), OUTSIDE, a["units"]),  # a Staked follows
+    "Claimed": lambda a, _: _move(_operator(a), OUTSIDE, a["units"]),
+    "ClaimedToStake": lambda a, _: _move(_operator(a), OUTSIDE, a["units"]),  # a Staked follows
     "SettlerBonded": lambda a, _: _move(OUTSIDE, BOND, a["units"]),
     "SettlerUnbonded": lambda a, _: _move(BOND, OUTSIDE, a["units"]),
     "FeesWithdrawn": lambda a, _: _move(FEES, OUTSIDE, a["units"]),
     "Refunded": lambda a, _: _move(SLASHED, _lane(a), a["units"]),
     "RefundedFromBond": lambda a, _: _move(BOND, _lane(a), a["units"]),
-    "Staked": lambda a, _: _move(OUTSIDE, stake_account(a["id"]), a["units"]),
-    "StakeWithdrawn": lambda a, _: _move(stake_account(a["id"]), OUTSIDE, a["units"]),
+    "Staked": lambda a, _: _move(OUTSIDE, _stake(a), a["units"]),
+    "StakeWithdrawn": lambda a, _: _move(_stake(a), OUTSIDE, a["units"]),
     "Slashed": lambda a, _: _slashed(a),
-    "Rewarded": lambda a, _: _move(REWARDS, stake_account(a["id"]), a["units"]),
+    "Rewarded": lambda a, _: _move(REWARDS, _stake(a), a["units"]),
     "Swept": lambda a, _: _move(SUNK, SINK, a["units"]),
     "Contested": lambda a, _: _move(OUTSIDE, _contest(a), a["bondUnits"]),
     "Answered": lambda a, _: _move(_contest(a), OUTSIDE, a["bondUnits"]),
-    # Its event says 0 where the token refused to pay the contester: the bond stays in the contract, owed to nobody.
+    # Its event says 0 if the token refused to pay the contester: the bond stays in the contract, owed to nobody.
     "ContestResolved": lambda a, constants: _move(_contest(a), OUTSIDE, constants.contest_bond_units),
     "ContestLapsed": lambda a, _: _move(_contest(a), OUTSIDE, a["bondUnits"]),
 }

@@ -1,4 +1,4 @@
-"""Which orders are acceptable, before any look at their lane: signature, terms, parameters, input."""
+"""Which orders are acceptable, apart from their lane: signature, terms, parameters, input."""
 
 from collections.abc import Callable, Sequence
 
@@ -30,7 +30,7 @@ PackPrompts = Callable[[Sequence[str]], bytes]
 
 
 def check_signature(order: Order, signer: str, signature: str, domain: Domain) -> str:
-    """The order's id, once it is known that `signer` signed it. Raises WrongSigner or BadSignature."""
+    """The order's id. Raises WrongSigner or BadSignature unless `signer` signed it."""
     digest = domain.order_id(order)
     recovered = recover(digest, signature)
     if recovered != signer:
@@ -41,15 +41,15 @@ def check_signature(order: Order, signer: str, signature: str, domain: Domain) -
 def check_terms(
     terms: Terms, texts: bytes, offer: Offer, *, pack_prompts: PackPrompts, now_s: int, constants: Constants
 ) -> bytes:
-    """The packed prompts of an order that this offer takes. Raises the Unacceptable that names what is wrong with it.
-
-    `texts`: the bytes under `terms.texts_hash`.
-    """
+    """The packed prompts of an acceptable order. Raises an Unacceptable. `texts`: what `terms.texts_hash` names."""
     if not now_s < terms.deadline <= now_s + constants.order_ttl_s:
         raise DeadlineRefused(deadline=terms.deadline, now_s=now_s, ttl_s=constants.order_ttl_s)
     _check_offered(terms, offer.manifest)
     check_params(terms.params, offer.manifest)
-    prompts = _prompts(texts, offer.manifest, pack_prompts)
+    try:
+        prompts = pack_prompts(offer.manifest.input.read(texts))
+    except BadTexts as error:
+        raise InputRefused(error.why) from error
     _check_prices(terms, counts(prompts), offer)
     actual = to_hex(packed_root(prompts))
     if actual != terms.prompt_root:
@@ -70,7 +70,7 @@ def _check_offered(terms: Terms, manifest: Manifest) -> None:
 
 
 def check_params(params: Params, manifest: Manifest) -> None:
-    """Each of the workload's parameters is within its range, and every other is 0. Raises ParamsRefused."""
+    """Raises ParamsRefused unless the workload's parameters are within their ranges and all others are 0."""
     for name, value in params.beside(manifest.params).items():
         raise ParamsRefused(name=name, value=value, why="must be 0, the workload has no such parameter")
     for name, value in params.of(manifest.params).items():
@@ -86,7 +86,7 @@ def _check_prices(terms: Terms, tokens: Sequence[int], offer: Offer) -> None:
     least = {
         "fixed_price": offer.fixed_price,
         "unit_price": offer.unit_price,
-        # at the order's own prices, so that a node is not asked for more work than the maximum pays
+        # at the order's own prices, so that the maximum pays for all the work that a node may have
         "max_price": terms.fixed_price + most * terms.unit_price,
     }
     for name, value in least.items():
@@ -95,11 +95,3 @@ def _check_prices(terms: Terms, tokens: Sequence[int], offer: Offer) -> None:
             raise PriceTooLow(name=name, value=found, least=value)
     if terms.max_price > U48:
         raise PriceTooHigh(max_price=terms.max_price, limit=U48)
-
-
-def _prompts(texts: bytes, manifest: Manifest, pack_prompts: PackPrompts) -> bytes:
-    """No text is longer than engines take: nothing is ever cut off, and no node is bothered with it."""
-    try:
-        return pack_prompts(manifest.input.read(texts))
-    except BadTexts as error:
-        raise InputRefused(error.why) from error

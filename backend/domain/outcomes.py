@@ -1,11 +1,11 @@
-"""What a job's state is: a view on facts and time, never stored (DESIGN section 2)."""
+"""A job's state: derived from facts and time, never stored (DESIGN section 2)."""
 
 from dataclasses import dataclass
 
 from contracts.protocol.wire import OrderState
 
 CLOSED_STATES: frozenset[OrderState] = frozenset(("paid", "void", "expired"))
-"""States after which a lane is charged nothing more for an order."""
+"""States after which an order can no longer be charged."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Settlement:
 class JobFacts:
     """What is known of a job. Times in seconds, `max_price` in units.
 
-    `settled_alone`: the leaf was paid by itself (settleOne). `closed_unpaid`: the court closed it without payment.
+    `settled_alone`: the leaf was paid on its own (settleOne). `closed_unpaid`: the court closed it without payment.
     """
 
     order_id: str
@@ -35,7 +35,7 @@ class JobFacts:
 
 
 def state_of(job: JobFacts, now_s: int) -> OrderState:
-    """The one state that the facts allow now."""
+    """The job's state now."""
     if not job.is_delivered:
         return _undelivered(job, now_s)
     if job.settlement is not None and not job.settlement.is_skipped:
@@ -56,10 +56,10 @@ def _undelivered(job: JobFacts, now_s: int) -> OrderState:
 
 
 def is_open(job: JobFacts, now_s: int) -> bool:
-    """Whether the order may still be charged: its maximum stays reserved in its lane. Skipped rows stay payable."""
+    """Whether the order may still be charged, so that its maximum stays reserved. Skipped rows stay payable."""
     return state_of(job, now_s) not in CLOSED_STATES
 
 
 def is_exposed(job: JobFacts, now_s: int) -> bool:
-    """Whether the operator that holds or delivered the job still answers for it: lent, or not past its settlement."""
+    """Whether the operator that holds or delivered the job still answers for it: until its settlement."""
     return state_of(job, now_s) in ("leased", "delivered", "rooted")

@@ -1,4 +1,4 @@
-"""What is offered at which price. The amount of a job is `contracts.protocol.pricing`'s formula."""
+"""The offer of a workload. `contracts.protocol.pricing` has the formula for a job's amount."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from contracts.protocol.manifest import Manifest
 
 @dataclass(frozen=True)
 class Offer:
-    """A workload as it is offered now. Prices in units of the token; a job has at most `max_units` of metering."""
+    """A workload as offered now. Prices in units of the token; a job has at most `max_units` metered units."""
 
     workload_id: str
     manifest: Manifest

@@ -1,8 +1,8 @@
-"""A newcomer's first job: the network orders a small one from itself, kept for the node that asks, and pays for it.
+"""A newcomer's first job: the network orders a small one, reserves it for the node that asks, and pays for it.
 
-An ordinary order out of a lane of its own key, so that it is leased, rooted, sampled and settled like any other. One
-an operator. Registering many operators drains at most the daily budget: the lane holds no more than it was funded
-with, and a day's canary orders together stay below `daily_units`.
+It is an ordinary order in the lane of a key of its own, so it is leased, rooted, sampled and settled like any other.
+One per operator. Registering many operators drains at most the daily budget: a day's canary orders together cost at
+most `daily_units`, and the lane holds no more than it was funded with.
 """
 
 import logging
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Canary:
-    """Places canary orders. Without a `signer` there are none. `daily_units`: the most that a day's may cost."""
+    """Places canary orders; none without a `signer`. `daily_units`: the most that a day's orders may cost."""
 
     database: Database
     chain: ChainView
@@ -56,10 +56,10 @@ class Canary:
     clock: Clock
 
     def place(self, asked: CanaryRequest) -> str:
-        """The id of the operator's canary order: the one that it has, or a new one if that expired undelivered.
+        """The id of the operator's canary order: the present one, or a new one if that expired undelivered.
 
         Raises an Unauthenticated, UnknownWorkload, OperatorSuspended, CanaryOff, CanaryBudgetSpent, CanaryUnfunded, or
-        StakeTooLow where not even that may be lent without stake.
+        StakeTooLow if even this job is too expensive to lend without stake.
         """
         domain, now_s, node = self.deployment.domain, self.clock(), asked.request.node
         operator_id = authenticate(asked.request, asked.signature, ACTION_CANARY, self.chain, domain, now_s)
@@ -89,7 +89,7 @@ class Canary:
         return self._order(self.signer, offer, params, prompts.prompt_root, price, kept)
 
     def _order(self, signer: Signer, offer: Offer, params: Params, root: str, price: int, kept: CanaryRow) -> str:
-        """Keeps the order for the node before it is accepted, so that nobody else is lent it in between."""
+        """Reserves the order for the node before it is accepted, so that no other node is lent it in between."""
         data = encode_texts([TEXT])
         self.intake.put_blob(to_hex(keccak(data)), data)
         for left in reversed(range(_CAP_TRIES)):
@@ -131,13 +131,13 @@ class Canary:
 
 
 def _placed(session: Session, operator_id: int, now_s: int) -> str | None:
-    """The operator's canary order, unless it expired undelivered, or a crash came before it was accepted."""
+    """The operator's canary order, unless it expired undelivered or a crash prevented its acceptance."""
     row = session.get(CanaryRow, operator_id)
     jobs = [] if row is None else facts.jobs(session, col(OrderRow.order_id) == row.order_id)
     return next((job.order.order_id for job in jobs if state_of(job.facts, now_s) != "expired"), None)
 
 
 def _spent(session: Session, requester: str, now_s: int) -> int:
-    """The maxima of the last day's orders, without those that expired and so cost nothing. Units."""
+    """The maxima of the last day's orders, units. Expired ones cost nothing and do not count."""
     recent = facts.jobs(session, col(OrderRow.requester) == requester, col(OrderRow.accepted_at) > now_s - DAY_S)
     return sum(job.facts.max_price for job in recent if state_of(job.facts, now_s) != "expired")

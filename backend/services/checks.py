@@ -1,4 +1,4 @@
-"""Which verdicts earn their price: the first opened verdict on a row that the sample picked, once (SPEC section 9)."""
+"""Which verdicts are paid: the first opened verdict on each row that the sample picked (SPEC section 9)."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ from contracts.protocol.merkle import Row
 
 @dataclass(frozen=True)
 class NewVerdicts:
-    """Verdicts that are in no log yet and whose row's sample is known; `payable` by the digest of the verdict."""
+    """Verdicts that no log has yet and whose row's sample is known. `payable`: those to be paid, by their digest."""
 
     verdicts: list[VerdictRow]
     payable: dict[bytes, RowCandidate]
 
 
 def new_verdicts(session: Session, record: PublicRecord, treasury: str, treasury_signer: str) -> NewVerdicts:
-    """Reads the verdicts that the next epoch may log."""
+    """The verdicts that the next epoch may log."""
     found = NewVerdicts([], {})
     for verdict in _unlogged(session):
         leaf = session.exec(select(LeafRow).where(LeafRow.digest == verdict.commitment_digest)).first()
@@ -41,7 +41,7 @@ def new_verdicts(session: Session, record: PublicRecord, treasury: str, treasury
 
 
 def is_revealed(session: Session, epoch_id: int) -> bool:
-    """Whether an epoch's sample is known, as far as is confirmed here."""
+    """Whether an epoch's sample is known by confirmed events."""
     return len(facts.posts(session, [epoch_id, epoch_id + 1])) == 2
 
 
@@ -53,7 +53,7 @@ def _unlogged(session: Session) -> list[VerdictRow]:
 
 
 def _is_paid(session: Session, verdict: VerdictRow) -> bool:
-    """Whether a verdict on the same row is a leaf."""
+    """Whether a verdict on the same row was paid in a closed epoch."""
     query = (
         select(VerdictRow.digest)
         .join(LeafRow, col(LeafRow.digest) == VerdictRow.digest)

@@ -1,4 +1,4 @@
-"""The clock that services are given: never their own, so that tests can move it."""
+"""The clock that services are given, so that tests can move it."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
 """Closes an epoch: gathers what was delivered, fixes its rows, its log and both roots in one transaction.
 
-Nothing is posted before both roots are durable, so that what is checked later can not depend on them.
+Nothing is posted before both roots are durable, so that the later choice of checks cannot depend on them.
 """
 
 import logging
@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from backend.chain.escrow_reads import settler_bond
 from backend.domain.epochs import MAX_ROWS, RowCandidate, budget_units, choose, is_due
-from backend.services import epoch_facts, log_lines
+from backend.services import log_lines
 from backend.services.checks import new_verdicts
 from backend.services.record import PublicRecord
 from backend.store import facts
@@ -45,7 +45,7 @@ class ClosingRule:
 
 @dataclass(frozen=True)
 class _Plan:
-    """An epoch that can be written as it is. The facts behind it are only ever added to, so it stays true."""
+    """An epoch that can be written as it is. It stays valid, since the facts behind it only grow."""
 
     epoch_id: int
     chosen: list[RowCandidate]
@@ -57,26 +57,24 @@ class _Plan:
 
 def close_epoch(
     database: Database, record: PublicRecord, chain: Chain, treasury_signer: str, rule: ClosingRule, now: int
-) -> int | None:
-    """Closes the next epoch if it is time, and returns its id. Waits until the one before is confirmed as posted."""
+) -> None:
+    """Closes the next epoch if it is due. Waits until the one before is confirmed as posted."""
     with database.read() as session:
-        last, posted = epoch_facts.last_closed(session), facts.last_post(session)
+        last, posted = facts.last_closed(session), facts.last_post(session)
         posted_id = posted.epoch_id if posted else 0
         if last is not None and last.epoch_id > posted_id:
-            return None
+            return
         plan = _plan(session, record, chain, treasury_signer, posted_id + 1)
         if not is_due(plan.chosen, now, rule.epoch_s, rule.row_goal) and not _idle_reveal(last, plan, rule, now):
-            return None
+            return
         plan = _with_lines(session, plan)
     _write(database, plan, now)
     _log.info("epoch %d: closed with %d rows", plan.epoch_id, len(plan.chosen))
-    return plan.epoch_id
 
 
 def _idle_reveal(last: EpochRow | None, plan: _Plan, rule: ClosingRule, now: int) -> bool:
-    """An empty epoch is due: the last one has rows whose sample nobody knows yet, and nothing waits to be rooted."""
-    unrevealed = last is not None and last.row_count > 0
-    return unrevealed and not plan.chosen and last is not None and now - last.closed_at >= rule.epoch_s
+    """Whether an empty epoch is due, to reveal the sample of the last one's rows while nothing waits to be rooted."""
+    return last is not None and last.row_count > 0 and not plan.chosen and now - last.closed_at >= rule.epoch_s
 
 
 def _plan(session: Session, record: PublicRecord, chain: Chain, treasury_signer: str, epoch_id: int) -> _Plan:
@@ -119,8 +117,8 @@ def _delivered(session: Session) -> list[RowCandidate]:
 def _budget(session: Session, chain: Chain) -> int:
     constants, head = chain.deployment.constants, chain.head()
     chargeable = facts.posts_since(session, head.timestamp - constants.settle_wait_s)
-    unsettled = chargeable.keys() - epoch_facts.settled_epochs(session, chargeable)
-    owed = epoch_facts.rows_units(session, unsettled)
+    unsettled = chargeable.keys() - facts.settled_epochs(session, chargeable)
+    owed = facts.rows_units(session, unsettled)
     return budget_units(settler_bond(chain), head.timestamp, constants.charge_window_s, owed)
 
 
@@ -136,16 +134,8 @@ def _write(database: Database, plan: _Plan, now: int) -> None:
                 row_count=len(plan.chosen),
             )
         )  # fmt: skip
-        session.add_all(_leaf(plan.epoch_id, index, candidate) for index, candidate in enumerate(plan.chosen))
+        session.add_all(LeafRow.of(plan.epoch_id, index, c.kind, c.row) for index, c in enumerate(plan.chosen))
         session.add_all(
             LogLineRow(epoch_id=plan.epoch_id, position=position, line=line) for position, line in enumerate(plan.lines)
         )
         session.add_all(LoggedFactRow(fact=fact, epoch_id=plan.epoch_id) for fact in logged)
-
-
-def _leaf(epoch_id: int, index: int, candidate: RowCandidate) -> LeafRow:
-    row = candidate.row
-    return LeafRow(
-        epoch_id=epoch_id, index=index, kind=candidate.kind, digest=to_hex(row.digest), requester=row.requester,
-        signer=row.signer, operator_id=row.operator_id, amount=row.amount_units,
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Step three: a node's commitment is received within its lease, with the output it names."""
+"""Step three: receives a node's commitment within its lease, with the output that it names."""
 
 import logging
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Delivery:
-    """Receives commitments: one an order, the first within its lease."""
+    """Receives commitments: one per order, the first within its lease."""
 
     database: Database
     blobs: BlobStore
@@ -44,7 +44,7 @@ class Delivery:
     clock: Clock
 
     def receive(self, submitted: SubmitCommitment) -> Acknowledgement:
-        """Acknowledges once the commitment is durable; the same one again is acknowledged as not new.
+        """Acknowledges once the commitment is durable. The same one again is acknowledged as not new.
 
         Raises WrongSigner, UnknownOrder, LeaseNotHeld, LeaseExpired, BlobMissing, OutputTooLong, OutputRefused,
         UnitsRefused or ContradictingCommitment.
@@ -70,13 +70,15 @@ class Delivery:
             if not has_output:
                 raise BlobMissing(field="commitment.output_root", name=commitment.output_root)
             self._check_work(session, commitment, order)
-            session.add(_row(submitted, digest, order, lease.operator_id, now_s))
+            amount = amount_units(Order.model_validate_json(order.order_json).terms, commitment.units)
+            row = CommitmentRow.of(digest, commitment, submitted.signature, lease.operator_id, amount, now_s)
+            session.add(row)
             self.blobs.keep_named("commitment.output_root", commitment.output_root)
         log.info("delivered order=%s node=%s commitment=%s", commitment.order_id, commitment.node, digest)
         return Acknowledgement(digest=digest, new=True)
 
     def _keep_equivocation(self, submitted: SubmitCommitment, digest: str, now_s: int) -> None:
-        """A second answer that a node signed is refused like any other, and kept: it costs the node its stake."""
+        """Keeps a node's second, different answer. It is refused, and costs the node its stake."""
         commitment = submitted.commitment
         with self.database.begin() as session:
             known = session.exec(select(CommitmentRow).where(CommitmentRow.order_id == commitment.order_id)).first()
@@ -92,8 +94,9 @@ class Delivery:
                 )
 
     def _check_work(self, session: Session, commitment: Commitment, order: OrderRow) -> None:
-        """The units of what is there, no more than was asked for, in an output that a contest can show: else the
-        settler's bond would pay."""
+        """The units are those of the output and within the order, and a contest can show the output on chain:
+        otherwise the settler's bond would pay. Raises OutputTooLong, OutputRefused, UnitsRefused.
+        """
         output = self.blobs.get(commitment.output_root)
         if len(output) > MAX_OUTPUT_BYTES:
             raise OutputTooLong(length=len(output), limit=MAX_OUTPUT_BYTES)
@@ -119,18 +122,3 @@ def _is_known(session: Session, order_id: str, digest: str) -> bool:
         log.warning("contradicting commitments order=%s kept=%s refused=%s", order_id, known.digest, digest)
         raise ContradictingCommitment(order_id=order_id, kept=known.digest, refused=digest)
     return True
-
-
-def _row(submitted: SubmitCommitment, digest: str, order: OrderRow, operator_id: int, now_s: int) -> CommitmentRow:
-    commitment = submitted.commitment
-    terms = Order.model_validate_json(order.order_json).terms
-    return CommitmentRow(
-        digest=digest,
-        order_id=order.order_id,
-        node=commitment.node,
-        operator_id=operator_id,
-        commitment_json=commitment.model_dump_json(),
-        signature=submitted.signature,
-        amount=amount_units(terms, commitment.units),
-        received_at=now_s,
-    )

@@ -1,12 +1,11 @@
-"""Brings to the court what a node signed twice. Any party may; the backend is the one that has both answers."""
+"""Reports nodes that signed two commitments for one order to the court. Any party may; the backend has both of them."""
 
 import logging
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from backend.chain.tx_manager import TxManager
-from backend.services.calls import ensure_call, open_key
-from backend.store.chain_tables import TxIntentRow
+from backend.services.calls import ensure_call
 from backend.store.database import Database
 from backend.store.facts import events
 from backend.store.tables import CommitmentRow, EquivocationRow, OrderRow
@@ -21,24 +20,23 @@ from contracts.protocol.signing import compact
 _log = logging.getLogger(__name__)
 
 
-def bring_equivocations(database: Database, chain: Chain, manager: TxManager, now: int) -> list[str]:
-    """Asks the court to slash for every order that was answered twice; returns their ids, 0x hex.
+def report_equivocations(database: Database, chain: Chain, manager: TxManager, now: int) -> None:
+    """Asks the court to slash for every order that was answered twice.
 
-    One that the court refuses, e.g. since somebody was faster, is logged and keeps no other waiting.
+    A report that the court refuses, e.g. because somebody was faster, is logged and does not hold up the others.
     """
     with database.read() as session:
-        done = {event.args["orderId"] for event in events(session, "Equivocated")}
-        rows = [row for row in session.exec(select(EquivocationRow)) if row.order_id not in done]
-        found = {f"equivocation:{row.order_id}": _call(session, chain, row) for row in rows}
-        known = set(session.exec(select(TxIntentRow.key).where(col(TxIntentRow.key).in_(found))))
-    brought = []
-    for key in sorted(found.keys() - known):
+        rows = session.exec(select(EquivocationRow).order_by(EquivocationRow.order_id)).all()
+        done = {event.args["orderId"] for event in events(session, "Equivocated", [row.order_id for row in rows])}
+        calls = {row.order_id: _call(session, chain, row) for row in rows if row.order_id not in done}
+    for order_id, function in calls.items():
+        key = manager.next_key(f"equivocation:{order_id}")
+        if key is None:
+            continue
         try:
-            ensure_call(manager, open_key(manager, key), found[key], now)
-            brought.append(key.partition(":")[2])
+            ensure_call(manager, key, function, now)
         except (Reverted, RequestRefused) as error:
             _log.warning("%s: %s", key, error)
-    return brought
 
 
 def _call(session: Session, chain: Chain, row: EquivocationRow) -> ContractCall:

@@ -1,4 +1,4 @@
-"""Step one: texts are put, an order is accepted. Both are durable before they are acknowledged."""
+"""Step one: stores texts and accepts orders. Both are durable before they are acknowledged."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,6 @@ from backend.store.database import Database
 from backend.store.facts import open_in_lane
 from backend.store.tables import OrderRow
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.manifest import Manifest
 from contracts.protocol.pace import most_work
 from contracts.protocol.packed import counts
 from contracts.protocol.wire import SubmitOrder
@@ -33,7 +32,7 @@ class Intake:
     clock: Clock
 
     def put_blob(self, name: str, data: bytes) -> bool:
-        """Holds bytes under their hash until an order or a commitment names them; whether they are new.
+        """Holds bytes under their name until an order or a commitment names them. Returns whether they are new.
 
         Raises BadBlobName, BlobHashMismatch or BlobTooLarge.
         """
@@ -42,9 +41,9 @@ class Intake:
         return not known
 
     def accept(self, submitted: SubmitOrder) -> tuple[str, bool]:
-        """The order's id and whether it is new. The same order again is accepted once, even after its deadline.
+        """The order's id and whether it is new. Sending an accepted order again succeeds, even after its deadline.
 
-        Raises what keeps the order out: an Unauthenticated, NotFound, Unacceptable or Conflict.
+        Raises an Unauthenticated, NotFound, Unacceptable or Conflict for an order that is not accepted.
         """
         order, signer = submitted.order, submitted.signer
         order_id = check_signature(order, signer, submitted.signature, self.deployment.domain)
@@ -66,7 +65,8 @@ class Intake:
             still_open = open_before | open_in_lane(session, order.requester, signer, now_s)
             reserved = {"open_orders": len(still_open), "open_max": sum(still_open.values())}
             check_lane(order, signer, lane, **reserved, now_s=now_s, constants=constants)
-            session.add(_row(order_id, submitted, now_s, offer.manifest, prompts))
+            size = most_work(offer.manifest, counts(prompts), order.terms.params.max_new_tokens)
+            session.add(OrderRow.of(order_id, order, signer, submitted.signature, now_s, size))
             self.blobs.keep_named("terms.texts_hash", order.terms.texts_hash)
             self.blobs.keep_named("terms.prompt_root", order.terms.prompt_root)
         return order_id, True
@@ -76,23 +76,3 @@ class Intake:
             return self.blobs.get(name)
         except UnknownBlob as error:
             raise BlobMissing(field="terms.texts_hash", name=name) from error
-
-
-def _row(order_id: str, submitted: SubmitOrder, now_s: int, manifest: Manifest, prompts: bytes) -> OrderRow:
-    order = submitted.order
-    size = most_work(manifest, counts(prompts), order.terms.params.max_new_tokens)
-    return OrderRow(
-        order_id=order_id,
-        requester=order.requester,
-        signer=submitted.signer,
-        workload_id=order.terms.workload_id,
-        prompt_root=order.terms.prompt_root,
-        order_json=order.model_dump_json(),
-        signature=submitted.signature,
-        spend_cap=order.spend_cap,
-        max_price=order.terms.max_price,
-        deadline=order.terms.deadline,
-        accepted_at=now_s,
-        read_tokens=size.read_tokens,
-        written_tokens=size.written_tokens,
-    )

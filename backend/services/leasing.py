@@ -1,4 +1,4 @@
-"""Step two: a job is lent to a node that asks, and stays lent while its heartbeats come."""
+"""Step two: lends jobs to nodes that ask, and extends their leases with each heartbeat."""
 
 import logging
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Leasing:
-    """Lends jobs. `settler` signs leases and nothing else here."""
+    """Lends jobs. Here `settler` signs leases only."""
 
     database: Database
     blobs: BlobStore
@@ -61,7 +61,12 @@ class Leasing:
     clock: Clock
 
     def lend(self, asked: LeaseRequest) -> LeaseGrant | None:
-        """The oldest job of the workload that the node may take, or None; first of all a job that it holds unawares."""
+        """The oldest job of the workload that the node may take, or None. A job that the node holds but does not name
+        comes first.
+
+        Raises an Unauthenticated, UnknownWorkload, OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy or
+        NodeElsewhere.
+        """
         operator_id = authenticate(
             asked.request, asked.signature, ACTION_LEASE, self.chain, self.deployment.domain, self.clock()
         )
@@ -98,7 +103,7 @@ class Leasing:
         return grant
 
     def extend(self, beat: Heartbeat) -> LeaseGrant:
-        """The lease, running on from now. Raises LeaseNotHeld or LeaseExpired when the node has lost the job."""
+        """The lease, extended from now. Raises LeaseNotHeld or LeaseExpired if the node has lost the job."""
         authenticate(beat.request, beat.signature, ACTION_HEARTBEAT, self.chain, self.deployment.domain, self.clock())
         now_s = self.clock()
         with self.database.begin() as session:
@@ -111,7 +116,7 @@ class Leasing:
     def take_back(self, returned: ReturnLease) -> Acknowledgement:
         """Ends a lease now, so that the next node that asks gets the job. Raises LeaseNotHeld or LeaseExpired.
 
-        It ends with this second: so no two leases of a job ever end together, which an audit asks for.
+        It ends with the present second, so that no two leases of a job end together, as the audit requires.
         """
         request, domain = returned.request, self.deployment.domain
         authenticate(request, returned.signature, ACTION_RETURN, self.chain, domain, self.clock())
@@ -130,7 +135,7 @@ class Leasing:
         return Acknowledgement(digest=to_hex(domain.node_request_digest(request)), new=True)
 
     def _reputation_ppm(self, session: Session, operator_id: int, workload_id: str, now_s: int) -> int:
-        """Of an operator's native work. Raises OperatorWithheld where it is given none."""
+        """An operator's reputation on native work. Raises OperatorWithheld if it is lent none."""
         found = self.record.standing(session, operator_id)
         if not found.leases:
             raise OperatorWithheld(operator_id=operator_id, why="verifiers of other classes saw another model's work")
@@ -145,14 +150,14 @@ class Leasing:
         return found.reputation_ppm
 
     def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> LeaseGrant:
-        """The grant again for a node that does not know of it, e.g. after a restart or a lost answer."""
+        """The grant, again, for a node that lost it in a restart or with an answer. Raises NodeBusy."""
         order = _order(session, held)
         if order.workload_id != workload_id:
             raise NodeBusy(node=held.node, order_id=held.order_id, expires=held.expires)
         return _grant(held, order)
 
     def _sign(self, session: Session, row: LeaseRow) -> LeaseGrant:
-        """Signs the lease as it now stands and keeps it."""
+        """Signs and stores the lease."""
         lease = Lease(order_id=row.order_id, node=row.node, expires=row.expires)
         row.signature = self.settler.sign(self.deployment.domain.lease_digest(lease))
         session.add(row)

@@ -1,4 +1,4 @@
-"""Spells the published log of an epoch from the facts behind its rows (SPEC section 11)."""
+"""Writes the lines of an epoch's published log from the facts behind its rows (SPEC section 11)."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,9 @@ def epoch_lines(
     traces: Sequence[TraceRow],
     new_workloads: Sequence[WorkloadRow],
 ) -> list[bytes]:
-    """All lines in order: workloads; each job's order, leases, commitment; verdicts, observations, traces, rows."""
+    """All lines in order: workloads; each job's order, leases and commitment; verdicts with their observations;
+    traces; rows.
+    """
     jobs = _jobs(session, [to_hex(c.row.digest) for c in chosen if c.kind == "job"])
     entries: list[LogEntry] = [WorkloadEntry(manifest=json.loads(row.manifest)) for row in new_workloads]
     for commitment, order in jobs:

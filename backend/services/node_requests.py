@@ -1,4 +1,4 @@
-"""Whose node signed a call, just now and for this call."""
+"""Authenticates requests that nodes sign."""
 
 from backend.chain.views import ChainView
 from backend.errors import StaleRequest, UnknownNode, WrongAction, WrongSigner
@@ -11,7 +11,7 @@ from contracts.protocol.wire import REQUEST_TOLERANCE_S
 def authenticate(
     request: NodeRequest, signature: str, action: str, chain: ChainView, domain: Domain, now_s: int
 ) -> int:
-    """The operator of the node that signed this request. Raises an Unauthenticated."""
+    """The operator of the node that signed this request recently, and for this action. Raises an Unauthenticated."""
     if request.action != action:
         raise WrongAction(found=request.action, expected=action)
     if abs(request.timestamp - now_s) > REQUEST_TOLERANCE_S:

@@ -1,4 +1,4 @@
-"""The price sheet: which workloads are offered and what is asked for them."""
+"""The price sheet: the workloads on offer and their prices."""
 
 from sqlmodel import Session, col, select
 
@@ -11,7 +11,7 @@ from backend.store.tokenizers import TokenizerStore
 from contracts.protocol.manifest import Manifest
 
 MOST_NATIVE_UNITS = 16_000
-"""What is shown and seen of native work has at most four bytes a unit, and less than 1,000 beside them."""
+"""Traces and observations of native work have at most four bytes per unit plus 1,000, and must fit into a blob."""
 
 
 def offer_workload(
@@ -24,18 +24,18 @@ def offer_workload(
     unit_price: int,
     max_units: int,
 ) -> str:
-    """Puts a workload on the price sheet, or changes its prices there, and returns its id. Prices in units.
+    """Puts a workload on the price sheet or changes its prices, and returns its id. Prices in units.
 
-    Raises Misconfigured for what cannot be offered, WrongTokenizer unless the tokenizer is the manifest's.
+    Raises Misconfigured if it cannot be offered, WrongTokenizer unless the tokenizer is the manifest's.
     """
     if max_units < 1 or min(fixed_price, unit_price) < 0:
         raise Misconfigured(
-            f"prices are not negative and a job has at least one unit: fixed {fixed_price}, per unit {unit_price}, "
-            f"most units {max_units}"
+            f"prices must not be negative and a job needs at least one unit: fixed price {fixed_price}, unit price "
+            f"{unit_price}, most units {max_units}"
         )
     if manifest.comparator == "native" and max_units > MOST_NATIVE_UNITS:
         raise Misconfigured(
-            f"a native job may have at most {MOST_NATIVE_UNITS} units, so that what a verifier saw of it can be kept",
+            f"a native job may have at most {MOST_NATIVE_UNITS} units, so that an observation of it fits into a blob",
             way_out=f"lower the most units, {max_units}",
         )
     if manifest.input.most_bytes > MAX_BLOB_BYTES:

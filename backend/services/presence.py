@@ -1,7 +1,7 @@
-"""Who serves a workload now, and from where: what nodes do anyway, asking for work and sending heartbeats, is noted.
+"""Which nodes serve a workload now, by their requests for work and heartbeats, and in which session.
 
-One row a node and workload, so that the question costs the same after a million jobs. A row is written anew at most
-every NOTED_EVERY_S. It is no promise: whoever asked a minute ago may be gone.
+One row per node and workload, so that the query's cost does not grow with the number of jobs. A row is updated at most
+every NOTED_EVERY_S. Presence is no promise: a node that asked a minute ago may be gone.
 """
 
 from sqlalchemy import func, update
@@ -12,13 +12,13 @@ from backend.store.tables import PresenceRow
 from contracts.protocol.wire import SERVING_WINDOW_S, LeaseRequest
 
 NOTED_EVERY_S = 15
-"""Durable writes are dear; within the window this makes no difference."""
+"""Saves durable writes; short beside SERVING_WINDOW_S."""
 
 
 def require_one_place(session: Session, asked: LeaseRequest, now_s: int) -> None:
-    """Raises NodeElsewhere while the same key is used by another session, which asked within the window.
+    """Raises NodeElsewhere if another session with the same key asked within the window.
 
-    Two sessions of one key could sign two answers to one order, for which the key's operator is slashed.
+    Two sessions of one key could sign two answers to one order, for which the operator is slashed.
     """
     if asked.session is None:
         return
@@ -34,7 +34,7 @@ def require_one_place(session: Session, asked: LeaseRequest, now_s: int) -> None
 
 
 def note_asked(session: Session, asked: LeaseRequest, now_s: int) -> None:
-    """Notes that a node can take a job of a workload."""
+    """Notes that a node asked for a job of a workload."""
     row = session.get(PresenceRow, (asked.workload_id, asked.request.node))
     if row is None:
         row = PresenceRow(workload_id=asked.workload_id, node=asked.request.node, asked_at=0)
@@ -45,7 +45,7 @@ def note_asked(session: Session, asked: LeaseRequest, now_s: int) -> None:
 
 
 def note_alive(session: Session, node: str, now_s: int) -> None:
-    """A node at work on one workload serves the others that it asked for too: it will ask again when it is done."""
+    """Notes a heartbeat. It counts for every workload that the node asked for: it will ask again after this job."""
     session.exec(
         update(PresenceRow)
         .where(col(PresenceRow.node) == node)

@@ -1,6 +1,6 @@
-"""Puts closed epochs into the log's folder: blobs by their hash first, then the epoch's file, whole or not at all.
+"""Writes closed epochs into the log's folder: first the blobs, then the epoch's file, atomically.
 
-The folder is what a mirror copies and an auditor reads: `epochs/<id>.jsonl` and `blobs/<0x hash>`.
+Mirrors copy this folder and auditors read it: `epochs/<id>.jsonl` and `blobs/<0x name>`.
 """
 
 import os
@@ -17,34 +17,36 @@ from contracts.protocol.records import VISIBILITY_OPEN
 from contracts.record.log_book import entries_of
 
 
-def publish_epochs(database: Database, blobs: BlobStore, folder: Path) -> list[int]:
-    """Writes every closed epoch whose file is not there yet; returns their ids.
+def publish_epochs(database: Database, blobs: BlobStore, folder: Path) -> None:
+    """Writes every closed epoch whose file does not exist yet.
 
-    Raises UnknownBlob for a lost blob, StorageFull; then the epoch's file is not there, and it is written again.
+    Raises UnknownBlob for a lost blob, StorageFull. The epoch's file is not written then; the next call tries again.
     """
     with explained(folder):
-        return _publish(database, blobs, folder)
+        for part in ("epochs", "blobs"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        with database.read() as session:
+            ids = session.exec(select(EpochRow.epoch_id).order_by(col(EpochRow.epoch_id))).all()
+        for epoch_id in ids:
+            if not epoch_path(folder, epoch_id).exists():
+                _publish(database, blobs, folder, epoch_id)
 
 
-def _publish(database: Database, blobs: BlobStore, folder: Path) -> list[int]:
-    for part in ("epochs", "blobs"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    with database.read() as session:
-        ids = session.exec(select(EpochRow.epoch_id).order_by(col(EpochRow.epoch_id))).all()
-    missing = [epoch_id for epoch_id in ids if not epoch_path(folder, epoch_id).exists()]
-    for epoch_id in missing:
-        lines = _lines(database, epoch_id)
-        for name in _blob_names(lines):
-            _write_whole(folder / "blobs" / name, blobs.get(name))
-        temporary = epoch_path(folder, epoch_id).with_suffix(".tmp")
-        temporary.write_bytes(b"".join(line + b"\n" for line in lines))
-        os.sync()  # once for all: thousands of fsyncs would hold up the worker for seconds
-        temporary.replace(epoch_path(folder, epoch_id))
-    return missing
+def _publish(database: Database, blobs: BlobStore, folder: Path, epoch_id: int) -> None:
+    lines = _lines(database, epoch_id)
+    for name in _blob_names(lines):
+        blob = folder / "blobs" / name
+        temporary = blob.with_suffix(".tmp")
+        temporary.write_bytes(blobs.get(name))
+        temporary.replace(blob)
+    temporary = epoch_path(folder, epoch_id).with_suffix(".tmp")
+    temporary.write_bytes(b"".join(line + b"\n" for line in lines))
+    os.sync()  # once for all files: thousands of fsyncs would hold up the worker for seconds
+    temporary.replace(epoch_path(folder, epoch_id))
 
 
 def epoch_path(folder: Path, epoch_id: int) -> Path:
-    """Where an epoch's file lies in the log's folder."""
+    """An epoch's file in the log's folder."""
     return folder / "epochs" / f"{epoch_id}.jsonl"
 
 
@@ -55,7 +57,7 @@ def _lines(database: Database, epoch_id: int) -> list[bytes]:
 
 
 def _blob_names(lines: list[bytes]) -> list[str]:
-    """Texts, prompts and outputs of open orders, traces and observations. A commitment follows its order."""
+    """Texts, prompts and outputs of open orders, traces and observations. Commitments follow their orders."""
     names: list[str] = []
     is_open = False
     for entry in entries_of(lines):
@@ -70,9 +72,3 @@ def _blob_names(lines: list[bytes]) -> list[str]:
         elif isinstance(entry, ObservationEntry):
             names.append(entry.observation)
     return names
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

@@ -1,21 +1,21 @@
-"""One payment's receipt: copies of what was signed and of what stands on chain. It needs no trust in this backend."""
+"""A payment's receipt: what was signed and what is on chain. Checking it needs no trust in this backend."""
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 from backend.domain.outcomes import state_of
 from backend.errors import NotRooted, UnknownOrder
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
-from backend.store.tables import CommitmentRow, EpochRow, LeafRow, OrderRow
+from backend.store.tables import EpochRow, LeafRow, OrderRow
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.hashing import from_hex, to_hex
-from contracts.protocol.merkle import Row, merkle_proof
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.merkle import merkle_proof
 from contracts.protocol.receipt import PaymentReceipt, ReceiptContracts, ReceiptLeaf, ReceiptSettlement
 from contracts.protocol.records import Commitment, Order
 
 
 def payment_receipt(session: Session, deployment: Deployment, order_id: str, now_s: int) -> PaymentReceipt:
-    """The receipt of an order as far as the chain has it. Raises UnknownOrder, NotRooted."""
+    """The receipt of an order, with its settlement once that is on chain. Raises UnknownOrder, NotRooted."""
     found = facts.jobs(session, col(OrderRow.order_id) == order_id)
     if not found:
         raise UnknownOrder(order_id=order_id)
@@ -37,22 +37,17 @@ def payment_receipt(session: Session, deployment: Deployment, order_id: str, now
         commitment_digest=job.commitment.digest,
         commitment=Commitment.model_validate_json(job.commitment.commitment_json),
         commitment_signature=job.commitment.signature,
-        leaf=_leaf(session, job.leaf, job.commitment),
+        leaf=_leaf(session, job.leaf),
         settlement=_settlement(session, job.leaf.epoch_id),
     )
 
 
 def leaf_hashes(session: Session, epoch_id: int) -> list[bytes]:
     """The leaves of an epoch in order."""
-    query = select(LeafRow).where(LeafRow.epoch_id == epoch_id).order_by(col(LeafRow.index))
-    return [
-        Row(leaf.requester, leaf.signer, leaf.operator_id, leaf.amount, from_hex(leaf.digest)).leaf()
-        for leaf in session.exec(query)
-    ]
+    return [row.leaf() for row in facts.rows_of(session, epoch_id)]
 
 
-def _leaf(session: Session, leaf: LeafRow, commitment: CommitmentRow) -> ReceiptLeaf:
-    assert leaf.digest == commitment.digest
+def _leaf(session: Session, leaf: LeafRow) -> ReceiptLeaf:
     siblings = merkle_proof(leaf_hashes(session, leaf.epoch_id), leaf.index)
     return ReceiptLeaf(
         epoch_id=leaf.epoch_id,

@@ -1,4 +1,4 @@
-"""What this process has folded of the public record: history, sample and standings, as everybody else folds them."""
+"""The public record as this process has folded it so far: history, sample and standings, by everybody's rules."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from contracts.record.standings import Standings
 
 
 class PublicRecord:
-    """One a process. `block_hash`: of a block by its number."""
+    """The fold, one per process. `block_hash`: the hash of a block by its number."""
 
     def __init__(self, blobs: BlobStore, constants: Constants, block_hash: Callable[[int], bytes]) -> None:
         self._blobs, self._constants, self._block_hash = blobs, constants, block_hash
@@ -28,12 +28,12 @@ class PublicRecord:
 
     @contextmanager
     def history(self, session: Session) -> Iterator[History]:
-        """What the confirmed events come to."""
+        """The history of the confirmed events, locked until the block is left."""
         with self._history.reading(session) as history:
             yield history
 
     def drawn(self, session: Session, leaf: LeafRow) -> DrawnRow | None:
-        """How a job's row was drawn; None before its sample is revealed, as far as is confirmed here."""
+        """Whether and how a job's row was sampled; None before the reveal of its sample is confirmed."""
         facts, epoch_id = SqlFacts(session, self._blobs, self._rows), leaf.epoch_id
         with self._history.reading(session) as history:
             if leaf.kind != "job" or epoch_id not in history.epochs:
@@ -41,12 +41,12 @@ class PublicRecord:
             seed = seed_of(history, self._constants, epoch_id, self._block_hash)
             if seed is None:
                 return None
-            with self._lock:  # only now: whoever asks for a standing need not wait for the chain's answer
+            with self._lock:  # taken this late so that a request for a standing does not wait for the chain's answer
                 row = next(row for row in facts.job_rows(epoch_id) if row.digest == from_hex(leaf.digest))
                 return Sample(history, facts, self._constants, self._standings).row(epoch_id, seed, row)
 
     def standing(self, session: Session, operator_id: int) -> Standing:
-        """The present standing of an operator on native work: by the logs of all closed epochs."""
+        """An operator's present standing on native work, by the logs of all closed epochs."""
         closed = session.exec(select(func.max(EpochRow.epoch_id))).one() or 0
         with self._lock:
             return self._standings.at(SqlFacts(session, self._blobs), operator_id, closed + 1)

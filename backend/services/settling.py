@@ -1,4 +1,4 @@
-"""Settles posted epochs in order, once their check period is over and no case on them is undecided."""
+"""Settles posted epochs in order, once their check period is over and no case on them is open."""
 
 import logging
 from collections.abc import Sequence
@@ -8,16 +8,14 @@ from sqlmodel import Session, col, select
 from backend.chain.errors import LaneNotCovered, RowsDiffer
 from backend.chain.escrow_reads import ruling
 from backend.chain.tx_manager import TxManager
-from backend.chain.views import OnChainView
 from backend.domain.epochs import lane_runs, settle_gas
-from backend.services import epoch_facts
-from backend.services.calls import ensure_call, open_key
+from backend.services.calls import ensure_call
 from backend.store import facts
-from backend.store.chain_tables import TxIntentRow
 from backend.store.database import Database
 from backend.store.tables import OrderRow
 from contracts.onchain.chain import Chain
-from contracts.protocol.hashing import from_hex, keccak, to_hex
+from contracts.onchain.lanes import read_lane
+from contracts.protocol.hashing import ZERO32, from_hex, keccak, to_hex
 from contracts.protocol.merkle import Row, merkle_root
 from contracts.protocol.packing import CapProof, Epoch, LaneGroup, pack, unpack
 from contracts.protocol.records import Order, Terms
@@ -29,42 +27,39 @@ from contracts.record.history import PostedEpoch
 _log = logging.getLogger(__name__)
 
 CHECK_WORKLOAD = to_hex(keccak(b"assay/check/1"))
-_ZERO = "0x" + "00" * 32
 _HURRY_PERCENT = 90
-"""Of SETTLE_WAIT. Later than this an epoch is settled with the rulings that are known: a case that was opened after
-the check period may still be undecided then, and slashes and refunds by itself."""
+"""Of SETTLE_WAIT. After this an epoch is settled with the rulings that are known. A case that was opened after the
+check period may still be open then; it slashes and refunds on its own."""
 _NEWEST_ORDERS = 500
-"""A lane's orders looked through for its highest cap: caps grow with every order, so the newest are the highest."""
+"""The lane's highest cap is searched among this many orders. Caps grow with every order, so the newest are highest."""
 
 
-def settle_epoch(database: Database, chain: Chain, manager: TxManager, treasury: Signer, now: int) -> int | None:
-    """Asks for the settlement of the oldest epoch that can be settled, and returns its id; None when none is due."""
+def settle_epoch(database: Database, chain: Chain, manager: TxManager, treasury: Signer, now: int) -> None:
+    """Asks for the settlement of the oldest epoch that can be settled."""
     head = chain.head().timestamp
     with database.read() as session:
         posted = facts.posts_since(session, head - 2 * chain.deployment.constants.settle_wait_s)
-        settled = epoch_facts.settled_epochs(session, posted)
-        until = epoch_facts.indexed_until(session)
+        settled = facts.settled_epochs(session, posted)
+        until = facts.indexed_until(session)
     epoch = _next_to_settle(chain, posted, settled, head)
     if epoch is None or not _check_period_over(chain, posted, epoch.epoch_id, until):
-        return None
-    key = open_key(manager, f"settle:{epoch.epoch_id}")
+        return
+    key = manager.next_key(f"settle:{epoch.epoch_id}")
+    if key is None:
+        return
     with database.read() as session:
-        if session.get(TxIntentRow, key) is not None:
-            return None
-        rows = epoch_facts.rows_of(session, epoch.epoch_id)
+        rows = facts.rows_of(session, epoch.epoch_id)
         void = void_rows(session, chain, epoch, hurry=head >= _hurry_at(chain, epoch))
         if void is None:
-            return None
+            return
         groups = _groups(session, chain, treasury, epoch.epoch_id, rows, void)
     packed = packed_epoch(epoch, groups, void)
     function = chain.escrow.functions.settleEpoch(epoch.epoch_id, packed)
-    calldata = from_hex(function.data)
-    ensure_call(manager, key, function, now, gas=settle_gas(calldata, rows))
-    return epoch.epoch_id
+    ensure_call(manager, key, function, now, gas=settle_gas(from_hex(function.data), rows))
 
 
 def packed_epoch(epoch: PostedEpoch, groups: Sequence[LaneGroup], void: frozenset[int]) -> bytes:
-    """The calldata, read back and rebuilt into the posted root before anybody sees it. Raises RowsDiffer."""
+    """The calldata. Raises RowsDiffer unless the rows read back from it rebuild the posted root."""
     packed = pack(Epoch(tuple(groups), void))
     rebuilt = merkle_root([row.leaf() for row in unpack(packed, epoch.count).rows])
     if rebuilt != epoch.root:
@@ -73,8 +68,8 @@ def packed_epoch(epoch: PostedEpoch, groups: Sequence[LaneGroup], void: frozense
 
 
 def void_rows(session: Session, chain: Chain, epoch: PostedEpoch, *, hurry: bool) -> frozenset[int] | None:
-    """The rows whose node was ruled guilty; None while a case on the epoch is undecided, unless time runs out."""
-    cases = [event for event in facts.events(session, "CaseOpened") if event.args["epochId"] == epoch.epoch_id]
+    """The rows whose node was ruled guilty; None while a case on the epoch is open, unless in a `hurry`."""
+    cases = facts.events(session, "CaseOpened", [epoch.epoch_id])
     rulings = {event.args["index"]: ruling(chain, from_hex(event.args["caseId"])) for event in cases}
     undecided = sorted(index for index, one in rulings.items() if one is Ruling.OPEN)
     if undecided and not hurry:
@@ -105,7 +100,7 @@ def _hurry_at(chain: Chain, epoch: PostedEpoch) -> int:
 
 
 def _check_period_over(chain: Chain, posted: dict[int, PostedEpoch], epoch_id: int, indexed_until: int) -> bool:
-    """Judged by the newest block that was read, so that every case of the check period is known."""
+    """By the time of the newest indexed block, so that every case of the check period is known."""
     reveal = posted.get(epoch_id + 1)
     return reveal is not None and reveal.timestamp + chain.deployment.constants.check_wait_s <= indexed_until
 
@@ -113,11 +108,10 @@ def _check_period_over(chain: Chain, posted: dict[int, PostedEpoch], epoch_id: i
 def _groups(
     session: Session, chain: Chain, treasury: Signer, epoch_id: int, rows: Sequence[Row], void: frozenset[int]
 ) -> list[LaneGroup]:
-    view = OnChainView(chain)
     groups = []
     for start, end in lane_runs(rows):
         requester, signer = rows[start].requester, rows[start].signer
-        lane = view.lane(requester, signer)
+        lane = read_lane(chain, requester, signer)
         needed = lane.charged + sum(rows[i].amount_units for i in range(start, end) if i not in void)
         if needed <= lane.cap_proven:
             proof = None
@@ -131,7 +125,7 @@ def _groups(
 
 
 def _best_cap(session: Session, requester: str, signer: str, needed: int) -> CapProof:
-    """The highest cap that the lane's signer signed. Logs when even that does not cover the lane."""
+    """The highest cap that the lane's signer signed. Logs an error if it does not cover what the lane owes."""
     query = select(OrderRow).where(OrderRow.requester == requester, OrderRow.signer == signer)
     newest = session.exec(query.order_by(col(OrderRow.accepted_at).desc()).limit(_NEWEST_ORDERS)).all()
     best = max(newest, key=lambda row: row.spend_cap)
@@ -142,9 +136,10 @@ def _best_cap(session: Session, requester: str, signer: str, needed: int) -> Cap
 
 
 def treasury_order(requester: str, cap: int, epoch_id: int) -> Order:
-    """The order with which the treasury's session key proves the cap that an epoch's checks need."""
+    """An order with the cap that an epoch's checks need, for the treasury's session key to sign."""
+    nothing = to_hex(ZERO32)
     terms = Terms(
-        workload_id=CHECK_WORKLOAD, prompt_root=_ZERO, texts_hash=_ZERO, fixed_price=0, unit_price=0, max_price=0,
+        workload_id=CHECK_WORKLOAD, prompt_root=nothing, texts_hash=nothing, fixed_price=0, unit_price=0, max_price=0,
         deadline=0, salt=epoch_id,
     )  # fmt: skip
     return Order(requester=requester, spend_cap=cap, terms=terms)

@@ -1,4 +1,4 @@
-"""Receives what nodes show of the traces behind their commitments, once nobody can copy it any more."""
+"""Receives the traces behind nodes' commitments, once they are of no use to a copier."""
 
 import logging
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Traces:
-    """Receives traces. Anyone may bring one: it is what the commitment binds, or it is not."""
+    """Receives traces. Anyone may send one: the commitment binds it."""
 
     database: Database
     blobs: BlobStore
@@ -36,7 +36,7 @@ class Traces:
     clock: Clock
 
     def receive(self, shown: SubmitTrace) -> Acknowledgement:
-        """Acknowledges once the trace is durable; the same one again is acknowledged as not new.
+        """Acknowledges once the trace is durable. The same one again is acknowledged as not new.
 
         Raises UnknownCommitment, TraceTooEarly, BlobMissing, TraceTooLong, TraceMismatch, ContradictingTrace.
         """
@@ -60,7 +60,7 @@ class Traces:
         return Acknowledgement(digest=digest, new=True)
 
     def _due_at(self, session: Session, commitment: CommitmentRow) -> int | None:
-        """From when on the trace may be shown, Unix seconds; None: its sample is not revealed."""
+        """When the trace may first be shown, Unix seconds; None while its sample is not revealed."""
         leaf = session.exec(select(LeafRow).where(LeafRow.digest == commitment.digest)).first()
         if leaf is None:
             return None

@@ -1,4 +1,4 @@
-"""Step four: a verifier's verdict on a job under a posted root."""
+"""Step four: receives a verifier's verdict on a job under a posted root."""
 
 import logging
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Receives verdicts: one a verifier and commitment. It judges nothing; whoever disagrees goes to the court."""
+    """Receives verdicts: one per verifier and commitment. It judges nothing: who disagrees goes to the court."""
 
     database: Database
     blobs: BlobStore
@@ -47,7 +47,7 @@ class Verdicts:
     clock: Clock
 
     def receive(self, submitted: SubmitVerdict) -> Acknowledgement:
-        """Acknowledges once the verdict is durable; the same one again is acknowledged as not new.
+        """Acknowledges once the verdict is durable. The same one again is acknowledged as not new.
 
         Raises WrongSigner, InactiveVerifier, UnknownRow, NotSampled, OpeningMismatch, OpeningDisagrees, BlobMissing,
         ObservationRefused, ContradictingVerdict.
@@ -72,14 +72,18 @@ class Verdicts:
                 self._check_observation(session, submitted, commitment)
             elif submitted.opening is not None and not agrees(submitted.opening, commitment):
                 raise OpeningDisagrees(digest=verdict.commitment_digest)
-            session.add(_row(submitted, digest, account_id, now_s))
+            row = VerdictRow.of(
+                digest, submitted.epoch_id, verdict, submitted.opening, submitted.observation, submitted.signature,
+                account_id, now_s,
+            )  # fmt: skip
+            session.add(row)
             if submitted.observation is not None:
                 self.blobs.keep_named("observation", submitted.observation)
         log.info("verdict digest=%s epoch=%d verifier=%s", digest, submitted.epoch_id, verdict.verifier)
         return Acknowledgement(digest=digest, new=True)
 
     def _check_observation(self, session: Session, submitted: SubmitVerdict, commitment: Commitment) -> None:
-        """On native work only, before anybody could copy it from the node, and what the opening says that it is."""
+        """The order is native, its trace is not public yet (it could be copied), and the opening matches the bytes."""
         digest, name = submitted.verdict.commitment_digest, submitted.observation
         assert name is not None, "there is one"
         if not self.blobs.has(name):
@@ -98,7 +102,7 @@ class Verdicts:
             raise ObservationRefused(digest=digest, why="the opening is not that of these bytes, output and units")
 
     def _require_sampled(self, epoch_id: int, digest: str) -> None:
-        """Raises NotSampled for a row that the sample left out. Before the reveal is confirmed here, nobody knows."""
+        """Raises NotSampled for a row that the sample left out. Passes while the sample is not revealed."""
         with self.database.read() as session:
             query = select(LeafRow).where(LeafRow.epoch_id == epoch_id, LeafRow.digest == digest, LeafRow.kind == "job")
             leaf = session.exec(query).first()
@@ -108,7 +112,7 @@ class Verdicts:
 
 
 def _posted_commitment(session: Session, epoch_id: int, digest: str) -> Commitment:
-    """The commitment of a job's row. The rows of checks have verdict digests, so they are never found."""
+    """The commitment of a job's row. Raises UnknownRow, also for the row of a check: its digest is a verdict's."""
     query = (
         select(CommitmentRow)
         .join(LeafRow, LeafRow.digest == CommitmentRow.digest)  # type: ignore[arg-type]  # a column expression
@@ -134,19 +138,3 @@ def _is_known(session: Session, verdict: Verdict, digest: str) -> bool:
     if known is not None and known.digest != digest:
         raise ContradictingVerdict(kept=known.digest, refused=digest)
     return known is not None
-
-
-def _row(submitted: SubmitVerdict, digest: str, account_id: int, now_s: int) -> VerdictRow:
-    verdict, opening = submitted.verdict, submitted.opening
-    return VerdictRow(
-        digest=digest,
-        epoch_id=submitted.epoch_id,
-        commitment_digest=verdict.commitment_digest,
-        verifier=verdict.verifier,
-        operator_id=account_id,
-        verdict_json=verdict.model_dump_json(),
-        opening_json=None if opening is None else opening.model_dump_json(),
-        observation=submitted.observation,
-        signature=submitted.signature,
-        received_at=now_s,
-    )

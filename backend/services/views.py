@@ -1,8 +1,9 @@
-"""What anyone may read: orders, lanes, operators, epochs, the network. Derived on demand, nothing is stored for it.
+"""What anyone may read: orders, lanes, operators, epochs, the network. Derived on demand.
 
-An order's view follows from public facts only. Nothing here knows whether a job will be checked.
+An order's view follows from public facts only. Nothing here depends on whether a job will be checked.
 """
 
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import ColumnElement, and_, func
@@ -41,12 +42,12 @@ from contracts.protocol.wire import (
 from contracts.record.history import PostedEpoch
 
 LIST_LIMIT = 200
-"""The most entries of a list of orders or epochs; the newest are shown."""
+"""The most entries of a list of orders or epochs: the newest ones."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """Answers questions. `treasury_signer`: the signer of the treasury's lane, out of which checks are paid."""
+    """The read side of the API. `treasury_signer`: the signer of the treasury's lane, which pays for checks."""
 
     database: Database
     chain: ChainView
@@ -102,7 +103,7 @@ class Views:
         return row.manifest
 
     def lane(self, requester: str, signer: str) -> LaneView:
-        """A lane with what is open in it; read in the order in which intake reads it."""
+        """A lane with its open orders' maxima; read in the same order as by intake."""
         now_s = self.clock()
         with self.database.read() as session:
             open_max = sum(facts.open_in_lane(session, requester, signer, now_s).values())
@@ -118,19 +119,19 @@ class Views:
         )
 
     def order(self, order_id: str) -> OrderView:
-        """One order as it stands."""
+        """An order's present view. Raises UnknownOrder."""
         found = self._orders(col(OrderRow.order_id) == order_id)
         if not found:
             raise UnknownOrder(order_id=order_id)
         return found[0]
 
     def orders_of(self, requester: str, signer: str | None = None) -> list[OrderView]:
-        """The newest orders of a requester, oldest first; those in one lane if its signer is named."""
+        """The newest orders of a requester, oldest first; with `signer`, those in one lane."""
         where = col(OrderRow.requester) == requester
         return self._orders(where if signer is None else and_(where, col(OrderRow.signer) == signer))
 
     def receipt(self, order_id: str) -> PaymentReceipt:
-        """What its requester shows to prove a payment, once the order stands under a root."""
+        """The proof of an order's payment, once it is under a root. Raises UnknownOrder, NotRooted."""
         with self.database.read() as session:
             return payment_receipt(session, self.deployment, order_id, self.clock())
 
@@ -143,15 +144,17 @@ class Views:
         return [_order_view(job, leaves, now_s) for job in jobs]
 
     def nodes(self) -> list[NodeView]:
-        """All operators that ever had node keys, by id, with those that are not revoked."""
+        """All operators that ever had node keys, by id, with their present keys."""
         now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
         with self.database.read() as session:
-            keys: dict[int, list[str]] = {}
+            keys = defaultdict[int, list[str]](list)
             for event in facts.events(session, "NodeKeyAdded"):
-                keys.setdefault(event.args["id"], []).append(event.args["node"])
+                keys[event.args["id"]].append(event.args["node"])
             for event in facts.events(session, "NodeKeyRevoked"):
                 keys[event.args["id"]].remove(event.args["node"])
-            slashes = [(e.args["id"], e.args["units"]) for e in facts.events(session, "Slashed")]
+            slashed: Counter[int] = Counter()
+            for event in facts.events(session, "Slashed", keys):
+                slashed[event.args["id"]] += event.args["units"]
             delivered, checked = _delivered_jobs(session), _checked_jobs(session)
             exposed = {id_: facts.exposed_of_operator(session, id_, now_s, settle_wait_s) for id_ in keys}
             guilty = {id_: facts.guilty_case(session, id_, self.chain.is_guilty) for id_ in keys}
@@ -168,7 +171,7 @@ class Views:
                 open_max=sum(exposed[id_].values()),
                 delivered_jobs=delivered.get(id_, 0),
                 checked_jobs=checked.get(id_, 0),
-                slashed=sum(units for slashed_id, units in slashes if slashed_id == id_),
+                slashed=slashed[id_],
                 suspended=guilty[id_] is not None,
                 native=native[id_],
             )
@@ -192,14 +195,14 @@ class Views:
             rows = session.exec(query).all()
             ids = {epoch.epoch_id for epoch, _ in rows}
             posted = facts.posts(session, ids | {id_ + 1 for id_ in ids})
-            charged = {e.args["id"]: e.args["chargedUnits"] for e in facts.events(session, "EpochSettled")}
+            charged = {e.args["id"]: e.args["chargedUnits"] for e in facts.events(session, "EpochSettled", ids)}
         return [
             _epoch_view(epoch, settlement, posted, charged.get(epoch.epoch_id, 0), now_s - settle_wait_s)
             for epoch, settlement in rows
         ]
 
     def log_file(self, epoch_id: int) -> bytes:
-        """The published log of a closed epoch: its lines, each with a line feed."""
+        """The published log of a closed epoch: its lines, each with a line feed. Raises UnknownEpoch."""
         with self.database.read() as session:
             if session.get(EpochRow, epoch_id) is None:
                 raise UnknownEpoch(epoch_id=epoch_id)
@@ -210,16 +213,14 @@ class Views:
 
 def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int) -> OrderView:
     commitment, state = job.commitment, state_of(job.facts, now_s)
-    node = commitment.node if commitment is not None else None
-    if state == "leased" and job.lease is not None:
-        node = job.lease.node
+    holder = commitment or (job.lease if state == "leased" else None)
     return OrderView(
         order_id=job.order.order_id,
         state=state,
         order=Order.model_validate_json(job.order.order_json),
         signer=job.order.signer,
         signature=job.order.signature,
-        node=node,
+        node=None if holder is None else holder.node,
         commitment=None if commitment is None else Commitment.model_validate_json(commitment.commitment_json),
         commitment_signature=None if commitment is None else commitment.signature,
         amount_units=None if commitment is None else commitment.amount,
@@ -247,7 +248,7 @@ def _delivered_jobs(session: Session) -> dict[int, int]:
 
 
 def _checked_jobs(session: Session) -> dict[int, int]:
-    """Jobs with a verdict, by operator. Known only after the check, so it tells nobody what will be checked."""
+    """Jobs with a verdict, by operator. Known only after the checks, so it does not reveal which will be made."""
     query = (
         select(CommitmentRow.operator_id, func.count(func.distinct(VerdictRow.commitment_digest)))
         .join(VerdictRow, col(VerdictRow.commitment_digest) == CommitmentRow.digest)

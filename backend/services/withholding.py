@@ -1,4 +1,4 @@
-"""What keeps an operator from native work beside its standing: a trace not shown in time, a class nobody measured."""
+"""Reasons beside its standing to lend an operator no native work: an overdue trace, or an unmeasured class."""
 
 from sqlmodel import Session, col, select
 
@@ -15,7 +15,7 @@ from contracts.protocol.trace import opens_at
 
 
 def _native_workloads(session: Session) -> list[str]:
-    """Their ids. A trace of exact work is published too, and says nothing here."""
+    """The ids of native workloads. Traces of exact work are published too, but withhold nothing."""
     rows = session.exec(select(WorkloadRow))
     return [row.workload_id for row in rows if Manifest.model_validate_json(row.manifest).comparator == "native"]
 
@@ -26,10 +26,10 @@ def _manifest(session: Session, commitment: CommitmentRow) -> Manifest:
 
 
 def overdue_trace(session: Session, operator_id: int, now_s: int, constants: Constants) -> str | None:
-    """The oldest native commitment whose trace the operator should have shown an EPOCH_MAX ago and has not, or None.
+    """The oldest native commitment whose trace was due EPOCH_MAX ago and is still not shown, or None.
 
-    Forgotten after UNBOND: by then it could have moved its stake to another name, so a longer block keeps out only
-    those whose disk broke.
+    Forgiven after UNBOND: by then a cheat could have moved its stake to another name, so a longer ban would only hit
+    operators whose disk broke.
     """
     query = (
         select(LeafRow)
@@ -54,10 +54,10 @@ def overdue_trace(session: Session, operator_id: int, now_s: int, constants: Con
 def unmeasured_class(
     session: Session, blobs: BlobStore, operator_id: int, workload_id: str, now_s: int, constants: Constants
 ) -> str | None:
-    """The class that the operator's newest trace of a native workload names, if nobody could check work of it; or None.
+    """The class that the operator's newest trace of a native workload names, if it has no measured thresholds; or None.
 
-    A node writes its class itself, and a check without thresholds says nothing: whoever names a class that nobody has
-    measured would never be caught. Forgotten after UNBOND, as a trace that was never shown is.
+    A node states its own class, and without thresholds no check can fail: a node that states an unmeasured class would
+    never be caught. Forgiven after UNBOND, as an overdue trace is.
     """
     newest = session.exec(
         select(TraceRow, CommitmentRow)
@@ -73,5 +73,5 @@ def unmeasured_class(
     try:
         named = NativeOpening.decode(blobs.get(trace.trace)).numeric_class
     except BadFingerprint:
-        return None  # a trace that is no opening is counted as it is
+        return None  # the standings count a trace that does not decode
     return None if is_measured(_manifest(session, commitment).weights_sha256, named) else named

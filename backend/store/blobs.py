@@ -1,10 +1,8 @@
 """Texts, prompts and outputs as files, named as the protocol names bytes (`contracts.protocol.packed.is_named`).
 
-No path ever comes from a user.
-
-What anyone puts is *loose* until an accepted order or commitment names it: it lies in `loose/`, and when all loose
-bytes together exceed their limit the oldest go. So a flood can neither fill the disk nor shut others out: who puts
-and then names does so within a second, and to push it out meanwhile takes the whole limit in that second (A52).
+A blob is *loose*, in `loose/`, until an accepted order or commitment names it. When all loose bytes together exceed
+their limit, the oldest are deleted. So a flood can neither fill the disk nor shut others out: an honest client names
+its blob within a second, and evicting it before that takes the whole limit within that second (A52).
 """
 
 import errno
@@ -24,15 +22,15 @@ from contracts.protocol.packed import is_named
 _NAME = re.compile(r"0x[0-9a-f]{64}")
 _LOOSE = "loose"
 _BLOCK_BYTES = 4096
-"""What the smallest file takes on a disk: so many bytes each counts at least."""
+"""What the smallest file takes on disk: the least that each blob counts as."""
 _ABANDONED_S = 3600
-"""After it a half-written file is a crashed process's."""
+"""A temporary file older than this was left by a crashed process."""
 
 log = logging.getLogger(__name__)
 
 
 class BlobStore:
-    """A folder of immutable files. `max_bytes` bounds each, `max_loose_bytes` all that nothing names."""
+    """A folder of immutable files. `max_bytes` bounds each of them, `max_loose_bytes` all loose ones together."""
 
     def __init__(self, folder: Path, *, max_bytes: int, max_loose_bytes: int) -> None:
         self._folder, self.max_bytes, self._max_loose_bytes = folder, max_bytes, max_loose_bytes
@@ -42,7 +40,7 @@ class BlobStore:
         self._loose = _found_loose(self._loose_folder)
 
     def put(self, data: bytes, name: str | None = None) -> str:
-        """Keeps `data` for good under its name, 0x keccak256 if none is given. Durable when it returns; kept once.
+        """Keeps `data` for good under its name, by default its 0x keccak256. Durable when it returns.
 
         Raises BlobTooLarge, BadBlobName, BlobHashMismatch.
         """
@@ -52,7 +50,7 @@ class BlobStore:
         return name
 
     def hold(self, data: bytes, name: str | None = None) -> str:
-        """Keeps `data` until newer loose bytes need its room. Durable when it returns. Names and errors as of `put`."""
+        """Keeps `data` until newer loose bytes need its room. Durable when it returns. Names and errors as in `put`."""
         name = self._checked_name(data, name)
         if _content(self._folder / name) == data:
             return name
@@ -64,14 +62,7 @@ class BlobStore:
         return name
 
     def keep_named(self, field: str, name: str) -> None:
-        """Keeps what a record's field names, before the record is committed. Raises BlobMissing if it is gone."""
-        try:
-            self.keep(name)
-        except UnknownBlob as error:
-            raise BlobMissing(field=field, name=name) from error
-
-    def keep(self, name: str) -> None:
-        """Keeps for good what is held under a name. Raises BadBlobName, or UnknownBlob when it is gone."""
+        """Keeps for good the blob that a record's field names. Called before the commit. Raises BlobMissing."""
         target = self._path(name)
         with self._lock:
             self._loose.pop(name, None)
@@ -79,14 +70,14 @@ class BlobStore:
                 (self._loose_folder / name).replace(target)
             except FileNotFoundError as error:
                 if not target.exists():
-                    raise UnknownBlob(name=name) from error
+                    raise BlobMissing(field=field, name=name) from error
                 return
         _sync(self._folder)
 
     def get(self, name: str) -> bytes:
         """The bytes under a name. Raises BadBlobName or UnknownBlob.
 
-        A file whose bytes are not the name's (a failing disk, a link to elsewhere) counts as lost: it is never shown.
+        A file whose bytes do not match its name (a failing disk, a link) counts as lost and is never returned.
         """
         path = self._path(name)
         for candidate in (path, self._loose_folder / name):
@@ -131,7 +122,7 @@ class BlobStore:
             _sync(folder)
 
     def _make_room(self) -> None:
-        """Drops the oldest loose files. Another process may have kept or dropped them already."""
+        """Deletes the oldest loose files. Another process may have kept or deleted them already."""
         total = sum(self._loose.values())
         while total > self._max_loose_bytes:
             oldest = next(iter(self._loose))
@@ -140,7 +131,7 @@ class BlobStore:
 
 
 def _found_loose(folder: Path) -> dict[str, int]:
-    """Name -> room of the loose files that are there, oldest first. What a crash left half-written is removed."""
+    """Name -> room of the loose files on disk, oldest first. Removes files that a crash left half-written."""
     found: list[tuple[float, str, int]] = []
     for entry in os.scandir(folder):
         about = entry.stat(follow_symlinks=False)
@@ -156,7 +147,7 @@ def _room(size: int) -> int:
 
 
 def _content(path: Path) -> bytes | None:
-    """What a file holds; None when there is none, or when it is a link: this store makes no links."""
+    """A file's bytes; None if it does not exist or is a link, which this store never makes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:

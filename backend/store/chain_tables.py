@@ -1,13 +1,12 @@
 """What the backend knows of the chain and what it sent: confirmed blocks and logs, transactions, the ledger.
 
-Rows of `block`, `chain_event`, `settlement` and `ledger_entry` are copies of confirmed chain facts. A reorg reverses
-the ledger entries of an orphaned block with opposite ones and forgets its copies; replaying the logs rebuilds the same
-rows.
+Rows of `block`, `chain_event`, `settlement` and `ledger_entry` are copies of confirmed chain facts. After a reorg the
+copies of orphaned blocks are deleted and their ledger entries reversed; replaying the logs rebuilds the same rows.
 """
 
 from typing import Any
 
-from sqlalchemy import JSON, Column, UniqueConstraint
+from sqlalchemy import JSON, Column, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from backend.store.tables import units_column
@@ -20,17 +19,28 @@ class BlockRow(SQLModel, table=True):
     number: int = Field(primary_key=True)
     hash: str
     parent_hash: str
-    timestamp: int
+    timestamp: int = Field(index=True)
 
 
 class ChainEventRow(SQLModel, table=True):
-    """A confirmed event. `args`: bytes as 0x hex, integers beyond 2^53 as they are (JSON integers)."""
+    """A confirmed event. `args`: bytes as 0x hex, integers beyond 2^53 as they are (JSON integers).
+
+    `subject` and `operator_id` repeat arguments, so that an event is found without reading the others of its name:
+    what the event is about (`event_rows.subject_of`), and its `operatorId` if it has one.
+    """
 
     __tablename__ = "chain_event"
+    __table_args__ = (
+        Index("ix_chain_event_place", "name", "block_number", "log_index"),
+        Index("ix_chain_event_subject", "name", "subject"),
+        Index("ix_chain_event_operator", "name", "operator_id"),
+    )
     block_number: int = Field(primary_key=True)
     log_index: int = Field(primary_key=True)
     contract: str
-    name: str = Field(index=True)
+    name: str
+    subject: str
+    operator_id: int | None
     args: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     block_hash: str
     tx_hash: str
@@ -50,7 +60,7 @@ class SettlementRow(SQLModel, table=True):
 
 
 class TxIntentRow(SQLModel, table=True):
-    """A transaction that has to happen, written before it is sent. `key` names what it is for and is unique."""
+    """A transaction to be sent, written before it is sent. `key` names its purpose and is unique."""
 
     __tablename__ = "tx_intent"
     __table_args__ = (UniqueConstraint("sender", "nonce"),)
@@ -78,7 +88,7 @@ class TxAttemptRow(SQLModel, table=True):
 
 
 class TxReceiptRow(SQLModel, table=True):
-    """How an intent ended, once its transaction had enough confirmations. `error`: why it was reverted, or null."""
+    """How an intent ended, once its transaction had enough confirmations. `error`: why it reverted, or null."""
 
     __tablename__ = "tx_receipt"
     key: str = Field(primary_key=True)
@@ -89,7 +99,7 @@ class TxReceiptRow(SQLModel, table=True):
 
 
 class LoggedFactRow(SQLModel, table=True):
-    """In which epoch's log a fact stands that is published once: `workload:<id>` or `verdict:<digest>`."""
+    """The epoch whose log has a fact that is published once: `workload:<id>`, `verdict:<digest>`, `trace:<digest>`."""
 
     __tablename__ = "logged_fact"
     fact: str = Field(primary_key=True)

@@ -1,5 +1,6 @@
-"""Events as rows and back. Bytes are 0x hex in a row; the ABI tells which arguments they are."""
+"""Events as rows and back. Bytes are 0x hex in a row; the ABI says which arguments are bytes."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -14,15 +15,25 @@ from contracts.record.history import History
 
 def to_row(event: Event) -> ChainEventRow:
     """The row of a confirmed event."""
+    args = {name: to_hex(value) if isinstance(value, bytes) else value for name, value in event.args.items()}
     return ChainEventRow(
         block_number=event.block_number,
         log_index=event.log_index,
         contract=event.contract,
         name=event.name,
-        args={name: to_hex(value) if isinstance(value, bytes) else value for name, value in event.args.items()},
+        subject=subject_of(event.name, args),
+        operator_id=event.args.get("operatorId"),
+        args=args,
         block_hash=to_hex(event.block_hash),
         tx_hash=to_hex(event.tx_hash),
     )
+
+
+def subject_of(name: str, args: Mapping[str, Any]) -> str:
+    """What an event is about: a lane for LaneSkipped; else an epoch, a case, an order or an account, by its id."""
+    if name == "LaneSkipped":
+        return f"{args['requester']}:{args['signer']}"
+    return str(next((args[key] for key in ("epochId", "caseId", "orderId", "id") if key in args), ""))
 
 
 def to_event(row: ChainEventRow) -> Event:
@@ -54,7 +65,7 @@ def load_history(session: Session) -> History:
 
 
 def add_newer(session: Session, history: History, block_number: int) -> None:
-    """Folds what was confirmed after a block."""
+    """Folds the events that were confirmed after a block."""
     rows = session.exec(
         select(ChainEventRow, BlockRow.timestamp)
         .join(BlockRow, col(BlockRow.number) == ChainEventRow.block_number)

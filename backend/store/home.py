@@ -1,4 +1,4 @@
-"""Where a backend keeps its things under one folder."""
+"""A backend's files under its home folder."""
 
 from pathlib import Path
 
@@ -10,19 +10,22 @@ from backend.store.database import Database
 from backend.store.tokenizers import TokenizerStore
 
 MAX_BLOB_BYTES = 1024 * 1024
-"""No output comes near (64 KiB is the protocol's limit), and a workload whose inputs could be longer is not offered."""
+"""Above every output (at most 64 KiB by the protocol); a workload that allows longer inputs cannot be offered."""
 
 MAX_LOOSE_BYTES = 256 * 1024 * 1024
-"""All that was put and is not named by an accepted order or commitment yet."""
+"""For all blobs together that no accepted order or commitment names yet."""
 
 
 def open_database(home: Path) -> Database:
-    """The facts, in `assay.db`, brought to the current schema. Raises Misconfigured when the file is not ours."""
+    """The facts, in `assay.db`. Raises Misconfigured when the file is not a database of this release."""
+    path = home / "assay.db"
     try:
-        return Database.at(home / "assay.db")
+        return Database.at(path)
     except DatabaseError as error:
-        why = f"{home / 'assay.db'} does not open as a database: {error.orig}"
-        raise Misconfigured(f"{why}", way_out="check --home and its permissions, or restore the file") from error
+        raise Misconfigured(
+            f"{path} does not open as a database: {error.orig}",
+            way_out="check --home and its permissions, or restore the file",
+        ) from error
 
 
 def open_blobs(home: Path) -> BlobStore:
@@ -46,7 +49,7 @@ def treasury_keystore(home: Path) -> Path:
 
 
 def canary_keystore(home: Path) -> Path:
-    """The encrypted key whose own lane pays canary jobs. Without the file there are none."""
+    """The encrypted key whose own lane pays canary jobs. Without the file there are no canary jobs."""
     return home / "canary.json"
 
 

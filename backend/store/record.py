@@ -23,9 +23,9 @@ KEPT_EPOCHS = 64
 
 @dataclass(frozen=True)
 class SqlFacts:
-    """`Facts` over the rows that the log is written from. An epoch that is closed never changes.
+    """`Facts` over the rows that the log is written from.
 
-    `kept`: what was read before, which another session may go on with.
+    `kept`: job rows read before, reusable by later sessions, since a closed epoch never changes.
     """
 
     session: Session
@@ -33,7 +33,7 @@ class SqlFacts:
     kept: dict[int, list[JobRow]] = field(default_factory=dict)
 
     def job_rows(self, epoch_id: int) -> list[JobRow]:
-        """See Facts. Those of the last KEPT_EPOCHS that were asked for are read once."""
+        """See Facts. Caches KEPT_EPOCHS epochs."""
         if epoch_id not in self.kept:
             if len(self.kept) >= KEPT_EPOCHS:
                 del self.kept[min(self.kept)]
@@ -71,7 +71,7 @@ class SqlFacts:
         found = []
         for trace, commitment, raw in self.session.exec(query):
             manifest = Manifest.model_validate_json(raw)
-            if manifest.comparator == "native":  # a trace of exact work is published too, and says nothing here
+            if manifest.comparator == "native":  # traces of exact work are published too; standings ignore them
                 record = Commitment.model_validate_json(commitment.commitment_json)
                 seen = self._observations(commitment.digest, epoch_id)
                 digest, weights = from_hex(commitment.digest), manifest.weights_sha256
@@ -94,9 +94,9 @@ class SqlFacts:
 
 
 class KeptHistory:
-    """The history of the confirmed events, one a process: only what is new is read from the tables.
+    """The history of the confirmed events, one per process. Each read adds only the new events from the tables.
 
-    A reorg drops it: the newest block that was read is then no row, or another one.
+    A reorg drops it: the newest block that it has read is then gone from the tables, or has another hash.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class KeptHistory:
 
     @contextmanager
     def reading(self, session: Session) -> Iterator[History]:
-        """The history as the session sees it; nobody adds to it meanwhile."""
+        """The history as the session sees it, locked until the block is left."""
         with self._lock:
             number, block_hash = self._tip
             stands = session.exec(select(BlockRow.hash).where(BlockRow.number == number)).first() == block_hash

@@ -1,4 +1,4 @@
-"""Tells a full disk from other failures, with the path that is full."""
+"""Turns a full disk into StorageFull."""
 
 import errno
 import sqlite3
@@ -10,14 +10,14 @@ from sqlalchemy.exc import OperationalError
 from backend.errors import StorageFull
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-"""No room on the device, in the quota, or in the size that this process may write."""
+"""The device or the quota is full, or the file exceeds this process's size limit."""
 _SQLITE_FULL = frozenset((sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE))
-"""SQLite says the second where a limit of the process stops a write, the third where its shared index cannot grow."""
+"""SQLite raises the second at the process's size limit, the third when its shared-memory index cannot grow."""
 
 
 @contextmanager
 def explained(path: object) -> Iterator[None]:
-    """Raises StorageFull, naming `path`, where a write finds no room. Other errors pass as they are."""
+    """Raises StorageFull, naming `path`, when a write finds no room. Other errors pass unchanged."""
     try:
         yield
     except OSError as error:

@@ -1,40 +1,36 @@
-"""Facts as tables. Nothing here is a status: what a job's state is follows from these rows, the chain's and the time.
+"""Facts as tables. No status is stored: a job's state follows from these rows, the chain's and the time.
 
-Amounts are units of the token (see the constant `unit_wei`), as NUMERIC(78,0) so that every uint256 fits; times are
-Unix seconds.
-Every table has a natural key, so that the same fact written twice is one row.
+Amounts are units of the token (see the constant `unit_wei`); times are Unix seconds. Every table has a natural key, so
+that the same fact written twice is one row.
 """
 
-from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Column, Numeric, TypeDecorator, UniqueConstraint
+from sqlalchemy import Column, String, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
+
+from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.merkle import Row
+from contracts.protocol.pace import JobSize
+from contracts.protocol.records import Commitment, Opening, Order, Verdict
 
 
 class Units(TypeDecorator[int]):
-    """A whole number of up to 78 digits. SQLite keeps it as text, since its NUMERIC would round to a float."""
+    """A uint256: up to 78 digits. Kept as text, since SQLite's NUMERIC would round to a float."""
 
-    impl = Numeric(78, 0)
+    impl = String(78)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Any) -> Any:
-        from sqlalchemy import String
+    def process_bind_param(self, value: int | None, dialect: Any) -> str | None:
+        return None if value is None else str(value)
 
-        return dialect.type_descriptor(String(78) if dialect.name == "sqlite" else Numeric(78, 0))
-
-    def process_bind_param(self, value: int | None, dialect: Any) -> Any:
-        if value is None or dialect.name != "sqlite":
-            return value
-        return str(value)
-
-    def process_result_value(self, value: Any, dialect: Any) -> int | None:
-        return None if value is None else int(value if isinstance(value, str | int) else Decimal(value))
+    def process_result_value(self, value: str | None, dialect: Any) -> int | None:
+        return None if value is None else int(value)
 
 
-def units_column(*, nullable: bool = False) -> Any:
+def units_column() -> Any:
     """A column for an amount."""
-    return Field(sa_column=Column(Units(), nullable=nullable))
+    return Field(sa_column=Column(Units(), nullable=False))
 
 
 class WorkloadRow(SQLModel, table=True):
@@ -51,7 +47,8 @@ class WorkloadRow(SQLModel, table=True):
 class OrderRow(SQLModel, table=True):
     """An accepted order. `order_json` is the Order record, `max_price` and `spend_cap` repeat its amounts for sums.
 
-    `read_tokens` and `written_tokens`: the most that it makes an engine do; 0 where nobody will run it any more.
+    `read_tokens` and `written_tokens`: the most work that an engine may have with it; 0 in recovered rows, whose orders
+    nobody runs again.
     """
 
     __tablename__ = "order"
@@ -69,6 +66,17 @@ class OrderRow(SQLModel, table=True):
     read_tokens: int = 0
     written_tokens: int = 0
 
+    @staticmethod
+    def of(order_id: str, order: Order, signer: str, signature: str, accepted_at: int, size: JobSize) -> "OrderRow":
+        """The row of a signed order."""
+        terms = order.terms
+        return OrderRow(
+            order_id=order_id, requester=order.requester, signer=signer, workload_id=terms.workload_id,
+            prompt_root=terms.prompt_root, order_json=order.model_dump_json(), signature=signature,
+            spend_cap=order.spend_cap, max_price=terms.max_price, deadline=terms.deadline, accepted_at=accepted_at,
+            read_tokens=size.read_tokens, written_tokens=size.written_tokens,
+        )  # fmt: skip
+
 
 class LeaseRow(SQLModel, table=True):
     """A lease as first granted; `expires` moves forward with heartbeats, each signed anew."""
@@ -84,7 +92,7 @@ class LeaseRow(SQLModel, table=True):
 
 
 class PresenceRow(SQLModel, table=True):
-    """When a node last asked for a job of a workload, or sent a heartbeat since, and by which of its sessions."""
+    """When a node last asked for a job of a workload or sent a heartbeat, and which of its sessions did."""
 
     __tablename__ = "presence"
     workload_id: str = Field(primary_key=True)
@@ -94,7 +102,7 @@ class PresenceRow(SQLModel, table=True):
 
 
 class ReturnRow(SQLModel, table=True):
-    """A job that a node gave back, and why: its lease ended then. It is not lent to that node again."""
+    """A job that a node gave back, and why. Its lease ended then; the job is not lent to that node again."""
 
     __tablename__ = "returned"
     order_id: str = Field(primary_key=True)
@@ -105,7 +113,7 @@ class ReturnRow(SQLModel, table=True):
 
 
 class CanaryRow(SQLModel, table=True):
-    """An order of the network's own that is kept for one node: its canary job. One an operator."""
+    """An operator's canary job: an order of the network's own, kept for one node. One per operator."""
 
     __tablename__ = "canary"
     operator_id: int = Field(primary_key=True)
@@ -114,7 +122,7 @@ class CanaryRow(SQLModel, table=True):
 
 
 class CommitmentRow(SQLModel, table=True):
-    """A node's commitment, accepted within its lease. One an order."""
+    """A node's commitment, accepted within its lease. One per order."""
 
     __tablename__ = "commitment"
     digest: str = Field(primary_key=True)
@@ -126,9 +134,19 @@ class CommitmentRow(SQLModel, table=True):
     amount: int = units_column()
     received_at: int
 
+    @staticmethod
+    def of(
+        digest: str, commitment: Commitment, signature: str, operator_id: int, amount: int, received_at: int
+    ) -> "CommitmentRow":
+        """The row of a signed commitment."""
+        return CommitmentRow(
+            digest=digest, order_id=commitment.order_id, node=commitment.node, operator_id=operator_id,
+            commitment_json=commitment.model_dump_json(), signature=signature, amount=amount, received_at=received_at,
+        )  # fmt: skip
+
 
 class EquivocationRow(SQLModel, table=True):
-    """Another commitment that the same node signed to an order that it had answered. The first such one."""
+    """The first other commitment that a node signed to an order that it had already answered."""
 
     __tablename__ = "equivocation"
     order_id: str = Field(primary_key=True)
@@ -138,7 +156,7 @@ class EquivocationRow(SQLModel, table=True):
 
 
 class VerdictRow(SQLModel, table=True):
-    """A verifier's verdict on a row of an epoch. One a verifier and commitment."""
+    """A verifier's verdict on a row of an epoch. One per verifier and commitment."""
 
     __tablename__ = "verdict"
     __table_args__ = (UniqueConstraint("commitment_digest", "verifier"),)
@@ -153,9 +171,22 @@ class VerdictRow(SQLModel, table=True):
     signature: str
     received_at: int
 
+    @staticmethod
+    def of(
+        digest: str, epoch_id: int, verdict: Verdict, opening: Opening | None, observation: str | None,
+        signature: str, operator_id: int, received_at: int,
+    ) -> "VerdictRow":  # fmt: skip
+        """The row of a signed verdict. `operator_id`: the verifier's account."""
+        return VerdictRow(
+            digest=digest, epoch_id=epoch_id, commitment_digest=verdict.commitment_digest, verifier=verdict.verifier,
+            operator_id=operator_id, verdict_json=verdict.model_dump_json(), observation=observation,
+            opening_json=None if opening is None else opening.model_dump_json(), signature=signature,
+            received_at=received_at,
+        )  # fmt: skip
+
 
 class TraceRow(SQLModel, table=True):
-    """What a node has shown of the trace behind its commitment. One a commitment."""
+    """The trace that a node has shown for its commitment. One per commitment."""
 
     __tablename__ = "trace"
     commitment_digest: str = Field(primary_key=True)
@@ -175,7 +206,7 @@ class EpochRow(SQLModel, table=True):
 
 
 class LeafRow(SQLModel, table=True):
-    """A row of an epoch in order: a job's commitment, or the verdict of a check in the treasury's lane."""
+    """A row of an epoch: a job's commitment, or the verdict of a check in the treasury's lane."""
 
     __tablename__ = "leaf"
     epoch_id: int = Field(primary_key=True)
@@ -186,6 +217,18 @@ class LeafRow(SQLModel, table=True):
     signer: str
     operator_id: int = Field(index=True)
     amount: int = units_column()
+
+    @staticmethod
+    def of(epoch_id: int, index: int, kind: str, row: Row) -> "LeafRow":
+        """The leaf of an epoch's row."""
+        return LeafRow(
+            epoch_id=epoch_id, index=index, kind=kind, digest=to_hex(row.digest), requester=row.requester,
+            signer=row.signer, operator_id=row.operator_id, amount=row.amount_units,
+        )  # fmt: skip
+
+    def row(self) -> Row:
+        """The row as the contracts have it."""
+        return Row(self.requester, self.signer, self.operator_id, self.amount, from_hex(self.digest))
 
 
 class LogLineRow(SQLModel, table=True):

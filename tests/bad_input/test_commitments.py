@@ -50,7 +50,7 @@ def test_late(place: Place) -> None:
         place, COMMITMENTS, place.commitment(order_id), 409, "lease_expired", order_id, NODE, way_out="send heartbeats"
     )
     beat = place.request("heartbeat", order_id)
-    refuses(place, BEATS, beat, 409, "lease_expired", order_id, way_out="nothing is owed for late work")
+    refuses(place, BEATS, beat, 409, "lease_expired", order_id, way_out="late work is not paid")
 
 
 def test_twice_and_at_once(place: Place) -> None:
@@ -98,8 +98,8 @@ def test_units_that_are_not_the_outputs_or_more_than_ordered(place: Place, token
     """Protects the requester from an inflated meter, and the node's pay from one that is too low. Covers: A55"""
     body = place.commitment(place.lent(), units=units, output_root=place.put(pack([[5] * tokens])))
     refuses(
-        place, COMMITMENTS, body, 422, "units_refused", f"commitment.units = {units}", f"root has {tokens}",
-        way_out="the order asked for at most 8",
+        place, COMMITMENTS, body, 422, "units_refused", f"commitment.units = {units}", f"the output has {tokens}",
+        way_out="the order allows 8",
     )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def test_requests_that_are_not_the_nodes(place: Place) -> None:
         stale = place.request("lease", ZERO, timestamp=at) | workload
         refuses(place, LEASES, stale, 401, "stale_request", f"request.timestamp = {at}", way_out="set the node's clock")
     beat = place.request("heartbeat", ZERO) | workload
-    refuses(place, LEASES, beat, 401, "wrong_action", "'heartbeat'", way_out="needs 'lease'")
+    refuses(place, LEASES, beat, 401, "wrong_action", "'heartbeat'", way_out="with action 'lease'")
     elsewhere = place.request("lease", ZERO) | {"workload_id": "0x" + "cd" * 32}
     refuses(place, LEASES, elsewhere, 404, "unknown_workload", "0x" + "cd" * 32, way_out="GET /v1/network")
     refuses(place, BEATS, place.request("heartbeat", ZERO), 404, "unknown_order", ZERO, way_out="/v1/orders")

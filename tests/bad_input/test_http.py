@@ -14,7 +14,7 @@ import pytest
 
 from backend.api import limits
 from backend.api.http import create_http
-from backend.api.idle_timeout import ImpatientProtocol
+from backend.api.idle_timeout import IdleTimeoutProtocol
 from contracts.protocol.wire import Problem
 from tests.bad_input.place import JSON, OUTPUT, Place, unchanged
 from tests.integration.backend.api.coordinator import listening
@@ -195,7 +195,7 @@ def test_beacon_asked_wrongly(place: Place, path: str, status: int, code: str) -
 def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with little patience. Yields its URL."""
     monkeypatch.setattr(limits, "BODY_SECONDS", 1.0)
-    monkeypatch.setattr(ImpatientProtocol, "head_seconds", 1.0)
+    monkeypatch.setattr(IdleTimeoutProtocol, "head_seconds", 1.0)
     world = World(tmp_path)
     with listening(create_http(world.services)) as url:
         yield url

@@ -248,7 +248,7 @@ def test_another_networks_backend(desk: Desk, tmp_path: Path) -> None:
             desk.run(desk.arguments(command, backend=url), world.settings.deployment.escrow, way_out="backend")
     world.database.close()
     for command in ("jobs list", "jobs submit"):
-        desk.run(desk.arguments(command, backend=DEAD), DEAD, way_out="is it a running Assay backend?")
+        desk.run(desk.arguments(command, backend=DEAD), DEAD, way_out="check that an Assay backend runs there")
 
 
 @pytest.mark.parametrize(

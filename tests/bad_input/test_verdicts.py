@@ -38,9 +38,9 @@ def refuses(place: Place, body: Any, status: int, code: str, *named: object, way
 def test_by_a_stranger(place: Place, rows: Rows) -> None:
     """Protects the fees: only admitted, staked verifiers are heard, each with its own signature."""
     body = place.verdict(rows.sampled, STRANGER, epoch_id=rows.epoch_id)
-    refuses(place, body, 401, "inactive_verifier", STRANGER.address, way_out="admitted and staked")
+    refuses(place, body, 401, "inactive_verifier", STRANGER.address, way_out="have the minimum stake")
     node = place.verdict(rows.sampled, KEYS["node"], epoch_id=rows.epoch_id)
-    refuses(place, node, 401, "inactive_verifier", KEYS["node"].address, way_out="admitted and staked")
+    refuses(place, node, 401, "inactive_verifier", KEYS["node"].address, way_out="have the minimum stake")
     forged = place.verdict(rows.sampled, epoch_id=rows.epoch_id) | {"signature": body["signature"]}
     refuses(place, forged, 401, "wrong_signer", KEYS["judge-1"].address, way_out="sign the EIP-712 digest")
 

@@ -153,7 +153,7 @@ def _altered_logs_recover_nothing(place: Town) -> None:
     file.unlink()
     missing = _ledger(place, "recover", status=1)
     file.write_bytes(whole)
-    for said, why in ((damaged, "altered"), (missing, "missing")):
+    for said, why in ((damaged, "the chain says"), (missing, "No such file")):
         words = " ".join(said.split())
         assert "not_recoverable" in words
         assert why in words

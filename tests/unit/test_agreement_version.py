@@ -41,9 +41,8 @@ def test_a_database_of_another_agreement(tmp_path: Path) -> None:
     Database.at(tmp_path / "own.db").close()
     Database.at(tmp_path / "own.db").close()
     with sqlite3.connect(tmp_path / "old.db") as old:
-        old.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
-        old.execute("INSERT INTO alembic_version VALUES ('0005')")
-    with pytest.raises(Misconfigured, match=f"agreement 1 .* agreement {VERSION}; use the release that made it"):
+        old.execute('CREATE TABLE "order" (order_id TEXT PRIMARY KEY)')
+    with pytest.raises(Misconfigured, match=f"another agreement or schema .* agreement {VERSION}.*; use the release"):
         Database.at(tmp_path / "old.db")
 
 

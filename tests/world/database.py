@@ -1,4 +1,4 @@
-"""Databases of the current schema in half a millisecond: migrated once in a process, and copied for each test."""
+"""Databases of the current schema in half a millisecond: made once in a process, and copied for each test."""
 
 from functools import cache
 from pathlib import Path
@@ -8,13 +8,13 @@ from backend.store.database import Database
 
 
 def fresh_database(file: Path) -> Database:
-    """An empty database in `file`, of which there is none yet. Migrations have tests of their own."""
-    file.write_bytes(_migrated())
-    return Database(f"sqlite:///{file.absolute()}")
+    """An empty database in `file`, of which there is none yet."""
+    file.write_bytes(_made())
+    return Database(file)
 
 
 @cache
-def _migrated() -> bytes:
+def _made() -> bytes:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "assay.db"
         Database.at(file).close()

@@ -1,1 +1,1 @@
-"""The ledger held against the contracts, and rebuilt. It is posted in backend/store/ledger.py."""
+"""Reconciles the ledger with the contracts, and rebuilds it. backend/store/ledger.py posts to it."""

@@ -1,4 +1,4 @@
-"""The ledger once more, from the chain's logs alone: what `assay ledger rebuild` holds against the kept one."""
+"""Rebuilds the ledger from the chain's logs alone and compares it with the stored one (`assay ledger rebuild`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,17 +6,16 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from backend.chain.indexer import Indexer
-from backend.store.chain_tables import BlockRow, ChainEventRow, LedgerEntryRow
+from backend.store.chain_tables import BlockRow, LedgerEntryRow
 from backend.store.database import Database
 from backend.store.home import open_database
-from backend.store.ledger import LineKey, lines, net
+from backend.store.ledger import net
 from contracts.onchain.chain import Chain
-from contracts.protocol.constants import Constants
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """`differences`: an entry's place -> (units kept, units replayed). `entries`: those replayed up to the block."""
+    """`differences`: an entry's place -> (units stored, units replayed). `entries`: how many were replayed."""
 
     block_number: int
     entries: int
@@ -24,7 +23,7 @@ class Rebuilt:
 
 
 def rebuild_ledger(kept: Database, chain: Chain, scratch: Path) -> Rebuilt:
-    """Indexes the chain into a fresh database under `scratch`, and compares up to the newest block that is kept."""
+    """Indexes the chain into a fresh database under `scratch`, and compares up to the newest stored block."""
     with kept.read() as session:
         newest = session.exec(select(BlockRow.number).order_by(col(BlockRow.number).desc())).first() or 0
     fresh = open_database(scratch)
@@ -38,25 +37,12 @@ def rebuild_ledger(kept: Database, chain: Chain, scratch: Path) -> Rebuilt:
     return Rebuilt(newest, len(entries), found)
 
 
-def rebuild(session: Session, constants: Constants) -> dict[str, tuple[int, int]]:
-    """Replays every stored event into a ledger of its own and compares line by line.
-
-    Returns what differs: a line's place -> (units in the ledger, units replayed). Empty when they are identical.
-    """
-    query = select(ChainEventRow).order_by(col(ChainEventRow.block_number), col(ChainEventRow.log_index))
-    replayed = net(line for event in session.exec(query).all() for line in lines(session, event, constants))
-    return _differences(net(session.exec(select(LedgerEntryRow))), replayed)
-
-
 def differences(kept: Session, replayed: Session, until_block: int) -> dict[str, tuple[int, int]]:
-    """What differs between two databases' ledgers up to a block, as `rebuild` tells it."""
+    """The differences between two databases' ledgers up to a block, as in `Rebuilt`."""
     query = select(LedgerEntryRow).where(LedgerEntryRow.block_number <= until_block)
-    return _differences(net(kept.exec(query)), net(replayed.exec(query)))
-
-
-def _differences(kept: dict[LineKey, int], replayed: dict[LineKey, int]) -> dict[str, tuple[int, int]]:
+    stored, again = net(kept.exec(query)), net(replayed.exec(query))
     return {
-        f"block {key[0]} ({key[1]}), log {key[2]}, line {key[3]}, {key[4]}": (kept.get(key, 0), replayed.get(key, 0))
-        for key in sorted(kept.keys() | replayed.keys())
-        if kept.get(key, 0) != replayed.get(key, 0)
+        f"block {key[0]} ({key[1]}), log {key[2]}, line {key[3]}, {key[4]}": (stored.get(key, 0), again.get(key, 0))
+        for key in sorted(stored.keys() | again.keys())
+        if stored.get(key, 0) != again.get(key, 0)
     }

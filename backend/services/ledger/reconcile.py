@@ -1,10 +1,9 @@
-"""The ledger held against what the contracts hold, for the worker's log and for the public figure. Unexplained: 0."""
+"""Compares the ledger with what the contracts hold, for the worker's log and for GET /v1/books."""
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from backend.chain.escrow_reads import Holding, holdings
 from backend.chain.views import ChainView
@@ -18,107 +17,76 @@ from contracts.protocol.wire import BooksView, ContractBooks
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Reconciliation:
-    """One contract at one block, base units. `unexplained_wei` = held - owed - donated, which is zero.
-
-    `held`: its tokens. `owed`: by our ledger. `donated`: tokens beyond what the contract itself says it owes.
-    """
-
-    contract: str
-    address: str
-    block_number: int
-    held_wei: int
-    owed_wei: int
-    donated_wei: int
-
-    @property
-    def unexplained_wei(self) -> int:
-        """The public figure; below zero it is a deficit."""
-        return self.held_wei - self.owed_wei - self.donated_wei
-
-
-def reconcile(database: Database, chain: Chain) -> list[Reconciliation]:
-    """Each contract against the ledger, at the newest block that the ledger knows. Logs a deficit as an error."""
-    with database.read() as session:
-        number = session.exec(select(BlockRow.number).order_by(col(BlockRow.number).desc())).first()
-        accounts = balances(session)
-    if number is None:
-        return []
-    found = compare(accounts, holdings(chain, number), number, chain.deployment.constants.unit_wei)
-    for one in found:
-        if one.unexplained_wei or one.held_wei < one.owed_wei:
-            _log.error("ledger: %s has %d unexplained wei at block %d", one.contract, one.unexplained_wei, number)
-    return found
-
-
-def compare(
-    accounts: dict[str, int], held: Iterable[Holding], block_number: int, unit_wei: int
-) -> list[Reconciliation]:
-    """What contracts hold at a block against what the ledger says that they owe."""
-    return [
-        Reconciliation(
-            contract=one.contract,
-            address=one.address,
-            block_number=block_number,
-            held_wei=one.held_wei,
-            owed_wei=_OWED[one.contract](accounts) * unit_wei,
-            donated_wei=max(0, one.held_wei - one.own_wei),
-        )
-        for one in held
-    ]
-
-
-_OWED: dict[str, Callable[[dict[str, int]], int]] = {
+_OWED: dict[str, Callable[[Mapping[str, int]], int]] = {
     "JobEscrow": ledger.escrow_owes,
     "StakeManager": ledger.stakes_owed,
     "Contests": ledger.contests_owe,
 }
-"""Contract -> units that the ledger says it owes."""
+"""Contract -> units that it owes by the ledger."""
+
+
+def reconcile(database: Database, chain: Chain) -> tuple[int, list[ContractBooks]]:
+    """Each contract at the newest block that the ledger has, and that block's number. Logs a deficit as an error."""
+    with database.read() as session:
+        block, accounts = _newest(session), balances(session)
+    if block is None:
+        return 0, []
+    books = _books(accounts, holdings(chain, block.number), chain.deployment.constants.unit_wei)
+    for one in books:
+        if one.unexplained_wei or one.held_wei < one.owed_wei:
+            _log.error("ledger: %s has %d unexplained wei at block %d", one.contract, one.unexplained_wei, block.number)
+    return block.number, books
+
+
+def _newest(session: Session) -> BlockRow | None:
+    return session.exec(select(BlockRow).order_by(col(BlockRow.number).desc())).first()
+
+
+def _books(accounts: Mapping[str, int], held: Iterable[Holding], unit_wei: int) -> list[ContractBooks]:
+    """`owed_wei` is by our ledger; `donated_wei` are tokens beyond what the contract itself says it owes."""
+    books = []
+    for one in held:
+        owed_wei, donated_wei = _OWED[one.contract](accounts) * unit_wei, max(0, one.held_wei - one.own_wei)
+        books.append(
+            ContractBooks(
+                contract=one.contract,
+                address=one.address,
+                held_wei=one.held_wei,
+                owed_wei=owed_wei,
+                donated_wei=donated_wei,
+                unexplained_wei=one.held_wei - owed_wei - donated_wei,
+            )
+        )
+    return books
 
 
 class PublicBooks:
-    """Reads the books as of the newest block that the ledger knows, once a block however many ask."""
+    """The books as of the newest block that the ledger has, computed once per block."""
 
     def __init__(self, database: Database, chain: ChainView, unit_wei: int) -> None:
         self._database, self._chain, self._unit_wei = database, chain, unit_wei
-        self._last: tuple[str, list[Reconciliation]] | None = None
+        self._last: tuple[str, BooksView] | None = None
 
     def view(self) -> BooksView:
         """Tokens held, owed, donated, unexplained, by contract. Raises ChainUnavailable."""
-        found, token = self._read(), self._chain.token()
-        return BooksView(
-            block_number=found[0].block_number if found else None,
-            token_symbol=token.symbol,
-            token_decimals=token.decimals,
-            contracts=[
-                ContractBooks(
-                    contract=one.contract,
-                    address=one.address,
-                    held_wei=one.held_wei,
-                    owed_wei=one.owed_wei,
-                    donated_wei=one.donated_wei,
-                    unexplained_wei=one.unexplained_wei,
-                )
-                for one in found
-            ],
-            unexplained_wei=sum(one.unexplained_wei for one in found),
-        )
-
-    def _read(self) -> list[Reconciliation]:
-        last = self._last
+        last, token = self._last, self._chain.token()
         with self._database.read() as session:
-            block = session.exec(select(BlockRow).order_by(col(BlockRow.number).desc())).first()
-            if block is None:
-                return []
-            if last is not None and last[0] == block.hash:
+            block = _newest(session)
+            if last is not None and block is not None and last[0] == block.hash:
                 return last[1]
             accounts = balances(session)
-        try:
-            held = self._chain.holdings(block.number)
-        except (Reverted, RequestRefused) as error:  # the endpoint does not know the state of that block (yet)
-            raise ChainUnavailable(f"the chain as of block {block.number}", str(error)) from error
-        found = compare(accounts, held, block.number, self._unit_wei)
-        self._last = (block.hash, found)
-        return found
+        books = []
+        if block is not None:
+            try:
+                books = _books(accounts, self._chain.holdings(block.number), self._unit_wei)
+            except (Reverted, RequestRefused) as error:  # the endpoint does not have the state of that block (yet)
+                raise ChainUnavailable(f"the chain as of block {block.number}", str(error)) from error
+        view = BooksView(
+            block_number=None if block is None else block.number,
+            token_symbol=token.symbol,
+            token_decimals=token.decimals,
+            contracts=books,
+            unexplained_wei=sum(one.unexplained_wei for one in books),
+        )
+        self._last = None if block is None else (block.hash, view)
+        return view

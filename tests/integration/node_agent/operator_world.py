@@ -14,7 +14,6 @@ from eth_utils.address import to_checksum_address
 from typer.testing import CliRunner
 
 from backend.app import BackendSettings
-from backend.chain.beacon_client import FakeBeacon
 from backend.services.closing import ClosingRule
 from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
@@ -29,6 +28,7 @@ from node_agent.cli import node_app
 from node_agent.home import is_running
 from node_agent.testing import BYTE_TOKENIZER, EchoEngine
 from tests.integration.backend.api.coordinator import serving
+from tests.world.fakes import FakeBeacon
 from tests.world.founded import Founded, founded
 from tests.world.founding import Plan
 from tests.world.manifests import manifest

@@ -10,10 +10,11 @@ from sqlmodel import select
 
 from backend.api.services import Services
 from backend.app import BackendSettings, build_services
-from backend.chain.views import FakeChainView, OperatorAccount
+from backend.chain.views import OperatorAccount
 from backend.services.offering import offer_workload
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
+from backend.store.event_rows import subject_of
 from backend.store.facts import jobs
 from backend.store.home import open_tokenizers
 from backend.store.tables import EpochRow, LeafRow
@@ -43,6 +44,7 @@ from contracts.protocol.wire import (
 )
 from node_agent.testing import BYTE_TOKENIZER
 from tests.world.database import fresh_database
+from tests.world.fakes import FakeChainView
 from tests.world.manifests import manifest, up_to_tokens
 from tests.world.prompts import BYTES
 
@@ -266,6 +268,8 @@ class World:
                     log_index=0,
                     contract=contract,
                     name=name,
+                    subject=subject_of(name, args),
+                    operator_id=args.get("operatorId"),
                     args=args,
                     block_hash=name_hash,
                     tx_hash=name_hash,

@@ -13,7 +13,7 @@ from deploy.assay import app
 
 HEAVY = (
     "web3", "eth_account", "eth_abi", "eth_tester", "eth", "torch", "numpy", "tokenizers", "safetensors", "gguf",
-    "transformers", "fastapi", "starlette", "uvicorn", "sqlalchemy", "sqlmodel", "alembic", "httpx",
+    "transformers", "fastapi", "starlette", "uvicorn", "sqlalchemy", "sqlmodel", "httpx",
 )  # fmt: skip
 
 _WALK = """

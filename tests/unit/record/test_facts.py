@@ -133,7 +133,7 @@ class Published:
             escrow=SimpleNamespace(functions=SimpleNamespace(settlerBond=lambda: bond)),
         )  # fmt: skip
         world, treasury = self.world, REQUESTER.address
-        assert close_epoch(world.database, self.record, chain, treasury, ClosingRule(0), NOW) == epoch_id
+        close_epoch(world.database, self.record, chain, treasury, ClosingRule(0), NOW)
         with world.database.read() as session:
             closed = session.get_one(EpochRow, epoch_id)
         roots = {"root": closed.root, "logRoot": closed.log_root}

@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 from eth_utils.address import to_checksum_address
 
-from backend.api.idle_timeout import ImpatientProtocol
+from backend.api.idle_timeout import IdleTimeoutProtocol
 from backend.app import BackendSettings, build_app
 from backend.client import AssayClient, Wallet
 from backend.services.offering import offer_workload
@@ -158,7 +158,7 @@ def serving(settings: BackendSettings) -> Iterator[str]:
 def listening(app: Any) -> Iterator[str]:
     """Any application behind the server that `assay serve` runs. Yields its URL."""
     port = free_port()
-    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", http=ImpatientProtocol)
+    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off", http=IdleTimeoutProtocol)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -46,7 +46,7 @@ def test_a_job_at_the_command_line(running: Coordinator, environment: dict[str, 
     unripe = run.invoke(wallet_app, ["withdraw", "all"])
     assert "run `assay wallet notice` first" in str(unripe.exception)
     assert " to " in call(wallet_app, "notice")
-    assert "the notice is ripe at" in str(run.invoke(wallet_app, ["withdraw", "all"]).exception)
+    assert "the notice matures at" in str(run.invoke(wallet_app, ["withdraw", "all"]).exception)
     poor = run.invoke(wallet_app, ["deposit", "1000000000"])
     assert getattr(poor.exception, "code", "") == "too_little"
     assert " to " not in call(wallet_app, "notice", "--cancel")

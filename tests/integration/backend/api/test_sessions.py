@@ -11,7 +11,6 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 from typer.testing import CliRunner
 
-from backend.chain.beacon_client import FakeBeacon
 from backend.client import AssayClient
 from backend.client.authorizations import SignedDeposit, SignedGrant, bring_deposit, bring_grant
 from backend.client.cli import jobs_app, wallet_app
@@ -29,6 +28,7 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.wire import LeaseGrant
 from tests.integration.backend.api.coordinator import FIXED, KEYS, UNIT, Coordinator, coordinator
 from tests.world.anvil import rpc
+from tests.world.fakes import FakeBeacon
 from tests.world.parties import BEACON
 from tests.world.waiting import eventually
 
@@ -160,7 +160,7 @@ def test_what_is_signed_cannot_be_redirected(running: Coordinator) -> None:
         with pytest.raises(Reverted, match="GrantNotSigned"):
             bring_grant(chain, owner, bent)
     bring_grant(chain, owner, grant)
-    with pytest.raises(GrantSpent, match="the wallet's next is 1: it was brought before"):
+    with pytest.raises(GrantSpent, match="the wallet's next is 1; it was used"):
         bring_grant(chain, owner, grant)
     deposit = wallet.deposit_with_authorization(300, key.address)
     for bent_deposit in bent_deposits(deposit):

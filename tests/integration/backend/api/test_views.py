@@ -3,10 +3,11 @@
 import pytest
 from eth_utils.address import to_checksum_address
 
-from backend.chain.views import ChainView, FakeChainView, OnChainView, OperatorAccount
+from backend.chain.views import ChainView, OnChainView, OperatorAccount
 from contracts.protocol.lane import Lane
 from tests.integration.backend.api.coordinator import KEYS, Coordinator
 from tests.world.anvil import pass_time
+from tests.world.fakes import FakeChainView
 
 pytestmark = pytest.mark.chain
 ALICE, NODE, OWNER = KEYS["alice"].address, KEYS["node"].address, KEYS["owner"].address

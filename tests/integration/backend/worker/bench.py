@@ -13,9 +13,7 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 from sqlmodel import col, select
 
-from backend.chain.beacon_client import FakeBeacon
 from backend.services.closing import ClosingRule
-from backend.services.ledger.rebuild import rebuild
 from backend.services.ledger.reconcile import reconcile
 from backend.store import facts
 from backend.store.chain_tables import ChainEventRow, SettlementRow, TxReceiptRow
@@ -39,9 +37,11 @@ from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import answer_commit, trace_commit
 from tests.world import parties
 from tests.world.anvil import pass_time, rpc
+from tests.world.fakes import FakeBeacon
 from tests.world.founding import Operator, Plan
 from tests.world.manifests import manifest, up_to_tokens
 from tests.world.prompts import prompts_of, root_of
+from tests.world.replay import assert_replayed
 
 KEYS = {
     name: parties.key(name)
@@ -233,10 +233,10 @@ class Bench:
     def assert_books_are_right(self) -> dict[str, int]:
         """The ledger equals a replay and the contracts to the wei, at the newest block that was read. Its accounts."""
         with self.database.read() as session:
-            assert rebuild(session, self.constants) == {}
+            assert_replayed(session, self.constants)
             accounts = balances(session)
         assert sum(accounts.values()) == 0
-        for one in reconcile(self.database, self.chain):
+        for one in reconcile(self.database, self.chain)[1]:
             assert one.unexplained_wei == 0, one
             assert one.held_wei >= one.owed_wei
         return accounts

@@ -6,7 +6,7 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 from sqlmodel import select
 
-from backend.services import epoch_facts
+from backend.store import facts
 from backend.store.tables import CommitmentRow, LeafRow, OrderRow
 from contracts.onchain.structs import commitment_tuple, order_tuple
 from contracts.protocol.hashing import from_hex
@@ -43,7 +43,7 @@ class Court:
         with bench.database.read() as session:
             leaf = session.exec(select(LeafRow).where(LeafRow.digest == row.digest)).one()
             order = Order.model_validate_json(session.get_one(OrderRow, row.order_id).order_json)
-            rows = epoch_facts.rows_of(session, epoch_id)
+            rows = facts.rows_of(session, epoch_id)
         proof = (
             epoch_id, leaf.index, to_checksum_address(leaf.requester), to_checksum_address(leaf.signer),
             leaf.operator_id, leaf.amount, digest, merkle_proof([one.leaf() for one in rows], leaf.index),

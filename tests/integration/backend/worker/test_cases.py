@@ -1,7 +1,7 @@
 """Settlement and the court: an epoch waits for its cases, voids what was ruled wrong, and the case is executed."""
 
 from backend.domain import ledger
-from backend.services import epoch_facts
+from backend.store import facts
 from contracts.protocol.hashing import to_hex
 from tests.integration.backend.worker.bench import KEYS, Bench
 from tests.integration.backend.worker.court import Court
@@ -25,7 +25,7 @@ def test_a_guilty_row_is_void_and_its_case_executed(court: Court) -> None:
     settlement = bench.settlement(1)
     assert settlement is not None
     with bench.database.read() as session:
-        rows = epoch_facts.rows_of(session, 1)
+        rows = facts.rows_of(session, 1)
     void = [to_hex(row.digest) for i, row in enumerate(rows) if settlement.void_bits[0] >> i & 1]
     assert void == [wrong.digest]
     assert right.digest not in void

@@ -11,7 +11,6 @@ from eth_account import Account
 from sqlmodel import select
 from typer.testing import CliRunner
 
-from backend.chain.beacon_client import FakeBeacon
 from backend.client.cli import jobs_app
 from backend.client.cli_contests import contests_app
 from backend.client.contests import Contests
@@ -26,6 +25,7 @@ from contracts.protocol.packed import unpack
 from contracts.protocol.records import VISIBILITY_RESTRICTED, Commitment
 from contracts.record.charges import ContestStatus
 from tests.integration.backend.worker.bench import KEYS, Bench
+from tests.world.fakes import FakeBeacon
 
 PASSWORD = "a password of tests"
 
@@ -99,7 +99,10 @@ def test_the_worker_answers_and_the_output_is_on_chain(bench: Bench) -> None:
     assert answered.status is ContestStatus.ANSWERED
     assert contests.shown_output(answered) == bench.blobs.get(output_of(job))
     (answer,) = unpack(contests.shown_output(answered))
-    assert " ".join(map(str, answer)) in run(bench, jobs_app, "alice", "contest", job.order_id)
+    told = run(bench, jobs_app, "alice", "contest", job.order_id)
+    ids = " ".join(map(str, answer))
+    assert f"one line per text, as token ids (or as numbers where no text is generated):\n{ids}" in told
+    assert f"`assay jobs show {job.order_id}` prints the same as text" in told
     hidden = contests.view(*place_of(bench, secret))
     assert hidden.status is ContestStatus.ANSWERED
     assert contests.shown_output(hidden) == b""

@@ -183,5 +183,5 @@ def test_earnings_fill_the_stake(bench: Bench) -> None:
     while indexer.step():
         pass
     accounts = bench.assert_books_are_right()
-    assert accounts[ledger.stake_account(bench.operator_id)] == credit
-    assert ledger.operator_account(bench.operator_id) not in accounts
+    assert accounts[f"stake:{bench.operator_id}"] == credit
+    assert f"operator:{bench.operator_id}" not in accounts

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from backend.chain.beacon_client import FakeBeacon
 from backend.errors import Misconfigured
 from backend.worker import Worker
 from contracts.onchain.chain import Chain, connect
 from tests.integration.backend.worker.bench import KEYS, Bench
+from tests.world.fakes import FakeBeacon
 
 
 def through_timelock(bench: Bench, new: str) -> None:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from sqlmodel import select
 
 from backend.chain.errors import NodeRefused
-from backend.chain.fake_node import FakeNode
 from backend.chain.tx_manager import TxManager
 from backend.chain.tx_state import FEE_CEILING_WEI, Attempt, Fees, Mined, Patience, TxStep, TxView, bumped, decide
 from backend.store.chain_tables import TxAttemptRow, TxIntentRow, TxReceiptRow
 from backend.store.database import Database
 from contracts.onchain.errors import ChainUnavailable
 from contracts.protocol.signing import Signer
+from tests.world.fake_node import FakeNode
 from tests.world.soak import short_or_long
 
 CONFIRMATIONS = 2
@@ -54,6 +54,11 @@ def attempts(database: Database) -> list[TxAttemptRow]:
         return list(session.exec(select(TxAttemptRow)))
 
 
+def outcome_of(database: Database, key: str) -> TxReceiptRow | None:
+    with database.read() as session:
+        return session.get(TxReceiptRow, key)
+
+
 def test_one_intent_a_key(database: Database) -> None:
     """Asking twice for one thing is one transaction, whatever is asked the second time."""
     node = FakeNode()
@@ -62,7 +67,7 @@ def test_one_intent_a_key(database: Database) -> None:
     assert not manager.ensure("post:1", TO, b"b", 60_000, now=1)
     drive(manager, node, 0)
     assert mined(node) == [b"a"]
-    outcome = manager.outcome("post:1")
+    outcome = outcome_of(database, "post:1")
     assert outcome is not None
     assert outcome.error is None
 
@@ -76,7 +81,9 @@ def test_a_new_signer_takes_over_what_the_one_before_left_open(database: Databas
     old.ensure("post:2", TO, b"b", 50_000, now=1)
     new = TxManager(database, node, Signer(b"\x02" * 32), confirmations=CONFIRMATIONS, patience=Patience(30, 120))
     assert not new.ensure("post:1", TO, b"a", 50_000, now=2), "what was done is done"
+    assert (new.next_key("post:1"), new.next_key("post:2")) == (None, "post:2")
     assert new.ensure("post:2", TO, b"b", 50_000, now=2)
+    assert new.next_key("post:2") is None, "it is under way"
     drive(new, node, 2)
     assert mined(node) == [b"a", b"b"]
     with database.read() as session:
@@ -94,7 +101,7 @@ def test_reply_lost_after_the_node_accepted(database: Database) -> None:
     drive(manager, node, 1)
     assert mined(node) == [b"a"]
     assert len(attempts(database)) == 1
-    assert manager.outcome("post:1") is not None
+    assert outcome_of(database, "post:1") is not None
 
 
 def test_dropped_is_sent_again_as_the_same_bytes(database: Database) -> None:
@@ -177,7 +184,7 @@ def test_nonce_used_elsewhere(database: Database, tmp_path: Path) -> None:
     node.mine(CONFIRMATIONS + 1)
     drive(manager, node, 1, rounds=20)
     assert mined(node) == [b"x", b"a"]
-    assert manager.outcome("post:1") is not None
+    assert outcome_of(database, "post:1") is not None
 
 
 def test_reverted_is_reported_once_and_blocks_nobody(database: Database) -> None:
@@ -191,7 +198,8 @@ def test_reverted_is_reported_once_and_blocks_nobody(database: Database) -> None
         found += manager.step(now)
         node.mine()
     assert [(error.key, error.reason) for error in found] == [("bad", "the contract refused: Fake_Refused()")]
-    good, bad = manager.outcome("good"), manager.outcome("bad")
+    assert (manager.next_key("good"), manager.next_key("bad"), manager.next_key("other")) == (None, "bad#1", "other")
+    good, bad = outcome_of(database, "good"), outcome_of(database, "bad")
     assert good is not None
     assert good.error is None
     assert bad is not None

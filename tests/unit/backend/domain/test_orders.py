@@ -137,7 +137,7 @@ def test_a_batch_pays_for_each_of_its_texts() -> None:
     with pytest.raises(BackendError, match=str(FIXED + 24 * UNIT)) as caught:
         check(texts=batch, max_price=FIXED + 24 * UNIT - 1)
     assert caught.value.code == "price_too_low"
-    with pytest.raises(BackendError, match=f"90 units .* up to {MAX_UNITS} a job") as caught:
+    with pytest.raises(BackendError, match=f"90 units .* up to {MAX_UNITS} per job") as caught:
         check(Params(max_new_tokens=30), batch, max_price=10_000)
     assert caught.value.code == "too_many_units"
 

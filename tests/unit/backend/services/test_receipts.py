@@ -15,7 +15,7 @@ def test_no_receipt_before_the_root(world: World) -> None:
         world.services.views.receipt("0x" + "ab" * 32)
     world.deliver()
     order_id = world.services.views.orders_of(REQUESTER.address)[0].order_id
-    with pytest.raises(NotRooted, match="is delivered and stands under no root"):
+    with pytest.raises(NotRooted, match="is delivered and not yet under a root"):
         world.services.views.receipt(order_id)
     world.close_epoch()
     with pytest.raises(NotRooted):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.errors import BadBlobName, BlobTooLarge, UnknownBlob
+from backend.errors import BadBlobName, BlobMissing, BlobTooLarge, UnknownBlob
 from backend.store.blobs import BlobStore
 from contracts.protocol.hashing import keccak, to_hex
 
@@ -66,14 +66,14 @@ def test_loose_bytes_are_bounded(tmp_path: Path) -> None:
     """Protects the disk: what nothing names makes room, oldest first; what is named stays. Covers: A52, A58"""
     blobs = BlobStore(tmp_path, max_bytes=10_000, max_loose_bytes=4 * 4096)
     names = [blobs.hold(b"%d" % number) for number in range(4)]
-    blobs.keep(names[1])
+    blobs.keep_named("a field", names[1])
     newest = [blobs.hold(b"%d" % number) for number in range(4, 7)]
     assert [blobs.has(name) for name in names] == [False, True, False, True]
     assert all(map(blobs.has, newest))
     assert blobs.hold(b"1") == names[1]
     assert len(list((tmp_path / "loose").iterdir())) == 4
-    with pytest.raises(UnknownBlob):
-        blobs.keep(names[0])
+    with pytest.raises(BlobMissing, match="a field"):
+        blobs.keep_named("a field", names[0])
     again = BlobStore(tmp_path, max_bytes=10_000, max_loose_bytes=2 * 4096)
     again.hold(b"after a restart")
     assert len(list((tmp_path / "loose").iterdir())) == 2

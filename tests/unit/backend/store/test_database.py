@@ -1,17 +1,17 @@
 """The unit of work and the schema."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import Column, Integer, MetaData
 from sqlmodel import SQLModel, select
 
-from backend.store.database import Database
+from backend.errors import Misconfigured
+from backend.store.database import Database, schema_id
 from backend.store.tables import WorkloadRow
 
 
@@ -24,13 +24,28 @@ def names(database: Database) -> list[str]:
         return sorted(session.exec(select(WorkloadRow.workload_id)))
 
 
-def test_migrations_build_the_tables(tmp_path: Path) -> None:
-    """Protects operators of old databases: the migrated schema is the tables', nothing more and nothing less."""
-    Database.at(tmp_path / "assay.db").close()
-    with create_engine(f"sqlite:///{tmp_path / 'assay.db'}").connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, SQLModel.metadata) == []
-        connection.engine.dispose()
+def test_anotherSchema_isRefused(tmp_path: Path) -> None:
+    """Protects operators whose database another release made: it is named at the start, not query by query."""
+    file = tmp_path / "assay.db"
+    Database.at(file).close()
+    Database.at(file).close()
+    with sqlite3.connect(file) as made:
+        (schema,) = made.execute("PRAGMA user_version").fetchone()
+        made.execute(f"PRAGMA user_version = {schema ^ 1}")
+    made.close()
+    with pytest.raises(Misconfigured, match=r"assay\.db was made by a release of another agreement or schema"):
+        Database.at(file)
+
+
+def test_theSchemaId_followsTheTables() -> None:
+    """Protects from tables that change while their databases still pass for the present ones."""
+    before = schema_id(SQLModel.metadata)
+    changed = MetaData()
+    for table in SQLModel.metadata.sorted_tables:
+        table.to_metadata(changed)
+    assert schema_id(changed) == before
+    changed.tables["block"].append_column(Column("later", Integer))
+    assert schema_id(changed) != before
 
 
 def test_starting_twice_at_once(tmp_path: Path) -> None:

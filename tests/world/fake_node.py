@@ -1,7 +1,6 @@
-"""A node in memory that misbehaves on demand: the TxPort that tests of sending run against. Shipped, so that whoever
-builds on the transaction manager can test its own faults.
+"""A node in memory that misbehaves on demand: a TxPort.
 
-Mines in the order of nonces, one transaction a nonce, as a chain does. Contract calls always succeed unless listed.
+Mines in the order of nonces, one transaction per nonce, as a chain does. Contract calls succeed unless listed.
 """
 
 from dataclasses import dataclass, field
