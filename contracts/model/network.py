@@ -46,8 +46,9 @@ def deploy(at: Addresses, constants: Constants, chain_id: int, tip: bytes, walle
     token = Token(chain, at.token, chain_id, at.minter)
     stakes = Stakes(chain, at.stakes, token, constants, at.governor, at.escrow, at.court, at.sink)
     escrow = Escrow(
-        chain, at.escrow, token, constants, stakes, at.settler, at.treasury, at.governor, at.guardian,
-        at.court, at.contests, tip, wallets,
+        chain=chain, address=at.escrow, token=token, constants=constants, wallets=wallets, stakes=stakes,
+        settler=at.settler, treasury=at.treasury, governor=at.governor, guardian=at.guardian,
+        court=at.court, contests=at.contests, tip=tip,
     )  # fmt: skip
     court = Court(chain, at.court, constants, escrow, stakes)
     contests = Contests(chain, at.contests, token, constants, escrow, stakes, at.treasury)

@@ -222,7 +222,7 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         id = verifierOf[key];
         Operator storage operator = _operators[id];
         if (_activeUnits(operator) == 0) revert StakeManager_NotActiveVerifier(key);
-        uint80 free = slashableOf(id) - operator.lockedUnits;
+        uint80 free = operator.stakeUnits + operator.unbondingUnits - operator.lockedUnits;
         if (free < units) revert StakeManager_TooLittleFree(id, free, units);
 
         // Effect:

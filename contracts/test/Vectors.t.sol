@@ -29,9 +29,22 @@ contract VectorsTest {
         Order[] memory orders = readOrders();
         bytes32[] memory domains = readDomains();
         for (uint256 i = 0; i < orders.length; ++i) {
-            vm.assertEq(TypedData.hashTerms(orders[i].terms), termsHashes[i]);
-            vm.assertEq(MessageHashUtils.toTypedDataHash(domains[i], TypedData.hashOrder(orders[i])), digests[i]);
+            (bytes32 termsHash, bytes32 structHash) = this.hashesOf(orders[i]);
+            vm.assertEq(termsHash, termsHashes[i]);
+            vm.assertEq(MessageHashUtils.toTypedDataHash(domains[i], structHash), digests[i]);
         }
+    }
+
+    function hashesOf(Order calldata order) external pure returns (bytes32 termsHash, bytes32 structHash) {
+        return (TypedData.hashTerms(order.terms), TypedData.hashOrder(order));
+    }
+
+    function hashOf(Commitment calldata commitment) external pure returns (bytes32) {
+        return TypedData.hashCommitment(commitment);
+    }
+
+    function hashOf(Verdict calldata verdict) external pure returns (bytes32) {
+        return TypedData.hashVerdict(verdict);
     }
 
     function test_commitments() public {
@@ -42,7 +55,7 @@ contract VectorsTest {
         Commitment[] memory made = readCommitments();
         for (uint256 i = 0; i < made.length; ++i) {
             vm.assertEq(TypedData.traceCommit(traceHashes[i], made[i].orderId, made[i].node), made[i].traceCommit);
-            vm.assertEq(MessageHashUtils.toTypedDataHash(domains[i], TypedData.hashCommitment(made[i])), digests[i]);
+            vm.assertEq(MessageHashUtils.toTypedDataHash(domains[i], this.hashOf(made[i])), digests[i]);
         }
     }
 
@@ -52,7 +65,7 @@ contract VectorsTest {
         bytes32[] memory domains = readDomains();
         Verdict[] memory verdicts = readVerdicts();
         for (uint256 i = 0; i < verdicts.length; ++i) {
-            vm.assertEq(MessageHashUtils.toTypedDataHash(domains[i], TypedData.hashVerdict(verdicts[i])), digests[i]);
+            vm.assertEq(MessageHashUtils.toTypedDataHash(domains[i], this.hashOf(verdicts[i])), digests[i]);
         }
         bytes32[] memory traces = words("traceHash");
         bytes32[] memory outputs = words("outputRoot");

@@ -9,11 +9,11 @@ import {vm} from "./utils/Vm.sol";
 
 /// @notice What clients ask the contracts to hash for them is what the libraries, and so the vectors, say.
 contract ViewsTest is Network {
-    function testFuzz_hashTerms_isTheLibrarys(Terms memory terms) public view {
+    function testFuzz_hashTerms_isTheLibrarys(Terms calldata terms) external view {
         vm.assertEq(contests.hashTerms(terms), TypedData.hashTerms(terms));
     }
 
-    function testFuzz_hashVerdict_isInTheEscrowsDomain(Verdict memory verdict) public view {
+    function testFuzz_hashVerdict_isInTheEscrowsDomain(Verdict calldata verdict) external view {
         bytes32 structHash = TypedData.hashVerdict(verdict);
         vm.assertEq(
             contests.hashVerdict(verdict), MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), structHash)

@@ -17,17 +17,17 @@ class Twin(NamedTuple):
 
 BATCHES = (
     (
-        Twin("JobEscrow.sol", "if (msg.sender != settler) revert", "if (msg.sender == address(0)) revert", (
+        Twin("Epochs.sol", "if (msg.sender != settler) revert", "if (msg.sender == address(0)) revert", (
             "check_postEpoch_onlyBySettler", "check_settleEpoch_onlyBySettlerItself",
             "check_unbondSettler_onlyBySettler", "check_withdrawBond_onlyBySettler",
         )),
-        Twin("JobEscrow.sol", "if (msg.sender != GUARDIAN) revert", "if (msg.sender == address(0)) revert", (
+        Twin("Epochs.sol", "if (msg.sender != GUARDIAN) revert", "if (msg.sender == address(0)) revert", (
             "check_pause_onlyByGuardian",
         )),
-        Twin("JobEscrow.sol", "!= GUARDIAN && msg.sender != GOVERNOR)", "== address(0))", (
+        Twin("Epochs.sol", "!= GUARDIAN && msg.sender != GOVERNOR)", "== address(0))", (
             "check_unpause_onlyByGuardianOrGovernor",
         )),
-        Twin("JobEscrow.sol", "if (msg.sender != GOVERNOR) revert", "if (msg.sender == address(0)) revert", (
+        Twin("Epochs.sol", "if (msg.sender != GOVERNOR) revert", "if (msg.sender == address(0)) revert", (
             "check_setSettler_onlyByGovernor", "check_resetBeacon_onlyByGovernor",
         )),
         Twin("StakeManager.sol", "if (msg.sender != GOVERNOR) revert", "if (msg.sender == address(0)) revert", (
@@ -117,9 +117,9 @@ BATCHES = (
         Twin("Lanes.sol", "if (chargedUnits > capProvenUnits) {", "if (chargedUnits > uint256(capProvenUnits) + 1) {", (
             "check_settleEpoch_staysBelowTheProvenCap",
         )),
-        Twin("JobEscrow.sol", "if (epoch.outcomes != 0) revert JobEscrow_AlreadySettled(id);",
+        Twin("Epochs.sol", "if (epoch.outcomes != 0) revert JobEscrow_AlreadySettled(id);",
              "if (epoch.outcomes == 1) revert JobEscrow_AlreadySettled(id);", ("check_settleEpoch_once",)),
-        Twin("JobEscrow.sol", "uint64(chargedUnits - feeUnits)", "uint64(chargedUnits)", (
+        Twin("Epochs.sol", "uint64(chargedUnits - feeUnits)", "uint64(chargedUnits)", (
             "check_settleEpoch_conserves",
         )),
         Twin("StakeManager.sol", "if (operatorOf(node) != id) revert", "if (operatorOf(node) == 0) revert", (

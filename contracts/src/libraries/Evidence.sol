@@ -85,8 +85,7 @@ library Evidence {
     }
 
     function digestOf(bytes32 domain, Commitment calldata commitment) internal pure returns (bytes32) {
-        return
-            MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(TypedData.COMMITMENT_TYPEHASH, commitment)));
+        return MessageHashUtils.toTypedDataHash(domain, TypedData.hashCommitment(commitment));
     }
 
     /// @return revokedAt 0: the key was never revoked

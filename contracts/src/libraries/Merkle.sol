@@ -71,7 +71,10 @@ library Merkle {
             bool isRight = index & 1 == 1;
             if (isRight || index != last) {
                 if (used == siblings.length) revert Merkle_WrongProofLength(used + 1, siblings.length);
-                bytes32 sibling = siblings[used];
+                bytes32 sibling;
+                assembly ("memory-safe") {
+                    sibling := calldataload(add(siblings.offset, shl(5, used))) // the line above saw that it is there
+                }
                 node = isRight ? Hashes.efficientKeccak256(sibling, node) : Hashes.efficientKeccak256(node, sibling);
                 unchecked {
                     ++used;

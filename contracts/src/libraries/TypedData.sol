@@ -24,22 +24,23 @@ library TypedData {
         keccak256("LaneGrant(address requester,address signer,uint64 amount,uint40 expiry,uint256 nonce)");
     bytes32 internal constant NODE_KEY_TYPEHASH = keccak256("NodeKey(address owner,address node)");
 
-    function hashTerms(Terms memory terms) internal pure returns (bytes32) {
+    function hashTerms(Terms calldata terms) internal pure returns (bytes32) {
         bytes32 paramsHash = keccak256(abi.encode(PARAMS_TYPEHASH, terms.params));
-        // Two encodings side by side: one of twelve values is too deep for the stack.
-        bytes memory work = abi.encode(
-            TERMS_TYPEHASH,
-            terms.workloadId,
-            terms.promptRoot,
-            terms.textsHash,
-            paramsHash,
-            terms.comparator,
-            terms.copies,
-            terms.visibility
-        );
         return keccak256(
-            bytes.concat(
-                work, abi.encode(terms.fixedPrice, terms.unitPrice, terms.maxPrice, terms.deadline, terms.salt)
+            abi.encode(
+                TERMS_TYPEHASH,
+                terms.workloadId,
+                terms.promptRoot,
+                terms.textsHash,
+                paramsHash,
+                terms.comparator,
+                terms.copies,
+                terms.visibility,
+                terms.fixedPrice,
+                terms.unitPrice,
+                terms.maxPrice,
+                terms.deadline,
+                terms.salt
             )
         );
     }
@@ -48,15 +49,15 @@ library TypedData {
         return keccak256(abi.encode(ORDER_TYPEHASH, requester, spendCap, termsHash));
     }
 
-    function hashOrder(Order memory order) internal pure returns (bytes32) {
+    function hashOrder(Order calldata order) internal pure returns (bytes32) {
         return hashOrder(order.requester, order.spendCap, hashTerms(order.terms));
     }
 
-    function hashCommitment(Commitment memory commitment) internal pure returns (bytes32) {
+    function hashCommitment(Commitment calldata commitment) internal pure returns (bytes32) {
         return keccak256(abi.encode(COMMITMENT_TYPEHASH, commitment));
     }
 
-    function hashVerdict(Verdict memory verdict) internal pure returns (bytes32) {
+    function hashVerdict(Verdict calldata verdict) internal pure returns (bytes32) {
         return keccak256(abi.encode(VERDICT_TYPEHASH, verdict));
     }
 

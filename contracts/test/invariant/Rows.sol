@@ -232,7 +232,7 @@ abstract contract Rows is Ghost {
     function voucherOf(LeafBook storage leaf) private view returns (CapProof memory) {
         Order memory ordered = orderOf(leaf);
         (bytes32 r, bytes32 vs) = signCompact(lanes[leaf.lane].key, contests.hashOrder(ordered));
-        return CapProof(ordered.spendCap, TypedData.hashTerms(ordered.terms), r, vs);
+        return CapProof(ordered.spendCap, contests.hashTerms(ordered.terms), r, vs);
     }
 
     function signCompact(uint256 key, bytes32 digest) internal pure returns (bytes32 r, bytes32 vs) {

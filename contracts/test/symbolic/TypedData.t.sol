@@ -24,7 +24,7 @@ contract TypedDataProof is Symbolic {
     }
 
     /// @notice The short way, from a hash of the terms, that settlement takes is the long one.
-    function check_order_byItsTermsHashIsTheSame(Order memory order) public pure {
+    function check_order_byItsTermsHashIsTheSame(Order calldata order) external pure {
         bytes32 termsHash = TypedData.hashTerms(order.terms);
         assert(TypedData.hashOrder(order.requester, order.spendCap, termsHash) == TypedData.hashOrder(order));
     }

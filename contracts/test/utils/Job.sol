@@ -56,7 +56,7 @@ abstract contract Job is Network {
     /// @notice The order as the voucher that proves its lane's cap.
     function orderProof() internal view returns (CapProof memory) {
         (bytes32 r, bytes32 vs) = signCompact("alice", contests.hashOrder(order));
-        return CapProof(order.spendCap, TypedData.hashTerms(order.terms), r, vs);
+        return CapProof(order.spendCap, contests.hashTerms(order.terms), r, vs);
     }
 
     function outputRoot() internal view returns (bytes32) {
