@@ -67,7 +67,7 @@ ENGINES = tests/unit/node_agent/execution tests/unit/verifier/test_engines.py
 QUICK = -m 'not model and not process'
 SLOWEST = tests/survival tests/readme tests/integration/deploy tests/integration/node_agent tests/browser tests/bad_input
 WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests/differential tests/integration/verifier \
-  tests/integration/backend/worker/test_crashes.py tests/unit/backend tests/unit/node_agent
+  tests/integration/backend/worker/test_crashes.py tests/unit
 
 test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
 	@$(MAKE) --no-print-directory -j3 -Otarget $(UNIT) types forge-test-after-lint
@@ -91,9 +91,7 @@ lint:
 	@$(BIN)/lint-imports --no-logo | grep -vE 'KEPT|^-|^$$|Analyzed'
 	@cd contracts && $(FORGE) fmt --check
 	@$(BIN)/python contracts/tools/export_artifacts.py --digests
-	@$(BIN)/python -m contracts.vectors.make --check && $(BIN)/python -m contracts.vectors.make_record --check
-	@$(BIN)/python -m contracts.tools.court_sizes --check
-	@echo "lint, import rules, formats, artifacts, vectors: ok"
+	@echo "lint, import rules, formats, artifacts: ok"
 
 types:
 	@$(BIN)/mypy --no-error-summary

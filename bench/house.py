@@ -9,6 +9,7 @@ import hashlib
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import PurePosixPath
 
 from bench import report
@@ -71,7 +72,13 @@ def lines(files: Files) -> Counter[str]:
 def _product(files: Files) -> Iterator[tuple[str, ast.Module]]:
     for name, text in files.items():
         if name.endswith(".py") and label_of(name) in ("product", "demo and up"):
-            yield name, ast.parse(text)
+            yield name, parsed(text)
+
+
+@cache
+def parsed(text: str) -> ast.Module:
+    """The syntax tree of a source."""
+    return ast.parse(text)
 
 
 def duplicated_classes(files: Files) -> dict[str, list[str]]:

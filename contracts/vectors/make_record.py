@@ -1,11 +1,10 @@
 """Writes the golden vectors of the public record: how lines are split, and what log and chain come to.
 
 `stories.json` holds whole networks that never were: the chain's events, the published files and blobs, and what follows
-for everybody: each row's sample, each operator's standing, each leaf's outcome. `--check` compares and exits 1.
+for everybody: each row's sample, each operator's standing, each leaf's outcome.
 """
 
 import json
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -373,19 +372,6 @@ def render(name: str) -> str:
     return json.dumps({name: MADE[name]()}, separators=(",", ":")).replace('{"domain"', '\n{"domain"') + "\n"
 
 
-def main() -> int:
-    """Writes the files, or with --check names those that differ."""
-    stale = []
-    for name in MADE:
-        path, text = FOLDER / f"{name}.json", render(name)
-        if "--check" not in sys.argv:
-            path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
-            stale.append(path.name)
-    if stale:
-        sys.stderr.write(f"vectors differ: {', '.join(stale)}; run python -m contracts.vectors.make_record\n")
-    return 1 if stale else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    for name in MADE:
+        (FOLDER / f"{name}.json").write_text(render(name))

@@ -4,6 +4,7 @@ import re
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def defences() -> list[Defence]:
     return [Defence(**(entry | {"red": tuple(entry["red"])})) for entry in entries]
 
 
+@cache
 def solidity_tests() -> dict[str, str]:
     """Every Solidity test, `Contract.test`, and the comments above it and above its contract. Proofs are no tests."""
     tests = sources.ROOT / "test"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.house import parsed
 from contracts.onchain.errors import BadAddress, Reverted
 from contracts.onchain.keystore import load_key
 from contracts.protocol.errors import AssayError, BadSignature
@@ -50,7 +51,7 @@ def test_everyErrorOfTheProduct_hasTheOneBase() -> None:
     for path in (path for package in PRODUCT for path in (ROOT / package).rglob("*.py")):
         if {"node_modules", "tools", "model"} & set(path.parts):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path.read_text())):
             if isinstance(node, ast.ClassDef) and node.name not in OTHERS | {AssayError.__name__}:
                 bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
                 assert not bases & {"Exception", "RuntimeError", "OSError", "KeyError"}, f"{path}: {node.name}"

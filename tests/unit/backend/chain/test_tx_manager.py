@@ -17,6 +17,7 @@ from backend.store.chain_tables import TxAttemptRow, TxIntentRow, TxReceiptRow
 from backend.store.database import Database
 from contracts.onchain.errors import ChainUnavailable
 from contracts.protocol.signing import Signer
+from tests.world.database import fresh_database
 from tests.world.fake_node import FakeNode
 from tests.world.soak import short_or_long
 
@@ -27,7 +28,7 @@ SIGNER = Signer(b"\x01" * 32)
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    return Database.at(tmp_path / "assay.db")
+    return fresh_database(tmp_path / "assay.db")
 
 
 def manager_of(database: Database, node: FakeNode) -> TxManager:
@@ -176,7 +177,7 @@ def test_nonce_gap_is_filled(database: Database) -> None:
 def test_nonce_used_elsewhere(database: Database, tmp_path: Path) -> None:
     """Somebody sent with the same key: the intent moves to a free nonce and still happens once. Covers: A42"""
     node = FakeNode()
-    elsewhere = manager_of(Database.at(tmp_path / "other.db"), node)
+    elsewhere = manager_of(fresh_database(tmp_path / "other.db"), node)
     manager = manager_of(database, node)
     manager.ensure("post:1", TO, b"a", 50_000, now=0)
     elsewhere.ensure("bond", TO, b"x", 50_000, now=0)
@@ -243,7 +244,7 @@ FAULTS = st.sampled_from(["none", "lose", "drop", "forget", "restart", "reorg", 
 @given(faults=st.lists(FAULTS, min_size=1, max_size=25))
 def test_exactly_one_mined_a_key(tmp_path_factory: pytest.TempPathFactory, faults: list[str]) -> None:
     """Any sequence of faults: every key is mined exactly once in the end. Covers: A16, A42, A43, A45"""
-    database, node = Database.at(tmp_path_factory.mktemp("tx") / "assay.db"), FakeNode()
+    database, node = fresh_database(tmp_path_factory.mktemp("tx") / "assay.db"), FakeNode()
     manager = manager_of(database, node)
     now = 0
     for number, fault in enumerate(faults):

@@ -14,13 +14,13 @@ from sqlmodel import Session, col, select
 from backend.domain import ledger
 from backend.services.ledger.rebuild import differences
 from backend.store.chain_tables import ChainEventRow, LedgerEntryRow, SettlementRow
-from backend.store.database import Database
 from backend.store.event_rows import subject_of
 from backend.store.ledger import balances, post, reverse
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.merkle import Row
 from contracts.protocol.packing import Epoch, LaneGroup, bits, pack
 from contracts.protocol.pricing import fee_units
+from tests.world.database import fresh_database
 from tests.world.replay import assert_replayed
 from tests.world.soak import short_or_long
 
@@ -213,7 +213,7 @@ def test_replay_is_identical_through_reorgs(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any]]
 ) -> None:
     """Whatever the chain does, the ledger equals a replay of the events that stand, and is never edited. Covers: A41"""
-    database, branch = Database.at(tmp_path_factory.mktemp("ledger") / "assay.db"), Branch()
+    database, branch = fresh_database(tmp_path_factory.mktemp("ledger") / "assay.db"), Branch()
     before: list[LedgerEntryRow] = []
     for kind, value in steps:
         with database.begin() as session:
@@ -247,7 +247,7 @@ def _apply(session: Session, branch: Branch, kind: str, value: Any) -> None:
 
 def test_rebuild_names_what_differs(tmp_path: Path) -> None:
     """An entry that no event explains is found, with its place."""
-    kept, fresh, branch = Database.at(tmp_path / "kept.db"), Database.at(tmp_path / "fresh.db"), Branch()
+    kept, fresh, branch = fresh_database(tmp_path / "kept.db"), fresh_database(tmp_path / "fresh.db"), Branch()
     theft = LedgerEntryRow(
         block_number=9, block_hash="0xbad", log_index=0, line=0, reversal=False, account="fees", amount=1,
         reason="theft",

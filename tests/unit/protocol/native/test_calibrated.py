@@ -10,11 +10,15 @@ from bench.native.hosts import CLAIMED, HONEST
 from bench.native.raw import read
 from contracts.protocol.native import UNIT, WITHHELD_AT, Capital, Evidence, Finding, Thresholds, calibrate, judge
 from contracts.protocol.native.calibrated import read as stored
+from tests.world.soak import short_or_long
 
 PAIRS = honest_pairs()
 VERIFIERS = sorted(CLAIMED)
 NEAR = "fp32-avx2"
 """The verifier whose class is near the claimed one: both compute in fp32."""
+
+LIVES = short_or_long(3, 10)
+"""Nodes that do the same job after job, each drawing its texts in an order of its own."""
 
 CRUDE = ("int4", "int4-group32", "altered-prompt", "dropped-layer")
 FINE = ("int8", "int8-in-fp32")
@@ -67,18 +71,18 @@ def test_honest_lives_on_fresh_texts_are_never_withheld(name: str) -> None:
     """
     data = PAIRS[name]
     thresholds = thresholds_of(data)
-    assert [withheld_after(data.fresh, thresholds, life) for life in range(3)] == [None] * 3
+    assert [withheld_after(data.fresh, thresholds, life) for life in range(LIVES // 3)] == [None] * (LIVES // 3)
 
 
 @pytest.mark.parametrize("verifier", VERIFIERS)
 @pytest.mark.parametrize("cheat", FINE)
 def test_weights_of_eight_bits_are_caught_within_2000_tokens(verifier: str, cheat: str) -> None:
-    """On another grid than the model's own, in every one of ten lives.
+    """On another grid than the model's own, in every life.
 
     Covers: A08
     """
     texts, thresholds = read(f"{cheat}--{verifier}").texts, thresholds_before(verifier)
-    found = [withheld_after(texts, thresholds, life) for life in range(10)]
+    found = [withheld_after(texts, thresholds, life) for life in range(LIVES)]
     assert all(tokens is not None and tokens <= 2000 for tokens in found), found
 
 
@@ -90,7 +94,7 @@ def test_crude_cheats_are_caught_within_a_few_hundred(verifier: str, cheat: str)
     Covers: A08
     """
     texts, thresholds = read(f"{cheat}--{verifier}").texts, thresholds_before(verifier)
-    found = [withheld_after(texts, thresholds, life) for life in range(10)]
+    found = [withheld_after(texts, thresholds, life) for life in range(LIVES)]
     assert all(tokens is not None and tokens <= 400 for tokens in found), found
 
 
@@ -102,7 +106,7 @@ def test_prefill_spoofs_are_caught_by_their_tokens(verifier: str, cheat: str) ->
     Covers: A53
     """
     texts, thresholds = read(f"{cheat}+spoof--{verifier}").texts, thresholds_before(verifier)
-    found = [withheld_after(texts, thresholds, life) for life in range(10)]
+    found = [withheld_after(texts, thresholds, life) for life in range(LIVES)]
     assert all(tokens is not None and tokens <= 400 for tokens in found), found
 
 
@@ -114,7 +118,7 @@ def test_a_near_class_sees_a_spoof_of_eight_bits(cheat: str) -> None:
     Covers: A53
     """
     texts, thresholds = read(f"{cheat}+spoof--{NEAR}").texts, thresholds_before(NEAR)
-    found = [withheld_after(texts, thresholds, life) for life in range(10)]
+    found = [withheld_after(texts, thresholds, life) for life in range(LIVES)]
     assert all(tokens is not None and tokens <= 2000 for tokens in found), found
 
 

@@ -22,8 +22,8 @@ from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeMode
 from tests.unit.node_agent.execution.exact.court.cases import Case, decoder_case, encoder_case
 from tests.world.soak import short_or_long
 
-BLOCKS = short_or_long(900, 100_000)
-OF_A_KIND = short_or_long(4, 60)
+BLOCKS = short_or_long(450, 100_000)
+OF_A_KIND = short_or_long(2, 60)
 """Blocks of one kind of operation in one text."""
 MOST_OTHERS = 16
 """Values that a claimed largest one is compared with, drawn anew for each element."""

@@ -14,6 +14,10 @@ from node_agent.execution.exact.port import LlamaModel, Reading, Way
 from tests.unit.node_agent.execution.exact.conftest import WAYS
 from tests.world.soak import short_or_long
 
+ONE_HEAD: dict[str, object] = {
+    "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1, "max_position_embeddings": 4096
+}  # fmt: skip
+"""For texts of thousands of positions: a second head or layer would sum no further."""
 TOKENS = [3, 50, 7, 7, 19, 60, 0, 22, 41, 5, 33]
 
 _PATIENT = settings(
@@ -152,7 +156,7 @@ def test_nobody_wants_logits(tiny: Parameters, way: Way) -> None:
 
 def test_long_contexts(make_model) -> None:
     """Thousands of positions, evenly attended: shares stay bounded and sums exact, whatever the length."""
-    parameters = make_model(3, num_hidden_layers=1, max_position_embeddings=4096)
+    parameters = make_model(3, **ONE_HEAD)
     tokens = [7] * 1200 + [index * index % 61 for index in range(900)]
     found = [read(way.llama(parameters), tokens, chunk) for way, chunk in zip(WAYS, (128, 500) * 5, strict=False)]
     assert all(each == found[0] for each in found)

@@ -24,7 +24,7 @@ from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 from node_agent.execution.exact.llama.decoding import DecodingBatch, DecodingRun, DecodingTask, generate
 from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.sampling import ExactSampling
-from tests.unit.node_agent.execution.exact.llama.test_model import TOKENS, read, shapes
+from tests.unit.node_agent.execution.exact.llama.test_model import ONE_HEAD, TOKENS, read, shapes
 from tests.world.soak import short_or_long
 
 CPU = torch.device("cpu")
@@ -98,7 +98,7 @@ def _decode(model: EagerLlama, slots: Slots, tokens: list[int], places: list[int
 
 def test_long_contexts(make_model) -> None:
     """Beside a text of thousands of positions, in a span twice as long: fp32's sums stay exact for both."""
-    parameters = make_model(3, num_hidden_layers=1, max_position_embeddings=4096)
+    parameters = make_model(3, **ONE_HEAD)
     tokens = [7] * 1200 + [index * index % 61 for index in range(902)]
     texts = [(0, 2100, tokens), (0, 0, TOKENS[:2])]
     model, sure = (EagerLlama(parameters, by_name(name), CPU) for name in ("fp32", "fp64"))
