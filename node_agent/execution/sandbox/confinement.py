@@ -65,7 +65,7 @@ def confine(needs: Needs) -> Layers:
 
 
 def limit(needs: Needs) -> None:
-    """Memory, descriptors; no file grows and none is dumped. Threads and what a GPU's driver maps, the keeper counts."""
+    """Memory, descriptors; no file grows and none is dumped. The keeper counts threads, and memory beside a GPU."""
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NOFILE: 1024 if needs.gpu else 256}
     if not needs.gpu:
         limits[resource.RLIMIT_DATA] = needs.memory_bytes

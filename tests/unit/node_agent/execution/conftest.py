@@ -6,6 +6,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from node_agent.execution.floats.generation import FloatGeneration
 from node_agent.execution.kinds import float_generation
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client
+from node_agent.execution.sandbox.needs import Needs
 from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER
 from tests.world.prompts import CHAT
@@ -41,6 +43,11 @@ def crash_or_take(server, request):
 executor._Server.take = crash_or_take
 executor.main()
 """
+
+
+def worker_of(keeper: int) -> int:
+    """The confined process, a child of its keeper."""
+    return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[-1])
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -75,8 +82,8 @@ def make_deadly(monkeypatch: pytest.MonkeyPatch) -> MakeDeadly:
         started: list[client._Process] = []
         start = client._Process
 
-        def recorded() -> client._Process:
-            started.append(start())
+        def recorded(needs: Needs) -> client._Process:
+            started.append(start(needs))
             return started[-1]
 
         monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", CRASHES, b64encode(input_bytes).decode()])

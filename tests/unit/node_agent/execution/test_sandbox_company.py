@@ -26,6 +26,8 @@ from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor, client
 from node_agent.execution.sandbox.shared_lock import SharedLock
 
+from .conftest import worker_of
+
 WAIT_S = 30
 
 ECHO = """
@@ -86,9 +88,9 @@ class Scene:
 
     def held_up(self, texts: Sequence[str]) -> list[Future[Execution]]:
         """Calls under way together, in a process that is stopped: it will read all of them at once."""
-        process, calls = self.started[-1], []
-        os.kill(process.pid, signal.SIGSTOP)
-        wait_for(lambda: "\nState:\tT" in Path(f"/proc/{process.pid}/status").read_text())
+        worker, calls = worker_of(self.started[-1].pid), []
+        os.kill(worker, signal.SIGSTOP)
+        wait_for(lambda: "\nState:\tT" in Path(f"/proc/{worker}/status").read_text())
         for text in texts:
             read_later = self._unread()
             calls.append(self.ask(text))
@@ -97,7 +99,7 @@ class Scene:
 
     def go_on(self) -> None:
         """Lets the stopped process run."""
-        os.kill(self.started[-1].pid, signal.SIGCONT)
+        os.kill(worker_of(self.started[-1].pid), signal.SIGCONT)
 
     def _unread(self) -> int:
         """Bytes in the pipe to the process."""
@@ -114,7 +116,7 @@ def scene(
     started: list[client._Process] = []
     start = client._Process
     monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", ECHO])
-    monkeypatch.setattr(client, "_Process", lambda: started.append(start()) or started[-1])
+    monkeypatch.setattr(client, "_Process", lambda needs: started.append(start(needs)) or started[-1])
     manifest = make_manifest(tiny_files)
     made = Scene(lambda executor: executor.load(tiny_files, manifest, "cpu"), started)
     with made.pool:
