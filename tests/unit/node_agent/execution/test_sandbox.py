@@ -24,7 +24,9 @@ from node_agent.execution.errors import (
     UnknownKind,
 )
 from node_agent.execution.model_files import ModelFiles
-from node_agent.execution.sandbox import Executor, client
+from node_agent.execution.sandbox import Executor, client, process
+from node_agent.execution.sandbox.frames import Cutter
+from node_agent.execution.sandbox.messages import ANSWERS, Confine, Problem, Run
 from tests.world.prompts import asked
 
 HELLO, PARAMS = asked(["hello"]), {"max_new_tokens": 4}
@@ -160,7 +162,7 @@ def test_a_dead_process_is_replaced(executor: Executor, tiny_files: ModelFiles, 
     """An input that kills it costs its own job and no other; the next is answered as before. Covers: A50"""
     engine = executor.load(tiny_files, manifest, "cpu")
     before = engine.execute(HELLO, PARAMS)
-    os.kill(_process_of(executor), signal.SIGSTOP)
+    os.killpg(_process_of(executor), signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(engine.execute, HELLO, PARAMS)
         _wait_for(lambda: len(executor._process._waiting) == 1)  # type: ignore[union-attr]
@@ -177,41 +179,12 @@ def test_a_process_that_hangs_is_replaced(
     """Whoever waited too long has an error, and the next call a process that answers. Covers: A50"""
     engine = executor.load(tiny_files, manifest, "cpu")
     before = engine.execute(HELLO, PARAMS)
-    os.kill(_process_of(executor), signal.SIGSTOP)
-    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.1)
+    os.killpg(_process_of(executor), signal.SIGSTOP)
+    monkeypatch.setattr(process, "CALL_TIMEOUT_S", 0.1)
     with pytest.raises(ExecutorFailed, match="hung"):
         engine.execute(HELLO, PARAMS)
     monkeypatch.undo()
     assert engine.execute(HELLO, PARAMS) == before
-
-
-BABBLER = """
-import json, sys
-for line in sys.stdin:
-    asked = json.loads(line)
-    about = {"name": "n", "version": "v", "check": "prefill", "concurrent": False, "numeric_class": None, "speed": None}
-    good = {"id": asked["id"], "engine": 0, **about}
-    print(sys.argv[1].replace("ID", str(asked["id"])) if "input" in asked else json.dumps(good), flush=True)
-"""
-NO_ANSWERS = [
-    "no json",
-    "[1]",
-    '{"output": "AA==", "trace_hash": "%s", "units": 1}' % ("00" * 32),
-    '{"id": 99, "output": "AA==", "trace_hash": "%s", "units": 1}' % ("00" * 32),
-    '{"id": ID, "output": "AA=="}',
-    '{"id": ID, "output": 1, "trace_hash": "", "units": 1}',
-]
-
-
-@pytest.mark.parametrize("babble", NO_ANSWERS)
-def test_nonsense_is_never_taken_for_an_answer(
-    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, babble: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever a process that was taken over says, it is either an execution in form, or an error."""
-    monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", BABBLER, babble])
-    engine = executor.load(tiny_files, manifest, "cpu")
-    with pytest.raises(ExecutorFailed):
-        engine.execute(HELLO, PARAMS)
 
 
 UNCONFINED = """
@@ -228,13 +201,12 @@ executor.main()
 
 def test_a_process_that_cannot_be_confined_runs_nothing() -> None:
     """It says why and ends, whatever it is asked after that. Covers: A50"""
-    asked = (
-        b'{"id": 0, "readable": [], "torch": false}\n'
-        b'{"id": 1, "engine": 0, "input": "", "params": {}, "claimed": null}\n'
-    )
-    done = subprocess.run([sys.executable, "-c", UNCONFINED], input=asked, stdout=subprocess.PIPE, env=_with_path())
-    (said,) = done.stdout.splitlines()
-    assert json.loads(said)["error"] == "sandbox_unavailable"
+    confine = Confine(models=(), torch=False, gpu=False).frame(0)
+    run = Run(engine=0, work="execute", input=b"", params={}).frame(1)
+    command = [sys.executable, "-c", UNCONFINED]
+    done = subprocess.run(command, input=bytes(confine) + bytes(run), stdout=subprocess.PIPE, env=_with_path())
+    (said,) = Cutter(ANSWERS).cut(done.stdout)
+    assert Problem.read(said.payload).code == "sandbox_unavailable"
     assert done.returncode == 0
 
 
@@ -243,9 +215,9 @@ def test_a_process_that_is_not_confined_is_never_asked_again(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not at the next call either: each begins with a new process that has to be confined first. Covers: A50"""
-    started, start = [], client._Process
+    started, start = [], client.Process
     monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", UNCONFINED])
-    monkeypatch.setattr(client, "_Process", lambda: started.append(start()) or started[-1])
+    monkeypatch.setattr(client, "Process", lambda *told: started.append(start(*told)) or started[-1])
     for _ in range(2):
         with pytest.raises(SandboxUnavailable):
             executor.load(tiny_files, manifest, "cpu")
