@@ -1,4 +1,4 @@
-"""Starts a confined process: its environment, its pipes, its keeper. `confinement` has what it gives up itself."""
+"""Starts a confined process: its environment, its pipes, and its keeper. `confinement` is what it gives up itself."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
         [*_KEEPER, str(os.getpid()), view, most, *program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=None,
+        stderr=subprocess.PIPE,
         bufsize=0,
         env=passed | _SET,
         cwd="/",

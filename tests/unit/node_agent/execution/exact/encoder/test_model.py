@@ -112,7 +112,7 @@ def test_threads_change_nothing(make_encoder, threads: int) -> None:
 
 
 def test_long_texts(make_encoder) -> None:
-    """Thousands of positions that see each other: shares stay bounded and fp32's sums exact at any length."""
+    """Thousands of positions that see each other: shares stay bounded and fp32's sums exact, whatever the length."""
     parameters = make_encoder(
         3, num_hidden_layers=1, num_attention_heads=1, hidden_size=8, max_position_embeddings=4096
     )
