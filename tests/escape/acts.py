@@ -32,7 +32,7 @@ perf_event_open 298 241, add_key 248 217, keyctl 250 219, userfaultfd 323 282, u
 shmget 29 194, shmat 30 196, msgget 68 186, personality 135 92, setrlimit 160 164, setuid 105 146, capset 126 91,
 mlock 149 228, setsid 112 157, setpgid 109 154, umask 95 166, socket 41 198, clone 56 220, clone3 435 435,
 openat 257 56, mmap 9 222, fcntl 72 25, ioctl 16 29, prctl 157 167, prlimit64 302 261, pivot_root 155 41,
-landlock_create_ruleset 444 444, seccomp 317 277
+landlock_create_ruleset 444 444, landlock_restrict_self 446 446, mount_setattr 442 442, seccomp 317 277
 """
 """Numbers on x86-64 and aarch64, which has none of those marked -."""
 
