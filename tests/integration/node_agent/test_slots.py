@@ -198,7 +198,7 @@ def test_a_job_that_kills_the_process_costs_no_other(
     scene: Scene,
     files: ModelFiles,
     tmp_path: Path,
-    make_deadly: Callable[[bytes], list[client._Process]],  # noqa: F811
+    make_deadly: Callable[[bytes], list[client.Process]],  # noqa: F811
 ) -> None:
     """Protects what an operator earns: of four jobs that a node holds, one crashes the process whenever it runs. The
     other three are delivered as if it were not there, it is abandoned, and the node serves on. Covers: A50, A58"""
