@@ -26,6 +26,7 @@ MODELS = {
         origin=_SMOLLM2,
         weights_sha256="e6ceafe0909bd08b7ece7ce0b0efcffcf9ad4f25bc0d179350c9351408235cff",
         tokenizer_sha256=_SMOLLM2.tokenizer_sha256,
+        model_root="0x5bf862ce6fb16c978f2e58f3cf2a58e6c48e62987dfdfa2615faf609a6c9d6b6",
     ),
 }
 
