@@ -16,6 +16,7 @@ from node_agent.execution.floats.generation import FloatGeneration
 from node_agent.execution.kinds import float_generation
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client
+from node_agent.execution.sandbox.needs import Needs
 from node_agent.models import ModelStore
 from node_agent.testing import BYTE_TOKENIZER
 from tests.world.prompts import CHAT
@@ -75,8 +76,8 @@ def make_deadly(monkeypatch: pytest.MonkeyPatch) -> MakeDeadly:
         started: list[client._Process] = []
         start = client._Process
 
-        def recorded() -> client._Process:
-            started.append(start())
+        def recorded(needs: Needs) -> client._Process:
+            started.append(start(needs))
             return started[-1]
 
         monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", CRASHES, b64encode(input_bytes).decode()])
