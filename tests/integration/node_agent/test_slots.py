@@ -24,6 +24,7 @@ from node_agent.execution import kinds
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.llama.engine import ExactGeneration
+from node_agent.execution.exact.model_root import file_root
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.execution.sandbox import Executor, client
 from node_agent.session.backend_api import BackendApi
@@ -160,6 +161,7 @@ def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manif
     exact = {
         "kind": "generation",
         "engine": "exact",
+        "model_root": file_root(files.weights),
         "engine_version": ExactGeneration.version,
         "check": "prefill",
         "numeric_class": None,
