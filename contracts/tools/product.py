@@ -1,14 +1,23 @@
 """Which contracts a result is about."""
 
 import hashlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\w+|[^\s\w]', re.DOTALL)
 
 
 def src_sha256() -> str:
-    """Of every file of src, names included: a result holds for the sources that had this hash."""
+    """Hex sha256 over the name and the code of every file of src. A result holds for the sources with this hash."""
     digest = hashlib.sha256()
     for file in sorted(ROOT.glob("src/**/*.sol")):
-        digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
+        code = " ".join(code_tokens(file.read_text()))
+        digest.update(f"{file.relative_to(ROOT)}\0{code}\0".encode())
     return digest.hexdigest()
+
+
+def code_tokens(source: str) -> Iterator[str]:
+    """The tokens of a Solidity source without comments and layout: these change no result."""
+    return (token for token in _TOKEN.findall(source) if not token.startswith(("//", "/*")))
