@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -10,9 +10,14 @@ _TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\w+|[^\s\w]', re.DOTA
 
 
 def src_sha256() -> str:
-    """Hex sha256 over the name and the code of every file of src. A result holds for the sources with this hash."""
+    """Hash of the contracts. A result holds for the sources with this hash."""
+    return code_sha256(ROOT.glob("src/**/*.sol"))
+
+
+def code_sha256(files: Iterable[Path]) -> str:
+    """Hex sha256 over the name and the code of each file, in the order of their names."""
     digest = hashlib.sha256()
-    for file in sorted(ROOT.glob("src/**/*.sol")):
+    for file in sorted(files):
         code = " ".join(code_tokens(file.read_text()))
         digest.update(f"{file.relative_to(ROOT)}\0{code}\0".encode())
     return digest.hexdigest()
