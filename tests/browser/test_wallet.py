@@ -160,7 +160,7 @@ def test_declined_requests_change_nothing(open_page: Open, wallet_of: WalletOf, 
     before = page.locator("#balance").text_content()
     page.get_by_label("Deposit into your lane").fill("1")
     page.get_by_role("button", name="Deposit").click()
-    expect(said(page, "deposit")).to_have_text("You declined in your wallet. Nothing was signed, nothing was sent.")
+    expect(said(page, "deposit")).to_have_text("You declined in your wallet. Nothing was signed or sent.")
     assert (wallet.count("eth_signTypedData_v4"), wallet.count("eth_sendTransaction")) == (1, 1)
     wallet.declines = {"eth_signTypedData_v4"}
     order(page, "never ordered")
@@ -235,7 +235,7 @@ def test_what_nobody_serves_is_said_before_signing(
         order(page, "is anybody there?", 2)
         expect(said(page, "order")).to_contain_text("Nobody serves this workload now. Nothing was signed.")
         assert wallet.count("eth_signTypedData_v4") == 0
-        page.get_by_label("Order all the same").check()
+        page.get_by_label("Order anyway").check()
         page.get_by_role("button", name="Sign and order").click()
         expect(page.locator("#job-state")).to_have_text("Waits for a node.")
         (found,) = httpx.get(f"{network.backend_url}/v1/orders?requester={wallet.key.address}").json()
