@@ -196,7 +196,7 @@ def test_money_that_is_not_there(open_page: Open, wallet_of: WalletOf) -> None:
     order(page, " ")
     expect(said(page, "order")).to_contain_text("no text may be empty")
     order(page, "x" * 1001)
-    expect(said(page, "order")).to_contain_text("1001 bytes; at most 1000 are taken")
+    expect(said(page, "order")).to_contain_text("1001 bytes; at most 1000 are accepted")
     assert wallet.count("eth_signTypedData_v4") == wallet.count("eth_sendTransaction") == 0
 
 
@@ -363,7 +363,7 @@ def test_notice_blocks_orders_and_can_be_cancelled(
     expect(page.locator("#notice-state")).to_contain_text("Notice given. You can withdraw from")
     expect(page.locator("#countdown")).to_have_text(re.compile(r"^\d+ s$"))
     order(page, "too late")
-    expect(said(page, "order")).to_contain_text("You gave notice of a withdrawal, so no orders are taken")
+    expect(said(page, "order")).to_contain_text("You gave notice of a withdrawal, so no orders are accepted")
     page.get_by_role("button", name="Cancel notice").click()
     expect(said(page, "notice")).to_have_text("Notice cancelled. You can order again.")
     expect(page.locator("#countdown")).to_be_hidden()
