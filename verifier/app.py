@@ -96,7 +96,6 @@ class Verifier:
 
     @property
     def computing(self) -> bool:
-        """Whether a job runs now."""
         return self._worker.computing
 
     def step(self) -> None:

@@ -86,7 +86,6 @@ class ClientPlace:
     session: str | None = None
 
     def folder(self) -> Path:
-        """The requester's folder."""
         if self.home is None:
             raise NotConfigured(option="--home", variable="ASSAY_HOME", what="the folder of your key file")
         return self.home
@@ -99,7 +98,6 @@ class ClientPlace:
         return load_key(file, password_of(file))
 
     def chain(self) -> "Chain":
-        """The deployment, through the endpoint."""
         if self.rpc is None:
             raise NotConfigured(option="--rpc", variable="ASSAY_RPC", what="the URL of the chain")
         if self.deployment is None:
@@ -110,7 +108,6 @@ class ClientPlace:
         return Chain.open(self.rpc, Deployment.load(self.deployment))
 
     def wallet(self) -> "Wallet":
-        """The requester's wallet."""
         chain, key = self.chain(), self.key()
         from backend.client.wallet import Wallet
 

@@ -157,7 +157,6 @@ class Leasing:
         return _grant(held, order)
 
     def _sign(self, session: Session, row: LeaseRow) -> LeaseGrant:
-        """Signs and stores the lease."""
         lease = Lease(order_id=row.order_id, node=row.node, expires=row.expires)
         row.signature = self.settler.sign(self.deployment.domain.lease_digest(lease))
         session.add(row)

@@ -73,7 +73,6 @@ def find_offer(session: Session, workload_id: str) -> Offer:
 
 
 def all_offers(session: Session) -> list[Offer]:
-    """All that is offered, by workload id."""
     return [_offer(row) for row in session.exec(select(WorkloadRow).order_by(col(WorkloadRow.workload_id)))]
 
 

@@ -43,7 +43,6 @@ def payment_receipt(session: Session, deployment: Deployment, order_id: str, now
 
 
 def leaf_hashes(session: Session, epoch_id: int) -> list[bytes]:
-    """The leaves of an epoch in order."""
     return [row.leaf() for row in facts.rows_of(session, epoch_id)]
 
 

@@ -59,7 +59,6 @@ class Views:
     public_rpc: str | None = None
 
     def network(self) -> NetworkInfo:
-        """The deployment and the price sheet."""
         with self.database.read() as session:
             offers, asking = all_offers(session), serving(session, self.clock())
         sheet = [

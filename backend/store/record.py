@@ -58,7 +58,6 @@ class SqlFacts:
         return found
 
     def shown_traces(self, epoch_id: int) -> list[ShownTrace]:
-        """See Facts."""
         query = (
             select(TraceRow.trace, CommitmentRow, WorkloadRow.manifest)
             .join(LoggedFactRow, col(LoggedFactRow.fact) == TRACE_FACT + col(TraceRow.commitment_digest))
@@ -89,7 +88,6 @@ class SqlFacts:
         return tuple((verifier, name) for verifier, name in self.session.exec(query) if name is not None)
 
     def blob(self, name: str) -> bytes:
-        """See Facts."""
         return self.blobs.get(name)
 
 

@@ -29,7 +29,6 @@ class Units(TypeDecorator[int]):
 
 
 def units_column() -> Any:
-    """A column for an amount."""
     return Field(sa_column=Column(Units(), nullable=False))
 
 
@@ -68,7 +67,6 @@ class OrderRow(SQLModel, table=True):
 
     @staticmethod
     def of(order_id: str, order: Order, signer: str, signature: str, accepted_at: int, size: JobSize) -> "OrderRow":
-        """The row of a signed order."""
         terms = order.terms
         return OrderRow(
             order_id=order_id, requester=order.requester, signer=signer, workload_id=terms.workload_id,
@@ -138,7 +136,6 @@ class CommitmentRow(SQLModel, table=True):
     def of(
         digest: str, commitment: Commitment, signature: str, operator_id: int, amount: int, received_at: int
     ) -> "CommitmentRow":
-        """The row of a signed commitment."""
         return CommitmentRow(
             digest=digest, order_id=commitment.order_id, node=commitment.node, operator_id=operator_id,
             commitment_json=commitment.model_dump_json(), signature=signature, amount=amount, received_at=received_at,
@@ -176,7 +173,6 @@ class VerdictRow(SQLModel, table=True):
         digest: str, epoch_id: int, verdict: Verdict, opening: Opening | None, observation: str | None,
         signature: str, operator_id: int, received_at: int,
     ) -> "VerdictRow":  # fmt: skip
-        """The row of a signed verdict. `operator_id`: the verifier's account."""
         return VerdictRow(
             digest=digest, epoch_id=epoch_id, commitment_digest=verdict.commitment_digest, verifier=verdict.verifier,
             operator_id=operator_id, verdict_json=verdict.model_dump_json(), observation=observation,
@@ -220,14 +216,12 @@ class LeafRow(SQLModel, table=True):
 
     @staticmethod
     def of(epoch_id: int, index: int, kind: str, row: Row) -> "LeafRow":
-        """The leaf of an epoch's row."""
         return LeafRow(
             epoch_id=epoch_id, index=index, kind=kind, digest=to_hex(row.digest), requester=row.requester,
             signer=row.signer, operator_id=row.operator_id, amount=row.amount_units,
         )  # fmt: skip
 
     def row(self) -> Row:
-        """The row as the contracts have it."""
         return Row(self.requester, self.signer, self.operator_id, self.amount, from_hex(self.digest))
 
 

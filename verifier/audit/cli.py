@@ -44,7 +44,6 @@ def run(
 
 
 def show(report: AuditReport, console: Console) -> None:
-    """The report for people."""
     table = Table(title=f"Audit at block {report.head_block}")
     table.add_column("recomputed")
     table.add_column("value", justify="right")

@@ -61,7 +61,6 @@ def _require_seed_block(chain: Chain, epoch_id: int, last_epoch: int, head: int)
 
 
 def create_app(chain: Chain, values: BeaconChain) -> FastAPI:
-    """The service around one chain of values."""
     app = FastAPI(title="Assay beacon")
 
     @app.get("/v1/beacon/{epoch_id}", responses={425: {"model": BeaconProblem}, 404: {"model": BeaconProblem}})

@@ -96,7 +96,6 @@ def _rerun(
 
 
 def show_rerun(found: Rerun, console: Console) -> None:
-    """Prints a job that was run again."""
     console.print(f"epoch {found.epoch_id} row {found.row}: {found.kind} by {found.model}, engine {found.engine}")
     console.print(f"  node {found.node} signed traceCommit {found.signed_trace_commit}")
     console.print(f"  here, in {found.seconds} s, it is          {found.trace_commit}, {found.opening.units} units")
@@ -135,7 +134,6 @@ def show_seen(seen: Seen, differing: list[str], console: Console) -> None:
 
 
 def show(report: ReceiptReport, console: Console) -> None:
-    """Prints the report."""
     for check in report.checks:
         console.print(f"[green]ok[/green]  {check.name}" if check.ok else f"[red]NO[/red]  {check.name}")
     console.print()

@@ -113,7 +113,6 @@ def check_leaf(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], 
 
 
 def check_settlement(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], found: Checklist) -> None:
-    """The receipt's settlement is the chain's."""
     stated = receipt.settlement
     if stated is None:
         return

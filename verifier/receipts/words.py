@@ -35,7 +35,6 @@ def statements(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, output
 
 
 def limits(receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) -> list[str]:
-    """What is not proven."""
     found = [f"That the answer is right. {_sampling(facts)}"]
     if facts.outcome == "rooted":
         found.append("The charge's outcome: the epoch is not settled yet. Verify again after its check period.")

@@ -36,7 +36,6 @@ class ReexecutionWorker:
 
     @property
     def computing(self) -> bool:
-        """Whether a job is still running."""
         return self._running is not None and not self._running.done()
 
     def start(self, job: PaidJob, input_bytes: bytes, claimed: bytes, node_class: str | None = None) -> None:

@@ -82,7 +82,6 @@ class VerifierJournal:
             raise
 
     def answer(self, commitment_digest: bytes) -> VerifierAnswer | None:
-        """The answer to a commitment, if there is one."""
         query = f"{_ANSWERS} WHERE commitment_digest = ?"
         row = self._db.execute(query, (to_hex(commitment_digest),)).fetchone()
         return _answer(row) if row else None
