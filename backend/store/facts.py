@@ -34,6 +34,10 @@ class JobRecord:
     refunded: int
 
 
+def job(session: Session, order_id: str) -> JobRecord | None:
+    return next(iter(jobs(session, col(OrderRow.order_id) == order_id)), None)
+
+
 def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = None) -> list[JobRecord]:
     """The jobs that satisfy `where` (on orders, commitments, leaves, settlements), oldest first.
 

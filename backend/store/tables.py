@@ -10,6 +10,7 @@ from sqlalchemy import Column, String, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row
 from contracts.protocol.pace import JobSize
 from contracts.protocol.records import Commitment, Opening, Order, Verdict
@@ -42,6 +43,10 @@ class WorkloadRow(SQLModel, table=True):
     unit_price: int = units_column()
     max_units: int
 
+    @property
+    def record(self) -> Manifest:
+        return Manifest.model_validate_json(self.manifest)
+
 
 class OrderRow(SQLModel, table=True):
     """An accepted order. `order_json` is the Order record, `max_price` and `spend_cap` repeat its amounts for sums.
@@ -64,6 +69,10 @@ class OrderRow(SQLModel, table=True):
     accepted_at: int
     read_tokens: int = 0
     written_tokens: int = 0
+
+    @property
+    def record(self) -> Order:
+        return Order.model_validate_json(self.order_json)
 
     @staticmethod
     def of(order_id: str, order: Order, signer: str, signature: str, accepted_at: int, size: JobSize) -> "OrderRow":
@@ -132,6 +141,10 @@ class CommitmentRow(SQLModel, table=True):
     amount: int = units_column()
     received_at: int
 
+    @property
+    def record(self) -> Commitment:
+        return Commitment.model_validate_json(self.commitment_json)
+
     @staticmethod
     def of(
         digest: str, commitment: Commitment, signature: str, operator_id: int, amount: int, received_at: int
@@ -151,9 +164,13 @@ class EquivocationRow(SQLModel, table=True):
     signature: str
     received_at: int
 
+    @property
+    def record(self) -> Commitment:
+        return Commitment.model_validate_json(self.commitment_json)
+
 
 class VerdictRow(SQLModel, table=True):
-    """A verifier's verdict on a row of an epoch. One per verifier and commitment."""
+    """A verifier's verdict on a row of an epoch. One per verifier and commitment. `operator_id`: its account."""
 
     __tablename__ = "verdict"
     __table_args__ = (UniqueConstraint("commitment_digest", "verifier"),)
