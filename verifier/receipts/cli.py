@@ -39,6 +39,9 @@ def verify(
         Path, typer.Option(envvar="ASSAY_MODELS", help="For --job: folder that `assay models pull` fills.")
     ] = Path("~/.assay/models"),
     device: Annotated[str | None, typer.Option(help="For --job: cpu, cuda or cuda:N; the first GPU, else CPU.")] = None,
+    unconfined: Annotated[
+        bool, typer.Option("--unconfined", help="For --job, where nothing can be confined: run it in this process.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Show what a receipt proves and what it does not, or whether jobs give the paid results here too.
@@ -48,7 +51,7 @@ def verify(
     if (receipt is None) == (not job):
         raise typer.BadParameter("give a receipt's file, or --job with an order's id")
     if job:
-        _rerun(job, rpc, escrow, log, models, device, as_json=json)
+        _rerun(job, rpc, escrow, log, models, device, confined=not unconfined, as_json=json)
         return
     from contracts.onchain.chain import connect
     from verifier.receipts.verify import verify_receipt
@@ -72,6 +75,7 @@ def _rerun(
     models: Path,
     device: str | None,
     *,
+    confined: bool,
     as_json: bool,
 ) -> None:
     from contracts.onchain.chain import Chain, connect
@@ -82,8 +86,9 @@ def _rerun(
 
     if escrow is None or log is None:
         raise typer.BadParameter("--job needs --escrow and --log")
+    engines = LocalEngines(models, device, confined=confined)
     w3, source = connect(rpc), open_source(log)
-    chain, engines = Chain(w3, deployment_of(w3, escrow)), LocalEngines(models, device)
+    chain = Chain(w3, deployment_of(w3, escrow))
     found = [rerun(job, source, engines) for job in find_settled(chain, source, order_ids)]
     if as_json:
         typer.echo(json_.dumps([one.model_dump(mode="json") for one in found], indent=2))

@@ -11,10 +11,13 @@ from contracts.protocol.native.observation import observed_opening
 from contracts.protocol.packed import packed_root
 from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.typed_data import agrees
+from node_agent.devices.probe import choose
+from node_agent.execution import kinds
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelUnavailable
 from node_agent.execution.model_files import ModelFiles, require_config, require_digest, sha256_file
 from node_agent.execution.sandbox import Executor
+from node_agent.hosts import require_serving_host
 
 _WEIGHTS, _TOKENIZER, _CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 
@@ -30,18 +33,21 @@ class Engines(Protocol):
 class LocalEngines:
     """Engines over a folder of models, `<model_dir>/<sha256 of the weights>/`, which `assay models pull` fills.
 
-    They run in a confined process: an input that takes it over finds no key and no network.
+    They run in a confined process, where an input that takes it over finds no key and no network; without `confined` in
+    this process, as on macOS they must. Raises HostUnsupported where nothing can be confined.
     """
 
-    def __init__(self, model_dir: Path, device: str | None = None) -> None:
+    def __init__(self, model_dir: Path, device: str | None = None, *, confined: bool = True) -> None:
         self._model_dir, self._device = model_dir.expanduser(), device
-        self._executor = Executor(self._model_dir)
+        if confined:
+            require_serving_host()
+        self._load = Executor(self._model_dir).load if confined else _load_here
         self._loaded: dict[str, Engine] = {}
 
     def get(self, manifest: Manifest) -> Engine:
         workload_id = manifest.workload_id()
         if workload_id not in self._loaded:
-            self._loaded[workload_id] = self._executor.load(self._files(manifest), manifest, self._device)
+            self._loaded[workload_id] = self._load(self._files(manifest), manifest, self._device)
         return self._loaded[workload_id]
 
     def _files(self, manifest: Manifest) -> ModelFiles:
@@ -57,6 +63,10 @@ class LocalEngines:
         require_digest(weights, manifest.weights_sha256)
         require_config(weights, config)
         return ModelFiles(weights, tokenizer, config, manifest.weights_sha256, sha256_file(tokenizer))
+
+
+def _load_here(files: ModelFiles, manifest: Manifest, device: str | None) -> Engine:
+    return kinds.load(files, manifest, choose(device))
 
 
 @dataclass(frozen=True)

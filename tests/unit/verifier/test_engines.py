@@ -11,6 +11,7 @@ from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import packed_root
 from node_agent.devices import numeric_class, self_test
+from node_agent.errors import HostUnsupported
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, NumericClassMismatch, UnknownKind
 from node_agent.execution.floats.generation import FloatGeneration
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
@@ -64,6 +65,19 @@ def test_an_answer_is_what_the_engine_computes(model_dir: Path) -> None:
     assert opening.trace_hash == to_hex(run.trace_hash)
     assert opening.output_root == to_hex(packed_root(run.output))
     assert opening.units == run.units
+
+
+@pytest.mark.process
+def test_unconfined_the_answer_is_the_same(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An auditor without Linux runs a job again in the auditor's own process."""
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(HostUnsupported):
+        LocalEngines(model_dir, "cpu")
+    unconfined = LocalEngines(model_dir, "cpu", confined=False).get(manifest_of(model_dir))
+    monkeypatch.undo()
+    confined = LocalEngines(model_dir, "cpu").get(manifest_of(model_dir))
+    params = {"max_new_tokens": 3}
+    assert answer(unconfined, HELLO, params) == answer(confined, HELLO, params)
 
 
 def test_altered_weights_are_never_run(model_dir: Path) -> None:
