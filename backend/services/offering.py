@@ -48,12 +48,9 @@ def offer_workload(
     _require_family(manifest, TextTokenizer(tokenizer_json, manifest.tokenizer_sha256))
     tokenizers.put(manifest.tokenizer_sha256, tokenizer_json)
     row = WorkloadRow(
-        workload_id=manifest.workload_id(),
-        manifest=manifest.canonical(),
-        fixed_price=fixed_price,
-        unit_price=unit_price,
-        max_units=max_units,
-    )
+        workload_id=manifest.workload_id(), manifest=manifest.canonical(), fixed_price=fixed_price,
+        unit_price=unit_price, max_units=max_units,
+    )  # fmt: skip
     with database.begin() as session:
         session.merge(row)
     return row.workload_id
@@ -86,10 +83,8 @@ def find_offer(session: Session, workload_id: str) -> Offer:
 
 
 def all_offers(session: Session) -> list[Offer]:
-    """All that is offered, by workload id."""
     return [_offer(row) for row in session.exec(select(WorkloadRow).order_by(col(WorkloadRow.workload_id)))]
 
 
 def _offer(row: WorkloadRow) -> Offer:
-    manifest = Manifest.model_validate_json(row.manifest)
-    return Offer(row.workload_id, manifest, row.fixed_price, row.unit_price, row.max_units)
+    return Offer(row.workload_id, row.record, row.fixed_price, row.unit_price, row.max_units)

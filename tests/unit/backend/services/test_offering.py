@@ -11,8 +11,8 @@ from backend.services.offering import all_offers, offer_workload, require_tokeni
 from backend.store.home import open_tokenizers
 from contracts.protocol.errors import WrongTokenizer
 from contracts.protocol.manifest import Manifest, TokenizerFamily
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.unit.backend.world import MANIFEST, World
+from tests.world.node_fakes import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 
 PRICES = {"fixed_price": 1, "unit_price": 1, "max_units": 10}
 
