@@ -8,7 +8,7 @@ import struct
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-MAX_PAYLOAD_BYTES = 16 << 20
+MAX_PAYLOAD_BYTES = 4 << 20
 """More than any input, output or trace has."""
 
 _HEADER = struct.Struct("<BQI")

@@ -11,16 +11,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from itertools import count
 from select import POLLIN, POLLOUT, poll
-from typing import IO, NamedTuple, TypeVar
+from typing import IO, TypeVar
 
 from node_agent.execution.errors import ExecutorFailed, InvalidInput
-from node_agent.execution.sandbox.frames import BadFrame, Cutter, Frame
+from node_agent.execution.sandbox.calls import Calls
+from node_agent.execution.sandbox.frames import BadFrame
 from node_agent.execution.sandbox.launch import launch
-from node_agent.execution.sandbox.messages import ANSWERS, Message, Problem
+from node_agent.execution.sandbox.messages import Message, Problem
 from node_agent.execution.sandbox.needs import Needs
 from node_agent.execution.sandbox.words import ForwardedWords, in_print
 
@@ -48,11 +47,6 @@ class _Over(Exception):
     """Thrown where there is nothing more to be had of a process; says why."""
 
 
-class _Call(NamedTuple):
-    wanted: type[Message]
-    answer: "Future[Message]"
-
-
 class Process:
     """One confined process, and the calls that it has not answered yet: it may answer them in any order.
 
@@ -67,10 +61,9 @@ class Process:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._told: str | None = None  # why it must end
         self._how: str | None = None  # how it ended
-        self._waiting: dict[int, _Call] = {}
+        self._calls, self._lock = Calls(), threading.Lock()
         self._unsent: deque[memoryview] = deque()
-        self._numbers, self._lock = count(), threading.Lock()
-        self._cutter, self._words, self._looks = Cutter(ANSWERS), ForwardedWords(self.pid), poll()
+        self._words, self._looks = ForwardedWords(self.pid), poll()
         self._until = math.inf  # of a frame that has begun, or of a process that is ending
         self._thread = threading.Thread(target=self._run, name="executor", daemon=True)
         self._thread.start()
@@ -91,21 +84,21 @@ class Process:
 
         Raises ExecutionError; ExecutorFailed where the process died, hung or babbled; CauseUnknown.
         """
-        call, number = _Call(answer, Future()), next(self._numbers)
+        number = self._calls.number()
         frame = _frame(request, number)
         with self._lock:
             how = self._how
             if how is None:
-                self._waiting[number] = call
+                said_later = self._calls.add(number, answer)
                 self._unsent.append(memoryview(frame))
                 os.eventfd_write(self._bell, 1)
         if how is not None:
             raise _failed(how, self.end(), CauseUnknown)
         try:
-            said = call.answer.result(CALL_TIMEOUT_S)
+            said = said_later.result(CALL_TIMEOUT_S)
         except TimeoutError:
             self._tell("hung")
-            said = call.answer.result()  # its thread ends it, and says so to all who wait
+            said = said_later.result()  # its thread ends it, and says so to all who wait
         if isinstance(said, Problem):
             raise said.error()
         assert isinstance(said, answer), "nothing else is handed out"
@@ -133,12 +126,9 @@ class Process:
             code = self._reap(gently=how == _ENDED)
             with self._lock:
                 self._how = how
-                waiting, self._waiting = self._waiting, {}
                 for number in (self._ended, self._bell):
                     os.close(number)
-            kind = ExecutorFailed if len(waiting) == 1 else CauseUnknown
-            for call in waiting.values():
-                call.answer.set_exception(_failed(how, code, kind))
+            self._calls.fail(lambda waiting: _failed(how, code, ExecutorFailed if waiting == 1 else CauseUnknown))
 
     def _serve(self) -> str:
         """Moves bytes until there is nothing more to be had of it; why not."""
@@ -186,25 +176,8 @@ class Process:
     def _listen(self, stdout: int) -> None:
         if not (piece := _read(stdout)):
             raise _Over(_ENDED)
-        found = list(self._cutter.cut(piece))
-        for frame in found:
-            self._hand_out(frame)
-        if found or self._until == math.inf:
-            self._until = time.monotonic() + FRAME_TIMEOUT_S if self._cutter.is_amid else math.inf
-
-    def _hand_out(self, frame: Frame) -> None:
-        """Gives an answer to the call that waits for it. Raises BadFrame."""
-        with self._lock:
-            call = self._waiting.get(frame.call)
-        if call is None:
-            raise BadFrame("answers what nobody asked")
-        kind = ANSWERS[frame.kind]
-        if kind not in (Problem, call.wanted):
-            raise BadFrame(f"is a {kind.__name__} where a {call.wanted.__name__} is awaited")
-        said = kind.read(frame.payload)
-        with self._lock:
-            del self._waiting[frame.call]
-        call.answer.set_result(said)
+        if self._calls.take(piece) or self._until == math.inf:
+            self._until = time.monotonic() + FRAME_TIMEOUT_S if self._calls.is_amid_answer else math.inf
 
     def _speak(self, stdin: int) -> None:
         with suppress(BrokenPipeError):  # it closed its end; poll says so too
@@ -240,7 +213,7 @@ def _frame(request: Message, number: int) -> bytes:
     try:
         return bytes(request.frame(number))
     except BadFrame as error:
-        raise InvalidInput(f"What is asked of the engine {error}.", way_out="Send a shorter input.") from error
+        raise InvalidInput(f"What is asked of an engine {error}.", way_out="Send a shorter input.") from error
 
 
 def _is_ready(number: int, timeout_s: float = 0) -> bool:

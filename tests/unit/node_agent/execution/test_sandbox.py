@@ -95,7 +95,7 @@ def test_a_dead_process_is_replaced(executor: Executor, tiny_files: ModelFiles, 
     os.killpg(_process_of(executor), signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(engine.execute, HELLO, PARAMS)
-        _wait_for(lambda: len(executor._process._waiting) == 1)  # type: ignore[union-attr]
+        _wait_for(lambda: len(executor._process._calls) == 1)  # type: ignore[union-attr]
         os.kill(_process_of(executor), signal.SIGKILL)
         with pytest.raises(ExecutorFailed, match="-9"):
             under_way.result(30)

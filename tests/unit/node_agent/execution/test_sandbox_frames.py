@@ -1,5 +1,8 @@
 """What comes out of a confined process that was taken over: no answer in form is an error, and nobody waits for it."""
 
+import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -140,6 +143,39 @@ def test_nobody_waits_for_it(taken_over: Callable[[str], Engine], code: str, mon
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize("way_out", ["", "os.setsid(); "], ids=["in its group", "out of its group"])
+def test_a_child_ends_with_it(
+    taken_over: Callable[[str], Engine], way_out: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where nothing but its group holds its children together (no keeper, no namespaces), they end with it; one that
+    left the group holds nobody up, though it holds all pipes. Covers: A69"""
+    pipe = subprocess.PIPE
+    monkeypatch.setattr(
+        process,
+        "launch",
+        lambda program, needs: subprocess.Popen(
+            program, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
+        ),
+    )
+    child = tmp_path / "child"
+    engine = taken_over(
+        "if not os.fork():\n"
+        f"    {way_out}open({str(child)!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(30)\n"
+        f"while not os.path.exists({str(child)!r}) or not os.path.getsize({str(child)!r}): pass\n"
+        "os._exit(3)"
+    )
+    group, started = engine.executor._process.pid, time.monotonic()  # type: ignore[attr-defined]
+    with pytest.raises(ExecutorFailed, match="exit status 3"):
+        engine.execute(b"", {})
+    while states(group):
+        assert time.monotonic() - started < 5
+        time.sleep(0.01)
+    assert time.monotonic() - started < 5
+    if way_out:
+        os.kill(int(child.read_text()), signal.SIGKILL)
+
+
 def test_its_log_is_bounded(
     taken_over: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -165,5 +201,5 @@ def test_what_does_not_read_is_not_written_to_forever(
     monkeypatch.setattr(process, "CALL_TIMEOUT_S", 1.0)
     started = time.monotonic()
     with pytest.raises(ExecutorFailed, match="hung"):
-        engine.execute(bytes(4 << 20), {})
+        engine.execute(bytes(2 << 20), {})
     assert time.monotonic() - started < 5
