@@ -23,14 +23,19 @@ _SET = {
 }
 
 
+def environment() -> dict[str, str]:
+    """What it is told of this process's environment: nothing but how it may compute."""
+    passed = {
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    return passed | _SET
+
+
 def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
     """A new process in a session of its own, with pipes for stdin, stdout and stderr.
 
     It ends with its keeper, whose process id this is, and that with its parent.
     """
-    passed = {
-        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
     view = json.dumps({"files": needs.files, "devices": needs.devices})
     most = json.dumps({"threads": needs.threads, "memory_bytes": needs.memory_bytes})
     return subprocess.Popen(
@@ -39,7 +44,7 @@ def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
-        env=passed | _SET,
+        env=environment(),
         cwd="/",
         start_new_session=True,  # a group of its own, to be ended as one; a Ctrl-C is for its parent
     )
