@@ -1,6 +1,5 @@
 """Starts a confined process: its environment, its pipes, and its keeper. `confinement` is what it gives up itself."""
 
-import json
 import os
 import subprocess
 import sys
@@ -36,10 +35,10 @@ def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
 
     It ends with its keeper, whose process id this is, and that with its parent.
     """
-    view = json.dumps({"files": needs.files, "devices": needs.devices})
-    most = json.dumps({"threads": needs.threads, "memory_bytes": needs.memory_bytes})
+    files, devices = needs.files, needs.devices
+    numbers = (os.getpid(), needs.threads, needs.memory_bytes, len(files), len(devices))
     return subprocess.Popen(
-        [*_KEEPER, str(os.getpid()), view, most, *program],
+        [*_KEEPER, *map(str, numbers), *files, *devices, *program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
