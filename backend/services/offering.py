@@ -44,7 +44,7 @@ def offer_workload(
             f"{MAX_BLOB_BYTES}",
             way_out="lower input.max_texts or input.max_bytes",
         )
-    tokenizers.put(manifest.tokenizer_sha256, tokenizer_json)
+    tokenizers.put(manifest, tokenizer_json)
     row = WorkloadRow(
         workload_id=manifest.workload_id(),
         manifest=manifest.canonical(),
@@ -61,7 +61,7 @@ def require_tokenizers(database: Database, tokenizers: TokenizerStore) -> None:
     """Loads the tokenizer of every workload on offer. Raises Misconfigured or WrongTokenizer."""
     with database.read() as session:
         for offer in all_offers(session):
-            tokenizers.get(offer.manifest.tokenizer_sha256)
+            tokenizers.get(offer.manifest).encode("a")
 
 
 def find_offer(session: Session, workload_id: str) -> Offer:

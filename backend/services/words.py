@@ -33,7 +33,7 @@ class Words:
 
     def pack(self, manifest: Manifest, texts: Sequence[str]) -> bytes:
         """The packed prompts of texts. Raises BadTexts."""
-        return pack_prompts(manifest, self.tokenizers.get(manifest.tokenizer_sha256), texts)
+        return pack_prompts(manifest, self.tokenizers.get(manifest), texts)
 
     def tokenize(self, asked: Tokenize) -> Tokenized:
         """The prompts of texts as a workload's tokenizer cuts them. Raises UnknownWorkload, InputRefused."""
@@ -62,4 +62,4 @@ class Words:
                 raise NothingDelivered(order_id=order_id)
             manifest = find_offer(session, order.workload_id).manifest
         output = self.blobs.get(Commitment.model_validate_json(row.commitment_json).output_root)
-        return read_answer(manifest, self.tokenizers.get(manifest.tokenizer_sha256), output)
+        return read_answer(manifest, self.tokenizers.spelling(manifest), output)

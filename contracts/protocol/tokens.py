@@ -1,14 +1,15 @@
-"""Counting tokens as every party does it: the same tokenizer file, the same settings, no model.
+"""Cutting texts into tokens as every party does it: the same tokenizer file, the same settings, no model.
+
+It runs what the file says, regular expressions too: of a stranger's file, in a confined process only.
 
 A text is cut alone, so a count is a property of the text; what a kind of work puts around it is a fixed number
 (`Manifest.overhead_tokens`). A text that spells a control token stays text.
 """
 
-import hashlib
-
 from tokenizers import Tokenizer
 
 from contracts.protocol.errors import WrongTokenizer
+from contracts.protocol.spelling import require_named
 
 
 class TextTokenizer:
@@ -16,9 +17,7 @@ class TextTokenizer:
 
     def __init__(self, tokenizer_json: bytes, sha256: str) -> None:
         """Raises WrongTokenizer unless the file hashes to `sha256` and is a tokenizer."""
-        found = hashlib.sha256(tokenizer_json).hexdigest()
-        if found != sha256:
-            raise WrongTokenizer(f"hashes to {found}, the manifest names {sha256}")
+        require_named(tokenizer_json, sha256)
         try:
             self._tokenizer = Tokenizer.from_str(tokenizer_json.decode("utf-8"))
         except Exception as error:  # the library raises bare Exception for what it cannot read

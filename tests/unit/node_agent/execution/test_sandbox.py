@@ -180,7 +180,7 @@ def test_a_process_that_hangs_is_replaced(
     engine = executor.load(tiny_files, manifest, "cpu")
     before = engine.execute(HELLO, PARAMS)
     os.killpg(_process_of(executor), signal.SIGSTOP)
-    monkeypatch.setattr(process, "CALL_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(process, "MOST_S", 0.1)
     with pytest.raises(ExecutorFailed, match="hung"):
         engine.execute(HELLO, PARAMS)
     monkeypatch.undo()
