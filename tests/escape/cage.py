@@ -5,17 +5,15 @@ Run as a file, it is the process that holds the keys, of the user that it is tol
 
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import platform
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -25,7 +23,6 @@ from typing import Any
 
 from node_agent.execution.sandbox import launch, syscalls
 from node_agent.execution.sandbox.needs import Needs
-from tests.escape import acts
 from tests.escape.acts import NUMBERS, Scene
 
 ROOT = Path(__file__).resolve().parents[2]
