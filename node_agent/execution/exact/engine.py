@@ -85,15 +85,11 @@ class ExactEngine(Engine, ABC):
         require_named(files, manifest)
         parameters = cls.read(files.weights)
         require_root(parameters, manifest)
-        chosen = ways.fastest(
-            choose(device),
-            lambda way: cls(cls.model_by(way, parameters), manifest),
-            lambda engine, way, patience_s: engine.measure(way, patience_s),
-            USUAL_JOB,
-            known,
+        engine, speed = ways.fastest(
+            choose(device), lambda way: cls(cls.model_by(way, parameters), manifest), cls.measure, USUAL_JOB, known
         )
-        chosen.model.speed = chosen.speed
-        return chosen.model
+        engine.speed = speed
+        return engine
 
 
 def traced_execution(output: bytes, traces: Sequence[TextTrace], units: int) -> Execution:

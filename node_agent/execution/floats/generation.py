@@ -14,7 +14,7 @@ from typing import Self
 import torch
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
-from node_agent.execution.floats.decoding import prefill, step
+from node_agent.execution.floats.decoding import read
 from node_agent.execution.floats.engine import FloatEngine
 from node_agent.execution.floats.llama import Llama, load_llama
 from node_agent.execution.limits import require_described, require_positions
@@ -48,7 +48,7 @@ class FloatGeneration(FloatEngine):
         """See `engine.FloatEngine`."""
         limit = params[MAX_NEW_TOKENS]
         cache = self.model.new_cache(len(prompt) + limit - 1)
-        chosen = [prefill(self.model, prompt, cache, trace)]
+        chosen = [read(self.model, prompt, cache, trace)]
         while chosen[-1] not in self._stops and len(chosen) < limit:
-            chosen.append(step(self.model, chosen[-1], cache, trace))
+            chosen.append(read(self.model, chosen[-1:], cache, trace))
         return chosen

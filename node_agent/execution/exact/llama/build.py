@@ -55,13 +55,8 @@ class LlamaSource(Source):
 
     def __init__(self, config: ExactConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:
         cos, sin = tables.rotary_tables(config.head_dim, config.positions, *_rotary(fields))
-        made: dict[str, Integers] = {
-            "exp2": tables.exp2_table(),
-            "sigmoid": tables.sigmoid_table(),
-            "cos": cos,
-            "sin": sin,
-        }
-        super().__init__(tensor, made)
+        curves = {"exp2": tables.exp2_table(), "sigmoid": tables.sigmoid_table()}
+        super().__init__(tensor, {**curves, "cos": cos, "sin": sin})
         self._config = config
 
     def vector(self, name: str) -> Integers:
