@@ -225,7 +225,7 @@ def build_session(
     for each in speeds:
         log.info("%s", each)
     return NodeSession(
-        desk=LeaseClient(
+        leases=LeaseClient(
             api=api, facts=facts, signer=signer, deployment=deployment,
             workloads=workloads, floor=settings.floor, pacer=pacer, clock=unix_time, session=session_id(settings.home),
         ),

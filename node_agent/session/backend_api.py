@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 1 << 20
 MAX_LIST_BYTES = 1 << 26
-_FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+_TIMEOUT_S, _FIRST_PAUSE_S, LONGEST_PAUSE_S = 20.0, 0.5, 8.0
 _UNUSED = "Nothing of it was used; tell the backend's operator."
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "assay-node"}
 
@@ -52,15 +52,10 @@ class _Nodes(Record):
 
 
 class BackendApi:
-    """A backend at a base URL. May be called from several threads.
+    """A backend at a base URL. May be called from several threads. Calls raise NoAnswer, BackendRefused or BadAnswer.
 
-    Args:
-        attempts: how often an idempotent call is tried in all.
-        timeout_s: of each attempt.
-        pause: waits that many seconds; pass an event's `wait` so that a shutdown is not delayed.
-        transport: replaces the network, in tests.
-
-    Every call raises BackendUnavailable, BackendRefused or BadAnswer.
+    `attempts`: how often an idempotent call is tried in all. `pause`: waits that many seconds; pass an event's `wait`
+    so that a shutdown is not delayed. `transport`: replaces the network, in tests.
     """
 
     def __init__(
@@ -68,13 +63,12 @@ class BackendApi:
         base_url: str,
         *,
         attempts: int = 4,
-        timeout_s: float = 20.0,
         pause: Callable[[float], object] = time.sleep,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._attempts, self._pause = attempts, pause
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, headers=_HEADERS, transport=transport)
+        self._http = httpx.Client(base_url=self.base_url, timeout=_TIMEOUT_S, headers=_HEADERS, transport=transport)
 
     def close(self) -> None:
         self._http.close()
@@ -87,24 +81,17 @@ class BackendApi:
         body = self._get(f"/v1/workloads/{workload_id}")
         manifest = _parse(Manifest, body, "manifest")
         if manifest.workload_id() != workload_id:
-            raise BadAnswer(
-                f"The manifest requested for {workload_id} is of the workload {manifest.workload_id()}.",
-                way_out=_UNUSED,
-                expected=workload_id,
-                found=manifest.workload_id(),
-            )
+            says = f"The manifest requested for {workload_id} is of the workload {manifest.workload_id()}."
+            raise BadAnswer(says, way_out=_UNUSED, expected=workload_id, found=manifest.workload_id())
         return manifest
 
     def blob(self, name: str, max_bytes: int) -> bytes:
         """The bytes of this name (`contracts.protocol.packed.is_named`); at most `max_bytes` are read."""
         body = self._get(f"/v1/blobs/{name}", max_bytes)
         if not is_named(body, name):
-            raise BadAnswer(
-                f"The blob requested as {name} is another one: its hash is {to_hex(keccak(body))}.",
-                way_out=_UNUSED,
-                expected=name,
-                found=to_hex(keccak(body)),
-            )
+            found = to_hex(keccak(body))
+            says = f"The blob requested as {name} is another one: its hash is {found}."
+            raise BadAnswer(says, way_out=_UNUSED, expected=name, found=found)
         return body
 
     def put_blob(self, name: str, data: bytes) -> None:
@@ -205,12 +192,8 @@ def _read(response: httpx.Response, max_bytes: int, call: str) -> bytes:
     for part in response.iter_raw():
         size += len(part)
         if size > max_bytes:
-            raise BadAnswer(
-                f"{call} answered with more than {max_bytes} bytes.",
-                way_out=_UNUSED,
-                call=call,
-                max_bytes=max_bytes,
-            )
+            says = f"{call} answered with more than {max_bytes} bytes."
+            raise BadAnswer(says, way_out=_UNUSED, call=call, max_bytes=max_bytes)
         parts.append(part)
     return b"".join(parts)
 
@@ -222,20 +205,12 @@ def _refusal(status: int, body: bytes, call: str) -> NoAnswer | BackendRefused |
     except ValidationError:  # a proxy in between, or no backend at all
         reason, detail = "no_problem_details", f"The body is {body[:200]!r}; is this the URL of a backend?"
     if status >= 500:
-        return NoAnswer(
-            f"{call} failed with {status} {reason}: {detail}",
-            way_out="The agent tries again by itself; if this lasts, tell the backend's operator.",
-            call=call,
-            status=status,
-        )
+        way_out = "The agent tries again by itself; if this lasts, tell the backend's operator."
+        return NoAnswer(f"{call} failed with {status} {reason}: {detail}", way_out=way_out, call=call, status=status)
     if 400 <= status < 500:
         return BackendRefused(status=status, reason=reason, detail=detail, call=call)
-    return BadAnswer(
-        f"{call} answered with status {status}.",
-        way_out="Use the backend's own URL; redirects are not followed.",
-        call=call,
-        status=status,
-    )
+    way_out = "Use the backend's own URL; redirects are not followed."
+    return BadAnswer(f"{call} answered with status {status}.", way_out=way_out, call=call, status=status)
 
 
 def _parse(record: type[_R], body: bytes, what: str) -> _R:

@@ -1,4 +1,4 @@
-"""What a working node reads from the chain, as a port: it trusts nobody else on who pays or what is rooted."""
+"""The port through which a working node reads the chain, which alone tells it who pays and what is rooted."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +24,7 @@ class LiveFacts(Protocol):
     """Reads of the latest block. Raises ChainUnavailable when there is no answer."""
 
     def settler(self) -> str:
-        """Whose leases count now."""
+        """The settler, whose leases count now."""
         ...
 
     def operator_of(self, node: str) -> int:
@@ -32,7 +32,7 @@ class LiveFacts(Protocol):
         ...
 
     def lane(self, requester: str, signer: str) -> Lane:
-        """A lane as it stands."""
+        """A lane's present state."""
         ...
 
     def last_epoch(self) -> int:

@@ -1,8 +1,7 @@
-"""Requests a job and checks everything about it before a single token is computed.
+"""Requests a job and checks it before a single token is computed.
 
-The lease must be signed by the deployment's settler for this node, the order by its signer, the prompts must be those
-that were signed, the workload must be one that this node serves, and the price must pay for the work and be covered by
-the lane on chain.
+The settler must have signed the lease for this node, and the signer the order; the prompts must be the signed ones;
+this node must serve the workload; the price must pay for the work, and the lane on chain must cover it.
 """
 
 import logging
@@ -38,6 +37,8 @@ from node_agent.session.pacing import Pacer
 
 log = logging.getLogger(__name__)
 
+_TELL = "Nothing was computed; tell the backend's operator."
+_UNACCEPTABLE = "Nothing was computed; the backend should not have accepted the order."
 _CLOCK_OFF_S = 3.0
 """The most that two correct clocks differ by, including the network's delay."""
 
@@ -69,12 +70,8 @@ class CheckedJob:
 class LeaseClient:
     """Asks a backend for jobs in a node's name.
 
-    Attributes:
-        workloads: manifests that this node serves, by workload id.
-        floor: the lowest price it works for.
-        pacer: how fast it is.
-        clock: Unix seconds.
-        session: names where the key is used, so that the backend serves one place at a time.
+    `workloads`: manifests that this node serves, by workload id. `floor`: the lowest price that it works for. `clock`:
+    Unix seconds. `session`: names the place where the key is used, so that the backend serves one place at a time.
     """
 
     api: BackendApi
@@ -91,10 +88,8 @@ class LeaseClient:
         """A lease of a job whose signatures check out, or None when there is no job.
 
         `held`: orders whose leases this node holds; the backend first grants again any other that it has on record.
-
-        Raises:
-            ForgedLease, LeaseOver, ForgedOrder: it is not what the settler leased or the signer ordered.
-            BackendError: nothing usable came.
+        Raises ForgedLease, LeaseOver, ForgedOrder for another job than the settler leased or the signer ordered;
+        CallFailed.
         """
         request, signature = self._request(ACTION_LEASE, to_hex(ZERO32))
         asked = LeaseRequest(
@@ -108,13 +103,10 @@ class LeaseClient:
         return grant
 
     def accept(self, grant: LeaseGrant) -> CheckedJob:
-        """The job behind a lease, once its terms, parameters, lane and input check out.
+        """The job behind a lease, once its terms, parameters, lane and input are checked.
 
-        Raises:
-            AlteredJob, UnpayableJob: this node cannot do it and be paid for it.
-            TooSlow: this node cannot do it in time.
-            BackendError: the input did not arrive.
-            ChainUnavailable: the lane could not be read.
+        Raises AlteredJob or UnpayableJob for a job that this node cannot do and be paid for, TooSlow for one that it
+        cannot do in time; CallFailed without the input, ChainUnavailable without the lane.
         """
         manifest = self._check_workload(grant)
         _check_params(grant, manifest)
@@ -130,7 +122,7 @@ class LeaseClient:
         return CheckedJob(grant, manifest, prompts, size)
 
     def renew(self, grant: LeaseGrant) -> Lease:
-        """Extends a lease. Raises ForgedLease, LeaseOver or BackendError."""
+        """Extends a lease. Raises ForgedLease, LeaseOver or CallFailed."""
         request, signature = self._request(ACTION_HEARTBEAT, grant.lease.order_id)
         renewed = self.api.heartbeat(HeartbeatCall(request=request, signature=signature))
         self._check_lease(renewed, grant.order)
@@ -157,38 +149,26 @@ class LeaseClient:
         lease, settler = grant.lease, self.facts.settler()
         found = _signer_of(self.deployment.domain.lease_digest(lease), grant.lease_signature, "lease")
         if found != settler:
-            raise ForgedLease(
-                f"The lease is signed by {found}, the escrow's settler is {settler}.",
-                way_out="Work for this deployment's backend; if its settler was just rotated, ask again.",
-                found=found,
-                expected=settler,
-            )
+            says = f"The lease is signed by {found}, the escrow's settler is {settler}."
+            way_out = "Work for this deployment's backend; if its settler was just rotated, ask again."
+            raise ForgedLease(says, way_out=way_out, found=found, expected=settler)
         expected = (self.signer.address, to_hex(self.deployment.domain.order_id(order)))
         if (lease.node, lease.order_id) != expected:
-            raise ForgedLease(
-                f"The lease gives {lease.order_id} to {lease.node}; this is {expected[0]} and the order {expected[1]}.",
-                way_out="Nothing was computed; tell the backend's operator.",
-                found=(lease.node, lease.order_id),
-                expected=expected,
+            says = (
+                f"The lease gives {lease.order_id} to {lease.node}; this is {expected[0]} and the order {expected[1]}."
             )
+            raise ForgedLease(says, way_out=_TELL, found=(lease.node, lease.order_id), expected=expected)
         now = self.clock()
         if lease.expires <= now:
-            raise LeaseOver(
-                f"The lease ended at {lease.expires}, this host's clock says {now}.",
-                way_out=self._clock_off() or "The job had no time left when it came; the clock is right.",
-                expires=lease.expires,
-                now=now,
-            )
+            says = f"The lease ended at {lease.expires}, this host's clock says {now}."
+            way_out = self._clock_off() or "The job had no time left when it came; the clock is right."
+            raise LeaseOver(says, way_out=way_out, expires=lease.expires, now=now)
 
     def _check_order(self, grant: LeaseGrant) -> None:
         found = _signer_of(self.deployment.domain.order_id(grant.order), grant.order_signature, "order")
         if found != grant.signer:
-            raise ForgedOrder(
-                f"The order {grant.lease.order_id} is signed by {found}, not by its lane's signer {grant.signer}.",
-                way_out="Nothing was computed; tell the backend's operator.",
-                found=found,
-                expected=grant.signer,
-            )
+            says = f"The order {grant.lease.order_id} is signed by {found}, not by its lane's signer {grant.signer}."
+            raise ForgedOrder(says, way_out=_TELL, found=found, expected=grant.signer)
 
     def _check_workload(self, grant: LeaseGrant) -> Manifest:
         terms = grant.order.terms
@@ -197,31 +177,24 @@ class LeaseClient:
             raise AlteredJob(
                 f"The job wants workload {terms.workload_id} with comparator {terms.comparator}; this node serves "
                 f"{', '.join(self.workloads)}, each with its manifest's comparator.",
-                way_out="Nothing was computed; tell the backend's operator.",
-                workload_id=terms.workload_id,
-                comparator=terms.comparator,
-            )
+                way_out=_TELL, workload_id=terms.workload_id, comparator=terms.comparator,
+            )  # fmt: skip
         return manifest
 
     def _check_price(self, grant: LeaseGrant, most: int) -> None:
-        """Checks both ends: an amount is concave in units and the floor is linear, so it holds in between too."""
+        """Checks both ends: the amount is concave in units and the floor linear, so it holds in between too."""
         terms = grant.order.terms
         for units in (0, most):
             pays, asks = amount_units(terms, units), self.floor.fixed_units + units * self.floor.unit_units
             if pays < asks:
-                raise UnpayableJob(
-                    f"The order pays {pays} units for {units} units of work, this node asks {asks}.",
-                    way_out="Lower --min-fixed-price or --min-unit-price, or leave the job to others.",
-                    pays=pays,
-                    asks=asks,
-                )
+                says = f"The order pays {pays} units for {units} units of work, this node asks {asks}."
+                way_out = "Lower --min-fixed-price or --min-unit-price, or leave the job to others."
+                raise UnpayableJob(says, way_out=way_out, pays=pays, asks=asks)
         if terms.max_price > min(U48, grant.order.spend_cap):
-            raise UnpayableJob(
-                f"maxPrice {terms.max_price} exceeds the order's cap {grant.order.spend_cap} or what a row carries.",
-                way_out="Nothing was computed; such an order cannot be settled.",
-                max_price=terms.max_price,
-                spend_cap=grant.order.spend_cap,
-            )
+            cap = grant.order.spend_cap
+            says = f"maxPrice {terms.max_price} exceeds the order's cap {cap} or what a row carries."
+            way_out = "Nothing was computed; such an order cannot be settled."
+            raise UnpayableJob(says, way_out=way_out, max_price=terms.max_price, spend_cap=cap)
 
     def _check_deadline(self, order: Order) -> None:
         now, deadline = self.clock(), order.terms.deadline
@@ -232,24 +205,15 @@ class LeaseClient:
             says, way_out = f"is later than {latest}, the latest allowed", "It could not be settled."
         else:
             return
-        raise UnpayableJob(
-            f"The order's deadline {deadline} {says}.",
-            way_out=self._clock_off() or way_out,
-            deadline=deadline,
-            now=now,
-            latest=latest,
-        )
+        values = {"deadline": deadline, "now": now, "latest": latest}
+        raise UnpayableJob(f"The order's deadline {deadline} {says}.", way_out=self._clock_off() or way_out, **values)
 
     def _check_time(self, order: Order, size: JobSize) -> None:
         terms = order.terms
         why = self.pacer.too_late(terms.workload_id, size, terms.deadline)
         if why is not None:
-            raise TooSlow(
-                f"{why[0].upper()}{why[1:]}.",
-                way_out="It is given back at once, for a faster host.",
-                size=size,
-                deadline=terms.deadline,
-            )
+            way_out = "It is given back at once, for a faster host."
+            raise TooSlow(f"{why[0].upper()}{why[1:]}.", way_out=way_out, size=size, deadline=terms.deadline)
 
     def _clock_off(self) -> str | None:
         """What to do about this host's clock if it differs from the backend's; None if it does not."""
@@ -268,11 +232,8 @@ def _signer_of(digest: bytes, signature: str, what: str) -> str:
         return recover(digest, signature)
     except BadSignature as error:
         kind = ForgedLease if what == "lease" else ForgedOrder
-        raise kind(
-            f"The {what}'s signature cannot be read: {error}.",
-            way_out="Nothing was computed; tell the backend's operator.",
-            signature=signature,
-        ) from error
+        says = f"The {what}'s signature cannot be read: {error}."
+        raise kind(says, way_out=_TELL, signature=signature) from error
 
 
 def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
@@ -280,11 +241,8 @@ def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
     given = params.of(allowed)
     fits = all(allowed[name].minimum <= value <= allowed[name].maximum for name, value in given.items())
     if not fits or params.beside(allowed):
-        raise AlteredJob(
-            f"The parameters {params} do not fit the workload's {allowed}.",
-            way_out="Nothing was computed; such an order should not have been accepted.",
-            params=params,
-        )
+        says = f"The parameters {params} do not fit the workload's {allowed}."
+        raise AlteredJob(says, way_out=_UNACCEPTABLE, params=params)
 
 
 def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
@@ -292,11 +250,8 @@ def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
         found = counts(prompts)
         manifest.input.require_tokens(found)
     except (BadTexts, NotPacked) as error:
-        raise AlteredJob(
-            f"The prompts are not what the workload takes: {error}.",
-            way_out="Nothing was computed; such an order should not have been accepted.",
-            limits=manifest.input,
-        ) from error
+        says = f"The prompts are not what the workload accepts: {error}."
+        raise AlteredJob(says, way_out=_UNACCEPTABLE, limits=manifest.input) from error
     return found
 
 
@@ -319,9 +274,5 @@ def _check_lane(grant: LeaseGrant, lane: Lane, deployment: Deployment, now: int)
     elif window is not None and now < window[1] and window[0] <= must_hold_until:
         why = f"can be withdrawn from {window[0]} on; the job is settled by {must_hold_until}"
     if why is not None:
-        raise UnpayableJob(
-            f"The lane of {grant.order.requester} with signer {grant.signer} {why}.",
-            way_out="Nothing was computed; the backend should not have accepted the order.",
-            lane=lane,
-            max_price=terms.max_price,
-        )
+        says = f"The lane of {grant.order.requester} with signer {grant.signer} {why}."
+        raise UnpayableJob(says, way_out=_UNACCEPTABLE, lane=lane, max_price=terms.max_price)
