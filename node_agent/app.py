@@ -181,11 +181,9 @@ def load_workloads(
         else:
             manifests[manifest.workload_id()] = manifest
     if not engines:
-        raise NothingToServe(
-            f"This host can serve none of the {len(names)} workloads of {api.base_url}. {why}.",
-            way_out="Run `assay node doctor`, which names what is missing.",
-            offered=names,
-        )
+        says = f"This host can serve none of the {len(names)} workloads of {api.base_url}. {why}."
+        way_out = "Run `assay node doctor`, which names what is missing."
+        raise NothingToServe(says, way_out=way_out, offered=names)
     return manifests, engines
 
 
@@ -272,11 +270,9 @@ def require_same_deployment(network: NetworkInfo, deployment: Deployment, base_u
     names = ("chain_id", "escrow", "stake_manager", "court", "contests", "token", "constants")
     told = {name: str(getattr(network, name)) for name in names if getattr(network, name) != getattr(deployment, name)}
     if told:
-        raise ForeignBackend(
-            f"The backend at {base_url} names {told}, which this node's deployment contradicts.",
-            way_out="Use the backend of that deployment, or the deployment of that backend.",
-            differing=sorted(told),
-        )
+        says = f"The backend at {base_url} names {told}, which this node's deployment contradicts."
+        way_out = "Use the backend of that deployment, or the deployment of that backend."
+        raise ForeignBackend(says, way_out=way_out, differing=sorted(told))
 
 
 def resolve_workload(name: str, api: BackendApi) -> Manifest:
@@ -286,11 +282,9 @@ def resolve_workload(name: str, api: BackendApi) -> Manifest:
     try:
         return Manifest.model_validate(json.loads(Path(name).read_bytes()))
     except (OSError, ValueError, ValidationError) as error:
-        raise BadSetting(
-            f"{name} is no workload id and no manifest: {error}.",
-            way_out="Give the 0x id of a workload that the backend offers, or the path of its manifest.",
-            name=name,
-        ) from error
+        says = f"{name} is no workload id and no manifest: {error}."
+        way_out = "Give the 0x id of a workload that the backend offers, or the path of its manifest."
+        raise BadSetting(says, way_out=way_out, name=name) from error
 
 
 def unix_time() -> int:

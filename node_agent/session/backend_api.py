@@ -179,11 +179,9 @@ class BackendApi:
 
 
 def _no_answer(call: str, error: httpx.TransportError) -> NoAnswer:
-    return NoAnswer(
-        f"{call} brought no answer: {type(error).__name__} {error}.",
-        way_out="Check the backend's URL and that it runs; the agent tries again by itself.",
-        call=call,
-    )
+    says = f"{call} brought no answer: {type(error).__name__} {error}."
+    way_out = "Check the backend's URL and that it runs; the agent tries again by itself."
+    return NoAnswer(says, way_out=way_out, call=call)
 
 
 def _read(response: httpx.Response, max_bytes: int, call: str) -> bytes:
@@ -218,8 +216,6 @@ def _parse(record: type[_R], body: bytes, what: str) -> _R:
         return record.model_validate_json(body)
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(map(str, e['loc'])) or '$'}: {e['msg']}" for e in error.errors()[:5])
-        raise BadAnswer(
-            f"The backend's {what} breaks the protocol: {where}.",
-            way_out="Nothing of it was used; agent and backend may be of different releases.",
-            body=body[:200],
-        ) from error
+        says = f"The backend's {what} breaks the protocol: {where}."
+        way_out = "Nothing of it was used; agent and backend may be of different releases."
+        raise BadAnswer(says, way_out=way_out, body=body[:200]) from error

@@ -70,9 +70,7 @@ class OnchainFacts:
 def require_registered(operator_id: int, node: str) -> int:
     """The operator of a node key; 0 stands for none. Raises NotRegistered."""
     if operator_id == 0:
-        raise NotRegistered(
-            f"{node} is no operator's node key on this deployment, or was revoked.",
-            way_out="Run `assay node init` first. A revoked key cannot be used again: give another --home.",
-            node=node,
-        )
+        says = f"{node} is no operator's node key on this deployment, or was revoked."
+        way_out = "Run `assay node init` first. A revoked key cannot be used again: give another --home."
+        raise NotRegistered(says, way_out=way_out, node=node)
     return operator_id
