@@ -104,10 +104,8 @@ def _contracts(file: Path) -> dict[str, str]:
     try:
         escrow = str(json.loads(file.read_bytes())["escrow"])
     except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f"{file} is no address file: {error!r}",
-            way_out="write it anew with `assay deploy`, or call the command elsewhere",
-        ) from error
+        way_out = "write it anew with `assay deploy`, or call the command elsewhere"
+        raise SettingsError(f"{file} is no address file: {error!r}", way_out=way_out) from error
     return {"ASSAY_DEPLOYMENT": str(file), "ASSAY_ESCROW": escrow}
 
 

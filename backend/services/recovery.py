@@ -94,10 +94,8 @@ def recover_database(database: Database, blobs: BlobStore, deployment: Deploymen
 def _require_empty(session: Session) -> None:
     for table in (EpochRow, OrderRow):
         if session.exec(select(table)).first() is not None:
-            raise NotRecoverable(
-                f"the database has rows in {table.__tablename__}",
-                way_out="recover into an empty one: move assay.db away, or give another --home",
-            )
+            way_out = "recover into an empty one: move assay.db away, or give another --home"
+            raise NotRecoverable(f"the database has rows in {table.__tablename__}", way_out=way_out)
 
 
 # ------------------------------------------------------------ reading

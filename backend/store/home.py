@@ -22,10 +22,8 @@ def open_database(home: Path) -> Database:
     try:
         return Database.at(path)
     except DatabaseError as error:
-        raise Misconfigured(
-            f"{path} does not open as a database: {error.orig}",
-            way_out="check --home and its permissions, or restore the file",
-        ) from error
+        way_out = "check --home and its permissions, or restore the file"
+        raise Misconfigured(f"{path} does not open as a database: {error.orig}", way_out=way_out) from error
 
 
 def open_blobs(home: Path) -> BlobStore:

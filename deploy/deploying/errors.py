@@ -27,10 +27,8 @@ class BadConfig(DeployError):
 
 class OtherDeployment(DeployError):
     def __init__(self, path: Path, differing: Sequence[str]) -> None:
-        super().__init__(
-            f"{path} describes another network: {'; '.join(differing)}. Nothing was sent",
-            way_out="give another file with --out, or the configuration that this file came from",
-        )
+        way_out = "give another file with --out, or the configuration that this file came from"
+        super().__init__(f"{path} describes another network: {'; '.join(differing)}. Nothing was sent", way_out=way_out)
 
 
 class UnusableToken(DeployError):
