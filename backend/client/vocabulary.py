@@ -1,4 +1,4 @@
-"""A workload's tokenizer as a client has it: fetched once and named by its sha256, so no backend can pass another."""
+"""Tokenizers of workloads, fetched once and identified by their sha256, so that no backend can pass off another."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Vocabularies:
-    """Tokenizers by their sha256. `folder`: where they are kept for the next time; None: nowhere."""
+    """Tokenizers by their sha256. `folder`: keeps them for the next run, if given."""
 
     def __init__(self, backend: BackendHttp, folder: Path | None = None) -> None:
         self._backend, self._folder = backend, folder
         self._loaded: dict[str, TextTokenizer] = {}
 
     def of(self, manifest: Manifest) -> TextTokenizer:
-        """The tokenizer of a workload. Raises Untrue for another one, WrongTokenizer for what is none."""
+        """A workload's tokenizer. Raises Untrue for another one, WrongTokenizer for a malformed one."""
         from contracts.protocol.tokens import TextTokenizer
 
         name = manifest.tokenizer_sha256

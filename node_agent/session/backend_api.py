@@ -15,24 +15,11 @@ from typing import TypeVar
 import httpx
 from pydantic import ValidationError
 
+from contracts.protocol import wire
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import is_named
 from contracts.protocol.records import Record
-from contracts.protocol.wire import (
-    Acknowledgement,
-    CanaryRequest,
-    Heartbeat,
-    LeaseGrant,
-    LeaseRequest,
-    NetworkInfo,
-    NodeView,
-    OrderView,
-    Problem,
-    ReturnLease,
-    SubmitCommitment,
-    SubmitTrace,
-)
 from contracts.record.log_source import split_lines
 from node_agent.errors import BackendRefused, BadAnswer, NoAnswer
 
@@ -48,7 +35,7 @@ _R = TypeVar("_R", bound=Record)
 
 
 class _Nodes(Record):
-    nodes: list[NodeView]
+    nodes: list[wire.NodeView]
 
 
 class BackendApi:
@@ -73,8 +60,8 @@ class BackendApi:
     def close(self) -> None:
         self._http.close()
 
-    def network(self) -> NetworkInfo:
-        return _parse(NetworkInfo, self._get("/v1/network"), "network")
+    def network(self) -> wire.NetworkInfo:
+        return _parse(wire.NetworkInfo, self._get("/v1/network"), "network")
 
     def manifest(self, workload_id: str) -> Manifest:
         """The manifest behind a workload id."""
@@ -97,38 +84,38 @@ class BackendApi:
     def put_blob(self, name: str, data: bytes) -> None:
         self._call("PUT", f"/v1/blobs/{name}", data, attempts=self._attempts)
 
-    def lease(self, request: LeaseRequest) -> LeaseGrant | None:
+    def lease(self, request: wire.LeaseRequest) -> wire.LeaseGrant | None:
         """A job, or None when there is none. One attempt: the caller polls anyway."""
         body = self._post("/v1/operator/leases", request, attempts=1)
-        return _parse(LeaseGrant, body, "lease") if body else None
+        return _parse(wire.LeaseGrant, body, "lease") if body else None
 
-    def heartbeat(self, heartbeat: Heartbeat) -> LeaseGrant:
+    def heartbeat(self, heartbeat: wire.Heartbeat) -> wire.LeaseGrant:
         """Extends a lease. One attempt: the next heartbeat follows anyway."""
-        return _parse(LeaseGrant, self._post("/v1/operator/heartbeats", heartbeat, attempts=1), "heartbeat")
+        return _parse(wire.LeaseGrant, self._post("/v1/operator/heartbeats", heartbeat, attempts=1), "heartbeat")
 
-    def give_back(self, returned: ReturnLease) -> Acknowledgement:
+    def give_back(self, returned: wire.ReturnLease) -> wire.Acknowledgement:
         """Ends a lease. One attempt: it ends by itself anyway."""
-        return _parse(Acknowledgement, self._post("/v1/operator/returns", returned, attempts=1), "acknowledgement")
+        return _parse(wire.Acknowledgement, self._post("/v1/operator/returns", returned, attempts=1), "acknowledgement")
 
-    def submit(self, commitment: SubmitCommitment) -> Acknowledgement:
+    def submit(self, commitment: wire.SubmitCommitment) -> wire.Acknowledgement:
         """Submits a commitment; idempotent."""
         body = self._post("/v1/operator/commitments", commitment, attempts=self._attempts)
-        return _parse(Acknowledgement, body, "acknowledgement")
+        return _parse(wire.Acknowledgement, body, "acknowledgement")
 
-    def show(self, trace: SubmitTrace) -> Acknowledgement:
+    def show(self, trace: wire.SubmitTrace) -> wire.Acknowledgement:
         """Shows a trace that is among the blobs; idempotent."""
         body = self._post("/v1/operator/traces", trace, attempts=self._attempts)
-        return _parse(Acknowledgement, body, "acknowledgement")
+        return _parse(wire.Acknowledgement, body, "acknowledgement")
 
-    def order(self, order_id: str) -> OrderView:
-        return _parse(OrderView, self._get(f"/v1/orders/{order_id}"), "order")
+    def order(self, order_id: str) -> wire.OrderView:
+        return _parse(wire.OrderView, self._get(f"/v1/orders/{order_id}"), "order")
 
-    def nodes(self) -> list[NodeView]:
+    def nodes(self) -> list[wire.NodeView]:
         return _parse(_Nodes, b'{"nodes":%s}' % self._get("/v1/nodes", MAX_LIST_BYTES), "list of nodes").nodes
 
-    def canary(self, request: CanaryRequest) -> OrderView:
+    def canary(self, request: wire.CanaryRequest) -> wire.OrderView:
         """Requests this operator's canary job; idempotent."""
-        return _parse(OrderView, self._post("/v1/operator/canary", request, attempts=self._attempts), "canary")
+        return _parse(wire.OrderView, self._post("/v1/operator/canary", request, attempts=self._attempts), "canary")
 
     def log_lines(self, epoch_id: int) -> list[bytes]:
         """The published log of an epoch. The caller checks it against the chain."""
@@ -198,7 +185,7 @@ def _read(response: httpx.Response, max_bytes: int, call: str) -> bytes:
 
 def _refusal(status: int, body: bytes, call: str) -> NoAnswer | BackendRefused | BadAnswer:
     try:
-        problem = Problem.model_validate_json(body)
+        problem = wire.Problem.model_validate_json(body)
         reason, detail = problem.code, problem.detail
     except ValidationError:  # a proxy in between, or no backend at all
         reason, detail = "no_problem_details", f"The body is {body[:200]!r}; is this the URL of a backend?"

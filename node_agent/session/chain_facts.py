@@ -25,23 +25,18 @@ class LiveFacts(Protocol):
 
     def settler(self) -> str:
         """The settler, whose leases count now."""
-        ...
 
     def operator_of(self, node: str) -> int:
         """The operator that a node key belongs to; 0: none."""
-        ...
 
     def lane(self, requester: str, signer: str) -> Lane:
         """A lane's present state."""
-        ...
 
     def last_epoch(self) -> int:
         """The number of the epoch posted last; 0: none."""
-        ...
 
     def posted(self, epoch_id: int) -> RootFacts:
         """An epoch's root; a zero root where it is empty or not posted, and zero seconds where it is not posted."""
-        ...
 
 
 class OnchainFacts:

@@ -77,9 +77,8 @@ def settleable(chain: Chain, answers: list[JournaledAnswer]) -> list[JournaledAn
 def settle_one(chain: Chain, sender: Sender, answer: JournaledAnswer, operator_id: int) -> None:
     """Settles one leaf of a stranded epoch, or a skipped one of a settled epoch (SPEC section 6, `settleOne`).
 
-    Raises:
-        NotSettleable: the answer has no receipt, was paid, or its epoch can still be settled as a whole.
-        Reverted: the contract refuses, e.g. because the lane does not cover it.
+    Raises NotSettleable if the answer has no receipt, was paid, or its epoch can still be settled as a whole; Reverted,
+    e.g. if the lane does not cover it.
     """
     receipt = _receipt(answer)
     why = _why_not(chain, receipt)

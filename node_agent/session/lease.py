@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contracts.onchain.deployment import Deployment
+from contracts.protocol import wire
 from contracts.protocol.errors import BadSignature, BadTexts, NotPacked
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.lane import Lane
@@ -18,18 +19,6 @@ from contracts.protocol.packed import counts
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import COMPARATORS, U48, Lease, NodeRequest, Order
 from contracts.protocol.signing import Signer, recover
-from contracts.protocol.wire import (
-    ACTION_HEARTBEAT,
-    ACTION_LEASE,
-    ACTION_RETURN,
-    MOST_WORDS,
-    REQUEST_TOLERANCE_S,
-    LeaseGrant,
-    LeaseRequest,
-    ReturnLease,
-    ReturnReason,
-)
-from contracts.protocol.wire import Heartbeat as HeartbeatCall
 from node_agent.errors import AlteredJob, CallFailed, ForgedLease, ForgedOrder, LeaseOver, TooSlow, UnpayableJob
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import LiveFacts
@@ -55,7 +44,7 @@ class PriceFloor:
 class CheckedJob:
     """A checked job. `prompts`: packed. `size`: the most work that it can be."""
 
-    grant: LeaseGrant
+    grant: wire.LeaseGrant
     manifest: Manifest
     prompts: bytes = field(repr=False)
     size: JobSize
@@ -84,15 +73,15 @@ class LeaseClient:
     clock: Callable[[], int]
     session: str | None = None
 
-    def ask(self, workload_id: str, held: Sequence[str] = ()) -> LeaseGrant | None:
+    def ask(self, workload_id: str, held: Sequence[str] = ()) -> wire.LeaseGrant | None:
         """A lease of a job whose signatures check out, or None when there is no job.
 
         `held`: orders whose leases this node holds; the backend first grants again any other that it has on record.
         Raises ForgedLease, LeaseOver, ForgedOrder for another job than the settler leased or the signer ordered;
         CallFailed.
         """
-        request, signature = self._request(ACTION_LEASE, to_hex(ZERO32))
-        asked = LeaseRequest(
+        request, signature = self._request(wire.ACTION_LEASE, to_hex(ZERO32))
+        asked = wire.LeaseRequest(
             request=request, signature=signature, workload_id=workload_id, held=list(held),
             session=self.session, pace=self.pacer.pace(workload_id),
         )  # fmt: skip
@@ -102,7 +91,7 @@ class LeaseClient:
             self._check_order(grant)
         return grant
 
-    def accept(self, grant: LeaseGrant) -> CheckedJob:
+    def accept(self, grant: wire.LeaseGrant) -> CheckedJob:
         """The job behind a lease, once its terms, parameters, lane and input are checked.
 
         Raises AlteredJob or UnpayableJob for a job that this node cannot do and be paid for, TooSlow for one that it
@@ -121,17 +110,17 @@ class LeaseClient:
         self._check_time(grant.order, size)
         return CheckedJob(grant, manifest, prompts, size)
 
-    def renew(self, grant: LeaseGrant) -> Lease:
+    def renew(self, grant: wire.LeaseGrant) -> Lease:
         """Extends a lease. Raises ForgedLease, LeaseOver or CallFailed."""
-        request, signature = self._request(ACTION_HEARTBEAT, grant.lease.order_id)
-        renewed = self.api.heartbeat(HeartbeatCall(request=request, signature=signature))
+        request, signature = self._request(wire.ACTION_HEARTBEAT, grant.lease.order_id)
+        renewed = self.api.heartbeat(wire.Heartbeat(request=request, signature=signature))
         self._check_lease(renewed, grant.order)
         return renewed.lease
 
-    def give_back(self, order_id: str, reason: ReturnReason, words: str) -> bool:
+    def give_back(self, order_id: str, reason: wire.ReturnReason, words: str) -> bool:
         """Gives a job back, so that another node gets it at once. False when that failed; its lease then runs out."""
-        request, signature = self._request(ACTION_RETURN, order_id)
-        returned = ReturnLease(request=request, signature=signature, reason=reason, words=words[:MOST_WORDS])
+        request, signature = self._request(wire.ACTION_RETURN, order_id)
+        returned = wire.ReturnLease(request=request, signature=signature, reason=reason, words=words[: wire.MOST_WORDS])
         try:
             self.api.give_back(returned)
         except CallFailed as error:
@@ -145,7 +134,7 @@ class LeaseClient:
         request = NodeRequest(node=node, action=action, order_id=order_id, timestamp=self.clock())
         return request, self.signer.sign(self.deployment.domain.node_request_digest(request))
 
-    def _check_lease(self, grant: LeaseGrant, order: Order) -> None:
+    def _check_lease(self, grant: wire.LeaseGrant, order: Order) -> None:
         lease, settler = grant.lease, self.facts.settler()
         found = _signer_of(self.deployment.domain.lease_digest(lease), grant.lease_signature, "lease")
         if found != settler:
@@ -164,13 +153,13 @@ class LeaseClient:
             way_out = self._clock_off() or "The job had no time left when it came; the clock is right."
             raise LeaseOver(says, way_out=way_out, expires=lease.expires, now=now)
 
-    def _check_order(self, grant: LeaseGrant) -> None:
+    def _check_order(self, grant: wire.LeaseGrant) -> None:
         found = _signer_of(self.deployment.domain.order_id(grant.order), grant.order_signature, "order")
         if found != grant.signer:
             says = f"The order {grant.lease.order_id} is signed by {found}, not by its lane's signer {grant.signer}."
             raise ForgedOrder(says, way_out=_TELL, found=found, expected=grant.signer)
 
-    def _check_workload(self, grant: LeaseGrant) -> Manifest:
+    def _check_workload(self, grant: wire.LeaseGrant) -> Manifest:
         terms = grant.order.terms
         manifest = self.workloads.get(terms.workload_id)
         if manifest is None or terms.comparator != COMPARATORS[manifest.comparator]:
@@ -181,7 +170,7 @@ class LeaseClient:
             )  # fmt: skip
         return manifest
 
-    def _check_price(self, grant: LeaseGrant, most: int) -> None:
+    def _check_price(self, grant: wire.LeaseGrant, most: int) -> None:
         """Checks both ends: the amount is concave in units and the floor linear, so it holds in between too."""
         terms = grant.order.terms
         for units in (0, most):
@@ -198,7 +187,7 @@ class LeaseClient:
 
     def _check_deadline(self, order: Order) -> None:
         now, deadline = self.clock(), order.terms.deadline
-        latest = now + self.deployment.constants.order_ttl_s + REQUEST_TOLERANCE_S
+        latest = now + self.deployment.constants.order_ttl_s + wire.REQUEST_TOLERANCE_S
         if now >= deadline:
             says, way_out = f"was {now - deadline} s ago", "It had no time left when it came."
         elif deadline > latest:
@@ -236,7 +225,7 @@ def _signer_of(digest: bytes, signature: str, what: str) -> str:
         raise kind(says, way_out=_TELL, signature=signature) from error
 
 
-def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
+def _check_params(grant: wire.LeaseGrant, manifest: Manifest) -> None:
     params, allowed = grant.order.terms.params, manifest.params
     given = params.of(allowed)
     fits = all(allowed[name].minimum <= value <= allowed[name].maximum for name, value in given.items())
@@ -255,7 +244,7 @@ def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
     return found
 
 
-def _check_lane(grant: LeaseGrant, lane: Lane, deployment: Deployment, now: int) -> None:
+def _check_lane(grant: wire.LeaseGrant, lane: Lane, deployment: Deployment, now: int) -> None:
     """Raises UnpayableJob unless the lane, as the chain has it now, can be charged when the job's epoch is settled.
 
     A cap that is already proven covers an older order too (SPEC section 3). A notice counts if it lets the requester

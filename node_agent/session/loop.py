@@ -16,18 +16,7 @@ from contracts.onchain.errors import ChainError
 from contracts.protocol.pace import JobSize
 from contracts.protocol.records import Lease
 from contracts.protocol.wire import LeaseGrant, ReturnReason
-from node_agent.errors import (
-    AgentError,
-    BackendRefused,
-    CallFailed,
-    EngineFailed,
-    JobAbandoned,
-    JournalFull,
-    LeaseLost,
-    LeaseRejected,
-    OutOfTime,
-    RootsOverdue,
-)
+from node_agent import errors
 from node_agent.execution.engine import Engine, Execution
 from node_agent.session.commit import Committer
 from node_agent.session.heartbeat import LeaseRenewal
@@ -69,7 +58,7 @@ class NodeSession:
 
     def __post_init__(self) -> None:
         self._turns = cycle(self.engines)
-        self._told: AgentError | ChainError | None = None
+        self._told: errors.AgentError | ChainError | None = None
         self._stop = threading.Event()
         self._under_way: dict[str, Work] = {}
         self._over: SimpleQueue[Work] = SimpleQueue()
@@ -106,7 +95,14 @@ class NodeSession:
         """What a part of a round returns; None if it failed, after reporting that."""
         try:
             return part()
-        except (CallFailed, LeaseRejected, JobAbandoned, RootsOverdue, JournalFull, ChainError) as error:
+        except (
+            errors.CallFailed,
+            errors.LeaseRejected,
+            errors.JobAbandoned,
+            errors.RootsOverdue,
+            errors.JournalFull,
+            ChainError,
+        ) as error:
             self._report(error)
             return None
 
@@ -132,7 +128,7 @@ class NodeSession:
     def _ask(self, workload_id: str, held: Sequence[str]) -> LeaseGrant | None:
         try:
             return self.leases.ask(workload_id, held)
-        except BackendRefused as error:
+        except errors.BackendRefused as error:
             if error.reason == _STAKE_TOO_LOW and self._under_way:
                 return None  # the stake is fully used: nothing is wrong
             raise
@@ -164,7 +160,7 @@ class NodeSession:
         self.journal.lend(grant, self.clock())
         try:
             job = self.leases.accept(grant)
-        except LeaseRejected as error:
+        except errors.LeaseRejected as error:
             self._give_up(order_id, grant.lease.expires, error, "too_slow" if error.code == "too_slow" else "refused")
             raise
         log.info("working on %s until %d", order_id, grant.lease.expires)
@@ -194,11 +190,11 @@ class NodeSession:
         now = self.clock()
         try:
             execution = work.execution(now)
-        except LeaseLost as error:
+        except errors.LeaseLost as error:
             self._failed[work.order_id] = work.heartbeat.expires
             self.journal.abandon(work.order_id, str(error))
             raise
-        except EngineFailed as error:
+        except errors.EngineFailed as error:
             self._give_up(work.order_id, work.heartbeat.expires, error, "failed")
             raise
         written = execution.units if work.job.size.written_tokens else 0
@@ -225,11 +221,11 @@ class NodeSession:
             work.given_back = True
             work.heartbeat.end()
             way_out = "It was given back, for a faster host; nothing is signed."
-            error = OutOfTime(f"{work.order_id} can't be answered in time: {why}.", way_out=way_out, until=until)
+            error = errors.OutOfTime(f"{work.order_id} can't be answered in time: {why}.", way_out=way_out, until=until)
             self._give_up(work.order_id, work.heartbeat.expires, error, "too_slow")
             self._report(error)
 
-    def _give_up(self, order_id: str, lent_until: int, error: AgentError, reason: ReturnReason) -> None:
+    def _give_up(self, order_id: str, lent_until: int, error: errors.AgentError, reason: ReturnReason) -> None:
         """Gives a job back with the reason. After an engine's failure the lease occupies a slot until it ends, so that
         a broken host does not use up the queue."""
         gave_back = self.leases.give_back(order_id, reason, error.message)
@@ -248,10 +244,10 @@ class NodeSession:
     def _pause_s(self) -> float:
         return self.poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)
 
-    def _report(self, error: AgentError | ChainError) -> None:
+    def _report(self, error: errors.AgentError | ChainError) -> None:
         """Logs an error once while it lasts."""
         self.beat(error.code, str(error))
         if self._told is None or (self._told.code, str(self._told)) != (error.code, str(error)):
-            unexpected = isinstance(error, EngineFailed)
+            unexpected = isinstance(error, errors.EngineFailed)
             log.error("%s: %s", error.code, error, exc_info=error.__cause__ if unexpected else None)
         self._told = error

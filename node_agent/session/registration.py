@@ -43,16 +43,11 @@ def proposed_stake_units(price_sheet: list[PriceSheetEntry], penalty_multiple: i
 
 
 def join(chain: Chain, owner: Sender, node: Signer, payout: str | None, stake_units: int, on_step: OnStep) -> Account:
-    """Takes every step that is missing before an operator can serve: account, node key, stake.
+    """Takes every missing step before an operator can serve: account, node key, stake of at least `stake_units`.
 
-    Args:
-        payout: where claims go; None: as it is, or the owner.
-        stake_units: the least stake.
-
-    Raises:
-        NotFunded: the owner lacks gas or tokens for the missing steps. Nothing was sent.
-        BadSetting: the account has another payout address, or the node's key was revoked or is another operator's.
-        ChainError: the chain refused or did not answer.
+    `payout`: where claims go; None: as it is, or the owner. Raises NotFunded, before anything is sent, if the owner
+    lacks gas or tokens; BadSetting for another payout address than the account's, or a node key that was revoked or is
+    another operator's; ChainError.
     """
     operator_id = _operator_of_owner(chain, owner.address)
     account = read_account(chain, operator_id) if operator_id else None

@@ -27,7 +27,6 @@ class Engines(Protocol):
 
     def get(self, manifest: Manifest) -> Engine:
         """The engine of a workload, loaded on first use. Raises ExecutionError where this host cannot run it."""
-        ...
 
 
 class LocalEngines:
