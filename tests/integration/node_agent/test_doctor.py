@@ -42,7 +42,7 @@ UNCONFINED = """
 import node_agent.execution.sandbox.executor as executor
 from node_agent.execution.errors import SandboxUnavailable
 
-def confine(readable):
+def confine(needs):
     raise SandboxUnavailable("This kernel cannot.", way_out="Use another.")
 
 executor.confine = confine

@@ -61,8 +61,9 @@ def test_ids_are_eth_accounts_struct_hashes() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"stops": (2,)}, {"template": {"before": (5,), "after": ()}}, {"model_root": "0x" + "11" * 32},
-        {"engine_version": "other"}, {"check_price_units": 9}, {"unit": "another word"}, {"model": "another"},
+        {"stops": (2,)}, {"template": {"before": (5,), "after": ()}}, {"engine_version": "other"},
+        {"engine": "exact", "model_root": "0x" + "11" * 32}, {"check_price_units": 9}, {"unit": "another word"},
+        {"model": "another"},
     ],
 )  # fmt: skip
 def test_every_change_is_another_workload(change: dict[str, object]) -> None:
