@@ -18,7 +18,7 @@ from verifier.errors import BackendSilent
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("backend", "contracts", "deploy", "node_agent", "verifier")
 OTHERS = {"_Refused", "RpcError", "BannedOperation", "_Over"}
-"""Inside one module: those of a JSON reader, of JSON-RPC with its number, of a self-test, and of an executor that ended."""
+"""Inside one module: of a JSON reader, of JSON-RPC with its number, of a self-test, of an executor that ended."""
 
 
 def test_values_areWhatItWasRaisedWith() -> None:
