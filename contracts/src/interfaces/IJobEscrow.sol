@@ -20,7 +20,7 @@ import {
 /// @notice Amounts are in units of `UNIT` base units of the token; times are seconds.
 /// Warning: a token that takes a fee on transfer is refused, and the token's issuer can freeze what is held here.
 interface IJobEscrow {
-    /// @param stakeManager, like `court` and `contests`, where that contract will be: the contracts name each other
+    /// @param stakeManager where it will be, like `court` and `contests`: the contracts name each other
     /// @param governor changes the settler and resets the beacon; a TimelockController
     /// @param guardian pauses what comes in; cannot move anything held here
     /// @param tip end of the beacon's hash chain, published before the first epoch
@@ -285,6 +285,7 @@ interface IJobEscrow {
     /// @notice What happened to a leaf by itself, apart from its epoch.
     function leaves(uint64 epochId, uint32 index) external view returns (Leaf memory);
     /// @notice What became of a leaf. Reverts unless it is under its epoch's root and the epoch is settled or stranded.
+    /// @return status by its epoch's outcomes and its own `Leaf`
     /// @return chargedAt 0: never; of a leaf paid with its epoch, when the epoch was posted
     function leafStatus(LeafProof calldata proof, Outcomes calldata outcomes)
         external
