@@ -113,7 +113,9 @@ def test_threads_change_nothing(make_encoder, threads: int) -> None:
 
 def test_long_texts(make_encoder) -> None:
     """Thousands of positions that see each other: shares stay bounded and fp32's sums exact, whatever the length."""
-    parameters = make_encoder(3, num_hidden_layers=1, num_attention_heads=1, hidden_size=8, max_position_embeddings=4096)
+    parameters = make_encoder(
+        3, num_hidden_layers=1, num_attention_heads=1, hidden_size=8, max_position_embeddings=4096
+    )
     tokens = [7] * 1200 + [index * index % 53 for index in range(900)]
     found = [read(way.encoder(parameters), tokens) for way in WAYS]
     assert all(each == found[0] for each in found)
