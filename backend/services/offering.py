@@ -9,6 +9,7 @@ from backend.store.home import MAX_BLOB_BYTES
 from backend.store.tables import WorkloadRow
 from backend.store.tokenizers import TokenizerStore
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.tokens import TextTokenizer
 
 MOST_NATIVE_UNITS = 16_000
 """Traces and observations of native work have at most four bytes per unit plus 1,000, and must fit into a blob."""
@@ -44,17 +45,26 @@ def offer_workload(
             f"{MAX_BLOB_BYTES}",
             way_out="lower input.max_texts or input.max_bytes",
         )
+    _require_family(manifest, TextTokenizer(tokenizer_json, manifest.tokenizer_sha256))
     tokenizers.put(manifest.tokenizer_sha256, tokenizer_json)
     row = WorkloadRow(
-        workload_id=manifest.workload_id(),
-        manifest=manifest.canonical(),
-        fixed_price=fixed_price,
-        unit_price=unit_price,
-        max_units=max_units,
-    )
+        workload_id=manifest.workload_id(), manifest=manifest.canonical(), fixed_price=fixed_price,
+        unit_price=unit_price, max_units=max_units,
+    )  # fmt: skip
     with database.begin() as session:
         session.merge(row)
     return row.workload_id
+
+
+def _require_family(manifest: Manifest, tokenizer: TextTokenizer) -> None:
+    """Clients check the ids of their texts by family: by a wrong one, or by none, they would refuse to order."""
+    if tokenizer.family != manifest.tokenizer:
+        raise Misconfigured(
+            f"the manifest of {manifest.model} names the tokenizer {manifest.tokenizer}, its tokenizer.json is "
+            f"{tokenizer.family}; supported are byte_bpe (GPT-2's, Llama 3's: it gives every text back) and wordpiece "
+            "(uncased BERT's)",
+            way_out="name the family of its tokenizer in the manifest; a model without a supported one is not offered",
+        )
 
 
 def require_tokenizers(database: Database, tokenizers: TokenizerStore) -> None:
@@ -73,10 +83,8 @@ def find_offer(session: Session, workload_id: str) -> Offer:
 
 
 def all_offers(session: Session) -> list[Offer]:
-    """All that is offered, by workload id."""
     return [_offer(row) for row in session.exec(select(WorkloadRow).order_by(col(WorkloadRow.workload_id)))]
 
 
 def _offer(row: WorkloadRow) -> Offer:
-    manifest = Manifest.model_validate_json(row.manifest)
-    return Offer(row.workload_id, manifest, row.fixed_price, row.unit_price, row.max_units)
+    return Offer(row.workload_id, row.record, row.fixed_price, row.unit_price, row.max_units)

@@ -11,10 +11,13 @@ from contracts.protocol.native.observation import observed_opening
 from contracts.protocol.packed import packed_root
 from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.typed_data import agrees
+from node_agent.devices.probe import choose
+from node_agent.execution import kinds
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelUnavailable
 from node_agent.execution.model_files import ModelFiles, require_config, require_digest, sha256_file
 from node_agent.execution.sandbox import Executor
+from node_agent.hosts import require_serving_host
 
 _WEIGHTS, _TOKENIZER, _CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 
@@ -28,24 +31,27 @@ class Engines(Protocol):
 
 
 class LocalEngines:
-    """Engines over a folder of models, `<model_dir>/<sha256 of the weights>/`, as `assay models pull` fills it.
+    """Engines over a folder of models, `<model_dir>/<sha256 of the weights>/`, which `assay models pull` fills.
 
-    They run in a confined process of their own: an input that takes it over finds no key and no network.
+    They run in a confined process, where an input that takes it over finds no key and no network; without `confined` in
+    this process, as on macOS they must. Raises HostUnsupported where nothing can be confined.
     """
 
-    def __init__(self, model_dir: Path, device: str | None = None) -> None:
+    def __init__(self, model_dir: Path, device: str | None = None, *, confined: bool = True) -> None:
         self._model_dir, self._device = model_dir.expanduser(), device
-        self._executor = Executor(self._model_dir)
+        if confined:
+            require_serving_host()
+        self._load = Executor(self._model_dir).load if confined else _load_here
         self._loaded: dict[str, Engine] = {}
 
     def get(self, manifest: Manifest) -> Engine:
         workload_id = manifest.workload_id()
         if workload_id not in self._loaded:
-            self._loaded[workload_id] = self._executor.load(self._files(manifest), manifest, self._device)
+            self._loaded[workload_id] = self._load(self._files(manifest), manifest, self._device)
         return self._loaded[workload_id]
 
     def _files(self, manifest: Manifest) -> ModelFiles:
-        """The workload's files, hashed here: a verifier's word rests on the bytes that it ran."""
+        """The workload's files, hashed here: a verifier vouches for the bytes that it ran."""
         folder = self._model_dir / manifest.weights_sha256
         if not folder.is_dir():
             raise ModelUnavailable(
@@ -59,14 +65,13 @@ class LocalEngines:
         return ModelFiles(weights, tokenizer, config, manifest.weights_sha256, sha256_file(tokenizer))
 
 
+def _load_here(files: ModelFiles, manifest: Manifest, device: str | None) -> Engine:
+    return kinds.load(files, manifest, choose(device))
+
+
 @dataclass(frozen=True)
 class Answered:
-    """What this host says of a job.
-
-    Attributes:
-        opening: of its verdict.
-        observation: what it rests on where the work was native and no work of this host's class; else empty.
-    """
+    """This host's answer to a job. `observation`: of native work of another class; else empty."""
 
     opening: Opening
     observation: bytes = b""
@@ -80,11 +85,10 @@ def look(
     commitment: Commitment,
     node_class: str | None,
 ) -> Answered:
-    """What this host says of native work. Raises ExecutionError.
+    """This host's answer to native work. Raises ExecutionError.
 
-    Args:
-        node_class: what the node last showed to be its class, if it did. The work of one's own class is done again, and
-            is equal; what is not, and all other work, is looked at.
+    Work of this host's own class is computed again and must be equal; if it is not, and for other classes, the node's
+    output is observed. `node_class`: from the node's newest trace, if any.
     """
     if node_class == engine.numeric_class:
         again = answer(engine, input_bytes, params, claimed)
@@ -95,9 +99,6 @@ def look(
 
 
 def answer(engine: Engine, input_bytes: bytes, params: Mapping[str, int], claimed: bytes = b"") -> Opening:
-    """What this host computes for a job: trace hash, output root, units. Raises ExecutionError.
-
-    `claimed`: the node's output where it is at hand, see `Engine.recheck`.
-    """
+    """What this host computes for a job. `claimed`: the node's output, see `Engine.recheck`. Raises ExecutionError."""
     run = engine.recheck(input_bytes, params, claimed)
     return Opening(trace_hash=to_hex(run.trace_hash), output_root=to_hex(packed_root(run.output)), units=run.units)

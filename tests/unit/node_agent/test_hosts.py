@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from contracts.onchain.errors import ChainUnavailable
 from node_agent.cli import node_app
 from node_agent.errors import HostUnsupported
 from node_agent.hosts import require_serving_host
+from verifier.receipts.cli import verify_app
 
 
 @pytest.mark.parametrize(("system", "machine"), [("darwin", "arm64"), ("win32", "AMD64"), ("linux", "riscv64")])
@@ -26,6 +28,16 @@ def test_a_host_that_cannot_confine_jobs_is_told_so_first(
     assert isinstance(result.exception, HostUnsupported)
     for words in (f"{system} on {machine}", "Linux 5.13", "assay audit"):
         assert words in str(result.exception)
+
+
+def test_an_auditor_without_linux_is_told_how_to_run_a_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing runs unconfined unless that was asked for; when it is, the chain is asked next."""
+    monkeypatch.setattr("sys.platform", "darwin")
+    nowhere = ["--job", "latest", "--rpc", "http://127.0.0.1:1", "--escrow", "0x" + "11" * 20, "--log", "nowhere"]
+    told = CliRunner().invoke(verify_app, nowhere).exception
+    assert isinstance(told, HostUnsupported)
+    assert "--unconfined" in str(told)
+    assert isinstance(CliRunner().invoke(verify_app, [*nowhere, "--unconfined"]).exception, ChainUnavailable)
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
