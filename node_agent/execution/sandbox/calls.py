@@ -6,7 +6,7 @@ from itertools import count
 from typing import NamedTuple
 
 from node_agent.execution.sandbox.frames import BadFrame, Cutter, Frame
-from node_agent.execution.sandbox.messages import ANSWERS, Message, Problem
+from node_agent.execution.sandbox.messages import ANSWERS, Failed, Message
 
 
 class _Call(NamedTuple):
@@ -34,7 +34,7 @@ class Calls:
         return next(self._numbers)
 
     def add(self, number: int, wanted: type[Message]) -> "Future[Message]":
-        """A call that is to be answered with this type, or with a Problem."""
+        """A call that is to be answered with this type, or with a Failed."""
         self._waiting[number] = call = _Call(wanted, Future())
         return call.answer
 
@@ -60,7 +60,7 @@ class Calls:
         if call is None:
             raise BadFrame("answers what nobody asked")
         kind = ANSWERS[frame.kind]
-        if kind not in (Problem, call.wanted):
+        if kind not in (Failed, call.wanted):
             raise BadFrame(f"is a {kind.__name__} where a {call.wanted.__name__} is awaited")
         said = kind.read(frame.payload)
         del self._waiting[frame.call]

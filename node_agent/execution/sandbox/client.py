@@ -5,7 +5,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -16,7 +16,19 @@ from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox.confinement import Layers
-from node_agent.execution.sandbox.messages import Confine, Confined, Load, Loaded, Message, Observe, Observed, Ran, Run
+from node_agent.execution.sandbox.messages import (
+    Confine,
+    Confined,
+    Cut,
+    Load,
+    Loaded,
+    Message,
+    Observe,
+    Observed,
+    Ran,
+    Run,
+    Tokens,
+)
 from node_agent.execution.sandbox.needs import Needs
 from node_agent.execution.sandbox.process import CauseUnknown, Process
 from node_agent.execution.sandbox.shared_lock import SharedLock
@@ -80,14 +92,27 @@ class Executor:
             kinds.require_torch(f"{manifest.kind} on {where}")
         wanted = _Wanted(manifest, files, where)
         with self._calls.exclusive():
-            needs = self._needs.grown(files, torch=needs_torch, gpu=where != "cpu")
-            if needs != self._needs:  # given before a process is confined, so the next one has them
-                self._needs = needs
-                with self._lock:
-                    self._end()
+            self._need(self._needs.grown(files, torch=needs_torch, gpu=where != "cpu"))
             said = self._running().ask(self._request(wanted), Loaded)
             self._loaded.append(wanted)
         return self._engine(said, wanted)
+
+    def cut(self, tokenizer: Path, sha256: str, text: str) -> list[int]:
+        """The token ids of a text alone, by a tokenizer.json with this digest.
+
+        Raises UnsupportedModel where it is none, SandboxUnavailable, ExecutorFailed.
+        """
+        if tokenizer not in self._needs.models:
+            with self._calls.exclusive():
+                self._need(replace(self._needs, models=tuple({*self._needs.models, tokenizer})))
+        return list(self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens).ids)
+
+    def _need(self, needs: Needs) -> None:
+        """What a process needs is given before it is confined: if it is more, the next one has it."""
+        if needs != self._needs:
+            self._needs = needs
+            with self._lock:
+                self._end()
 
     def _request(self, wanted: _Wanted) -> Load:
         known = self._speeds.known(wanted.device, wanted.files.weights_sha256)

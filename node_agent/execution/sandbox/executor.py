@@ -12,22 +12,25 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from contracts.protocol.errors import WrongTokenizer
 from node_agent.execution.engine import Batch, Batching
-from node_agent.execution.errors import ExecutionError
+from node_agent.execution.errors import ExecutionError, UnsupportedModel
 from node_agent.execution.sandbox.confinement import confine
 from node_agent.execution.sandbox.frames import Cutter, Frame
 from node_agent.execution.sandbox.messages import (
     REQUESTS,
     Confine,
     Confined,
+    Cut,
+    Failed,
     Load,
     Loaded,
     Message,
     Observe,
     Observed,
-    Problem,
     Ran,
     Run,
+    Tokens,
 )
 from node_agent.execution.sandbox.needs import Needs
 
@@ -79,6 +82,7 @@ class _Server:
         self._say = say
         self._engines: list[Any] = []
         self._batches: dict[int, Batch] = {}
+        self._tokenizers: dict[str, Any] = {}
 
     @property
     def busy(self) -> bool:
@@ -90,7 +94,7 @@ class _Server:
         try:
             said = self._confine(request) if isinstance(request, Confine) else self._serve(call, request)
         except ExecutionError as error:
-            said = Problem.of(error)
+            said = Failed.of(error)
         if said is not None:
             self._say(call, said)
 
@@ -98,7 +102,7 @@ class _Server:
         """One step of every batch; answers what got done."""
         for batch in self._batches.values():
             for call, found in batch.step() if batch.busy else ():
-                self._say(call, Problem.of(found) if isinstance(found, ExecutionError) else Ran(execution=found))
+                self._say(call, Failed.of(found) if isinstance(found, ExecutionError) else Ran(execution=found))
 
     def _confine(self, request: Confine) -> Confined:
         if request.torch:
@@ -114,6 +118,8 @@ class _Server:
         match request:
             case Load():
                 return self._load(request)
+            case Cut():
+                return self._cut(request)
             case Observe(engine=engine, input=prompts, params=params, claimed=claimed):
                 return Observed(observation=self._engines[engine].observe(prompts, params, claimed))
             case Run(engine=engine, work="recheck", input=prompts, params=params, claimed=claimed):
@@ -124,6 +130,16 @@ class _Server:
             case Run(engine=engine, input=prompts, params=params):
                 return Ran(execution=self._engines[engine].execute(prompts, params))
         raise AssertionError(f"{request!r} is no request")
+
+    def _cut(self, request: Cut) -> Tokens:
+        from contracts.protocol.tokens import TextTokenizer
+
+        if request.sha256 not in self._tokenizers:
+            try:
+                self._tokenizers[request.sha256] = TextTokenizer(request.tokenizer.read_bytes(), request.sha256)
+            except WrongTokenizer as error:
+                raise UnsupportedModel(str(error)) from error
+        return Tokens(ids=tuple(self._tokenizers[request.sha256].encode(request.text)))
 
     def _load(self, request: Load) -> Loaded:
         from node_agent.execution import kinds

@@ -4,6 +4,7 @@ A payload is JSON with one spelling: exactly the bytes that its message is writt
 number is read in two ways. Numbers are finite; nothing is nested deeper than its type.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from contracts.protocol.errors import first_fault
 from contracts.protocol.manifest import Manifest, Sha256
+from contracts.protocol.records import Uint32
 from node_agent.execution import errors
 from node_agent.execution.engine import Check, Execution, Speed
 from node_agent.execution.errors import ExecutionError, ExecutorFailed
@@ -45,13 +47,14 @@ Words = Annotated[str, Field(max_length=_MOST_WORDS), AfterValidator(_printable)
 
 
 class Message(BaseModel):
-    """Base. `kind`: of its frames."""
+    """Base. `kind`: of its frames. `within_s`: how long its answer may take."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64"
     )
 
     kind: ClassVar[int]
+    within_s: ClassVar[float] = math.inf
 
     def frame(self, call: int) -> Frame:
         """As a frame."""
@@ -104,7 +107,14 @@ class Observed(Message):
     observation: bytes
 
 
-class Problem(Message):
+class Tokens(Message):
+    """The ids of a text."""
+
+    kind = 6
+    ids: tuple[Uint32, ...]
+
+
+class Failed(Message):
     """Why a request has no answer."""
 
     kind = 5
@@ -166,5 +176,14 @@ class Observe(Message):
     claimed: bytes
 
 
-ANSWERS: dict[int, type[Message]] = {each.kind: each for each in (Confined, Loaded, Ran, Observed, Problem)}
-REQUESTS: dict[int, type[Message]] = {each.kind: each for each in (Confine, Load, Run, Observe)}
+class Cut(Message):
+    """Asks for the token ids of a text, by a tokenizer.json with this digest."""
+
+    kind, within_s = 20, 10.0
+    tokenizer: Path
+    sha256: Sha256
+    text: str
+
+
+ANSWERS: dict[int, type[Message]] = {each.kind: each for each in (Confined, Loaded, Ran, Observed, Failed, Tokens)}
+REQUESTS: dict[int, type[Message]] = {each.kind: each for each in (Confine, Load, Run, Observe, Cut)}

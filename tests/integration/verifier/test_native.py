@@ -96,7 +96,7 @@ def standings(network: Network) -> Callable[[int, int], Standing]:
 
 def shown_over_http(network: Network, home: Path) -> NativeStanding:
     """The operator's standing as GET /v1/nodes has it, of a backend that was made again from chain and log."""
-    open_tokenizers(home).put(BYTE_TOKENIZER_SHA256, BYTE_TOKENIZER)
+    open_tokenizers(home).put(network.manifest, BYTE_TOKENIZER)
     database, blobs = open_database(home), open_blobs(home)
     indexer = Indexer(database, network.chain, confirmations=0)
     while indexer.step():
@@ -208,7 +208,7 @@ def test_an_observation_that_is_another_is_named_by_the_audit(
     swapped = seen.model_copy(update={"observation": network.blob(b"something else")})
     network.post([], shown=[verdict, swapped])
     faults = audit(network.chain, FolderLog(network.folder)).faults
-    assert any("what the verifier saw" in fault.rule for fault in faults)
+    assert any("follows from the observation" in fault.rule for fault in faults)
 
 
 @pytest.mark.chain
