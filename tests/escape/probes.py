@@ -114,10 +114,10 @@ PROBES = (
     # Programs and processes
     P("fork", "call clone", lambda s: acts.end(os.fork())),
     P("clone3", "call clone3", lambda s: acts.clone3()),
-    P("execve", "call execve, landlock execute", lambda s: acts.echo(os.execv)),
+    P("execve", "call execve, landlock execute, landlock read_file", lambda s: acts.echo(os.execv)),
     P(
         "program in memory",
-        "call memfd_create, call execveat, limit fsize, landlock execute",
+        "call memfd_create, call execveat, limit fsize, landlock execute, landlock read_file",
         lambda s: acts.run_from_memory(),
     ),
     P("memfd_create", "call memfd_create", lambda s: os.memfd_create("x")),
@@ -134,6 +134,7 @@ PROBES = (
     P("read a key", "landlock read_file", lambda s: there(read(s.key))),
     P("list a folder of keys", "landlock read_dir", lambda s: there(os.listdir(os.path.dirname(s.key)))),
     P("read passwd", "landlock read_file", lambda s: there(read("/etc/passwd"))),
+    P("read a program", "landlock read_file", lambda s: there(read("/usr/bin/env"))),
     P("read shadow", "landlock read_file", lambda s: there(read("/etc/shadow")), root=True),
     P(
         "openat2",
