@@ -18,7 +18,9 @@ _DEVICES = ("/dev/null", "/dev/urandom")
 """Not /dev/zero: who maps it has memory that no limit of the kernel's counts."""
 _GPU_MACHINE = ("/sys/bus/pci/devices", "/sys/devices/system/memory", "/sys/module/nvidia", "/sys/module/nvidia_uvm")
 _GPU_PROC = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")
-_GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/nvidia-caps")
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-caps")
+"""Besides /dev/nvidia0 and so on. gVisor's nvproxy, too, computes with no more; the last is for parts of a GPU."""
+
 
 _HEADROOM_BYTES, _TIMES_MODEL = 4 << 30, 8
 """Of memory: for Python, torch and the orders under way; and for each byte of a model, which in floats is read as bf16,
