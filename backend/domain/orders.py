@@ -49,11 +49,7 @@ def check_terms(
 
 
 def _check_offered(terms: Terms, manifest: Manifest) -> None:
-    offered = {
-        "comparator": COMPARATORS[manifest.comparator],
-        "copies": _COPIES,
-        "visibility": VISIBILITY_OPEN,
-    }
+    offered = {"comparator": COMPARATORS[manifest.comparator], "copies": _COPIES, "visibility": VISIBILITY_OPEN}
     for name, value in offered.items():
         found: int = getattr(terms, name)
         if found != value:

@@ -21,7 +21,7 @@ from backend.services.withholding import overdue_trace
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
 from backend.store.database import Database
-from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, OrderRow, VerdictRow, WorkloadRow
+from backend.store.tables import CommitmentRow, EpochRow, LeafRow, OrderRow, VerdictRow, WorkloadRow
 from contracts.onchain.deployment import Deployment
 from contracts.protocol import wire
 from contracts.protocol.hashing import to_hex
@@ -194,8 +194,7 @@ class Views:
         with self.database.read() as session:
             if session.get(EpochRow, epoch_id) is None:
                 raise UnknownEpoch(epoch_id=epoch_id)
-            query = select(LogLineRow.line).where(LogLineRow.epoch_id == epoch_id)
-            lines = session.exec(query.order_by(col(LogLineRow.position))).all()
+            lines = facts.log_lines(session, epoch_id)
         return b"".join(line + b"\n" for line in lines)
 
 

@@ -12,7 +12,7 @@ from backend.domain.assignment import WaitingJob
 from backend.domain.outcomes import JobFacts, Settlement, is_exposed, is_open
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
 from backend.store.event_rows import to_event
-from backend.store.tables import CanaryRow, CommitmentRow, EpochRow, LeafRow, LeaseRow, OrderRow, ReturnRow
+from backend.store.tables import CanaryRow, CommitmentRow, EpochRow, LeafRow, LeaseRow, LogLineRow, OrderRow, ReturnRow
 from contracts.protocol.merkle import Row
 from contracts.protocol.pace import JobSize
 from contracts.protocol.packing import bit_at
@@ -180,6 +180,11 @@ def last_closed(session: Session) -> EpochRow | None:
 def rows_of(session: Session, epoch_id: int) -> list[Row]:
     query = select(LeafRow).where(LeafRow.epoch_id == epoch_id).order_by(col(LeafRow.index))
     return [leaf.row() for leaf in session.exec(query)]
+
+
+def log_lines(session: Session, epoch_id: int) -> list[bytes]:
+    query = select(LogLineRow.line).where(LogLineRow.epoch_id == epoch_id).order_by(col(LogLineRow.position))
+    return list(session.exec(query))
 
 
 def rows_units(session: Session, epoch_ids: Iterable[int]) -> int:
