@@ -63,16 +63,12 @@ def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = Non
         lease = leases.get(order.order_id)
         place = None if leaf is None else (leaf.epoch_id, leaf.index)
         facts = JobFacts(
-            order_id=order.order_id,
-            max_price=order.max_price,
-            deadline=order.deadline,
-            lease_expires=None if lease is None else lease.expires,
-            is_delivered=commitment is not None,
+            order_id=order.order_id, max_price=order.max_price, deadline=order.deadline,
+            lease_expires=None if lease is None else lease.expires, is_delivered=commitment is not None,
             is_posted=leaf is not None and leaf.epoch_id in posted,
             settlement=None if settlement is None else settlement_of(settlement, leaf.index),
-            settled_alone=place in alone,
-            closed_unpaid=place in guilty,
-        )
+            settled_alone=place in alone, closed_unpaid=place in guilty,
+        )  # fmt: skip
         refunded = 0 if place is None else refunds[place]
         found.append(JobRecord(order, lease, commitment, leaf, facts, refunded))
     return found
