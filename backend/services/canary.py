@@ -14,8 +14,8 @@ from sqlmodel import Session, col
 from backend.chain.views import ChainView
 from backend.domain.assignment import Cover, lendable
 from backend.domain.errors import BalanceTooLow, CapTooLow, LaneUnderNotice, OperatorSuspended, StakeTooLow
+from backend.domain.orders import Offer
 from backend.domain.outcomes import state_of
-from backend.domain.pricing import Offer
 from backend.errors import CanaryBudgetSpent, CanaryOff, CanaryUnfunded
 from backend.services.clock import Clock
 from backend.services.intake import Intake

@@ -1,11 +1,10 @@
-"""The tokenizers of the workloads on offer: files named by their sha256, so that intake cuts texts as requesters do."""
+"""The tokenizers of the workloads on offer, as files named by their sha256."""
 
-import os
-import secrets
 import threading
 from pathlib import Path
 
 from backend.errors import Misconfigured
+from backend.store.space import write_durably
 from contracts.protocol.tokens import TextTokenizer
 
 
@@ -19,17 +18,12 @@ class TokenizerStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, sha256: str, data: bytes) -> None:
-        """Keeps a tokenizer. Durable when it returns. Raises WrongTokenizer unless it is that one."""
+        """Keeps a tokenizer. Durable when it returns. Raises WrongTokenizer for another one, StorageFull."""
         TextTokenizer(data, sha256)
-        temporary = self._folder / f".{sha256}.{secrets.token_hex(8)}"
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path(sha256))
+        write_durably(self._path(sha256), data)
 
     def read(self, sha256: str) -> bytes:
-        """A tokenizer's file. Raises Misconfigured where it is missing."""
+        """A tokenizer's file. Raises Misconfigured if it is missing."""
         path = self._path(sha256)
         if not path.exists():
             raise Misconfigured(
@@ -39,7 +33,7 @@ class TokenizerStore:
         return path.read_bytes()
 
     def get(self, sha256: str) -> TextTokenizer:
-        """A tokenizer, loaded once. Raises Misconfigured where it is missing, WrongTokenizer where it was changed."""
+        """A tokenizer, loaded once. Raises Misconfigured if it is missing, WrongTokenizer if it was changed."""
         with self._lock:
             if sha256 not in self._loaded:
                 self._loaded[sha256] = TextTokenizer(self.read(sha256), sha256)
