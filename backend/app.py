@@ -54,7 +54,6 @@ class BackendSettings:
 
 
 def unix_now() -> int:
-    """The present time, Unix seconds."""
     return int(time.time())
 
 

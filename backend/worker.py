@@ -75,7 +75,6 @@ class Troubles:
         return is_new
 
     def end(self, step: str) -> None:
-        """Notes that a step succeeded."""
         if self._messages.pop(step, None) is not None and not self._messages:
             _log.info("every step runs again")
 
@@ -147,7 +146,6 @@ class Worker:
             step(now, time.monotonic())
 
     def run(self, stop: threading.Event) -> None:
-        """Ticks until `stop` is set."""
         _log.info("worker started")
         while not stop.is_set():
             self.tick(int(time.time()))

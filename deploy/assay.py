@@ -27,8 +27,6 @@ _NOISY = ("httpx", "httpcore")
 
 
 class _Commands(TyperGroup):
-    """Loads a sub-command when it is asked for."""
-
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(point.name for point in _points())
 

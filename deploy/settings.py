@@ -51,7 +51,6 @@ class ClientFile(Record):
 
     @staticmethod
     def load(network: Path) -> "ClientFile":
-        """Reads the file of a network's folder."""
         path = network / CLIENT_FILE
         try:
             return ClientFile.model_validate_json(path.read_bytes())

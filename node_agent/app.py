@@ -294,5 +294,4 @@ def resolve_workload(name: str, api: BackendApi) -> Manifest:
 
 
 def unix_time() -> int:
-    """This host's clock, whole Unix seconds."""
     return int(time.time())

@@ -41,12 +41,14 @@ def build(
     store: StoreOption = None,
 ) -> None:
     """Build a model file of the exact engine: integers only, the same bytes on every host."""
+    from node_agent.execution.exact.model_root import file_root
     from node_agent.models import ModelStore
 
     console = Console()
     with _progress(console, name) as on_step:
         files = ModelStore(store).build_exact(origin, name, on_step)
     console.print(f"{name} is {files.weights_sha256}, in {files.weights.parent}", soft_wrap=True)
+    console.print(f"its workloads name the model root {file_root(files.weights)}", soft_wrap=True)
 
 
 @app.command("list")

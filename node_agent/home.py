@@ -51,7 +51,6 @@ class HomeSettings(Record):
     stake: str | None = None
 
     def save(self, home: Path) -> None:
-        """Writes the file atomically."""
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = home / f"{SETTINGS}.tmp"
         temporary.write_text(self.model_dump_json(indent=2))
@@ -128,7 +127,6 @@ def _take(lock: IO[str], home: Path) -> None:
 
 
 def is_running(home: Path) -> bool:
-    """Whether a node serves from this home now."""
     try:
         with (home / RUN_LOCK).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -297,7 +297,6 @@ def _read_verified(path: Path) -> dict[str, object]:
 
 
 def _replace(path: Path, value: object) -> None:
-    """Write JSON atomically."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
         json.dump(value, file, indent=2, sort_keys=True)
     os.replace(file.name, path)

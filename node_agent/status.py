@@ -58,7 +58,6 @@ class NodeStatus:
 
     @property
     def open_cases(self) -> list[Accusation]:
-        """Cases that are not executed."""
         return [case for case in self.cases if not case.executed]
 
     @property

@@ -62,7 +62,6 @@ class BackendHttp:
         return self._record(list[OrderView], self._send("GET", f"/v1/orders?requester={requester}{of_lane}"))
 
     def close(self) -> None:
-        """Closes the connections."""
         self._http.close()
 
     def _send(

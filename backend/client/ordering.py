@@ -67,7 +67,6 @@ def order(
     max_new_tokens: int | None,
     params: dict[str, int],
 ) -> OrderView:
-    """Signs and submits an order, and prints its state."""
     telling.tell(telling.PUBLIC)
     if entry.serving == 0:
         telling.tell_nobody(entry)

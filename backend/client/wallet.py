@@ -43,7 +43,6 @@ class Wallet:
         self.address, self.constants = signer.address, chain.deployment.constants
 
     def scale(self) -> TokenScale:
-        """The scale of the deployment's token."""
         return scale_of(self._chain)
 
     def holdings(self) -> WalletHoldings:
@@ -98,7 +97,6 @@ class Wallet:
         return self.lane(lane_signer)
 
     def cancel_notice(self, lane_signer: str | None = None) -> None:
-        """Cancels a notice."""
         self._sender.call(self._escrow.cancelNotice(to_checksum_address(lane_signer or self.address)))
 
     def withdraw(self, units: int, to: str | None = None, lane_signer: str | None = None) -> None:

@@ -22,7 +22,7 @@ from contracts.protocol.log import (
     WorkloadEntry,
     dump_line,
 )
-from contracts.protocol.records import Commitment, Lease, Opening, Order, Verdict
+from contracts.protocol.records import Lease, Opening, Verdict
 
 
 def epoch_lines(
@@ -38,9 +38,13 @@ def epoch_lines(
     jobs = _jobs(session, [to_hex(c.row.digest) for c in chosen if c.kind == "job"])
     entries: list[LogEntry] = [WorkloadEntry(manifest=json.loads(row.manifest)) for row in new_workloads]
     for commitment, order in jobs:
-        entries += [_order(order), *_leases(session, order.order_id), _commitment(commitment)]
+        entries.append(OrderEntry(order=order.record, signer=order.signer, signature=order.signature))
+        entries += _leases(session, order.order_id)
+        entries.append(CommitmentEntry(commitment=commitment.record, signature=commitment.signature))
     for row in verdicts:
-        entries += [_verdict(row), *_observation(row)]
+        entries.append(_verdict(row))
+        if row.observation is not None:
+            entries.append(ObservationEntry(verdict_digest=row.digest, observation=row.observation))
     entries += [TraceEntry(commitment_digest=row.commitment_digest, trace=row.trace) for row in traces]
     entries += [_row(index, candidate) for index, candidate in enumerate(chosen)]
     return [dump_line(entry) for entry in entries]
@@ -75,21 +79,12 @@ def _jobs(session: Session, digests: list[str]) -> list[tuple[CommitmentRow, Ord
     return [found[digest] for digest in digests]
 
 
-def _order(row: OrderRow) -> OrderEntry:
-    order = Order.model_validate_json(row.order_json)
-    return OrderEntry(order=order, signer=row.signer, signature=row.signature)
-
-
 def _leases(session: Session, order_id: str) -> list[LeaseEntry]:
     rows = session.exec(select(LeaseRow).where(LeaseRow.order_id == order_id).order_by(col(LeaseRow.id)))
     return [
         LeaseEntry(lease=Lease(order_id=row.order_id, node=row.node, expires=row.expires), signature=row.signature)
         for row in rows
     ]
-
-
-def _commitment(row: CommitmentRow) -> CommitmentEntry:
-    return CommitmentEntry(commitment=Commitment.model_validate_json(row.commitment_json), signature=row.signature)
 
 
 def _verdict(row: VerdictRow) -> VerdictEntry:
@@ -99,10 +94,6 @@ def _verdict(row: VerdictRow) -> VerdictEntry:
         signature=row.signature,
         opening=None if row.opening_json is None else Opening.model_validate_json(row.opening_json),
     )
-
-
-def _observation(row: VerdictRow) -> list[LogEntry]:
-    return [] if row.observation is None else [ObservationEntry(verdict_digest=row.digest, observation=row.observation)]
 
 
 def _row(index: int, candidate: RowCandidate) -> RowEntry:

@@ -44,24 +44,35 @@ def offer_workload(
             f"{MAX_BLOB_BYTES}",
             way_out="lower input.max_texts or input.max_bytes",
         )
-    tokenizers.put(manifest, tokenizer_json)
+    tokenizers.put(manifest.tokenizer_sha256, tokenizer_json)
+    _require_readable(manifest, tokenizers)
     row = WorkloadRow(
-        workload_id=manifest.workload_id(),
-        manifest=manifest.canonical(),
-        fixed_price=fixed_price,
-        unit_price=unit_price,
-        max_units=max_units,
-    )
+        workload_id=manifest.workload_id(), manifest=manifest.canonical(), fixed_price=fixed_price,
+        unit_price=unit_price, max_units=max_units,
+    )  # fmt: skip
     with database.begin() as session:
         session.merge(row)
     return row.workload_id
+
+
+def _require_readable(manifest: Manifest, tokenizers: TokenizerStore) -> None:
+    """Clients check the ids of their texts by family: by a wrong one, or by none, they would refuse to order."""
+    family = tokenizers.get(manifest).family
+    if family != manifest.tokenizer:
+        raise Misconfigured(
+            f"the manifest of {manifest.model} names the tokenizer {manifest.tokenizer}, its tokenizer.json is "
+            f"{family}; supported are byte_bpe (GPT-2's, Llama 3's: it gives every text back) and wordpiece "
+            "(uncased BERT's)",
+            way_out="name the family of its tokenizer in the manifest; a model without a supported one is not offered",
+        )
+    tokenizers.spelling(manifest)
 
 
 def require_tokenizers(database: Database, tokenizers: TokenizerStore) -> None:
     """Loads the tokenizer of every workload on offer. Raises Misconfigured or WrongTokenizer."""
     with database.read() as session:
         for offer in all_offers(session):
-            tokenizers.get(offer.manifest).encode("a")
+            _require_readable(offer.manifest, tokenizers)
 
 
 def find_offer(session: Session, workload_id: str) -> Offer:
@@ -73,10 +84,8 @@ def find_offer(session: Session, workload_id: str) -> Offer:
 
 
 def all_offers(session: Session) -> list[Offer]:
-    """All that is offered, by workload id."""
     return [_offer(row) for row in session.exec(select(WorkloadRow).order_by(col(WorkloadRow.workload_id)))]
 
 
 def _offer(row: WorkloadRow) -> Offer:
-    manifest = Manifest.model_validate_json(row.manifest)
-    return Offer(row.workload_id, manifest, row.fixed_price, row.unit_price, row.max_units)
+    return Offer(row.workload_id, row.record, row.fixed_price, row.unit_price, row.max_units)

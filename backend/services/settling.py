@@ -132,7 +132,7 @@ def _best_cap(session: Session, requester: str, signer: str, needed: int) -> Cap
     if best.spend_cap < needed:
         error = LaneNotCovered(requester=requester, signer=signer, needed_units=needed, best_cap_units=best.spend_cap)
         _log.error("%s", error)
-    return _cap_proof(Order.model_validate_json(best.order_json), best.signature)
+    return _cap_proof(best.record, best.signature)
 
 
 def treasury_order(requester: str, cap: int, epoch_id: int) -> Order:

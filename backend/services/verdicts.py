@@ -27,7 +27,7 @@ from contracts.onchain.deployment import Deployment
 from contracts.protocol.errors import BadFingerprint
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.native.observation import Observation, observed_opening
-from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Opening, Order, Verdict
+from contracts.protocol.records import COMPARATOR_NATIVE, Commitment, Opening, Verdict
 from contracts.protocol.signing import recover
 from contracts.protocol.typed_data import agrees, answer_commit
 from contracts.protocol.wire import Acknowledgement, SubmitVerdict
@@ -90,7 +90,7 @@ class Verdicts:
             raise BlobMissing(field="observation", name=name)
         observation = self.blobs.get(name)
         order = session.get_one(OrderRow, commitment.order_id)
-        if Order.model_validate_json(order.order_json).terms.comparator != COMPARATOR_NATIVE:
+        if order.record.terms.comparator != COMPARATOR_NATIVE:
             raise ObservationRefused(digest=digest, why="the order's comparator is not `native`")
         if session.get(TraceRow, digest) is not None:
             raise ObservationRefused(digest=digest, why="its node has shown its trace, so that it could be copied")
@@ -121,7 +121,7 @@ def _posted_commitment(session: Session, epoch_id: int, digest: str) -> Commitme
     row = session.exec(query).first()
     if row is None or epoch_id not in posts(session, [epoch_id]):
         raise UnknownRow(epoch_id=epoch_id, digest=digest)
-    return Commitment.model_validate_json(row.commitment_json)
+    return row.record
 
 
 def _check_hidden(opening: Opening, verdict: Verdict) -> None:

@@ -27,7 +27,6 @@ from contracts.protocol.hashing import to_hex
 from contracts.protocol.merkle import merkle_proof
 from contracts.protocol.packing import bit_at
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.records import Commitment, Order
 from contracts.protocol.wire import (
     EpochState,
     EpochView,
@@ -59,7 +58,6 @@ class Views:
     public_rpc: str | None = None
 
     def network(self) -> NetworkInfo:
-        """The deployment and the price sheet."""
         with self.database.read() as session:
             offers, asking = all_offers(session), serving(session, self.clock())
         sheet = [
@@ -217,11 +215,11 @@ def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int
     return OrderView(
         order_id=job.order.order_id,
         state=state,
-        order=Order.model_validate_json(job.order.order_json),
+        order=job.order.record,
         signer=job.order.signer,
         signature=job.order.signature,
         node=None if holder is None else holder.node,
-        commitment=None if commitment is None else Commitment.model_validate_json(commitment.commitment_json),
+        commitment=None if commitment is None else commitment.record,
         commitment_signature=None if commitment is None else commitment.signature,
         amount_units=None if commitment is None else commitment.amount,
         refunded_units=job.refunded,

@@ -39,7 +39,6 @@ def open_tokenizers(home: Path) -> TokenizerStore:
 
 
 def settler_keystore(home: Path) -> Path:
-    """The settler's encrypted key."""
     return home / "settler.json"
 
 

@@ -13,10 +13,11 @@ from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.llama.model_file import read_model
-from node_agent.execution.wording import chat_ml
+from node_agent.execution.kinds.generation import MODELS
 from node_agent.models import ModelStore
 
 EXACT, FLOAT = "smollm2-135m-exact", "smollm2-135m"
+WORDING = MODELS[EXACT].wording
 
 
 def exact(products: str) -> EagerLlama:
@@ -49,8 +50,7 @@ def english() -> list[int]:
 
 def prompt(ids: Sequence[int]) -> list[int]:
     """The tokens of a user message with the chat template's around them."""
-    around = chat_ml(tokenizer())
-    return [*around.before, *ids, *around.after]
+    return [*WORDING.before, *ids, *WORDING.after]
 
 
 def prompts(count: int, longest: int = 48) -> list[list[int]]:
@@ -63,7 +63,7 @@ def prompts(count: int, longest: int = 48) -> list[list[int]]:
 
 def stops() -> frozenset[int]:
     """Tokens that end an answer."""
-    return frozenset(chat_ml(tokenizer()).stops)
+    return frozenset(WORDING.stops)
 
 
 def chunks(tokens: Sequence[int], size: int) -> list[Sequence[int]]:

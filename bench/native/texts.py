@@ -8,9 +8,9 @@ import hashlib
 from pydoc_data.topics import topics
 
 from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.kinds.float_generation import MODELS
 from node_agent.execution.native.generation import GenerationTask
 from node_agent.execution.native.sampling import NativeSampling
-from node_agent.execution.wording import chat_ml
 
 TEMPERATURES_MILLI = (0, 700, 1000)
 """Text i has the i-th, in turn: a third is greedy."""
@@ -66,7 +66,7 @@ def tasks(
     tokenizer: TextTokenizer, eos: int, count: int, limit: int, salt: str = "", ask: str = "Explain:"
 ) -> list[GenerationTask]:
     """One task a text. `salt`: another one draws other tokens; `ask`: what stands before each text."""
-    around = chat_ml(tokenizer)
+    around = MODELS["smollm2-135m"].wording
     before, after, stops = around.before, around.after, set(around.stops)
     found = []
     for index, text in enumerate(paragraphs(count)):

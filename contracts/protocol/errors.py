@@ -54,10 +54,10 @@ class AssayError(Exception):
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first field that a record does not take, with its value, in one line."""
+    """The first field that a record does not take, with its value, or why the whole is refused, in one line."""
     fault = error.errors(include_url=False)[0]
     place = ".".join(map(str, fault["loc"])) or "the whole"
-    value = "" if fault["type"] == "missing" else f" = {str(fault['input'])[:80]!r}"
+    value = "" if fault["type"] == "missing" or not fault["loc"] else f" = {str(fault['input'])[:80]!r}"
     return f"{place}{value}: {fault['msg']}"
 
 

@@ -22,6 +22,9 @@ Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["genera
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]{0,63}$")]
 _Positive = Annotated[int, Field(strict=True, gt=0)]
 
+EXACT_ENGINE = "exact"
+"""The engine whose arithmetic the court repeats, from numbers opened under the model root (COURT.md)."""
+
 MAX_NEW_TOKENS = "max_new_tokens"
 """The parameter that bounds the units of a job metered in new tokens."""
 
@@ -117,8 +120,8 @@ class Manifest(Record):
     `most_units`. `numeric_class` pins the class of hosts inside which a float engine's answers are equal bit for bit;
     an engine whose answers are the same everywhere has none.
     `tokenizer` names how texts become ids; `stops` are the ids that end an answer, the one that does is part of it.
-    `model_root`: over the model's numbers and tables (COURT.md), which nodes and verifiers derive from the file; only a
-    workload whose answers can be slashed has one.
+    `model_root` stands over the model's numbers and tables (COURT.md); nodes and verifiers derive it from the file
+    before they serve. Workloads of the exact engine name one, others have none.
     `check_price_units` is what one check of one job earns its verifier.
     """
 
@@ -151,6 +154,11 @@ class Manifest(Record):
             raise ValueError(f"the meter new_tokens needs the parameter {MAX_NEW_TOKENS}, from 1 up")
         if unknown := sorted(set(self.params) - set(Params.model_fields)):
             raise ValueError(f"orders cannot say {', '.join(unknown)}; they say {', '.join(Params.model_fields)}")
+        if (self.engine == EXACT_ENGINE) != (self.model_root is not None):
+            raise ValueError(
+                f"the engine {self.engine} with the model_root {self.model_root}: workloads of the engine "
+                f"{EXACT_ENGINE} name their model's root, as `assay models manifest` writes it, and others have none"
+            )
         workload_id(self)
         return self
 

@@ -238,8 +238,7 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
 
     /// @dev At the price that was ordered, and in time.
     function _requireCharged(uint64 amountUnits, Terms calldata terms, uint32 units, uint256 postedAt) private view {
-        uint256 expected = terms.fixedPrice + uint256(units) * terms.unitPrice;
-        if (expected > terms.maxPrice) expected = terms.maxPrice;
+        uint256 expected = Evidence.chargeOf(terms, units);
         if (amountUnits != expected) revert Contests_WrongAmount(amountUnits, expected);
         uint256 latest = terms.deadline + IJobEscrow(ESCROW).EPOCH_MAX();
         if (postedAt > latest) revert Contests_PastDeadline(postedAt, latest);

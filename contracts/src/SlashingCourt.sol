@@ -74,7 +74,8 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         uint64 penaltyUnits = _penaltyUnits(order);
         _stakes().lock(proof.operatorId, penaltyUnits);
         uint32 commitEnds = uint32(block.timestamp + COMMIT_WINDOW);
-        _open(caseId, penaltyUnits, commitEnds);
+        Case storage file = _cases[caseId];
+        (file.penaltyUnits, file.commitEnds, file.snapshotBlock) = (penaltyUnits, commitEnds, uint40(block.number));
         emit CaseOpened(
             caseId,
             proof.epochId,
@@ -295,13 +296,6 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         if (file.majority) return file.agreesWithNode ? Ruling.NODE_UPHELD : Ruling.NODE_GUILTY;
         bool unopposed = !file.appealed && !file.opposed && file.openers >= 2;
         return unopposed && !file.agreesWithNode ? Ruling.NODE_GUILTY : Ruling.DISMISSED;
-    }
-
-    function _open(bytes32 caseId, uint64 penaltyUnits, uint32 commitEnds) private {
-        Case storage file = _cases[caseId];
-        file.penaltyUnits = penaltyUnits;
-        file.commitEnds = commitEnds;
-        file.snapshotBlock = uint40(block.number);
     }
 
     // ---------------------------------------------------------------- answers

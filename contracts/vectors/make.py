@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from contracts.protocol.hashing import to_hex
-from contracts.protocol.manifest import InputLimits, IntegerRange, Manifest, Template
+from contracts.protocol.manifest import EXACT_ENGINE, InputLimits, IntegerRange, Manifest, Template
 from contracts.protocol.merkle import Row, lane_key, merkle_proof, merkle_root
 from contracts.protocol.packed import pack as pack_words
 from contracts.protocol.packed import packed_root
@@ -220,10 +220,11 @@ def packed(m: Maker) -> Case:
 def workload(m: Maker) -> Case:
     meter: Literal["new_tokens", "input_tokens"] = m.random.choice(["new_tokens", "input_tokens"])
     allowed = {"max_new_tokens": IntegerRange(minimum=1, maximum=m.uint(512, 1))}
+    root = m.random.choice([None, m.hex32()])
     manifest = Manifest(
         kind="generation", model=f"model-{m.uint(U32)}", weights_sha256=m.bytes32().hex(),
-        model_root=m.random.choice([None, m.hex32()]), tokenizer_sha256=m.bytes32().hex(),
-        template=Template(before=m.ids(30), after=m.ids(6)), stops=m.ids(3), engine="exact",
+        model_root=root, tokenizer_sha256=m.bytes32().hex(), engine="torch-float" if root is None else EXACT_ENGINE,
+        template=Template(before=m.ids(30), after=m.ids(6)), stops=m.ids(3),
         engine_version=str(m.uint(9)), comparator=m.random.choice(["exact", "native"]),
         params=allowed if meter == "new_tokens" else {}, unit="token", meter=meter,
         input=InputLimits(max_texts=m.uint(64, 1), max_bytes=m.uint(8192, 1), max_tokens=m.uint(U32, 1)),

@@ -17,7 +17,8 @@ from node_agent.devices.gpu import resolve
 from node_agent.execution import determinism
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.floats.decoding import greedy, prefill, step
-from node_agent.execution.floats.llama import Llama, LlamaConfig
+from node_agent.execution.floats.llama import Llama
+from node_agent.execution.published import LlamaConfig
 from node_agent.execution.trace import Trace
 
 REFERENCE_CONFIG = LlamaConfig(

@@ -46,7 +46,7 @@ class EngineMismatch(WorkloadMismatch):
 
 
 class ModelDigestMismatch(WorkloadMismatch):
-    """Thrown when a file's digest is not the one that the manifest, the weights or a pinned constant names."""
+    """Thrown when a file's digest or root is not the one that the manifest, the weights or a pinned constant names."""
 
 
 class NumericClassMismatch(WorkloadMismatch):

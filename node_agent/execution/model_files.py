@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,8 @@ class Source:
         wording: how texts become its token ids.
     """
 
+    model_root: ClassVar[None] = None  # no court repeats arithmetic in floats
+
     requirement: str
     wheel_sha256: str
     members: Mapping[str, str]
@@ -78,11 +80,13 @@ class Built:
     Attributes:
         origin: what it is made from.
         weights_sha256, tokenizer_sha256: of the files as stored. The weights bind the configuration.
+        model_root: that its workloads name, as `assay models build` prints it.
     """
 
     origin: Source
     weights_sha256: str
     tokenizer_sha256: str
+    model_root: str
 
     @property
     def wording(self) -> Wording:

@@ -80,7 +80,6 @@ class BackendApi:
         self._http.close()
 
     def network(self) -> NetworkInfo:
-        """The backend's contracts, constants and prices."""
         return _parse(NetworkInfo, self._get("/v1/network"), "network")
 
     def manifest(self, workload_id: str) -> Manifest:
@@ -109,7 +108,6 @@ class BackendApi:
         return body
 
     def put_blob(self, name: str, data: bytes) -> None:
-        """Stores bytes under their name."""
         self._call("PUT", f"/v1/blobs/{name}", data, attempts=self._attempts)
 
     def lease(self, request: LeaseRequest) -> LeaseGrant | None:
@@ -136,11 +134,9 @@ class BackendApi:
         return _parse(Acknowledgement, body, "acknowledgement")
 
     def order(self, order_id: str) -> OrderView:
-        """An order as the backend sees it."""
         return _parse(OrderView, self._get(f"/v1/orders/{order_id}"), "order")
 
     def nodes(self) -> list[NodeView]:
-        """All operators as the backend sees them."""
         return _parse(_Nodes, b'{"nodes":%s}' % self._get("/v1/nodes", MAX_LIST_BYTES), "list of nodes").nodes
 
     def canary(self, request: CanaryRequest) -> OrderView:

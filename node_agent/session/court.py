@@ -49,7 +49,6 @@ class Accusation:
     ruling: str
 
     def in_words(self, now_s: int) -> str:
-        """Its state and deadlines."""
         where = f"case {to_hex(self.case_id)[:10]} on epoch {self.epoch_id}, leaf {self.index}"
         if self.executed:
             return f"{where}: {self.ruling}, closed"

@@ -80,7 +80,6 @@ class JournaledAnswer:
 
     @property
     def order_id(self) -> str:
-        """The order that it answers, 0x hex."""
         return self.commitment.order_id
 
 
@@ -144,7 +143,6 @@ class NodeJournal:
         self._db.close()
 
     def lend(self, grant: LeaseGrant, at_s: int) -> None:
-        """Records a lease."""
         self._write(
             "INSERT INTO leases VALUES (?, ?, ?, NULL) ON CONFLICT (order_id) DO UPDATE SET "
             "grant_json = excluded.grant_json, lent_at = excluded.lent_at, abandoned = NULL",
@@ -221,7 +219,6 @@ class NodeJournal:
         self._write("UPDATE answers SET receipt_json = ? WHERE order_id = ?", receipt.model_dump_json(), order_id)
 
     def find(self, order_id: str) -> JournaledAnswer | None:
-        """The answer of an order, if there is one."""
         return next(iter(self._select("order_id = ?", order_id)), None)
 
     def pending(self) -> list[JournaledAnswer]:
@@ -262,7 +259,6 @@ class NodeJournal:
         self._write("UPDATE traces SET kept_for = ? WHERE order_id = ?", reason, order_id)
 
     def signed(self) -> list[JournaledAnswer]:
-        """All answers with a signature."""
         return self._select("signature IS NOT NULL")
 
     def refused(self) -> list[JournaledAnswer]:

@@ -288,7 +288,6 @@ def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
 
 
 def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
-    """The number of tokens of each text."""
     try:
         found = counts(prompts)
         manifest.input.require_tokens(found)

@@ -32,7 +32,6 @@ class Work:
 
     @property
     def order_id(self) -> str:
-        """The order that it answers, 0x hex."""
         return self.job.grant.lease.order_id
 
     @property

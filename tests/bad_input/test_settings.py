@@ -307,6 +307,9 @@ def test_manifests_that_are_none(desk: Desk, tmp_path: Path) -> None:
         (good | {"weights_sha256": "../../x"}, "weights_sha256 = '../../x'"),
         (good | {"model": "../m"}, "model = '../m'"),
         (good | {"check_price_units": False}, "check_price_units = 'False'"),
+        (good | {"tokenizer": "sentencepiece"}, "'sentencepiece': Input should be 'byte_bpe' or 'wordpiece'"),
+        (good | {"engine": "exact"}, "the engine exact with the model_root None"),
+        (good | {"model_root": "0x" + "11" * 32}, "the engine torch-float with the model_root 0x1111"),
     ):
         manifest.write_text(json.dumps(content))
         desk.run(arguments, named, way_out="correct it and offer it again", code="misconfigured")

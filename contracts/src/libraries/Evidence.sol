@@ -8,7 +8,7 @@ import {IJobEscrow} from "../interfaces/IJobEscrow.sol";
 import {IStakeManager} from "../interfaces/IStakeManager.sol";
 import {Merkle} from "./Merkle.sol";
 import {TypedData} from "./TypedData.sol";
-import {Commitment, Epoch, LeafProof, Order} from "./Types.sol";
+import {Commitment, Epoch, LeafProof, Order, Terms} from "./Types.sol";
 
 /// @notice What stands behind a leaf's digest: that it is this commitment's, to this order, signed by its node.
 library Evidence {
@@ -82,6 +82,12 @@ library Evidence {
     {
         orderId = MessageHashUtils.toTypedDataHash(domain, TypedData.hashOrder(order));
         if (orderId != commitment.orderId) revert Evidence_WrongOrder(orderId, commitment.orderId);
+    }
+
+    /// @notice What `units` of work cost at an order's terms (SPEC section 3).
+    function chargeOf(Terms calldata terms, uint32 units) internal pure returns (uint256) {
+        uint256 price = terms.fixedPrice + uint256(units) * terms.unitPrice;
+        return price < terms.maxPrice ? price : terms.maxPrice;
     }
 
     function digestOf(bytes32 domain, Commitment calldata commitment) internal pure returns (bytes32) {

@@ -5,8 +5,7 @@ import {Merkle} from "./Merkle.sol";
 import {CapProof} from "./Types.sol";
 
 /// @notice Reads a packed epoch (SPEC section 5) where it lies in calldata, one lane group after the other.
-/// `PackedEpochReference` says the same in plain Solidity; the tests hold the two against each other.
-///
+/// The tests compare it with `PackedEpochReference`, which does the same in plain Solidity.
 /// Usage: `open`, then `next` while `row < count` (and `skip` for a group whose lane fails), then `close`.
 library PackedEpoch {
     uint256 internal constant ROW_BYTES = 40;

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from contracts.protocol.manifest import Manifest
+from contracts.protocol.manifest import EXACT_ENGINE, Manifest
 from contracts.protocol.trace import trace_hash_of
 from node_agent.devices.probe import choose
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact import ways
+from node_agent.execution.exact.model_root import require_root
 from node_agent.execution.exact.port import Way
 from node_agent.execution.exact.trace import TextTrace, encode
 from node_agent.execution.limits import require_named
@@ -27,7 +28,7 @@ class ExactEngine(Engine, ABC):
         meter: of the workloads that it serves.
     """
 
-    name: str = "exact"
+    name: str = EXACT_ENGINE
     version: str = "2"
     check: Check = "prefill"
     pinned: bool = False
@@ -72,6 +73,7 @@ class ExactEngine(Engine, ABC):
         """
         require_named(files, manifest)
         parameters = cls.read(files.weights)
+        require_root(parameters, manifest)
         chosen = ways.fastest(
             choose(device),
             lambda way: cls.build(parameters, way, manifest),

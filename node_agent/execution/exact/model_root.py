@@ -1,16 +1,24 @@
-"""The root over a model file's numbers (COURT.md, "The model root"): what a node derives before it serves."""
+"""The root over a model file's numbers (COURT.md, "The model root"). Nodes and verifiers derive it before they serve:
+under a foreign root an honest node could be convicted, by weights that it never had.
+"""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from contracts.court.arrays import layout
 from contracts.court.layout import Array, CourtConfig, Home, Place, Text
+from contracts.protocol.hashing import to_hex
+from contracts.protocol.manifest import Manifest
+from node_agent.execution.errors import ModelDigestMismatch
+from node_agent.execution.exact import kernels as k
 from node_agent.execution.exact.container import Integers, Matrix
-from node_agent.execution.exact.encoder.model_file import EncoderParameters
-from node_agent.execution.exact.kernels import Kernels
-from node_agent.execution.exact.llama.model_file import Parameters
+from node_agent.execution.exact.encoder.model_file import EncoderConfig, EncoderParameters, read_encoder
+from node_agent.execution.exact.llama.model_file import Parameters, read_model
+from node_agent.execution.model_files import require_safetensors
 
 Model = Parameters | EncoderParameters
 Digests = NDArray[np.uint8]
@@ -37,22 +45,48 @@ def court_config(model: Model) -> CourtConfig:
     )
 
 
-def model_root(model: Model, kernels: Kernels) -> bytes:
-    """The 32 bytes that a workload of this model must name."""
+def require_root(model: Model, manifest: Manifest) -> None:
+    """Raises ModelDigestMismatch unless the manifest names this model's root."""
+    found = derived(model)
+    if found != manifest.model_root:
+        raise ModelDigestMismatch(
+            f"The workload names the model root {manifest.model_root}, its model file has {found}.",
+            way_out="Serve another workload: under a foreign root honest work can be slashed. Whoever offers this one "
+            f"must offer it again with the root {found}; its workload id changes with it.",
+            expected=manifest.model_root,
+            found=found,
+        )
+
+
+def file_root(weights: Path) -> str:
+    """The root that workloads of a model file name, 0x hex. Errors as of `container.opened`."""
+    require_safetensors(weights)
+    with safe_open(weights, framework="np") as file:
+        encoder = (file.metadata() or {}).get("format") == EncoderConfig.format
+    return derived(read_encoder(weights) if encoder else read_model(weights))
+
+
+def derived(model: Model) -> str:
+    """The root of a model, 0x hex; half a second for SmolLM2-135M."""
+    return to_hex(model_root(model, k.loaded(k.available()[0], k.usable_threads())))
+
+
+def model_root(model: Model, kernels: k.Kernels) -> bytes:
+    """The 32 bytes under which the numbers of a model are opened."""
     config = court_config(model)
     arrays = layout(Text(config, 1, 1)).at_home(Home.MODEL)
     first = np.frombuffer(config.leaf(), np.uint8)
     return bytes(kernels.list_root(np.stack([first, *(_array(model, array, kernels) for array in arrays)])))
 
 
-def _array(model: Model, array: Array, kernels: Kernels) -> Digests:
+def _array(model: Model, array: Array, kernels: k.Kernels) -> Digests:
     """The root of an array: of its sheets, of their rows."""
     places = product(*map(range, array.axes))
     return kernels.list_root(np.stack([_sheet(sheet_of(model, array.name, at), array, kernels) for at in places]))
 
 
-def _sheet(values: NDArray[np.generic], array: Array, kernels: Kernels) -> Digests:
-    written = np.ascontiguousarray(values.astype(f">i{array.kind.width}")).view(np.uint8)
+def _sheet(values: NDArray[np.generic], array: Array, kernels: k.Kernels) -> Digests:
+    written = np.ascontiguousarray(values.astype(f">i{array.kind.width}", copy=False)).view(np.uint8)
     return kernels.list_root(kernels.row_roots(written, array.block * array.kind.width))
 
 

@@ -14,15 +14,16 @@ Weights are kept (in, out), so that `x @ w` streams whole rows.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from node_agent.execution.bert_config import BertConfig, unsupported
+from node_agent.execution.floats.state import State
 from node_agent.execution.model_files import require_safetensors
+from node_agent.execution.published import BertConfig
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Bert:
         cls, config: BertConfig, names: Collection[str], tensor: Callable[[str], Tensor], device: torch.device
     ) -> Self:
         """Build from tensors with Hugging Face names. Raises UnsupportedModel for missing or misshapen ones."""
-        take = _BertTaker(config, names, tensor, device)
+        take = _BertState(config, names, tensor, device)
         c, width = config, config.hidden_size
         words = take("embeddings.word_embeddings.weight", c.vocab_size, width)
         types = take("embeddings.token_type_embeddings.weight", c.type_vocab_size, width)
@@ -131,22 +132,12 @@ class Bert:
         return torch.bmm(weights, value).transpose(0, 1).reshape(t, heads * d)  # (T, C)
 
 
-class _BertTaker:
-    """Takes tensors out of a state by name, checked for shape and type, moved to the device."""
+class _BertState(State):
+    """See `State`."""
 
-    def __init__(
-        self, config: BertConfig, names: Collection[str], tensor: Callable[[str], Tensor], device: torch.device
-    ) -> None:
-        self._config, self._names, self._tensor, self._device = config, names, tensor, device
-
-    def __call__(self, name: str, *shape: int) -> Tensor:
-        if name not in self._names:
-            raise unsupported(f"the weights lack {name}.", "missing", name)
-        tensor = self._tensor(name)
-        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
-            found = f"{tuple(tensor.shape)} {tensor.dtype}"
-            raise unsupported(f"{name} is {found}, but {shape} torch.float32 is required.", name, found)
-        return tensor.to(self._device, copy=True)
+    def __init__(self, config: BertConfig, *state: Any) -> None:
+        super().__init__(*state)
+        self._config = config
 
     def norm(self, name: str) -> BertNorm:
         width = self._config.hidden_size

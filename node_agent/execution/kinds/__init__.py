@@ -145,6 +145,7 @@ def write_manifest(kind: str, model: str, device: str | None, *, check_price_uni
         "kind": kind,
         "model": model,
         "weights_sha256": found.models[model].weights_sha256,
+        "model_root": found.models[model].model_root,
         "tokenizer_sha256": found.models[model].tokenizer_sha256,
         "engine": engine.name,
         "engine_version": engine.version,

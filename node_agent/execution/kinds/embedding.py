@@ -26,6 +26,7 @@ MODELS = {
         origin=_MINILM,
         weights_sha256="0d2cb65982bc0b79931999329ee86d29967bebf7dee2df898ba25f02d113bbfd",
         tokenizer_sha256=_MINILM.tokenizer_sha256,
+        model_root="0x558b4ea606f983124f980a11661b40c2534c0ad2b2bf300e90b301d6a985743f",
     ),
 }
 

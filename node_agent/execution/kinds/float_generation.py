@@ -8,7 +8,7 @@ from node_agent.execution.model_files import Source, Wording
 
 ENGINE = "node_agent.execution.floats.generation:FloatGeneration"
 
-# What `wording.chat_ml` finds with SmolLM2's tokenizer.
+# ChatML around one user message, after the system message of SmolLM2's own template.
 _SYSTEM = (1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407, 19712, 8182)
 _BEFORE = (*_SYSTEM, 2, 198, 1, 4093, 198)
 _AFTER = (2, 198, 1, 520, 9531, 198)

@@ -1,8 +1,8 @@
 """Kind `generation`: chat completion by the exact engine, each text one user message. Any host gives the same bytes.
 
-Prompt: the manifest's template around the text's own ids (`node_agent/execution/wording.py`). Output: for each text
-the ids of every token chosen, the stop token included; units are their number, so a stop counts as one: choosing it
-took a pass.
+Prompt: the manifest's template around the text's own ids. A text that spells `<|im_end|>` gets those ten characters'
+ids, not the control token, so that it cannot end its turn. Output: for each text the ids of every token chosen, the
+stop token included; units are their number, so a stop counts as one: choosing it took a pass.
 
 Parameters: `node_agent/execution/exact/llama/engine.py`; what an order does not name is greedy.
 """
@@ -26,6 +26,7 @@ MODELS = {
         origin=_SMOLLM2,
         weights_sha256="e6ceafe0909bd08b7ece7ce0b0efcffcf9ad4f25bc0d179350c9351408235cff",
         tokenizer_sha256=_SMOLLM2.tokenizer_sha256,
+        model_root="0x5bf862ce6fb16c978f2e58f3cf2a58e6c48e62987dfdfa2615faf609a6c9d6b6",
     ),
 }
 

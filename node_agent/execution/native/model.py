@@ -8,7 +8,6 @@ H query heads, K key/value heads, G = H / K, D head width, F feed-forward width,
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -17,22 +16,11 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from node_agent.execution.errors import UnsupportedModel
-from node_agent.execution.floats.llama import LlamaConfig, rotary_tables
+from node_agent.execution.floats.llama import rotary_tables
+from node_agent.execution.floats.state import LlamaLayer, State
 from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.native.settings import DTYPES, NativeSettings
-
-
-@dataclass
-class NativeLayer:
-    """One block's weights as published, (out, in); products that share an input are fused."""
-
-    attention_norm: Tensor  # (C,)
-    qkv: Tensor  # ((H + 2K) D, C)
-    attention_out: Tensor  # (C, H D)
-    mlp_norm: Tensor  # (C,)
-    gate_up: Tensor  # (2F, C)
-    down: Tensor  # (C, F)
+from node_agent.execution.published import LlamaConfig
 
 
 class NativeCache:
@@ -59,7 +47,7 @@ class NativeLlama:
         self,
         config: LlamaConfig,
         settings: NativeSettings,
-        layers: list[NativeLayer],
+        layers: list[LlamaLayer],
         embedding: Tensor,
         head: Tensor,
         final_norm: Tensor,
@@ -92,11 +80,11 @@ class NativeLlama:
         Raises:
             UnsupportedModel: a tensor is missing, misshapen, or of a type that is not a float's.
         """
-        take = _NativeTaker(config, names, tensor, DTYPES[settings.dtype], device)
+        take = State(names, tensor, device, DTYPES[settings.dtype], DTYPES.values())
         table = (config.vocab_size, config.hidden_size)
         embedding = take("model.embed_tokens.weight", *table)
         head = embedding if config.tie_word_embeddings else take("lm_head.weight", *table)
-        layers = [take.layer(index) for index in range(config.num_hidden_layers)]
+        layers = [take.llama_layer(config, index) for index in range(config.num_hidden_layers)]
         return cls(config, settings, layers, embedding, head, take("model.norm.weight", config.hidden_size))
 
     def new_cache(self, texts: int, positions: int) -> NativeCache:
@@ -141,7 +129,7 @@ class NativeLlama:
 
     def _attention(
         self,
-        layer: NativeLayer,
+        layer: LlamaLayer,
         x: Tensor,
         turn: tuple[Tensor, Tensor],
         positions: Tensor,
@@ -178,7 +166,7 @@ class NativeLlama:
         return mixed.view(b, heads, t, d)
 
     @staticmethod
-    def _mlp(layer: NativeLayer, x: Tensor) -> Tensor:
+    def _mlp(layer: LlamaLayer, x: Tensor) -> Tensor:
         gate, up = F.linear(x, layer.gate_up).chunk(2, -1)  # (B, T, F) each
         return F.linear(F.silu(gate) * up, layer.down)  # (B, T, C)
 
@@ -188,59 +176,7 @@ def batch_of(tokens: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     return torch.tensor([list(each) for each in tokens], device=device)
 
 
-class _NativeTaker:
-    """Takes tensors out of a state by name, checked for shape and type, cast and moved to the device."""
-
-    def __init__(
-        self,
-        config: LlamaConfig,
-        names: Collection[str],
-        tensor: Callable[[str], Tensor],
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> None:
-        self._config, self._names, self._tensor = config, names, tensor
-        self._dtype, self._device = dtype, device
-
-    def __call__(self, name: str, *shape: int) -> Tensor:
-        if name not in self._names:
-            raise _unsupported(f"the weights lack {name}.", name, "missing")
-        tensor = self._tensor(name)
-        if tuple(tensor.shape) != shape or tensor.dtype not in DTYPES.values():
-            found = f"{tuple(tensor.shape)} {tensor.dtype}"
-            raise _unsupported(f"{name} is {found}, but {shape} of fp32, bf16 or fp16 is required.", name, found)
-        return tensor.to(self._device, self._dtype, copy=True)
-
-    def layer(self, index: int) -> NativeLayer:
-        c, prefix = self._config, f"model.layers.{index}."
-        width, inner = c.hidden_size, c.intermediate_size
-        query, shared = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
-        attention, mlp = f"{prefix}self_attn.", f"{prefix}mlp."
-        qkv = [
-            self(f"{attention}{n}_proj.weight", rows, width)
-            for n, rows in zip("qkv", (query, shared, shared), strict=True)
-        ]
-        gate_up = [self(f"{mlp}{name}_proj.weight", inner, width) for name in ("gate", "up")]
-        return NativeLayer(
-            attention_norm=self(f"{prefix}input_layernorm.weight", width),
-            qkv=torch.cat(qkv),
-            attention_out=self(f"{attention}o_proj.weight", width, query),
-            mlp_norm=self(f"{prefix}post_attention_layernorm.weight", width),
-            gate_up=torch.cat(gate_up),
-            down=self(f"{mlp}down_proj.weight", width, inner),
-        )
-
-
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding of (B, T, heads, D) by (B, T, 1, D) tables: each half turns against the other."""
     first, second = x.chunk(2, -1)
     return x * cos + torch.cat((second, first), -1) * sin
-
-
-def _unsupported(message: str, name: str, found: str) -> UnsupportedModel:
-    return UnsupportedModel(
-        f"Not a model this engine computes: {message}",
-        way_out="Use a plain Llama in fp32, bf16 or fp16 with Hugging Face names.",
-        tensor=name,
-        found=found,
-    )

@@ -93,15 +93,15 @@ class Executor:
             self._loaded.append(wanted)
         return self._engine(said, wanted)
 
-    def cut(self, tokenizer: Path, sha256: str, text: str) -> list[int]:
-        """The token ids of a text alone, by a tokenizer.json with this digest.
+    def cut(self, tokenizer: Path, sha256: str, text: str) -> Tokens:
+        """A text alone in tokens, by a tokenizer.json with this digest.
 
         Raises UnsupportedModel where it is none, SandboxUnavailable, ExecutorFailed.
         """
         if tokenizer not in self._needs.models:
             with self._calls.exclusive():
                 self._need(replace(self._needs, models=tuple({*self._needs.models, tokenizer})))
-        return list(self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens).ids)
+        return self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens)
 
     def _need(self, needs: Needs) -> None:
         """What a process needs is given before it is confined: if it is more, the next one has it."""

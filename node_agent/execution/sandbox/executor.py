@@ -136,10 +136,12 @@ class _Server:
 
         if request.sha256 not in self._tokenizers:
             try:
-                self._tokenizers[request.sha256] = TextTokenizer(request.tokenizer.read_bytes(), request.sha256)
+                found = TextTokenizer(request.tokenizer.read_bytes(), request.sha256)
             except WrongTokenizer as error:
                 raise UnsupportedModel(str(error)) from error
-        return Tokens(ids=tuple(self._tokenizers[request.sha256].encode(request.text)))
+            self._tokenizers[request.sha256] = found, found.family
+        tokenizer, family = self._tokenizers[request.sha256]
+        return Tokens(ids=tuple(tokenizer.encode(request.text)), family=family)
 
     def _load(self, request: Load) -> Loaded:
         from node_agent.execution import kinds

@@ -108,10 +108,11 @@ class Observed(Message):
 
 
 class Tokens(Message):
-    """The ids of a text."""
+    """The ids of a text, and of which family its tokenizer is (`TextTokenizer.family`)."""
 
     kind = 6
     ids: tuple[Uint32, ...]
+    family: Words
 
 
 class Problem(Message):
@@ -177,7 +178,7 @@ class Observe(Message):
 
 
 class Cut(Message):
-    """Asks for the token ids of a text, by a tokenizer.json with this digest."""
+    """Asks for a text in tokens, by a tokenizer.json with this digest."""
 
     kind, within_s = 20, 10.0
     tokenizer: Path

@@ -23,7 +23,6 @@ from node_agent.execution import kinds
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client
 from node_agent.models import ModelStore
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from node_agent.where import NodePlace
 from tests.integration.node_agent.operator_world import (
     MANIFEST,
@@ -35,6 +34,7 @@ from tests.integration.node_agent.operator_world import (
     fund_what_it_says,
 )
 from tests.world.anvil import anvil
+from tests.world.node_fakes import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.world.parties import key
 
 pytestmark = pytest.mark.chain
@@ -42,7 +42,7 @@ UNCONFINED = """
 import node_agent.execution.sandbox.executor as executor
 from node_agent.execution.errors import SandboxUnavailable
 
-def confine(readable):
+def confine(needs):
     raise SandboxUnavailable("This kernel cannot.", way_out="Use another.")
 
 executor.confine = confine

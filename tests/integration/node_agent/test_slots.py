@@ -24,6 +24,7 @@ from node_agent.execution import kinds
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.llama.engine import ExactGeneration
+from node_agent.execution.exact.model_root import file_root
 from node_agent.execution.model_files import ModelFiles, sha256_file
 from node_agent.execution.sandbox import Executor, client
 from node_agent.session.backend_api import BackendApi
@@ -34,10 +35,10 @@ from node_agent.session.loop import NodeSession
 from node_agent.session.pacing import Pacer
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceClient
-from node_agent.testing import FakeFacts
 from tests.integration.backend.api.coordinator import listening
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, FIXED, NODE, REQUESTER, SETTLER, UNIT, World, signed, terms
 from tests.unit.node_agent.execution.conftest import make_deadly, make_manifest, tiny_files  # noqa: F401  fixtures
+from tests.world.node_fakes import FakeFacts
 from tests.world.prompts import prompts_of, read, root_of
 from tests.world.waiting import PATIENCE_S, eventually
 
@@ -160,6 +161,7 @@ def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manif
     exact = {
         "kind": "generation",
         "engine": "exact",
+        "model_root": file_root(files.weights),
         "engine_version": ExactGeneration.version,
         "check": "prefill",
         "numeric_class": None,

@@ -10,8 +10,8 @@ from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import list_root
 from contracts.protocol.workload import engine_name
-from node_agent.testing import fake_manifest
 from tests.unit.protocol.test_vectors import cases
+from tests.world.node_fakes import fake_manifest
 
 
 def with_eth_account(manifest: Manifest) -> str:
@@ -61,8 +61,9 @@ def test_ids_are_eth_accounts_struct_hashes() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"stops": (2,)}, {"template": {"before": (5,), "after": ()}}, {"model_root": "0x" + "11" * 32},
-        {"engine_version": "other"}, {"check_price_units": 9}, {"unit": "another word"}, {"model": "another"},
+        {"stops": (2,)}, {"template": {"before": (5,), "after": ()}}, {"engine_version": "other"},
+        {"engine": "exact", "model_root": "0x" + "11" * 32}, {"check_price_units": 9}, {"unit": "another word"},
+        {"model": "another"},
     ],
 )  # fmt: skip
 def test_every_change_is_another_workload(change: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from contracts.protocol.packed import packed_root
 from node_agent.devices import numeric_class, self_test
 from node_agent.errors import HostUnsupported
 from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, NumericClassMismatch, UnknownKind
+from node_agent.execution.exact.build import build
+from node_agent.execution.exact.llama.engine import ExactGeneration
+from node_agent.execution.exact.model_root import file_root
 from node_agent.execution.floats.generation import FloatGeneration
-from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
+from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from tests.unit.node_agent.execution.conftest import tiny_tokenizer
 from tests.unit.record.records import MANIFEST
 from tests.world.prompts import CHAT, asked
@@ -89,6 +93,30 @@ def test_altered_weights_are_never_run(model_dir: Path) -> None:
     weights.write_bytes(data)
     with pytest.raises(ModelDigestMismatch):
         LocalEngines(model_dir, "cpu").get(manifest)
+
+
+@pytest.mark.process
+def test_under_a_foreign_root_nothing_is_run(model_dir: Path, tmp_path: Path) -> None:
+    """Protects honest nodes: a verifier convicts nobody by a workload whose root is not that of its model file. A node
+    loads workloads in the same process, `Executor`. Covers: A71"""
+    (floats,) = model_dir.iterdir()
+    built = tmp_path / "exact"
+    built.mkdir()
+    parts = [floats / name for name in ("model.safetensors", "tokenizer.json", "config.json")]
+    build(ModelFiles(*parts, floats.name, sha256_file(parts[1])), built / "model.safetensors")
+    shutil.copy(parts[1], built)
+    root, weights_sha256 = file_root(built / "model.safetensors"), sha256_file(built / "model.safetensors")
+    shutil.rmtree(floats)
+    built.rename(tmp_path / weights_sha256)
+    manifest = manifest_of(
+        model_dir, kind="generation", engine="exact", engine_version=ExactGeneration.version, check="prefill",
+        numeric_class=None, model_root=root,
+    )  # fmt: skip
+    engines = LocalEngines(model_dir, "cpu")
+    assert answer(engines.get(manifest), HELLO, {"max_new_tokens": 3}).units <= 3
+    foreign = manifest.model_copy(update={"model_root": "0x" + "11" * 32})
+    with pytest.raises(ModelDigestMismatch, match=f"root 0x1111.* {root}"):
+        engines.get(foreign)
 
 
 @pytest.mark.process

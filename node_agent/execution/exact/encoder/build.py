@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from node_agent.execution.bert_config import BertConfig
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, Matrix, write_model
 from node_agent.execution.exact.encoder.model_file import EncoderConfig
 from node_agent.execution.exact.quantise import fixed_point, gain, quantise
 from node_agent.execution.model_files import Fp32
+from node_agent.execution.published import BertConfig
 
 _MATRICES = {
     "qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),

@@ -14,14 +14,8 @@ from node_agent.execution.exact.container import Integers, Matrix, write_model
 from node_agent.execution.exact.llama.model_file import ExactConfig
 from node_agent.execution.exact.quantise import gain, quantise
 from node_agent.execution.model_files import Fp32
+from node_agent.execution.published import PLAIN_LLAMA, require_fixed
 
-_FIXED: dict[str, object] = {
-    "attention_bias": False,
-    "hidden_act": "silu",
-    "mlp_bias": False,
-    "model_type": "llama",
-    "partial_rotary_factor": 1.0,
-}
 _LAYER_PARTS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "attention_out": ("self_attn.o_proj",),
@@ -52,13 +46,7 @@ def build_from(
 
 def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | None = None) -> ExactConfig:
     """The model file's configuration from a config.json. Raises UnsupportedModel for what SPEC.md does not cover."""
-    for name, only in _FIXED.items():
-        if fields.get(name, only) != only:
-            raise UnsupportedModel(
-                f"{name} is {fields[name]!r}, the exact engine computes {only!r}.",
-                way_out="Use a plain Llama.",
-                **{name: fields[name]},
-            )
+    require_fixed(fields, {**PLAIN_LLAMA, "partial_rotary_factor": 1.0})
     width, heads = fields["hidden_size"], fields["num_attention_heads"]
     head_dim = fields.get("head_dim") or width // heads
     query_bits, key_bits = a.query_key_bits(head_dim)

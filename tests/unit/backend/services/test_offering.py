@@ -1,14 +1,18 @@
 """What is offered can be counted: no workload without its tokenizer, no input longer than the backend keeps."""
 
+import hashlib
+from typing import get_args
+
 import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from backend.errors import Misconfigured
 from backend.services.offering import all_offers, offer_workload, require_tokenizers
 from backend.store.home import open_tokenizers
 from contracts.protocol.errors import WrongTokenizer
-from contracts.protocol.manifest import Manifest
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+from contracts.protocol.manifest import Manifest, TokenizerFamily
 from tests.unit.backend.world import MANIFEST, World
+from tests.world.node_fakes import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 
 PRICES = {"fixed_price": 1, "unit_price": 1, "max_units": 10}
 
@@ -30,6 +34,51 @@ def test_the_tokenizer_is_the_manifests(world: World) -> None:
     assert offered(world) == 1
     offer_workload(world.database, tokenizers, changed(), BYTE_TOKENIZER, **PRICES)
     assert offered(world) == 2
+
+
+def of_a_family(model: models.Model, decoder: decoders.Decoder, **parts: object) -> bytes:
+    """A tokenizer.json made of these parts."""
+    tokenizer = Tokenizer(model)
+    tokenizer.decoder = decoder
+    for name, part in parts.items():
+        setattr(tokenizer, name, part)
+    data: bytes = tokenizer.to_str().encode()
+    return data
+
+
+BYTES = models.BPE({letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, [])
+PIECES = models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]")
+LEVEL, SPACED = pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.ByteLevel(add_prefix_space=True)
+FAMILIES = {
+    "byte_bpe": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=LEVEL),
+    "byte_bpe, normalized": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=LEVEL, normalizer=normalizers.NFC()),
+    "wordpiece": of_a_family(PIECES, decoders.WordPiece(), normalizer=normalizers.BertNormalizer()),
+}
+STRANGE = {
+    "Unigram with the decoder Metaspace": of_a_family(models.Unigram([("a", 0.0)], 0), decoders.Metaspace()),
+    "BPE with the decoder Metaspace": of_a_family(BYTES, decoders.Metaspace()),
+    "BPE with the decoder ByteLevel": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=SPACED),
+    "WordPiece with the decoder WordPiece": of_a_family(
+        PIECES, decoders.WordPiece(), normalizer=normalizers.BertNormalizer(lowercase=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("family", get_args(TokenizerFamily))
+@pytest.mark.parametrize("kind", [*FAMILIES, *STRANGE])
+def test_tokenizers_of_no_supported_family_are_not_offered(world: World, family: str, kind: str) -> None:
+    """Protects requesters: their clients check ids against texts by the family that the manifest names. A cased
+    WordPiece, SentencePiece, and a BPE that puts a space before texts would have them refuse to order."""
+    data, before = (FAMILIES | STRANGE)[kind], offered(world)
+    manifest = changed(tokenizer=family, tokenizer_sha256=hashlib.sha256(data).hexdigest())
+    if kind.startswith(family):
+        offer_workload(world.database, open_tokenizers(world.folder), manifest, data, **PRICES)
+        assert offered(world) == before + 1
+        return
+    found = kind.partition(",")[0]
+    with pytest.raises(Misconfigured, match=rf"tokenizer {family}, .*json is (another kind: )?{found}; .* byte_bpe"):
+        offer_workload(world.database, open_tokenizers(world.folder), manifest, data, **PRICES)
+    assert offered(world) == before
 
 
 def test_what_cannot_be_kept_is_not_offered(world: World) -> None:

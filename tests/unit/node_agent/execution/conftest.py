@@ -17,7 +17,7 @@ from node_agent.execution.kinds import float_generation
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client
 from node_agent.models import ModelStore
-from node_agent.testing import BYTE_TOKENIZER
+from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.prompts import CHAT
 
 TINY_OVERHEAD = len(CHAT.before) + len(CHAT.after)

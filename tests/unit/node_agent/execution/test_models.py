@@ -26,9 +26,10 @@ from node_agent.execution.errors import (
     UnsafeModelFormat,
     UnsupportedModel,
 )
-from node_agent.execution.floats.llama import LlamaConfig, load_llama
+from node_agent.execution.floats.llama import load_llama
 from node_agent.execution.gguf_convert import convert
 from node_agent.execution.model_files import Fp32, require_safe_format, sha256_file
+from node_agent.execution.published import LlamaConfig
 from node_agent.models import ModelStore, Source, pip_download
 from tests.world.prompts import CHAT
 

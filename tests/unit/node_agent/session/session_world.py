@@ -16,7 +16,7 @@ from node_agent.session.loop import NodeSession
 from node_agent.session.pacing import Pacer
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceClient
-from node_agent.testing import EchoEngine, FakeBackend, FakeFacts, fake_deployment, fake_manifest
+from tests.world.node_fakes import EchoEngine, FakeBackend, FakeFacts, fake_deployment, fake_manifest
 
 NOW_S = 1_800_000_000
 

@@ -13,8 +13,8 @@ from node_agent.errors import BackendRefused, NoAnswer
 from node_agent.execution.engine import Execution
 from node_agent.execution.errors import InvalidInput
 from node_agent.session.heartbeat import LeaseRenewal
-from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import NOW_S, World
+from tests.world.node_fakes import EchoEngine, problem
 from tests.world.prompts import bare
 
 

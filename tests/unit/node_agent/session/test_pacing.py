@@ -20,8 +20,8 @@ from contracts.protocol.wire import LeaseRequest
 from node_agent.errors import ForgedLease, LeaseOver, TooSlow, UnpayableJob
 from node_agent.execution.engine import Execution, Speed
 from node_agent.session.pacing import DRAG_S, Pacer
-from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import NOW_S, Clock, World
+from tests.world.node_fakes import EchoEngine, problem
 from tests.world.prompts import bare, said
 
 SPEEDS = st.builds(Speed, st.just("a way"), st.floats(10, 1e6), st.floats(10, 1e5))

@@ -19,6 +19,7 @@ from node_agent.execution.exact.encoder.model_file import EncoderParameters, rea
 from node_agent.execution.exact.llama.build import build_from
 from node_agent.execution.exact.llama.engine import ExactGeneration
 from node_agent.execution.exact.llama.model_file import Parameters, read_model
+from node_agent.execution.exact.model_root import file_root
 from node_agent.execution.exact.port import Way
 from node_agent.execution.exact.ways import KernelWay
 from node_agent.execution.model_files import ModelFiles, sha256_file
@@ -208,6 +209,7 @@ def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manif
         files,
         kind="generation",
         engine="exact",
+        model_root=file_root(files.weights),
         engine_version=ExactGeneration.version,
         check="prefill",
         numeric_class=None,

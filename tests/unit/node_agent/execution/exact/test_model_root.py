@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from contracts.protocol.hashing import keccak
+from contracts.protocol.manifest import Manifest
 from contracts.protocol.trace_tree import list_root
+from node_agent.execution import kinds
+from node_agent.execution.errors import ModelDigestMismatch
 from node_agent.execution.exact import kernels
-from node_agent.execution.exact.model_root import model_root
+from node_agent.execution.exact.model_root import derived, file_root, model_root
+from node_agent.execution.model_files import ModelFiles
+from node_agent.models import ModelStore
 from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
 from tests.unit.node_agent.execution.exact.court.tracing import model_shelf
 
@@ -42,3 +48,30 @@ def test_the_root_of_a_file_is_that_of_its_numbers(name: str, make_model: MakeMo
     opened: tied and not, one block a row and several, both families."""
     for model in (make_model(), make_model(tie_word_embeddings=False, hidden_size=72), make_encoder()):
         assert model_root(model, kernels.loaded(name, 1)) == model_shelf(model).root
+
+
+@pytest.mark.parametrize("whose", ["no model's", "another model's", "none"])
+def test_a_foreign_root_is_refused(files: ModelFiles, manifest: Manifest, make_model: MakeModel, whose: str) -> None:
+    """Protects honest nodes: with the right weights under another root, a node could be convicted by numbers that it
+    never had. Whoever loads the workload derives the root and is told both. Covers: A71"""
+    root = {"no model's": "0x" + "11" * 32, "another model's": derived(make_model()), "none": None}[whose]
+    foreign = manifest.model_copy(update={"model_root": root})
+    assert foreign.weights_sha256 == files.weights_sha256
+    with pytest.raises(ModelDigestMismatch, match=f"root {root}, .* {file_root(files.weights)}"):
+        kinds.load(files, foreign, "cpu")
+
+
+def test_exact_workloads_alone_name_a_root(manifest: Manifest) -> None:
+    """Protects honest nodes from a root that nobody derives, and from exact work without one. Covers: A71"""
+    for change in ({"model_root": None}, {"engine": "torch-float"}):
+        with pytest.raises(ValidationError, match="workloads of the engine exact name their model's root"):
+            Manifest.model_validate(manifest.model_dump() | change)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("kind", ["generation", "embedding"])
+def test_recorded_roots_are_the_files(kind: str) -> None:
+    """Protects those who offer a shipped model: the root in its manifest is that of its file. Covers: A71"""
+    for name in kinds.find(kind).models:
+        written = kinds.write_manifest(kind, name, "cpu", check_price_units=1)
+        assert written.model_root == file_root(ModelStore().pull(name).weights), name

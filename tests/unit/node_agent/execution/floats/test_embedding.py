@@ -16,7 +16,6 @@ from transformers import BertModel
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import pack, unpack, unpack_signed
 from node_agent.execution import determinism, kinds
-from node_agent.execution.bert_config import BertConfig
 from node_agent.execution.errors import (
     InvalidInput,
     InvalidParams,
@@ -28,6 +27,7 @@ from node_agent.execution.errors import (
 from node_agent.execution.floats.bert import Bert
 from node_agent.execution.floats.embedding import SCALE, FloatEmbedding, to_integers
 from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.published import BertConfig
 from node_agent.execution.trace import TRACE_TAG
 from node_agent.models import ModelStore
 from tests.world.prompts import MINILM, asked_of, tokenizer_of

@@ -9,7 +9,8 @@ from transformers import LlamaForCausalLM
 
 from node_agent.devices.self_test import REFERENCE_CONFIG, reference_model, reference_state
 from node_agent.execution.errors import UnsupportedModel
-from node_agent.execution.floats.llama import Llama, LlamaConfig
+from node_agent.execution.floats.llama import Llama
+from node_agent.execution.published import LlamaConfig
 
 CPU = torch.device("cpu")
 TOKENS = torch.tensor([(5 * index + 1) % 512 for index in range(90)])

@@ -25,12 +25,13 @@ from node_agent.execution.exact.encoder import build as build_encoder
 from node_agent.execution.exact.encoder import engine as embedding
 from node_agent.execution.exact.encoder.engine import EmbeddingBatch, ExactEmbedding
 from node_agent.execution.exact.encoder.model_file import read_encoder
+from node_agent.execution.exact.model_root import file_root
 from node_agent.execution.exact.ways import sound
 from node_agent.execution.model_files import ModelFiles, Wording, sha256_file
 from node_agent.execution.sandbox import Executor
-from node_agent.testing import BYTE_TOKENIZER
 from tests.unit.node_agent.execution.exact.conftest import TINY_ENCODER, random_encoder_state
 from tests.world import prompts
+from tests.world.node_fakes import BYTE_TOKENIZER
 
 TEXTS = ["Hello", "What is 2 + 2?", "x", "y" * 40]
 WORDING = Wording("wordpiece", before=(1,), after=(2,))
@@ -64,6 +65,7 @@ def manifest(files: ModelFiles, make_manifest: Callable[..., Manifest]) -> Manif
         files,
         kind="embedding",
         engine="exact",
+        model_root=file_root(files.weights),
         engine_version=ExactEmbedding.version,
         check="prefill",
         dtype="int8",
@@ -219,12 +221,13 @@ def test_limits_are_kept(engine: ExactEmbedding) -> None:
 
 
 def test_misfits_are_refused(engine: ExactEmbedding, files: ModelFiles) -> None:
-    """Another engine's manifest, another model's digest, more positions than there are."""
+    """Another engine's manifest, another model's digest or root, more positions than there are. Covers: A71"""
     limits = engine.manifest.input
     for change, error in (
         ({"check": "regenerate"}, EngineMismatch),
         ({"meter": "new_tokens"}, EngineMismatch),
         ({"weights_sha256": "0" * 64}, ModelDigestMismatch),
+        ({"model_root": "0x" + "00" * 32}, ModelDigestMismatch),
         ({"input": limits.model_copy(update={"max_tokens": 65})}, UnsupportedModel),
     ):
         with pytest.raises(error):

@@ -8,7 +8,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node_agent.execution.bert_config import BertConfig
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Integers
 from node_agent.execution.exact.eager import encoder as fast
@@ -19,6 +18,7 @@ from node_agent.execution.exact.encoder.model_file import EncoderParameters
 from node_agent.execution.exact.encoder.reference import EncoderReference
 from node_agent.execution.exact.port import EncoderModel, Way
 from node_agent.execution.floats.bert import Bert
+from node_agent.execution.published import BertConfig
 from tests.unit.node_agent.execution.exact.conftest import TINY_ENCODER, WAYS, random_encoder_state
 from tests.world.soak import short_or_long
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from contracts.protocol.manifest import IntegerRange, Manifest
+from contracts.protocol.manifest import Manifest
+from node_agent.execution import kinds
 from node_agent.execution.exact.build import build
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.llama.engine import ExactGeneration
@@ -55,6 +56,13 @@ def files() -> ModelFiles:
 
 
 @pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    """The generation workload, greedy."""
+    params = {"max_new_tokens": {"minimum": 1, "maximum": 64}}
+    return kinds.write_manifest("generation", "smollm2-135m-exact", "cpu", check_price_units=10, params=params)
+
+
+@pytest.fixture(scope="module")
 def model_path(files: ModelFiles) -> Path:
     """The model file alone."""
     return files.weights
@@ -78,11 +86,8 @@ def test_one_trace_everywhere(model_path: Path, way: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_it_answers_and_is_checked(files: ModelFiles, smollm_manifest: Manifest) -> None:
+def test_it_answers_and_is_checked(files: ModelFiles, manifest: Manifest) -> None:
     """Loaded as a node loads it: rotary order, template, stop rule and sampling make a model that knows things."""
-    ranges = {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}
-    changes = {"engine": "exact", "check": "prefill", "engine_version": ExactGeneration.version, "params": ranges}
-    manifest = smollm_manifest.model_copy(update=changes | {"weights_sha256": files.weights_sha256})
     engine = ExactGeneration.load(files, manifest, "cpu")
     prompts, params = asked_of(SMOLLM2, ["What is the capital of France?"]), {"max_new_tokens": 32}
     done = engine.execute(prompts, params)
@@ -122,13 +127,9 @@ SPOOFED = [
 
 
 @pytest.mark.timeout(600)
-def test_a_prefill_spoof_is_caught(files: ModelFiles, smollm_manifest: Manifest) -> None:
+def test_a_prefill_spoof_is_caught(files: ModelFiles, manifest: Manifest) -> None:
     """Who generates with int4 weights and then makes the trace of an honest prefill over those tokens is caught within
     64 tokens, each time: the verifier's pass chooses every token anew. Covers: A08, A53"""
-    manifest = smollm_manifest.model_copy(
-        update={"kind": "generation", "engine": "exact", "check": "prefill", "engine_version": ExactGeneration.version}
-        | {"weights_sha256": files.weights_sha256, "params": {"max_new_tokens": IntegerRange(minimum=1, maximum=64)}}
-    )
     honest = ExactGeneration.load(files, manifest, "cpu")
     cheap = sound("cpu").ways[0].llama(int4(read_model(files.weights)))
     cheat = ExactGeneration(cheap, manifest)

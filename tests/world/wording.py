@@ -1,4 +1,4 @@
-"""What stands around a text in a model's prompt, by its tokenizer: how the `Wording` of a model is found.
+"""What stands around a text in a model's prompt, as its own tokenizer has it.
 
 The requester's text is cut into tokens alone and never read for control tokens: a prompt that spells `<|im_end|>` gets
 those ten characters, and cannot end its turn. (A text that begins with several white spaces is cut otherwise than

@@ -1,0 +1,106 @@
+"""What a published model's config.json says, by Hugging Face's names: a Llama's and a BERT encoder's. Without torch, so
+that the exact engine's builders read it too."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from node_agent.execution.errors import UnsupportedModel
+
+PLAIN_LLAMA: Mapping[str, object] = {
+    "attention_bias": False,
+    "hidden_act": "silu",
+    "mlp_bias": False,
+    "model_type": "llama",
+}
+"""What every engine here takes for granted of a Llama."""
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """Sizes and constants; a family's fields are keys of config.json.
+
+    Attributes:
+        fixed: fields that would change the arithmetic, with the one value that is computed here.
+    """
+
+    fixed: ClassVar[Mapping[str, object]]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a config.json. Errors as of `from_json`."""
+        return cls.from_json(json.loads(path.read_bytes()))
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Take the fields needed. Raises UnsupportedModel where one is missing, or would change the arithmetic."""
+        require_fixed(fields, cls.fixed)
+        names = [field.name for field in dataclasses.fields(cls)]
+        if missing := sorted(set(names) - set(fields)):
+            raise unsupported(f"config.json lacks {', '.join(missing)}.", "missing", missing)
+        return cls(**{name: fields[name] for name in names})
+
+
+@dataclass(frozen=True)
+class LlamaConfig(PublishedConfig):
+    """See `PublishedConfig`."""
+
+    fixed: ClassVar[Mapping[str, object]] = {**PLAIN_LLAMA, "rope_scaling": None}
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float
+    rope_theta: float
+    tie_word_embeddings: bool
+    eos_token_id: int
+
+    def __post_init__(self) -> None:
+        if self.num_attention_heads % self.num_key_value_heads or self.head_dim % 2:
+            raise unsupported("heads do not divide into groups, or their width is odd.", "config", asdict(self))
+
+
+@dataclass(frozen=True)
+class BertConfig(PublishedConfig):
+    """See `PublishedConfig`."""
+
+    fixed: ClassVar[Mapping[str, object]] = {
+        "hidden_act": "gelu", "model_type": "bert", "position_embedding_type": "absolute",
+    }  # fmt: skip
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise unsupported("heads do not divide the width.", "config", asdict(self))
+
+
+def require_fixed(fields: Mapping[str, Any], fixed: Mapping[str, object]) -> None:
+    """Raises UnsupportedModel where a field has another value than the one that is computed; it may be absent."""
+    for name, only in fixed.items():
+        if fields.get(name, only) != only:
+            raise unsupported(f"{name} is {fields[name]!r}, this engine computes {only!r}.", name, fields[name])
+
+
+def unsupported(message: str, name: str, value: object) -> UnsupportedModel:
+    """The error for a model that the engine does not compute."""
+    return UnsupportedModel(
+        f"Not a model this engine computes: {message}",
+        way_out="Use a plain Llama or BERT encoder with Hugging Face names, converted or imported by the model store.",
+        **{name: value},
+    )
