@@ -17,7 +17,7 @@ def require_serving_host() -> None:
             "seccomp, which Linux 5.13 and later has on x86-64 and aarch64.",
             way_out="Serve from such a host or a Linux virtual machine. Ordering (`assay jobs`, `assay wallet`) and "
             "auditing (`assay audit`, `assay verify RECEIPT`) work here. `assay models pull` and `assay verify "
-            "--job ORDER` need --unconfined here, and a machine that holds no key: a job's input comes from a stranger.",
+            "--job ORDER` need --unconfined here, and a machine without keys: a job's input comes from a stranger.",
             system=sys.platform,
             machine=machine,
         )

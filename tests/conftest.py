@@ -5,7 +5,6 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -38,12 +37,7 @@ def _backends_cut_here(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     second to start. Tests of that process are marked `confined`, and backends with a process of their own confine."""
     module = sys.modules.get("backend.store.tokenizers")
     if module is not None and request.node.get_closest_marker("confined") is None:
-        monkeypatch.setattr(module.ConfinedTokenizer, "cut", lambda it, text: _cut(it.path, it.sha256, text))
-
-
-def _cut(path: Path, sha256: str, text: str) -> SimpleNamespace:
-    tokenizer = _read(path, sha256)
-    return SimpleNamespace(ids=tokenizer.encode(text), family=tokenizer.family)
+        monkeypatch.setattr(module.ConfinedTokenizer, "encode", lambda it, text: _read(it.path, it.sha256).encode(text))
 
 
 @cache

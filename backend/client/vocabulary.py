@@ -9,7 +9,7 @@ from pathlib import Path
 from backend.client.errors import Refused, Untrue
 from backend.client.http import BackendHttp
 from contracts.protocol.errors import BadTexts
-from contracts.protocol.manifest import Manifest
+from contracts.protocol.manifest import Manifest, TokenizerFamily
 from contracts.protocol.packed import pack
 from contracts.protocol.spelling import Spelling
 from contracts.protocol.wire import Tokenize
@@ -20,14 +20,15 @@ class Vocabularies:
 
     def __init__(self, backend: BackendHttp, folder: Path | None = None) -> None:
         self._backend, self._folder = backend, folder
-        self._loaded: dict[str, Spelling] = {}
+        self._loaded: dict[tuple[str, TokenizerFamily], Spelling] = {}
 
     def of(self, manifest: Manifest) -> Spelling:
         """The spelling of a workload. Raises Untrue for another one, WrongTokenizer for what is none."""
-        name = manifest.tokenizer_sha256
-        if name not in self._loaded:
-            self._loaded[name] = Spelling(self._kept(name) or self._fetched(manifest), name, manifest.tokenizer)
-        return self._loaded[name]
+        sha256 = manifest.tokenizer_sha256
+        named = sha256, manifest.tokenizer
+        if named not in self._loaded:
+            self._loaded[named] = Spelling(self._kept(sha256) or self._fetched(manifest), *named)
+        return self._loaded[named]
 
     def prompts(self, manifest: Manifest, texts: Sequence[str]) -> bytes:
         """The packed prompts of texts, cut by the backend. Raises BadTexts; Untrue for ids that do not spell them."""

@@ -1,6 +1,6 @@
 """A requester's money: into lanes, and out of them after notice.
 
-Every call is the requester's own transaction. authorizations.py has what it only signs and anybody may submit.
+Every call is the requester's own transaction. authorizations.py has what anybody may submit for it.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from contracts.protocol.signing import Signer
 
 @dataclass(frozen=True)
 class WalletHoldings:
-    """What a wallet holds outside its lanes: whole units of the token, and wei of ether for gas."""
+    """A wallet's money outside its lanes: whole units of the token, and wei of ether for gas."""
 
     units: int
     ether_wei: int

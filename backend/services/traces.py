@@ -60,7 +60,7 @@ class Traces:
         return Acknowledgement(digest=digest, new=True)
 
     def _due_at(self, session: Session, commitment: CommitmentRow) -> int | None:
-        """When the trace may first be shown, Unix seconds; None while its sample is not revealed."""
+        """When the trace may first be shown, Unix seconds; None until its sample is revealed."""
         leaf = session.exec(select(LeafRow).where(LeafRow.digest == commitment.digest)).first()
         if leaf is None:
             return None

@@ -232,9 +232,9 @@ def _posts(session: Session, *where: ColumnElement[bool], newest: int | None = N
 # ------------------------------------------------------------ events
 
 
-def indexed_until(session: Session) -> int:
-    """Time of the newest block that was read, or 0: every confirmed event up to then is known."""
-    return session.exec(select(BlockRow.timestamp).order_by(col(BlockRow.number).desc())).first() or 0
+def newest_block(session: Session) -> BlockRow | None:
+    """The newest block that was read: every confirmed event up to it is known."""
+    return session.exec(select(BlockRow).order_by(col(BlockRow.number).desc()).limit(1)).first()
 
 
 def events(session: Session, name: str, subjects: Iterable[object] | None = None) -> list[ChainEventRow]:

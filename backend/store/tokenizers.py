@@ -11,11 +11,10 @@ from pathlib import Path
 
 from backend.errors import Misconfigured
 from contracts.protocol.errors import BadTexts, WrongTokenizer
-from contracts.protocol.manifest import Manifest
-from contracts.protocol.spelling import Spelling, require_named
+from contracts.protocol.manifest import Manifest, TokenizerFamily
+from contracts.protocol.spelling import Spelling
 from node_agent.execution.errors import ExecutionError, ExecutorFailed, SandboxUnavailable
 from node_agent.execution.sandbox import Executor
-from node_agent.execution.sandbox.messages import Tokens
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,8 @@ class ConfinedTokenizer:
     path: Path
     sha256: str
 
-    @property
-    def family(self) -> str:
-        """See `TextTokenizer.family`. Raises as `encode` does."""
-        return self.cut("").family
-
     def encode(self, text: str) -> list[int]:
-        """Ids of a text alone. Raises as `cut` does."""
-        return list(self.cut(text).ids)
-
-    def cut(self, text: str) -> Tokens:
-        """A text in tokens, and their family.
+        """Ids of a text alone.
 
         Raises BadTexts where the process cannot cut it in time, WrongTokenizer where the file is no tokenizer,
         Misconfigured where this host cannot confine a process.
@@ -57,42 +47,44 @@ class TokenizerStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._executor = Executor(folder)
-        self._spellings: dict[str, Spelling] = {}
+        self._spellings: dict[tuple[str, TokenizerFamily], Spelling] = {}
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def put(self, sha256: str, data: bytes) -> None:
-        """Keeps a tokenizer. Durable when it returns. Raises WrongTokenizer unless it is that one."""
-        require_named(data, sha256)
+    def put(self, manifest: Manifest, data: bytes) -> None:
+        """Keeps a workload's tokenizer. Durable when it returns. Raises WrongTokenizer unless it is that one."""
+        sha256 = manifest.tokenizer_sha256
+        Spelling(data, sha256, manifest.tokenizer)
         temporary = self._folder / f".{sha256}.{secrets.token_hex(8)}"
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self._folder / f"{sha256}.json")
+        temporary.replace(self._path(sha256))
 
     def read(self, sha256: str) -> bytes:
         """A tokenizer's file. Raises Misconfigured where it is missing."""
-        return self._path(sha256).read_bytes()
-
-    def get(self, manifest: Manifest) -> ConfinedTokenizer:
-        """What cuts texts for a workload. Raises Misconfigured where its tokenizer is missing."""
-        return ConfinedTokenizer(self._executor, self._path(manifest.tokenizer_sha256), manifest.tokenizer_sha256)
-
-    def spelling(self, manifest: Manifest) -> Spelling:
-        """What a workload's ids spell; read once. Raises Misconfigured where its tokenizer is missing, WrongTokenizer
-        where it was changed."""
-        sha256 = manifest.tokenizer_sha256
-        with self._lock:
-            if sha256 not in self._spellings:
-                self._spellings[sha256] = Spelling(self.read(sha256), sha256, manifest.tokenizer)
-            return self._spellings[sha256]
-
-    def _path(self, sha256: str) -> Path:
-        path = self._folder / f"{sha256}.json"
+        path = self._path(sha256)
         if not path.exists():
             raise Misconfigured(
                 f"the tokenizer {sha256} of an offered workload is not in {self._folder}; offer the workload "
                 "again with `assay workloads offer --tokenizer FILE`"
             )
-        return path
+        return path.read_bytes()
+
+    def get(self, manifest: Manifest) -> ConfinedTokenizer:
+        """What cuts texts for a workload. Raises as `spelling` does."""
+        self.spelling(manifest)
+        return ConfinedTokenizer(self._executor, self._path(manifest.tokenizer_sha256), manifest.tokenizer_sha256)
+
+    def spelling(self, manifest: Manifest) -> Spelling:
+        """What a workload's ids spell; read once. Raises Misconfigured where its tokenizer is missing, WrongTokenizer
+        where it was changed."""
+        named = manifest.tokenizer_sha256, manifest.tokenizer
+        with self._lock:
+            if named not in self._spellings:
+                self._spellings[named] = Spelling(self.read(manifest.tokenizer_sha256), *named)
+            return self._spellings[named]
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.json"

@@ -28,7 +28,7 @@ class _Model(BaseModel):
     vocab: dict[str, Uint32]
 
 
-class _File(BaseModel):
+class _TokenizerFile(BaseModel):
     model: _Model
     added_tokens: list[_Added] = []
 
@@ -50,7 +50,7 @@ class Spelling:
         """Raises WrongTokenizer unless the file hashes to `sha256` and has a vocabulary."""
         require_named(tokenizer_json, sha256)
         try:
-            file = _File.model_validate_json(tokenizer_json)
+            file = _TokenizerFile.model_validate_json(tokenizer_json)
         except ValidationError as error:
             raise WrongTokenizer(f"has no vocabulary: {first_fault(error)}") from error
         self._is_bytes = family == "byte_bpe"

@@ -11,9 +11,6 @@ from tokenizers import Tokenizer
 from contracts.protocol.errors import WrongTokenizer
 from contracts.protocol.spelling import require_named
 
-_EVERY_KIND = "Letters, accents (\u00e9), CJK (\u6f22), emoji (\U0001f642),\n  spaces and 2026 digits."
-"""What a tokenizer gives back that neither adds, drops nor replaces bytes."""
-
 
 class TextTokenizer:
     """The `tokenizers` library with a workload's tokenizer.json. Never truncates, pads or adds anything."""
@@ -42,17 +39,6 @@ class TextTokenizer:
         """The text of ids without control tokens; bytes that are not UTF-8 become U+FFFD."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
         return text
-
-    @property
-    def family(self) -> str:
-        """Its `manifest.TokenizerFamily`; where it is of none, what it is made of, in words."""
-        model, decoder, normalizer = self._tokenizer.model, self._tokenizer.decoder, self._tokenizer.normalizer
-        kinds = type(model).__name__, type(decoder).__name__
-        if kinds == ("BPE", "ByteLevel") and self.decode(self.encode(_EVERY_KIND)) == _EVERY_KIND:
-            return "byte_bpe"
-        if kinds == ("WordPiece", "WordPiece") and getattr(normalizer, "lowercase", False):
-            return "wordpiece"
-        return f"another kind: {kinds[0]} with the decoder {kinds[1]}"
 
     def id_of(self, token: str) -> int | None:
         """The id of a control token by its spelling, or None."""

@@ -7,11 +7,11 @@ Format of safetensors: 8 bytes little-endian length of a JSON header, the header
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json
 CONFIG_KEY = "config_sha256"
 """Key in the weights' metadata that binds config.json, so that the weights' digest decides the whole model."""
 
+_TYPES = {"float32": "F32", "int8": "I8", "int16": "I16", "int32": "I32"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MAX_HEADER_BYTES = 16 << 20  # a hundred thousand tensors
 
@@ -207,36 +208,34 @@ def require_config(weights: Path, config: Path) -> None:
 def write_safetensors(
     path: Path,
     shapes: Mapping[str, tuple[int, ...]],
-    tensor: Callable[[str], Fp32],
+    tensor: Callable[[str], NDArray[Any]],
     metadata: Mapping[str, str],
+    kinds: Mapping[str, str] | None = None,
 ) -> None:
-    """Write fp32 tensors in name order, one in memory at a time; the same tensors give the same bytes.
+    """Write tensors in name order, one in memory at a time; the same tensors give the same bytes.
 
     The library's own writer keeps metadata in a hash map, and its layout may change with its version.
 
     Args:
         path: the file to write.
         shapes: shape of each tensor by name.
-        tensor: returns the tensor of a name, in that shape.
+        tensor: returns the tensor of a name, in that shape and type.
         metadata: text to carry in the header.
+        kinds: numpy's name of each tensor's type, a key of `_TYPES`; fp32 if not given.
     """
+    kinds = kinds or dict.fromkeys(shapes, "float32")
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     offset = 0
     for name in sorted(shapes):
-        end = offset + 4 * prod(shapes[name])
-        header[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [offset, end]}
+        end = offset + prod(shapes[name]) * np.dtype(kinds[name]).itemsize
+        header[name] = {"dtype": _TYPES[kinds[name]], "shape": list(shapes[name]), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the reference implementation wants the data 8-byte aligned
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        file.writelines(_little_endian(shapes, tensor))
-
-
-def _little_endian(shapes: Mapping[str, tuple[int, ...]], tensor: Callable[[str], Fp32]) -> Iterable[bytes]:
-    for name in sorted(shapes):
-        values = tensor(name)
-        if values.shape != shapes[name]:
-            raise ValueError(f"{name} has shape {values.shape}, but {shapes[name]} was announced")
-        yield np.ascontiguousarray(values, dtype="<f4").tobytes()
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in sorted(shapes):
+            values, wanted = tensor(name), (shapes[name], kinds[name])
+            if (values.shape, values.dtype.name) != wanted:
+                raise ValueError(f"{name} is {values.shape} {values.dtype}, but {wanted} was announced")
+            file.write(np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).data)

@@ -4,20 +4,11 @@ sha256 over, for each text in order, TRACE_TAG and then the little-endian fp32 r
 """
 
 import hashlib
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 TRACE_TAG = b"assay/trace/torch-float/1\n"
-
-
-class Sink(Protocol):
-    """Hears every row that is computed, in order, as (rows, width) fp32 on the host."""
-
-    def update(self, rows: NDArray[np.float32]) -> None:
-        """Take the next rows."""
-        ...
 
 
 class Trace:

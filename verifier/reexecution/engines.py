@@ -33,7 +33,6 @@ class Engines(Protocol):
 
     def get(self, manifest: Manifest) -> Engine:
         """The engine of a workload, loaded on first use. Raises ExecutionError where this host cannot run it."""
-        ...
 
 
 class LocalEngines:
@@ -60,11 +59,9 @@ class LocalEngines:
         """The workload's files, hashed here: a verifier vouches for the bytes that it ran."""
         folder = self._model_dir / manifest.weights_sha256
         if not folder.is_dir():
-            raise ModelUnavailable(
-                f"Model {manifest.model} ({manifest.weights_sha256}) is not in {self._model_dir}.",
-                way_out=f"Run `assay models pull {manifest.model}`; until then this verifier abstains.",
-                weights_sha256=manifest.weights_sha256,
-            )
+            says = f"Model {manifest.model} ({manifest.weights_sha256}) is not in {self._model_dir}."
+            way_out = f"Run `assay models pull {manifest.model}`; until then this verifier abstains."
+            raise ModelUnavailable(says, way_out=way_out, weights_sha256=manifest.weights_sha256)
         weights, tokenizer, config = folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
         require_digest(weights, manifest.weights_sha256)
         require_config(weights, config)

@@ -14,11 +14,11 @@ from contracts.protocol.native import Finding, Judgement, examine, judge
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.packed import packed_root, unpack
 from contracts.protocol.records import Opening
-from contracts.protocol.typed_data import trace_commit
+from contracts.protocol.typed_data import differences, trace_commit
 from contracts.record.history import read_history
 from contracts.record.log_book import LogBook, PaidJob, read_epoch
 from contracts.record.log_source import LogSource, claimed_output, published_lines, shown_trace
-from contracts.record.row_checks import check_job, check_prompts, differences
+from contracts.record.row_checks import check_job, check_prompts
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact import trace
 from verifier.errors import JobUnknown
@@ -28,14 +28,10 @@ LATEST = "latest"
 
 
 class Seen(BaseModel):
-    """This machine's observation of native work.
+    """This machine's observation of native work, and a verifier's judgement of it (`contracts.protocol.native`).
 
-    Attributes:
-        node_class: from the node's trace; None if the trace is malformed.
-        own_class: of this machine.
-        calibrated: whether there are thresholds for the two classes; without them nothing is known.
-        distance: the median over the tokens, in steps, 0 to 256: noise is near 0, another model near 128.
-        judgement: a verifier's (`contracts.protocol.native`).
+    `node_class`: from the node's trace; None if that is malformed. `calibrated`: whether there are thresholds for the
+    two classes. `distance`: the median over the tokens, in steps, 0 to 256: noise is near 0, another model near 128.
     """
 
     node_class: str | None
@@ -46,20 +42,12 @@ class Seen(BaseModel):
 
 
 class Rerun(BaseModel):
-    """A job that was run again.
+    """A job that was run again. `opening` and `trace_commit` are this machine's.
 
-    Attributes:
-        same: whether trace, output and units are what the node signed.
-        differs_in: which of the three are not.
-        first_difference: where the outputs first differ ("text 0, token 17"); None if they are equal or the node's is
-            not published.
-        trace_difference: where the traces first differ ("text 0, tokens 16 to 31"), which may be earlier; None if they
-            are equal or the node's is not shown yet, and for native work.
-        seen: for native work that differs, once the node has shown its trace.
-        unshown: whether this is native work that differs and whose node has not shown its trace yet.
-        signed_trace_commit: by the node.
-        trace_commit: what this machine would have signed.
-        opening: what this machine computed.
+    `same`: whether trace, output and units are what the node signed. `differs_in`: which of the three are not.
+    `first_difference`: where the outputs first differ ("text 0, token 17"). `trace_difference`: where the traces first
+    differ ("text 0, tokens 16 to 31"), which may be earlier. Both are None if equal or if the node's is not published.
+    `seen`: for native work that differs, once the node has shown its trace; until then `unshown` is True.
     """
 
     order_id: str

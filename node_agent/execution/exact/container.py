@@ -13,23 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
-from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.model_files import CONFIG_KEY, require_digest, require_safetensors
+from node_agent.execution.model_files import CONFIG_KEY, require_safetensors, write_safetensors
 
 Integers = NDArray[Any]
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 """Shape and type of each tensor of a file, by name."""
-
-_TYPES = {"int8": "I8", "int16": "I16", "int32": "I32"}
 
 MATRIX_RANGES: dict[str, tuple[int, int]] = {
     "weight": (-a.WEIGHT_MAX, a.WEIGHT_MAX),
@@ -151,37 +147,20 @@ def write_model(path: Path, config: ModelConfig, tensor: Callable[[str], Integer
     described = json.dumps(asdict(config), sort_keys=True, separators=(",", ":"))
     (path.parent / "config.json").write_text(described)
     bound = {"config": described, CONFIG_KEY: sha256(described.encode()).hexdigest(), "format": config.format}
-    header: dict[str, object] = {"__metadata__": bound}
-    offset = 0
-    for name, (shape, kind) in sorted(shapes.items()):
-        end = offset + prod(shape) * np.dtype(kind).itemsize
-        header[name] = {"dtype": _TYPES[kind], "shape": list(shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the reference implementation wants the data 8-byte aligned
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        file.writelines(_little_endian(shapes, tensor))
+    kinds = {name: kind for name, (_, kind) in shapes.items()}
+    write_safetensors(path, {name: shape for name, (shape, _) in shapes.items()}, tensor, bound, kinds)
 
 
 @contextmanager
-def opened(path: Path, sha256: str | None, family: type[C]) -> Iterator[tuple[C, Callable[[str], Integers]]]:
-    """The configuration of a model file of a family, and what returns its tensors by name, unchecked.
-
-    Args:
-        path: the file.
-        sha256: what it must hash to, in hex; not looked at if not given (its store has).
-        family: what configuration it must carry.
+def opened(path: Path, family: type[C]) -> Iterator[tuple[C, Callable[[str], Integers]]]:
+    """The configuration of a model file of a family, and what returns its tensors by name, unchecked. Its digest is
+    its store's matter.
 
     Raises:
-        ModelDigestMismatch: it has another digest.
         UnsafeModelFormat: it is not safetensors.
         UnsupportedModel: it is no file of this family, or a number in it breaks a bound of the specification.
     """
     require_safetensors(path)
-    if sha256 is not None:
-        require_digest(path, sha256)
     with safe_open(path, framework="np") as file:
         said: Mapping[str, str] = file.metadata() or {}
         found = said.get("format")
@@ -200,11 +179,3 @@ def refuse(message: str, name: str, value: object) -> NoReturn:
         way_out="Build the file again with this release, from a model within the limits of its specification.",
         **{name: value},
     )
-
-
-def _little_endian(shapes: Shapes, tensor: Callable[[str], Integers]) -> Iterator[bytes]:
-    for name, (shape, kind) in sorted(shapes.items()):
-        values = tensor(name)
-        if values.shape != shape or values.dtype.name != kind:
-            raise ValueError(f"{name} is {values.shape} {values.dtype}, but {shape} {kind} was announced")
-        yield np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()

@@ -21,9 +21,15 @@ from contracts.protocol.packed import pack, packed_root
 from node_agent.devices import self_test
 from node_agent.devices.gpu import resolve
 from node_agent.execution.engine import Check, Engine, Execution, Speed
-from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact.llama.engine import SEED, TEMPERATURE, token_ids
-from node_agent.execution.limits import read_prompts, require_named, require_params, require_showable
+from node_agent.execution.limits import (
+    read_prompts,
+    require_described,
+    require_named,
+    require_params,
+    require_positions,
+    require_showable,
+)
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.calibration import class_digest
 from node_agent.execution.native.generation import GenerationTask, generate, recheck
@@ -62,14 +68,10 @@ class NativeGeneration(Engine):
     concurrent: bool = False
 
     def __init__(self, model: NativeLlama, manifest: Manifest) -> None:
-        """Assemble from parts, and calibrate; `load` is the way in that verifies the parts.
-
-        Raises:
-            EngineMismatch: the manifest describes another engine, type or other parameters than this one has.
-            UnsupportedModel: the workload allows more positions than the model has.
-        """
+        """Assemble from parts and calibrate; `load` is the way in that verifies the parts. Raises UnsupportedModel
+        where the workload allows more positions than the model has."""
         self.model, self.manifest, self.stops = model, manifest, frozenset(manifest.stops)
-        self._require_fit()
+        require_positions(manifest, model.config.max_position_embeddings)
         self.numeric_class = class_digest(model)
 
     @classmethod
@@ -84,9 +86,10 @@ class NativeGeneration(Engine):
         where = resolve(device)
         self_test.passed(str(where))
         require_named(files, manifest)
-        if manifest.dtype == "int8":
-            raise _mismatch(manifest, "a type of float")
-        settings = NativeSettings(manifest.dtype if where.type == "cuda" else "float32")
+        described = {"engine": cls.name, "engine_version": cls.version, "check": cls.check, "comparator": "native"}
+        dtype = "float32" if manifest.dtype == "int8" else manifest.dtype
+        require_described(manifest, (MAX_NEW_TOKENS,), (TEMPERATURE, SEED), **described, dtype=dtype)
+        settings = NativeSettings(dtype if where.type == "cuda" else "float32")
         model = NativeLlama.load(files.weights, files.config, settings, where)
         return cls(model, manifest)
 
@@ -132,38 +135,10 @@ class NativeGeneration(Engine):
         require_params(self.manifest.params, params)
         prompts = read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + packed_root(input_bytes)
-        sampling, limit = (
-            NativeSampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest()),
-            params[MAX_NEW_TOKENS],
-        )
+        sampling = NativeSampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest())
+        limit = params[MAX_NEW_TOKENS]
         return [GenerationTask(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
-
-    def _require_fit(self) -> None:
-        manifest = self.manifest
-        known = {MAX_NEW_TOKENS, TEMPERATURE, SEED}
-        wanted = (manifest.engine, manifest.engine_version, manifest.check, manifest.comparator)
-        have = (self.name, self.version, self.check, "native")
-        if wanted != have or not {MAX_NEW_TOKENS} <= set(manifest.params) <= known:
-            raise _mismatch(manifest, f"{have} with parameters of {sorted(known)}")
-        needed = manifest.input.max_tokens + manifest.params[MAX_NEW_TOKENS].maximum
-        available = self.model.config.max_position_embeddings
-        if needed > available:
-            raise UnsupportedModel(
-                f"The workload allows {needed} positions, the model has {available}.",
-                way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
-                needed=needed,
-                available=available,
-            )
 
 
 def _readable(answer: Sequence[int], task: GenerationTask) -> bool:
     return 0 < len(answer) <= task.limit
-
-
-def _mismatch(manifest: Manifest, have: str) -> EngineMismatch:
-    return EngineMismatch(
-        f"The workload is {manifest.engine} {manifest.engine_version}, {manifest.check}, {manifest.comparator}, "
-        f"{manifest.dtype}, parameters {sorted(manifest.params)}; this engine has {have}.",
-        way_out="Correct the manifest; its workload id changes with it.",
-        found=have,
-    )

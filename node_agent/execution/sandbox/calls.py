@@ -6,7 +6,7 @@ from itertools import count
 from typing import NamedTuple
 
 from node_agent.execution.sandbox.frames import BadFrame, Cutter, Frame
-from node_agent.execution.sandbox.messages import ANSWERS, Block, Message, Problem
+from node_agent.execution.sandbox.messages import ANSWERS, Block, Failed, Message
 
 
 class _Call(NamedTuple):
@@ -35,7 +35,7 @@ class Calls:
         return next(self._numbers)
 
     def add(self, number: int, wanted: type[Message], take: Callable[[bytes], None] | None = None) -> "Future[Message]":
-        """A call that is to be answered with this type, or with a Problem. `take`: receives the blocks before that."""
+        """A call that is to be answered with this type, or with a Failed. `take`: receives the blocks before that."""
         self._waiting[number] = call = _Call(wanted, take, Future())
         return call.answer
 
@@ -64,7 +64,7 @@ class Calls:
         if kind is Block and call.take is not None:
             call.take(frame.payload)
             return
-        if kind not in (Problem, call.wanted):
+        if kind not in (Failed, call.wanted):
             raise BadFrame(f"is a {kind.__name__} where a {call.wanted.__name__} is awaited")
         said = kind.read(frame.payload)
         del self._waiting[frame.call]

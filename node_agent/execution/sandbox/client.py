@@ -15,6 +15,7 @@ from node_agent.execution import kinds
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.sandbox.confinement import Layers
 from node_agent.execution.sandbox.making import BlocksToFiles
 from node_agent.execution.sandbox.messages import (
     Build,
@@ -75,13 +76,16 @@ class Executor:
         self._loaded: list[_Wanted] = []
         self._needs = Needs()
         self._process: Process | None = None
+        self._layers: Layers | None = None
         self._lock = threading.Lock()
         self._calls = SharedLock()
         self._closed = threading.Event()
 
-    def start(self) -> None:
-        """Starts the process, if it does not run. Raises SandboxUnavailable where this kernel cannot confine it."""
+    def start(self) -> Layers:
+        """Starts the process, if it does not run; which layers confine it. Raises SandboxUnavailable where none can."""
         self._running()
+        assert self._layers is not None
+        return self._layers
 
     def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
         """The engine of a workload, in the process. Waits for the calls under way.
@@ -102,15 +106,15 @@ class Executor:
             self._loaded.append(wanted)
         return self._engine(said, wanted)
 
-    def cut(self, tokenizer: Path, sha256: str, text: str) -> Tokens:
-        """A text alone in tokens, by a tokenizer.json with this digest.
+    def cut(self, tokenizer: Path, sha256: str, text: str) -> list[int]:
+        """The token ids of a text alone, by a tokenizer.json with this digest.
 
         Raises UnsupportedModel where it is none, SandboxUnavailable, ExecutorFailed.
         """
         if tokenizer not in self._needs.models:
             with self._calls.exclusive():
                 self._need(replace(self._needs, models=tuple({*self._needs.models, tokenizer})))
-        return self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens)
+        return list(self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens).ids)
 
     def make(self, request: Convert | Build, folder: Path) -> None:
         """Makes a model's files from others, in a folder that is there.
@@ -183,7 +187,11 @@ class Executor:
         needs = self._needs
         process = Process(_PROGRAM, needs)
         try:
-            process.ask(Confine(models=needs.models, torch=needs.torch, gpu=needs.gpu), Confined)
+            said = process.ask(Confine(models=needs.models, torch=needs.torch, gpu=needs.gpu), Confined)
+            layers = Layers(said.landlock, said.namespaces)
+            if layers != self._layers:
+                log.info("jobs run in a process %s", layers)
+            self._layers = layers
             for wanted in self._loaded:
                 process.ask(self._request(wanted), Loaded)
         except BaseException:

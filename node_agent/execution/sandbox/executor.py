@@ -29,6 +29,7 @@ from node_agent.execution.sandbox.messages import (
     Confined,
     Convert,
     Cut,
+    Failed,
     FindRoot,
     Load,
     Loaded,
@@ -36,7 +37,6 @@ from node_agent.execution.sandbox.messages import (
     Message,
     Observe,
     Observed,
-    Problem,
     Ran,
     Root,
     Run,
@@ -104,7 +104,7 @@ class _Server:
         try:
             said = self._confine(request) if isinstance(request, Confine) else self._serve(call, request)
         except ExecutionError as error:
-            said = Problem.of(error)
+            said = Failed.of(error)
         if said is not None:
             self._say(call, said)
 
@@ -112,7 +112,7 @@ class _Server:
         """One step of every batch; answers what got done."""
         for batch in self._batches.values():
             for call, found in batch.step() if batch.busy else ():
-                self._say(call, Problem.of(found) if isinstance(found, ExecutionError) else Ran(execution=found))
+                self._say(call, Failed.of(found) if isinstance(found, ExecutionError) else Ran(execution=found))
 
     def _confine(self, request: Confine) -> Confined:
         if request.torch:
@@ -153,12 +153,10 @@ class _Server:
 
         if request.sha256 not in self._tokenizers:
             try:
-                found = TextTokenizer(request.tokenizer.read_bytes(), request.sha256)
+                self._tokenizers[request.sha256] = TextTokenizer(request.tokenizer.read_bytes(), request.sha256)
             except WrongTokenizer as error:
                 raise UnsupportedModel(str(error)) from error
-            self._tokenizers[request.sha256] = found, found.family
-        tokenizer, family = self._tokenizers[request.sha256]
-        return Tokens(ids=tuple(tokenizer.encode(request.text)), family=family)
+        return Tokens(ids=tuple(self._tokenizers[request.sha256].encode(request.text)))
 
     def _load(self, request: Load) -> Loaded:
         from node_agent.execution import kinds

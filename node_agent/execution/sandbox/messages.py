@@ -112,7 +112,6 @@ class Tokens(Message):
 
     kind = 6
     ids: tuple[Uint32, ...]
-    family: Words
 
 
 class Block(Message):
@@ -142,7 +141,7 @@ class Root(Message):
     root: Bytes32
 
 
-class Problem(Message):
+class Failed(Message):
     """Why a request has no answer."""
 
     kind = 5
@@ -234,7 +233,7 @@ class FindRoot(Message):
     weights: Path
 
 
-_ANSWERS = Confined, Loaded, Ran, Observed, Problem, Tokens, Block, Made, Root
+_ANSWERS = Confined, Loaded, Ran, Observed, Failed, Tokens, Block, Made, Root
 _REQUESTS = Confine, Load, Run, Observe, Cut, Convert, Build, FindRoot
 ANSWERS: dict[int, type[Message]] = {each.kind: each for each in _ANSWERS}
 REQUESTS: dict[int, type[Message]] = {each.kind: each for each in _REQUESTS}

@@ -19,7 +19,7 @@ from node_agent.execution.errors import ExecutorFailed, InvalidInput
 from node_agent.execution.sandbox.calls import Calls
 from node_agent.execution.sandbox.frames import BadFrame
 from node_agent.execution.sandbox.launch import launch
-from node_agent.execution.sandbox.messages import Message, Problem
+from node_agent.execution.sandbox.messages import Failed, Message
 from node_agent.execution.sandbox.needs import Needs
 from node_agent.execution.sandbox.words import ForwardedWords, in_print
 
@@ -95,7 +95,7 @@ class Process:
         except TimeoutError:
             self._tell("hung")
             said = said_later.result()  # its thread ends it, and says so to all who wait
-        if isinstance(said, Problem):
+        if isinstance(said, Failed):
             raise said.error()
         assert isinstance(said, answer), "nothing else is handed out"
         return said

@@ -7,13 +7,10 @@ states after the embedding and after each layer (`trace.py`). There is nothing t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import pack
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError
@@ -39,28 +36,13 @@ class ExactEmbedding(ExactEngine):
     """
 
     meter = "input_tokens"
+    read = staticmethod(read_encoder)
+    model: EncoderModel
 
-    def __init__(self, model: EncoderModel, manifest: Manifest) -> None:
-        """Assemble from parts; `load` is the way in that verifies them.
-
-        Raises:
-            EngineMismatch: the manifest describes another engine, or parameters, which this one has none of.
-            UnsupportedModel: the workload allows more positions than the model has.
-        """
-        super().__init__(manifest)
-        self.model = model
-        self._require_manifest()
-        self._require_positions(0, model.config.positions)
-
-    @classmethod
-    def read(cls, weights: Path) -> EncoderParameters:
+    @staticmethod
+    def model_by(way: Way, parameters: EncoderParameters) -> EncoderModel:
         """See `ExactEngine`."""
-        return read_encoder(weights)
-
-    @classmethod
-    def build(cls, parameters: EncoderParameters, way: Way, manifest: Manifest) -> Self:
-        """See `ExactEngine`."""
-        return cls(way.encoder(parameters), manifest)
+        return way.encoder(parameters)
 
     def measure(self, way: str, patience_s: float) -> Speed:
         """See `ExactEngine`: a text of some length. Nothing is generated."""

@@ -158,7 +158,7 @@ class EncoderParameters:
         )
 
 
-def read_encoder(path: Path, sha256: str | None = None) -> EncoderParameters:
-    """Open an encoder's model file; arguments and errors as in `container.opened`."""
-    with opened(path, sha256, EncoderConfig) as (config, tensor):
+def read_encoder(path: Path) -> EncoderParameters:
+    """Read an encoder's model file. Errors as of `container.opened`."""
+    with opened(path, EncoderConfig) as (config, tensor):
         return EncoderParameters.assemble(config, tensor)

@@ -158,7 +158,7 @@ class Parameters:
         )
 
 
-def read_model(path: Path, sha256: str | None = None) -> Parameters:
-    """Open a Llama's model file; arguments and errors as in `container.opened`."""
-    with opened(path, sha256, ExactConfig) as (config, tensor):
+def read_model(path: Path) -> Parameters:
+    """Read a Llama's model file. Errors as of `container.opened`."""
+    with opened(path, ExactConfig) as (config, tensor):
         return Parameters.assemble(config, tensor)

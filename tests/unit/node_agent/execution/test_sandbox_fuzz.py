@@ -18,7 +18,7 @@ from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor, client, process
 from node_agent.execution.sandbox.calls import Calls
 from node_agent.execution.sandbox.frames import BadFrame
-from node_agent.execution.sandbox.messages import Message, Observed, Problem, Ran
+from node_agent.execution.sandbox.messages import Failed, Message, Observed, Ran
 from tests.world import hostile_frames as hostile
 from tests.world.soak import keep_count, short_or_long
 
@@ -69,7 +69,7 @@ def assert_in_bounds(said: Message, stream: bytes) -> None:
         digest = hashlib.sha256(said.execution.trace).digest() if said.execution.trace else bytes(32)
         assert len(said.execution.trace_hash) == 32
         assert digest in (said.execution.trace_hash, bytes(32))
-    elif isinstance(said, Problem):
+    elif isinstance(said, Failed):
         error = said.error()
         assert isinstance(error, ExecutionError)
         assert not isinstance(error, ExecutorFailed)

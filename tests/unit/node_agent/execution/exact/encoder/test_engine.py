@@ -21,7 +21,7 @@ from node_agent.execution.errors import (
     ModelDigestMismatch,
     UnsupportedModel,
 )
-from node_agent.execution.exact.encoder import build as build_encoder
+from node_agent.execution.exact.build import build_from
 from node_agent.execution.exact.encoder import engine as embedding
 from node_agent.execution.exact.encoder.engine import EmbeddingBatch, ExactEmbedding
 from node_agent.execution.exact.encoder.model_file import read_encoder
@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     folder = tmp_path_factory.mktemp("embedding")
     path, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
     fields = TINY_ENCODER | {"vocab_size": 300}
-    build_encoder.build_from(fields, random_encoder_state(fields, 3).__getitem__, "0" * 64, path)
+    build_from(fields, random_encoder_state(fields, 3).__getitem__, "0" * 64, path)
     tokenizer.write_bytes(BYTE_TOKENIZER)
     return ModelFiles(path, tokenizer, folder / "config.json", sha256_file(path), sha256_file(tokenizer))
 
