@@ -41,8 +41,3 @@ def results(model: NativeLlama, challenge: bytes = b"") -> list[str]:
 def class_digest(model: NativeLlama) -> str:
     """The name of this host's class for this model, hex sha256. Takes some seconds."""
     return hashlib.sha256(CLASS_TAG + canonical_json(results(model))).hexdigest()
-
-
-def same_class(theirs: list[str], model: NativeLlama, challenge: bytes) -> bool:
-    """Whether what a host answered to a challenge is what this host, a member of the class, computes."""
-    return theirs == results(model, challenge)

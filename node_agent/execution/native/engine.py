@@ -11,7 +11,6 @@ compare what they see with what the node has opened (`contracts.protocol.native`
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
@@ -38,19 +37,6 @@ from node_agent.execution.native.sampling import NativeSampling
 from node_agent.execution.native.settings import NativeSettings
 
 SEED_TAG = b"assay/native/seed/2\n"
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A run, and what its node shows of it once it is bound to it.
-
-    Attributes:
-        execution: output, trace hash and units, as committed to.
-        opening: behind the trace hash.
-    """
-
-    execution: Execution
-    opening: NativeOpening
 
 
 class NativeGeneration(Engine):
@@ -95,14 +81,6 @@ class NativeGeneration(Engine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input together. Errors as in `engine.Engine`, NumericFailure and OutputTooLong."""
-        return self.run(input_bytes, params).execution
-
-    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """The work again: within one class that is how equality is shown. Across classes, see `observe`."""
-        return self.execute(input_bytes, params)
-
-    def run(self, input_bytes: bytes, params: Mapping[str, int]) -> Opened:
-        """`execute`, with what can be opened later."""
         runs = generate(self.model, self._tasks(input_bytes, params))
         output = pack([run.chosen for run in runs])
         require_showable(output)
@@ -110,7 +88,7 @@ class NativeGeneration(Engine):
         fingerprint = b"".join(run.fingerprint for run in runs)
         units = sum(len(run.chosen) for run in runs)
         opening = NativeOpening(self.numeric_class, rows, fingerprint)
-        return Opened(Execution(output, opening.trace_hash, units, opening.encode()), opening)
+        return Execution(output, opening.trace_hash, units, opening.encode())
 
     def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> bytes:
         """What this host sees in an answer, from one pass over each text; see `engine.Engine`.

@@ -7,7 +7,8 @@ only seeds an integer square root that is then corrected. `operations.py` lists 
 Shapes: T rows, I and O inputs and outputs of a matrix, K key/value heads, D head width, n queries, S positions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,14 @@ class ExactLinear:
     multiplier: Tensor  # (O,) int64
     exponent: int
     bias: Tensor | None  # (O,) int64
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Layer normalisation on the device."""
+
+    gain: Tensor  # (C,) int64
+    bias: Tensor  # (C,) int64
 
 
 class EagerModel:
@@ -152,6 +161,16 @@ class EagerModel:
     def _row_shift_(self, x: Tensor, bits: Tensor) -> Tensor:
         """`_row_shift` in place: large tensors cost more to allocate than to shift."""
         return x.add_((self._one << bits) >> 1).bitwise_right_shift_(bits)
+
+    def _on_device(self, layer: Any) -> dict[str, Any]:
+        """The parts of a model file's layer on the device, by name."""
+        parts = {each.name: getattr(layer, each.name) for each in fields(layer)}
+        return {
+            name: self._linear(part) if isinstance(part, Matrix)
+            else LayerNorm(**self._on_device(part)) if is_dataclass(part)
+            else self._int64(part)
+            for name, part in parts.items()
+        }  # fmt: skip
 
     def _int64(self, values: Integers) -> Tensor:
         return torch.as_tensor(values).to(self.device, torch.int64)

@@ -31,7 +31,7 @@ from node_agent.execution.exact.eager.base import EagerModel, ExactLinear, add, 
 from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.eager.slots import Slots, TextCache
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
-from node_agent.execution.exact.llama.model_file import LayerParameters, Parameters
+from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.port import Reading
 
 HEAD_PIECE = 2048
@@ -75,7 +75,7 @@ class EagerLlama(EagerModel):
         self.static_decoding = device.type == "cuda" and products.graphs
         self.config = parameters.config
         self._head = self._in_pieces(parameters.head)
-        self.layers = [self._layer(layer) for layer in parameters.layers]
+        self.layers = [_LlamaLayer(**self._on_device(layer)) for layer in parameters.layers]
         self._final_norm = self._int64(parameters.final_norm)  # (C,)
         self._sigmoid = self._int64(parameters.sigmoid)
         self._cos, self._sin = self._int64(parameters.cos), self._int64(parameters.sin)  # (P, D / 2)
@@ -88,17 +88,13 @@ class EagerLlama(EagerModel):
         if self.static_decoding and all(len(each.tokens) == each.wanted == 1 for each in batch):
             with suppress(torch.OutOfMemoryError):  # slots for all of them do not fit; text by text they may
                 decoder = self.decoder_of([each.cache for each in batch])
-                found: NDArray[np.int32] = (
-                    decoder.logits([(each.tokens[0], each.cache) for each in batch]).cpu().numpy()
-                )
-                return found
+                logits = decoder.logits([(each.tokens[0], each.cache) for each in batch])
+                return np.asarray(logits.cpu())
         hidden = self.forward([(each.tokens, each.cache) for each in batch])  # (T, C)
         ends = np.cumsum([len(each.tokens) for each in batch])
         rows = np.concatenate([np.arange(end - each.wanted, end) for end, each in zip(ends, batch, strict=True)])
-        logits: NDArray[np.int32] = (
-            self.logits(hidden.index_select(0, torch.tensor(rows, device=self.device))).cpu().numpy()
-        )
-        return logits
+        wanted = hidden.index_select(0, torch.tensor(rows, device=self.device))
+        return np.asarray(self.logits(wanted).cpu())
 
     def decoder_of(self, texts: Sequence[TextCache]) -> StaticDecoder:
         """What steps some texts by fixed shapes: the decoder that they are in, else one that nobody uses.
@@ -265,16 +261,6 @@ class EagerLlama(EagerModel):
         cuts = range(0, matrix.weight.shape[0], size)
         parts = [(matrix.weight[cut : cut + size], matrix.multiplier[cut : cut + size]) for cut in cuts]
         return [self._linear(Matrix(weight, multiplier, matrix.exponent)) for weight, multiplier in parts]
-
-    def _layer(self, layer: LayerParameters) -> _LlamaLayer:
-        return _LlamaLayer(
-            attention_norm=self._int64(layer.attention_norm),
-            qkv=self._linear(layer.qkv),
-            attention_out=self._linear(layer.attention_out),
-            mlp_norm=self._int64(layer.mlp_norm),
-            gate_up=self._linear(layer.gate_up),
-            down=self._linear(layer.down),
-        )
 
 
 def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
