@@ -14,7 +14,6 @@ class OncePerMinute(logging.Filter):
         self._passed: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write the line."""
         now, key = time.monotonic(), (record.name, record.getMessage())
         self._passed = {known: at for known, at in self._passed.items() if now - at < _QUIET_S}
         if key in self._passed:

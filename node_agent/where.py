@@ -42,29 +42,24 @@ class NodePlace:
 
     @cached_property
     def settings(self) -> HomeSettings | None:
-        """What init wrote, if it ran."""
         return load_settings(self.home)
 
     @cached_property
     def rpc(self) -> str:
-        """URL of the chain."""
         return self.rpc_option or _known(self.settings.rpc if self.settings else None, "--rpc URL")
 
     @cached_property
     def deployment(self) -> Deployment:
-        """The contracts."""
         if self.deployment_option is not None:
             return Deployment.load(self.deployment_option)
         return _known(self.settings.deployment if self.settings else None, "--deployment FILE")
 
     @cached_property
     def backend(self) -> str:
-        """Base URL of the backend."""
         return self.backend_option or _known(self.settings.backend if self.settings else None, "--backend URL")
 
     @property
     def has_backend(self) -> bool:
-        """Whether a backend is known."""
         return bool(self.backend_option or (self.settings and self.settings.backend))
 
     @property
@@ -100,7 +95,6 @@ class NodePlace:
         return journal
 
     def api(self, *, attempts: int = 4) -> BackendApi:
-        """The backend."""
         api = BackendApi(self.backend, attempts=attempts)
         self._open.callback(api.close)
         return api
@@ -119,7 +113,6 @@ def units_of(chain: Chain, tokens: str, *, least: int = 1) -> int:
 
 
 def tokens_of(chain: Chain, units: int) -> str:
-    """Units as tokens, for people."""
     return f"{_scale(chain).show(units)} tokens"
 
 
@@ -129,9 +122,7 @@ def _scale(chain: Chain) -> TokenScale:
 
 def _known(value: _T | None, option: str) -> _T:
     if value is None:
-        raise BadSetting(
-            f"{option} is not known.",
-            way_out="Run `assay node init --backend URL --rpc URL` once, which keeps it, or give the option.",
-            option=option,
-        )
+        says = f"{option} is not known."
+        way_out = "Run `assay node init --backend URL --rpc URL` once, which keeps it, or give the option."
+        raise BadSetting(says, way_out=way_out, option=option)
     return value

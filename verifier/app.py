@@ -1,8 +1,8 @@
 """The verifier: composition root and loop.
 
-Each turn reads the chain and the log, does what the court waits for, sends verdicts, and gives the worker its next job:
-cases first, then own rows, then rows of verifiers who have not shown up. Only the worker's thread computes, so windows
-of some seconds are kept while a job runs. All state is the chain, the log and the journal.
+Each turn reads the chain and the log, acts in court, sends verdicts, and gives the worker its next job: cases first,
+then own rows, then rows of verifiers who have not checked theirs. Only the worker's thread computes, so windows of some
+seconds are kept while a job runs. All state is in the chain, the log and the journal.
 """
 
 import logging
@@ -16,22 +16,17 @@ from contracts.protocol.errors import AssayError, BadFingerprint, ProtocolError
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.records import COMPARATORS, Verdict
-from contracts.protocol.typed_data import agrees, answer_commit
+from contracts.protocol.typed_data import agrees, answer_commit, differences
 from contracts.protocol.wire import SubmitVerdict
 from contracts.record.errors import ChainMoved, LogUnavailable, RecordError
 from contracts.record.follow import Follower
 from contracts.record.history import PostedEpoch
 from contracts.record.log_book import LogBook, LogFacts, PaidJob, read_epoch
 from contracts.record.log_source import LogSource, claimed_output, published_lines
-from contracts.record.row_checks import check_job, check_prompts, differences, require
+from contracts.record.row_checks import check_job, check_prompts, require
 from contracts.record.sample import Sample, seed_of
 from contracts.record.standings import Standings
-from verifier.errors import (
-    BackendSilent,
-    SecondAnswer,
-    VerdictRefused,
-    VerifierJournalFull,
-)
+from verifier.errors import BackendSilent, SecondAnswer, VerdictRefused, VerifierJournalFull
 from verifier.reexecution import Engines, Finished, ReexecutionWorker
 from verifier.verdicts.court import Court
 from verifier.verdicts.duties import Duty, duties_of, order_of_work
@@ -70,7 +65,7 @@ class Verifier:
         self._forget()
 
     def _forget(self) -> None:
-        """Back to what the chain alone tells: at the start, and after a reorg."""
+        """Drops what was derived from blocks, at the start and after a reorg; keeps the logs if all are still valid."""
         self._generation = self._view.generation
         self._drawn: dict[int, list[Duty]] = {}
         self._not_before: dict[object, float] = {}
@@ -83,33 +78,31 @@ class Verifier:
         self._facts, self._standings = LogFacts(self._book, self._source), Standings()
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Turns until told to stop. What fails is tried again and said once, however long it lasts; nothing is lost."""
+        """Runs turns until told to stop. Retries what fails, and logs each failure once, however long it lasts."""
         _log.info("verifier %s watches escrow %s", self._signer.address, self._chain.deployment.escrow)
         told = ""
         while not should_stop():
             try:
                 self.step()
             except (ChainError, ChainMoved, VerifierJournalFull) as error:
-                code = getattr(error, "code", type(error).__name__)
-                _log.log(logging.DEBUG if code == told else logging.ERROR, "%s: %s", code, error)
-                told = code
+                _log.log(logging.DEBUG if error.code == told else logging.ERROR, "%s: %s", error.code, error)
+                told = error.code
             else:
                 if told:
-                    _log.info("going on after: %s", told)
+                    _log.info("continuing after: %s", told)
                 told = ""
             self._sleep(POLL_S)
         self._worker.close()
 
     @property
     def computing(self) -> bool:
-        """Whether it runs a job at the moment, beside `step`."""
         return self._worker.computing
 
     def step(self) -> None:
         """One turn. Raises ChainError when the chain does not answer."""
         head = self._view.refresh()
         if self._view.generation != self._generation:
-            _log.warning("the chain was reorganised; forgetting what followed from blocks that are gone")
+            _log.warning("the chain was reorganised; reading again what came from blocks that are gone")
             self._forget()
         self._collect()
         self._read_logs(head.timestamp)
@@ -135,11 +128,11 @@ class Verifier:
             self._roots[epoch_id] = _roots(posted)
             if now <= posted.timestamp + self._constants.case_window_s:
                 self._load_engines(epoch_id)
-            if now > posted.timestamp + self._constants.unbond_s:  # no case can come of it, nor be open still
+            if now > posted.timestamp + self._constants.unbond_s:  # no case on it is open or can be opened
                 self._book.forget(epoch_id)
 
     def _load_engines(self, epoch_id: int) -> None:
-        """Ahead of the first job, so that the first case is not answered late. Abstains job by job where it fails."""
+        """Loads ahead of the first job, so that no case is answered late. A failure shows again with each job."""
         for job in self._book.jobs(epoch_id):
             workload_id = job.order.order.terms.workload_id
             if workload_id not in self._loaded:
@@ -147,7 +140,7 @@ class Verifier:
                 self._worker.load(job.manifest)
 
     def _draw(self, account: int, now: int) -> None:
-        """This verifier's duties in every epoch that was revealed and in which a case can still open."""
+        """Finds this verifier's duties in every revealed epoch in which a case can still be opened."""
         for epoch_id in sorted(self._book.epochs):
             posted = self._view.history.epochs[epoch_id]
             over = now > posted.timestamp + self._constants.case_window_s
@@ -158,7 +151,7 @@ class Verifier:
             if seed is not None:
                 try:
                     drawn = Sample(history, self._facts, self._constants, self._standings).draw(epoch_id, seed)
-                except RecordError as error:  # what the sample rests on is not published, or is something else
+                except RecordError as error:  # a trace or observation is not published, or is malformed
                     self._later(("draw", epoch_id), error)
                     continue
                 jobs = {job.row.index: job for job in self._book.jobs(epoch_id)}
@@ -199,7 +192,7 @@ class Verifier:
         return [job for job in asked if job is not None] + [duty.job for duty in duties]
 
     def _verified_input(self, job: PaidJob) -> bytes | None:
-        """The job's input, once every record of the job holds; None to abstain, for now or for good."""
+        """The job's input, once every record of the job is checked; None to abstain, for now or for good."""
         try:
             wanted, found = COMPARATORS[job.manifest.comparator], job.order.order.terms.comparator
             require("the comparator is the workload's", expected=wanted, found=found)
@@ -215,7 +208,7 @@ class Verifier:
         return None
 
     def _class_of(self, job: PaidJob) -> str | None:
-        """The numeric class that the job's node showed last, if it has shown any."""
+        """The numeric class in the newest trace of the job's node, if there is one."""
         shown = self._book.last_trace_of(job.commitment.commitment.node)
         try:
             return None if shown is None else NativeOpening.decode(self._source.blob(shown.trace)).numeric_class
@@ -233,7 +226,7 @@ class Verifier:
         self._record(finished)
 
     def _record(self, finished: Finished) -> None:
-        """Journals an answer and, where this verifier is on duty, signs the verdict on it."""
+        """Journals an answer; `_publish` signs the verdict on it."""
         assert finished.answered is not None
         job, opening, seen = finished.job, finished.answered.opening, finished.answered.observation
         commitment = job.commitment.commitment
@@ -243,14 +236,14 @@ class Verifier:
         except SecondAnswer as error:
             self._abstain(job, error.code, error)
             return
-        differing = "was looked at" if seen else f"differs in {', '.join(differences(opening, commitment))}"
+        differing = "was observed" if seen else f"differs in {', '.join(differences(opening, commitment))}"
         verb = "agrees" if answer.agrees else differing
         _log.info("epoch %d row %d: %s", job.epoch_id, job.row.index, verb)
 
-    # ------------------------------------------------------------ speaking
+    # ------------------------------------------------------------ verdicts
 
     def _publish(self, now: int) -> None:
-        """Signs a verdict on every duty that was answered, drops duties that are done or over, and sends."""
+        """Signs a verdict on every answered duty, drops duties that are done or over, and sends."""
         for epoch_id, duties in self._drawn.items():
             for duty in duties:
                 answer = self._journal.answer(duty.job.digest)
@@ -263,7 +256,7 @@ class Verifier:
             self._send(submit)
 
     def _verdict(self, answer: VerifierAnswer) -> SubmitVerdict:
-        """An answer that matches is published with its opening; one that does not is heard by the court first."""
+        """The verdict on an answer; without its opening if the answers differ, since the court hears that first."""
         hidden = answer_commit(answer.opening, answer.commitment_digest, self._signer.address)
         verdict = Verdict(
             commitment_digest=to_hex(answer.commitment_digest),
@@ -293,7 +286,7 @@ class Verifier:
         else:
             self._journal.acknowledge(digest)
 
-    # ------------------------------------------------------------ patience
+    # ------------------------------------------------------------ retries
 
     def _may_try(self, key: object) -> bool:
         return self._clock() >= self._not_before.get(key, 0.0)

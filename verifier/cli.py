@@ -1,6 +1,6 @@
 """`assay verifier`: make a verifier's key, run a verifier. Gathers the commands of this package.
 
-What a command needs is imported when it runs: neither the beacon nor the auditor computes.
+Each command imports what it needs when it runs: beacon and auditor load no engine.
 """
 
 import signal
@@ -24,7 +24,7 @@ _KEY, _JOURNAL = "verifier.key.json", "journal.sqlite"
 
 @verifier_app.command()
 def init(home: HomeOption) -> None:
-    """Make the verifier's key, and print its address: the governor admits it, and it pays its own gas."""
+    """Make the verifier's key and print its address. The governor admits it; it pays for gas itself."""
     from contracts.onchain.keystore import create_key
 
     typer.echo(create_key(home / _KEY, password()).address)
@@ -40,7 +40,7 @@ def run(
     log: Annotated[str | None, typer.Option(help="URL or folder of the log; {backend}/v1/log if not given.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; the first GPU, else the CPU.")] = None,
 ) -> None:
-    """Check what is drawn for this verifier, and answer every case, until stopped."""
+    """Check the jobs drawn for this verifier and answer every case, until stopped."""
     from contracts.onchain.chain import Chain
     from contracts.onchain.deployment import Deployment
     from contracts.onchain.keystore import load_key

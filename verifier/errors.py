@@ -1,35 +1,35 @@
-"""What can go wrong for those who check.
+"""Errors of verifier, auditor and beacon.
 
 VerifierError
 ├── JobUnknown            no posted epoch pays an order
-├── SecondAnswer          the journal holds another answer to the same commitment; it is never replaced
+├── SecondAnswer          the journal has another answer to the commitment and keeps it
 ├── VerdictRefused        the backend refused a verdict
 ├── BackendUnavailable    the backend did not answer
-├── BeaconTooEarly        the next beacon value may not be shown yet
+├── BeaconTooEarly        the next beacon value may not be revealed yet
 ├── BeaconExhausted       the hash chain has no such value
-├── WrongAnchor           a beacon's chain does not end where the escrow's begins
+├── WrongAnchor           a beacon's chain does not end in the escrow's anchor
 ├── JournalInUse          another process holds the journal
 ├── JournalOutdated       the journal is of another agreement
-└── JournalFull           the journal's file system has no room; nothing is signed until it has
+└── JournalFull           the journal's file system is full; nothing is signed until it has room
 """
 
 from contracts.protocol.errors import AssayError
 
 
 class VerifierError(AssayError):
-    """Base. `code` is for machines; the message names the value and the way out."""
+    """Base of the verifier's errors."""
 
 
 class JobUnknown(VerifierError):
     def __init__(self, order_id: str) -> None:
-        super().__init__(f"no posted epoch pays order {order_id}", way_out="give the whole id, as its receipt has it")
+        super().__init__(f"no posted epoch pays order {order_id}", way_out="give the whole id, as in its receipt")
 
 
 class SecondAnswer(VerifierError):
     def __init__(self, *, commitment_digest: str, journaled: str, computed: str) -> None:
         super().__init__(
             f"commitment {commitment_digest} was answered with {journaled}, now {computed} was computed",
-            way_out="the first stands. This host does not repeat itself: run its self-test",
+            way_out="the first one is kept. This host's results differ from run to run: run its self-test",
         )
 
 
@@ -46,14 +46,16 @@ class BackendSilent(VerifierError):
 
 
 class BeaconTooEarly(VerifierError):
-    """`wait_for_block`: the first block at which the value may be shown; None when an epoch must be posted first."""
+    """`wait_for_block`: the first block at which the value may be revealed; None when an epoch must be posted first."""
 
     def __init__(self, *, epoch_id: int, last_epoch: int, wait_for_block: int | None, head_block: int) -> None:
         self.wait_for_block = wait_for_block
         if wait_for_block is None:
             why = f"epoch {last_epoch} is the last posted one; post epoch {epoch_id - 1} first"
         else:
-            why = f"the seed block of epoch {epoch_id - 1} comes first; head is {head_block}, ask at {wait_for_block}"
+            why = (
+                f"the seed block of epoch {epoch_id - 1} comes first; the head is {head_block}, ask at {wait_for_block}"
+            )
         super().__init__(f"the beacon value of epoch {epoch_id} stays hidden: {why}")
 
 
@@ -73,7 +75,9 @@ class WrongAnchor(VerifierError):
 
 class JournalInUse(VerifierError):
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} is held by another process", way_out="one verifier runs a key, stop the other first")
+        super().__init__(
+            f"{path} is held by another process", way_out="stop the other verifier first: one process runs a key"
+        )
 
 
 class JournalOutdated(VerifierError):
@@ -88,7 +92,5 @@ class VerifierJournalFull(VerifierError):
     code = "journal_full"
 
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(
-            f"the journal {path} cannot be written: {why}",
-            way_out="free space there. Until then this verifier signs nothing, then it goes on by itself",
-        )
+        way_out = "free space there. Until then this verifier signs nothing; then it continues by itself"
+        super().__init__(f"the journal {path} cannot be written: {why}", way_out=way_out)

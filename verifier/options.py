@@ -1,4 +1,4 @@
-"""Options that the commands share."""
+"""Shared options."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ HomeOption = Annotated[Path, typer.Option("--home", envvar="ASSAY_HOME", help="F
 
 
 def password() -> str:
-    """The keystore's password, from the environment alone: an argument would show in the list of processes."""
+    """The key files' password, from the environment: an argument would show in the list of processes."""
     found = os.environ.get("ASSAY_PASSWORD")
     if not found:
         raise typer.BadParameter("set ASSAY_PASSWORD to the password of the key file", param_hint="ASSAY_PASSWORD")

@@ -37,7 +37,6 @@ class TxManager:
 
     @property
     def address(self) -> str:
-        """The sender of the transactions."""
         return self._signer.address
 
     def ensure(self, key: str, to: str, data: bytes, gas: int, *, now: int) -> bool:

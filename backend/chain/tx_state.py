@@ -81,7 +81,6 @@ class Patience:
 
 
 def decide(sight: TxView, now: int, patience: Patience) -> TxStep:
-    """The next step of one intent."""
     if sight.mined is not None:
         return TxStep.CONFIRM if sight.mined.block_number <= sight.confirmed_block else TxStep.WAIT
     if not sight.attempts:

@@ -10,26 +10,19 @@ import typer
 
 from backend.client.cli_contests import contest_order
 from backend.client.cli_wallet import wallet_app
-from backend.client.options import (
-    BackendOption,
-    ClientPlace,
-    DeploymentOption,
-    HomeOption,
-    JsonOption,
-    RpcOption,
-    SessionOption,
-)
+from backend.client.options import WITH_BACKEND, ClientPlace, JsonOption, client_command
 
 __all__ = ["jobs_app", "wallet_app"]
 
 jobs_app = typer.Typer(help="Orders work and shows its answers and prices.", no_args_is_help=True)
-jobs_app.command("contest")(contest_order)
+client_command(jobs_app, "contest", *WITH_BACKEND)(contest_order)
 
 OrderArgument = Annotated[str, typer.Argument(help="the order's id or its first characters")]
 
 
-@jobs_app.command("submit")
+@client_command(jobs_app, "submit", "session", *WITH_BACKEND)
 def submit(
+    where: ClientPlace,
     prompt: Annotated[list[str] | None, typer.Option(help="a text; repeat it for more texts in one order")] = None,
     prompt_file: Annotated[
         list[Path] | None,
@@ -53,11 +46,6 @@ def submit(
     ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="most seconds to wait for the answer")] = 600.0,
     as_json: JsonOption = False,
-    session: SessionOption = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    backend: BackendOption = None,
-    rpc: RpcOption = None,
 ) -> None:
     """Orders one answer or a batch; prints it, its price and its receipt's file.
 
@@ -66,32 +54,22 @@ def submit(
     from backend.client import ordering, telling
 
     texts, params = ordering.read_texts(prompt or [], prompt_file or [], file), ordering.read_params(param or [])
-    where = ClientPlace(home, rpc, deployment, backend, session)
     client, scale = where.client()
     with client:
         entry = ordering.quoted(client, workload, wait_for_node=wait_for_node)
         view = ordering.order(client, scale, entry, texts, max_new_tokens, params)
         if wait:
-            folder = where.folder()
-            ordering.follow(client, view, scale, entry, folder, timeout_s=timeout, as_json=as_json)
+            ordering.follow(client, view, scale, entry, where.folder(), timeout_s=timeout, as_json=as_json)
         elif as_json:
             telling.print_json(telling.facts(client, view, scale) | {"receipt": None})
 
 
-@jobs_app.command("show")
-def show(
-    order_id: OrderArgument,
-    as_json: JsonOption = False,
-    session: SessionOption = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    backend: BackendOption = None,
-    rpc: RpcOption = None,
-) -> None:
+@client_command(jobs_app, "show", "session", *WITH_BACKEND)
+def show(where: ClientPlace, order_id: OrderArgument, as_json: JsonOption = False) -> None:
     """Shows an order: its answer, whether that was cut, what was signed and what was charged."""
     from backend.client import ordering, telling
 
-    client, scale = ClientPlace(home, rpc, deployment, backend, session).client()
+    client, scale = where.client()
     with client:
         view = client.order(ordering.full_id(client, order_id))
         if as_json:
@@ -100,41 +78,29 @@ def show(
             telling.show_order(client, view, scale)
 
 
-@jobs_app.command("list")
-def list_orders(
-    as_json: JsonOption = False,
-    session: SessionOption = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    backend: BackendOption = None,
-    rpc: RpcOption = None,
-) -> None:
+@client_command(jobs_app, "list", "session", *WITH_BACKEND)
+def list_orders(where: ClientPlace, as_json: JsonOption = False) -> None:
     """Lists this requester's newest orders, or those of one --session."""
     from backend.client import telling
 
-    client, scale = ClientPlace(home, rpc, deployment, backend, session).client()
+    client, scale = where.client()
     with client:
-        views = client.orders(of_lane=session is not None)
+        views = client.orders(of_lane=where.session is not None)
         if as_json:
             telling.print_json([telling.facts(client, view, scale) for view in views])
         else:
             telling.show_orders(client, views, scale)
 
 
-@jobs_app.command("receipt")
+@client_command(jobs_app, "receipt", "session", *WITH_BACKEND)
 def receipt(
+    where: ClientPlace,
     order_id: OrderArgument,
     out: Annotated[Path | None, typer.Option(help="the file to write; by default in HOME/receipts")] = None,
-    session: SessionOption = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    backend: BackendOption = None,
-    rpc: RpcOption = None,
 ) -> None:
     """Fetches, checks and writes an order's receipt. `assay verify FILE` then needs no backend."""
     from backend.client import ordering, telling
 
-    where = ClientPlace(home, rpc, deployment, backend, session)
     client, _ = where.client()
     with client:
         written = ordering.write_receipt(client, ordering.full_id(client, order_id), where.folder(), out)

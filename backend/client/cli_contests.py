@@ -1,17 +1,16 @@
 """`assay contests` and `assay jobs contest`: demand proof that a charge was ordered and delivered."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backend.client.errors import NotConfigured
-from backend.client.options import BackendOption, ClientPlace, DeploymentOption, HomeOption, RpcOption
+from backend.client.options import ON_CHAIN, WITH_BACKEND, ClientPlace, client_command
 
 if TYPE_CHECKING:
-    from backend.client.contests import Contests
+    from backend.client.contests import Contests, ContestView
     from contracts.onchain.sender import Sender
     from contracts.protocol.amounts import TokenScale
     from contracts.record.log_source import LogSource
@@ -31,74 +30,41 @@ LogOption = Annotated[
 ]
 
 
-@contests_app.command("list")
-def list_contests(deployment: DeploymentOption = None, rpc: RpcOption = None) -> None:
+@client_command(contests_app, "list", "deployment", "rpc")
+def list_contests(where: ClientPlace) -> None:
     """Lists every contest with its status."""
     from backend.client.contest_words import show_contests
     from backend.client.contests import Contests
     from backend.client.wallet import scale_of
 
-    chain = ClientPlace(None, rpc, deployment).chain()
+    chain = where.chain()
     show_contests(Contests(chain).all(), scale_of(chain))
 
 
-@contests_app.command("open")
-def open_contest(
-    epoch_id: EpochArgument,
-    row: RowArgument,
-    key: KeyOption = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    rpc: RpcOption = None,
-) -> None:
+@client_command(contests_app, "open", *ON_CHAIN)
+def open_contest(where: ClientPlace, epoch_id: EpochArgument, row: RowArgument, key: KeyOption = None) -> None:
     """Contests a charge. Stakes a bond: you get it back if nobody answers, otherwise the answerer gets it."""
-    from backend.client.contest_words import print_contest
-
-    contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
-    print_contest(contests.open(sender, epoch_id, row), scale)
+    _change(where, key, lambda contests, sender: contests.open(sender, epoch_id, row))
 
 
-@contests_app.command("answer")
+@client_command(contests_app, "answer", *WITH_BACKEND)
 def answer(
-    epoch_id: EpochArgument,
-    row: RowArgument,
-    key: KeyOption = None,
-    log: LogOption = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    backend: BackendOption = None,
-    rpc: RpcOption = None,
+    where: ClientPlace, epoch_id: EpochArgument, row: RowArgument, key: KeyOption = None, log: LogOption = None
 ) -> None:
     """Answers a contest with the published log. Earns the contester's bond; nodes protect their income with it."""
-    from backend.client.contest_words import print_contest
-
-    contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
-    print_contest(contests.answer(sender, epoch_id, row, _log(log, backend)), scale)
+    _change(where, key, lambda contests, sender: contests.answer(sender, epoch_id, row, _log(log, where)))
 
 
-@contests_app.command("finish")
-def finish(
-    epoch_id: EpochArgument,
-    row: RowArgument,
-    key: KeyOption = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    rpc: RpcOption = None,
-) -> None:
+@client_command(contests_app, "finish", *ON_CHAIN)
+def finish(where: ClientPlace, epoch_id: EpochArgument, row: RowArgument, key: KeyOption = None) -> None:
     """Ends a contest that nobody answered: refunds the charge, or returns just the bond if that is too late."""
-    from backend.client.contest_words import print_contest
-
-    contests, sender, scale = _open(ClientPlace(home, rpc, deployment), key)
-    print_contest(contests.finish(sender, epoch_id, row), scale)
+    _change(where, key, lambda contests, sender: contests.finish(sender, epoch_id, row))
 
 
 def contest_order(
+    where: ClientPlace,
     order_id: Annotated[str, typer.Argument(help="the order's id, in full")],
     log: LogOption = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    backend: BackendOption = None,
-    rpc: RpcOption = None,
 ) -> None:
     """Contests the charge of an order. Run it again to take the next step, until the contest is over.
 
@@ -106,9 +72,8 @@ def contest_order(
     """
     from backend.client.contest_words import print_contest, take_step
 
-    where = ClientPlace(home, rpc, deployment, backend)
     contests, sender, scale = _open(where, None)
-    charges = contests.charges_of(order_id, _log(log, backend))
+    charges = contests.charges_of(order_id, _log(log, where))
     views = [contests.view(charge.epoch_id, charge.index) for charge in charges]
     if len(charges) > 1 and (refunded := contests.refund_duplicate(sender, charges)) is not None:
         print_contest(refunded, scale)
@@ -117,7 +82,14 @@ def contest_order(
         take_step(contests, sender, view, order_id, scale)
 
 
-def _open(where: ClientPlace, key: Path | None) -> tuple[Contests, Sender, TokenScale]:
+def _change(where: ClientPlace, key: Path | None, act: "Callable[[Contests, Sender], ContestView]") -> None:
+    from backend.client.contest_words import print_contest
+
+    contests, sender, scale = _open(where, key)
+    print_contest(act(contests, sender), scale)
+
+
+def _open(where: ClientPlace, key: Path | None) -> "tuple[Contests, Sender, TokenScale]":
     from backend.client.contests import Contests
     from backend.client.wallet import scale_of
     from contracts.onchain.sender import Sender
@@ -126,9 +98,9 @@ def _open(where: ClientPlace, key: Path | None) -> tuple[Contests, Sender, Token
     return Contests(chain), Sender(chain.w3, signer), scale_of(chain)
 
 
-def _log(log: str | None, backend: str | None) -> LogSource:
+def _log(log: str | None, where: ClientPlace) -> "LogSource":
     from contracts.record.log_source import open_source
 
-    if log is None and backend is None:
+    if log is None and where.backend is None:
         raise NotConfigured(option="--log or --backend", variable="ASSAY_BACKEND", what="the published log")
-    return open_source(log or f"{backend}/v1/log")
+    return open_source(log or f"{where.backend}/v1/log")

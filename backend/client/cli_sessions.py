@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend.client.options import ClientPlace, DeploymentOption, HomeOption, RpcOption, password_of, time_of
+from backend.client.options import ON_CHAIN, ClientPlace, client_command, password_of, time_of
 from contracts.protocol.amounts import positive_amount
 
 session_app = typer.Typer(help="Session keys. Each can spend what its lane holds.", no_args_is_help=True)
@@ -16,17 +16,15 @@ session_app = typer.Typer(help="Session keys. Each can spend what its lane holds
 _DAY_S = 86_400
 
 
-@session_app.command("new")
+@client_command(session_app, "new", *ON_CHAIN)
 def new(
+    where: ClientPlace,
     name: Annotated[str, typer.Argument(help="its name, e.g. that of the program that gets the key")],
     amount: Annotated[str, typer.Option(help="tokens that it may spend, e.g. 1.5", callback=positive_amount)],
     days: Annotated[float, typer.Option(min=0.01, help="how long the lane accepts orders")] = 30.0,
     send: Annotated[
         bool, typer.Option("--send/--sign-only", help="open the lane now, or leave that to whoever submits the grant")
     ] = True,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    rpc: RpcOption = None,
 ) -> None:
     """Makes a session key and a grant for its lane, and opens the lane with tokens from the wallet."""
     from backend.client.authorizations import bring_grant
@@ -34,7 +32,6 @@ def new(
     from backend.client.wallet import scale_of
     from contracts.onchain.sender import Sender
 
-    where = ClientPlace(home, rpc, deployment)
     wallet, chain = where.wallet(), where.chain()
     scale, expiry = scale_of(chain), int(time.time() + days * _DAY_S)
     units = scale.parse(amount)
@@ -50,32 +47,25 @@ def new(
         _tell(f"assay wallet session bring {path}")
 
 
-@session_app.command("bring")
-def bring(
-    grant: Annotated[Path, typer.Argument(help="the file of a signed grant")],
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    rpc: RpcOption = None,
-) -> None:
+@client_command(session_app, "bring", *ON_CHAIN)
+def bring(where: ClientPlace, grant: Annotated[Path, typer.Argument(help="the file of a signed grant")]) -> None:
     """Opens the lane of a signed grant. This wallet pays the gas, the grant's signer the tokens."""
     from backend.client.authorizations import bring_grant
     from backend.client.sessions import read_grant
     from contracts.onchain.sender import Sender
 
-    where, signed = ClientPlace(home, rpc, deployment), read_grant(grant)
-    chain = where.chain()
+    signed, chain = read_grant(grant), where.chain()
     bring_grant(chain, Sender(chain.w3, where.key()), signed)
     _tell(f"the lane ({signed.grant.requester}, {signed.grant.signer}) is open until {time_of(signed.grant.expiry)}")
 
 
-@session_app.command("list")
-def list_sessions(home: HomeOption = None, deployment: DeploymentOption = None, rpc: RpcOption = None) -> None:
+@client_command(session_app, "list", *ON_CHAIN)
+def list_sessions(where: ClientPlace) -> None:
     """Lists the sessions of this folder and what their lanes hold."""
     from backend.client.sessions import sessions
     from backend.client.wallet import scale_of
     from contracts.onchain.lanes import read_lane
 
-    where = ClientPlace(home, rpc, deployment)
     chain, found = where.chain(), sessions(where.folder())
     scale, table = scale_of(chain), Table("session", "signer", "balance", "charged so far", "expires", show_edge=False)
     for one in found:

@@ -1,7 +1,5 @@
 """`assay wallet`: a requester's money at the command line. Amounts in tokens."""
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import asdict
@@ -13,7 +11,7 @@ from rich.table import Table
 
 from backend.client.cli_sessions import session_app
 from backend.client.errors import NotWithdrawable, TooLittle
-from backend.client.options import ClientPlace, DeploymentOption, HomeOption, JsonOption, RpcOption, time_of
+from backend.client.options import ON_CHAIN, ClientPlace, JsonOption, client_command, time_of
 from contracts.protocol.amounts import TokenScale, amount_or_all, positive_amount
 
 if TYPE_CHECKING:
@@ -26,16 +24,14 @@ wallet_app.add_typer(session_app, name="session")
 LaneSigner = Annotated[str | None, typer.Option(help="signer of a session lane; by default the wallet's own lane")]
 
 
-@wallet_app.command("deposit", context_settings={"ignore_unknown_options": True})
+@client_command(wallet_app, "deposit", *ON_CHAIN, context_settings={"ignore_unknown_options": True})
 def deposit(
+    where: ClientPlace,
     amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5", callback=positive_amount)],
     signer: LaneSigner = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    rpc: RpcOption = None,
 ) -> None:
     """Moves tokens from the wallet into a lane."""
-    wallet = ClientPlace(home, rpc, deployment).wallet()
+    wallet = where.wallet()
     scale = wallet.scale()
     units, held = scale.parse(amount), wallet.holdings().units
     if units > held:
@@ -44,15 +40,10 @@ def deposit(
     _print_lanes(wallet, _one(wallet, signer), scale)
 
 
-@wallet_app.command("lanes")
-def lanes(
-    as_json: JsonOption = False,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    rpc: RpcOption = None,
-) -> None:
+@client_command(wallet_app, "lanes", *ON_CHAIN)
+def lanes(where: ClientPlace, as_json: JsonOption = False) -> None:
     """Shows this wallet's lanes and what it holds outside them."""
-    wallet = ClientPlace(home, rpc, deployment).wallet()
+    wallet = where.wallet()
     found = wallet.lanes()
     if as_json:
         shown = [{"signer": signer, **asdict(lane)} for signer, lane in found.items()]
@@ -61,16 +52,14 @@ def lanes(
         _print_lanes(wallet, found, wallet.scale())
 
 
-@wallet_app.command("notice")
+@client_command(wallet_app, "notice", *ON_CHAIN)
 def notice(
+    where: ClientPlace,
     signer: LaneSigner = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="cancel the notice")] = False,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    rpc: RpcOption = None,
 ) -> None:
     """Gives notice of a withdrawal. The lane's orders are refused until the notice lapses."""
-    wallet = ClientPlace(home, rpc, deployment).wallet()
+    wallet = where.wallet()
     if cancel:
         wallet.cancel_notice(signer)
     else:
@@ -78,17 +67,15 @@ def notice(
     _print_lanes(wallet, _one(wallet, signer), wallet.scale())
 
 
-@wallet_app.command("withdraw", context_settings={"ignore_unknown_options": True})
+@client_command(wallet_app, "withdraw", *ON_CHAIN, context_settings={"ignore_unknown_options": True})
 def withdraw(
+    where: ClientPlace,
     amount: Annotated[str, typer.Argument(help="tokens, e.g. 1.5, or `all`", callback=amount_or_all)],
     signer: LaneSigner = None,
     to: Annotated[str | None, typer.Option(help="address to pay; by default the wallet")] = None,
-    home: HomeOption = None,
-    deployment: DeploymentOption = None,
-    rpc: RpcOption = None,
 ) -> None:
     """Moves tokens out of a lane whose notice is mature."""
-    wallet = ClientPlace(home, rpc, deployment).wallet()
+    wallet = where.wallet()
     scale, lane = wallet.scale(), wallet.lane(signer)
     units = lane.balance if amount == "all" else scale.parse(amount)
     _require_mature(lane.withdrawable(wallet.constants), int(time.time()))
@@ -98,15 +85,15 @@ def withdraw(
     _print_lanes(wallet, _one(wallet, signer), scale)
 
 
-@wallet_app.command("export-key")
-def export_key(home: HomeOption = None) -> None:
+@client_command(wallet_app, "export-key", "home")
+def export_key(where: ClientPlace) -> None:
     """Prints the wallet's private key, for a browser wallet. Whoever sees it can spend everything."""
-    key = ClientPlace(home, None, None).key()
+    key = where.key()
     Console(stderr=True).print(f"The private key of {key.address}: whoever sees it owns the wallet.", soft_wrap=True)
     typer.echo("0x" + key.private_key().hex())
 
 
-def _one(wallet: Wallet, signer: str | None) -> dict[str, Lane]:
+def _one(wallet: "Wallet", signer: str | None) -> "dict[str, Lane]":
     return {(signer or wallet.address).lower(): wallet.lane(signer)}
 
 
@@ -125,7 +112,7 @@ def _require_mature(window: tuple[int, int] | None, now_s: int) -> None:
         )
 
 
-def _print_lanes(wallet: Wallet, found: dict[str, Lane], scale: TokenScale) -> None:
+def _print_lanes(wallet: "Wallet", found: "dict[str, Lane]", scale: TokenScale) -> None:
     table = Table("lane's signer", "balance", "charged so far", "expires", "withdrawable", show_edge=False)
     for signer, lane in found.items():
         window = lane.withdrawable(wallet.constants)

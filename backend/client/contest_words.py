@@ -29,7 +29,6 @@ _NEXT = {
 
 
 def show_contests(found: list[ContestView], scale: TokenScale) -> None:
-    """Prints contests as a table."""
     table = Table("epoch", "row", "contester", "status", show_edge=False)
     for view in found:
         table.add_row(str(view.epoch_id), str(view.index), view.contester, _in_words(view, scale))
@@ -70,7 +69,6 @@ def _print_output(output: bytes, order_id: str) -> None:
 
 
 def print_contest(view: ContestView, scale: TokenScale) -> None:
-    """Prints a contest's status and the next step."""
     words = f"row {view.index} of epoch {view.epoch_id} is {_in_words(view, scale)}"
     following = _NEXT.get(view.status, "").format(**_times(view))
     Console(soft_wrap=True, highlight=False).print(f"{words}\n{following}".strip(), markup=False)

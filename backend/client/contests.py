@@ -61,12 +61,10 @@ class Contests:
         self._chain, self._functions = chain, chain.contests.functions
 
     def all(self) -> list[ContestView]:
-        """Every contest, in order."""
         history = self._history()
         return [self._view(history, place) for place in history.contests]
 
     def view(self, epoch_id: int, index: int) -> ContestView:
-        """A charge and its contest."""
         return self._view(self._history(), (epoch_id, index))
 
     def open(self, sender: Sender, epoch_id: int, index: int) -> ContestView:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from backend.client.errors import BackendUnavailable, Refused
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Problem, SubmitOrder
+from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Problem, SubmitOrder, Tokenize, Tokenized
 
 _T = TypeVar("_T")
 _SENDS = 3
@@ -45,6 +45,12 @@ class BackendHttp:
             OrderView, self._send("POST", "/v1/orders", content=content, headers={"content-type": "application/json"})
         )
 
+    def tokenize(self, asked: Tokenize) -> Tokenized:
+        content = asked.model_dump_json().encode()
+        return self._record(
+            Tokenized, self._send("POST", "/v1/tokenize", content=content, headers={"content-type": "application/json"})
+        )
+
     def order(self, order_id: str) -> OrderView:
         return self._record(OrderView, self._send("GET", f"/v1/orders/{order_id}"))
 
@@ -56,7 +62,6 @@ class BackendHttp:
         return self._record(list[OrderView], self._send("GET", f"/v1/orders?requester={requester}{of_lane}"))
 
     def close(self) -> None:
-        """Closes the connections."""
         self._http.close()
 
     def _send(

@@ -1,16 +1,17 @@
-"""Options that a requester's commands share, and what they open: a key, a chain, a wallet, a client.
+"""How a requester's command is declared, and what its options open: a key, a chain, a wallet, a client.
 
-Each can also come from its ASSAY_* variable. `assay` sets those for the network of the present folder
+Each option can also come from its ASSAY_* variable. `assay` sets those for the network of the present folder
 (deploy/settings.py), so that no options are needed there.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,19 +26,36 @@ if TYPE_CHECKING:
 
 KEY_FILE, RECEIPTS, TOKENIZERS = "requester.json", "receipts", "tokenizers"
 
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", envvar="ASSAY_HOME", help="folder with the key file requester.json")
-]
-BackendOption = Annotated[str | None, typer.Option("--backend", envvar="ASSAY_BACKEND", help="URL of the coordinator")]
-RpcOption = Annotated[str | None, typer.Option("--rpc", envvar="ASSAY_RPC", help="URL of the chain")]
-DeploymentOption = Annotated[
-    Path | None, typer.Option("--deployment", envvar="ASSAY_DEPLOYMENT", help="the deployment file")
-]
-SessionOption = Annotated[
-    str | None,
-    typer.Option("--session", envvar="ASSAY_SESSION", help="use this session's lane and key"),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
+_PLACE: dict[str, Any] = {
+    "home": Annotated[Path | None, typer.Option(envvar="ASSAY_HOME", help="folder with the key file requester.json")],
+    "rpc": Annotated[str | None, typer.Option(envvar="ASSAY_RPC", help="URL of the chain")],
+    "deployment": Annotated[Path | None, typer.Option(envvar="ASSAY_DEPLOYMENT", help="the deployment file")],
+    "backend": Annotated[str | None, typer.Option(envvar="ASSAY_BACKEND", help="URL of the coordinator")],
+    "session": Annotated[str | None, typer.Option(envvar="ASSAY_SESSION", help="use this session's lane and key")],
+}
+ON_CHAIN = ("home", "deployment", "rpc")
+WITH_BACKEND = ("home", "deployment", "backend", "rpc")
+
+
+def client_command(
+    app: typer.Typer, name: str, *options: str, **settings: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declares a command whose first parameter is the ClientPlace made from these options. `settings`: for typer."""
+
+    def declare(run: Callable[..., None]) -> Callable[..., None]:
+        @wraps(run)
+        def command(**given: Any) -> None:
+            run(ClientPlace(**{each: given.pop(each) for each in options}), **given)
+
+        own = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in list(signature(run).parameters.values())[1:]]
+        own += [Parameter(one, Parameter.KEYWORD_ONLY, default=None, annotation=_PLACE[one]) for one in options]
+        command.__signature__ = Signature(own)  # type: ignore[attr-defined]  # what typer reads
+        command.__annotations__ = {one.name: one.annotation for one in own}
+        app.command(name, **settings)(command)
+        return run
+
+    return declare
 
 
 def time_of(seconds: int) -> str:
@@ -61,27 +79,25 @@ def password_of(file: Path) -> str:
 class ClientPlace:
     """The options as given. Each method raises NotConfigured if it lacks one."""
 
-    home: Path | None
-    rpc: str | None
-    deployment: Path | None
+    home: Path | None = None
+    rpc: str | None = None
+    deployment: Path | None = None
     backend: str | None = None
     session: str | None = None
 
     def folder(self) -> Path:
-        """The requester's folder."""
         if self.home is None:
             raise NotConfigured(option="--home", variable="ASSAY_HOME", what="the folder of your key file")
         return self.home
 
-    def key(self, file: Path | None = None) -> Signer:
+    def key(self, file: Path | None = None) -> "Signer":
         """The requester's key, or the one in `file`, decrypted."""
         from contracts.onchain.keystore import load_key
 
         file = file or self.folder() / KEY_FILE
         return load_key(file, password_of(file))
 
-    def chain(self) -> Chain:
-        """The deployment, through the endpoint."""
+    def chain(self) -> "Chain":
         if self.rpc is None:
             raise NotConfigured(option="--rpc", variable="ASSAY_RPC", what="the URL of the chain")
         if self.deployment is None:
@@ -91,14 +107,13 @@ class ClientPlace:
 
         return Chain.open(self.rpc, Deployment.load(self.deployment))
 
-    def wallet(self) -> Wallet:
-        """The requester's wallet."""
+    def wallet(self) -> "Wallet":
         chain, key = self.chain(), self.key()
         from backend.client.wallet import Wallet
 
         return Wallet(chain, key)
 
-    def client(self) -> tuple[AssayClient, TokenScale]:
+    def client(self) -> "tuple[AssayClient, TokenScale]":
         """The client of the requester or its session, and the scale for amounts."""
         if self.backend is None:
             raise NotConfigured(option="--backend", variable="ASSAY_BACKEND", what="the URL of the coordinator")

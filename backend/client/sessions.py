@@ -28,7 +28,6 @@ class Session:
 
     @property
     def requester(self) -> Address:
-        """The lane's owner."""
         return self.signed.grant.requester
 
 

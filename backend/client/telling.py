@@ -39,7 +39,6 @@ def tell(text: str) -> None:
 
 
 def tell_order(view: OrderView, scale: TokenScale) -> None:
-    """Prints a new order's state and maximum."""
     tell(f"order {view.order_id} is {view.state}; it costs at most {scale.show(view.order.terms.max_price)}")
 
 
@@ -74,7 +73,7 @@ def cut_words(answer: Answer, view: OrderView) -> str | None:
 def _longer(view: OrderView, entry: PriceSheetEntry) -> str:
     most, limit = entry.most_new_tokens, view.order.terms.params.max_new_tokens
     if most is None or limit >= most:
-        return "; this workload has no longer ones"
+        return "; this workload allows no longer answers"
     return f"; --max-new-tokens allows up to {most}"
 
 
@@ -95,7 +94,6 @@ def tell_interrupted(view: OrderView, scale: TokenScale) -> None:
 
 
 def show_order(client: AssayClient, view: OrderView, scale: TokenScale) -> None:
-    """Prints an order's state and answer."""
     terms, table = view.order.terms, Table(show_header=False, box=None)
     table.add_row("order", view.order_id)
     table.add_row("state", f"{view.state}: {_MEANING[view.state]}")
@@ -118,7 +116,6 @@ def show_order(client: AssayClient, view: OrderView, scale: TokenScale) -> None:
 
 
 def show_orders(client: AssayClient, views: list[OrderView], scale: TokenScale) -> None:
-    """Prints orders as a table."""
     table = Table("order", "state", "price", "signed at most", "deadline", "answer", show_edge=False)
     for view in views:
         price = "" if view.amount_units is None else scale.show(client.verify_price(view))
@@ -156,12 +153,10 @@ def facts(client: AssayClient, view: OrderView, scale: TokenScale) -> dict[str, 
 
 
 def print_json(value: object) -> None:
-    """Prints a line of JSON on stdout."""
     typer.echo(json.dumps(value))
 
 
 def tell_receipt(path: Path) -> None:
-    """Prints where a receipt was written."""
     here = Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
     tell(f"receipt: {shown}\n`assay verify {shown}` says what it proves")

@@ -1,6 +1,6 @@
 """A requester's money: into lanes, and out of them after notice.
 
-Every call is the requester's own transaction. authorizations.py has what it only signs and anybody may submit.
+Every call is the requester's own transaction. authorizations.py has what anybody may submit for it.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from contracts.protocol.signing import Signer
 
 @dataclass(frozen=True)
 class WalletHoldings:
-    """What a wallet holds outside its lanes: whole units of the token, and wei of ether for gas."""
+    """A wallet's money outside its lanes: whole units of the token, and wei of ether for gas."""
 
     units: int
     ether_wei: int
@@ -43,7 +43,6 @@ class Wallet:
         self.address, self.constants = signer.address, chain.deployment.constants
 
     def scale(self) -> TokenScale:
-        """The scale of the deployment's token."""
         return scale_of(self._chain)
 
     def holdings(self) -> WalletHoldings:
@@ -98,7 +97,6 @@ class Wallet:
         return self.lane(lane_signer)
 
     def cancel_notice(self, lane_signer: str | None = None) -> None:
-        """Cancels a notice."""
         self._sender.call(self._escrow.cancelNotice(to_checksum_address(lane_signer or self.address)))
 
     def withdraw(self, units: int, to: str | None = None, lane_signer: str | None = None) -> None:

@@ -11,7 +11,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from backend.domain.errors import LeaseExpired, LeaseNotHeld, OperatorSuspended, StakeTooLow
+from backend.domain.errors import OperatorSuspended, StakeTooLow
 from contracts.protocol.constants import Constants
 from contracts.protocol.pace import LENT_MARGIN_PCT, JobSize, Pace, needed_s
 
@@ -71,12 +71,9 @@ def choose(candidates: Iterable[WaitingJob], operator: OperatorFacts, cover: Cov
     fitting = next((job for job in waiting if covers(operator, job.max_price, cover)), None)
     if waiting and fitting is None:
         raise StakeTooLow(
-            stake=operator.stake,
-            open_max=operator.open_max,
-            max_price=waiting[0].max_price,
-            multiple=cover.penalty_multiple,
-            newcomer_price=cover.newcomer_price,
-        )
+            stake=operator.stake, open_max=operator.open_max, max_price=waiting[0].max_price,
+            multiple=cover.penalty_multiple, newcomer_price=cover.newcomer_price,
+        )  # fmt: skip
     return fitting
 
 
@@ -108,14 +105,6 @@ def lendable(stake: int, max_price: int, cover: Cover) -> bool:
 def lease_end(deadline: int, now_s: int, times: LeaseTimes) -> int:
     """When a lease that is granted or extended now ends."""
     return min(now_s + times.length_s, deadline + times.grace_s)
-
-
-def check_held(*, node: str, order_id: str, holder: str | None, expires: int, now_s: int) -> None:
-    """Raises LeaseNotHeld or LeaseExpired unless `node` holds the job now. `holder`: the node it was last lent to."""
-    if holder != node:
-        raise LeaseNotHeld(node=node, order_id=order_id)
-    if now_s > expires:
-        raise LeaseExpired(node=node, order_id=order_id, expires=expires, now_s=now_s)
 
 
 def times_fit(times: LeaseTimes, constants: Constants) -> bool:

@@ -41,12 +41,10 @@ class PostedRows:
 
     @property
     def paid(self) -> list[Row]:
-        """The rows that were charged and credited."""
         return [row for i, row in enumerate(self.rows) if i not in self.void and i not in self.skipped]
 
 
 def lane_account(requester: str, signer: str) -> str:
-    """A lane's account."""
     return f"lane:{requester}:{signer}"
 
 

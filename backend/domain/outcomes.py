@@ -35,7 +35,6 @@ class JobFacts:
 
 
 def state_of(job: JobFacts, now_s: int) -> OrderState:
-    """The job's state now."""
     if not job.is_delivered:
         return _undelivered(job, now_s)
     if job.settlement is not None and not job.settlement.is_skipped:

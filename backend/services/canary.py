@@ -133,8 +133,8 @@ class Canary:
 def _placed(session: Session, operator_id: int, now_s: int) -> str | None:
     """The operator's canary order, unless it expired undelivered or a crash prevented its acceptance."""
     row = session.get(CanaryRow, operator_id)
-    jobs = [] if row is None else facts.jobs(session, col(OrderRow.order_id) == row.order_id)
-    return next((job.order.order_id for job in jobs if state_of(job.facts, now_s) != "expired"), None)
+    job = None if row is None else facts.job(session, row.order_id)
+    return None if job is None or state_of(job.facts, now_s) == "expired" else job.order.order_id
 
 
 def _spent(session: Session, requester: str, now_s: int) -> int:

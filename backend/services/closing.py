@@ -13,20 +13,10 @@ from backend.domain.epochs import MAX_ROWS, RowCandidate, budget_units, choose, 
 from backend.services import log_lines
 from backend.services.checks import new_verdicts
 from backend.services.record import PublicRecord
-from backend.store import facts
+from backend.store import facts, tables
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.database import Database
 from backend.store.record import TRACE_FACT, VERDICT_FACT, WORKLOAD_FACT
-from backend.store.tables import (
-    CommitmentRow,
-    EpochRow,
-    LeafRow,
-    LogLineRow,
-    OrderRow,
-    TraceRow,
-    VerdictRow,
-    WorkloadRow,
-)
 from contracts.onchain.chain import Chain
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import log_root
@@ -49,9 +39,9 @@ class _Plan:
 
     epoch_id: int
     chosen: list[RowCandidate]
-    verdicts: list[VerdictRow]
-    traces: list[TraceRow]
-    workloads: list[WorkloadRow]
+    verdicts: list[tables.VerdictRow]
+    traces: list[tables.TraceRow]
+    workloads: list[tables.WorkloadRow]
     lines: list[bytes]
 
 
@@ -72,7 +62,7 @@ def close_epoch(
     _log.info("epoch %d: closed with %d rows", plan.epoch_id, len(plan.chosen))
 
 
-def _idle_reveal(last: EpochRow | None, plan: _Plan, rule: ClosingRule, now: int) -> bool:
+def _idle_reveal(last: tables.EpochRow | None, plan: _Plan, rule: ClosingRule, now: int) -> bool:
     """Whether an empty epoch is due, to reveal the sample of the last one's rows while nothing waits to be rooted."""
     return last is not None and last.row_count > 0 and not plan.chosen and now - last.closed_at >= rule.epoch_s
 
@@ -99,10 +89,10 @@ def _with_lines(session: Session, plan: _Plan) -> _Plan:
 def _delivered(session: Session) -> list[RowCandidate]:
     """Accepted commitments that are in no epoch."""
     query = (
-        select(CommitmentRow, OrderRow)
-        .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
-        .outerjoin(LeafRow, col(LeafRow.digest) == CommitmentRow.digest)
-        .where(col(LeafRow.digest).is_(None))
+        select(tables.CommitmentRow, tables.OrderRow)
+        .join(tables.OrderRow, col(tables.OrderRow.order_id) == tables.CommitmentRow.order_id)
+        .outerjoin(tables.LeafRow, col(tables.LeafRow.digest) == tables.CommitmentRow.digest)
+        .where(col(tables.LeafRow.digest).is_(None))
     )
     return [
         RowCandidate(
@@ -129,13 +119,14 @@ def _write(database: Database, plan: _Plan, now: int) -> None:
     logged += [WORKLOAD_FACT + workload.workload_id for workload in plan.workloads]
     with database.begin() as session:
         session.add(
-            EpochRow(
+            tables.EpochRow(
                 epoch_id=plan.epoch_id, closed_at=now, root=to_hex(root), log_root=to_hex(log_root(plan.lines)),
                 row_count=len(plan.chosen),
             )
         )  # fmt: skip
-        session.add_all(LeafRow.of(plan.epoch_id, index, c.kind, c.row) for index, c in enumerate(plan.chosen))
+        session.add_all(tables.LeafRow.of(plan.epoch_id, index, c.kind, c.row) for index, c in enumerate(plan.chosen))
         session.add_all(
-            LogLineRow(epoch_id=plan.epoch_id, position=position, line=line) for position, line in enumerate(plan.lines)
+            tables.LogLineRow(epoch_id=plan.epoch_id, position=position, line=line)
+            for position, line in enumerate(plan.lines)
         )
         session.add_all(LoggedFactRow(fact=fact, epoch_id=plan.epoch_id) for fact in logged)

@@ -14,7 +14,6 @@ from contracts.onchain.contract import ContractCall
 from contracts.onchain.errors import RequestRefused, Reverted
 from contracts.onchain.structs import commitment_tuple, order_tuple
 from contracts.protocol.hashing import from_hex
-from contracts.protocol.records import Commitment, Order
 from contracts.protocol.signing import compact
 
 _log = logging.getLogger(__name__)
@@ -42,11 +41,5 @@ def report_equivocations(database: Database, chain: Chain, manager: TxManager, n
 def _call(session: Session, chain: Chain, row: EquivocationRow) -> ContractCall:
     first = session.exec(select(CommitmentRow).where(CommitmentRow.order_id == row.order_id)).one()
     order = session.get_one(OrderRow, row.order_id)
-    return chain.court.functions.equivocation(
-        order_tuple(Order.model_validate_json(order.order_json)),
-        *compact(order.signature),
-        commitment_tuple(Commitment.model_validate_json(first.commitment_json)),
-        from_hex(first.signature),
-        commitment_tuple(Commitment.model_validate_json(row.commitment_json)),
-        from_hex(row.signature),
-    )
+    one, other = ((commitment_tuple(each.record), from_hex(each.signature)) for each in (first, row))
+    return chain.court.functions.equivocation(order_tuple(order.record), *compact(order.signature), *one, *other)

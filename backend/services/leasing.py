@@ -6,42 +6,24 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from backend.chain.views import ChainView
-from backend.domain.assignment import (
-    Cover,
-    LeaseTimes,
-    OperatorFacts,
-    check_held,
-    choose,
-    in_time,
-    lease_end,
-    offered_to,
-)
+from backend.domain.assignment import Cover, LeaseTimes, OperatorFacts, choose, in_time, lease_end, offered_to
 from backend.domain.errors import OperatorWithheld
 from backend.errors import NodeBusy, UnknownOrder
 from backend.services.clock import Clock
-from backend.services.node_requests import authenticate
+from backend.services.node_requests import authenticate, require_lease
 from backend.services.offering import find_offer
 from backend.services.presence import note_alive, note_asked, require_one_place
 from backend.services.record import PublicRecord
 from backend.services.withholding import overdue_trace, unmeasured_class
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
-from backend.store.facts import exposed_of_operator, guilty_case, held_by, last_lease, waiting
+from backend.store.facts import exposed_of_operator, guilty_case, held_by, waiting
 from backend.store.tables import LeaseRow, OrderRow, ReturnRow
 from contracts.onchain.deployment import Deployment
+from contracts.protocol import wire
 from contracts.protocol.hashing import to_hex
-from contracts.protocol.records import Lease, NodeRequest, Order
+from contracts.protocol.records import Lease, NodeRequest
 from contracts.protocol.signing import Signer
-from contracts.protocol.wire import (
-    ACTION_HEARTBEAT,
-    ACTION_LEASE,
-    ACTION_RETURN,
-    Acknowledgement,
-    Heartbeat,
-    LeaseGrant,
-    LeaseRequest,
-    ReturnLease,
-)
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +42,14 @@ class Leasing:
     record: PublicRecord
     clock: Clock
 
-    def lend(self, asked: LeaseRequest) -> LeaseGrant | None:
-        """The oldest job of the workload that the node may take, or None. A job that the node holds but does not name
-        comes first.
+    def lend(self, asked: wire.LeaseRequest) -> wire.LeaseGrant | None:
+        """The oldest job of the workload that the node may take, or None; first a job that it holds but does not name.
 
         Raises an Unauthenticated, UnknownWorkload, OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy or
         NodeElsewhere.
         """
         operator_id = authenticate(
-            asked.request, asked.signature, ACTION_LEASE, self.chain, self.deployment.domain, self.clock()
+            asked.request, asked.signature, wire.ACTION_LEASE, self.chain, self.deployment.domain, self.clock()
         )
         account = self.chain.operator(operator_id)
         node, now_s, constants = asked.request.node, self.clock(), self.deployment.constants
@@ -91,20 +72,18 @@ class Leasing:
             if job is None:
                 return None
             row = LeaseRow(
-                order_id=job.order_id,
-                node=node,
-                operator_id=operator_id,
-                granted_at=now_s,
-                expires=lease_end(job.deadline, now_s, self.times),
-                signature="",
-            )
+                order_id=job.order_id, node=node, operator_id=operator_id, granted_at=now_s,
+                expires=lease_end(job.deadline, now_s, self.times), signature="",
+            )  # fmt: skip
             grant = self._sign(session, row)
         log.info("leased order=%s node=%s operator=%d until=%d", job.order_id, node, operator_id, row.expires)
         return grant
 
-    def extend(self, beat: Heartbeat) -> LeaseGrant:
+    def extend(self, beat: wire.Heartbeat) -> wire.LeaseGrant:
         """The lease, extended from now. Raises LeaseNotHeld or LeaseExpired if the node has lost the job."""
-        authenticate(beat.request, beat.signature, ACTION_HEARTBEAT, self.chain, self.deployment.domain, self.clock())
+        authenticate(
+            beat.request, beat.signature, wire.ACTION_HEARTBEAT, self.chain, self.deployment.domain, self.clock()
+        )
         now_s = self.clock()
         with self.database.begin() as session:
             order, row = _held(session, beat.request, now_s)
@@ -113,13 +92,13 @@ class Leasing:
             grant = self._sign(session, row)
         return grant
 
-    def take_back(self, returned: ReturnLease) -> Acknowledgement:
+    def take_back(self, returned: wire.ReturnLease) -> wire.Acknowledgement:
         """Ends a lease now, so that the next node that asks gets the job. Raises LeaseNotHeld or LeaseExpired.
 
         It ends with the present second, so that no two leases of a job end together, as the audit requires.
         """
         request, domain = returned.request, self.deployment.domain
-        authenticate(request, returned.signature, ACTION_RETURN, self.chain, domain, self.clock())
+        authenticate(request, returned.signature, wire.ACTION_RETURN, self.chain, domain, self.clock())
         now_s = self.clock()
         with self.database.begin() as session:
             _, row = _held(session, request, now_s)
@@ -132,7 +111,7 @@ class Leasing:
                 )
             )  # fmt: skip
         log.info("returned order=%s node=%s %s: %s", request.order_id, request.node, returned.reason, returned.words)
-        return Acknowledgement(digest=to_hex(domain.node_request_digest(request)), new=True)
+        return wire.Acknowledgement(digest=to_hex(domain.node_request_digest(request)), new=True)
 
     def _reputation_ppm(self, session: Session, operator_id: int, workload_id: str, now_s: int) -> int:
         """An operator's reputation on native work. Raises OperatorWithheld if it is lent none."""
@@ -149,45 +128,33 @@ class Leasing:
             raise OperatorWithheld(operator_id=operator_id, why=f"it has not shown the trace of {late}")
         return found.reputation_ppm
 
-    def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> LeaseGrant:
+    def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> wire.LeaseGrant:
         """The grant, again, for a node that lost it in a restart or with an answer. Raises NodeBusy."""
-        order = _order(session, held)
+        order = session.get_one(OrderRow, held.order_id)
         if order.workload_id != workload_id:
             raise NodeBusy(node=held.node, order_id=held.order_id, expires=held.expires)
         return _grant(held, order)
 
-    def _sign(self, session: Session, row: LeaseRow) -> LeaseGrant:
-        """Signs and stores the lease."""
+    def _sign(self, session: Session, row: LeaseRow) -> wire.LeaseGrant:
         lease = Lease(order_id=row.order_id, node=row.node, expires=row.expires)
         row.signature = self.settler.sign(self.deployment.domain.lease_digest(lease))
         session.add(row)
-        return _grant(row, _order(session, row))
+        return _grant(row, session.get_one(OrderRow, row.order_id))
 
 
 def _held(session: Session, request: NodeRequest, now_s: int) -> tuple[OrderRow, LeaseRow]:
     """The order that a request names, and its lease. Raises UnknownOrder, LeaseNotHeld or LeaseExpired."""
-    order_id = request.order_id
-    order = session.get(OrderRow, order_id)
+    order = session.get(OrderRow, request.order_id)
     if order is None:
-        raise UnknownOrder(order_id=order_id)
-    row = last_lease(session, order_id)
-    holder, expires = (None, 0) if row is None else (row.node, row.expires)
-    check_held(node=request.node, order_id=order_id, holder=holder, expires=expires, now_s=now_s)
-    assert row is not None, "check_held refuses an order without a lease"
-    return order, row
+        raise UnknownOrder(order_id=request.order_id)
+    return order, require_lease(session, order.order_id, request.node, now_s)
 
 
-def _order(session: Session, lease: LeaseRow) -> OrderRow:
-    order = session.get(OrderRow, lease.order_id)
-    assert order is not None, "only accepted orders are lent"
-    return order
-
-
-def _grant(lease: LeaseRow, order: OrderRow) -> LeaseGrant:
-    return LeaseGrant(
+def _grant(lease: LeaseRow, order: OrderRow) -> wire.LeaseGrant:
+    return wire.LeaseGrant(
         lease=Lease(order_id=lease.order_id, node=lease.node, expires=lease.expires),
         lease_signature=lease.signature,
-        order=Order.model_validate_json(order.order_json),
+        order=order.record,
         signer=order.signer,
         order_signature=order.signature,
     )

@@ -46,7 +46,6 @@ def _publish(database: Database, blobs: BlobStore, folder: Path, epoch_id: int) 
 
 
 def epoch_path(folder: Path, epoch_id: int) -> Path:
-    """An epoch's file in the log's folder."""
     return folder / "epochs" / f"{epoch_id}.jsonl"
 
 

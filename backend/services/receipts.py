@@ -1,49 +1,44 @@
 """A payment's receipt: what was signed and what is on chain. Checking it needs no trust in this backend."""
 
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from backend.domain.outcomes import state_of
 from backend.errors import NotRooted, UnknownOrder
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
-from backend.store.tables import EpochRow, LeafRow, OrderRow
+from backend.store.tables import EpochRow, LeafRow
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.merkle import merkle_proof
 from contracts.protocol.receipt import PaymentReceipt, ReceiptContracts, ReceiptLeaf, ReceiptSettlement
-from contracts.protocol.records import Commitment, Order
 
 
 def payment_receipt(session: Session, deployment: Deployment, order_id: str, now_s: int) -> PaymentReceipt:
     """The receipt of an order, with its settlement once that is on chain. Raises UnknownOrder, NotRooted."""
-    found = facts.jobs(session, col(OrderRow.order_id) == order_id)
-    if not found:
+    job = facts.job(session, order_id)
+    if job is None:
         raise UnknownOrder(order_id=order_id)
-    job = found[0]
     if job.commitment is None or job.leaf is None or not job.facts.is_posted:
         raise NotRooted(order_id=order_id, state=state_of(job.facts, now_s))
     return PaymentReceipt(
         chain_id=deployment.chain_id,
         contracts=ReceiptContracts(
-            escrow=deployment.escrow,
-            stake_manager=deployment.stake_manager,
-            court=deployment.court,
+            escrow=deployment.escrow, stake_manager=deployment.stake_manager, court=deployment.court,
             token=deployment.token,
         ),
         order_id=order_id,
-        order=Order.model_validate_json(job.order.order_json),
+        order=job.order.record,
         signer=job.order.signer,
         order_signature=job.order.signature,
         commitment_digest=job.commitment.digest,
-        commitment=Commitment.model_validate_json(job.commitment.commitment_json),
+        commitment=job.commitment.record,
         commitment_signature=job.commitment.signature,
         leaf=_leaf(session, job.leaf),
         settlement=_settlement(session, job.leaf.epoch_id),
-    )
+    )  # fmt: skip
 
 
 def leaf_hashes(session: Session, epoch_id: int) -> list[bytes]:
-    """The leaves of an epoch in order."""
     return [row.leaf() for row in facts.rows_of(session, epoch_id)]
 
 

@@ -1,4 +1,4 @@
-"""Receives the traces behind nodes' commitments, once they are of no use to a copier."""
+"""Receives the traces behind commitments, once nobody can profit from copying them."""
 
 import logging
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from backend.store.database import Database
 from backend.store.facts import posts
 from backend.store.tables import CommitmentRow, LeafRow, OrderRow, TraceRow
 from contracts.onchain.deployment import Deployment
-from contracts.protocol.records import Commitment, Order
+from contracts.protocol.records import Commitment
 from contracts.protocol.trace import MAX_TRACE_BYTES, is_trace_of, opens_at
 from contracts.protocol.wire import Acknowledgement, SubmitTrace
 
@@ -53,22 +53,21 @@ class Traces:
             due_at = self._due_at(session, commitment)
             if due_at is None or now_s < due_at:
                 raise TraceTooEarly(digest=digest, opens_at=due_at, now_s=now_s)
-            self._check(shown, Commitment.model_validate_json(commitment.commitment_json))
+            self._check(shown, commitment.record)
             session.add(TraceRow(commitment_digest=digest, trace=shown.trace, received_at=now_s))
             self.blobs.keep_named("trace", shown.trace)
         log.info("trace commitment=%s blob=%s", digest, shown.trace)
         return Acknowledgement(digest=digest, new=True)
 
     def _due_at(self, session: Session, commitment: CommitmentRow) -> int | None:
-        """When the trace may first be shown, Unix seconds; None while its sample is not revealed."""
+        """When the trace may first be shown, Unix seconds; None until its sample is revealed."""
         leaf = session.exec(select(LeafRow).where(LeafRow.digest == commitment.digest)).first()
         if leaf is None:
             return None
         posted = posts(session, [leaf.epoch_id, leaf.epoch_id + 1])
         if len(posted) < 2:
             return None
-        order = session.get_one(OrderRow, commitment.order_id)
-        comparator = Order.model_validate_json(order.order_json).terms.comparator
+        comparator = session.get_one(OrderRow, commitment.order_id).record.terms.comparator
         here, following = posted[leaf.epoch_id].timestamp, posted[leaf.epoch_id + 1].timestamp
         return opens_at(comparator, here, following, self.deployment.constants)
 

@@ -23,22 +23,11 @@ from backend.store.chain_tables import SettlementRow
 from backend.store.database import Database
 from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, OrderRow, VerdictRow, WorkloadRow
 from contracts.onchain.deployment import Deployment
+from contracts.protocol import wire
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.merkle import merkle_proof
 from contracts.protocol.packing import bit_at
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.records import Commitment, Order
-from contracts.protocol.wire import (
-    EpochState,
-    EpochView,
-    LaneView,
-    NativeStanding,
-    NetworkInfo,
-    NodeView,
-    OrderView,
-    PriceSheetEntry,
-    Receipt,
-)
 from contracts.record.history import PostedEpoch
 
 LIST_LIMIT = 200
@@ -58,12 +47,11 @@ class Views:
     newcomer_price: int
     public_rpc: str | None = None
 
-    def network(self) -> NetworkInfo:
-        """The deployment and the price sheet."""
+    def network(self) -> wire.NetworkInfo:
         with self.database.read() as session:
             offers, asking = all_offers(session), serving(session, self.clock())
         sheet = [
-            PriceSheetEntry(
+            wire.PriceSheetEntry(
                 workload_id=offer.workload_id,
                 kind=offer.manifest.kind,
                 model=offer.manifest.model,
@@ -77,7 +65,7 @@ class Views:
             for offer in offers
         ]
         d = self.deployment
-        return NetworkInfo(
+        return wire.NetworkInfo(
             chain_id=d.chain_id,
             escrow=d.escrow,
             stake_manager=d.stake_manager,
@@ -102,13 +90,13 @@ class Views:
             raise UnknownWorkload(workload_id=workload_id)
         return row.manifest
 
-    def lane(self, requester: str, signer: str) -> LaneView:
+    def lane(self, requester: str, signer: str) -> wire.LaneView:
         """A lane with its open orders' maxima; read in the same order as by intake."""
         now_s = self.clock()
         with self.database.read() as session:
             open_max = sum(facts.open_in_lane(session, requester, signer, now_s).values())
         lane = self.chain.lane(requester, signer)
-        return LaneView(
+        return wire.LaneView(
             requester=requester,
             signer=signer,
             balance=lane.balance,
@@ -118,14 +106,14 @@ class Views:
             under_notice=lane.is_under_notice(now_s, self.deployment.constants),
         )
 
-    def order(self, order_id: str) -> OrderView:
+    def order(self, order_id: str) -> wire.OrderView:
         """An order's present view. Raises UnknownOrder."""
         found = self._orders(col(OrderRow.order_id) == order_id)
         if not found:
             raise UnknownOrder(order_id=order_id)
         return found[0]
 
-    def orders_of(self, requester: str, signer: str | None = None) -> list[OrderView]:
+    def orders_of(self, requester: str, signer: str | None = None) -> list[wire.OrderView]:
         """The newest orders of a requester, oldest first; with `signer`, those in one lane."""
         where = col(OrderRow.requester) == requester
         return self._orders(where if signer is None else and_(where, col(OrderRow.signer) == signer))
@@ -135,7 +123,7 @@ class Views:
         with self.database.read() as session:
             return payment_receipt(session, self.deployment, order_id, self.clock())
 
-    def _orders(self, where: ColumnElement[bool]) -> list[OrderView]:
+    def _orders(self, where: ColumnElement[bool]) -> list[wire.OrderView]:
         now_s = self.clock()
         with self.database.read() as session:
             jobs = facts.jobs(session, where, newest=LIST_LIMIT)
@@ -143,7 +131,7 @@ class Views:
             leaves = {epoch_id: leaf_hashes(session, epoch_id) for epoch_id in epochs}
         return [_order_view(job, leaves, now_s) for job in jobs]
 
-    def nodes(self) -> list[NodeView]:
+    def nodes(self) -> list[wire.NodeView]:
         """All operators that ever had node keys, by id, with their present keys."""
         now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
         with self.database.read() as session:
@@ -161,7 +149,7 @@ class Views:
             native = {id_: self._native(session, id_, now_s) for id_ in keys}
         accounts = {id_: self.chain.operator(id_) for id_ in keys}
         return [
-            NodeView(
+            wire.NodeView(
                 operator_id=id_,
                 nodes=nodes,
                 stake=accounts[id_].stake,
@@ -178,11 +166,11 @@ class Views:
             for id_, nodes in sorted(keys.items())
         ]
 
-    def _native(self, session: Session, operator_id: int, now_s: int) -> NativeStanding:
+    def _native(self, session: Session, operator_id: int, now_s: int) -> wire.NativeStanding:
         late = overdue_trace(session, operator_id, now_s, self.deployment.constants)
-        return NativeStanding(**asdict(self.record.standing(session, operator_id)), overdue_trace=late)
+        return wire.NativeStanding(**asdict(self.record.standing(session, operator_id)), overdue_trace=late)
 
-    def epochs(self) -> list[EpochView]:
+    def epochs(self) -> list[wire.EpochView]:
         """The newest epochs, newest first."""
         now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
         with self.database.read() as session:
@@ -211,17 +199,17 @@ class Views:
         return b"".join(line + b"\n" for line in lines)
 
 
-def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int) -> OrderView:
+def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int) -> wire.OrderView:
     commitment, state = job.commitment, state_of(job.facts, now_s)
     holder = commitment or (job.lease if state == "leased" else None)
-    return OrderView(
+    return wire.OrderView(
         order_id=job.order.order_id,
         state=state,
-        order=Order.model_validate_json(job.order.order_json),
+        order=job.order.record,
         signer=job.order.signer,
         signature=job.order.signature,
         node=None if holder is None else holder.node,
-        commitment=None if commitment is None else Commitment.model_validate_json(commitment.commitment_json),
+        commitment=None if commitment is None else commitment.record,
         commitment_signature=None if commitment is None else commitment.signature,
         amount_units=None if commitment is None else commitment.amount,
         refunded_units=job.refunded,
@@ -229,10 +217,10 @@ def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int
     )
 
 
-def _receipt(leaf: LeafRow | None, leaves: dict[int, list[bytes]]) -> Receipt | None:
+def _receipt(leaf: LeafRow | None, leaves: dict[int, list[bytes]]) -> wire.Receipt | None:
     if leaf is None or leaf.epoch_id not in leaves:
         return None
-    return Receipt(
+    return wire.Receipt(
         epoch_id=leaf.epoch_id,
         index=leaf.index,
         operator_id=leaf.operator_id,
@@ -263,9 +251,9 @@ def _epoch_view(
     posted: dict[int, PostedEpoch],
     charged: int,
     stranded_before: int,
-) -> EpochView:
+) -> wire.EpochView:
     post = posted.get(epoch.epoch_id)
-    state: EpochState = "closing"
+    state: wire.EpochState = "closing"
     if settlement is not None:
         state = "settled"
     elif post is not None and post.timestamp < stranded_before and epoch.row_count > 0:
@@ -274,7 +262,7 @@ def _epoch_view(
         state = "revealed" if epoch.epoch_id + 1 in posted else "posted"
     bits = (b"", b"") if settlement is None else (settlement.void_bits, settlement.skipped_bits)
     void_rows, skipped_rows = ([i for i in range(len(b) * 8) if bit_at(b, i)] for b in bits)
-    return EpochView(
+    return wire.EpochView(
         epoch_id=epoch.epoch_id,
         rows=epoch.row_count,
         root=epoch.root,

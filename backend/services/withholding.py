@@ -1,4 +1,4 @@
-"""Reasons beside its standing to lend an operator no native work: an overdue trace, or an unmeasured class."""
+"""Reasons to lend an operator no native work, apart from its standing: an overdue trace, or an unmeasured class."""
 
 from sqlmodel import Session, col, select
 
@@ -7,7 +7,6 @@ from backend.store.facts import posts
 from backend.store.tables import CommitmentRow, LeafRow, OrderRow, TraceRow, WorkloadRow
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadFingerprint
-from contracts.protocol.manifest import Manifest
 from contracts.protocol.native.calibrated import is_measured
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.records import COMPARATOR_NATIVE
@@ -15,14 +14,9 @@ from contracts.protocol.trace import opens_at
 
 
 def _native_workloads(session: Session) -> list[str]:
-    """The ids of native workloads. Traces of exact work are published too, but withhold nothing."""
+    """The ids of native workloads. Traces of exact work are published too, but nothing is withheld for them."""
     rows = session.exec(select(WorkloadRow))
-    return [row.workload_id for row in rows if Manifest.model_validate_json(row.manifest).comparator == "native"]
-
-
-def _manifest(session: Session, commitment: CommitmentRow) -> Manifest:
-    order = session.get_one(OrderRow, commitment.order_id)
-    return Manifest.model_validate_json(session.get_one(WorkloadRow, order.workload_id).manifest)
+    return [row.workload_id for row in rows if row.record.comparator == "native"]
 
 
 def overdue_trace(session: Session, operator_id: int, now_s: int, constants: Constants) -> str | None:
@@ -60,18 +54,18 @@ def unmeasured_class(
     never be caught. Forgiven after UNBOND, as an overdue trace is.
     """
     newest = session.exec(
-        select(TraceRow, CommitmentRow)
+        select(TraceRow)
         .join(CommitmentRow, col(CommitmentRow.digest) == TraceRow.commitment_digest)
         .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
         .where(CommitmentRow.operator_id == operator_id, OrderRow.workload_id == workload_id)
         .order_by(col(TraceRow.received_at).desc(), col(TraceRow.commitment_digest))
         .limit(1)
     ).first()
-    if newest is None or newest[0].received_at + constants.unbond_s < now_s:
+    if newest is None or newest.received_at + constants.unbond_s < now_s:
         return None
-    trace, commitment = newest
     try:
-        named = NativeOpening.decode(blobs.get(trace.trace)).numeric_class
+        named = NativeOpening.decode(blobs.get(newest.trace)).numeric_class
     except BadFingerprint:
         return None  # the standings count a trace that does not decode
-    return None if is_measured(_manifest(session, commitment).weights_sha256, named) else named
+    weights = session.get_one(WorkloadRow, workload_id).record.weights_sha256
+    return None if is_measured(weights, named) else named

@@ -1,4 +1,4 @@
-"""Between what people write and read, which is text, and what is signed, which is token ids."""
+"""Translates between text, which people read and write, and token ids, which are signed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,13 @@ from contracts.protocol.hashing import to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import packed_root, unpack
 from contracts.protocol.prompts import pack_prompts, read_answer
-from contracts.protocol.records import Commitment
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.wire import Tokenize, Tokenized
 
 
 @dataclass(frozen=True)
 class Words:
-    """Cuts and spells by the tokenizers of the workloads on offer."""
+    """Tokenizes and spells with the tokenizers of the workloads on offer."""
 
     database: Database
     blobs: BlobStore
@@ -33,10 +32,10 @@ class Words:
 
     def pack(self, manifest: Manifest, texts: Sequence[str]) -> bytes:
         """The packed prompts of texts. Raises BadTexts."""
-        return pack_prompts(manifest, self.tokenizers.get(manifest.tokenizer_sha256), texts)
+        return pack_prompts(manifest, self.tokenizers.get(manifest), texts)
 
     def tokenize(self, asked: Tokenize) -> Tokenized:
-        """The prompts of texts as a workload's tokenizer cuts them. Raises UnknownWorkload, InputRefused."""
+        """The prompts of texts by a workload's tokenizer. Raises UnknownWorkload, InputRefused."""
         with self.database.read() as session:
             manifest = find_offer(session, asked.workload_id).manifest
         try:
@@ -52,7 +51,7 @@ class Words:
         return self.tokenizers.read(sha256)
 
     def answer(self, order_id: str) -> list[Any]:
-        """What people read of an order's output, an item a text. Raises UnknownOrder, NotDelivered, UnknownBlob."""
+        """An order's output for people, an item per text. Raises UnknownOrder, NothingDelivered, UnknownBlob."""
         with self.database.read() as session:
             order = session.get(OrderRow, order_id)
             if order is None:
@@ -61,5 +60,5 @@ class Words:
             if row is None:
                 raise NothingDelivered(order_id=order_id)
             manifest = find_offer(session, order.workload_id).manifest
-        output = self.blobs.get(Commitment.model_validate_json(row.commitment_json).output_root)
-        return read_answer(manifest, self.tokenizers.get(manifest.tokenizer_sha256), output)
+        output = self.blobs.get(row.record.output_root)
+        return read_answer(manifest, self.tokenizers.spelling(manifest), output)

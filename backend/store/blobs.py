@@ -89,7 +89,6 @@ class BlobStore:
         raise UnknownBlob(name=name)
 
     def has(self, name: str) -> bool:
-        """Whether there are bytes under a name."""
         return self._path(name).exists() or (self._loose_folder / name).exists()
 
     def _checked_name(self, data: bytes, name: str | None) -> str:

@@ -62,7 +62,6 @@ class Database:
             yield session
 
     def close(self) -> None:
-        """Closes the connections."""
         self._engine.dispose()
 
 

@@ -14,7 +14,6 @@ from contracts.record.history import History
 
 
 def to_row(event: Event) -> ChainEventRow:
-    """The row of a confirmed event."""
     args = {name: to_hex(value) if isinstance(value, bytes) else value for name, value in event.args.items()}
     return ChainEventRow(
         block_number=event.block_number,
@@ -37,7 +36,6 @@ def subject_of(name: str, args: Mapping[str, Any]) -> str:
 
 
 def to_event(row: ChainEventRow) -> Event:
-    """The event behind a row."""
     kinds = _argument_types(row.contract, row.name)
     return Event(
         contract=row.contract,
@@ -58,7 +56,6 @@ def _argument_types(contract: str, name: str) -> dict[str, str]:
 
 
 def load_history(session: Session) -> History:
-    """The history of every confirmed event."""
     history = History()
     add_newer(session, history, -1)
     return history

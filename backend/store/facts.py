@@ -34,6 +34,10 @@ class JobRecord:
     refunded: int
 
 
+def job(session: Session, order_id: str) -> JobRecord | None:
+    return next(iter(jobs(session, col(OrderRow.order_id) == order_id)), None)
+
+
 def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = None) -> list[JobRecord]:
     """The jobs that satisfy `where` (on orders, commitments, leaves, settlements), oldest first.
 
@@ -75,7 +79,6 @@ def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = Non
 
 
 def settlement_of(settlement: SettlementRow, index: int) -> Settlement:
-    """What a settlement did with the row at `index`."""
     return Settlement(bit_at(settlement.void_bits, index), bit_at(settlement.skipped_bits, index))
 
 
@@ -153,7 +156,6 @@ def held_by(session: Session, node: str, now_s: int) -> list[LeaseRow]:
 
 
 def last_lease(session: Session, order_id: str) -> LeaseRow | None:
-    """The lease of an order that was granted last."""
     return _last_leases(session, [order_id]).get(order_id)
 
 
@@ -176,7 +178,6 @@ def last_closed(session: Session) -> EpochRow | None:
 
 
 def rows_of(session: Session, epoch_id: int) -> list[Row]:
-    """An epoch's rows in order."""
     query = select(LeafRow).where(LeafRow.epoch_id == epoch_id).order_by(col(LeafRow.index))
     return [leaf.row() for leaf in session.exec(query)]
 
@@ -202,7 +203,6 @@ def _stranded(session: Session, before_s: int) -> list[int]:
 
 
 def posts(session: Session, epoch_ids: Iterable[int]) -> dict[int, PostedEpoch]:
-    """The confirmed posts among some epochs."""
     return _posts(session, col(ChainEventRow.subject).in_([str(epoch_id) for epoch_id in epoch_ids]))
 
 
@@ -232,9 +232,9 @@ def _posts(session: Session, *where: ColumnElement[bool], newest: int | None = N
 # ------------------------------------------------------------ events
 
 
-def indexed_until(session: Session) -> int:
-    """Time of the newest block that was read, or 0: every confirmed event up to then is known."""
-    return session.exec(select(BlockRow.timestamp).order_by(col(BlockRow.number).desc())).first() or 0
+def newest_block(session: Session) -> BlockRow | None:
+    """The newest block that was read: every confirmed event up to it is known."""
+    return session.exec(select(BlockRow).order_by(col(BlockRow.number).desc()).limit(1)).first()
 
 
 def events(session: Session, name: str, subjects: Iterable[object] | None = None) -> list[ChainEventRow]:

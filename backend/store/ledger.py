@@ -39,7 +39,6 @@ def balances(session: Session) -> dict[str, int]:
 
 
 def lines(session: Session, event: ChainEventRow, constants: Constants) -> list[LedgerEntryRow]:
-    """The ledger entries of an event."""
     settled = None
     if event.name == "EpochSettled":
         row = session.get_one(SettlementRow, event.args["id"])

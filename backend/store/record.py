@@ -4,16 +4,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 from sqlmodel import Session, col, select
 
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import BlockRow, LoggedFactRow
 from backend.store.event_rows import add_newer
+from backend.store.facts import newest_block
 from backend.store.tables import CommitmentRow, LeafRow, OrderRow, TraceRow, VerdictRow, WorkloadRow
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.manifest import Manifest
-from contracts.protocol.records import Commitment
 from contracts.record.facts import JobRow, ShownTrace
 from contracts.record.history import History
 
@@ -23,10 +24,7 @@ KEPT_EPOCHS = 64
 
 @dataclass(frozen=True)
 class SqlFacts:
-    """`Facts` over the rows that the log is written from.
-
-    `kept`: job rows read before, reusable by later sessions, since a closed epoch never changes.
-    """
+    """`Facts` over the rows that the log is written from. `kept`: job rows of closed epochs, for later sessions."""
 
     session: Session
     blobs: BlobStore
@@ -49,18 +47,15 @@ class SqlFacts:
             .where(LeafRow.epoch_id == epoch_id, LeafRow.kind == "job")
             .order_by(col(LeafRow.index))
         )
-        manifests: dict[bytes, Manifest] = {}
-        found = []
-        for leaf, max_price, raw in self.session.exec(query):
-            if raw not in manifests:
-                manifests[raw] = Manifest.model_validate_json(raw)
-            found.append(JobRow(leaf.index, from_hex(leaf.digest), leaf.operator_id, max_price, manifests[raw]))
-        return found
+        manifest = cache(Manifest.model_validate_json)
+        return [
+            JobRow(leaf.index, from_hex(leaf.digest), leaf.operator_id, max_price, manifest(raw))
+            for leaf, max_price, raw in self.session.exec(query)
+        ]
 
     def shown_traces(self, epoch_id: int) -> list[ShownTrace]:
-        """See Facts."""
         query = (
-            select(TraceRow.trace, CommitmentRow, WorkloadRow.manifest)
+            select(TraceRow.trace, CommitmentRow, WorkloadRow)
             .join(LoggedFactRow, col(LoggedFactRow.fact) == TRACE_FACT + col(TraceRow.commitment_digest))
             .join(CommitmentRow, col(CommitmentRow.digest) == TraceRow.commitment_digest)
             .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
@@ -69,13 +64,11 @@ class SqlFacts:
             .order_by(col(TraceRow.commitment_digest))
         )
         found = []
-        for trace, commitment, raw in self.session.exec(query):
-            manifest = Manifest.model_validate_json(raw)
+        for trace, commitment, workload in self.session.exec(query):
+            manifest, seen = workload.record, self._observations(commitment.digest, epoch_id)
             if manifest.comparator == "native":  # traces of exact work are published too; standings ignore them
-                record = Commitment.model_validate_json(commitment.commitment_json)
-                seen = self._observations(commitment.digest, epoch_id)
                 digest, weights = from_hex(commitment.digest), manifest.weights_sha256
-                found.append(ShownTrace(digest, record, commitment.operator_id, weights, trace, seen))
+                found.append(ShownTrace(digest, commitment.record, commitment.operator_id, weights, trace, seen))
         return found
 
     def _observations(self, commitment_digest: str, until: int) -> tuple[tuple[str, str], ...]:
@@ -89,7 +82,6 @@ class SqlFacts:
         return tuple((verifier, name) for verifier, name in self.session.exec(query) if name is not None)
 
     def blob(self, name: str) -> bytes:
-        """See Facts."""
         return self.blobs.get(name)
 
 
@@ -111,7 +103,7 @@ class KeptHistory:
             stands = session.exec(select(BlockRow.hash).where(BlockRow.number == number)).first() == block_hash
             if number >= 0 and not stands:
                 self._history, number = History(), -1
-            newest = session.exec(select(BlockRow).order_by(col(BlockRow.number).desc()).limit(1)).first()
+            newest = newest_block(session)
             if newest is not None and newest.number > number:
                 add_newer(session, self._history, number)
                 self._tip = newest.number, newest.hash

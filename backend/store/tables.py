@@ -10,6 +10,7 @@ from sqlalchemy import Column, String, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.manifest import Manifest
 from contracts.protocol.merkle import Row
 from contracts.protocol.pace import JobSize
 from contracts.protocol.records import Commitment, Opening, Order, Verdict
@@ -29,7 +30,6 @@ class Units(TypeDecorator[int]):
 
 
 def units_column() -> Any:
-    """A column for an amount."""
     return Field(sa_column=Column(Units(), nullable=False))
 
 
@@ -42,6 +42,10 @@ class WorkloadRow(SQLModel, table=True):
     fixed_price: int = units_column()
     unit_price: int = units_column()
     max_units: int
+
+    @property
+    def record(self) -> Manifest:
+        return Manifest.model_validate_json(self.manifest)
 
 
 class OrderRow(SQLModel, table=True):
@@ -66,9 +70,12 @@ class OrderRow(SQLModel, table=True):
     read_tokens: int = 0
     written_tokens: int = 0
 
+    @property
+    def record(self) -> Order:
+        return Order.model_validate_json(self.order_json)
+
     @staticmethod
     def of(order_id: str, order: Order, signer: str, signature: str, accepted_at: int, size: JobSize) -> "OrderRow":
-        """The row of a signed order."""
         terms = order.terms
         return OrderRow(
             order_id=order_id, requester=order.requester, signer=signer, workload_id=terms.workload_id,
@@ -134,11 +141,14 @@ class CommitmentRow(SQLModel, table=True):
     amount: int = units_column()
     received_at: int
 
+    @property
+    def record(self) -> Commitment:
+        return Commitment.model_validate_json(self.commitment_json)
+
     @staticmethod
     def of(
         digest: str, commitment: Commitment, signature: str, operator_id: int, amount: int, received_at: int
     ) -> "CommitmentRow":
-        """The row of a signed commitment."""
         return CommitmentRow(
             digest=digest, order_id=commitment.order_id, node=commitment.node, operator_id=operator_id,
             commitment_json=commitment.model_dump_json(), signature=signature, amount=amount, received_at=received_at,
@@ -154,9 +164,13 @@ class EquivocationRow(SQLModel, table=True):
     signature: str
     received_at: int
 
+    @property
+    def record(self) -> Commitment:
+        return Commitment.model_validate_json(self.commitment_json)
+
 
 class VerdictRow(SQLModel, table=True):
-    """A verifier's verdict on a row of an epoch. One per verifier and commitment."""
+    """A verifier's verdict on a row of an epoch. One per verifier and commitment. `operator_id`: its account."""
 
     __tablename__ = "verdict"
     __table_args__ = (UniqueConstraint("commitment_digest", "verifier"),)
@@ -176,7 +190,6 @@ class VerdictRow(SQLModel, table=True):
         digest: str, epoch_id: int, verdict: Verdict, opening: Opening | None, observation: str | None,
         signature: str, operator_id: int, received_at: int,
     ) -> "VerdictRow":  # fmt: skip
-        """The row of a signed verdict. `operator_id`: the verifier's account."""
         return VerdictRow(
             digest=digest, epoch_id=epoch_id, commitment_digest=verdict.commitment_digest, verifier=verdict.verifier,
             operator_id=operator_id, verdict_json=verdict.model_dump_json(), observation=observation,
@@ -220,14 +233,12 @@ class LeafRow(SQLModel, table=True):
 
     @staticmethod
     def of(epoch_id: int, index: int, kind: str, row: Row) -> "LeafRow":
-        """The leaf of an epoch's row."""
         return LeafRow(
             epoch_id=epoch_id, index=index, kind=kind, digest=to_hex(row.digest), requester=row.requester,
             signer=row.signer, operator_id=row.operator_id, amount=row.amount_units,
         )  # fmt: skip
 
     def row(self) -> Row:
-        """The row as the contracts have it."""
         return Row(self.requester, self.signer, self.operator_id, self.amount, from_hex(self.digest))
 
 

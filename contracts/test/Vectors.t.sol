@@ -3,11 +3,12 @@ pragma solidity ^0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {Evidence} from "src/libraries/Evidence.sol";
 import {Merkle} from "src/libraries/Merkle.sol";
 import {PackedEpoch} from "src/libraries/PackedEpoch.sol";
 import {PackedWords} from "src/libraries/PackedWords.sol";
 import {TypedData} from "src/libraries/TypedData.sol";
-import {Commitment, Order, Params, Verdict} from "src/libraries/Types.sol";
+import {Commitment, Order, Params, Terms, Verdict} from "src/libraries/Types.sol";
 import {vm} from "./utils/Vm.sol";
 
 /// @notice The golden vectors that the Python side wrote, against the libraries that the contracts are made of.
@@ -126,6 +127,28 @@ contract VectorsTest {
             bytes32 leaf = Merkle.leaf(laneKeys[i], uint32(operatorIds[i]), uint64(amounts[i]), digests[i]);
             vm.assertEq(leaf, leaves[i]);
         }
+    }
+
+    /// @notice Covers: A25.
+    function test_amounts() public {
+        load("amounts");
+        uint256[] memory fixedPrices = numbers("fixedPrice");
+        uint256[] memory unitPrices = numbers("unitPrice");
+        uint256[] memory maxPrices = numbers("maxPrice");
+        uint256[] memory units = numbers("units");
+        uint256[] memory amounts = numbers("amountUnits");
+        vm.assertTrue(amounts.length > 0);
+        Terms memory terms;
+        for (uint256 i = 0; i < amounts.length; ++i) {
+            terms.fixedPrice = uint64(fixedPrices[i]);
+            terms.unitPrice = uint64(unitPrices[i]);
+            terms.maxPrice = uint64(maxPrices[i]);
+            vm.assertEq(this.chargeOf(terms, uint32(units[i])), amounts[i]);
+        }
+    }
+
+    function chargeOf(Terms calldata terms, uint32 units) external pure returns (uint256) {
+        return Evidence.chargeOf(terms, units);
     }
 
     function test_trees() public {

@@ -6,7 +6,6 @@ tests' helpers, its own file): a run that was stopped goes on where it stood, an
 """
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contracts.tools.product import src_sha256
+from contracts.tools.product import code_sha256, src_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT.parent / "bench" / "results" / "raw" / "contracts-fuzz.json"
@@ -115,11 +114,7 @@ def seconds(duration: str) -> float:
 
 def sources_hash(file: str) -> str:
     """Of what a property of this test file runs."""
-    files = sorted([*ROOT.glob("src/**/*.sol"), *ROOT.glob("test/utils/*.sol"), ROOT / file])
-    digest = hashlib.sha256()
-    for one in files:
-        digest.update(str(one.relative_to(ROOT)).encode() + b"\0" + one.read_bytes() + b"\0")
-    return digest.hexdigest()
+    return code_sha256([*ROOT.glob("src/**/*.sol"), *ROOT.glob("test/utils/*.sol"), ROOT / file])
 
 
 def write(out: Path, done: dict[str, dict[str, Any]], names: list[str]) -> None:

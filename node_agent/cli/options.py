@@ -64,5 +64,4 @@ def node_command(*options: str, **settings: Any) -> Callable[[Callable[..., None
 
 
 def print_json(value: object) -> None:
-    """One JSON object on standard output."""
     console.print(json.dumps(value, indent=2), markup=False, soft_wrap=True)

@@ -30,7 +30,6 @@ def resolve(device: str | None = None) -> torch.device:
 
 
 def probe(device: torch.device) -> Device:
-    """Describe a device."""
     if device.type != "cuda":
         return Device(
             kind="cpu",

@@ -57,11 +57,9 @@ class Report:
 
 
 def run(device: str | None = None) -> Report:
-    """Check a device ("cpu", "cuda" or "cuda:N"); takes under a second on a CPU.
+    """Checks a device ("cpu", "cuda" or "cuda:N"); takes under a second on a CPU.
 
-    Raises:
-        SelfTestFailed: a check computed a wrong value; carries the check and both values.
-        NumericClassMismatch: the device is missing.
+    Raises SelfTestFailed, which names the check and both values, or NumericClassMismatch if the device is missing.
     """
     where = resolve(device)
     found = numeric_class.current(str(where))

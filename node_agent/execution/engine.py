@@ -19,12 +19,16 @@ What it may not know: the network, the chain, orders, prices, keys, or whether t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, Protocol, runtime_checkable
 
 from contracts.protocol.trace import trace_hash_of
 from node_agent.execution.errors import EngineMismatch, ExecutionError
 
 Check = Literal["regenerate", "prefill"]
+
+MAX_UNITS = 2**32 - 1
+"""What a commitment has room for."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Execution:
     def __post_init__(self) -> None:
         if len(self.trace_hash) != 32:
             raise ValueError(f"a trace hash has 32 bytes, this one has {len(self.trace_hash)}")
-        if self.units < 0:
-            raise ValueError(f"units count work done and cannot be {self.units}")
+        if not 0 <= self.units <= MAX_UNITS:
+            raise ValueError(f"units count work done, up to {MAX_UNITS}, and cannot be {self.units}")
         if self.trace and trace_hash_of(self.trace) != self.trace_hash:
             raise ValueError("the trace hash does not follow from the trace")
 
@@ -66,6 +70,10 @@ class Speed:
     way: str
     read_per_s: float
     write_per_s: float
+
+    def __post_init__(self) -> None:
+        if not all(0 < speed < inf for speed in (self.read_per_s, self.write_per_s)) or not self.way.isprintable():
+            raise ValueError(f"nothing is as fast as {self}")
 
     def seconds(self, read: int, written: int) -> float:
         """How long a job takes that reads and writes so many tokens."""

@@ -47,7 +47,6 @@ class Unread:
 
 
 def read_all(book: LogBook, log: ApiLog, epochs: Mapping[int, PostedEpoch]) -> Unread:
-    """Reads every posted epoch that is available."""
     unread = Unread({}, [])
     for epoch_id, posted in sorted(epochs.items()):
         try:

@@ -64,15 +64,12 @@ class Explanation:
 
     @property
     def lies(self) -> list[str]:
-        """The false statements."""
         return [step.says for step in self.steps if step.mark == "lie"]
 
     def add(self, name: str, mark: Mark, says: str) -> None:
-        """Adds a step."""
         self.steps.append(ExplainedStep(name, mark, says))
 
     def end(self, outcome: str, says: str) -> None:
-        """Sets the outcome."""
         self.outcome, self.says = outcome, says
 
 

@@ -1,7 +1,7 @@
 """An operator joins: registers, adds its node's key, stakes, gives the node gas for appeals.
 
-Every step is done once, so joining again is harmless. What all missing steps cost is checked before the first one is
-sent, so that whoever funds the owner is told everything at once.
+Every step happens once, so joining again is harmless. The cost of all missing steps is checked before the first one, so
+that the owner learns at once how much to fund.
 """
 
 from collections.abc import Callable
@@ -43,16 +43,11 @@ def proposed_stake_units(price_sheet: list[PriceSheetEntry], penalty_multiple: i
 
 
 def join(chain: Chain, owner: Sender, node: Signer, payout: str | None, stake_units: int, on_step: OnStep) -> Account:
-    """Takes every step that is missing before an operator can serve: account, node key, stake.
+    """Takes every missing step before an operator can serve: account, node key, stake of at least `stake_units`.
 
-    Args:
-        payout: where claims go; None: as it is, or the owner.
-        stake_units: the least stake.
-
-    Raises:
-        NotFunded: the owner lacks gas or tokens for the missing steps. Nothing was sent.
-        BadSetting: the account has another payout address, or the node's key was revoked or is another operator's.
-        ChainError: the chain refused or did not answer.
+    `payout`: where claims go; None: as it is, or the owner. Raises NotFunded, before anything is sent, if the owner
+    lacks gas or tokens; BadSetting for another payout address than the account's, or a node key that was revoked or is
+    another operator's; ChainError.
     """
     operator_id = _operator_of_owner(chain, owner.address)
     account = read_account(chain, operator_id) if operator_id else None
@@ -94,26 +89,19 @@ def _operator_of_owner(chain: Chain, owner: str) -> int:
 
 def _check_identity(chain: Chain, account: Account | None, node: Signer, payout: str | None) -> None:
     if account is not None and payout is not None and account.payout != payout.lower():
-        raise BadSetting(
-            f"Operator {account.operator_id} is paid to {account.payout}, not to {payout.lower()}.",
-            way_out="Give that address, or change it first with StakeManager.setPayout and wait out its delay.",
-            found=account.payout,
-            expected=payout.lower(),
-        )
+        says = f"Operator {account.operator_id} is paid to {account.payout}, not to {payout.lower()}."
+        way_out = "Give that address, or change it first with StakeManager.setPayout and wait out its delay."
+        raise BadSetting(says, way_out=way_out, found=account.payout, expected=payout.lower())
     revoked_at = chain.stakes.functions.nodeKeys(to_checksum_address(node.address)).call().revokedAt
     if revoked_at:
-        raise BadSetting(
-            f"The node key {node.address} was revoked at {revoked_at} (Unix seconds).",
-            way_out="A revoked key can never be used again; give another --home for a new node key.",
-            found=revoked_at,
-        )
+        says = f"The node key {node.address} was revoked at {revoked_at} (Unix seconds)."
+        way_out = "A revoked key can never be used again; give another --home for a new node key."
+        raise BadSetting(says, way_out=way_out, found=revoked_at)
     holder = _holder(chain, node)
     if holder not in (0, account.operator_id if account is not None else 0):
-        raise BadSetting(
-            f"The node key {node.address} belongs to operator {holder}, not to this owner's.",
-            way_out="A key belongs to one operator for ever; give another --home for a new node key.",
-            found=holder,
-        )
+        says = f"The node key {node.address} belongs to operator {holder}, not to this owner's."
+        way_out = "A key belongs to one operator for ever; give another --home for a new node key."
+        raise BadSetting(says, way_out=way_out, found=holder)
 
 
 def _require_funds(chain: Chain, owner: str, node: Signer, account: Account | None, missing_units: int) -> None:

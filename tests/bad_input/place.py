@@ -29,12 +29,12 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain, answer_commit, trace_commit
 from contracts.protocol.wire import Problem
-from node_agent.testing import BYTE_TOKENIZER
 from tests.integration.backend.api.coordinator import serving
 from tests.integration.backend.worker.bench import KEYS, MANIFEST, Bench
 from tests.integration.backend.worker.court import COURT
 from tests.world import manifests
 from tests.world.founded import founded
+from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.prompts import name_of, prompts_of, root_of
 
 PARAMS = Params(max_new_tokens=8)

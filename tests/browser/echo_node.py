@@ -12,7 +12,7 @@ from contracts.protocol.packed import pack, unpack
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.app import NodeSettings, run_node
 from node_agent.execution.engine import Check, Engine, Execution
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+from tests.world.node_fakes import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 
 YOU_SAID = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256).encode("You said: ")
 STOP = 2

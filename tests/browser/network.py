@@ -24,8 +24,8 @@ from contracts.protocol.signing import Signer
 from deploy.localnet.network import Network
 from deploy.localnet.processes import Processes, free_port
 from node_agent.app import NODE_KEY
-from node_agent.testing import BYTE_TOKENIZER, fake_manifest
 from tests.browser.echo_node import STOP
+from tests.world.node_fakes import BYTE_TOKENIZER, fake_manifest
 
 # The shortest windows in which a busy machine still settles: a notice ripens after 42 s.
 CONSTANTS = DEVELOPMENT.model_copy(

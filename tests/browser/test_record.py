@@ -1,6 +1,7 @@
 """The public record in JavaScript against the golden vectors that Python folds, run in the real browser."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,8 +66,11 @@ return a.map((story) => {
 
 @pytest.fixture
 def page(open_page: Open) -> Page:
-    """A page that can import the modules."""
-    return open_page("/wallet")
+    """A page that can import record.js, as if it were served beside protocol.js."""
+    page = open_page("/wallet")
+    source = Path(__file__).parent / "record.js"
+    page.route("**/web/shared/record.js", lambda route: route.fulfill(path=source, content_type="text/javascript"))
+    return page
 
 
 def record(page: Page, body: str, argument: Any) -> Any:

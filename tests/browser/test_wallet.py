@@ -160,7 +160,7 @@ def test_declined_requests_change_nothing(open_page: Open, wallet_of: WalletOf, 
     before = page.locator("#balance").text_content()
     page.get_by_label("Deposit into your lane").fill("1")
     page.get_by_role("button", name="Deposit").click()
-    expect(said(page, "deposit")).to_have_text("You declined in your wallet. Nothing was signed, nothing was sent.")
+    expect(said(page, "deposit")).to_have_text("You declined in your wallet. Nothing was signed or sent.")
     assert (wallet.count("eth_signTypedData_v4"), wallet.count("eth_sendTransaction")) == (1, 1)
     wallet.declines = {"eth_signTypedData_v4"}
     order(page, "never ordered")
@@ -196,7 +196,7 @@ def test_money_that_is_not_there(open_page: Open, wallet_of: WalletOf) -> None:
     order(page, " ")
     expect(said(page, "order")).to_contain_text("no text may be empty")
     order(page, "x" * 1001)
-    expect(said(page, "order")).to_contain_text("1001 bytes; at most 1000 are taken")
+    expect(said(page, "order")).to_contain_text("1001 bytes; at most 1000 are accepted")
     assert wallet.count("eth_signTypedData_v4") == wallet.count("eth_sendTransaction") == 0
 
 
@@ -235,7 +235,7 @@ def test_what_nobody_serves_is_said_before_signing(
         order(page, "is anybody there?", 2)
         expect(said(page, "order")).to_contain_text("Nobody serves this workload now. Nothing was signed.")
         assert wallet.count("eth_signTypedData_v4") == 0
-        page.get_by_label("Order all the same").check()
+        page.get_by_label("Order anyway").check()
         page.get_by_role("button", name="Sign and order").click()
         expect(page.locator("#job-state")).to_have_text("Waits for a node.")
         (found,) = httpx.get(f"{network.backend_url}/v1/orders?requester={wallet.key.address}").json()
@@ -363,7 +363,7 @@ def test_notice_blocks_orders_and_can_be_cancelled(
     expect(page.locator("#notice-state")).to_contain_text("Notice given. You can withdraw from")
     expect(page.locator("#countdown")).to_have_text(re.compile(r"^\d+ s$"))
     order(page, "too late")
-    expect(said(page, "order")).to_contain_text("You gave notice of a withdrawal, so no orders are taken")
+    expect(said(page, "order")).to_contain_text("You gave notice of a withdrawal, so no orders are accepted")
     page.get_by_role("button", name="Cancel notice").click()
     expect(said(page, "notice")).to_have_text("Notice cancelled. You can order again.")
     expect(page.locator("#countdown")).to_be_hidden()

@@ -1,7 +1,7 @@
 """The processes of a test network: the product's own programs, with a labelled fake engine where a model would compute.
 
-`node` and `verifier` run the product's loops over `node_agent.testing.EchoEngine`. A node that is told to throw dice
-answers inputs that hold `DICE` with other bytes each time: an answer computed twice shows, and verifiers convict it.
+`node` and `verifier` run the product's loops over `EchoEngine`. A node that is told to throw dice answers inputs that
+hold `DICE` with other bytes each time: an answer computed twice shows, and verifiers convict it.
 """
 
 import logging
@@ -25,8 +25,8 @@ from contracts.record.log_source import open_source
 from node_agent.app import NodeSettings, run_node
 from node_agent.execution.engine import Check, Engine, Execution
 from node_agent.session.backend_api import BackendApi
-from node_agent.testing import EchoEngine
 from tests.survival import doom
+from tests.world.node_fakes import EchoEngine
 from tests.world.parties import BEACON
 from tests.world.soak import short_or_long
 from verifier.app import Verifier

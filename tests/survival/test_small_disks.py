@@ -14,8 +14,8 @@ from contracts.protocol.records import Lease, Opening, Order, Terms
 from contracts.protocol.wire import LeaseGrant
 from node_agent.errors import JournalFull
 from node_agent.session.journal import NodeJournal
-from node_agent.testing import fake_deployment
 from tests.survival.small_disk import SmallDisk, small_disk
+from tests.world.node_fakes import fake_deployment
 from verifier.errors import VerifierJournalFull
 from verifier.verdicts.journal import VerifierAnswer, VerifierJournal
 

@@ -21,7 +21,6 @@ from backend.services.offering import offer_workload
 from backend.store.home import open_database, open_tokenizers
 from contracts.protocol.constants import DEVELOPMENT
 from deploy.localnet.processes import assay_command, environment, free_port
-from node_agent.testing import BYTE_TOKENIZER
 from tests.survival.checker import Checker, Ends, undecided, unfinished
 from tests.survival.nursery import Child, Nursery
 from tests.survival.proxy import Proxy
@@ -29,6 +28,7 @@ from tests.world.anvil import rpc
 from tests.world.founded import Founded, founded
 from tests.world.founding import Operator, Plan
 from tests.world.manifests import manifest
+from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.parties import key
 from tests.world.waiting import PATIENCE_S, eventually
 

@@ -13,7 +13,7 @@ from contracts.onchain.errors import BadDeployment
 from contracts.protocol.typed_data import VERSION, Domain
 from node_agent.errors import JournalError
 from node_agent.session.journal import NodeJournal
-from node_agent.testing import fake_deployment
+from tests.world.node_fakes import fake_deployment
 from verifier.errors import JournalOutdated
 from verifier.verdicts.journal import VerifierJournal
 

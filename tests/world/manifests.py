@@ -3,7 +3,7 @@
 from typing import Any
 
 from contracts.protocol.manifest import Manifest
-from node_agent.testing import fake_manifest
+from tests.world.node_fakes import fake_manifest
 
 EVERY_ROW = {
     "honest_cost_ppm": 1_000_000, "cheat_cost_ppm": 0, "detection_ppm": 1_000_000, "collusion_ppm": 600_000,

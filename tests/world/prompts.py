@@ -13,7 +13,7 @@ from contracts.protocol.prompts import pack_prompts
 from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.model_files import Wording
 from node_agent.models import ModelStore
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
+from tests.world.node_fakes import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.world.wording import bert, chat_ml
 
 BYTES = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256)

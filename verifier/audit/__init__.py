@@ -1,4 +1,4 @@
-"""Rebuilds every payment from the chain and the published log, and names the first thing that is wrong.
+"""Recomputes every payment from the chain and the published log, and names the first fault.
 
 Needs no account and trusts no backend: reads the contracts' getters, events and calldata, and the log's lines.
 """

@@ -1,4 +1,4 @@
-"""The audit as a whole: gather, then every rule, then one report."""
+"""The whole audit: gathers the evidence, applies every rule, reports."""
 
 from contracts.onchain.chain import Chain
 from contracts.record.log_source import LogSource
@@ -13,7 +13,7 @@ from verifier.audit.sample import check_sample, draw_all
 
 
 def audit(chain: Chain, source: LogSource) -> AuditReport:
-    """Recomputes everything up to the head. Raises ChainError only: whatever else is wrong stands in the report."""
+    """Recomputes everything up to the head. Raises only ChainError: any other fault is in the report."""
     evidence = gather(chain, source)
     draws = draw_all(evidence)
     check_rows(evidence, draws, made_good(evidence))

@@ -1,4 +1,4 @@
-"""`assay audit`: needs an RPC endpoint, the escrow's address and the published log, and nothing else."""
+"""`assay audit`: needs only an RPC endpoint, the escrow's address and the published log."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ def run(
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="JSON-RPC endpoint.")],
     escrow: Annotated[str, typer.Option(envvar="ASSAY_ESCROW", help="Address of JobEscrow.")],
     log: Annotated[str, typer.Option(envvar="ASSAY_LOG", help="URL or folder of the log, e.g. {backend}/v1/log.")],
-    json: Annotated[Path | None, typer.Option("--json", help="Write the report there too; - is stdout.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the report to this file; - is stdout.")
+    ] = None,
 ) -> None:
-    """Recompute every payment and name the first wrong thing. Exits 1 if there is one."""
+    """Recompute every payment and name the first fault. Exits 1 if there is one."""
     from contracts.onchain.chain import Chain, connect
     from contracts.onchain.discovery import deployment_of
     from contracts.record.log_source import open_source
@@ -42,7 +44,6 @@ def run(
 
 
 def show(report: AuditReport, console: Console) -> None:
-    """The report for people."""
     table = Table(title=f"Audit at block {report.head_block}")
     table.add_column("recomputed")
     table.add_column("value", justify="right")

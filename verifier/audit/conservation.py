@@ -1,7 +1,7 @@
-"""Every unit is somewhere: the books against the contracts' own views and against the tokens that they hold.
+"""Compares the books with the contracts' own views and with the tokens that they hold.
 
-`unexplained` = held tokens - owed by the books - donations seen as such. A donation is a transfer into a contract
-beyond what its own events in the same transaction account for. All reads are pinned to the audit's head block.
+`unexplained` = tokens held - tokens owed by the books - donations. A donation is a transfer into a contract beyond what
+the contract's events in the same transaction account for. All reads are as of the audit's head block.
 """
 
 from collections import defaultdict
@@ -35,7 +35,7 @@ class Holdings:
 
 
 def check_views(evidence: AuditEvidence, books: Books) -> None:
-    """Notes lanes, operators and totals that the contract tells otherwise than the books."""
+    """Notes lanes, operators and totals where the contract contradicts the books."""
     expect = evidence.findings.expect
     functions = evidence.chain.escrow.functions
     for (requester, signer), lane in sorted(books.lanes.items()):
@@ -56,7 +56,7 @@ def check_views(evidence: AuditEvidence, books: Books) -> None:
 
 
 def holdings(evidence: AuditEvidence, books: Books) -> Holdings:
-    """What the contracts hold, and what of it nothing explains; notes anything but zero."""
+    """What the contracts hold, and how much of it is unexplained; notes anything but zero."""
     deployment, unit = evidence.chain.deployment, evidence.constants.unit_wei
     owed = {
         deployment.escrow: (books.held, "JobEscrow", _ESCROW_IN),
@@ -74,7 +74,7 @@ def holdings(evidence: AuditEvidence, books: Books) -> Holdings:
 
 
 def _staked(events: list[Event]) -> int:
-    """All stake, unbonding or not, and what was slashed and is still there, units."""
+    """All stake, also while unbonding, and slashed units still in the contract."""
     outflows = {"StakeWithdrawn": "units", "Slashed": "refundUnits", "Swept": "units"}
     came: int = sum(event.args["units"] for event in events if event.name == "Staked")
     left: int = sum(event.args[outflows[event.name]] for event in events if event.name in outflows)
@@ -82,7 +82,7 @@ def _staked(events: list[Event]) -> int:
 
 
 def _contest_bonds(events: list[Event]) -> int:
-    """The bonds of contesters that were not paid out, units: also one that the token would not let its owner have."""
+    """Contesters' bonds that were not paid out, units; also one that the token refused to pay."""
     signs = {"Contested": 1, "Answered": -1, "ContestResolved": -1, "ContestLapsed": -1}
     return sum(signs[event.name] * event.args["bondUnits"] for event in events if event.name in signs)
 

@@ -1,7 +1,6 @@
-"""Every contest again: it was in time, about a charge, and ended as SPEC's section on Contests says.
+"""Checks every contest: it was in time, about a charge, and ended by the rules (SPEC, Contests).
 
-What a contest proved wrong was given back out of the settler's bond: such a row is made good, not a fault. A refund
-from the bond that no contest explains is one.
+A row whose charge was refunded from the settler's bond is not a fault; a refund that no contest explains is one.
 """
 
 from contracts.onchain.events import Event
@@ -14,12 +13,12 @@ _CAUSES = ("ContestResolved", "DuplicateRefunded")
 
 
 def made_good(evidence: AuditEvidence) -> set[Place]:
-    """The rows whose charge was given back out of the settler's bond."""
+    """The rows whose charge was refunded from the settler's bond."""
     return {_place(event) for event in evidence.history.of("RefundedFromBond")}
 
 
 def check_contests(evidence: AuditEvidence, books: Books) -> None:
-    """Notes contests of what was not charged or too late, answers and endings that do not follow, and bare refunds."""
+    """Notes contests that were late or without a charge, wrong answers and endings, and unexplained refunds."""
     opened: dict[Place, Event] = {}
     for event in evidence.history.events:
         if event.name == "Contested":
@@ -36,7 +35,7 @@ def check_contests(evidence: AuditEvidence, books: Books) -> None:
         _check_duplicate(evidence, event)
     causes = {(event.tx_hash, _place(event)) for name in _CAUSES for event in evidence.history.of(name)}
     for event in evidence.history.of("RefundedFromBond"):
-        rule = "a contest explains the refund out of the settler's bond"
+        rule = "a contest explains the refund from the settler's bond"
         found = (event.tx_hash, _place(event)) in causes
         evidence.findings.expect(rule, True, found, epoch=_place(event)[0], row=_place(event)[1])
 
@@ -45,7 +44,7 @@ def _check_opening(evidence: AuditEvidence, books: Books, place: Place, event: E
     expect, where = evidence.findings.expect, {"epoch": place[0], "row": place[1]}
     payment = books.paid.get(place)
     charged = payment is not None and payment.position < event.position
-    if not expect("what is contested was charged", True, charged, **where):
+    if not expect("the contested row was charged", True, charged, **where):
         return
     assert payment is not None
     now, constants = _time(evidence, event), evidence.constants
@@ -56,7 +55,7 @@ def _check_opening(evidence: AuditEvidence, books: Books, place: Place, event: E
 
 
 def _check_ending(evidence: AuditEvidence, opened: Event | None, event: Event) -> None:
-    """An answer comes in time, a refund after it, a lapse after that."""
+    """An answer, a refund and a lapse each come in their own window, in this order."""
     expect, place = evidence.findings.expect, _place(event)
     where = {"epoch": place[0], "row": place[1]}
     if not expect(f"{event.name} ends a contest that was opened", True, opened is not None, **where):
@@ -75,7 +74,7 @@ def _check_ending(evidence: AuditEvidence, opened: Event | None, event: Event) -
 
 
 def _check_answer(evidence: AuditEvidence, place: Place, event: Event) -> None:
-    """The contract checked the answer; what it showed is also what the log holds."""
+    """The contract checked the answer; the output that it showed must also be the log's."""
     leaf, log = evidence.leaf(*place), evidence.book.epochs.get(place[0])
     entry = log.commitments.get(leaf.digest) if log is not None and leaf is not None else None
     if entry is not None:
@@ -84,7 +83,7 @@ def _check_answer(evidence: AuditEvidence, place: Place, event: Event) -> None:
 
 
 def _check_duplicate(evidence: AuditEvidence, event: Event) -> None:
-    """More rows answer the order than it has copies."""
+    """The order has more rows than copies."""
     order_id, place = to_hex(event.args["orderId"]), _place(event)
     logs = evidence.book.epochs.values()
     digests = {
@@ -93,7 +92,7 @@ def _check_duplicate(evidence: AuditEvidence, event: Event) -> None:
     rows = sum(from_hex(row.digest) in digests for rows in evidence.rows.values() for row in rows.values())
     order = next((log.orders[from_hex(order_id)] for log in logs if from_hex(order_id) in log.orders), None)
     copies = order.order.terms.copies if order is not None else 1
-    rule = "the refunded duplicate is one row too many of its order"
+    rule = "the order of the refunded duplicate has more rows than copies"
     evidence.findings.expect(rule, True, rows > copies, epoch=place[0], row=place[1])
 
 

@@ -1,4 +1,4 @@
-"""Every case ruled again from what was opened and the stake in its snapshot; VOID rows and refunds follow from it."""
+"""Rules every case again from its opened answers and its stake snapshot; checks VOID rows, refunds and slashes."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from verifier.audit.evidence import AuditEvidence
 from verifier.audit.replay import Books
 
 _WORTH = {"Staked": 1, "Rewarded": 1, "StakeWithdrawn": -1, "Slashed": -1}
-"""What adds to and takes from an account's stake, unbonding or not."""
+"""Events that change an account's stake, also while it unbonds."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class _Answer:
 
 
 def check_court(evidence: AuditEvidence, books: Books) -> None:
-    """Notes rulings that do not follow, VOID rows without a guilty ruling, and refunds or slashes of other amounts."""
+    """Notes wrong rulings, VOID rows without a guilty ruling, and refunds or slashes of wrong amounts."""
     rulings: dict[tuple[int, int], tuple[Ruling, int]] = {}
     for case in evidence.history.cases.values():
         answers = _opened(evidence, case)
@@ -36,9 +36,8 @@ def check_court(evidence: AuditEvidence, books: Books) -> None:
         rulings[case.epoch_id, case.index] = ruling, _ruled_at(evidence, case)
         if case.executed is not None:
             reward = _check_execution(evidence, books, case, ruling, len(answers[upheld].openers) if upheld else 0)
-            _check_votes(
-                evidence, case, ruling, {id_: key == upheld for key, a in answers.items() for id_ in a.openers}, reward
-            )
+            votes = {id_: key == upheld for key, answer in answers.items() for id_ in answer.openers}
+            _check_votes(evidence, case, ruling, votes, reward)
     for epoch_id in evidence.history.settled:
         _check_voids(evidence, epoch_id, rulings)
     for event in evidence.history.of("Equivocated"):
@@ -47,7 +46,7 @@ def check_court(evidence: AuditEvidence, books: Books) -> None:
 
 
 def rule(evidence: AuditEvidence, case: CaseFile, answers: dict[bytes, _Answer]) -> tuple[Ruling, bytes]:
-    """The ruling as of the head, and the key of the answer that it upholds (empty: none)."""
+    """The ruling at the head, and the key of the answer that it upholds; empty if there is none."""
     if evidence.head.timestamp < _ruled_at(evidence, case):
         return Ruling.OPEN, b""
     active = evidence.history.active_verifiers_at(case.snapshot_block, evidence.constants.min_verifier_stake_units)
@@ -58,7 +57,7 @@ def rule(evidence: AuditEvidence, case: CaseFile, answers: dict[bytes, _Answer])
 
 
 def _opened(evidence: AuditEvidence, case: CaseFile) -> dict[bytes, _Answer]:
-    """The opened answers with their stake; notes openings that are not what was committed, or misjudged on chain."""
+    """The opened answers with their stake; notes openings that were not committed or that the chain misjudged."""
     log = evidence.book.epochs[case.epoch_id]
     commitment = log.commitments.get(case.commitment_digest)
     committed = {e.args["verifierId"]: e.args["answerCommit"] for e in case.said if e.name == "VerdictCommitted"}
@@ -86,18 +85,18 @@ def _ruled_at(evidence: AuditEvidence, case: CaseFile) -> int:
 
 
 def _check_execution(evidence: AuditEvidence, books: Books, case: CaseFile, ruling: Ruling, openers: int) -> int:
-    """What each opener of the upheld answer is owed, units."""
+    """Checks penalty, refund and reward. Returns the reward of each opener of the upheld answer, units."""
     executed = case.executed
     assert executed is not None
     expect, place = evidence.findings.expect, {"epoch": case.epoch_id, "row": case.index}
     expect("the ruling follows from the opened answers", int(ruling), executed.args["ruling"], **place)
     leaf = evidence.leaf(case.epoch_id, case.index)
     guilty = ruling is Ruling.NODE_GUILTY
-    penalty = min(case.penalty_units, _there(evidence, case, executed)) if guilty else 0
-    owed = leaf.amount_units - _given_back(books, case, executed) if leaf is not None and _paid(books, case) else 0
+    penalty = min(case.penalty_units, _stake_at(evidence, case, executed)) if guilty else 0
+    owed = leaf.amount_units - _refunded(books, case, executed) if leaf is not None and _paid(books, case) else 0
     refund = min(owed, penalty)
     expect("the refund is what the lane is owed, up to the penalty", refund, executed.args["refundUnits"], **place)
-    expect("the node's stake lost its penalty, as far as it was there", penalty, _slashed(evidence, case), **place)
+    expect("the slashed stake is the penalty, up to all of it", penalty, _slashed(evidence, case), **place)
     expect("the case says what it slashed", penalty, executed.args["slashedUnits"], **place)
     share = (penalty - refund) // openers if guilty and openers else 0
     reward = min(evidence.constants.case_reward_units, share)
@@ -106,8 +105,8 @@ def _check_execution(evidence: AuditEvidence, books: Books, case: CaseFile, ruli
 
 
 def _check_votes(evidence: AuditEvidence, case: CaseFile, ruling: Ruling, upheld: dict[int, bool], reward: int) -> None:
-    """Who opened the upheld answer is rewarded; who opened another or none loses its exposure, and who opened none
-    where nothing is upheld CASE_REWARD. `upheld`: by its opener."""
+    """Openers of the upheld answer are rewarded; all others lose their exposure. If no answer is upheld, voters that
+    opened none lose CASE_REWARD. `upheld`: by opener."""
     constants, expect = evidence.constants, evidence.findings.expect
     exposure = min(max(case.penalty_units, constants.case_reward_units), constants.min_verifier_stake_units)
     for event in case.said:
@@ -123,7 +122,7 @@ def _check_votes(evidence: AuditEvidence, case: CaseFile, ruling: Ruling, upheld
 
 
 def _slash_of(evidence: AuditEvidence, case: CaseFile) -> Event | None:
-    """The slash of the operator that executing its case made: the last before the case says that it is executed."""
+    """The operator's slash by its case: the last one before the case's CaseExecuted."""
     executed = case.executed
     assert executed is not None
     slashes = [e for e in evidence.history.of("Slashed") if e.tx_hash == executed.tx_hash]
@@ -136,8 +135,8 @@ def _slashed(evidence: AuditEvidence, case: CaseFile) -> int:
     return 0 if slash is None else int(slash.args["units"])
 
 
-def _there(evidence: AuditEvidence, case: CaseFile, executed: Event) -> int:
-    """What the operator had, staked or unbonding, when its case was executed."""
+def _stake_at(evidence: AuditEvidence, case: CaseFile, executed: Event) -> int:
+    """The operator's stake, also while unbonding, when its case was executed, units."""
     until = (_slash_of(evidence, case) or executed).position
     events = [e for e in evidence.history.events if e.name in _WORTH and e.position < until]
     return sum(_WORTH[e.name] * int(e.args["units"]) for e in events if e.args["id"] == case.operator_id)
@@ -149,15 +148,15 @@ def _paid(books: Books, case: CaseFile) -> bool:
     return payment is not None and executed is not None and payment.position < executed.position
 
 
-def _given_back(books: Books, case: CaseFile, executed: Event) -> int:
-    """What of the charge had come back by contest before the case was executed, units."""
+def _refunded(books: Books, case: CaseFile, executed: Event) -> int:
+    """What a contest had refunded of the charge before the case was executed, units."""
     refunds = books.refunds[case.epoch_id, case.index]
     earlier = [event for event in refunds if event.name == "RefundedFromBond" and event.position < executed.position]
     return sum(int(event.args["units"]) for event in earlier)
 
 
 def _check_equivocation(evidence: AuditEvidence, event: Event) -> None:
-    """Two commitments of one node for one order, both signed by it, cost at most k * maxPrice. Read from the call."""
+    """Two commitments for one order, both signed by the node, cost at most k * maxPrice. Read from the calldata."""
     chain, a, expect = evidence.chain, event.args, evidence.findings.expect
     call = chain.w3.eth.get_transaction(event.tx_hash)
     if call["to"] != chain.court.address:
@@ -177,12 +176,12 @@ def _check_equivocation(evidence: AuditEvidence, event: Event) -> None:
 
 
 def _check_ordered(evidence: AuditEvidence, event: Event, given: dict[str, Any]) -> None:
-    """The requester signed the order, or the key of a lane that the requester had opened."""
+    """The order is signed by the requester, or by the key of a lane that the requester had opened."""
     requester = as_dict(given["order"])["requester"].lower()
     signer = recover(event.args["orderId"], expand(bytes(given["orderR"]), bytes(given["orderVs"])))
     lanes = [e for e in evidence.history.of("LaneOpened") if e.position < event.position]
     opened = any((e.args["requester"], e.args["signer"]) == (requester, signer) for e in lanes)
-    rule_ = "the order answered twice was given by its requester"
+    rule_ = "the order answered twice is signed for its requester"
     evidence.findings.expect(rule_, True, signer == requester or opened, epoch=None)
 
 
@@ -197,7 +196,7 @@ def _commitment(given: dict[str, Any]) -> Commitment:
 
 
 def _check_slashes(evidence: AuditEvidence) -> None:
-    """No stake is slashed but by a case that was executed, a vote in it or an equivocation."""
+    """Every slash has a cause: an executed case, a vote in it or an equivocation."""
     names = ("CaseExecuted", "VoteSettled", "Equivocated")
     causes = {e.tx_hash for name in names for e in evidence.history.of(name)}
     for event in evidence.history.of("Slashed"):

@@ -1,4 +1,4 @@
-"""Everything that an audit looks at, read once: the chain's past, the log line by line, the calldata of settlements."""
+"""The evidence of an audit, read once: the chain's events, the log's lines, and the calldata of settlements."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from verifier.audit.report import Findings
 
 @dataclass
 class AuditEvidence:
-    """`rows`: epoch -> row index -> the row as the log has it. `packed`: what settled epochs' calldata holds."""
+    """`rows`: epoch -> row index -> the log's row. `packed`: the calldata of settled epochs, unpacked."""
 
     chain: Chain
     history: History
@@ -32,16 +32,14 @@ class AuditEvidence:
 
     @property
     def domain(self) -> Domain:
-        """The EIP-712 domain of what was signed."""
         return self.chain.deployment.domain
 
     @property
     def constants(self) -> Constants:
-        """The deployment's numbers."""
         return self.chain.deployment.constants
 
     def leaf(self, epoch_id: int, index: int) -> Row | None:
-        """A row by the log or, where the log lacks it, by the calldata."""
+        """A row from the log or, if the log lacks it, from the calldata."""
         entry = self.rows.get(epoch_id, {}).get(index)
         if entry is not None:
             return entry.row()
@@ -50,7 +48,7 @@ class AuditEvidence:
 
 
 def gather(chain: Chain, source: LogSource) -> AuditEvidence:
-    """Reads all there is up to the head. What cannot be read, or is not what the chain commits to, is a fault."""
+    """Reads everything up to the head. What cannot be read, or contradicts the chain's commitments, is a fault."""
     head = chain.head()
     history = read_history(chain, head.number)
     evidence = AuditEvidence(chain, history, head, LogBook(chain.deployment.domain), source, Findings())

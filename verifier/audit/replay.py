@@ -1,9 +1,7 @@
-"""Every balance again from events and calldata: what JobEscrow did, done by hand (SPEC section 6).
+"""Computes every balance again from events and calldata, as JobEscrow should have (SPEC section 6).
 
 Shares no code with the other two folds of money, `backend/domain/ledger.py` and `contracts/model`, on purpose: each
-catches the mistakes of the others.
-
-Addresses in lanes are lower-case hex. All amounts are units.
+catches the mistakes of the others. Addresses of lanes are lower-case hex, amounts are units.
 """
 
 from collections import defaultdict
@@ -37,7 +35,7 @@ class ReplayedLane:
 
 @dataclass(frozen=True)
 class Payment:
-    """When a leaf was charged: the place of the event among all, and from when a contest's window counts, seconds."""
+    """A leaf's charge: its event's position among all, and when the window for contests began, Unix seconds."""
 
     position: tuple[int, int]
     charged_at: int
@@ -45,7 +43,7 @@ class Payment:
 
 @dataclass
 class Books:
-    """What every party has. `paid`: (epoch, row) of each charged leaf; `refunds`: what gave a charge back, in order."""
+    """What every party has. `paid`: each charged leaf. `refunds`: the events that refunded a charge, in order."""
 
     lanes: dict[LaneName, ReplayedLane] = field(default_factory=lambda: defaultdict(ReplayedLane))
     earned: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -55,17 +53,17 @@ class Books:
     charged: int = 0
     paid: dict[Place, Payment] = field(default_factory=dict)
     refunds: dict[Place, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    skipped: set[tuple[int, int]] = field(default_factory=set)
+    skipped: set[Place] = field(default_factory=set)
 
     @property
     def held(self) -> int:
-        """All that the escrow owes."""
+        """Units that the escrow owes."""
         credits = sum(self.earned.values()) - sum(self.claimed.values())
         return sum(lane.balance for lane in self.lanes.values()) + credits + self.fees + self.bond
 
 
 def replay(evidence: AuditEvidence) -> Books:
-    """Folds the escrow's events in order; settlements from their calldata. Notes where the chain did otherwise."""
+    """Folds the escrow's events in order, settlements from their calldata. Notes where the chain differs."""
     return _Replay(evidence).run()
 
 
@@ -111,21 +109,17 @@ class _Replay:
         return self._books.lanes[event.args["requester"], event.args["signer"]]
 
     def _refund(self, event: Event) -> None:
-        """Of a charge no more is given back than was charged, to the lane that paid it."""
+        """Refunds go to the lane that paid, and are no more than the charge."""
         a, books, expect = event.args, self._books, self._findings.expect
         place = a["epochId"], a["index"]
         where = {"epoch": place[0], "row": place[1]}
         leaf = self._evidence.leaf(*place)
-        expect("what is refunded was charged", True, place in books.paid, **where)
+        expect("the refunded row was charged", True, place in books.paid, **where)
         if leaf is not None:
-            expect(
-                "the refund goes to the lane that paid",
-                (leaf.requester, leaf.signer),
-                (a["requester"], a["signer"]),
-                **where,
-            )
-            given_back = a["units"] + sum(event.args["units"] for event in books.refunds[place])
-            expect("no more is refunded than was charged", True, given_back <= leaf.amount_units, **where)
+            payer, receiver = (leaf.requester, leaf.signer), (a["requester"], a["signer"])
+            expect("the refund goes to the lane that paid", payer, receiver, **where)
+            refunded = a["units"] + sum(event.args["units"] for event in books.refunds[place])
+            expect("no more is refunded than was charged", True, refunded <= leaf.amount_units, **where)
         books.refunds[place].append(event)
         self._lane(event).balance += a["units"]
         if event.name == "RefundedFromBond":
@@ -150,8 +144,8 @@ class _Replay:
             total = sum(row.amount_units for row in payable.values())
             reason = self._charge((group.requester, group.signer), total, group.proof, now)
             said = skips.pop(0).args["reason"] if first in skipped and skips else None
-            name = "the lane was skipped for the reason that holds (None: it was charged)"
-            self._findings.expect(name, reason, said, epoch=epoch_id, row=first)
+            rule = "the lane was skipped for the right reason (None: it was charged)"
+            self._findings.expect(rule, reason, said, epoch=epoch_id, row=first)
             self._check_proof(group, reason, epoch_id, first)
             if reason is None:
                 charged += total
@@ -180,7 +174,7 @@ class _Replay:
         expect("the skipped rows are those of skipped lanes", sorted(skipped), sorted(told), epoch=epoch_id)
 
     def _charge(self, name: LaneName, total: int, proof: CapProof | None, now: int) -> SkipReason | None:
-        """Charges a lane as the contract does, or tells why not."""
+        """Charges a lane as the contract does, or returns why not."""
         lane = self._books.lanes[name]
         if total > lane.balance:
             return SkipReason.BALANCE
@@ -207,7 +201,7 @@ class _Replay:
             return False
 
     def _check_proof(self, group: LaneGroup, reason: SkipReason | None, epoch_id: int, first: int) -> None:
-        """A cap that is shown is signed, whether or not the chain had to look."""
+        """A cap in the calldata is signed, whether or not the contract had to check it."""
         if group.proof is not None and reason is not SkipReason.SIGNATURE:
             signed = self._is_signed((group.requester, group.signer), group.proof)
             self._findings.expect("the cap shown for the lane is signed by it", True, signed, epoch=epoch_id, row=first)
@@ -221,7 +215,7 @@ class _Replay:
         leaf = self._evidence.leaf(*place)
         found = (a["requester"], a["signer"], a["operatorId"], amount)
         wanted = (leaf.requester, leaf.signer, leaf.operator_id, leaf.amount_units) if leaf else None
-        expect("the leaf paid alone is the posted one", wanted, found, epoch=place[0], row=place[1])
+        expect("the leaf paid alone is the posted leaf", wanted, found, epoch=place[0], row=place[1])
         expect("a leaf is paid once", False, place in self._books.paid, epoch=place[0], row=place[1])
         now = self._evidence.chain.block(event.block_number).timestamp
         reason = self._charge((a["requester"], a["signer"]), amount, self._cap_proof(event), now)
@@ -234,7 +228,7 @@ class _Replay:
         self._books.paid[place] = Payment(event.position, now)
 
     def _cap_proof(self, event: Event) -> CapProof | None:
-        """The cap in the call's data, where the escrow was called directly."""
+        """The cap in the calldata, if the escrow was called directly."""
         chain = self._evidence.chain
         call = chain.w3.eth.get_transaction(event.tx_hash)
         if call["to"] != to_checksum_address(chain.deployment.escrow):

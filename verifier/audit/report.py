@@ -1,4 +1,4 @@
-"""What an audit found."""
+"""The faults that an audit finds, and its report."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ _NOWHERE = 2**64
 
 
 class Fault(Record):
-    """One thing that is wrong. `epoch_id` is null where it belongs to no epoch, `row` where to no one row."""
+    """One broken rule. `epoch_id` is null if it concerns no epoch, `row` if it concerns no single row."""
 
     epoch_id: int | None
     row: int | None
@@ -22,7 +22,6 @@ class Fault(Record):
 
     @property
     def where(self) -> str:
-        """Its place in words."""
         if self.epoch_id is None:
             return "the books"
         return f"epoch {self.epoch_id}" + ("" if self.row is None else f" row {self.row}")
@@ -32,9 +31,9 @@ class Fault(Record):
 
 
 class AuditReport(Record):
-    """`ok` iff there are no faults. `unexplained_wei`: tokens held beyond, or below zero, what the books explain.
+    """`ok` iff there are no faults. `unexplained_wei`: tokens held minus what the books explain; may be negative.
 
-    `payments_recomputed` counts rows whose debit and credit were derived again. `faults` are ordered by epoch and row.
+    `payments_recomputed` counts rows whose debit and credit were recomputed. `faults` are ordered by epoch and row.
     """
 
     ok: bool
@@ -56,12 +55,11 @@ class AuditReport(Record):
 
     @property
     def first_fault(self) -> Fault | None:
-        """The first wrong thing."""
         return self.faults[0] if self.faults else None
 
 
 class Findings:
-    """Faults as they are found. Checking goes on after one, for the first found need not be the first in order."""
+    """Collects faults. Checks continue after a fault: the first one found may not be the first in order."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -74,7 +72,7 @@ class Findings:
 
     @contextmanager
     def watching(self, *, epoch: int, row: int | None = None) -> Iterator[None]:
-        """Notes what a check inside raises, at this place."""
+        """Notes the error of a check in this block as a fault at this place."""
         try:
             yield
         except WrongFact as error:
@@ -83,13 +81,10 @@ class Findings:
             self.expect(error.code, "no error", str(error), epoch=epoch, row=row)
 
     def ordered(self) -> list[Fault]:
-        """By epoch and row; what belongs to a whole epoch after its rows, what belongs to no epoch last."""
+        """By epoch and row; faults of a whole epoch after its rows, those of no epoch last."""
         return sorted(
             self._faults,
-            key=lambda f: (
-                _NOWHERE if f.epoch_id is None else f.epoch_id,
-                _NOWHERE if f.row is None else f.row,
-            ),
+            key=lambda f: tuple(_NOWHERE if place is None else place for place in (f.epoch_id, f.row)),
         )
 
 

@@ -1,4 +1,4 @@
-"""Each row is explained: a job by the commitment, order and lease behind it, a check by the verdict that it pays."""
+"""Checks that every row is explained: a job's by its commitment, order and lease, a check's by its verdict."""
 
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import RowEntry, VerdictEntry
@@ -11,13 +11,13 @@ from contracts.record.sample import DrawnRow
 from verifier.audit.evidence import AuditEvidence
 
 Draws = dict[int, dict[bytes, DrawnRow]]
-"""epoch -> commitment digest -> how the row was drawn; only epochs whose seed is revealed."""
+"""Epoch -> commitment digest -> how the row was drawn; only epochs whose seed is revealed."""
 
 
 def check_rows(evidence: AuditEvidence, draws: Draws, made_good: set[tuple[int, int]]) -> None:
-    """Notes every row that nothing explains, and every order or check that is paid more often than it may be.
+    """Notes every unexplained row, and every order or check that is paid more often than allowed.
 
-    `made_good`: (epoch, row) of charges that were given back out of the settler's bond; nothing needs to explain them.
+    `made_good`: (epoch, row) of charges that were refunded from the settler's bond and need no explanation.
     """
     paid_orders: dict[bytes, list[str]] = {}
     paid_checks: set[str] = set()
@@ -45,11 +45,11 @@ def _check_job_row(evidence: AuditEvidence, epoch_id: int, row: RowEntry, paid: 
     nodes = paid.setdefault(order_id, [])
     require("no node is paid twice for one order", expected=False, found=node in nodes)
     nodes.append(node)
-    require(f"an order of {copies} copies stands in at most as many rows", expected=True, found=len(nodes) <= copies)
+    require(f"an order of {copies} copies has at most as many rows", expected=True, found=len(nodes) <= copies)
 
 
 def _settlers_until(evidence: AuditEvidence, epoch_id: int) -> set[str]:
-    """Whose leases count in an epoch: the settlers that the escrow had had when it was posted."""
+    """The settlers up to an epoch's post; each one's leases count in it."""
     changes = evidence.history.of("SettlerChanged")
     first = changes[0].args["previous"] if changes else evidence.chain.deployment.settler
     posted = evidence.history.epochs[epoch_id].block_number
@@ -81,7 +81,7 @@ def _check_other_verdicts(evidence: AuditEvidence, epoch_id: int, in_rows: set[s
 
 
 def _check_verdict(evidence: AuditEvidence, entry: VerdictEntry) -> None:
-    """Signed by its verifier, on a row of the epoch it names; its opening, if shown, is what it hides and matches."""
+    """Checks a verdict: its signature and its row's epoch; and that its opening hashes to it and matches the node's."""
     verdict = entry.verdict
     digest = from_hex(verdict.commitment_digest)
     signed = evidence.domain.verdict_digest(verdict)
@@ -101,7 +101,7 @@ def _check_verdict(evidence: AuditEvidence, entry: VerdictEntry) -> None:
 def _check_observation(
     evidence: AuditEvidence, epoch_id: int, verdict: bytes, opening: Opening, commitment: Commitment
 ) -> None:
-    """An opening that is not the node's answer is shown on native work alone, with what it rests on."""
+    """An opening that differs from the node's answer is shown only for native work, with its observation."""
     order = evidence.book.epochs[epoch_id].orders.get(from_hex(commitment.order_id))
     native = order is not None and order.order.terms.comparator == COMPARATOR_NATIVE
     named = evidence.book.observation_of(verdict)
@@ -109,4 +109,4 @@ def _check_observation(
     assert named is not None
     observation = evidence.source.blob(named[1])
     expected = observed_opening(observation, commitment)
-    require("the opening is that of what the verifier saw", expected=expected, found=opening)
+    require("the opening follows from the observation", expected=expected, found=opening)

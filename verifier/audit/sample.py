@@ -1,4 +1,4 @@
-"""The sample was obeyed: every row that its seed selects at the least rate was checked, or went to the court."""
+"""Checks that every sampled row was checked or went to the court."""
 
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.record.history import PostedEpoch
@@ -10,7 +10,7 @@ from verifier.audit.rows import Draws
 
 
 def draw_all(evidence: AuditEvidence) -> Draws:
-    """How every row of every revealed epoch was drawn. What a standing rests on and the log lacks is a finding."""
+    """How every row of every revealed epoch was drawn. Notes traces and observations that the log lacks."""
     draws: Draws = {}
     facts, constants = LogFacts(evidence.book, evidence.source), evidence.constants
     sample = Sample(evidence.history, facts, constants, Standings())
@@ -38,14 +38,14 @@ def check_sample(evidence: AuditEvidence, draws: Draws) -> None:
 
 
 def _tip_before(evidence: AuditEvidence, posted: PostedEpoch, following: PostedEpoch) -> bytes:
-    """What the next beacon must hash to: this epoch's, or what the governor reset it to in between."""
+    """What the next beacon value must hash to: this epoch's value, or the governor's reset in between."""
     blocks = range(posted.block_number, following.block_number + 1)
     resets = [e.args["tip"] for e in evidence.history.of("BeaconReset") if e.block_number in blocks]
     return bytes(resets[-1]) if resets else posted.beacon
 
 
 def _is_over(evidence: AuditEvidence, epoch_id: int) -> bool:
-    """The check period has ended, and the longest time after it in which a log with its last verdicts is closed."""
+    """Whether the check period has ended, and the longest time after it until its last verdicts are logged."""
     ends_at = evidence.history.epochs[epoch_id + 1].timestamp + evidence.constants.check_wait_s
     return evidence.head.timestamp > ends_at + evidence.constants.epoch_max_s
 

@@ -1,1 +1,1 @@
-"""The beacon: a hash chain whose end was published first, revealed a value an epoch. A process of its own."""
+"""The beacon: a hash chain whose end was published first. Its own process reveals one value per epoch."""

@@ -1,6 +1,6 @@
 """The hash chain (SPEC sections 6 and 9): x_N = secret, x_(i-1) = keccak(x_i); x_0 is the anchor, x_n epoch n's value.
 
-Whoever knows x_n knows all before it and nothing after it. Pure.
+x_n reveals all values before it and none after it. Pure.
 """
 
 from contracts.protocol.hashing import keccak
@@ -16,10 +16,9 @@ class BeaconChain:
         if length < 1:
             raise ValueError(f"a beacon chain has at least one value, not {length}")
         self.length = length
-        values = [secret]
+        self._values = [secret]
         for _ in range(length):
-            values.append(keccak(values[-1]))
-        self._values = values
+            self._values.append(keccak(self._values[-1]))
 
     @property
     def anchor(self) -> bytes:
@@ -27,7 +26,7 @@ class BeaconChain:
         return self._values[self.length]
 
     def value(self, epoch_id: int) -> bytes:
-        """x_n, which `postEpoch(n)` shows. Raises BeaconExhausted outside 1..length."""
+        """x_n, which `postEpoch(n)` reveals. Raises BeaconExhausted outside 1..length."""
         if not 1 <= epoch_id <= self.length:
             raise BeaconExhausted(epoch_id=epoch_id, length=self.length)
         return self._values[self.length - epoch_id]

@@ -46,7 +46,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8790,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Show each epoch's value once its seed's block is behind."""
+    """Serve each epoch's value once the block of the seed before it is mined."""
     import uvicorn
 
     from contracts.onchain.chain import Chain
@@ -63,7 +63,6 @@ def serve(
 
 
 def load_chain(home: Path) -> BeaconChain:
-    """The chain that `init` made."""
     from contracts.onchain.keystore import load_key
     from verifier.beacon.chain import BeaconChain
 

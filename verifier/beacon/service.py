@@ -1,10 +1,10 @@
-"""The beacon over HTTP: shows the value of epoch n only once nothing that it decides can change any more.
+"""The beacon over HTTP: reveals the value of epoch n only once everything that it decides is fixed.
 
     GET /v1/beacon/{epoch_id}   -> {"epoch_id": n, "value": "0x.."}
-                                   425 until epoch n-1 is posted and, if it has rows, the block of its seed is behind
+                                   425 until epoch n-1 is posted and, if it has rows, the block of its seed is mined
 
 The value of n is half of the seed of n-1 (SPEC section 9); the other half is that block's hash. Reads the chain, sends
-nothing, trusts the asker with nothing.
+nothing, and trusts no caller.
 """
 
 import logging
@@ -36,13 +36,13 @@ class BeaconValue(Record):
 
 
 class BeaconProblem(Problem):
-    """`wait_for_block` is the first block at which to ask again; null when an epoch must be posted first."""
+    """`wait_for_block`: the first block at which to ask again; null when an epoch must be posted first."""
 
     wait_for_block: int | None = None
 
 
 def release(chain: Chain, values: BeaconChain, epoch_id: int) -> BeaconValue:
-    """The value of an epoch, if it may be shown. Raises BeaconTooEarly or BeaconExhausted."""
+    """The value of an epoch, if it may be revealed. Raises BeaconTooEarly or BeaconExhausted."""
     value = values.value(epoch_id)
     last_epoch = int(chain.escrow.functions.lastEpoch().call())
     head = int(chain.w3.eth.block_number)
@@ -61,7 +61,6 @@ def _require_seed_block(chain: Chain, epoch_id: int, last_epoch: int, head: int)
 
 
 def create_app(chain: Chain, values: BeaconChain) -> FastAPI:
-    """The service around one chain of values."""
     app = FastAPI(title="Assay beacon")
 
     @app.get("/v1/beacon/{epoch_id}", responses={425: {"model": BeaconProblem}, 404: {"model": BeaconProblem}})
@@ -77,10 +76,10 @@ def create_app(chain: Chain, values: BeaconChain) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     @app.exception_handler(HTTPException)
-    def not_asked_rightly(request: Request, error: Exception) -> JSONResponse:
+    def bad_request(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 422
         asked = f"{request.method} {(request.scope.get('raw_path') or b'').decode('ascii', 'replace')[:120]}"
-        why = f"{asked} is nothing that a beacon answers; ask GET /v1/beacon/N with an epoch's whole number N from 1"
+        why = f"the beacon has no {asked}; ask GET /v1/beacon/N with the number N of an epoch, from 1"
         return _problem(status, "not_an_epoch", why)
 
     @app.exception_handler(ChainError)

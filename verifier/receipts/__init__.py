@@ -1,1 +1,1 @@
-"""Verifies one payment's receipt with an RPC endpoint alone: no backend, no log, no trust in who handed it over."""
+"""Verifies one payment's receipt with an RPC endpoint alone, without backend, log, or trust in its sender."""

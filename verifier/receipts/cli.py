@@ -1,6 +1,6 @@
-"""`assay verify`: one payment's receipt against the chain, or one job run again.
+"""`assay verify`: checks one payment's receipt against the chain, or runs jobs again.
 
-The receipt needs its file and an RPC endpoint, and nothing else; the job also the published log and the model.
+A receipt needs only its file and an RPC endpoint; a job also the published log and the model.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ def verify(
         typer.Option(help="Instead, run the job of this order again: its whole id, or latest. Repeatable."),
     ] = None,
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="JSON-RPC endpoint.")],
-    escrow: Annotated[
-        str | None, typer.Option(envvar="ASSAY_ESCROW", help="The JobEscrow that it must speak of.")
-    ] = None,
+    escrow: Annotated[str | None, typer.Option(envvar="ASSAY_ESCROW", help="The JobEscrow that it must name.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The answer that you hold, to compare it.", exists=True, dir_okay=False)
+        Path | None, typer.Option(help="Your copy of the answer, to compare it.", exists=True, dir_okay=False)
     ] = None,
     log: Annotated[
         str | None, typer.Option(envvar="ASSAY_LOG", help="For --job: URL or folder of the log, e.g. {backend}/v1/log.")
@@ -46,9 +44,9 @@ def verify(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Say what a receipt proves and what it does not, or whether jobs run here as they were paid.
+    """Show what a receipt proves and what it does not, or whether jobs give the paid results here too.
 
-    Exits 1 if not so, or not known: native work is confirmed where it is the same, or as near as its two classes are.
+    Exits 1 if not, or if unknown. Native work is confirmed if it is equal, or within the thresholds of the two classes.
     """
     if (receipt is None) == (not job):
         raise typer.BadParameter("give a receipt's file, or --job with an order's id")
@@ -103,7 +101,6 @@ def _rerun(
 
 
 def show_rerun(found: Rerun, console: Console) -> None:
-    """A re-run job for people."""
     console.print(f"epoch {found.epoch_id} row {found.row}: {found.kind} by {found.model}, engine {found.engine}")
     console.print(f"  node {found.node} signed traceCommit {found.signed_trace_commit}")
     console.print(f"  here, in {found.seconds} s, it is          {found.trace_commit}, {found.opening.units} units")
@@ -112,8 +109,8 @@ def show_rerun(found: Rerun, console: Console) -> None:
         return
     if found.unshown:
         console.print(
-            f"  other bits ({', '.join(found.differs_in)}), as hosts of another class have; [yellow]cannot be judged"
-            "[/yellow] before the node has shown its trace, which it does when the check period is over"
+            f"  other bits ({', '.join(found.differs_in)}), as on hosts of another class; [yellow]cannot be judged"
+            "[/yellow] before the node shows its trace, after the check period"
         )
     elif found.seen is not None:
         show_seen(found.seen, found.differs_in, console)
@@ -126,7 +123,7 @@ def show_rerun(found: Rerun, console: Console) -> None:
 
 
 def show_seen(seen: Seen, differing: list[str], console: Console) -> None:
-    """Native work for people: other bits are no fault between two classes."""
+    """Prints native work: between two classes, other bits are no fault."""
     judged = seen.judgement
     whose = f"a node of class {(seen.node_class or 'none')[:8]}; this machine is of {seen.own_class[:8]}"
     if seen.node_class == seen.own_class:
@@ -138,16 +135,15 @@ def show_seen(seen: Seen, differing: list[str], console: Console) -> None:
         f"{seen.distance} of 256 steps apart"
     )
     if not seen.calibrated:
-        console.print("  these two classes were never calibrated against each other: nothing more can be said")
+        console.print("  these two classes were never calibrated against each other, so nothing more is known")
 
 
 def show(report: ReceiptReport, console: Console) -> None:
-    """The report for people."""
     for check in report.checks:
         console.print(f"[green]ok[/green]  {check.name}" if check.ok else f"[red]NO[/red]  {check.name}")
     console.print()
     for fault in (check for check in report.checks if not check.ok):
-        console.print(f"[red]{', '.join(fault.fields)}[/red]: not so that {fault.name}:")
+        console.print(f"[red]{', '.join(fault.fields)}[/red]: false: {fault.name}:")
         console.print(f"  expected {fault.expected}\n  found    {fault.found}", markup=False)
     if report.verified:
         console.print(f"[green]The receipt holds: {report.outcome}.[/green] It proves:")

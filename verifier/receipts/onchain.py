@@ -1,4 +1,4 @@
-"""What the chain says: that the contract is ours, that the leaf stands under its root, and what became of it."""
+"""Checks a receipt against the chain: the contracts' code, the leaf under its root, and the leaf's outcome."""
 
 import re
 from collections import Counter
@@ -42,7 +42,7 @@ _RULINGS = {
 
 @dataclass
 class LeafHistory:
-    """What the chain says of one leaf. `refunds`: event name -> units; `contest`: the last event of one, if any."""
+    """A leaf's past on chain. `refunds`: event name -> units. `contest`: the newest event of its contest, if any."""
 
     outcome: Outcome
     posted_at: int
@@ -54,7 +54,7 @@ class LeafHistory:
 
 
 def same_code(deployed: bytes, creation: bytes) -> bool:
-    """Whether deployed code is the build's, whatever its constructor wrote into the immutables."""
+    """Whether deployed code is the build's, apart from the immutables that its constructor wrote."""
     if not 0 < len(deployed) <= len(creation):
         return False
     template = creation[len(creation) - len(deployed) :]
@@ -67,79 +67,52 @@ def same_code(deployed: bytes, creation: bytes) -> bool:
 
 
 def check_contracts(w3: Rpc, receipt: PaymentReceipt, insisted: str | None, found: Checklist) -> bool:
-    """Whether the receipt's contracts are on this chain and are Assay's; only then is it worth asking them."""
+    """Whether the escrow is on this chain and is Assay's, so that its answers count. `insisted`: the user's escrow."""
     chain_id = w3.eth.chain_id
     code = bytes(w3.eth.get_code(to_checksum_address(receipt.contracts.escrow)))
-    ok = found.expect(
-        "the endpoint serves the receipt's chain", ["chain_id"], expected=receipt.chain_id, found=chain_id
-    )
+    ok = found.expect("the endpoint serves the receipt's chain", ["chain_id"], receipt.chain_id, chain_id)
     ours = same_code(code, from_hex(artifact("JobEscrow").bytecode))
     said = "this build's JobEscrow" if ours else f"{len(code)} bytes of other code" if code else "no contract"
     if insisted is not None:
-        ok &= found.expect(
-            "the receipt speaks of the escrow that you named",
-            ["contracts.escrow"],
-            expected=insisted.lower(),
-            found=receipt.contracts.escrow,
-        )
+        rule = "the receipt names the escrow that you named"
+        ok &= found.expect(rule, ["contracts.escrow"], insisted.lower(), receipt.contracts.escrow)
     if insisted is None or not code:  # whoever names the contract vouches for its code
-        ok &= found.expect(
-            "the escrow's code is this build's", ["contracts.escrow"], expected="this build's JobEscrow", found=said
-        )
+        ok &= found.expect("the escrow's code is this build's", ["contracts.escrow"], "this build's JobEscrow", said)
     return ok
 
 
 def check_neighbours(chain: Chain, receipt: PaymentReceipt, found: Checklist) -> None:
     """The escrow itself names the receipt's other contracts."""
     for name in ("stake_manager", "court", "token"):
-        found.expect(
-            f"the escrow's {name.replace('_', ' ')} is the receipt's",
-            [f"contracts.{name}"],
-            expected=getattr(chain.deployment, name),
-            found=getattr(receipt.contracts, name),
-        )
+        rule = f"the escrow's {name.replace('_', ' ')} is the receipt's"
+        on_chain, stated = getattr(chain.deployment, name), getattr(receipt.contracts, name)
+        found.expect(rule, [f"contracts.{name}"], on_chain, stated)
 
 
 def check_leaf(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], found: Checklist) -> None:
-    """The leaf stands under the epoch's root, which was posted when and where the receipt says, in time."""
+    """The leaf is under the epoch's root, which was posted in time by the named transaction."""
     leaf, root = receipt.leaf, to_hex(bytes(epoch["root"]))
-    found.expect("the root is the epoch's on chain", ["leaf.root", "leaf.epoch_id"], expected=root, found=leaf.root)
+    found.expect("the root is the epoch's on chain", ["leaf.root", "leaf.epoch_id"], root, leaf.root)
     digest = from_hex(receipt.commitment_digest)
     row = Row(receipt.order.requester, receipt.signer, leaf.operator_id, leaf.amount_units, digest)
     proven = Leaf.of_receipt(row, leaf.index, leaf.siblings)
+    parts = ["leaf.index", "leaf.siblings", "leaf.epoch_id", "leaf.operator_id", "leaf.amount_units", "signer"]
+    stands = proven.stands(bytes(epoch["root"]), epoch["count"])
     found.expect(
-        "the charge stands under the epoch's root on chain",
-        ["leaf.index", "leaf.siblings", "leaf.epoch_id", "leaf.operator_id", "leaf.amount_units", "signer",
-         "commitment_digest", "order.requester"],
-        expected=True,
-        found=proven.stands(bytes(epoch["root"]), epoch["count"]),
-    )  # fmt: skip
-    posted = _event_in(chain, leaf.post_tx, "EpochPosted")
-    found.expect(
-        "the named transaction posted the epoch",
-        ["leaf.post_tx"],
-        expected=leaf.epoch_id,
-        found="no post" if posted is None else posted.args["id"],
+        "the charge is under the epoch's root on chain", [*parts, "commitment_digest", "order.requester"], True, stands
     )
+    posted = _epoch_of(chain, leaf.post_tx, "EpochPosted")
+    found.expect("the named transaction posted the epoch", ["leaf.post_tx"], leaf.epoch_id, posted)
     node = to_checksum_address(receipt.commitment.node)
     operator_id = as_dict(chain.stakes.functions.nodeKeys(node).call())["operatorId"]
-    found.expect(
-        "the node is or was a key of the operator that earns",
-        ["leaf.operator_id", "commitment.node"],
-        expected=operator_id,
-        found=leaf.operator_id,
-    )
+    rule = "the node is or was a key of the operator that earns"
+    found.expect(rule, ["leaf.operator_id", "commitment.node"], operator_id, leaf.operator_id)
     latest = receipt.order.terms.deadline + chain.deployment.constants.epoch_max_s
-    found.expect(
-        "the epoch was posted by the order's deadline and EPOCH_MAX",
-        ["order.terms.deadline"],
-        expected=True,
-        found=epoch["postedAt"] <= latest,
-    )
+    rule = "the epoch was posted within EPOCH_MAX of the order's deadline"
+    found.expect(rule, ["order.terms.deadline"], True, epoch["postedAt"] <= latest)
 
 
 def check_settlement(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any], found: Checklist) -> None:
-    """What the receipt says of the settlement is what the chain keeps of it."""
     stated = receipt.settlement
     if stated is None:
         return
@@ -149,20 +122,15 @@ def check_settlement(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, 
     found.expect(
         "the outcomes hash to what the chain keeps",
         ["settlement.void_bits", "settlement.skipped_bits"],
-        expected=f"{epoch['outcomes']:#x}",
-        found=f"{outcomes_hash(voids, skips):#x}" if whole else f"bitmaps that are not {size} bytes long",
+        f"{epoch['outcomes']:#x}",
+        f"{outcomes_hash(voids, skips):#x}" if whole else f"bitmaps that are not {size} bytes long",
     )
-    settled = _event_in(chain, stated.settle_tx, "EpochSettled")
-    found.expect(
-        "the named transaction settled the epoch",
-        ["settlement.settle_tx"],
-        expected=receipt.leaf.epoch_id,
-        found="no settlement" if settled is None else settled.args["id"],
-    )
+    settled, rule = _epoch_of(chain, stated.settle_tx, "EpochSettled"), "the named transaction settled the epoch"
+    found.expect(rule, ["settlement.settle_tx"], receipt.leaf.epoch_id, settled)
 
 
 def chain_facts(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any]) -> LeafHistory:
-    """What became of the leaf until now, from the events since its epoch was posted."""
+    """The leaf's past, from the events since its epoch was posted."""
     head, leaf = chain.head(), receipt.leaf
     history = read_history(chain, head.number, first_block=int(epoch["postedBlock"]))
     place = leaf.epoch_id, leaf.index
@@ -180,7 +148,7 @@ def chain_facts(chain: Chain, receipt: PaymentReceipt, epoch: Mapping[str, Any])
 
 
 def _refunds(own: list[Event]) -> dict[str, int]:
-    """Units given back to the leaf's lane, by the event's name: what gave them back."""
+    """Units that were refunded to the leaf's lane, by event name."""
     given_back: Counter[str] = Counter()
     for event in own:
         if event.name in ("Refunded", "RefundedFromBond"):
@@ -189,16 +157,16 @@ def _refunds(own: list[Event]) -> dict[str, int]:
 
 
 def _draw(chain: Chain, history: History, receipt: PaymentReceipt) -> int | None:
-    """The number that the job drew, of 2^256: it is checked if it lies below its threshold. None before the reveal."""
+    """The job's number below 2^256: it is checked if that is below its threshold. None before the reveal."""
     seed = seed_of(history, chain.deployment.constants, receipt.leaf.epoch_id, chain.block_hash)
     return None if seed is None else int.from_bytes(keccak(seed + from_hex(receipt.commitment_digest)), "big")
 
 
-def _event_in(chain: Chain, tx_hash: str, name: str) -> Event | None:
-    """The event of a transaction; None where there is no such transaction, or it made no such event."""
+def _epoch_of(chain: Chain, tx_hash: str, name: str) -> int | str:
+    """The epoch that a transaction's event names; words if there is no such transaction or event."""
     try:
         block = chain.w3.eth.get_transaction_receipt(tx_hash)["blockNumber"]
     except NotKnown:
-        return None
-    found = (e for e in chain.events(block, block) if e.name == name and to_hex(e.tx_hash) == tx_hash)
-    return next(found, None)
+        return "no such transaction"
+    found = (e.args["id"] for e in chain.events(block, block) if e.name == name and to_hex(e.tx_hash) == tx_hash)
+    return next(found, f"no {name}")

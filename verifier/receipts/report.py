@@ -1,4 +1,4 @@
-"""What was found about a receipt: one check a line, the outcome of the payment, and both in words."""
+"""The report on a receipt: its checks, the payment's outcome, and both in words."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,7 +9,7 @@ Outcome = Literal["unknown", "rooted", "paid", "void", "skipped", "stranded", "p
 
 
 class ReceiptCheck(Record):
-    """One thing that was recomputed. `fields`: where in the receipt the value stands that it is about."""
+    """One recomputed fact. `fields`: the receipt's fields that state it."""
 
     name: str
     fields: list[str]
@@ -21,7 +21,7 @@ class ReceiptCheck(Record):
 class ReceiptReport(Record):
     """The verdict on a receipt. Amounts in units of the token.
 
-    `outcome`: what the chain says of the payment now. `refunded_units`: what came back to the lane afterwards.
+    `outcome`: of the payment by the chain now. `refunded_units`: what came back to the lane after the charge.
     """
 
     verified: bool
@@ -34,25 +34,21 @@ class ReceiptReport(Record):
 
     @property
     def first_fault(self) -> ReceiptCheck | None:
-        """The first check that failed."""
         return next((check for check in self.checks if not check.ok), None)
 
 
 class Checklist:
-    """Collects checks in the order in which they are made."""
+    """Collects checks in order."""
 
     def __init__(self) -> None:
         self.checks: list[ReceiptCheck] = []
 
-    def expect(self, name: str, fields: Sequence[str], *, expected: object, found: object) -> bool:
+    def expect(self, name: str, fields: Sequence[str], expected: object, found: object) -> bool:
         """Notes one comparison and returns whether it holds."""
-        ok = expected == found
-        self.checks.append(
-            ReceiptCheck(name=name, fields=list(fields), ok=ok, expected=str(expected), found=str(found))
-        )
+        ok, shown = expected == found, {"expected": str(expected), "found": str(found)}
+        self.checks.append(ReceiptCheck(name=name, fields=list(fields), ok=ok, **shown))
         return ok
 
     @property
     def ok(self) -> bool:
-        """Whether all hold so far."""
         return all(check.ok for check in self.checks)

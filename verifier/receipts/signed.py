@@ -1,4 +1,4 @@
-"""What follows from the receipt alone: hashes, signatures, and the amount by the signed formula. No chain."""
+"""Checks that need no chain: hashes, signatures, and the amount by the signed formula."""
 
 from contracts.protocol.errors import BadSignature, NotPacked
 from contracts.protocol.hashing import from_hex, to_hex
@@ -11,78 +11,46 @@ from verifier.receipts.report import Checklist
 
 
 def check_signed(receipt: PaymentReceipt, found: Checklist) -> None:
-    """Notes each thing that was signed, or is named by its hash."""
+    """Notes every hash, signature and amount that follows from the receipt alone."""
+    expect, order, commitment = found.expect, receipt.order, receipt.commitment
     domain = Domain(receipt.chain_id, receipt.contracts.escrow)
-    _check_order(receipt, domain, found)
-    _check_commitment(receipt, domain, found)
-    amount = amount_units(receipt.order.terms, receipt.commitment.units)
-    found.expect(
-        "the amount is min(maxPrice, fixedPrice + units * unitPrice)",
-        ["leaf.amount_units", "commitment.units", "order.terms"],
-        expected=amount,
-        found=receipt.leaf.amount_units,
+    rule, fields = "the order's fields hash to its id, on this chain and contract", ["order", "order_id"]
+    expect(rule, [*fields, "chain_id", "contracts.escrow"], receipt.order_id, to_hex(domain.order_id(order)))
+    signer = _signer(receipt.order_id, receipt.order_signature)
+    expect(
+        "the order is signed by the lane's signer", ["order_signature", "signer", "order_id"], receipt.signer, signer
     )
+    digest, fields = to_hex(domain.commitment_digest(commitment)), ["commitment", "commitment_digest"]
+    expect("the commitment's fields hash to its digest", fields, receipt.commitment_digest, digest)
+    fields = ["commitment.order_id", "order_id"]
+    expect("the commitment is for this order", fields, receipt.order_id, commitment.order_id)
+    signer = _signer(receipt.commitment_digest, receipt.commitment_signature)
+    fields = ["commitment_signature", "commitment.node", "commitment_digest"]
+    expect("the commitment is signed by its node", fields, commitment.node, signer)
+    amount, fields = (
+        amount_units(order.terms, commitment.units),
+        ["leaf.amount_units", "commitment.units", "order.terms"],
+    )
+    expect("the amount is min(maxPrice, fixedPrice + units * unitPrice)", fields, amount, receipt.leaf.amount_units)
 
 
 def check_output(receipt: PaymentReceipt, output: bytes, found: Checklist) -> None:
-    """The output that somebody holds is the one that the node committed to."""
-    found.expect(
-        "the output file is what the node committed to",
-        ["commitment.output_root"],
-        expected=receipt.commitment.output_root,
-        found=_root(output),
-    )
-
-
-def _check_order(receipt: PaymentReceipt, domain: Domain, found: Checklist) -> None:
-    order_id = domain.order_id(receipt.order)
-    found.expect(
-        "the order's fields hash to its id, on this chain and contract",
-        ["order", "order_id", "chain_id", "contracts.escrow"],
-        expected=receipt.order_id,
-        found=to_hex(order_id),
-    )
-    found.expect(
-        "the order is signed by the lane's signer",
-        ["order_signature", "signer", "order_id"],
-        expected=receipt.signer,
-        found=_signer(from_hex(receipt.order_id), receipt.order_signature),
-    )
-
-
-def _check_commitment(receipt: PaymentReceipt, domain: Domain, found: Checklist) -> None:
-    commitment = receipt.commitment
-    found.expect(
-        "the commitment's fields hash to its digest",
-        ["commitment", "commitment_digest"],
-        expected=receipt.commitment_digest,
-        found=to_hex(domain.commitment_digest(commitment)),
-    )
-    found.expect(
-        "the commitment is for this order",
-        ["commitment.order_id", "order_id"],
-        expected=receipt.order_id,
-        found=commitment.order_id,
-    )
-    found.expect(
-        "the commitment is signed by its node",
-        ["commitment_signature", "commitment.node", "commitment_digest"],
-        expected=commitment.node,
-        found=_signer(from_hex(receipt.commitment_digest), receipt.commitment_signature),
-    )
+    """Notes whether an output is the one that the node committed to."""
+    fields, expected = ["commitment.output_root"], receipt.commitment.output_root
+    found.expect("the output file is what the node committed to", fields, expected, _root(output))
 
 
 def _root(output: bytes) -> str:
-    """The root of packed output, or in words that it is none."""
+    """The root of packed output; words if it is none."""
     try:
         return to_hex(packed_root(output))
     except NotPacked as error:
         return str(error)
 
 
-def _signer(digest: bytes, signature: str) -> str:
-    """Who signed, or in words that nobody did."""
+def _signer(digest: str, signature: str) -> str:
+    """Who signed; words if nobody did."""
     try:
-        return recover(digest, signature)
+        return recover(from_hex(digest), signature)
     except BadSignature as error:
         return str(error)

@@ -1,4 +1,4 @@
-"""Verifies a receipt against a chain. Composition of what was signed, what stands on chain, and both in words."""
+"""Verifies a receipt against a chain: its signatures, then the chain's facts, then both in words."""
 
 from pydantic import ValidationError
 
@@ -15,15 +15,10 @@ _SHOWN_FAULTS = 20
 
 
 def verify_receipt(data: bytes, w3: Rpc, *, escrow: str | None = None, output: bytes | None = None) -> ReceiptReport:
-    """Recomputes everything in a receipt's bytes.
+    """Recomputes everything in a receipt's bytes, and reports what is wrong with it. Raises only ChainError.
 
-    Args:
-        escrow: the contract that the receipt must speak of; without it, any with this build's code passes, and the
-            report names it.
-        output: the answer that the requester holds, if its hash is to be compared.
-
-    Raises:
-        ChainError: the endpoint does not answer, or refuses what is asked. What is wrong with the receipt is reported.
+    `escrow`: the contract that the receipt must name; by default any with this build's code. `output`: the requester's
+    copy of the answer, to compare.
     """
     try:
         receipt = PaymentReceipt.model_validate_json(data)
@@ -67,7 +62,7 @@ def _refused(checks: list[ReceiptCheck], amount: int = 0) -> ReceiptReport:
 
 
 def _unreadable(error: ValidationError) -> list[ReceiptCheck]:
-    """One failed check a field that has not the form of a receipt's."""
+    """A failed check for each malformed field."""
     return [
         ReceiptCheck(
             name="the file is a receipt",

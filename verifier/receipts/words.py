@@ -1,9 +1,9 @@
-"""What a verified receipt proves, and what it does not, in sentences for somebody who was not there."""
+"""What a verified receipt proves and what it does not, in sentences for people."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from contracts.onchain.chain import Chain
+from contracts.protocol.amounts import TokenScale
 from contracts.protocol.errors import NotPacked
 from contracts.protocol.packed import counts
 from contracts.protocol.receipt import PaymentReceipt
@@ -13,8 +13,8 @@ PROVES_NOTHING = "Something in this receipt does not hold, so nothing in it can 
 
 
 def statements(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) -> list[str]:
-    """What is proven. `output`: the answer that somebody holds, if its hash was compared."""
-    order, show = receipt.order, Amounts(chain)
+    """What is proven. `output`: the answer to compare, if there is one."""
+    order, show = receipt.order, _scale(chain).show
     lane = f"the lane of {order.requester}"
     if receipt.signer != order.requester:
         lane += f" whose session key is {receipt.signer}"
@@ -29,18 +29,17 @@ def statements(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, output
     ]
     found += _refunds(chain, facts)
     if output is not None:
-        found.append("The output file is the very answer that the node committed to.")
+        found.append("The output file is the answer that the node committed to.")
         found += cut_words(receipt, output)
     return found
 
 
 def limits(receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) -> list[str]:
-    """What is not."""
     found = [f"That the answer is right. {_sampling(facts)}"]
     if facts.outcome == "rooted":
-        found.append("What becomes of the charge: the epoch is not settled yet. Verify again after its check period.")
+        found.append("The charge's outcome: the epoch is not settled yet. Verify again after its check period.")
     if output is None:
-        found.append("That the answer reached anybody: give --output FILE to compare the one that you hold.")
+        found.append("That the answer reached anybody: give --output FILE to compare yours.")
         limit = receipt.order.terms.params.max_new_tokens
         if limit and receipt.commitment.units >= limit:
             found.append(f"That the answer is whole: it may have been cut at the {limit} tokens that were ordered.")
@@ -49,7 +48,7 @@ def limits(receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) ->
 
 
 def cut_words(receipt: PaymentReceipt, output: bytes) -> list[str]:
-    """Answers that are as long as the order allows, so that they may have been cut."""
+    """Whether answers are as long as the order allows, so that they may have been cut."""
     limit = receipt.order.terms.params.max_new_tokens
     try:
         lengths = counts(output) if limit else []
@@ -60,7 +59,7 @@ def cut_words(receipt: PaymentReceipt, output: bytes) -> list[str]:
 
 
 def _charge(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, lane: str) -> str:
-    show, leaf = Amounts(chain), receipt.leaf
+    show, leaf = _scale(chain).show, receipt.leaf
     where = f"The escrow at {receipt.contracts.escrow} on chain {receipt.chain_id}"
     fee = f"{chain.deployment.constants.fee_bps / 100:g} % fee"
     amount = show(leaf.amount_units)
@@ -79,7 +78,7 @@ def _charge(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, lane: str
 
 
 def _refunds(chain: Chain, facts: LeafHistory) -> list[str]:
-    show = Amounts(chain)
+    show = _scale(chain).show
     sources = {"Refunded": "out of the node's slashed stake", "RefundedFromBond": "out of the settler's bond"}
     found = [f"{show(units)} came back to the lane, {sources[name]}." for name, units in facts.refunds.items()]
     cases = {
@@ -89,7 +88,7 @@ def _refunds(chain: Chain, facts: LeafHistory) -> list[str]:
         "against the node": "The court ruled against the node: verifiers computed another answer.",
     }
     contests = {
-        "Contested": "The charge is contested: somebody asked on chain to be shown that it was ordered and delivered.",
+        "Contested": "The charge is contested: somebody demanded proof on chain that it was ordered and delivered.",
         "Answered": "The charge was contested, and order, commitment and answer were shown on chain.",
         "ContestResolved": "The charge was contested, and nobody showed that it was ordered and delivered.",
         "ContestLapsed": "The charge was contested; it was neither answered nor resolved in time, and stands.",
@@ -100,24 +99,17 @@ def _refunds(chain: Chain, facts: LeafHistory) -> list[str]:
 
 def _sampling(facts: LeafHistory) -> str:
     if facts.draw is None:
-        return "Which jobs of the epoch are checked is not even drawn yet."
+        return "The epoch's sample of jobs to check is not drawn yet."
     drawn = facts.draw / 2**256
     return (
-        f"It was checked if its node's check rate was above {drawn:.3f}, the number that it drew; the rate follows "
-        "from the node's stake and open jobs, which `assay audit` recomputes."
+        f"It was checked if its node's check rate was above {drawn:.3f}, the number that it drew; `assay audit` "
+        "recomputes the rate from the node's stake and open jobs."
     )
 
 
-class Amounts:
-    """Shows units as tokens, exactly."""
-
-    def __init__(self, chain: Chain) -> None:
-        self._decimals = int(chain.token.functions.decimals().call())
-        self._symbol = str(chain.token.functions.symbol().call())
-        self._unit_wei = chain.deployment.constants.unit_wei
-
-    def __call__(self, units: int) -> str:
-        return f"{Decimal(units * self._unit_wei).scaleb(-self._decimals).normalize():f} {self._symbol}"
+def _scale(chain: Chain) -> TokenScale:
+    token, unit_wei = chain.token.functions, chain.deployment.constants.unit_wei
+    return TokenScale(int(token.decimals().call()), unit_wei, str(token.symbol().call()))
 
 
 def _time(seconds: int) -> str:

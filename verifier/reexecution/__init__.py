@@ -1,6 +1,6 @@
-"""Runs a job again, blind: order, input and parameters in, an answer out. Never sees the node's trace.
+"""Runs a job again from its order, input and parameters, without the node's trace.
 
-The node's output goes in as a claim that may save work; what comes out does not depend on it.
+The node's output may save work; the answer does not depend on it.
 """
 
 from verifier.reexecution.engines import Answered, Engines, LocalEngines, answer, look

@@ -27,18 +27,13 @@ class Engines(Protocol):
 
     def get(self, manifest: Manifest) -> Engine:
         """The engine of a workload, loaded on first use. Raises ExecutionError where this host cannot run it."""
-        ...
 
 
 class LocalEngines:
-    """Engines over a folder of models, `<model_dir>/<sha256 of the weights>/`, as `assay models pull` fills it.
+    """Engines over a folder of models, `<model_dir>/<sha256 of the weights>/`, which `assay models pull` fills.
 
-    They run in a confined process of their own: an input that takes it over finds no key and no network.
-
-    Args:
-        confined: whether they do. Else they run in this process, as on macOS they must.
-
-    Raises HostUnsupported where nothing can be confined.
+    They run in a confined process, where an input that takes it over finds no key and no network; without `confined` in
+    this process, as on macOS they must. Raises HostUnsupported where nothing can be confined.
     """
 
     def __init__(self, model_dir: Path, device: str | None = None, *, confined: bool = True) -> None:
@@ -55,14 +50,12 @@ class LocalEngines:
         return self._loaded[workload_id]
 
     def _files(self, manifest: Manifest) -> ModelFiles:
-        """The workload's files, hashed here: a verifier's word rests on the bytes that it ran."""
+        """The workload's files, hashed here: a verifier vouches for the bytes that it ran."""
         folder = self._model_dir / manifest.weights_sha256
         if not folder.is_dir():
-            raise ModelUnavailable(
-                f"Model {manifest.model} ({manifest.weights_sha256}) is not in {self._model_dir}.",
-                way_out=f"Run `assay models pull {manifest.model}`; until then this verifier abstains.",
-                weights_sha256=manifest.weights_sha256,
-            )
+            says = f"Model {manifest.model} ({manifest.weights_sha256}) is not in {self._model_dir}."
+            way_out = f"Run `assay models pull {manifest.model}`; until then this verifier abstains."
+            raise ModelUnavailable(says, way_out=way_out, weights_sha256=manifest.weights_sha256)
         weights, tokenizer, config = folder / _WEIGHTS, folder / _TOKENIZER, folder / _CONFIG
         require_digest(weights, manifest.weights_sha256)
         require_config(weights, config)
@@ -75,12 +68,7 @@ def _load_here(files: ModelFiles, manifest: Manifest, device: str | None) -> Eng
 
 @dataclass(frozen=True)
 class Answered:
-    """What this host says of a job.
-
-    Attributes:
-        opening: of its verdict.
-        observation: what it rests on where the work was native and no work of this host's class; else empty.
-    """
+    """This host's answer to a job. `observation`: of native work of another class; else empty."""
 
     opening: Opening
     observation: bytes = b""
@@ -94,11 +82,10 @@ def look(
     commitment: Commitment,
     node_class: str | None,
 ) -> Answered:
-    """What this host says of native work. Raises ExecutionError.
+    """This host's answer to native work. Raises ExecutionError.
 
-    Args:
-        node_class: what the node last showed to be its class, if it did. The work of one's own class is done again, and
-            is equal; what is not, and all other work, is looked at.
+    Work of this host's own class is computed again and must be equal; if it is not, and for other classes, the node's
+    output is observed. `node_class`: from the node's newest trace, if any.
     """
     if node_class == engine.numeric_class:
         again = answer(engine, input_bytes, params, claimed)
@@ -109,9 +96,6 @@ def look(
 
 
 def answer(engine: Engine, input_bytes: bytes, params: Mapping[str, int], claimed: bytes = b"") -> Opening:
-    """What this host computes for a job: trace hash, output root, units. Raises ExecutionError.
-
-    `claimed`: the node's output where it is at hand, see `Engine.recheck`.
-    """
+    """What this host computes for a job. `claimed`: the node's output, see `Engine.recheck`. Raises ExecutionError."""
     run = engine.recheck(input_bytes, params, claimed)
     return Opening(trace_hash=to_hex(run.trace_hash), output_root=to_hex(packed_root(run.output)), units=run.units)

@@ -1,4 +1,4 @@
-"""One settled job again on this machine: is what was paid for what this model answers?"""
+"""Runs a settled job again on this machine and compares it with what was paid for."""
 
 import time
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from contracts.protocol.native import Finding, Judgement, examine, judge
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.packed import packed_root, unpack
 from contracts.protocol.records import Opening
-from contracts.protocol.typed_data import trace_commit
+from contracts.protocol.typed_data import differences, trace_commit
 from contracts.record.history import read_history
 from contracts.record.log_book import LogBook, PaidJob, read_epoch
 from contracts.record.log_source import LogSource, claimed_output, published_lines, shown_trace
-from contracts.record.row_checks import check_job, check_prompts, differences
+from contracts.record.row_checks import check_job, check_prompts
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact import trace
 from verifier.errors import JobUnknown
@@ -28,14 +28,10 @@ LATEST = "latest"
 
 
 class Seen(BaseModel):
-    """What this machine sees in native work, whose bits are another's where the classes differ.
+    """This machine's observation of native work, and a verifier's judgement of it (`contracts.protocol.native`).
 
-    Attributes:
-        node_class: that the node has shown; None where what it showed names none.
-        own_class: of this machine.
-        calibrated: whether there are thresholds for the two; without them nothing can be said.
-        distance: the median over the tokens, in steps, 0 to 256: noise is near 0, another model near 128.
-        judgement: what verifiers would make of it (`contracts.protocol.native`).
+    `node_class`: from the node's trace; None if that is malformed. `calibrated`: whether there are thresholds for the
+    two classes. `distance`: the median over the tokens, in steps, 0 to 256: noise is near 0, another model near 128.
     """
 
     node_class: str | None
@@ -46,20 +42,12 @@ class Seen(BaseModel):
 
 
 class Rerun(BaseModel):
-    """What running a job again said.
+    """A job that was run again. `opening` and `trace_commit` are this machine's.
 
-    Attributes:
-        same: whether trace, output and units are what the node signed.
-        differs_in: which of the three are not.
-        first_difference: where this machine's answer leaves the node's, as a path into the output ("text 0, token 17");
-            None where the outputs are equal, or the node's is not published.
-        trace_difference: where this machine's trace leaves the node's ("text 0, tokens 16 to 31"), which may be before
-            the outputs part; None where they are equal, or the node's is not shown yet, and on native work.
-        seen: on native work that is not the same, once the node has shown its trace.
-        unshown: whether it is native work, not the same, and the node has not shown its trace yet.
-        signed_trace_commit: what the node signed of its trace.
-        trace_commit: what this machine would have signed.
-        opening: what this machine computed.
+    `same`: whether trace, output and units are what the node signed. `differs_in`: which of the three are not.
+    `first_difference`: where the outputs first differ ("text 0, token 17"). `trace_difference`: where the traces first
+    differ ("text 0, tokens 16 to 31"), which may be earlier. Both are None if equal or if the node's is not published.
+    `seen`: for native work that differs, once the node has shown its trace; until then `unshown` is True.
     """
 
     order_id: str
@@ -83,16 +71,14 @@ class Rerun(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def confirmed(self) -> bool:
-        """Whether this machine stands by the work: the same bits, or floats as near as two classes are."""
+        """Whether the bits are the same, or the floats within the thresholds of the two classes."""
         return self.same or (self.seen is not None and self.seen.judgement.finding is Finding.ACCEPT)
 
 
 def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> list[PaidJob]:
-    """The jobs of orders, every record of them checked against the chain. LATEST is the order of the newest row.
+    """The jobs of orders, with all their records checked. LATEST is the order of the newest row.
 
-    Raises:
-        JobUnknown: no posted epoch pays one of these orders.
-        LogUnavailable, WrongLog, WrongFact: the published log does not show it as the chain says.
+    Raises JobUnknown; LogUnavailable, WrongLog or WrongFact if the published log contradicts the chain.
     """
     history, book = read_history(chain, chain.head().number), LogBook(chain.deployment.domain)
     found: dict[str, PaidJob] = {}
@@ -112,10 +98,8 @@ def find_settled(chain: Chain, source: LogSource, order_ids: Sequence[str]) -> l
 def rerun(job: PaidJob, source: LogSource, engines: Engines) -> Rerun:
     """Runs it.
 
-    Raises:
-        LogUnavailable: its input is not published.
-        WrongLog, WrongFact: another input is, or another trace than was committed to.
-        ExecutionError: this machine cannot run it.
+    Raises LogUnavailable if its input is not published, WrongLog or WrongFact for a wrong input or trace, and
+    ExecutionError if this machine cannot run it.
     """
     commitment = job.commitment.commitment
     prompts, claimed = source.blob(job.order.order.terms.prompt_root), claimed_output(source, commitment)
@@ -169,24 +153,24 @@ def _shown_class(shown: bytes) -> str | None:
 
 
 def first_difference(claimed: bytes, output: bytes, word: str = "token") -> str | None:
-    """Where two outputs part, in words. None for equal ones, and where nothing is claimed. `word`: what they hold."""
+    """Where two outputs first differ, in words; None if they are equal or nothing is claimed. `word`: their items."""
     if claimed in (b"", output):
         return None
     try:
         texts = enumerate(zip_longest(unpack(claimed), unpack(output)))
     except NotPacked:
-        return "the node's output is no packed words"
+        return "the node's output is malformed"
     for text, (theirs, ours) in texts:
         if theirs is None or ours is None:
             return f"text {text}"
-        parting = (place for place, (one, other) in enumerate(zip_longest(theirs, ours)) if one != other)
-        if (place := next(parting, None)) is not None:
+        differing = (place for place, (one, other) in enumerate(zip_longest(theirs, ours)) if one != other)
+        if (place := next(differing, None)) is not None:
             return f"text {text}, {word} {place}"
     return None
 
 
 def trace_difference(shown: bytes, run: Execution, word: str = "token") -> str | None:
-    """Where a trace that a node has shown and this machine's part. None for equal ones, or where one is not there."""
+    """Where the node's trace and this machine's first differ; None if they are equal or one is missing."""
     found = trace.first_difference(shown, run.trace) if shown and run.trace else None
     if found is None:
         return None

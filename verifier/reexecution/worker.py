@@ -1,6 +1,6 @@
-"""One thread that computes, one job at a time, so that court windows are kept while a job runs.
+"""One thread that runs one job at a time, so that court windows are kept meanwhile.
 
-Engines are not safe to call twice at once; here they are called from this thread alone.
+Only this thread calls engines, which are not thread-safe.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +14,7 @@ from verifier.reexecution.engines import Answered, Engines, answer, look
 
 @dataclass(frozen=True)
 class Finished:
-    """A job that was run. Exactly one of `answered` and `error` is set; an error means to abstain, never to accuse."""
+    """A finished job. Exactly one of `answered` and `error` is set; after an error the verifier abstains."""
 
     job: PaidJob
     answered: Answered | None
@@ -22,7 +22,7 @@ class Finished:
 
 
 class ReexecutionWorker:
-    """Runs jobs in the background. `start` only when not `busy`; `poll` hands out what finished, once."""
+    """Runs jobs in the background. Call `start` only when not `busy`."""
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
@@ -31,12 +31,11 @@ class ReexecutionWorker:
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs, or ran and was not yet polled."""
+        """Whether a job runs, or has finished and was not polled."""
         return self._running is not None
 
     @property
     def computing(self) -> bool:
-        """Whether a job is still running."""
         return self._running is not None and not self._running.done()
 
     def start(self, job: PaidJob, input_bytes: bytes, claimed: bytes, node_class: str | None = None) -> None:
@@ -45,11 +44,11 @@ class ReexecutionWorker:
         self._running = self._pool.submit(self._run, job, input_bytes, claimed, node_class)
 
     def load(self, manifest: Manifest) -> None:
-        """Loads a workload's engine ahead of its first job. Its errors come up again when a job needs it."""
+        """Loads a workload's engine ahead of its first job, which raises its errors again."""
         self._pool.submit(self._engines.get, manifest)
 
     def poll(self) -> Finished | None:
-        """What has finished since the last call, or None."""
+        """The job that has finished since the last call, if any."""
         if self._running is None or not self._running.done():
             return None
         finished, self._running = self._running.result(), None

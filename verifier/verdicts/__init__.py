@@ -1,1 +1,1 @@
-"""What a verifier says and where: the journal, the backend, the court."""
+"""A verifier's answers: in its journal, to the backend, before the court."""

@@ -1,8 +1,7 @@
-"""This verifier before the court: opens cases, answers those of others, reveals, executes, has its votes settled (SPEC
-section 8).
+"""Acts in court: opens cases, answers those of others, reveals, executes, settles votes (SPEC section 8).
 
-Keeps no state of its own but its patience. What is still to be done follows from the chain's events, the chain's time
-and the journal, so a restart at any point goes on where the chain stands.
+Its only state is when to retry. What to do next follows from the chain's events and time and from the journal, so it
+continues after a restart at any point.
 """
 
 import logging
@@ -35,7 +34,7 @@ class Court:
         self._not_before: dict[tuple[str, str], float] = {}
 
     def act(self, history: History, book: LogBook, account: int, now: int) -> None:
-        """Does all that is due. `now`: the head's timestamp, Unix seconds; `account`: this verifier's."""
+        """Does everything that is due. `now`: the head's timestamp, Unix seconds. `account`: this verifier's."""
         for case in history.cases.values():
             if case.executed is None:
                 self._attend(case, history, book, account, now)
@@ -46,7 +45,7 @@ class Court:
                 self._open(answer, history, book, now)
 
     def wants(self, history: History, account: int, now: int) -> list[CaseFile]:
-        """Cases that wait for this verifier's answer, the one that closes first at the front."""
+        """Cases that wait for this verifier's answer, the first to close first."""
         minimum = self._constants.min_verifier_stake_units
         waiting = [
             case
@@ -111,25 +110,18 @@ class Court:
         self._send("reveal", arguments, to_hex(case.case_id))
 
     def _execute(self, case: CaseFile, history: History, now: int) -> None:
-        """Moves the money once there is a ruling; a guilty one waits until the leaf is settled or stranded."""
+        """Executes a case once there is a ruling; a guilty one also waits until its leaf is settled or stranded."""
         ruling = Ruling(self._chain.court.functions.ruling(case.case_id).call())
         stranded = now > history.epochs[case.epoch_id].timestamp + self._constants.settle_wait_s
         final = case.epoch_id in history.settled or stranded
         if ruling is Ruling.OPEN or (ruling is Ruling.NODE_GUILTY and not final):
             return
-        outcomes = self._outcomes(history, case.epoch_id)
-        arguments = (case.leaf, outcomes, case.voters)
-        self._send("execute", arguments, f"{to_hex(case.case_id)} ruling {ruling:d}")
-
-    @staticmethod
-    def _outcomes(history: History, epoch_id: int) -> tuple[bytes, bytes]:
-        settled = history.settled.get(epoch_id)
-        if settled is None:
-            return b"", b""
-        return settled.void_bits, settled.skipped_bits
+        settled = history.settled.get(case.epoch_id)
+        outcomes = (b"", b"") if settled is None else (settled.void_bits, settled.skipped_bits)
+        self._send("execute", (case.leaf, outcomes, case.voters), f"{to_hex(case.case_id)} ruling {ruling:d}")
 
     def _send(self, name: str, arguments: tuple[Any, ...], about: str) -> None:
-        """A refusal is no failure: another verifier was first, or a window closed; the next events tell which."""
+        """Sends a call. A refusal is expected: another verifier was first, or a window closed."""
         if self._clock() < self._not_before.get((name, about), 0.0):
             return
         try:

@@ -1,9 +1,9 @@
-"""What a verifier has to check, in the order in which it does so. Pure.
+"""What a verifier has to check, and in which order. Pure.
 
-The first drawn is on duty from the reveal until the case window closes. The k-th after it may join CHECK_WAIT * k / 4
-later, while no verdict of an earlier one is published. Verdicts are published with the log of a later epoch, so it
-waits for a log posted since its turn came, at the longest until the last quarter of the check period. It leaves with
-that period: a missing check can then no longer help the payment. Two who join at once both work; the first is paid.
+The first drawn verifier is on duty from the reveal until the case window closes. The k-th after it joins CHECK_WAIT *
+k / 4 later, unless an earlier one's verdict is published. Verdicts are published with a later epoch's log, so it waits
+for a log posted since its turn came, at most until the last quarter of the check period. Its duty ends with that
+period: a missing check then no longer helps the payment. Of two who join at once, the first is paid.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,8 +19,8 @@ from contracts.record.sample import DrawnRow
 class Duty:
     """A row to check. Times are Unix seconds; `rank` 0 was drawn first.
 
-    From `due_at` on the row is this verifier's turn, once a log posted since then shows no verdict; from `last_call_at`
-    on in any case; after `ends_at` no more.
+    It is this verifier's turn from `due_at` on, once a log posted since then shows no verdict; from `last_call_at` on
+    in any case; until `ends_at`.
     """
 
     job: PaidJob
@@ -30,7 +30,7 @@ class Duty:
     ends_at: int
 
     def is_due(self, now: int, last_log_at: int) -> bool:
-        """Whether to check the row now. `last_log_at`: when the newest epoch was posted whose log was read."""
+        """Whether to check the row now. `last_log_at`: when the newest epoch with a log read here was posted."""
         return (self.due_at <= last_log_at or self.last_call_at <= now) and now <= self.ends_at
 
 
@@ -55,6 +55,6 @@ def _duty(job: PaidJob, rank: int, history: History, constants: Constants) -> Du
 
 
 def order_of_work(duties: list[Duty], now: int, last_log_at: int) -> list[Duty]:
-    """Those due now: own rows before stand-ins, older before younger."""
+    """The duties due now: own rows before others', older before younger."""
     due = [duty for duty in duties if duty.is_due(now, last_log_at)]
     return sorted(due, key=lambda duty: (duty.rank, duty.due_at, duty.job.row.index))

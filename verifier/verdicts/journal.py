@@ -1,7 +1,7 @@
-"""What this verifier answered, written before anything is signed or sent, and never changed.
+"""This verifier's answers, written before anything is signed or sent, and never changed.
 
-One answer per commitment: after a crash the same answer is signed again, byte for byte, so no restart can make a
-verifier contradict itself. Everything else (cases, windows, what was revealed) is read from the chain.
+There is one answer per commitment: after a crash the same bytes are signed again, so a verifier never contradicts
+itself. Everything else (cases, windows, reveals) is read from the chain.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from contracts.protocol.wire import SubmitVerdict
 from verifier.errors import JournalInUse, JournalOutdated, SecondAnswer, VerifierJournalFull
 
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
-"""SQLite says the second where a limit of the process stops a write."""
+"""SQLite raises the second at the process's file size limit."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answer (
     commitment_digest TEXT PRIMARY KEY,
@@ -40,9 +40,9 @@ _ANSWERS = "SELECT answer.*, observation FROM answer LEFT JOIN observation USING
 
 @dataclass(frozen=True)
 class VerifierAnswer:
-    """What was computed for the commitment in a row, and whether it is what the node committed to.
+    """What was computed for a row's commitment, and whether it agrees with the node's answer.
 
-    `observation`: what the opening rests on where native work was looked at; no court hears of it.
+    `observation`: of native work, whose opening follows from it; it never goes to court.
     """
 
     commitment_digest: bytes
@@ -82,13 +82,12 @@ class VerifierJournal:
             raise
 
     def answer(self, commitment_digest: bytes) -> VerifierAnswer | None:
-        """What was answered to a commitment, if anything was."""
         query = f"{_ANSWERS} WHERE commitment_digest = ?"
         row = self._db.execute(query, (to_hex(commitment_digest),)).fetchone()
         return _answer(row) if row else None
 
     def record(self, answer: VerifierAnswer) -> None:
-        """Keeps an answer; durable when it returns. Raises SecondAnswer where another stands already."""
+        """Keeps an answer; durable when it returns. Raises SecondAnswer if there is a different one."""
         known = self.answer(answer.commitment_digest)
         if known is not None and known.opening != answer.opening:
             raise SecondAnswer(
@@ -96,38 +95,31 @@ class VerifierJournal:
                 journaled=known.opening.model_dump_json(),
                 computed=answer.opening.model_dump_json(),
             )
-        if answer.observation:  # first, so that no answer ever stands without what it rests on
-            values = to_hex(answer.commitment_digest), answer.observation
-            self._write("INSERT OR IGNORE INTO observation VALUES (?, ?)", values)
-        self._write(
-            "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?)",
-            (
-                to_hex(answer.commitment_digest),
-                answer.epoch_id,
-                answer.row_index,
-                answer.opening.model_dump_json(),
-                answer.agrees,
-            ),
-        )
+        if answer.observation:  # first, so that no answer is ever without its observation
+            seen = to_hex(answer.commitment_digest), answer.observation
+            self._write("INSERT OR IGNORE INTO observation VALUES (?, ?)", seen)
+        digest, opening = to_hex(answer.commitment_digest), answer.opening.model_dump_json()
+        values = digest, answer.epoch_id, answer.row_index, opening, answer.agrees
+        self._write("INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?)", values)
 
     def disagreements(self) -> list[VerifierAnswer]:
-        """Answers that differ from the node's: each is the court's business."""
+        """Answers that differ from the node's and belong in court."""
         return [_answer(row) for row in self._db.execute(f"{_ANSWERS} WHERE agrees = 0 AND observation IS NULL")]
 
     def record_verdict(self, submit: SubmitVerdict) -> None:
-        """Keeps a signed verdict until it is acknowledged. The first stands."""
+        """Keeps a signed verdict until it is acknowledged, unless there is one."""
         self._write(
             "INSERT OR IGNORE INTO verdict (commitment_digest, submit) VALUES (?, ?)",
             (submit.verdict.commitment_digest, submit.model_dump_json()),
         )
 
     def unacknowledged(self) -> list[SubmitVerdict]:
-        """Verdicts that the backend has not confirmed."""
+        """Verdicts that the backend has not acknowledged."""
         rows = self._db.execute("SELECT submit FROM verdict WHERE acknowledged = 0 ORDER BY rowid")
         return [SubmitVerdict.model_validate_json(row[0]) for row in rows]
 
     def acknowledge(self, commitment_digest: str) -> None:
-        """The backend has it."""
+        """Records that the backend has the verdict."""
         self._write("UPDATE verdict SET acknowledged = 1 WHERE commitment_digest = ?", (commitment_digest,))
 
     def has_verdict(self, commitment_digest: bytes) -> bool:
@@ -136,7 +128,7 @@ class VerifierJournal:
         return self._db.execute(query, (to_hex(commitment_digest),)).fetchone() is not None
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
-        """Durable when it returns. Raises JournalFull."""
+        """Durable when it returns. Raises VerifierJournalFull."""
         try:
             self._db.execute(statement, values)
         except sqlite3.OperationalError as error:
@@ -145,7 +137,6 @@ class VerifierJournal:
             raise
 
     def close(self) -> None:
-        """Lets the next process in."""
         self._db.close()
 
 

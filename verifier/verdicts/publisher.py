@@ -17,9 +17,9 @@ class Publisher:
         self._client = httpx.Client(timeout=_TIMEOUT_S)
 
     def send(self, submit: SubmitVerdict, observation: bytes = b"") -> Acknowledgement:
-        """Sends a verdict, and before it what it rests on.
+        """Sends a verdict, after its observation if it has one.
 
-        Raises VerdictRefused for a 4xx, BackendUnavailable when there is no answer or a 5xx.
+        Raises VerdictRefused for a 4xx, BackendSilent for no answer or a 5xx.
         """
         digest = submit.verdict.commitment_digest
         if submit.observation is not None:

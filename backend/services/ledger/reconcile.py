@@ -3,13 +3,11 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from sqlmodel import Session, col, select
-
 from backend.chain.escrow_reads import Holding, holdings
 from backend.chain.views import ChainView
 from backend.domain import ledger
-from backend.store.chain_tables import BlockRow
 from backend.store.database import Database
+from backend.store.facts import newest_block
 from backend.store.ledger import balances
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import ChainUnavailable, RequestRefused, Reverted
@@ -28,7 +26,7 @@ _OWED: dict[str, Callable[[Mapping[str, int]], int]] = {
 def reconcile(database: Database, chain: Chain) -> tuple[int, list[ContractBooks]]:
     """Each contract at the newest block that the ledger has, and that block's number. Logs a deficit as an error."""
     with database.read() as session:
-        block, accounts = _newest(session), balances(session)
+        block, accounts = newest_block(session), balances(session)
     if block is None:
         return 0, []
     books = _books(accounts, holdings(chain, block.number), chain.deployment.constants.unit_wei)
@@ -36,10 +34,6 @@ def reconcile(database: Database, chain: Chain) -> tuple[int, list[ContractBooks
         if one.unexplained_wei or one.held_wei < one.owed_wei:
             _log.error("ledger: %s has %d unexplained wei at block %d", one.contract, one.unexplained_wei, block.number)
     return block.number, books
-
-
-def _newest(session: Session) -> BlockRow | None:
-    return session.exec(select(BlockRow).order_by(col(BlockRow.number).desc())).first()
 
 
 def _books(accounts: Mapping[str, int], held: Iterable[Holding], unit_wei: int) -> list[ContractBooks]:
@@ -71,7 +65,7 @@ class PublicBooks:
         """Tokens held, owed, donated, unexplained, by contract. Raises ChainUnavailable."""
         last, token = self._last, self._chain.token()
         with self._database.read() as session:
-            block = _newest(session)
+            block = newest_block(session)
             if last is not None and block is not None and last[0] == block.hash:
                 return last[1]
             accounts = balances(session)

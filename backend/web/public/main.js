@@ -1,4 +1,4 @@
-// The network as anyone may see it. Every figure is the backend's; the audit command recomputes each from the chain.
+// The network's public figures. They come from the backend; the audit command recomputes each from the chain.
 
 import { getJson, urlOf } from "../shared/api.js";
 import { $, Scale, fillRow, h, hash, plural, refresh, repeatedly, row, setText, short, show } from "../shared/page.js";
@@ -26,8 +26,8 @@ function drawBooks(books) {
   setText(
     $("unexplained-note"),
     total === 0n
-      ? "Every token that the contracts hold is owed to somebody by the books, or was donated."
-      : "The tokens held and the books differ. Run the audit below: it names the first entry that is wrong.",
+      ? "Every token that the contracts hold is owed to somebody or was donated."
+      : "The contracts hold another amount than the books say. Run the audit below: it names the first wrong entry.",
   );
   refresh($("books"), books.contracts, (c) => c.contract,
     () => row("Contract", "Held", "Owed", "Donated", "Unexplained"),
@@ -40,7 +40,7 @@ function drawEpochs(epochs) {
   const settled = epochs.filter((epoch) => epoch.state === "settled").length;
   setText($("epochs-count"), epochs.length ? `${plural(epochs.length, "epoch")} shown, ${settled} settled` : "");
   refresh($("epochs"), epochs, (epoch) => epoch.epoch_id,
-    () => row("Epoch", "State", "Rows", "Charged", "Void", "Passed over", "Post", "Settlement", "Log"),
+    () => row("Epoch", "State", "Rows", "Charged", "Void", "Skipped", "Post", "Settlement", "Log"),
     (tr, e) => fillRow(tr, String(e.epoch_id), h("span", { className: `chip ${e.state}` }, e.state), String(e.rows),
       e.settle_tx ? scale.show(e.charged) : "", count(e.void_rows), count(e.skipped_rows), transaction(e.post_tx),
       transaction(e.settle_tx), logLink(e)));
@@ -66,9 +66,9 @@ function drawNodes(nodes) {
 }
 
 function operator({ operator_id, suspended, native }) {
-  const marks = suspended ? [chip("suspended", "suspended", "The court found it guilty: it is lent no jobs.")] : [];
+  const marks = suspended ? [chip("suspended", "suspended", "The court found it guilty: it gets no jobs.")] : [];
   if (native.state === "watch") marks.push(chip("watch", "on watch", `At least ${native.least_rate_ppm / 10000} % of its native work is checked.`));
-  if (native.state === "withheld") marks.push(chip("withheld", "native work withheld", "Verifiers saw another model's work: it is lent no native jobs."));
+  if (native.state === "withheld") marks.push(chip("withheld", "native work withheld", "Verifiers saw another model's work: it gets no native jobs."));
   return h("span", {}, String(operator_id), ...marks.flatMap((mark) => [" ", mark]));
 }
 

@@ -1,4 +1,4 @@
-// Calls of the contracts as data and back: static arguments, words and strings. That is all these pages need.
+// Encodes calls of the contracts and decodes their answers: static arguments, words and strings, all these pages need.
 
 import { fromHex, keccak, toHex, utf8, word } from "./protocol.js";
 
@@ -22,19 +22,19 @@ export function stringAt(data, index) {
   return new TextDecoder().decode(fromHex(data).subarray(start + 32, start + 32 + length));
 }
 
-// What a call may be refused for on these pages, in words. The arguments are the error's own.
+// Why a call can be refused, in words. The arguments are those of the contract's error.
 const REFUSALS = {
   "JobEscrow_NoticeNotMature(uint32,uint256)": () =>
-    "the notice is not ripe, or it has lapsed; wait for the countdown, or give notice again",
+    "the notice has not matured, or it has lapsed; wait for the countdown, or give notice again",
   "JobEscrow_BalanceTooLow(uint64,uint64)": (has, asked) =>
     `the lane holds ${has} units and ${asked} were asked for; ask for less`,
   "JobEscrow_TooMuchHeld(uint256,uint64)": () => "the escrow cannot hold that much more; deposit less",
   "UnitToken_WrongAmountReceived(uint256,uint256)": () =>
-    "the token delivered another amount than was sent; tokens that take a fee cannot be deposited",
+    "another amount arrived than was sent; tokens that take a fee cannot be deposited",
   "UnitToken_ZeroReceiver()": () => "the receiver is the zero address; give another one",
   "ERC20InsufficientBalance(address,uint256,uint256)": () => "the wallet holds too few tokens; ask for less",
   "ERC20InsufficientAllowance(address,uint256,uint256)": () =>
-    "the permit did not count, perhaps it was used or has expired; deposit again and sign the new one",
+    "the permit was used before or has expired; deposit again and sign the new one",
 };
 
 const BY_SELECTOR = new Map(Object.entries(REFUSALS).map(([signature, say]) => [selector(signature), say]));
@@ -46,5 +46,5 @@ export const EXPLAINED = Object.keys(REFUSALS);
 export function explainRevert(data) {
   const say = BY_SELECTOR.get(data.slice(0, 10));
   if (say) return say(...words("0x" + data.slice(10)));
-  return `the contract refuses it (${data.slice(0, 10)}); reload the page and look whether something changed meanwhile`;
+  return `the contract refuses it (${data.slice(0, 10)}); reload the page and check what has changed`;
 }

@@ -7,7 +7,7 @@ const ROOT = new URL("../../", import.meta.url);
 /** The URL of a path of the backend. */
 export const urlOf = (path) => new URL(path, ROOT).href;
 
-/** What the backend refused, in its words. `code` is for programs, `detail` names the value and the way out. */
+/** A refusal of the backend. `code` is for programs, the message names the value and the way out. */
 export class Refusal extends Error {
   constructor(status, code, detail) {
     super(detail);
@@ -37,6 +37,16 @@ async function send(path, options) {
     throw new Unreachable();
   }
   throw new Refusal(response.status, problem.code, problem.detail);
+}
+
+/** What `read` promises, kept under its key; after a failure the next call reads again. */
+export function once(kept, key, read) {
+  if (!kept.has(key)) {
+    const found = read();
+    found.catch(() => kept.delete(key));
+    kept.set(key, found);
+  }
+  return kept.get(key);
 }
 
 export const getJson = async (path) => parseJson(await (await send(path)).text());

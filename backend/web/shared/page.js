@@ -1,4 +1,4 @@
-// Small tools for pages: elements, rows that refresh in place, amounts and times in words. Text is only ever text.
+// Small tools for pages: elements, rows that refresh in place, amounts and times in words. Text is never read as HTML.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -20,7 +20,7 @@ export function setText(element, text) {
 
 export const show = (element, visible) => void (element.hidden = !visible);
 
-/** Brings a parent's children in step with `items`: kept by key, made once, filled each time, in order. */
+/** Makes a parent's children match `items`, in order: keeps each by its key, makes it once, fills it each time. */
 export function refresh(parent, items, keyOf, make, fill) {
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   items.forEach((item, position) => {
@@ -40,7 +40,7 @@ export function refresh(parent, items, keyOf, make, fill) {
 /** A table row of cells; each knows its column's name, which narrow screens show beside it. */
 export const row = (...columns) => h("tr", {}, ...columns.map((label) => h("td", { data: { label } })));
 
-/** Fills a row's cells with text or nodes. Nodes are replaced only when `same` says that they differ. */
+/** Fills a row's cells with text or nodes; replaces only what differs. */
 export function fillRow(element, ...values) {
   values.forEach((value, i) => {
     const cell = element.children[i];
@@ -66,7 +66,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => button.classList.remove("copied"), 1200);
 });
 
-/** How a token counts: `decimals` of one token, `unitWei` base units in one unit. */
+/** A token's scale: `decimals` of one token, `unitWei` base units in one unit. */
 export class Scale {
   constructor(decimals, unitWei, symbol) {
     Object.assign(this, { decimals, unitWei: BigInt(unitWei), symbol });
@@ -87,7 +87,7 @@ export class Scale {
     return `${sign}${whole}${digits && "." + digits}\u00a0${this.symbol}`;
   }
 
-  /** Units of an amount as people write it. Throws rather than rounds. */
+  /** Units of an amount as people write it. Throws instead of rounding. */
   parse(text) {
     const match = /^\s*(\d+)(?:[.,](\d+))?\s*$/.exec(text);
     if (!match) throw new Error(`“${text}” is no amount of tokens. Write digits with at most one point, like 1.5`);
@@ -115,7 +115,7 @@ const SHORTLY = { month: "short", day: "numeric", hour: "2-digit", minute: "2-di
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleString([], SHORTLY);
 export const plural = (count, noun) => `${count} ${noun}${Number(count) === 1 ? "" : "s"}`;
 
-/** Runs `look` now, then every `ms` while the page is seen, at once when it comes back, and one at a time. */
+/** Runs `look` now, every `ms` while the page is visible, and when it becomes so again; never two at a time. */
 export function repeatedly(look, ms) {
   let looking = null;
   const again = () => {

@@ -1,5 +1,5 @@
-// The agreement of contracts/SPEC.md, a third time: ids, signatures, amounts, leaves and proofs, recomputed in the page.
-// Held against the golden vectors of contracts/vectors. Knows no network, no wallet, no page.
+// contracts/SPEC.md in JavaScript: recomputes ids, signatures, amounts, leaves and proofs. Tested against the golden
+// vectors of contracts/vectors. Knows no network, no wallet, no page.
 
 import { keccak_256 } from "./vendor/noble-hashes/sha3.js";
 import { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from "./vendor/noble-hashes/utils.js";
@@ -66,7 +66,7 @@ const TYPES = {
 
 const encodeType = (name) => `${name}(${TYPES[name].map((f) => `${f.type} ${f.name}`).join(",")})`;
 
-/** The struct types inside of a type, at any depth, in the order of their names. */
+/** The struct types inside a type, at any depth, sorted by name. */
 function nested(name) {
   const inner = TYPES[name].filter((f) => f.type in TYPES).flatMap((f) => [f.type, ...nested(f.type)]);
   return [...new Set(inner)].sort();
@@ -193,7 +193,7 @@ export function packedRoot(bytes) {
   return toHex(keccak(Uint8Array.of(3), uint32(lists.length), above(lists.map(listRoot))));
 }
 
-/** Whether bytes are named so: by their keccak256, or, packed words, by their root. */
+/** Whether `name` names these bytes: it is their keccak256 or, of packed words, their root. */
 export function isNamed(bytes, name) {
   if (keccakHex(bytes) === name) return true;
   try {
@@ -210,7 +210,7 @@ const COMPARATORS = { exact: 1, native: 2 };
 const METERS = { new_tokens: 1, input_tokens: 2 };
 const idsRoot = (ids) => toHex(listRoot(pack([ids]).subarray(2 * WORD_BYTES)));
 
-/** The id under which orders name a workload, 0x hex, from its canonical manifest's bytes. */
+/** A workload's id, 0x hex, from its canonical manifest's bytes. */
 export function workloadId(bytes) {
   const manifest = parseJson(new TextDecoder().decode(bytes));
   const engine = utf8(`${manifest.engine}/${manifest.engine_version}`);
@@ -234,7 +234,7 @@ export function workloadId(bytes) {
 
 // ---- prices, units
 
-/** Most units of metering that an order can come to, known without cutting: no token stands for less than a byte. */
+/** The most metered units of an order, known before tokenizing: every token stands for at least a byte. */
 export function mostUnits(manifest, texts, params) {
   if (manifest.meter === "new_tokens") return texts.length * params.max_new_tokens;
   if (manifest.meter === "input_tokens") {

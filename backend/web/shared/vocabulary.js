@@ -1,11 +1,11 @@
-// What token ids spell, by the tokenizer that a workload's manifest names: so that no backend can pass other ids for texts.
+// Spells token ids with the tokenizer that a workload's manifest names, so that no backend can pass off other ids.
 
-import { getBytes } from "./api.js";
+import { getBytes, once } from "./api.js";
 import { utf8 } from "./protocol.js";
 import { sha256 } from "./vendor/noble-hashes/sha2.js";
 import { bytesToHex, concatBytes } from "./vendor/noble-hashes/utils.js";
 
-/** GPT-2's spelling of bytes as characters: printable ones as they are, the others from 256 on. Character -> byte. */
+/** GPT-2's characters for bytes: printable ones stand for themselves, the others start at 256. Character -> byte. */
 function byteCharacters() {
   const plain = (byte) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   const found = new Map();
@@ -20,7 +20,7 @@ function readIds(tokenizer) {
   return { pieces, special };
 }
 
-/** Byte-level BPE: each id stands for bytes, and joining them gives the text back. */
+/** Byte-level BPE: each id stands for bytes; joined they are the text. */
 function byteBpe(tokenizer) {
   const { pieces, special } = readIds(tokenizer);
   const bytes = byteCharacters();
@@ -34,7 +34,7 @@ function byteBpe(tokenizer) {
   };
 }
 
-/** BERT's WordPiece: texts are lowered, stripped of accents and split; what is left is compared without white space. */
+/** BERT's WordPiece lowers texts, strips accents and splits; the rest is compared without white space. */
 function wordpiece(tokenizer) {
   const { pieces, special } = readIds(tokenizer);
   const join = (ids) => ids.map((id) => (pieces.get(id) ?? "").replace(/^##/, "")).join("");
@@ -46,17 +46,11 @@ const FAMILIES = { byte_bpe: byteBpe, wordpiece };
 const loaded = new Map(); // sha256 -> promise of a vocabulary
 
 /** The vocabulary of a workload: `spell(ids)` to text, `spells(ids, text)`. Throws unless the file is the manifest's. */
-export function vocabularyOf(workload, manifest) {
-  const name = manifest.tokenizer_sha256;
-  const read = async () => {
+export const vocabularyOf = (workload, manifest) =>
+  once(loaded, manifest.tokenizer_sha256, async () => {
     const bytes = await getBytes(`v1/workloads/${workload}/tokenizer`);
-    if (bytesToHex(sha256(bytes)) !== name) throw new Error("The backend shows another tokenizer than the workload's.");
+    if (bytesToHex(sha256(bytes)) !== manifest.tokenizer_sha256) {
+      throw new Error("The backend sent another tokenizer than the workload's.");
+    }
     return FAMILIES[manifest.tokenizer](JSON.parse(new TextDecoder().decode(bytes)));
-  };
-  if (!loaded.has(name)) {
-    const found = read();
-    found.catch(() => loaded.delete(name)); // asked for again the next time
-    loaded.set(name, found);
-  }
-  return loaded.get(name);
-}
+  });

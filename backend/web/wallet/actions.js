@@ -1,10 +1,10 @@
-// One way to do something that takes a while: says what happens beside the button, and what went wrong, in words.
+// Runs slow actions for buttons, and shows their progress and errors beside the button.
 
 import { Refusal, Unreachable } from "../shared/api.js";
 import { setText } from "../shared/page.js";
 import { Plain } from "./wallet.js";
 
-/** Runs `act(say)` once at a time for a button; `place` is the live region that hears of it. */
+/** Runs `act(say)` for a button, one at a time. `place`: the live region for its messages. */
 export async function doing(button, place, act) {
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
@@ -27,7 +27,7 @@ function words(error) {
   return error instanceof Refusal ? `The backend refused (${error.code}): ${error.message}` : error.message;
 }
 
-/** The units that a person wrote into a field. The words of a bad amount are for them. */
+/** The units that a person wrote into a field. Throws Plain for a bad amount. */
 export function amountIn(field, scale) {
   try {
     return scale.parse(field.value);

@@ -1,4 +1,4 @@
-// What the contracts say and do, through the wallet's own connection: nothing here is taken from the backend.
+// Reads and calls the contracts through the wallet's own connection, never through the backend.
 
 import { asAddress, asBytes32, encodeCall, stringAt, words } from "../shared/abi.js";
 import { Scale } from "../shared/page.js";
@@ -22,7 +22,7 @@ export const FUNCTIONS = {
   eip712Domain: "eip712Domain()",
 };
 
-/** The deployment seen through one wallet. */
+/** The deployment, through one wallet. */
 export class Chain {
   constructor(wallet, network) {
     Object.assign(this, { wallet, network });
@@ -38,7 +38,7 @@ export class Chain {
     return words(await this.read(to, name, ...args))[0];
   }
 
-  /** How the token counts. */
+  /** The token's scale. */
   async scale() {
     const { token, constants } = this.network;
     const [decimals, symbol] = await Promise.all([this.number(token, "decimals"), this.read(token, "symbol")]);
@@ -92,7 +92,7 @@ export class Chain {
     try {
       data = await this.read(token, "eip712Domain");
     } catch (error) {
-      throw new Plain("This token knows no permits. Deposit with `assay wallet deposit` instead.", { cause: error });
+      throw new Plain("This token has no permits. Deposit with `assay wallet deposit` instead.", { cause: error });
     }
     const found = words(data);
     const chainId = Number(found[3]);

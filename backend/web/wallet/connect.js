@@ -1,11 +1,11 @@
-// Which wallet: found ones as buttons, the one of last time without a question, and the right network.
+// Chooses the wallet: a button for each one found, the last one without a prompt; and switches to the right network.
 
 import { $, h, show } from "../shared/page.js";
 import { doing } from "./actions.js";
 import { Wallet, discover } from "./wallet.js";
 
 const REMEMBERED = "assay.wallet";
-const PATIENCE_MS = 600;
+const DISCOVERY_MS = 600;
 
 /** Fills the list of wallets, and calls `onWallet` whenever one is connected or changes. */
 export async function connectPanel(network, onWallet) {
@@ -37,7 +37,7 @@ export async function connectPanel(network, onWallet) {
       doing(button, $("connect-say"), () => use(found, { silently: true }));
     }
   });
-  setTimeout(() => show($("no-wallet"), $("wallets").childElementCount === 0), PATIENCE_MS);
+  setTimeout(() => show($("no-wallet"), $("wallets").childElementCount === 0), DISCOVERY_MS);
 
   $("change").addEventListener("click", async () => {
     current = null;

@@ -1,4 +1,4 @@
-// One order as it runs, its answer and what was checked of it; and the list of all.
+// Shows one order as it runs, with its answer and the checks of it; and the list of all orders.
 
 import { urlOf } from "../shared/api.js";
 import { $, clock, h, hash, refresh as refreshRows, setText, short, show, sleep } from "../shared/page.js";
@@ -14,7 +14,7 @@ const WORDS = {
   paid: () => "Settled on chain: the node was paid.",
   void: () => "Proven wrong: you were charged nothing.",
   skipped: () =>
-    "Your lane could not pay when its epoch settled, so this row was passed over. The node may still collect it; " +
+    "Your lane could not pay when its epoch settled, so this row was skipped. The node may still collect it; " +
     "deposit what is missing.",
   expired: () => "No node delivered before the deadline. You were charged nothing.",
 };
@@ -31,7 +31,7 @@ export function jobPanel(desk) {
     const [{ asked, answered, cut, output }, receipt] = await Promise.all([texts(view), receiptOf(view)]);
     const found = await checks(chain, view, output, receipt);
     if (open !== view.order_id) return;
-    // What does not hold is looked at again: the wallet's view of the chain may lag behind the backend's.
+    // A failed check runs again: the wallet's view of the chain may lag behind the backend's.
     shown = found.every(({ holds }) => holds) ? state : "";
     show($("job"), true);
     drawProgress(view);
@@ -93,7 +93,7 @@ export function jobPanel(desk) {
     }
   }
 
-  /** Shows an order and follows it. A failed look is told by the desk's refresh, which looks again. */
+  /** Shows an order and follows it. If a read fails, the page's refresh reports it and reads again. */
   async function openJob(orderId, { focus = false } = {}) {
     open = orderId;
     shown = "";

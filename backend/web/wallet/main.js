@@ -1,4 +1,4 @@
-// The wallet page: connects, and gives each panel what it needs. The panels are connect, order, job, money and withdraw.
+// The wallet page: connects a wallet and builds the panels connect, order, job, money and withdraw.
 
 import { Unreachable, getJson } from "../shared/api.js";
 import { $, repeatedly, setText, short, show, sleep } from "../shared/page.js";
@@ -11,18 +11,18 @@ import { withdrawPanel } from "./withdraw.js";
 
 const REFRESH_MS = 4000;
 
-/** What the panels share. `chain` reads through the wallet; `refresh` reads everything anew. */
+/** What the panels share. `chain` reads through the wallet; `refresh` reads everything again. */
 const desk = { network: null, wallet: null, chain: null, scale: null, refresh, openJob: () => {} };
 let panels = [];
 let refreshing = null;
 let turns = 0;
 
 async function start() {
-  desk.network = await patiently(() => getJson("v1/network"));
+  desk.network = await retried(() => getJson("v1/network"));
   await connectPanel(desk.network, onWallet);
 }
 
-/** A wallet was connected, or changed its account or chain: the desk is laid anew, or cleared. */
+/** Rebuilds or removes the panels, after a wallet was connected or changed its account or chain. */
 async function onWallet(wallet) {
   const turn = ++turns;
   for (const panel of panels) panel.close?.();
@@ -54,7 +54,7 @@ async function onWallet(wallet) {
   await refresh();
 }
 
-/** Every panel reads again. Calls that come while one runs share it. */
+/** Refreshes every panel. Calls during a refresh share it. */
 function refresh() {
   refreshing ??= Promise.all(panels.map((panel) => panel.refresh()))
     .then(() => show($("backend-alert"), false), tell)
@@ -68,8 +68,8 @@ function tell(error) {
   if (!(error instanceof Unreachable)) console.error(error);
 }
 
-/** Tries until the backend answers; says so meanwhile. */
-async function patiently(ask) {
+/** Tries until the backend answers, and shows that it does not. */
+async function retried(ask) {
   for (;;) {
     try {
       const answer = await ask();

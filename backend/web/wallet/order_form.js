@@ -1,4 +1,4 @@
-// The order form: texts and parameters by the workload's manifest, the price in words before anything is signed.
+// The order form: texts and parameters by the workload's manifest, and the price before anything is signed.
 
 import { getJson } from "../shared/api.js";
 import { $, h, plural, setText, show } from "../shared/page.js";
@@ -7,9 +7,9 @@ import { faultOf, offers, quote, submit } from "./orders.js";
 import { Plain } from "./wallet.js";
 
 const DEFAULT_NEW_TOKENS = 64; // where the manifest says nothing
-const PARTS = { milli: 1_000, ppm: 1_000_000 }; // parameters are whole numbers of parts; people write the whole
+const PARTS = { milli: 1_000, ppm: 1_000_000 }; // parameters count parts; people write whole ones
 
-/** Into how many parts a parameter divides what people write: "temperature_milli" -> 1000. */
+/** How many of a parameter's parts make one of what people write: "temperature_milli" -> 1000. */
 const partsOf = (name) => PARTS[name.split("_").at(-1)] ?? 1;
 
 /** "max_new_tokens" -> "New tokens, at most"; "temperature_milli" -> "Temperature". */
@@ -61,17 +61,15 @@ export async function orderPanel(desk) {
     return h("label", {}, labelOf(name), input);
   }
 
-  /** Whether anybody serves the workload, as the backend last said. */
-  function showServing() {
-    show($("nobody"), offer.serving === 0);
-  }
+  /** Warns if nobody serves the workload, as the backend last said. */
+  const showServing = () => show($("nobody"), offer.serving === 0);
 
   /** Throws unless a node serves the workload now, or the user said that the order may wait for one. */
   async function requireServed() {
     await refresh();
     if (offer.serving > 0 || $("wait-for-node").checked) return;
     $("wait-for-node").focus();
-    throw new Plain("Nobody serves this workload now. Nothing was signed. Tick the box above to order all the same.");
+    throw new Plain("Nobody serves this workload now. Nothing was signed. Tick the box above to order anyway.");
   }
 
   async function refresh() {
@@ -90,7 +88,7 @@ export async function orderPanel(desk) {
     return null;
   }
 
-  /** What would be signed, before it is. */
+  /** Shows what would be signed. */
   function price() {
     if (paramFault()) return setText($("price"), paramFault());
     const { units, max } = quote(offer, texts(), params());
@@ -98,14 +96,14 @@ export async function orderPanel(desk) {
     return setText(
       $("price"),
       `You sign: at most ${scale.show(max)} for up to ${plural(units, offer.unit)}. You pay ` +
-        `${scale.show(offer.fixed_price)} plus ${scale.show(offer.unit_price)} for each ${offer.unit} that comes, ` +
+        `${scale.show(offer.fixed_price)} plus ${scale.show(offer.unit_price)} for each ${offer.unit} of the answer, ` +
         "and nothing if no answer comes.",
     );
   }
 
-  /** The words for an order that is larger than what is offered. */
+  /** Says that an order is larger than the offer allows. */
   const tooMuch = (units) =>
-    `These could take ${plural(units, offer.unit)}; one order may take ${offer.max_units}. Ask for less, or order apart.`;
+    `These could take ${plural(units, offer.unit)}; one order may take ${offer.max_units}. Ask for less, or send several orders.`;
 
   async function order(say) {
     const asked = texts();

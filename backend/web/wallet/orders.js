@@ -1,6 +1,6 @@
-// Orders: priced, signed, submitted, and what comes back checked. Nothing the backend says is shown as true unchecked.
+// Prices, signs and submits orders, and checks what comes back: no claim of the backend is shown as true unchecked.
 
-import { Refusal, getBytes, getJson, postJson, putBytes } from "../shared/api.js";
+import { Refusal, getBytes, getJson, once, postJson, putBytes } from "../shared/api.js";
 import {
   amountOf,
   canonical,
@@ -27,7 +27,7 @@ import { Plain } from "./wallet.js";
 const TTL_PART = 0.9; // of the longest deadline allowed, so that clocks may differ a little
 const COMPARATOR_EXACT = 1;
 const OPEN = 0;
-const NO_PARAMS = { max_new_tokens: 0, temperature_milli: 0, top_p_ppm: 0, seed: 0 }; // what a workload does not have is 0
+const NO_PARAMS = { max_new_tokens: 0, temperature_milli: 0, top_p_ppm: 0, seed: 0 }; // 0: the workload has no such parameter
 
 export const FINAL = ["paid", "void", "expired"];
 const isFinal = (view) => FINAL.includes(view.state);
@@ -35,20 +35,13 @@ const isDelivered = (view) => view.commitment !== null;
 
 const manifests = new Map(); // workload -> promise of its manifest
 
-/** The manifest of a workload, from whose fields its name follows. */
-function manifestOf(workload) {
-  const read = async () => {
+/** The manifest of a workload, whose id is hashed from its fields. */
+const manifestOf = (workload) =>
+  once(manifests, workload, async () => {
     const bytes = await getBytes(`v1/workloads/${workload}`);
-    if (workloadId(bytes) !== workload) throw new Plain("The backend shows a manifest under a wrong name.");
+    if (workloadId(bytes) !== workload) throw new Plain("The backend sent another workload's manifest.");
     return JSON.parse(new TextDecoder().decode(bytes));
-  };
-  if (!manifests.has(workload)) {
-    const found = read();
-    found.catch(() => manifests.delete(workload)); // asked for again the next time
-    manifests.set(workload, found);
-  }
-  return manifests.get(workload);
-}
+  });
 
 /** The price sheet, each entry with its manifest. */
 export const offers = async (network) =>
@@ -56,14 +49,14 @@ export const offers = async (network) =>
     network.price_sheet.map(async (entry) => ({ ...entry, manifest: await manifestOf(entry.workload_id) })),
   );
 
-/** What ids spell; the code and the tokenizer behind it are loaded when a text is first cut or an answer shown. */
+/** Loaded, with its code, when a text is first tokenized or an answer first shown. */
 async function vocabularyOf(workload, manifest) {
   const { vocabularyOf } = await import("../shared/vocabulary.js");
   return vocabularyOf(workload, manifest);
 }
 
-/** The token ids of texts, as the backend cuts them, once they are known to spell the texts in the template. */
-async function cut({ manifest, workload_id }, texts) {
+/** The token ids of texts from the backend's tokenizer. Throws unless they spell the texts in the workload's template. */
+async function tokenized({ manifest, workload_id }, texts) {
   const { prompts } = await postJson("v1/tokenize", { workload_id, texts });
   const { before, after } = manifest.template;
   const vocabulary = await vocabularyOf(workload_id, manifest);
@@ -71,28 +64,28 @@ async function cut({ manifest, workload_id }, texts) {
   const holds = (ids, text) =>
     String(ids) === String([...before, ...own(ids), ...after]) && vocabulary.spells(own(ids), text);
   if (prompts.length !== texts.length || !texts.every((text, i) => holds(prompts[i], text))) {
-    throw new Plain("The backend cut a text into tokens that do not spell it. Nothing was signed.");
+    throw new Plain("The backend's tokens do not spell your text. Nothing was signed.");
   }
   return prompts;
 }
 
-/** What an order of these texts would be signed for at most. Units of metering and of the token. */
+/** The most that an order of these texts can cost: metered units, and units of the token. */
 export function quote(offer, texts, params) {
   const units = mostUnits(offer.manifest, texts, params);
   return { units, max: BigInt(offer.fixed_price) + BigInt(units) * BigInt(offer.unit_price) };
 }
 
-/** What keeps texts from being ordered, in words, or null. */
+/** Why these texts cannot be ordered, in words; null if they can. */
 export function faultOf(offer, texts) {
   const { max_bytes, max_texts } = offer.manifest.input;
   if (texts.some((text) => !text.trim())) return "Write what you want to ask; no text may be empty.";
   const longest = Math.max(...texts.map((text) => utf8(text).length));
-  if (longest > max_bytes) return `A text has ${longest} bytes; at most ${max_bytes} are taken. Shorten it.`;
+  if (longest > max_bytes) return `A text has ${longest} bytes; at most ${max_bytes} are accepted. Shorten it.`;
   if (texts.length > max_texts) return `${texts.length} texts are too many; at most ${max_texts} fit in one order.`;
   return null;
 }
 
-/** The lane as the backend counts it; `max` is what this order may cost. Throws when the lane does not cover it. */
+/** The lane's charges and open maxima by the backend, units. Throws unless the lane covers `max` more. */
 export async function room(chain, max, scale) {
   const { account } = chain.wallet;
   const lane = await getJson(`v1/lanes/${account}/${account}`);
@@ -101,7 +94,7 @@ export async function room(chain, max, scale) {
     throw new Plain("The backend says that your lane was charged more than the chain says. Do not sign for it.");
   }
   if (lane.under_notice) {
-    throw new Plain("You gave notice of a withdrawal, so no orders are taken. Cancel the notice, then order.");
+    throw new Plain("You gave notice of a withdrawal, so no orders are accepted. Cancel the notice, then order.");
   }
   const free = BigInt(lane.balance) - BigInt(lane.open_max);
   if (free < max) {
@@ -113,7 +106,7 @@ export async function room(chain, max, scale) {
   return { charged: BigInt(lane.charged), openMax: BigInt(lane.open_max) };
 }
 
-/** Has the texts cut, puts them, signs the order and submits it. Returns its view. */
+/** Tokenizes and uploads the texts, signs the order and submits it. Returns its view. */
 export async function submit(chain, offer, texts, params, scale, say) {
   const { wallet, network } = chain;
   const { max } = quote(offer, texts, params);
@@ -121,7 +114,7 @@ export async function submit(chain, offer, texts, params, scale, say) {
   const input = utf8(canonical(texts));
   const terms = {
     workload_id: offer.workload_id,
-    prompt_root: packedRoot(pack(await cut(offer, texts))),
+    prompt_root: packedRoot(pack(await tokenized(offer, texts))),
     texts_hash: keccakHex(input),
     params: { ...NO_PARAMS, ...params },
     comparator: COMPARATOR_EXACT,
@@ -147,7 +140,7 @@ export const read = (orderId) => getJson(`v1/orders/${orderId}`);
 /** The newest orders of an account, newest first. */
 export const list = async (account) => (await getJson(`v1/orders?requester=${account}`)).reverse();
 
-/** The texts of an order and of its answer: null where there is none, or it is not to be had. */
+/** The texts of an order and of its answer: null where there is none, or it cannot be fetched. */
 export async function texts(view) {
   const { terms } = view.order;
   const [input, output] = await Promise.all([
@@ -160,7 +153,7 @@ export async function texts(view) {
   return { asked, answered: await readable(terms.workload_id, manifest, output), cut: cutOf(manifest, output), output };
 }
 
-/** Whether an order's answer was cut at its limit. Outputs are fetched only where they have used the limit up. */
+/** Whether an order's answer was cut at its limit. Fetches the output only if it has used the whole limit. */
 export async function isCut(view) {
   const { params, workload_id } = view.order.terms;
   if (!isDelivered(view) || params.max_new_tokens === 0 || view.commitment.units < params.max_new_tokens) return false;
@@ -181,23 +174,23 @@ async function blob(name) {
 const generates = (manifest) => manifest.meter === "new_tokens";
 const hasStopped = (manifest, ids) => manifest.stops.includes(ids.at(-1));
 
-/** What people read of packed output, a string a text: what the ids spell without the stop, or the numbers. */
+/** Packed output as text, a string per text: what the ids spell without the stop token, or the numbers. */
 async function readable(workload, manifest, output) {
   if (!generates(manifest)) return unpack(output, { signed: true }).map((numbers) => JSON.stringify(numbers));
   const vocabulary = await vocabularyOf(workload, manifest);
   return unpack(output).map((ids) => vocabulary.spell(hasStopped(manifest, ids) ? ids.slice(0, -1) : ids));
 }
 
-/** For each answer of an output, whether it ended at the order's limit and not at its own end. */
+/** Whether each answer of an output ended at the order's limit instead of at a stop token. */
 const cutOf = (manifest, output) => unpack(output).map((ids) => generates(manifest) && !hasStopped(manifest, ids));
 
-/** What was charged for an order so far, units; null while it is not settled. */
+/** The units charged for an order; null until it is settled. */
 export function chargedOf(view) {
   if (view.state === "paid") return BigInt(view.amount_units);
   return isFinal(view) ? 0n : null;
 }
 
-/** The receipt of a rooted order, or null while there is none. */
+/** The receipt of a rooted order; null until there is one. */
 export async function receiptOf(view) {
   if (!view.receipt) return null;
   try {
@@ -210,7 +203,7 @@ export async function receiptOf(view) {
 
 export const receiptPath = (view) => `v1/orders/${view.order_id}/receipt`;
 
-/** What this page found out by itself about an order: a list of {text, holds}. */
+/** This page's own checks of an order: a list of {text, holds}. */
 export async function checks(chain, view, output, receipt) {
   const { network } = chain;
   const orderDigest = digestOf(orderData(network, view.order));
@@ -243,7 +236,7 @@ export async function checks(chain, view, output, receipt) {
   return found;
 }
 
-/** What the settlement did with the row; nothing for a row that it passed over, which is paid by itself if at all. */
+/** What the settlement did with the row; nothing for a skipped row, which can only be paid on its own. */
 function checkOutcome(epoch, view, { void_bits, skipped_bits }) {
   const { index } = view.receipt;
   const has = (bits) => ((fromHex(bits)[index >> 3] >> (index & 7)) & 1) === 1;

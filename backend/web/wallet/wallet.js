@@ -1,4 +1,4 @@
-// Browser wallets: found by EIP-6963 or as window.ethereum, asked by EIP-1193, their errors in plain words.
+// Browser wallets: found by EIP-6963 or as window.ethereum, called by EIP-1193, their errors in plain words.
 
 import { explainRevert } from "../shared/abi.js";
 import { sleep } from "../shared/page.js";
@@ -9,10 +9,10 @@ const ALREADY_ASKED = -32002;
 const RECEIPT_POLL_MS = 700;
 const RECEIPT_POLLS = 400;
 
-/** Something that a person can read and act upon. */
+/** An error that a person can read and act upon. */
 export class Plain extends Error {}
 
-/** Tells `onFound` each wallet once: {id, name, icon, provider}. The bare window.ethereum only when none announces itself. */
+/** Calls `onFound` once per wallet: {id, name, icon, provider}. Uses window.ethereum only if no wallet announces itself. */
 export function discover(onFound) {
   const announced = new Set();
   window.addEventListener("eip6963:announceProvider", ({ detail: { info, provider } }) => {
@@ -28,7 +28,7 @@ export function discover(onFound) {
   }, 200);
 }
 
-/** One wallet with the account that it lets this page use. */
+/** A wallet, and the account that this page may use. */
 export class Wallet {
   constructor(provider) {
     this.provider = provider;
@@ -44,7 +44,7 @@ export class Wallet {
     }
   }
 
-  /** Asks for an account; silently (without a prompt) it may find none. */
+  /** Asks for an account. Returns whether there is one; `silently`, without a prompt, there may be none. */
   async connect({ silently = false } = {}) {
     const accounts = await this.request(silently ? "eth_accounts" : "eth_requestAccounts");
     this.account = accounts[0]?.toLowerCase() ?? null;
@@ -56,7 +56,7 @@ export class Wallet {
     this.chainId = Number(await this.request("eth_chainId"));
   }
 
-  /** Has the wallet change to the backend's chain, and add it when it does not know it. */
+  /** Asks the wallet to change to the backend's chain, and first to add the chain if the wallet does not know it. */
   async switchTo(network) {
     const chainId = "0x" + network.chain_id.toString(16);
     try {
@@ -89,7 +89,7 @@ export class Wallet {
     return this.request("eth_call", [{ from: this.account, to, data }, "latest"]);
   }
 
-  /** Tries a call first, so that a refusal is told before the wallet asks; then sends it and waits for its block. */
+  /** Simulates a call, so that a refusal shows before the wallet asks; then sends it and waits for its block. */
   async send(to, data, say) {
     await this.call(to, data);
     say("Confirm the transaction in your wallet.");
@@ -101,15 +101,15 @@ export class Wallet {
       if (receipt) throw new Plain(`The transaction ${hash} failed on chain; only its gas was spent. Try again.`);
       await sleep(RECEIPT_POLL_MS);
     }
-    throw new Plain(`The chain has not taken the transaction ${hash} yet. Look at it in your wallet.`);
+    throw new Plain(`The transaction ${hash} is not on chain yet. Look at it in your wallet.`);
   }
 
-  /** Signs typed data. The signature has v of 27 or 28, whatever the wallet's habit. */
+  /** Signs typed data. v is 27 or 28, also if the wallet returns 0 or 1. */
   async sign(typedData) {
     const text = JSON.stringify(typedData, (_, value) => (typeof value === "bigint" ? value.toString() : value));
     const signature = (await this.request("eth_signTypedData_v4", [this.account, text])).toLowerCase();
     if (!/^0x[0-9a-f]{130}$/.test(signature)) {
-      throw new Plain("This wallet's signatures are not those of a single key. Use another account.");
+      throw new Plain("This wallet does not sign with a single key. Use another account.");
     }
     const v = parseInt(signature.slice(-2), 16);
     return signature.slice(0, -2) + (v < 27 ? v + 27 : v).toString(16);
@@ -119,7 +119,7 @@ export class Wallet {
 function inWords(error) {
   const said = (words) => Object.assign(new Plain(words), { cause: error });
   const message = String(error?.message ?? error);
-  if (error?.code === DECLINED) return said("You declined in your wallet. Nothing was signed, nothing was sent.");
+  if (error?.code === DECLINED) return said("You declined in your wallet. Nothing was signed or sent.");
   if (error?.code === ALREADY_ASKED) return said("Your wallet is already asking you something. Open it and answer.");
   const data = revertData(error);
   if (data) return said(`This would fail: ${explainRevert(data)}.`);

@@ -1,4 +1,4 @@
-// Taking money back: notice, the wait, the withdrawal. All on the contract's own clock.
+// Withdrawals: the notice, the wait and the withdrawal, by the contract's clock.
 
 import { $, clock, duration, setText, show } from "../shared/page.js";
 import { amountIn, doing } from "./actions.js";
@@ -39,24 +39,24 @@ export function withdrawPanel(desk) {
   };
 
   function tick() {
-    const ripeAt = lane.noticeAt + notice_s;
-    const lapsesAt = ripeAt + notice_life_s;
+    const matureAt = lane.noticeAt + notice_s;
+    const lapsesAt = matureAt + notice_life_s;
     const given = lane.noticeAt > 0 && now() < lapsesAt;
-    const ripe = given && now() >= ripeAt;
+    const mature = given && now() >= matureAt;
     show($("give-notice"), !given);
     show($("cancel-notice"), given);
-    show($("withdraw-form"), ripe);
-    show($("countdown"), given && !ripe);
-    setText($("countdown"), given && !ripe ? duration(ripeAt - now()) : "");
-    setText($("notice-state"), describe(given, ripe, ripeAt, lapsesAt));
+    show($("withdraw-form"), mature);
+    show($("countdown"), given && !mature);
+    setText($("countdown"), given && !mature ? duration(matureAt - now()) : "");
+    setText($("notice-state"), describe(given, mature, matureAt, lapsesAt));
   }
 
-  function describe(given, ripe, ripeAt, lapsesAt) {
-    if (ripe) return `Your notice is ripe. Withdraw until ${clock(lapsesAt)}; then it lapses.`;
-    if (given) return `Notice given. You can withdraw from ${clock(ripeAt)} on, whoever else is gone by then.`;
+  function describe(given, mature, matureAt, lapsesAt) {
+    if (mature) return `Your notice has matured. Withdraw until ${clock(lapsesAt)}; then it lapses.`;
+    if (given) return `Notice given. You can withdraw from ${clock(matureAt)} on, even if this backend is gone by then.`;
     return (
       `To take money out of your lane, give notice and wait ${duration(notice_s)}: longer than the longest job and its ` +
-      "check, so that what was ordered can still be settled. No order is taken meanwhile."
+      "check, so that open orders can still be settled. New orders are refused meanwhile."
     );
   }
 
@@ -66,7 +66,7 @@ export function withdrawPanel(desk) {
     async refresh() {
       const [read, time] = await Promise.all([chain.lane(), chain.time()]);
       lane = read;
-      // A chain that mines on demand lags behind; one whose clock is ahead decides.
+      // The chain's clock counts only if it is ahead: a chain that mines on demand lags behind.
       chainAheadMs = Math.max(0, time * 1000 - Date.now());
       tick();
     },

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {PackedEpoch} from "src/libraries/PackedEpoch.sol";
-import {PackedEpochReference} from "src/libraries/PackedEpochReference.sol";
+import {PackedEpochReference} from "./PackedEpochReference.sol";
 import {CapProof} from "src/libraries/Types.sol";
 import {EpochBuilder} from "../utils/EpochBuilder.sol";
 import {vm} from "../utils/Vm.sol";

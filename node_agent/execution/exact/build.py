@@ -11,15 +11,15 @@ from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact.container import ModelConfig, write_model
 from node_agent.execution.exact.encoder import build as encoder
 from node_agent.execution.exact.llama import build as llama
-from node_agent.execution.exact.quantise import Source
+from node_agent.execution.exact.quantise import TensorMaker
 from node_agent.execution.model_files import Fp32, ModelFiles
 
 ReadConfig = Callable[[Mapping[str, Any], str, int | None], ModelConfig]
 """The model file's configuration from a config.json, the digest of its weights, and the longest text to build for."""
 
-_FAMILIES: Mapping[str, tuple[ReadConfig, Callable[[Any, Mapping[str, Any], Callable[[str], Fp32]], Source]]] = {
-    "bert": (encoder.read_config, encoder.EncoderSource),
-    "llama": (llama.read_config, llama.LlamaSource),
+_FAMILIES: Mapping[str, tuple[ReadConfig, Callable[[Any, Mapping[str, Any], Callable[[str], Fp32]], TensorMaker]]] = {
+    "bert": (encoder.read_config, encoder.EncoderMaker),
+    "llama": (llama.read_config, llama.LlamaMaker),
 }
 
 

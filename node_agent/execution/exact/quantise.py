@@ -18,7 +18,7 @@ from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.model_files import Fp32
 
 
-class Source(ABC):
+class TensorMaker(ABC):
     """Makes the tensors of a model file by name, a matrix at a time.
 
     Args:

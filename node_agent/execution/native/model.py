@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from node_agent.execution.floats.llama import rotary_tables
-from node_agent.execution.floats.state import LlamaLayer, State
+from node_agent.execution.floats.state import LlamaLayer, StateReader
 from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.native.settings import DTYPES, NativeSettings
 from node_agent.execution.published import LlamaConfig
@@ -80,7 +80,7 @@ class NativeLlama:
         Raises:
             UnsupportedModel: a tensor is missing, misshapen, or of a type that is not a float's.
         """
-        take = State(names, tensor, device, DTYPES[settings.dtype], DTYPES.values())
+        take = StateReader(names, tensor, device, DTYPES[settings.dtype], DTYPES.values())
         table = (config.vocab_size, config.hidden_size)
         embedding = take("model.embed_tokens.weight", *table)
         head = embedding if config.tie_word_embeddings else take("lm_head.weight", *table)

@@ -1,59 +1,53 @@
 """The side that holds the keys: starts the confined process, and calls the engines in it as if they were here."""
 
-import json
 import logging
-import os
-import subprocess
 import sys
 import threading
 import weakref
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from itertools import count
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
 
 from contracts.protocol.manifest import Manifest
 from node_agent.devices.probe import choose
-from node_agent.execution import errors, kinds
+from node_agent.execution import kinds
 from node_agent.execution.engine import Check, Engine, Execution, Speed
-from node_agent.execution.errors import ExecutionError, ExecutorFailed
+from node_agent.execution.errors import ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
-from node_agent.execution.sandbox.launch import launch
+from node_agent.execution.sandbox.confinement import Layers
+from node_agent.execution.sandbox.messages import (
+    Confine,
+    Confined,
+    Cut,
+    Load,
+    Loaded,
+    Message,
+    Observe,
+    Observed,
+    Ran,
+    Run,
+    Tokens,
+)
 from node_agent.execution.sandbox.needs import Needs
+from node_agent.execution.sandbox.process import CauseUnknown, Process
 from node_agent.execution.sandbox.shared_lock import SharedLock
 from node_agent.execution.sandbox.speeds import Speeds
 
 log = logging.getLogger(__name__)
 
-CALL_TIMEOUT_S = 900.0
-"""Longer than any job that is allowed; what takes longer hangs."""
-
-_END_S = 1.0
-"""How long a process that closed its pipes may take to end, and to say why."""
-
-_ANSWER_BYTES = 4 << 20
-"""The longest answer: an output has at most 64 KiB."""
-
 _PROGRAM = [sys.executable, "-P", "-m", "node_agent.execution.sandbox.executor"]
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _Wanted:
     """What has to be loaded again into a new process."""
 
     manifest: Manifest
     files: ModelFiles
     device: str
-
-    def request(self, known: Speed | None) -> dict[str, Any]:
-        """What asks for it."""
-        files = {name: str(value) for name, value in vars(self.files).items()}
-        load = {"load": self.manifest.model_dump(mode="json"), "files": files, "device": self.device}
-        return {**load, "known": None if known is None else asdict(known)}
 
 
 class Executor:
@@ -70,16 +64,19 @@ class Executor:
     def __init__(self, readable: Path) -> None:
         self._readable = readable.expanduser().resolve()
         self._speeds = Speeds(self._readable)
-        self._loaded: list[_Loaded] = []
+        self._loaded: list[_Wanted] = []
         self._needs = Needs()
-        self._process: _Process | None = None
+        self._process: Process | None = None
+        self._layers: Layers | None = None
         self._lock = threading.Lock()
         self._calls = SharedLock()
         self._closed = threading.Event()
 
-    def start(self) -> None:
-        """Starts the process, if it does not run. Raises SandboxUnavailable where this kernel cannot confine it."""
+    def start(self) -> Layers:
+        """Starts the process, if it does not run; which layers confine it. Raises SandboxUnavailable where none can."""
         self._running()
+        assert self._layers is not None
+        return self._layers
 
     def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
         """The engine of a workload, in the process. Waits for the calls under way.
@@ -93,43 +90,52 @@ class Executor:
         needs_torch = where != "cpu" or kinds.find(manifest.kind).needs_torch
         if needs_torch:
             kinds.require_torch(f"{manifest.kind} on {where}")
-        wanted = _Loaded(manifest, files, where)
+        wanted = _Wanted(manifest, files, where)
         with self._calls.exclusive():
-            needs = self._needs.grown(files, torch=needs_torch, gpu=where != "cpu")
-            if needs != self._needs:  # given before a process is confined, so the next one has them
-                self._needs = needs
-                with self._lock:
-                    self._end()
-            said = self._running().ask(self._request(wanted))
+            self._need(self._needs.grown(files, torch=needs_torch, gpu=where != "cpu"))
+            said = self._running().ask(self._request(wanted), Loaded)
             self._loaded.append(wanted)
         return self._engine(said, wanted)
 
-    def _request(self, wanted: _Loaded) -> dict[str, Any]:
-        return wanted.request(self._speeds.known(wanted.device, wanted.files.weights_sha256))
+    def cut(self, tokenizer: Path, sha256: str, text: str) -> list[int]:
+        """The token ids of a text alone, by a tokenizer.json with this digest.
 
-    def _engine(self, said: Mapping[str, Any], wanted: _Loaded) -> "_Remote":
-        try:
-            speed = None if said["speed"] is None else Speed(**said["speed"])
-            about = str(said["name"]), str(said["version"]), said["check"], said["concurrent"] is True
-            remote = _Remote(self, said["engine"], *about, said["numeric_class"], speed)
-        except (KeyError, TypeError, ValueError) as error:
-            raise _babble(error) from error
-        if speed is not None:
-            self._speeds.keep(wanted.device, wanted.files.weights_sha256, speed)
-        return remote
+        Raises UnsupportedModel where it is none, SandboxUnavailable, ExecutorFailed.
+        """
+        if tokenizer not in self._needs.models:
+            with self._calls.exclusive():
+                self._need(replace(self._needs, models=tuple({*self._needs.models, tokenizer})))
+        return list(self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens).ids)
 
-    def call(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """One request, answered.
+    def _need(self, needs: Needs) -> None:
+        """What a process needs is given before it is confined: if it is more, the next one has it."""
+        if needs != self._needs:
+            self._needs = needs
+            with self._lock:
+                self._end()
 
-        Raises ExecutionError; ExecutorFailed where the process died, hung or babbled over this one, or was closed.
+    def _request(self, wanted: _Wanted) -> Load:
+        known = self._speeds.known(wanted.device, wanted.files.weights_sha256)
+        return Load(manifest=wanted.manifest, files=wanted.files, device=wanted.device, known=known)
+
+    def _engine(self, said: Loaded, wanted: _Wanted) -> "_Remote":
+        if said.speed is not None:
+            self._speeds.keep(wanted.device, wanted.files.weights_sha256, said.speed)
+        about = {name: getattr(said, name) for name in Loaded.model_fields if name != "engine"}
+        return _Remote(self, said.engine, **about)
+
+    def call(self, request: Message, answer: type[M]) -> M:
+        """One request, answered. Raises ExecutionError.
+
+        ExecutorFailed where the process died, hung or babbled over this one, or was closed.
         """
         try:
             with self._calls.shared():
-                return self._running().ask(request)
-        except _CauseUnknown as error:
+                return self._running().ask(request, answer)
+        except CauseUnknown as error:
             log.warning("%s A job that was under way is tried again, alone.", error.message)
         with self._calls.exclusive():
-            return self._running().ask(request)
+            return self._running().ask(request, answer)
 
     def close(self) -> None:
         """Ends the process for good: calls under way fail, and so do later ones."""
@@ -137,7 +143,7 @@ class Executor:
         with self._lock:
             self._end()
 
-    def _running(self) -> "_Process":
+    def _running(self) -> "Process":
         with self._lock:
             if self._closed.is_set():
                 raise ExecutorFailed(
@@ -148,14 +154,17 @@ class Executor:
                 self._process = self._started()
             return self._process
 
-    def _started(self) -> "_Process":
+    def _started(self) -> "Process":
         needs = self._needs
-        process = _Process(needs)
+        process = Process(_PROGRAM, needs)
         try:
-            process.ask({"models": [str(each) for each in needs.models], "torch": needs.torch, "gpu": needs.gpu})
-            for number, wanted in enumerate(self._loaded):
-                if process.ask(self._request(wanted))["engine"] != number:
-                    raise _failed("loaded its engines in another order", process.end())
+            said = process.ask(Confine(models=needs.models, torch=needs.torch, gpu=needs.gpu), Confined)
+            layers = Layers(said.landlock, said.namespaces)
+            if layers != self._layers:
+                log.info("jobs run in a process %s", layers)
+            self._layers = layers
+            for wanted in self._loaded:
+                process.ask(self._request(wanted), Loaded)
         except BaseException:
             process.end()  # one that is not confined, or lacks an engine, is never asked again
             raise
@@ -169,128 +178,9 @@ class Executor:
             process.end()
 
 
-class _CauseUnknown(ExecutorFailed):
-    """Thrown where a process ended and the call need not be why: others were under way too, or it came too late."""
-
-
-def _end_for_good(closed: threading.Event, process: "_Process") -> None:
+def _end_for_good(closed: threading.Event, process: Process) -> None:
     closed.set()
     process.end()
-
-
-class _Process:
-    """One confined process, and the calls that it has not answered yet: it may answer them in any order.
-
-    A thread reads its answers. When it ends, or says what is no answer, every call that waits fails.
-    """
-
-    def __init__(self, needs: Needs) -> None:
-        self._popen = launch(_PROGRAM, needs)
-        self._waiting: dict[int, Future[dict[str, Any]]] = {}
-        self._numbers = count()
-        self._how: str | None = None
-        self._hung = False
-        self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._reader = threading.Thread(target=self._read, name="executor", daemon=True)
-        self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._popen.pid
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it can answer nothing any more."""
-        return self._how is not None or self._popen.poll() is not None
-
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Sends a request and waits for its answer.
-
-        Raises ExecutionError; ExecutorFailed where the process died, hung or babbled; _CauseUnknown.
-        """
-        answer: Future[dict[str, Any]] = Future()
-        with self._lock:
-            number, how = next(self._numbers), self._how
-            if how is None:
-                self._waiting[number] = answer
-        if how is not None:
-            raise _failed(how, self.end(), _CauseUnknown)
-        with suppress(OSError):  # it ended: the reader sees that too, and says so
-            self._write(json.dumps({"id": number, **request}).encode() + b"\n")
-        try:
-            said = answer.result(CALL_TIMEOUT_S)
-        except TimeoutError:
-            self._hung = True
-            self._popen.kill()
-            said = answer.result()  # the reader sees that it ended, and says so to all who wait
-        if "error" in said:
-            raise _error_of(said)
-        return said
-
-    def end(self) -> int:
-        """Closes its stdin, which ends a process that is well, and waits; its exit status."""
-        assert self._popen.stdin is not None
-        if not self._writing.acquire(timeout=_END_S):
-            self._popen.kill()  # who writes to it is held up by it
-            self._writing.acquire()
-        self._popen.stdin.close()
-        self._writing.release()
-        try:
-            code = self._popen.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            code = self._popen.wait()
-        if threading.current_thread() is not self._reader:
-            self._reader.join()
-        return code
-
-    def _write(self, line: bytes) -> None:
-        assert self._popen.stdin is not None
-        with self._writing:
-            if self._popen.stdin.closed:
-                return
-            while line:
-                line = line[os.write(self._popen.stdin.fileno(), line) :]
-
-    def _read(self) -> None:
-        assert self._popen.stdout is not None
-        how = None
-        with self._popen.stdout as answers:
-            while how is None:
-                line = answers.readline(_ANSWER_BYTES)
-                how = self._hand_out(line) if line else "hung" if self._hung else "ended"
-            code = self.end()
-        with self._lock:
-            self._how = how
-            waiting, self._waiting = self._waiting, {}
-        kind = ExecutorFailed if len(waiting) == 1 else _CauseUnknown
-        for call in waiting.values():
-            call.set_exception(_failed(how, code, kind))
-
-    def _hand_out(self, line: bytes) -> str | None:
-        """Gives an answer to the call that waits for it, or returns what is wrong with it."""
-        try:
-            said = json.loads(line)
-        except ValueError:
-            return "answered with what is no JSON, or too much of it"
-        if not isinstance(said, dict):
-            return "answered with what is no object"
-        number = said.pop("id", None)
-        with self._lock:
-            call = self._waiting.pop(number, None) if isinstance(number, int) else None
-        if call is None:
-            return "answered what it was not asked"
-        call.set_result(said)
-        return None
-
-
-def _failed(how: str, code: int, kind: type[ExecutorFailed] = ExecutorFailed) -> ExecutorFailed:
-    return kind(
-        f"The process that runs jobs {how} (exit status {code}).",
-        way_out="Its last words are in this program's log: did memory run out? The next job gets a new one.",
-        status=code,
-    )
 
 
 @dataclass(frozen=True)
@@ -307,51 +197,17 @@ class _Remote(Engine):
     speed: Speed | None
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
-        return self._run(input_bytes, params, None)
+        return self._run(input_bytes, params, "execute")
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        return self._run(input_bytes, params, claimed)
+        return self._run(input_bytes, params, "recheck", claimed)
 
     def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> bytes:
-        said = self._ask(input_bytes, params, claimed, observe=True)
-        try:
-            return b64decode(said["observation"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise _babble(error) from error
+        request = Observe(engine=self.number, input=input_bytes, params=dict(params), claimed=claimed)
+        return self.executor.call(request, Observed).observation
 
-    def _ask(
-        self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes | None, *, observe: bool = False
-    ) -> dict[str, Any]:
-        return self.executor.call(
-            {
-                "engine": self.number,
-                "input": b64encode(input_bytes).decode(),
-                "params": dict(params),
-                "claimed": None if claimed is None else b64encode(claimed).decode(),
-                "observe": observe,
-            }
-        )
-
-    def _run(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes | None) -> Execution:
-        said = self._ask(input_bytes, params, claimed)
-        try:
-            trace_hash, trace = bytes.fromhex(said["trace_hash"]), b64decode(said["trace"])
-            return Execution(b64decode(said["output"]), trace_hash, int(said["units"]), trace)
-        except (KeyError, TypeError, ValueError) as error:
-            raise _babble(error) from error
-
-
-def _babble(error: Exception) -> ExecutorFailed:
-    return ExecutorFailed(
-        f"The process that runs jobs answered with what was not asked for: {error}.",
-        way_out="Restart this program; if it happens again, the executor was taken over by an input.",
-    )
-
-
-def _error_of(said: Mapping[str, Any]) -> ExecutionError:
-    """The error that the process reported, as its own class."""
-    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, ExecutionError)]
-    found = {each.code: each for each in classes}.get(str(said["error"]), ExecutionError)
-    values = said.get("values")
-    named = {str(name): value for name, value in values.items()} if isinstance(values, dict) else {}
-    return found(str(said.get("message")), way_out=str(said.get("way_out")), **named)
+    def _run(
+        self, input_bytes: bytes, params: Mapping[str, int], work: Literal["execute", "recheck"], claimed: bytes = b""
+    ) -> Execution:
+        request = Run(engine=self.number, work=work, input=input_bytes, params=dict(params), claimed=claimed)
+        return self.executor.call(request, Ran).execution

@@ -42,6 +42,11 @@ class Layers:
     landlock: int
     namespaces: str
 
+    def __str__(self) -> str:
+        upper = f"without namespaces of its own ({self.namespaces})" if self.namespaces else "in namespaces of its own"
+        floor = f"seccomp, Landlock (ABI {self.landlock}), limits and no capability"
+        return f"without network, keys or other files: {floor}, {upper}"
+
 
 def confine(needs: Needs) -> Layers:
     """Gives up all but what is needed, for this process and every thread that it starts.
@@ -56,28 +61,35 @@ def confine(needs: Needs) -> Layers:
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:
         raise _unavailable(f"{threads - 1} threads of a library run before it is confined, and would stay outside")
-    limit(needs)
-    give_up_privileges(machine)
+    for which, most in limits(needs).items():
+        resource.setrlimit(which, (most, most))
+    _call("no_new_privs", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    hide()
+    drop_capabilities(machine)
     landlock = restrict_files(needs)
     restrict_calls(machine, needs)
     _see_that_it_holds()
     return Layers(landlock, os.environ["ASSAY_NAMESPACES"])
 
 
-def limit(needs: Needs) -> None:
-    """Memory, descriptors; no file grows and none is dumped. Threads and what a GPU's driver maps, the keeper counts."""
-    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NOFILE: 1024 if needs.gpu else 256}
-    if not needs.gpu:
-        limits[resource.RLIMIT_DATA] = needs.memory_bytes
-    for which, most in limits.items():
-        resource.setrlimit(which, (most, most))
+def limits(needs: Needs) -> dict[int, int]:
+    """By resource. Besides, the keeper counts threads, and memory beside a GPU, whose driver maps more than it uses."""
+    most = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NOFILE: 1024 if needs.gpu else 256,
+        resource.RLIMIT_CPU: needs.cpu_seconds,
+    }
+    return most if needs.gpu else most | {resource.RLIMIT_DATA: needs.memory_bytes}
 
 
-def give_up_privileges(machine: str) -> None:
-    """Capabilities, those of the bounding set too, and what a program with setuid would give. No other process of this
-    user may look into this one."""
-    _call("no_new_privs", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+def hide() -> None:
+    """No other process of this user may look into this one, and no core is dumped."""
     _call("dumpable", _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def drop_capabilities(machine: str) -> None:
+    """All, those of the bounding set too; `no_new_privs` has given up what a program with setuid would give."""
     _call("ambient capabilities", _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
     if _has_capability(_CAP_SETPCAP):  # whoever lacks it has no other either, by no_new_privs for good
         _call("securebits", _libc.prctl(_PR_SET_SECUREBITS, _ALL_SECUREBITS_LOCKED, 0, 0, 0))
@@ -101,15 +113,20 @@ def _last_capability() -> int:
 def restrict_files(needs: Needs) -> int:
     """Leaves files that may be read, and devices. Nothing is written, made, removed or run. The ABI that does so."""
     abi = landlock_abi()
-    files = (1 << _RIGHTS_OF_ABI.get(abi, 16)) - 1
-    more = [_BIND_AND_CONNECT_TCP] * (abi >= _NET_FROM_ABI) + [_SOCKETS_AND_SIGNALS] * (abi >= _SCOPES_FROM_ABI)
-    attributes = struct.pack(f"={1 + len(more)}Q", files, *more)
+    handled = rights(abi)
+    attributes = struct.pack(f"={len(handled)}Q", *handled)
     ruleset = _call("Landlock", _libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0))
-    _allow(ruleset, [*needs.files, *needs.proc], _READ_FILE | _READ_DIR)
-    _allow(ruleset, needs.devices, (_READ_FILE | _READ_DIR | _WRITE_FILE | _IOCTL_DEV) & files)
+    _allow(ruleset, [*needs.files, *needs.proc], (_READ_FILE | _READ_DIR) & handled[0])
+    _allow(ruleset, needs.devices, (_READ_FILE | _READ_DIR | _WRITE_FILE | _IOCTL_DEV) & handled[0])
     _call("Landlock", _libc.syscall(_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
     return abi
+
+
+def rights(abi: int) -> list[int]:
+    """What a ruleset denies unless it is allowed: rights over files, over TCP, and over what is outside its domain."""
+    more = [_BIND_AND_CONNECT_TCP] * (abi >= _NET_FROM_ABI) + [_SOCKETS_AND_SIGNALS] * (abi >= _SCOPES_FROM_ABI)
+    return [(1 << _RIGHTS_OF_ABI.get(abi, 16)) - 1, *more]
 
 
 def landlock_abi() -> int:

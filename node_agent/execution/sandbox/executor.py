@@ -1,57 +1,59 @@
-"""The confined process: reads requests from stdin, one line of JSON each, and answers each with one on stdout.
+"""The confined process: reads requests from stdin and answers each on stdout (`messages`).
 
-First {"id": number, "readable": [path, ...], "torch": bool}; what follows runs confined. Then {"id", "load": manifest,
-"files": {...}, "device", "known": speed or null}, answered with {"id", "engine": number, "name", "version", "check",
-"concurrent", "numeric_class", "speed": {...} or null}, and
-{"id", "engine": number, "input": base64, "params": {...}, "claimed": base64 or null, "observe": bool}, answered with
-{"id", "output": base64, "trace_hash": hex, "units": number, "trace": base64} or, to observe, {"id", "observation":
-base64}; or any of them with {"id", "error": code, "message", "way_out", "values"}.
-
-Orders of an engine that batches are answered together, each as soon as it is done: one that comes joins at the next
-step. Whatever else is asked is done between two steps. One thread does it all. It ends with its stdin.
+The first is Confine; what follows runs confined. Orders of an engine that batches are answered together, each as soon
+as it is done: one that comes joins at the next step. Whatever else is asked is done between two steps. One thread does
+it all. It ends with its stdin.
 """
 
-import json
 import os
 import select
 import tempfile
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from node_agent.execution.engine import Batch, Batching, Execution, Speed
-from node_agent.execution.errors import ExecutionError
+from contracts.protocol.errors import WrongTokenizer
+from node_agent.execution.engine import Batch, Batching
+from node_agent.execution.errors import ExecutionError, UnsupportedModel
 from node_agent.execution.sandbox.confinement import confine
+from node_agent.execution.sandbox.frames import Cutter, Frame
+from node_agent.execution.sandbox.messages import (
+    REQUESTS,
+    Confine,
+    Confined,
+    Cut,
+    Failed,
+    Load,
+    Loaded,
+    Message,
+    Observe,
+    Observed,
+    Ran,
+    Run,
+    Tokens,
+)
 from node_agent.execution.sandbox.needs import Needs
-
-Message = dict[str, Any]
 
 _STDIN = 0
 
 
 def main() -> None:
     """Runs until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    stdout = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints is no answer
-
-    def say(number: int, said: Message) -> None:
-        answers.write(json.dumps({"id": number, **said}) + "\n")
-
-    server = _Server(say)
-    for request in _requests(lambda: server.busy):
-        if request is None:
+    server = _Server(partial(_say, stdout))
+    for frame in _frames(lambda: server.busy):
+        if frame is None:
             server.step()
         else:
-            server.take(request)
+            server.take(frame.call, REQUESTS[frame.kind].read(frame.payload))
         if not server.confined:
             return  # nothing is run
 
 
-def _requests(busy: Callable[[], bool]) -> Iterator[Message | None]:
+def _frames(busy: Callable[[], bool]) -> Iterator[Frame | None]:
     """Requests as they come, until stdin ends; None whenever there is none and what is under way can go on."""
-    rest = b""
+    cutter = Cutter(REQUESTS)
     while True:
         if busy() and not select.select([_STDIN], [], [], 0)[0]:
             yield None
@@ -59,9 +61,13 @@ def _requests(busy: Callable[[], bool]) -> Iterator[Message | None]:
         piece = os.read(_STDIN, 1 << 16)
         if not piece:
             return
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
+        yield from cutter.cut(piece)
+
+
+def _say(stdout: int, call: int, said: Message) -> None:
+    data = memoryview(bytes(said.frame(call)))
+    while data:
+        data = data[os.write(stdout, data) :]
 
 
 class _Server:
@@ -76,69 +82,75 @@ class _Server:
         self._say = say
         self._engines: list[Any] = []
         self._batches: dict[int, Batch] = {}
+        self._tokenizers: dict[str, Any] = {}
 
     @property
     def busy(self) -> bool:
         """Whether a step would bring something on."""
         return any(batch.busy for batch in self._batches.values())
 
-    def take(self, request: Message) -> None:
+    def take(self, call: int, request: Message) -> None:
         """Answers a request, or lets it join a batch."""
         try:
-            said = self._serve(request) if self.confined else self._confine(request)
+            said = self._confine(request) if isinstance(request, Confine) else self._serve(call, request)
         except ExecutionError as error:
-            said = _problem(error)
+            said = Failed.of(error)
         if said is not None:
-            self._say(request["id"], said)
+            self._say(call, said)
 
     def step(self) -> None:
         """One step of every batch; answers what got done."""
         for batch in self._batches.values():
-            for number, found in batch.step() if batch.busy else ():
-                self._say(number, _problem(found) if isinstance(found, ExecutionError) else _answer(found))
+            for call, found in batch.step() if batch.busy else ():
+                self._say(call, Failed.of(found) if isinstance(found, ExecutionError) else Ran(execution=found))
 
-    def _confine(self, request: Message) -> Message:
-        if request["torch"]:
+    def _confine(self, request: Confine) -> Confined:
+        if request.torch:
             _import_torch()
         # torch asks for folders to write to, and writes nothing that a job needs
         tempfile.tempdir = os.environ["TORCHINDUCTOR_CACHE_DIR"] = "/"
-        layers = confine(Needs(tuple(Path(each) for each in request["models"]), request["torch"], request["gpu"]))
+        layers = confine(Needs(request.models, request.torch, request.gpu))
         self.confined = True
-        return {"landlock": layers.landlock, "namespaces": layers.namespaces}
+        return Confined(landlock=layers.landlock, namespaces=layers.namespaces)
 
-    def _serve(self, request: Message) -> Message | None:
-        if "load" in request:
-            return self._load(request)
-        number, input_bytes, params = request["engine"], b64decode(request["input"]), request["params"]
-        if request["observe"]:
-            seen = self._engines[number].observe(input_bytes, params, b64decode(request["claimed"]))
-            return {"observation": b64encode(seen).decode()}
-        if request["claimed"] is not None:
-            return _answer(self._engines[number].recheck(input_bytes, params, b64decode(request["claimed"])))
-        if number in self._batches:
-            self._batches[number].join(request["id"], input_bytes, params)
-            return None
-        return _answer(self._engines[number].execute(input_bytes, params))
+    def _serve(self, call: int, request: Message) -> Message | None:
+        assert self.confined
+        match request:
+            case Load():
+                return self._load(request)
+            case Cut():
+                return self._cut(request)
+            case Observe(engine=engine, input=prompts, params=params, claimed=claimed):
+                return Observed(observation=self._engines[engine].observe(prompts, params, claimed))
+            case Run(engine=engine, work="recheck", input=prompts, params=params, claimed=claimed):
+                return Ran(execution=self._engines[engine].recheck(prompts, params, claimed))
+            case Run(engine=engine, input=prompts, params=params) if engine in self._batches:
+                self._batches[engine].join(call, prompts, params)
+                return None
+            case Run(engine=engine, input=prompts, params=params):
+                return Ran(execution=self._engines[engine].execute(prompts, params))
+        raise AssertionError(f"{request!r} is no request")
 
-    def _load(self, request: Message) -> Message:
-        from contracts.protocol.manifest import Manifest
+    def _cut(self, request: Cut) -> Tokens:
+        from contracts.protocol.tokens import TextTokenizer
+
+        if request.sha256 not in self._tokenizers:
+            try:
+                self._tokenizers[request.sha256] = TextTokenizer(request.tokenizer.read_bytes(), request.sha256)
+            except WrongTokenizer as error:
+                raise UnsupportedModel(str(error)) from error
+        return Tokens(ids=tuple(self._tokenizers[request.sha256].encode(request.text)))
+
+    def _load(self, request: Load) -> Loaded:
         from node_agent.execution import kinds
-        from node_agent.execution.model_files import ModelFiles
 
-        said = request["files"]
-        weights, tokenizer, config = (Path(said[name]) for name in ("weights", "tokenizer", "config"))
-        files = ModelFiles(weights, tokenizer, config, said["weights_sha256"], said["tokenizer_sha256"])
-        known = None if request["known"] is None else Speed(**request["known"])
-        engine = kinds.load(files, Manifest.model_validate(request["load"]), request["device"], known)
+        engine = kinds.load(request.files, request.manifest, request.device, request.known)
         number = len(self._engines)
         self._engines.append(engine)
         if isinstance(engine, Batching):
             self._batches[number] = engine.new_batch()
-        about: Message = {"name": engine.name, "version": engine.version, "check": engine.check}
-        concurrent = number in self._batches
-        speed = None if engine.speed is None else asdict(engine.speed)
-        about |= {"concurrent": concurrent, "numeric_class": engine.numeric_class, "speed": speed}
-        return {"engine": number, **about}
+        about = {name: getattr(engine, name) for name in ("name", "version", "check", "numeric_class", "speed")}
+        return Loaded(engine=number, concurrent=number in self._batches, **about)
 
 
 def _import_torch() -> None:
@@ -148,20 +160,6 @@ def _import_torch() -> None:
     (cuda-pathfinder, which torch imports through cuda-bindings). All that is left out once this process is confined.
     """
     import torch  # noqa: F401
-
-
-def _answer(run: Execution) -> Message:
-    return {
-        "output": b64encode(run.output).decode(),
-        "trace_hash": run.trace_hash.hex(),
-        "units": run.units,
-        "trace": b64encode(run.trace).decode(),
-    }
-
-
-def _problem(error: ExecutionError) -> Message:
-    values = {name: repr(value) for name, value in error.values.items()}
-    return {"error": error.code, "message": error.message, "way_out": error.way_out, "values": values}
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ fails halfway cannot go back. `ASSAY_NAMESPACES` tells the program why it has no
 import ctypes
 import json
 import os
-import resource
 import select
 import signal
 import sys
-from contextlib import suppress
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 1 << 26, 1 << 27, 1 << 28, 1 << 29, 1 << 30
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE, _DETACH = 1, 2, 4, 8, 4096, 16384, 1 << 18, 2
@@ -41,17 +39,19 @@ def main(parent: int, view: View, most: dict[str, int], program: list[str]) -> i
     death = os.pidfd_open(parent)
     if os.getppid() != parent:
         return signal.SIGKILL
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, the first to be ended
     why = _tried(view)
     if not why:
         _unshare()
+    keeper = os.pidfd_open(os.getpid())
     worker = os.fork()
     if worker == 0:
         if not why:
             _build_root(view)
         _checked("prctl", _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
+        if select.select([keeper], [], [], 0)[0]:
+            os.kill(os.getpid(), signal.SIGKILL)  # the keeper ended before this process could be told to end with it
         os.execve(program[0], program, os.environ | {"ASSAY_NAMESPACES": why})
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1):
@@ -105,9 +105,8 @@ def _build_root(view: View) -> None:
         os.symlink(target, f"/new{path}")
     for path, origin in origins.items():
         _show(f"/old{origin}", f"/new{path}", _NOSUID | (_NOEXEC if path in view["devices"] else _NODEV | _RDONLY))
-    for name, kind, flags, data in (("proc", "proc", _RDONLY | _NOEXEC, ""), ("tmp", "tmpfs", 0, "mode=1777,size=64m")):
-        os.mkdir(f"/new/{name}")
-        _mount(kind, f"/new/{name}", kind, _NOSUID | _NODEV | flags, data)
+    os.mkdir("/new/proc")
+    _mount("proc", "/new/proc", "proc", _NOSUID | _NODEV | _RDONLY | _NOEXEC)
     os.chdir("/new")
     _pivot(".", ".")
     _checked("umount", _libc.umount2(b".", _DETACH))
@@ -145,11 +144,11 @@ def _pivot(new: str, old: str) -> None:
 
 def _watched(worker: int, death: int, most: dict[str, int]) -> int:
     """Waits for the program's end, and brings it about where its parent ends or it takes too much."""
-    ended, looks = os.pidfd_open(worker), select.poll()
+    ended, looks, status = os.pidfd_open(worker), select.poll(), os.open(f"/proc/{worker}/status", os.O_RDONLY)
     for one in (death, ended):
         looks.register(one, select.POLLIN)
     while not (ready := [number for number, _ in looks.poll(_LOOK_MS)]):
-        has = _usage(worker)
+        has = _usage(status)
         for name, limit in most.items():
             if has[name] > limit:
                 sys.stderr.write(f"it was ended: {has[name]} {name.replace('_', ' ')}, {limit} are the most\n")
@@ -160,11 +159,13 @@ def _watched(worker: int, death: int, most: dict[str, int]) -> int:
     return os.waitpid(worker, 0)[1]
 
 
-def _usage(worker: int) -> dict[str, int]:
+def _usage(status: int) -> dict[str, int]:
     """Threads, and bytes of memory that no file backs. None of a process that has ended."""
-    lines: dict[str, str] = {}
-    with suppress(OSError), open(f"/proc/{worker}/status") as file:
-        lines = dict(line.split(":", 1) for line in file)
+    try:
+        said = os.pread(status, 1 << 16, 0).decode()
+    except ProcessLookupError:
+        said = ""
+    lines = dict(line.split(":", 1) for line in said.splitlines())
     kib = sum(int(lines.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem"))
     return {"threads": int(lines.get("Threads", 0)), "memory_bytes": kib << 10}
 

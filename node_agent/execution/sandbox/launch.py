@@ -1,4 +1,4 @@
-"""Starts a confined process: its environment, its pipes, and its keeper. What it gives up itself is in `confinement`."""
+"""Starts a confined process: its environment, its pipes, and its keeper. `confinement` is what it gives up itself."""
 
 import json
 import os
@@ -29,9 +29,7 @@ def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
     It ends with its keeper, whose process id this is, and that with its parent.
     """
     passed = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
     view = json.dumps({"files": needs.files, "devices": needs.devices})
     most = json.dumps({"threads": needs.threads, "memory_bytes": needs.memory_bytes})
@@ -39,7 +37,7 @@ def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
         [*_KEEPER, str(os.getpid()), view, most, *program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=None,
+        stderr=subprocess.PIPE,
         bufsize=0,
         env=passed | _SET,
         cwd="/",

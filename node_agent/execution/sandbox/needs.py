@@ -65,6 +65,11 @@ class Needs:
         return _HEADROOM_BYTES + _TIMES_MODEL * sum(path.stat().st_size for path in self.models)
 
     @property
+    def cpu_seconds(self) -> int:
+        """The most CPU time, a week of all cores; then it is ended, and the next job gets a new process."""
+        return 7 * 24 * 3600 * (os.cpu_count() or 1)
+
+    @property
     def threads(self) -> int:
         """The most that it may have: kernels, OpenMP and tokenizers each start about one for each core."""
         return 64 + 8 * (os.cpu_count() or 1)

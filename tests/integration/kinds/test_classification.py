@@ -23,8 +23,7 @@ from contracts.protocol.records import Commitment, Order, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
-from contracts.protocol.typed_data import Domain, agrees, trace_commit
-from contracts.record.row_checks import differences
+from contracts.protocol.typed_data import Domain, agrees, differences, trace_commit
 from node_agent.cli_models import app as models_app
 from node_agent.execution import kinds
 from node_agent.execution.errors import UnknownKind

@@ -9,7 +9,7 @@ from pathlib import Path
 from contracts.onchain.keystore import load_key
 from node_agent.app import NODE_KEY, NodeSettings, build_session, run_until_told
 from node_agent.session.backend_api import BackendApi
-from node_agent.testing import EchoEngine, FakeFacts, fake_deployment, fake_manifest
+from tests.world.node_fakes import EchoEngine, FakeFacts, fake_deployment, fake_manifest
 
 
 def main(home: Path, backend_url: str, settler: str, password: str, slots: int) -> None:

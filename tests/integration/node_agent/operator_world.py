@@ -26,12 +26,12 @@ from contracts.protocol.errors import AssayError
 from node_agent.app import NodeSettings, run_node
 from node_agent.cli import node_app
 from node_agent.home import is_running
-from node_agent.testing import BYTE_TOKENIZER, EchoEngine
 from tests.integration.backend.api.coordinator import serving
 from tests.world.fakes import FakeBeacon
 from tests.world.founded import Founded, founded
 from tests.world.founding import Plan
 from tests.world.manifests import manifest
+from tests.world.node_fakes import BYTE_TOKENIZER, EchoEngine
 from tests.world.parties import BEACON, key
 from tests.world.waiting import PATIENCE_S, eventually
 

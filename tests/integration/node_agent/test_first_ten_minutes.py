@@ -17,7 +17,6 @@ from node_agent.canary import request_canary, serve_until_delivered
 from node_agent.cli import node_app
 from node_agent.home import is_running, load_settings
 from node_agent.session.backend_api import BackendApi
-from node_agent.testing import EchoEngine
 from tests.integration.node_agent.operator_world import (
     CONSTANTS,
     FIXED,
@@ -30,6 +29,7 @@ from tests.integration.node_agent.operator_world import (
     fund_what_it_says,
     running_node,
 )
+from tests.world.node_fakes import EchoEngine
 from verifier.audit.audit import audit
 
 GROSS = FIXED + UNIT

@@ -17,7 +17,7 @@ from contracts.protocol.signing import Signer, recover
 from contracts.protocol.wire import SubmitCommitment
 from node_agent.app import JOURNAL, NODE_KEY, unix_time
 from node_agent.session.journal import NodeJournal
-from node_agent.testing import FakeBackend, fake_deployment, fake_manifest, problem
+from tests.world.node_fakes import FakeBackend, fake_deployment, fake_manifest, problem
 from tests.world.waiting import PATIENCE_S
 
 PASSWORD = "a password of this test"

@@ -26,10 +26,10 @@ from node_agent.session.chain_facts import OnchainFacts, require_registered
 from node_agent.session.earnings import read_account
 from node_agent.session.journal import JournaledAnswer, NodeJournal
 from node_agent.session.rooted import row_of
-from node_agent.testing import EchoEngine, FakeBackend, fake_manifest
 from tests.world.anvil import pass_time
 from tests.world.founded import founded
 from tests.world.founding import Plan
+from tests.world.node_fakes import EchoEngine, FakeBackend, fake_manifest
 from tests.world.parties import BEACON, key
 from tests.world.waiting import PATIENCE_S, eventually
 

@@ -35,10 +35,10 @@ from node_agent.session.loop import NodeSession
 from node_agent.session.pacing import Pacer
 from node_agent.session.rooted import RootWatch
 from node_agent.session.showing import TraceClient
-from node_agent.testing import FakeFacts
 from tests.integration.backend.api.coordinator import listening
 from tests.unit.backend.world import DEPLOYMENT, DOMAIN, FIXED, NODE, REQUESTER, SETTLER, UNIT, World, signed, terms
 from tests.unit.node_agent.execution.conftest import make_deadly, make_manifest, tiny_files  # noqa: F401  fixtures
+from tests.world.node_fakes import FakeFacts
 from tests.world.prompts import prompts_of, read, root_of
 from tests.world.waiting import PATIENCE_S, eventually
 
@@ -95,7 +95,7 @@ class Scene:
         )
         manifests, now = {self.manifest.workload_id(): self.manifest}, lambda: self.world.now_s
         pacer = Pacer({}, SLOTS, now)
-        desk = LeaseClient(
+        leases = LeaseClient(
             api=api, facts=facts, signer=NODE, deployment=DEPLOYMENT, workloads=manifests, floor=PriceFloor(),
             pacer=pacer, clock=now,
         )  # fmt: skip
@@ -103,7 +103,7 @@ class Scene:
             api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, operator_id=1, max_unrooted=99, clock=now
         )
         return NodeSession(
-            desk=desk, committer=Committer(api=api, journal=journal, signer=NODE, domain=DOMAIN, clock=now),
+            leases=leases, committer=Committer(api=api, journal=journal, signer=NODE, domain=DOMAIN, clock=now),
             watch=watch, journal=journal,
             traces=TraceClient(api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, clock=now),
             engines=dict.fromkeys(manifests, self.engine), pacer=pacer,
@@ -200,7 +200,7 @@ def test_a_job_that_kills_the_process_costs_no_other(
     scene: Scene,
     files: ModelFiles,
     tmp_path: Path,
-    make_deadly: Callable[[bytes], list[client._Process]],  # noqa: F811
+    make_deadly: Callable[[bytes], list[client.Process]],  # noqa: F811
 ) -> None:
     """Protects what an operator earns: of four jobs that a node holds, one crashes the process whenever it runs. The
     other three are delivered as if it were not there, it is abandoned, and the node serves on. Covers: A50, A58"""

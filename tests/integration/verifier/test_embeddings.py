@@ -20,10 +20,10 @@ from node_agent.execution.engine import Engine, Execution
 from node_agent.models import ModelStore
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import OnchainFacts
-from node_agent.testing import FakeBackend
 from tests.integration.verifier.crew import Crew, inbox
 from tests.integration.verifier.network import Network, Ordered, network_of
 from tests.world.manifests import EVERY_ROW
+from tests.world.node_fakes import FakeBackend
 from tests.world.prompts import read
 from verifier.audit.audit import audit
 from verifier.reexecution import LocalEngines

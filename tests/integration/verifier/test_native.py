@@ -23,10 +23,10 @@ from contracts.record.history import read_history
 from contracts.record.log_book import LogBook, LogFacts, read_epoch
 from contracts.record.log_source import FolderLog, published_lines
 from contracts.record.standings import Standings
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from tests.integration.verifier.crew import Crew, Inbox, inbox
 from tests.integration.verifier.network import Network, Ordered, fake_manifest, network_of
 from tests.native_double import NODE_CLASS, TOKENS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
+from tests.world.node_fakes import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
 from verifier.audit.audit import audit
 from verifier.receipts.cli import show_rerun
 from verifier.reexecution.rerun import find_settled, rerun
@@ -96,7 +96,7 @@ def standings(network: Network) -> Callable[[int, int], Standing]:
 
 def shown_over_http(network: Network, home: Path) -> NativeStanding:
     """The operator's standing as GET /v1/nodes has it, of a backend that was made again from chain and log."""
-    open_tokenizers(home).put(BYTE_TOKENIZER_SHA256, BYTE_TOKENIZER)
+    open_tokenizers(home).put(network.manifest, BYTE_TOKENIZER)
     database, blobs = open_database(home), open_blobs(home)
     indexer = Indexer(database, network.chain, confirmations=0)
     while indexer.step():
@@ -208,7 +208,7 @@ def test_an_observation_that_is_another_is_named_by_the_audit(
     swapped = seen.model_copy(update={"observation": network.blob(b"something else")})
     network.post([], shown=[verdict, swapped])
     faults = audit(network.chain, FolderLog(network.folder)).faults
-    assert any("what the verifier saw" in fault.rule for fault in faults)
+    assert any("follows from the observation" in fault.rule for fault in faults)
 
 
 @pytest.mark.chain

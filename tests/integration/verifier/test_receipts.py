@@ -127,7 +127,7 @@ def test_words_say_what_is_proven_and_what_is_not(network: Network, tmp_path: Pa
     assert f"The escrow at {network.deployment.escrow} on chain 31337 charged the lane of" in said
     assert amount in said
     assert f"credited operator {network.operator_id}" in said
-    assert "the very answer that the node committed to" in said
+    assert "the answer that the node committed to" in said
     assert "It does not prove: - That the answer is right." in said
     answer.write_bytes(b"another answer")
     refused = CliRunner().invoke(verify_app, [*arguments, "--json"])

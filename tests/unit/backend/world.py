@@ -42,10 +42,10 @@ from contracts.protocol.wire import (
     SubmitOrder,
     SubmitVerdict,
 )
-from node_agent.testing import BYTE_TOKENIZER
 from tests.world.database import fresh_database
 from tests.world.fakes import FakeChainView
 from tests.world.manifests import manifest, up_to_tokens
+from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.prompts import BYTES
 
 NOW = 1_800_000_000

@@ -79,8 +79,9 @@ def test_a_sample_reaches_every_function_and_is_the_same_for_the_same_seed() -> 
 
 def test_a_copy_imports_copies_of_what_carries_the_change_and_shares_the_rest() -> None:
     copies = sources.copy_under("m1", "src/Lanes.sol", sources.text_of("src/Lanes.sol"))
-    assert set(copies) == {"m1/src/Lanes.sol", "m1/src/JobEscrow.sol"}
-    assert 'from "m1/src/Lanes.sol"' in copies["m1/src/JobEscrow.sol"]
+    assert set(copies) == {"m1/src/Lanes.sol", "m1/src/Epochs.sol", "m1/src/JobEscrow.sol"}
+    assert 'from "m1/src/Lanes.sol"' in copies["m1/src/Epochs.sol"]
+    assert 'from "m1/src/Epochs.sol"' in copies["m1/src/JobEscrow.sol"]
     assert 'from "src/libraries/Merkle.sol"' in copies["m1/src/Lanes.sol"]
 
 

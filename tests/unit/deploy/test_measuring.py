@@ -14,7 +14,7 @@ from deploy.localnet.measuring import NotMeasured, look, measure, timed
 from deploy.localnet.planning import MachineTooSlow
 from deploy.localnet.processes import environment
 from node_agent.execution.engine import Execution, Speed
-from node_agent.testing import EchoEngine, fake_manifest
+from tests.world.node_fakes import EchoEngine, fake_manifest
 
 
 class Paced(EchoEngine):

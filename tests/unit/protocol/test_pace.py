@@ -16,7 +16,7 @@ from contracts.protocol.pace import (
     pace_of,
 )
 from contracts.protocol.records import U32
-from node_agent.testing import fake_manifest
+from tests.world.node_fakes import fake_manifest
 
 PACES = st.builds(Pace, read_milli_per_s=st.integers(1, U32), write_milli_per_s=st.integers(1, U32))
 SIZES = st.builds(JobSize, st.integers(0, 10**6), st.integers(0, 10**5))

@@ -13,7 +13,7 @@ from contracts.protocol.errors import BadTexts, WrongTokenizer
 from contracts.protocol.manifest import InputLimits, Manifest, Template
 from contracts.protocol.texts import decode_texts, encode_texts
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.testing import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256, fake_manifest
+from tests.world.node_fakes import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256, fake_manifest
 
 TEXTS = st.lists(st.text(min_size=1).filter(lambda text: bool(text.strip())), min_size=1, max_size=6)
 GENERATION = fake_manifest()

@@ -10,8 +10,8 @@ from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import list_root
 from contracts.protocol.workload import engine_name
-from node_agent.testing import fake_manifest
 from tests.unit.protocol.test_vectors import cases
+from tests.world.node_fakes import fake_manifest
 
 
 def with_eth_account(manifest: Manifest) -> str:

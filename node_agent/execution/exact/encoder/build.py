@@ -10,7 +10,7 @@ from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.exact.encoder.model_file import EncoderConfig
-from node_agent.execution.exact.quantise import Source, fixed_point, gain, quantise, query_factor
+from node_agent.execution.exact.quantise import TensorMaker, fixed_point, gain, quantise, query_factor
 from node_agent.execution.model_files import Fp32
 from node_agent.execution.published import BertConfig
 
@@ -46,15 +46,15 @@ def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | 
     )
 
 
-class EncoderSource(Source):
-    """See `Source`."""
+class EncoderMaker(TensorMaker):
+    """See `TensorMaker`."""
 
     def __init__(self, config: EncoderConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:
         super().__init__(tensor, {"exp2": tables.exp2_table(), "normal": tables.normal_table()})
         self._config = config
 
     def vector(self, name: str) -> Integers:
-        """See `Source`."""
+        """See `TensorMaker`."""
         owner, _, field = name.rpartition(".")
         return self._norm(owner, field) if owner else self._positions()
 
@@ -72,7 +72,7 @@ class EncoderSource(Source):
         return fixed_point(self.tensor(f"{name}.bias").astype(np.float64), a.RESIDUAL_FRACTION, a.BIAS_MAX)
 
     def matrix(self, name: str) -> Matrix:
-        """See `Source`."""
+        """See `TensorMaker`."""
         prefix, _, part = name.rpartition(".")
         if not prefix:
             return quantise(self.tensor("embeddings.word_embeddings.weight"))

@@ -13,7 +13,7 @@ typedef struct {
  * added up and widened to 64 bits: by then eight lanes together (AVX-512), or four (AVX2), are still below 2^31. */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 typedef __m512i Lanes;
-enum { STEP = 32, BLOCK = 2048, ROWS = 4, OUTS = 6 };
+enum { STEP = 32, BLOCK = 1024, ROWS = 4, OUTS = 6 };
 INLINE Lanes zero(void) { return _mm512_setzero_si512(); }
 INLINE Lanes load(const int16_t *q) { return _mm512_loadu_si512(q); }
 INLINE Lanes widen(const int8_t *w) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)w)); }
@@ -26,7 +26,7 @@ INLINE __m256i half(Lanes sum) {
 }
 #elif defined(__AVX2__)
 typedef __m256i Lanes;
-enum { STEP = 16, BLOCK = 2048, ROWS = 4, OUTS = 3 };
+enum { STEP = 16, BLOCK = 1024, ROWS = 2, OUTS = 6 };
 INLINE Lanes zero(void) { return _mm256_setzero_si256(); }
 INLINE Lanes load(const int16_t *q) { return _mm256_loadu_si256((const __m256i *)q); }
 INLINE Lanes widen(const int8_t *w) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)w)); }
@@ -64,28 +64,33 @@ INLINE void add_totals(const Lanes *lanes, const int n, int64_t *sums) {
 #endif
 }
 
-/* sums[o][r] of `rows` rows of (., inputs) activations and `outs` rows of weights; both are constants where it is used,
- * so that all lanes stay in registers. */
-INLINE void tile(const int16_t *q, const int8_t *w, int64_t inputs, const int rows, const int outs, int64_t *sums) {
-    for (int i = 0; i < rows * outs; i++) sums[i] = 0;
-    for (int64_t start = 0; start < inputs; start += BLOCK) {
-        int64_t stop = smaller(start + BLOCK, inputs), k = start;
-        Lanes lanes[rows * outs];
+/* Adds to sums[o][r] the products of `rows` rows of activations and `outs` of weights over `inputs` <= BLOCK. Weights are
+ * `wide`, 16 bits each, or 8. All three are constants where it is used, so that the lanes stay in registers. */
+INLINE void tile(const int16_t *q, int64_t q_next, const void *weights, int64_t w_next, int64_t inputs, const int rows,
+                 const int outs, const int wide, int64_t *sums) {
+    const int16_t *w16 = weights;
+    const int8_t *w8 = weights;
+    Lanes lanes[rows * outs];
+    int64_t k = 0;
 #pragma clang loop unroll(full)
-        for (int i = 0; i < rows * outs; i++) lanes[i] = zero();
-        for (; k + STEP <= stop; k += STEP) {
+    for (int i = 0; i < rows * outs; i++) lanes[i] = zero();
+    for (; k + STEP <= inputs; k += STEP) {
+        Lanes of_row[rows];
 #pragma clang loop unroll(full)
-            for (int o = 0; o < outs; o++) {
-                Lanes weight = widen(w + o * inputs + k);
+        for (int r = 0; r < rows; r++) of_row[r] = load(q + r * q_next + k);
 #pragma clang loop unroll(full)
-                for (int r = 0; r < rows; r++) lanes[o * rows + r] = more(lanes[o * rows + r], weight, load(q + r * inputs + k));
-            }
+        for (int o = 0; o < outs; o++) {
+            Lanes weight = wide ? load(w16 + o * w_next + k) : widen(w8 + o * w_next + k);
+#pragma clang loop unroll(full)
+            for (int r = 0; r < rows; r++) lanes[o * rows + r] = more(lanes[o * rows + r], weight, of_row[r]);
         }
-        add_totals(lanes, rows * outs, sums);
-        for (; k < stop; k++)
-            for (int i = 0; i < rows * outs; i++)
-                sums[i] += (int64_t)q[i % rows * inputs + k] * w[i / rows * inputs + k];
     }
+    add_totals(lanes, rows * outs, sums);
+    for (; k < inputs; k++)
+        for (int i = 0; i < rows * outs; i++) {
+            int64_t at = i / rows * w_next + k;
+            sums[i] += (int64_t)q[i % rows * q_next + k] * (wide ? w16[at] : w8[at]);
+        }
 }
 
 typedef struct {
@@ -113,55 +118,91 @@ INLINE void finish(const Linear *of, int64_t row, int64_t n, int64_t sum) {
 }
 
 #if defined(__AVX2__)
-/* `finish` of four rows at once, to `put`. Without AVX-512 there is no 64-bit product and no arithmetic shift: a product
- * of halves, and a shift of what is made positive by flipping all bits. */
-INLINE void finish_four(const Linear *of, int64_t row, int64_t n, const int64_t *sums) {
+INLINE __m256i saturated(__m256i v, __m256i most) {
+    __m256i least = _mm256_sub_epi64(_mm256_setzero_si256(), most);
+    v = _mm256_blendv_epi8(v, most, _mm256_cmpgt_epi64(v, most));
+    return _mm256_blendv_epi8(v, least, _mm256_cmpgt_epi64(least, v));
+}
+
+/* `finish` of four rows at once. Without AVX-512 there is no 64-bit product and no arithmetic shift: a product of halves,
+ * and a shift of what is made positive by flipping all bits. */
+INLINE void finish_four(const Linear *of, int64_t row, int64_t n, __m256i v) {
     const Matrix *m = of->matrix;
-    const __m256i zeros = _mm256_setzero_si256(), most = _mm256_set1_epi64x(of->most);
-    __m256i v = _mm256_loadu_si256((const __m256i *)sums), multiplier = _mm256_set1_epi64x(m->multiplier[n]);
+    __m256i multiplier = _mm256_set1_epi64x(m->multiplier[n]);
     __m256i high = _mm256_mul_epi32(_mm256_srli_epi64(v, 32), multiplier);
     v = _mm256_add_epi64(_mm256_mul_epu32(v, multiplier), _mm256_slli_epi64(high, 32));
     __m256i shift = _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)(of->shift + row)));
     v = _mm256_add_epi64(v, _mm256_srli_epi64(_mm256_sllv_epi64(_mm256_set1_epi64x(1), shift), 1));
-    __m256i sign = _mm256_cmpgt_epi64(zeros, v);
+    __m256i sign = _mm256_cmpgt_epi64(_mm256_setzero_si256(), v);
     v = _mm256_xor_si256(_mm256_srlv_epi64(_mm256_xor_si256(v, sign), shift), sign);
     if (m->bias) v = _mm256_add_epi64(v, _mm256_set1_epi64x(m->bias[n]));
-    v = _mm256_blendv_epi8(v, most, _mm256_cmpgt_epi64(v, most));
-    __m256i least = _mm256_sub_epi64(zeros, most);
-    v = _mm256_blendv_epi8(v, least, _mm256_cmpgt_epi64(least, v));
-    int64_t four[4], at = row * m->outputs + n;
-    _mm256_storeu_si256((__m256i *)four, v);
-    for (int r = 0; r < 4; r++) of->put[at + r * m->outputs] = (int32_t)four[r];
-}
-#endif
-
-INLINE void finished_tile(const Linear *of, int64_t row, int64_t n, const int rows, const int outs) {
-    int64_t sums[ROWS * 8], inputs = of->matrix->inputs;
-    tile(of->q + row * inputs, of->matrix->weight + n * inputs, inputs, rows, outs, sums);
-#if defined(__AVX2__)
-    if (rows == 4 && of->put) {
-        for (int o = 0; o < outs; o++) finish_four(of, row, n + o, sums + 4 * o);
-        return;
+    int64_t four[4], next = m->outputs;
+    if (of->put) {
+        int32_t *put = of->put + row * next + n;
+        _mm256_storeu_si256((__m256i *)four, saturated(v, _mm256_set1_epi64x(of->most)));
+        for (int r = 0; r < 4; r++) put[r * next] = (int32_t)four[r];
+    } else {
+        int64_t *added = of->added + row * next + n;
+        v = _mm256_add_epi64(v, _mm256_set_epi64x(added[3 * next], added[2 * next], added[next], added[0]));
+        _mm256_storeu_si256((__m256i *)four, saturated(v, _mm256_set1_epi64x(RESIDUAL_MAX)));
+        for (int r = 0; r < 4; r++) added[r * next] = four[r];
     }
+}
 #endif
-    for (int i = 0; i < rows * outs; i++) finish(of, row + i % rows, n + i / rows, sums[i]);
+
+/* `outs` outputs of one row: their weights go from memory to where they are used. */
+INLINE void one_row(const Linear *of, int64_t row, int64_t n, const int outs) {
+    int64_t sums[8] = {0}, inputs = of->matrix->inputs;
+    const int16_t *q = of->q + row * inputs;
+    const int8_t *w = of->matrix->weight + n * inputs;
+    for (int64_t k = 0; k < inputs; k += BLOCK)
+        tile(q + k, inputs, w + k, inputs, smaller(BLOCK, inputs - k), 1, outs, 0, sums);
+    for (int o = 0; o < outs; o++) finish(of, row, n + o, sums[o]);
 }
 
-/* `outs` outputs of all rows: their weights are read from memory once. */
-INLINE void all_rows(const Linear *of, int64_t n, const int outs) {
-    int64_t row = 0;
-    for (; row + ROWS <= of->rows; row += ROWS) finished_tile(of, row, n, ROWS, outs);
-    for (; row < of->rows; row++) finished_tile(of, row, n, 1, outs);
+#if defined(__AVX2__)
+enum { MANY = 64 };
+
+/* OUTS outputs of up to MANY rows, a multiple of ROWS: their weights are widened once. */
+INLINE void many_rows(const Linear *of, int64_t row, int64_t rows, int64_t n) {
+    int64_t sums[MANY / ROWS][OUTS][ROWS] = {0}, inputs = of->matrix->inputs;
+    _Alignas(64) int16_t wide[OUTS * BLOCK];
+    for (int64_t k = 0; k < inputs; k += BLOCK) {
+        int64_t count = smaller(BLOCK, inputs - k);
+        for (int o = 0; o < OUTS; o++) {
+            const int8_t *w = of->matrix->weight + (n + o) * inputs + k;
+            for (int64_t i = 0; i < count; i++) wide[o * BLOCK + i] = w[i];
+        }
+        for (int64_t r = 0; r < rows; r += ROWS)
+            tile(of->q + (row + r) * inputs + k, inputs, wide, BLOCK, count, ROWS, OUTS, 1, sums[r / ROWS][0]);
+    }
+    int64_t r = 0;
+    for (; r + 4 <= rows && !of->sums; r += 4)
+        for (int o = 0; o < OUTS; o++) {
+            const int64_t *low = sums[r / ROWS][o], *high = sums[(r + 2) / ROWS][o] + 2 % ROWS;
+            finish_four(of, row + r, n + o, _mm256_set_epi64x(high[1], high[0], low[1], low[0]));
+        }
+    for (; r < rows; r++)
+        for (int o = 0; o < OUTS; o++) finish(of, row + r, n + o, sums[r / ROWS][o][r % ROWS]);
 }
+#endif
 
 static void linear_part(const void *work, int thread, int64_t start, int64_t stop) {
     const Linear *of = work;
-    (void)thread;
     int64_t n = start;
-    if (of->rows < ROWS)
-        for (; n + 8 <= stop; n += 8) all_rows(of, n, 8);
-    for (; n + OUTS <= stop; n += OUTS) all_rows(of, n, OUTS);
-    for (; n < stop; n++) all_rows(of, n, 1);
+    (void)thread;
+#if defined(__AVX2__)
+    int64_t tiled = of->rows / ROWS * ROWS;
+    if (of->rows >= ROWS)
+        for (; n + OUTS <= stop; n += OUTS) {
+            for (int64_t row = 0; row < tiled; row += MANY) many_rows(of, row, smaller(MANY, tiled - row), n);
+            for (int64_t row = tiled; row < of->rows; row++) one_row(of, row, n, OUTS);
+        }
+#endif
+    for (; n + 8 <= stop; n += 8)
+        for (int64_t row = 0; row < of->rows; row++) one_row(of, row, n, 8);
+    for (; n < stop; n++)
+        for (int64_t row = 0; row < of->rows; row++) one_row(of, row, n, 1);
 }
 
 /* linear(M, y) of rows shortened to q and e, to `put` or `added`. e becomes the shift. */

@@ -11,7 +11,7 @@ from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.exact.llama.model_file import ExactConfig
-from node_agent.execution.exact.quantise import Source, gain, quantise, query_factor
+from node_agent.execution.exact.quantise import TensorMaker, gain, quantise, query_factor
 from node_agent.execution.model_files import Fp32
 from node_agent.execution.published import PLAIN_LLAMA, require_fixed
 
@@ -50,8 +50,8 @@ def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | 
     )
 
 
-class LlamaSource(Source):
-    """See `Source`."""
+class LlamaMaker(TensorMaker):
+    """See `TensorMaker`."""
 
     def __init__(self, config: ExactConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:
         cos, sin = tables.rotary_tables(config.head_dim, config.positions, *_rotary(fields))
@@ -60,11 +60,11 @@ class LlamaSource(Source):
         self._config = config
 
     def vector(self, name: str) -> Integers:
-        """See `Source`."""
+        """See `TensorMaker`."""
         return gain(self._part(name))
 
     def matrix(self, name: str) -> Matrix:
-        """See `Source`."""
+        """See `TensorMaker`."""
         c, weight = self._config, self._part(name)
         queries = c.num_attention_heads * c.head_dim
         return quantise(weight, query_factor(len(weight), queries, c.head_dim) if name.endswith("qkv") else None)

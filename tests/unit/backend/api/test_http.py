@@ -19,7 +19,6 @@ from contracts.protocol.records import Order
 from contracts.protocol.texts import decode_texts
 from contracts.protocol.typed_data import Domain
 from contracts.protocol.wire import Problem, SubmitOrder
-from node_agent.testing import BYTE_TOKENIZER
 from tests.unit.backend.world import (
     MANIFEST,
     NODE,
@@ -34,6 +33,7 @@ from tests.unit.backend.world import (
     terms,
     verdict_on,
 )
+from tests.world.node_fakes import BYTE_TOKENIZER
 
 UNKNOWN = "0x" + "ab" * 32
 JSON = {"content-type": "application/json"}

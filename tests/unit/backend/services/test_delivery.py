@@ -109,11 +109,13 @@ def test_only_the_holder_delivers(world: World) -> None:
 
 def test_late_delivery_is_refused(world: World) -> None:
     """Protects requesters: what comes after the lease's last second is charged to nobody. Covers: A03"""
-    order_id = lent(world)
-    world.now_s += 61
+    order_id, last_second = lent(world), world.now_s + 60
+    world.now_s = last_second + 1
     with pytest.raises(BackendError) as caught:
         world.services.delivery.receive(commitment_for(order_id))
     assert caught.value.code == "lease_expired"
+    world.now_s = last_second
+    assert world.services.delivery.receive(commitment_for(order_id)).new
 
 
 def test_contradiction_is_refused_and_names_both(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -40,15 +40,16 @@ class Leases(RuleBasedStateMachine):
 
     @rule(node=NODES, heard=st.booleans())
     def ask(self, node: Signer, heard: bool) -> None:
-        """Asks while it has a free slot; the answer may be lost."""
+        """Asks while it has a free slot; the answer may be lost. What it works on comes again only after a lapse."""
         known = self.known[node.address]
         if len(known) == SLOTS:
             return
+        held = self._held(node)
         grant = self.world.services.leasing.lend(self.world.ask(node, known))
         if grant is not None:
-            assert grant.lease.order_id not in known
+            assert grant.lease.order_id not in {*known} & {*held}
             assert grant.lease.order_id not in self.delivered
-            if heard:
+            if heard and grant.lease.order_id not in known:
                 known.append(grant.lease.order_id)
 
     @rule(node=NODES)

@@ -19,7 +19,6 @@ from contracts.protocol.pace import Pace, pace_of
 from contracts.protocol.records import Lease
 from contracts.protocol.signing import Signer, recover
 from contracts.record.row_checks import check_leases
-from node_agent.testing import BYTE_TOKENIZER
 from tests.unit.backend.world import (
     DOMAIN,
     FIXED,
@@ -35,6 +34,7 @@ from tests.unit.backend.world import (
     signer,
     terms,
 )
+from tests.world.node_fakes import BYTE_TOKENIZER
 
 
 @pytest.mark.parametrize(

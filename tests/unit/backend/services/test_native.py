@@ -19,7 +19,6 @@ from contracts.protocol.signing import Signer
 from contracts.protocol.typed_data import answer_commit, trace_commit
 from contracts.protocol.wire import LeaseRequest, NativeStanding, SubmitTrace, SubmitVerdict
 from node_agent.execution.engine import Execution
-from node_agent.testing import BYTE_TOKENIZER
 from tests.native_double import NODE_CLASS, VERIFIER_CLASS, WEIGHTS_SHA256, NativeDouble
 from tests.unit.backend.world import (
     DEPLOYMENT,
@@ -37,6 +36,7 @@ from tests.unit.backend.world import (
     commitment_for,
     signer,
 )
+from tests.world.node_fakes import BYTE_TOKENIZER
 
 GIVEN = PARAMS.of(["max_new_tokens"])
 NATIVE = MANIFEST.model_copy(update={"comparator": "native", "weights_sha256": WEIGHTS_SHA256, "numeric_class": None})

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import sys
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -16,16 +16,15 @@ from node_agent.execution.floats.generation import FloatGeneration
 from node_agent.execution.kinds import float_generation
 from node_agent.execution.model_files import CONFIG_KEY, ModelFiles, sha256_file, write_safetensors
 from node_agent.execution.sandbox import client
-from node_agent.execution.sandbox.needs import Needs
 from node_agent.models import ModelStore
-from node_agent.testing import BYTE_TOKENIZER
+from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.prompts import CHAT
 
 TINY_OVERHEAD = len(CHAT.before) + len(CHAT.after)
 """Tokens of the chat template with one token a byte."""
 
 MakeManifest = Callable[..., Manifest]
-MakeDeadly = Callable[[bytes], list[client._Process]]
+MakeDeadly = Callable[[bytes], list[client.Process]]
 
 CRASHES = """
 import ctypes, sys, time
@@ -33,11 +32,11 @@ from node_agent.execution.sandbox import executor
 
 take = executor._Server.take
 
-def crash_or_take(server, request):
-    if request.get("input") == sys.argv[1]:
+def crash_or_take(server, call, request):
+    if getattr(request, "input", b"").hex() == sys.argv[1]:
         time.sleep(0.5)  # what was asked at the same time is under way by then
         ctypes.string_at(0)
-    take(server, request)
+    take(server, call, request)
 
 executor._Server.take = crash_or_take
 executor.main()
@@ -72,16 +71,16 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
 def make_deadly(monkeypatch: pytest.MonkeyPatch) -> MakeDeadly:
     """Makes every confined process started from now on crash over an input. Returns those that were, and will be."""
 
-    def make(input_bytes: bytes) -> list[client._Process]:
-        started: list[client._Process] = []
-        start = client._Process
+    def make(input_bytes: bytes) -> list[client.Process]:
+        started: list[client.Process] = []
+        start = client.Process
 
-        def recorded(needs: Needs) -> client._Process:
-            started.append(start(needs))
+        def recorded(*told: Any) -> client.Process:
+            started.append(start(*told))
             return started[-1]
 
-        monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", CRASHES, b64encode(input_bytes).decode()])
-        monkeypatch.setattr(client, "_Process", recorded)
+        monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", CRASHES, input_bytes.hex()])
+        monkeypatch.setattr(client, "Process", recorded)
         return started
 
     return make

@@ -16,7 +16,7 @@ from node_agent.execution.errors import ModelDigestMismatch, UnsupportedModel
 from node_agent.execution.model_files import Source, bound_config_sha256, sha256_file
 from node_agent.execution.safetensors_import import import_safetensors
 from node_agent.models import ModelStore
-from node_agent.testing import BYTE_TOKENIZER
+from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.prompts import CHAT
 
 TENSORS = {

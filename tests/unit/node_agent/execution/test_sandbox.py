@@ -1,6 +1,5 @@
 """The confined process that runs jobs. Input that takes it over finds no network, no key, no program."""
 
-import json
 import os
 import signal
 import subprocess
@@ -24,79 +23,12 @@ from node_agent.execution.errors import (
     UnknownKind,
 )
 from node_agent.execution.model_files import ModelFiles
-from node_agent.execution.sandbox import Executor, client
+from node_agent.execution.sandbox import Executor, client, process
+from node_agent.execution.sandbox.frames import Cutter
+from node_agent.execution.sandbox.messages import ANSWERS, Confine, Failed, Run
 from tests.world.prompts import asked
 
 HELLO, PARAMS = asked(["hello"]), {"max_new_tokens": 4}
-
-TRIES = """
-import json, os, signal, socket, subprocess, sys, threading
-from pathlib import Path
-from node_agent.execution.sandbox.confinement import confine
-
-readable, secret, parent = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-confine([readable])
-said = {}
-
-def attempt(name, act):
-    try:
-        said[name] = str(act())
-    except OSError as error:
-        said[name] = type(error).__name__
-
-def all_of_them(where):
-    attempt(where + "internet", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-    attempt(where + "datagrams", lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
-    attempt(where + "unix socket", lambda: socket.socket(socket.AF_UNIX))
-    attempt(where + "another program", lambda: os.execv("/bin/sh", ["sh", "-c", "true"]))
-    attempt(where + "a child's program", lambda: subprocess.run([sys.executable, "-c", ""], check=False))
-    attempt(where + "a key file", lambda: secret.read_text())
-    attempt(where + "a folder of keys", lambda: list(secret.parent.iterdir()))
-    attempt(where + "the parent's secrets", lambda: Path(f"/proc/{parent}/environ").read_bytes())
-    attempt(where + "the parent's memory", lambda: Path(f"/proc/{parent}/mem").open("rb"))
-    attempt(where + "stopping the parent", lambda: os.kill(parent, 0))
-    attempt(where + "writing beside the model", lambda: (readable / "x").write_text("x"))
-    attempt(where + "writing to the model", lambda: (readable / "model").write_text("x"))
-    attempt(where + "writing to a temporary folder", lambda: Path("/tmp/assay-sandbox-test").write_text("x"))
-    attempt(where + "deleting the model", lambda: (readable / "model").unlink())
-
-all_of_them("")
-thread = threading.Thread(target=all_of_them, args=("thread: ",))
-thread.start()
-thread.join()
-attempt("the model", lambda: (readable / "model").read_text())
-attempt("null", lambda: Path("/dev/null").write_text("x"))
-print(json.dumps(said))
-"""
-
-
-def test_what_is_confined_reaches_nothing(tmp_path: Path) -> None:
-    """Every way out fails, in threads too; the model can be read. Covers: A50"""
-    models, keys = tmp_path / "models", tmp_path / "keys"
-    models.mkdir()
-    keys.mkdir()
-    (models / "model").write_text("weights")
-    (keys / "node.key.json").write_text("secret")
-    command = [sys.executable, "-c", TRIES, str(models), str(keys / "node.key.json"), str(os.getpid())]
-    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=_with_path())
-    said = json.loads(found.stdout)
-    assert said.pop("the model") == "weights"
-    assert said.pop("null") == "1"
-    assert len(said) == 28
-    assert set(said.values()) == {"PermissionError"}, said
-
-
-def test_each_of_these_ways_is_open_without_it(tmp_path: Path) -> None:
-    """The test above would see a way that is open: without `confine`, none of them is refused."""
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "model").write_text("weights")
-    (tmp_path / "key").write_text("secret")
-    harmless = TRIES.replace("confine([readable])", "").replace('os.execv("/bin/sh", ["sh", "-c", "true"])', "None")
-    command = [sys.executable, "-c", harmless, str(tmp_path / "models"), str(tmp_path / "key"), str(os.getpid())]
-    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=_with_path())
-    Path("/tmp/assay-sandbox-test").unlink()
-    refused = {name for name, said in json.loads(found.stdout).items() if said == "PermissionError"}
-    assert not refused
 
 
 @pytest.fixture
@@ -160,10 +92,10 @@ def test_a_dead_process_is_replaced(executor: Executor, tiny_files: ModelFiles, 
     """An input that kills it costs its own job and no other; the next is answered as before. Covers: A50"""
     engine = executor.load(tiny_files, manifest, "cpu")
     before = engine.execute(HELLO, PARAMS)
-    os.kill(_process_of(executor), signal.SIGSTOP)
+    os.killpg(_process_of(executor), signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(engine.execute, HELLO, PARAMS)
-        _wait_for(lambda: len(executor._process._waiting) == 1)  # type: ignore[union-attr]
+        _wait_for(lambda: len(executor._process._calls) == 1)  # type: ignore[union-attr]
         os.kill(_process_of(executor), signal.SIGKILL)
         with pytest.raises(ExecutorFailed, match="-9"):
             under_way.result(30)
@@ -177,41 +109,12 @@ def test_a_process_that_hangs_is_replaced(
     """Whoever waited too long has an error, and the next call a process that answers. Covers: A50"""
     engine = executor.load(tiny_files, manifest, "cpu")
     before = engine.execute(HELLO, PARAMS)
-    os.kill(_process_of(executor), signal.SIGSTOP)
-    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.1)
+    os.killpg(_process_of(executor), signal.SIGSTOP)
+    monkeypatch.setattr(process, "MOST_S", 0.1)
     with pytest.raises(ExecutorFailed, match="hung"):
         engine.execute(HELLO, PARAMS)
     monkeypatch.undo()
     assert engine.execute(HELLO, PARAMS) == before
-
-
-BABBLER = """
-import json, sys
-for line in sys.stdin:
-    asked = json.loads(line)
-    about = {"name": "n", "version": "v", "check": "prefill", "concurrent": False, "numeric_class": None, "speed": None}
-    good = {"id": asked["id"], "engine": 0, **about}
-    print(sys.argv[1].replace("ID", str(asked["id"])) if "input" in asked else json.dumps(good), flush=True)
-"""
-NO_ANSWERS = [
-    "no json",
-    "[1]",
-    '{"output": "AA==", "trace_hash": "%s", "units": 1}' % ("00" * 32),
-    '{"id": 99, "output": "AA==", "trace_hash": "%s", "units": 1}' % ("00" * 32),
-    '{"id": ID, "output": "AA=="}',
-    '{"id": ID, "output": 1, "trace_hash": "", "units": 1}',
-]
-
-
-@pytest.mark.parametrize("babble", NO_ANSWERS)
-def test_nonsense_is_never_taken_for_an_answer(
-    executor: Executor, tiny_files: ModelFiles, manifest: Manifest, babble: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever a process that was taken over says, it is either an execution in form, or an error."""
-    monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", BABBLER, babble])
-    engine = executor.load(tiny_files, manifest, "cpu")
-    with pytest.raises(ExecutorFailed):
-        engine.execute(HELLO, PARAMS)
 
 
 UNCONFINED = """
@@ -228,13 +131,12 @@ executor.main()
 
 def test_a_process_that_cannot_be_confined_runs_nothing() -> None:
     """It says why and ends, whatever it is asked after that. Covers: A50"""
-    asked = (
-        b'{"id": 0, "readable": [], "torch": false}\n'
-        b'{"id": 1, "engine": 0, "input": "", "params": {}, "claimed": null}\n'
-    )
-    done = subprocess.run([sys.executable, "-c", UNCONFINED], input=asked, stdout=subprocess.PIPE, env=_with_path())
-    (said,) = done.stdout.splitlines()
-    assert json.loads(said)["error"] == "sandbox_unavailable"
+    confine = Confine(models=(), torch=False, gpu=False).frame(0)
+    run = Run(engine=0, work="execute", input=b"", params={}).frame(1)
+    command = [sys.executable, "-c", UNCONFINED]
+    done = subprocess.run(command, input=bytes(confine) + bytes(run), stdout=subprocess.PIPE, env=_with_path())
+    (said,) = Cutter(ANSWERS).cut(done.stdout)
+    assert Failed.read(said.payload).code == "sandbox_unavailable"
     assert done.returncode == 0
 
 
@@ -243,9 +145,9 @@ def test_a_process_that_is_not_confined_is_never_asked_again(
     executor: Executor, tiny_files: ModelFiles, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not at the next call either: each begins with a new process that has to be confined first. Covers: A50"""
-    started, start = [], client._Process
+    started, start = [], client.Process
     monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", UNCONFINED])
-    monkeypatch.setattr(client, "_Process", lambda: started.append(start()) or started[-1])
+    monkeypatch.setattr(client, "Process", lambda *told: started.append(start(*told)) or started[-1])
     for _ in range(2):
         with pytest.raises(SandboxUnavailable):
             executor.load(tiny_files, manifest, "cpu")

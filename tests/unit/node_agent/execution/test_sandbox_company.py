@@ -23,45 +23,60 @@ from contracts.protocol.manifest import Manifest
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import ExecutorFailed, InvalidInput
 from node_agent.execution.model_files import ModelFiles
-from node_agent.execution.sandbox import Executor, client
+from node_agent.execution.sandbox import Executor, client, process
+from node_agent.execution.sandbox.messages import Message, Run
 from node_agent.execution.sandbox.shared_lock import SharedLock
+from tests.world.processes import states
 
 WAIT_S = 30
 
 ECHO = """
-import hashlib, json, os, select, sys, time
-from base64 import b64decode
+import hashlib, json, os, select, struct, sys, time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
+HEADER, CONFINE, LOAD = struct.Struct("<BQI"), 16, 17
 ABOUT = {"name": "n", "version": "v", "check": "prefill", "concurrent": True, "numeric_class": None, "speed": None}
 engines, batch, rest = 0, [], b""
 
-def take(asked):
-    text = b64decode(asked.get("input", ""))
+def take(kind, call, payload):
+    asked = json.loads(payload)
+    text = urlsafe_b64decode(asked.get("input", ""))
     if text.startswith(b"die"):
         os._exit(3)
     if text.startswith(b"hang"):
         time.sleep(1000)
-    batch.append(asked)
+    if text.startswith(b"babble"):
+        os.write(1, b"is this a frame?")
+    if text.startswith(b"half"):
+        os.write(1, HEADER.pack(3, call, 1000))
+        time.sleep(1000)
+    batch.append((kind, call, text, asked))
 
-def answer(asked):
+def answer(kind, call, text, asked):
     global engines
-    said = {"engine": engines, **ABOUT}
-    engines += "load" in asked
-    if "input" in asked:
-        text = b64decode(asked["input"])
-        said = {"output": asked["input"], "trace_hash": hashlib.sha256(text).hexdigest(), "units": 1, "trace": ""}
-        if text.startswith(b"bad"):
-            said = {"error": "invalid_input", "message": "Bad.", "way_out": "None.", "values": {}}
-    print(json.dumps({"id": asked["id"], **said}), flush=True)
+    if kind == CONFINE:
+        answered, said = 1, {"landlock": 1, "namespaces": ""}
+    elif kind == LOAD:
+        answered, said = 2, {"engine": engines, **ABOUT}
+        engines += 1
+    elif text.startswith(b"bad"):
+        answered, said = 5, {"code": "invalid_input", "message": "Bad.", "way_out": "None.", "values": {}}
+    else:
+        digest = urlsafe_b64encode(hashlib.sha256(text).digest()).decode()
+        answered, said = 3, {"execution": {"output": asked["input"], "trace_hash": digest, "units": 1, "trace": ""}}
+    said = json.dumps(said, separators=(",", ":")).encode()
+    os.write(1, HEADER.pack(answered, call, len(said)) + said)
 
 while True:
     if batch and not select.select([0], [], [], 0)[0]:
         while batch:
-            answer(batch.pop())
+            answer(*batch.pop())
     elif piece := os.read(0, 1 << 16):
-        *lines, rest = (rest + piece).split(b"\\n")
-        for line in lines:
-            take(json.loads(line))
+        rest += piece
+        while len(rest) >= HEADER.size and len(rest) >= (end := HEADER.size + HEADER.unpack_from(rest)[2]):
+            kind, call, _ = HEADER.unpack_from(rest)
+            take(kind, call, rest[HEADER.size:end])
+            rest = rest[end:]
     else:
         break
 """
@@ -71,7 +86,7 @@ while True:
 class Scene:
     """An executor whose processes echo, with all that were started."""
 
-    def __init__(self, load: Callable[[Executor], Engine], started: Sequence[client._Process]) -> None:
+    def __init__(self, load: Callable[[Executor], Engine], started: Sequence[client.Process]) -> None:
         self.executor, self.started, self._load = Executor(Path("/")), started, load
         self.engine = self.load()
         self.pool = ThreadPoolExecutor(32)
@@ -87,8 +102,8 @@ class Scene:
     def held_up(self, texts: Sequence[str]) -> list[Future[Execution]]:
         """Calls under way together, in a process that is stopped: it will read all of them at once."""
         process, calls = self.started[-1], []
-        os.kill(process.pid, signal.SIGSTOP)
-        wait_for(lambda: "\nState:\tT" in Path(f"/proc/{process.pid}/status").read_text())
+        os.killpg(process.pid, signal.SIGSTOP)
+        wait_for(lambda: set(states(process.pid)) == {"T"})
         for text in texts:
             read_later = self._unread()
             calls.append(self.ask(text))
@@ -97,7 +112,7 @@ class Scene:
 
     def go_on(self) -> None:
         """Lets the stopped process run."""
-        os.kill(self.started[-1].pid, signal.SIGCONT)
+        os.killpg(self.started[-1].pid, signal.SIGCONT)
 
     def _unread(self) -> int:
         """Bytes in the pipe to the process."""
@@ -111,10 +126,10 @@ def scene(
     tiny_files: ModelFiles, make_manifest: Callable[..., Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Scene]:
     """The place of these tests."""
-    started: list[client._Process] = []
-    start = client._Process
+    started: list[client.Process] = []
+    start = client.Process
     monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", ECHO])
-    monkeypatch.setattr(client, "_Process", lambda: started.append(start()) or started[-1])
+    monkeypatch.setattr(client, "Process", lambda *told: started.append(start(*told)) or started[-1])
     manifest = make_manifest(tiny_files)
     made = Scene(lambda executor: executor.load(tiny_files, manifest, "cpu"), started)
     with made.pool:
@@ -138,10 +153,24 @@ def test_only_the_one_that_kills_fails(scene: Scene, place: int) -> None:
 
 def test_one_that_hangs_costs_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects the others from a job that never ends: it is given up twice, they are answered."""
-    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 1)
+    monkeypatch.setattr(process, "MOST_S", 1)
     calls = scene.held_up(["a", "hang", "b"])
     scene.go_on()
     with pytest.raises(ExecutorFailed, match="hung"):
+        calls.pop(1).result(WAIT_S)
+    assert [each.result(WAIT_S).output for each in calls] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("text", ["babble", "half"])
+def test_one_whose_process_is_taken_over_costs_no_other(
+    scene: Scene, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects the others from a job that makes the process say what is no frame, or half of one: it fails after two
+    processes, they are answered by others. Covers: A69"""
+    monkeypatch.setattr(process, "FRAME_TIMEOUT_S", 0.5)
+    calls = scene.held_up(["a", text, "b"])
+    scene.go_on()
+    with pytest.raises(ExecutorFailed):
         calls.pop(1).result(WAIT_S)
     assert [each.result(WAIT_S).output for each in calls] == [b"a", b"b"]
 
@@ -167,7 +196,7 @@ def test_one_that_comes_too_late_is_not_blamed(scene: Scene, monkeypatch: pytest
     """Protects a job whose process ended between the look whether it runs and the call: it gets the next one."""
     process, looks = scene.started[0], iter([False])
     os.kill(process.pid, signal.SIGKILL)
-    process._reader.join(WAIT_S)
+    process._thread.join(WAIT_S)
     monkeypatch.setattr(type(process), "is_over", property(lambda self: next(looks, self is process)))
     assert scene.ask("a").result(WAIT_S).output == b"a"
     assert len(scene.started) == 2
@@ -192,19 +221,20 @@ def test_any_number_of_them(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> No
     tries, under_way, crowds = Counter[str](), Counter[str](), []
     ask, lock = type(scene.started[0]).ask, threading.Lock()
 
-    def watched(process: client._Process, request: dict[str, str]) -> dict[str, object]:
-        if "input" not in request:
-            return ask(process, request)
+    def watched(process: client.Process, request: Message, answer: type[Message]) -> Message:
+        if not isinstance(request, Run):
+            return ask(process, request, answer)
+        text = request.input.decode()
         with lock:
-            tries[request["input"]] += 1
-            under_way[request["input"]] += 1
+            tries[text] += 1
+            under_way[text] += 1
             if len(under_way) > 1 and any(tries[each] > 1 for each in under_way):
                 crowds.append(set(under_way))
         try:
-            return ask(process, request)
+            return ask(process, request, answer)
         finally:
             with lock:
-                del under_way[request["input"]]
+                del under_way[text]
 
     monkeypatch.setattr(type(scene.started[0]), "ask", watched)
     texts = [f"die {index}" if index % 7 == 3 else f"good {index}" for index in range(70)]

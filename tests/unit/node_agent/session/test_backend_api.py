@@ -12,8 +12,8 @@ from contracts.protocol.wire import SubmitCommitment
 from node_agent.app import meet, resolve_workload
 from node_agent.errors import BackendRefused, BadAnswer, BadSetting, ForeignBackend, NoAnswer
 from node_agent.session.backend_api import MAX_JSON_BYTES, BackendApi
-from node_agent.testing import fake_manifest, problem
 from tests.unit.node_agent.session.session_world import World
+from tests.world.node_fakes import fake_manifest, problem
 
 SUBMISSION = SubmitCommitment(
     commitment=Commitment(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from contracts.protocol.signing import Signer
 from node_agent.errors import CallFailed, JournalError
 from node_agent.session.journal import NodeJournal
-from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import MakeWorld, World
+from tests.world.node_fakes import EchoEngine, problem
 from tests.world.prompts import bare
 from tests.world.soak import short_or_long
 

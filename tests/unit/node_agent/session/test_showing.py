@@ -8,8 +8,8 @@ from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.trace import is_trace_of
 from node_agent.execution.engine import Execution
 from node_agent.session.chain_facts import RootFacts
-from node_agent.testing import problem
 from tests.unit.node_agent.session.session_world import NOW_S, World
+from tests.world.node_fakes import problem
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from contracts.protocol.wire import Heartbeat, LeaseRequest
 from node_agent.execution.engine import Execution
 from node_agent.session.loop import NodeSession
-from node_agent.testing import EchoEngine, problem
 from tests.unit.node_agent.session.session_world import World
+from tests.world.node_fakes import EchoEngine, problem
 from tests.world.prompts import bare, said
 from tests.world.waiting import PATIENCE_S, eventually
 

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from node_agent.execution.errors import SelfTestFailed
 from node_agent.execution.exact import golden, kernels
+from node_agent.execution.exact.arithmetic import ACTIVATION_MAX
 from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.llama.reference import Reference
 from node_agent.execution.exact.port import Reading
@@ -85,6 +88,7 @@ def test_settings_that_cannot_be_are_refused(
 
 def test_only_what_the_cpu_names_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instruction that the CPU lacks ends the process, so a set is never tried by running it."""
+    monkeypatch.delenv("ASSAY_KERNELS", raising=False)
     monkeypatch.setattr(kernels, "cpu_flags", lambda: kernels.NEEDS["avx2"])
     monkeypatch.setattr(kernels.platform, "machine", lambda: "x86_64")
     assert kernels.available() == ["avx2", "portable"]
@@ -105,6 +109,18 @@ class Sloppy(kernels.Kernels):
     def products(self, q: np.ndarray, weight: np.ndarray) -> np.ndarray:
         exact = super().products(q, weight)
         return np.where(np.abs(exact) > 2**30, exact & ~1, exact)
+
+
+@pytest.mark.parametrize("name", kernels.available())
+@given(rows=st.integers(1, 140), inputs=st.integers(1, 2200), outputs=st.integers(1, 20), seed=st.integers(0, 2**32))
+@example(rows=129, inputs=2049, outputs=7, seed=0)
+def test_products_of_any_shape(name: str, rows: int, inputs: int, outputs: int, seed: int) -> None:
+    """Rows, inputs and outputs that fill no tile, no block and no step: each product is counted once."""
+    random = np.random.default_rng(seed)
+    q = random.integers(-ACTIVATION_MAX, ACTIVATION_MAX + 1, (rows, inputs)).astype(np.int16)
+    weight = random.integers(-127, 128, (outputs, inputs)).astype(np.int8)
+    wanted = q.astype(np.int64) @ weight.T.astype(np.int64)
+    assert (kernels.loaded(name, 1).products(q, weight) == wanted).all()
 
 
 def test_one_lost_bit_is_caught() -> None:

@@ -202,8 +202,9 @@ def test_the_configuration_is_the_first_leaf_of_a_model() -> None:
 def test_what_a_demand_shows_is_six_levels_of_the_tree(count: int) -> None:
     """64-ary when shown, pairs when proven: the same list has one root either way."""
     level = [leaf(bytes([index % 251])) for index in range(count)]
-    root, path = list_root(level), trace_tree.list_path(level, count - 1, keccak)
-    assert trace_tree.verify_path(level[-1], count - 1, count, path, root, keccak)
+    tree = trace_tree.Tree(level, keccak)
+    root, path = list_root(level), tree.path(count - 1)
+    assert tree.root == root == trace_tree.climb(level[-1], count - 1, count, path, keccak)
     while len(level) > 1:
         level = [shown_root(level[start : start + 64]) for start in range(0, len(level), 64)]
     assert keccak(b"\2" + count.to_bytes(4, "big") + level[0]) == root

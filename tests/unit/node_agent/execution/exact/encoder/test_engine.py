@@ -30,9 +30,9 @@ from node_agent.execution.exact.model_root import file_root
 from node_agent.execution.exact.ways import sound
 from node_agent.execution.model_files import ModelFiles, Wording, sha256_file
 from node_agent.execution.sandbox import Executor
-from node_agent.testing import BYTE_TOKENIZER
 from tests.unit.node_agent.execution.exact.conftest import TINY_ENCODER, random_encoder_state
 from tests.world import prompts
+from tests.world.node_fakes import BYTE_TOKENIZER
 
 TEXTS = ["Hello", "What is 2 + 2?", "x", "y" * 40]
 WORDING = Wording("wordpiece", before=(1,), after=(2,))

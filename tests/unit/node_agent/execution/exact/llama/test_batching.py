@@ -192,7 +192,7 @@ def test_an_order_that_kills_the_process_costs_no_other(
     executor: Executor,
     files: ModelFiles,
     manifest: Manifest,
-    make_deadly: Callable[[bytes], list[client._Process]],
+    make_deadly: Callable[[bytes], list[client.Process]],
 ) -> None:
     """Protects what an operator earns from a poisonous job: the process crashes over it in the middle of a batch, and
     again when it is tried alone. It fails, and the others have the very bytes that each has alone. Covers: A50, A58"""

@@ -1,5 +1,5 @@
-// The public record in JavaScript: an epoch's lines, its seed, rates, draws, and what became of a leaf (SPEC sections 9
-// to 11). Held against contracts/vectors/log_lines.json and stories.json. Pure: fetches nothing.
+// The public record a second time, to compare with: an epoch's lines, its seed, rates, draws, and each leaf's outcome
+// (SPEC sections 9 to 11). The test serves it beside protocol.js. Pure: fetches nothing.
 
 import { fromHex, keccak, toHex, word } from "./protocol.js";
 

@@ -1,7 +1,7 @@
-"""FAKES, for tests alone: a backend that lends prepared jobs, a chain that says what it is told, an engine that echoes.
+"""The ports of the node in memory: a backend that lends prepared jobs, a chain with given facts, an engine that echoes.
 
-None of them stands in for a real part in the product. `FakeBackend` speaks contracts.protocol.wire from memory, either
-over HTTP (`serve`) or as an httpx transport (`transport`), and misbehaves where a test sets `intercept`.
+`FakeBackend` speaks contracts.protocol.wire, over HTTP (`serve`) or as an httpx transport (`transport`), and misbehaves
+where a test sets `intercept`.
 """
 
 import hashlib

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Merkle} from "./Merkle.sol";
-import {CapProof} from "./Types.sol";
+import {Merkle} from "src/libraries/Merkle.sol";
+import {CapProof} from "src/libraries/Types.sol";
 
-/// @notice The packed epoch (SPEC section 5) read the slow and obvious way. It defines what `PackedEpoch` computes and
-/// is used by the tests only.
+/// @notice The packed epoch (SPEC section 5) read the slow and obvious way. It defines what `PackedEpoch` computes.
 library PackedEpochReference {
     struct Row {
         uint32 operatorId;
