@@ -44,11 +44,32 @@ class ModelConfig(ABC):
         format: what the file calls its layout.
         ranges: least and largest number of each tensor, by the last part of its name.
         limits: the largest value of each field that counts something; the least is 1.
+        epsilon: of its norms, as they add it to sums of squares, with 40 fraction bits.
+        query_bits, key_bits: with sign; `arithmetic.query_key_bits` of the heads' width.
+        source_sha256: of the weights that the file was built from.
     """
 
     format: ClassVar[str]
     ranges: ClassVar[Mapping[str, tuple[int, int]]]
-    limits: ClassVar[Mapping[str, int]]
+    limits: ClassVar[Mapping[str, int]] = {
+        "vocab_size": 2**31 - 1,
+        "num_hidden_layers": 2**16,
+        "hidden_size": a.MAX_WIDTH,
+        "intermediate_size": a.MAX_INNER,
+        "positions": a.MAX_POSITIONS,
+        "epsilon": a.EPSILON_MAX,
+    }
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    positions: int
+    epsilon: int
+    query_bits: int
+    key_bits: int
+    source_sha256: str
 
     @abstractmethod
     def shapes(self) -> Shapes:
@@ -72,6 +93,8 @@ class ModelConfig(ABC):
             value = getattr(self, name)
             if not 0 < value <= most:
                 refuse(f"{name} is {value}, this engine computes 1 to {most}", name, value)
+        if (self.query_bits, self.key_bits) != a.query_key_bits(getattr(self, "head_dim")):  # noqa: B009  # a family's
+            refuse("bit widths of queries and keys do not fit the heads' width", "config", asdict(self))
 
 
 @dataclass(frozen=True)
