@@ -1,7 +1,7 @@
-"""SPEC_ENCODER.md in eager torch: what `encoder/reference.py` computes, fast, on any device, for many texts at once.
+"""SPEC_ENCODER.md in eager torch: what `encoder/reference.py` computes, for many texts at once and on any device.
 
-Each step's arithmetic is `base.py`'s; here is the order of the steps. Texts of a batch lie one after the other
-along one axis of rows: linear maps run over all rows, attention text by text. Nothing is padded.
+This file has the order of the steps, `base.py` their arithmetic. The texts of a batch lie one after the other along one
+axis of rows: linear maps run over all rows, attention text by text. Nothing is padded.
 
 Shapes: T rows (tokens of all texts), C width, H heads, D head width, F inner width.
 """
@@ -22,7 +22,7 @@ from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.encoder.model_file import EncoderParameters
 
 PIECE_ROWS, PIECE_QUERIES = 64, 32
-"""Rows, and queries of one text, computed at once on a CPU: what they need stays in its cache. Speed alone changes."""
+"""Rows, and queries of one text, that a CPU computes at once, to stay in its cache. Changes nothing but speed."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class EagerEncoder(EagerModel):
         return torch.cat([self._rest(layer, x[piece], mixed[piece]) for piece in pieces])
 
     def _attention(self, qkv: Tensor, texts: Sequence[slice]) -> Tensor:
-        """(T, 3C) queries, keys and values to (T, C) mixtures, 20 fraction bits: each text by itself, all of it."""
+        """(T, 3C) queries, keys and values to (T, C) mixtures with 20 fraction bits, each text by itself."""
         c = self.config
         query, key, value = qkv.view(len(qkv), 3, c.num_attention_heads, -1).permute(1, 2, 0, 3)  # (H, T, D) each
         mixed = []
@@ -115,7 +115,7 @@ class EagerEncoder(EagerModel):
         return self._updated(x, layer.down, gelu, a.GATED_FRACTION, layer.out_norm)
 
     def _updated(self, x: Tensor, linear: ExactLinear, y: Tensor, fraction: int, norm: LayerNorm) -> Tensor:
-        """(T, C) states, and what a matrix makes of (T, I) with `fraction` fraction bits added to them, normed."""
+        """(T, C) states plus a matrix times y, (T, I) with `fraction` fraction bits; the sum normed."""
         return self._normed(add(x, self._apply(linear, y, fraction, a.RESIDUAL_FRACTION)), norm)
 
     def _normed(self, x: Tensor, norm: LayerNorm) -> Tensor:
