@@ -16,14 +16,14 @@ from contracts.protocol.errors import AssayError, BadFingerprint, ProtocolError
 from contracts.protocol.hashing import from_hex, keccak, to_hex
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.records import COMPARATORS, Verdict
-from contracts.protocol.typed_data import agrees, answer_commit
+from contracts.protocol.typed_data import agrees, answer_commit, differences
 from contracts.protocol.wire import SubmitVerdict
 from contracts.record.errors import ChainMoved, LogUnavailable, RecordError
 from contracts.record.follow import Follower
 from contracts.record.history import PostedEpoch
 from contracts.record.log_book import LogBook, LogFacts, PaidJob, read_epoch
 from contracts.record.log_source import LogSource, claimed_output, published_lines
-from contracts.record.row_checks import check_job, check_prompts, differences, require
+from contracts.record.row_checks import check_job, check_prompts, require
 from contracts.record.sample import Sample, seed_of
 from contracts.record.standings import Standings
 from verifier.errors import BackendSilent, SecondAnswer, VerdictRefused, VerifierJournalFull

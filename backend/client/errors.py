@@ -28,7 +28,7 @@ class ClientError(AssayError):
 
 class Refused(ClientError):
     def __init__(self, *, status: int, code: str, detail: str) -> None:
-        self.status, self.code = status, code
+        self.status, self.code, self.detail = status, code, detail
         super().__init__(f"refused ({code}): {detail}")
 
 

@@ -24,7 +24,7 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits, Manifest
 from contracts.protocol.packed import counts, packed_root
 from contracts.protocol.pricing import spend_cap_units
-from contracts.protocol.prompts import pack_prompts, read_answer
+from contracts.protocol.prompts import read_answer
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import COMPARATORS, Order, Params, Terms
 from contracts.protocol.signing import Signer
@@ -327,7 +327,7 @@ def _require_units(most: int, entry: PriceSheetEntry, texts: int) -> None:
 def _packed(manifest: Manifest, vocabularies: Vocabularies, texts: list[str]) -> bytes:
     """The packed prompts of texts. Raises NotTaken."""
     try:
-        return pack_prompts(manifest, vocabularies.of(manifest), texts)
+        return vocabularies.prompts(manifest, texts)
     except BadTexts as error:
         raise NotTaken(f"{error}; nothing was signed") from error
 

@@ -1,12 +1,14 @@
 """A deployment read from the chain alone, given the escrow's address."""
 
 import re
+from collections.abc import Sequence
 
 from contracts.onchain.artifacts import artifact
 from contracts.onchain.chain import require_agreement
 from contracts.onchain.contract import Contract
 from contracts.onchain.deployment import Deployment
 from contracts.onchain.errors import BadAddress, NoContract, RequestRefused, Reverted, WrongContract, WrongReply
+from contracts.onchain.origin import getter_of
 from contracts.onchain.rpc import Rpc
 from contracts.protocol.constants import Constants
 from contracts.protocol.hashing import ZERO32, to_hex
@@ -41,38 +43,16 @@ def deployment_of(w3: Rpc, escrow: str) -> Deployment:
         settler=_address(at_escrow, "settler"),
         treasury=_address(at_escrow, "TREASURY"),
         beacon_anchor=to_hex(bytes(at_escrow.functions.tip().call()) or ZERO32),
-        constants=_constants(at_escrow, at_stakes, at_court, at_contests, at_governor),
+        constants=_constants(named, at_governor),
     )
 
 
-def _constants(
-    escrow: Contract, stakes: Contract, court: Contract, contests: Contract, governor: Contract
-) -> Constants:
-    return Constants(
-        unit_wei=_number(escrow, "UNIT"),
-        fee_bps=_number(escrow, "FEE_BPS"),
-        order_ttl_s=_number(escrow, "ORDER_TTL"),
-        epoch_max_s=_number(escrow, "EPOCH_MAX"),
-        seed_blocks=_number(escrow, "SEED_BLOCKS"),
-        check_wait_s=_number(escrow, "CHECK_WAIT"),
-        settle_wait_s=_number(escrow, "SETTLE_WAIT"),
-        charge_window_s=_number(escrow, "CHARGE_WINDOW"),
-        notice_s=_number(escrow, "NOTICE"),
-        notice_life_s=_number(escrow, "NOTICE_LIFE"),
-        unbond_s=_number(stakes, "UNBOND"),
-        payout_delay_s=_number(stakes, "PAYOUT_DELAY"),
-        min_verifier_stake_units=_number(stakes, "MIN_VERIFIER_STAKE"),
-        case_window_s=_number(court, "CASE_WINDOW"),
-        commit_window_s=_number(court, "COMMIT_WINDOW"),
-        reveal_window_s=_number(court, "REVEAL_WINDOW"),
-        penalty_multiple=_number(court, "PENALTY_MULTIPLE"),
-        case_reward_units=_number(court, "CASE_REWARD"),
-        contest_window_s=_number(contests, "CONTEST_WINDOW"),
-        answer_window_s=_number(contests, "ANSWER_WINDOW"),
-        resolve_window_s=_number(contests, "RESOLVE_WINDOW"),
-        contest_bond_units=_number(contests, "CONTEST_BOND"),
-        timelock_s=_number(governor, "getMinDelay"),
-    )
+def _constants(contracts: Sequence[Contract], governor: Contract) -> Constants:
+    """Each constant from a contract that has a getter for it. Wired contracts agree on those that several have."""
+    holder = {item["name"]: contract for contract in contracts for item in contract.abi if item["type"] == "function"}
+    getters = {name: getter_of(name) for name in Constants.model_fields if name != "timelock_s"}
+    values = {name: _number(holder[getter], getter) for name, getter in getters.items()}
+    return Constants(**values, timelock_s=_number(governor, "getMinDelay"))
 
 
 def _contract(w3: Rpc, name: str, address: str) -> Contract:

@@ -7,6 +7,7 @@ and their number alone (CREATE3). So the same charter has the same addresses on 
 at an address of the plan is what was planned (deploy/docs/adr/0004-addresses-before-contracts.md). No chain is asked.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -174,40 +175,22 @@ def _constructor_struct(name: str) -> list[dict[str, Any]]:
 
 def _values(charter: NetworkConfig) -> dict[str, object]:
     """Constructor arguments by their names in Solidity, siblings' addresses left out."""
-    constants = charter.constants
-    return {
+    constants = {_camel(getter_of(name)): value for name, value in charter.constants}
+    return constants | {
         "token": charter.token,
         "settler": charter.settler,
         "treasury": charter.treasury,
         "guardian": charter.guardian,
         "tip": charter.beacon_anchor,
         "sink": SINK,
-        "timelock": constants.timelock_s,
         "proposers": [to_checksum_address(address) for address in charter.proposers],
         "executors": [to_checksum_address(address) for address in charter.executors or (ANYONE,)],
-        "unit": constants.unit_wei,
-        "feeBps": constants.fee_bps,
-        "orderTtl": constants.order_ttl_s,
-        "epochMax": constants.epoch_max_s,
-        "seedBlocks": constants.seed_blocks,
-        "checkWait": constants.check_wait_s,
-        "settleWait": constants.settle_wait_s,
-        "chargeWindow": constants.charge_window_s,
-        "notice": constants.notice_s,
-        "noticeLife": constants.notice_life_s,
-        "unbond": constants.unbond_s,
-        "payoutDelay": constants.payout_delay_s,
-        "minVerifierStake": constants.min_verifier_stake_units,
-        "caseWindow": constants.case_window_s,
-        "commitWindow": constants.commit_window_s,
-        "revealWindow": constants.reveal_window_s,
-        "penaltyMultiple": constants.penalty_multiple,
-        "caseReward": constants.case_reward_units,
-        "contestWindow": constants.contest_window_s,
-        "answerWindow": constants.answer_window_s,
-        "resolveWindow": constants.resolve_window_s,
-        "contestBond": constants.contest_bond_units,
     }
+
+
+def getter_of(constant: str) -> str:
+    """The contracts' name of a constant, which has no unit: order_ttl_s -> ORDER_TTL."""
+    return re.sub("_(s|units|wei)$", "", constant).upper()
 
 
 def _camel(immutable: str) -> str:

@@ -162,11 +162,6 @@ class Manifest(Record):
         workload_id(self)
         return self
 
-    @property
-    def overhead_tokens(self) -> int:
-        """How many tokens the template puts around a text."""
-        return len(self.template.before) + len(self.template.after)
-
     def prompt(self, ids: Sequence[int]) -> list[int]:
         """What an engine reads of a text whose own tokens these are."""
         return [*self.template.before, *ids, *self.template.after]

@@ -88,11 +88,6 @@ def list_root_above(count: int, nodes: Iterable[bytes]) -> bytes:
     return _sealed(count, top_of(level) if level else b"", by_sha256)
 
 
-def list_path(leaves: Sequence[bytes], index: int, digest: Digest = by_sha256) -> list[bytes]:
-    """The path of the element `index`. Raises IndexError if there is none."""
-    return Tree(leaves, digest).path(index)
-
-
 def path_length(index: int, count: int) -> int:
     """How many siblings the path of the element `index` of a list of `count` has."""
     length = 0
@@ -111,15 +106,6 @@ def climb(leaf: bytes, index: int, count: int, path: Sequence[bytes], digest: Di
             used += 1
         index, width = index // 2, (width + 1) // 2
     return _sealed(count, node, digest)
-
-
-def verify_path(
-    leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes, digest: Digest = by_sha256
-) -> bool:
-    """Whether the digest `leaf` is the element `index` of the list of `count` elements with this root."""
-    if not 0 <= index < count <= MAX_COUNT or any(len(node) != 32 for node in (leaf, *path)):
-        return False
-    return len(path) == path_length(index, count) and climb(leaf, index, count, path, digest) == root
 
 
 def _pair(left: bytes, right: bytes, digest: Digest) -> bytes:

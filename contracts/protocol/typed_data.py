@@ -142,11 +142,17 @@ def answer_key(opening: Opening) -> bytes:
     return keccak(from_hex(opening.trace_hash) + from_hex(opening.output_root) + opening.units.to_bytes(4, "big"))
 
 
-def agrees(opening: Opening, commitment: Commitment) -> bool:
-    """Whether what a verifier computed is what the node committed to: trace, output and units."""
+def differences(opening: Opening, commitment: Commitment) -> list[str]:
+    """Which of trace, output and units differ between what a verifier computed and what the node committed to."""
     expected = trace_commit(from_hex(opening.trace_hash), from_hex(commitment.order_id), commitment.node)
-    return (
-        from_hex(commitment.trace_commit) == expected
-        and commitment.output_root == opening.output_root
-        and commitment.units == opening.units
-    )
+    equal = {
+        "trace": from_hex(commitment.trace_commit) == expected,
+        "output": commitment.output_root == opening.output_root,
+        "units": commitment.units == opening.units,
+    }
+    return [name for name, holds in equal.items() if not holds]
+
+
+def agrees(opening: Opening, commitment: Commitment) -> bool:
+    """Whether nothing differs."""
+    return not differences(opening, commitment)

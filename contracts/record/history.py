@@ -133,7 +133,6 @@ class History:
     _timestamps: dict[int, int] = field(default_factory=dict)
     _stakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _admitted: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
-    _settlers: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, events: Iterable[Event], timestamps: dict[int, int]) -> None:
         """Folds further events. `timestamps`: block number -> Unix seconds, for the blocks with events in DATED."""
@@ -179,10 +178,6 @@ class History:
             and not _cleared(case, block_number)
             for case in self.cases.values()
         )
-
-    def settler_at(self, block_number: int, default: str) -> str:
-        """Who was settler at the end of a block. `default`: the deployment's, for a history that knows of no change."""
-        return str(_at(self._settlers, block_number, self._settlers[0][1] if self._settlers else default))
 
     def of(self, name: str) -> list[Event]:
         """All events of one name, in order."""
@@ -272,12 +267,6 @@ def _contest_ended(history: History, event: Event, _: int) -> None:
         contest.closed = event
 
 
-def _settler_changed(history: History, event: Event, _: int) -> None:
-    if not history._settlers:
-        history._settlers.append((0, event.args["previous"]))
-    history._settlers.append((event.block_number, event.args["settler"]))
-
-
 _FOLDS = {
     "Registered": _registered,
     "NodeKeyAdded": _node_key,
@@ -296,7 +285,6 @@ _FOLDS = {
     "VoteSettled": _case_said,
     "Contested": _contested,
     **dict.fromkeys(CONTEST_ENDS, _contest_ended),
-    "SettlerChanged": _settler_changed,
 }
 
 

@@ -5,13 +5,12 @@ accuse a node of something that the node never signed; the auditor runs the same
 """
 
 from contracts.protocol.errors import BadSignature, NotPacked
-from contracts.protocol.hashing import from_hex, to_hex
+from contracts.protocol.hashing import to_hex
 from contracts.protocol.log import CommitmentEntry, LeaseEntry, OrderEntry, RowEntry
 from contracts.protocol.packed import packed_root
 from contracts.protocol.pricing import amount_units
-from contracts.protocol.records import Commitment, Opening
 from contracts.protocol.signing import recover
-from contracts.protocol.typed_data import Domain, trace_commit
+from contracts.protocol.typed_data import Domain
 from contracts.record.errors import WrongFact
 from contracts.record.log_book import PaidJob
 
@@ -98,14 +97,3 @@ def check_prompts(job: PaidJob, prompts: bytes) -> None:
     except NotPacked as error:
         found = str(error)
     require("the prompts are under the order's promptRoot", expected=wanted, found=found)
-
-
-def differences(opening: Opening, commitment: Commitment) -> list[str]:
-    """What of trace, output and units differs, in words. Empty iff `typed_data.agrees`."""
-    expected = trace_commit(from_hex(opening.trace_hash), from_hex(commitment.order_id), commitment.node)
-    checks = {
-        "trace": from_hex(commitment.trace_commit) == expected,
-        "output": commitment.output_root == opening.output_root,
-        "units": commitment.units == opening.units,
-    }
-    return [name for name, equal in checks.items() if not equal]

@@ -42,7 +42,7 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         if (params.contestWindow <= escrow.SETTLE_WAIT()) {
             revert Contests_ContestWindowTooShort(params.contestWindow, escrow.SETTLE_WAIT());
         }
-        // All that may still be refunded was charged within one charge window, so the settler's bond covers it.
+        // Whatever may still be refunded was charged within one charge window, so the settler's bond covers it.
         uint256 longestContest = params.contestWindow + params.answerWindow + params.resolveWindow;
         if (escrow.CHARGE_WINDOW() < longestContest) {
             revert Contests_ChargeWindowTooShort(escrow.CHARGE_WINDOW(), longestContest);
@@ -105,7 +105,7 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         // Effect:
         _close(proof.epochId, proof.index, ContestStatus.ANSWERED);
         emit Answered(proof.epochId, proof.index, msg.sender, commitment.outputRoot, CONTEST_BOND);
-        // Called directly, the transaction shows it; behind a contract, or an account with code, nothing else would.
+        // A direct call shows the output in its transaction; one through a contract, or an account with code, need not.
         bool direct = msg.sender == tx.origin && msg.sender.code.length == 0;
         if (shown && !direct) emit Delivered(proof.epochId, proof.index, output);
 
@@ -120,7 +120,7 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         // Effect:
         address contester = _close(proof.epochId, proof.index, ContestStatus.REFUNDED);
 
-        // Interaction: the bond first, since the refund after it needs more gas than a starved transfer would leave
+        // Interaction: the bond first. A transfer starved of gas leaves too little for the refund, so all reverts
         bool returned = IERC20(TOKEN).trySafeTransfer(contester, CONTEST_BOND * UNIT);
         uint64 refundUnits = IJobEscrow(ESCROW).refundFromBond(proof, outcomes);
         emit ContestResolved(proof.epochId, proof.index, contester, refundUnits, returned ? CONTEST_BOND : 0);
@@ -222,7 +222,7 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         if (status != needed) revert Contests_WrongStatus(status, needed);
     }
 
-    /// @dev When a lane was charged for a leaf, if it was, and may have it contested.
+    /// @dev When a leaf was charged. Reverts unless it was, from a lane whose charges can be contested.
     function _chargedAt(LeafProof calldata proof, Outcomes calldata outcomes) private view returns (uint256) {
         (LeafStatus status, uint40 chargedAt) = IJobEscrow(ESCROW).leafStatus(proof, outcomes);
         if (status != LeafStatus.PAID) revert Contests_NotCharged(proof.epochId, proof.index, status);
@@ -236,7 +236,7 @@ contract Contests is IContests, EscrowDomain, ReentrancyGuardTransient {
         if (!signed) revert Contests_NotSignedBySigner(recovered, signer);
     }
 
-    /// @dev At the price that was ordered, and in time.
+    /// @dev Reverts unless the charge is the ordered price and was posted in time.
     function _requireCharged(uint64 amountUnits, Terms calldata terms, uint32 units, uint256 postedAt) private view {
         uint256 expected = Evidence.chargeOf(terms, units);
         if (amountUnits != expected) revert Contests_WrongAmount(amountUnits, expected);

@@ -102,7 +102,7 @@ abstract contract Epochs is Lanes {
 
     function settleEpoch(uint64 id, bytes calldata packed) external onlySettler {
         // Check:
-        // The transaction's data is the record of the rows. An account with code (EIP-7702) could hide it from there.
+        // The transaction's data is the record of the rows; an account with code (EIP-7702) need not show them there.
         bool direct = msg.sender == tx.origin && msg.sender.code.length == 0;
         if (!direct) revert JobEscrow_NotDirect(msg.sender);
         Epoch storage epoch = _epochs[id];
@@ -266,7 +266,7 @@ abstract contract Epochs is Lanes {
         }
     }
 
-    /// @dev Moves what lanes were charged to credits and fees, as far as the settler's bond allows.
+    /// @dev Books charges as credits and fees. Reverts if they exceed what the settler's bond covers.
     function _book(uint256 chargedUnits, uint256 feeUnits) internal {
         _settlerBond.spend(chargedUnits, CHARGE_WINDOW);
         uint64 creditsUnits = _totals.creditsUnits + uint64(chargedUnits - feeUnits);

@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IJobEscrow} from "./interfaces/IJobEscrow.sol";
 
-/// @notice For contracts that read what people signed for the escrow: its EIP-712 domain, asked for once a chain.
+/// @notice The escrow's EIP-712 domain, read once, for contracts that check what people signed for the escrow.
 abstract contract EscrowDomain {
     address public immutable ESCROW;
     bytes32 private immutable SEPARATOR;
@@ -15,7 +15,7 @@ abstract contract EscrowDomain {
         CHAIN_ID = block.chainid;
     }
 
-    /// @dev After a fork of the chain the escrow's domain is another one.
+    /// @dev A fork of the chain changes its id, and so the escrow's domain.
     function _domain() internal view returns (bytes32) {
         return block.chainid == CHAIN_ID ? SEPARATOR : IJobEscrow(ESCROW).domainSeparator();
     }

@@ -29,7 +29,7 @@ contract JobEscrow is Epochs {
     using SafeERC20 for IERC20;
     using UnitToken for IERC20;
 
-    /// @dev What became of a leaf by what happened to its epoch as a whole.
+    /// @dev What a leaf's epoch, as a whole, says of it.
     enum LeafOutcome {
         PAID,
         VOID,
@@ -162,7 +162,7 @@ contract JobEscrow is Epochs {
 
     // ---------------------------------------------------------------- leaves
 
-    /// @dev Of a leaf that is known to be in its epoch.
+    /// @dev The leaf must be known to be in its epoch.
     function _leafStatus(LeafProof calldata proof, Outcomes calldata outcomes)
         private
         view
@@ -177,7 +177,7 @@ contract JobEscrow is Epochs {
         return (whole ? LeafStatus.REFUNDED : LeafStatus.PAID, chargedAt);
     }
 
-    /// @dev What is left to refund of a charge. A part that came back closes nothing: the rest stays owed.
+    /// @dev After a partial refund the rest of the charge can still be refunded.
     function _unrefundedUnits(LeafProof calldata proof) private view returns (uint64) {
         return proof.amountUnits - _leaves[proof.epochId][proof.index].refundedUnits;
     }

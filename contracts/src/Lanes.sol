@@ -26,7 +26,7 @@ abstract contract Lanes is IJobEscrow, EIP712, Nonces, ReentrancyGuardTransient 
 
     Totals internal _totals;
     mapping(bytes32 laneKey => Lane) private _lanes;
-    bool public paused; // last, so that it shares a slot with what JobEscrow reads beside it
+    bool public paused; // last, to share a slot with what JobEscrow reads with it
 
     constructor(address token, uint256 unit, uint256 notice, uint256 noticeLife)
         EIP712(TypedData.NAME, TypedData.VERSION)
@@ -74,7 +74,7 @@ abstract contract Lanes is IJobEscrow, EIP712, Nonces, ReentrancyGuardTransient 
         bytes32 r,
         bytes32 s
     ) external nonReentrant {
-        // A permit that fails was used by somebody ahead of us, and the allowance stands; or the deposit itself fails.
+        // Somebody else may have used the permit first: then the allowance is there. If it is not, the deposit fails.
         try IERC20Permit(TOKEN).permit(msg.sender, address(this), units * UNIT, deadline, v, r, s) {} catch {}
         _bookDeposit(msg.sender, requester, signer, units);
         IERC20(TOKEN).pull(UNIT, msg.sender, units);
@@ -92,7 +92,7 @@ abstract contract Lanes is IJobEscrow, EIP712, Nonces, ReentrancyGuardTransient 
         bytes32 r,
         bytes32 s
     ) external nonReentrant {
-        // The nonce names the lane, so whoever relays the authorization cannot send the money to another one.
+        // The nonce names the lane, so that whoever submits the authorization cannot fund another one.
         bytes32 nonce = keccak256(abi.encode(requester, signer, salt));
         _bookDeposit(payer, requester, signer, units);
         IERC20(TOKEN)
@@ -177,7 +177,7 @@ abstract contract Lanes is IJobEscrow, EIP712, Nonces, ReentrancyGuardTransient 
         IERC20(TOKEN).pull(UNIT, requester, units);
     }
 
-    /// @dev Everything of a deposit but the transfer, which the caller does next.
+    /// @dev Books a deposit; the caller makes the transfer next.
     function _bookDeposit(address payer, address requester, address signer, uint64 units) private {
         // Check:
         if (paused) revert JobEscrow_IsPaused();
@@ -189,14 +189,14 @@ abstract contract Lanes is IJobEscrow, EIP712, Nonces, ReentrancyGuardTransient 
         emit Deposited(requester, signer, payer, units);
     }
 
-    /// @dev A key's signature counts whatever code its account has (EIP-7702); a contract is asked now and never again.
+    /// @dev A key's signature counts whatever code its account has (EIP-7702); else the contract is asked, once.
     function _isGrantSigned(address requester, bytes32 digest, bytes calldata signature) private view returns (bool) {
         (address recovered, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
         if (failure == ECDSA.RecoverError.NoError && recovered == requester) return true;
         return SignatureChecker.isValidERC1271SignatureNowCalldata(requester, digest, signature);
     }
 
-    /// @dev All that is held stays below 2^64, so no sum of a settlement can overflow.
+    /// @dev Keeps all that is held below 2^64, so that no sum in a settlement can overflow.
     function _addBalance(Lane storage lane, uint64 units) internal {
         uint256 heldUnits = _heldUnits();
         if (heldUnits + units > type(uint64).max) revert JobEscrow_TooMuchHeld(heldUnits, units);
@@ -209,7 +209,7 @@ abstract contract Lanes is IJobEscrow, EIP712, Nonces, ReentrancyGuardTransient 
         return uint256(totals_.balancesUnits) + totals_.creditsUnits + totals_.feesUnits;
     }
 
-    /// @dev Charges a lane, unless there is a reason not to. The lane's slot is read once and written once.
+    /// @dev Charges a lane, or returns why not. Reads and writes the lane's slot once.
     function _charge(bytes32 laneKey, address requester, address signer, uint256 sumUnits, CapProof memory capProof)
         internal
         returns (SkipReason)

@@ -3,13 +3,13 @@ pragma solidity ^0.8.30;
 
 import {Create3} from "@openzeppelin/contracts/utils/Create3.sol";
 
-/// @notice Creates contracts that name each other immutably. Where a part will be follows from this contract's address and
-/// the part's number alone (CREATE3), so each can be told the others' addresses before they exist; this contract's own
-/// address follows from `PLAN` (CREATE2), which binds every byte of every part. So anybody may send any step, and nobody
-/// can put anything else there. It holds nothing and may do nothing with what it created.
+/// @notice Creates contracts that name each other in immutables. A part's address follows from this contract's address
+/// and the part's number alone (CREATE3), so each part can name the others before they exist. This contract's own
+/// address follows from `PLAN` (CREATE2), which binds every byte of every part: anybody may send any step, and nobody
+/// can put anything else there. It holds nothing and has no rights over what it created.
 contract Origin {
-    /// @dev A contract to be: its creation code, then its constructor's arguments as words. Word `i` is `words[i]`, or the
-    /// address of part `siblings[i]` where that is not zero. Parts are numbered from one.
+    /// @dev Creation code and constructor arguments of a contract. Argument word `i` is `words[i]`, or the address of
+    /// part `siblings[i]` where that is not zero. Parts are numbered from one.
     struct Part {
         bytes code;
         bytes32[] words;
@@ -19,20 +19,18 @@ contract Origin {
     /// @notice keccak256(abi.encode(hashes of the parts)); a part's hash is keccak256(abi.encode(part)).
     bytes32 public immutable PLAN;
 
-    /// @notice Thrown when the hashes given are not those that the plan binds.
+    /// @notice Thrown when the plan does not bind these hashes.
     error Origin_OtherPlan(bytes32 expected, bytes32 found);
-
-    /// @notice Thrown when a part is not the one that the plan has under this number.
+    /// @notice Thrown when the plan has another part under this number.
     error Origin_OtherPart(uint256 number, bytes32 expected, bytes32 found);
-
-    /// @notice Thrown when a part is created that is there.
+    /// @notice Thrown when the part exists.
     error Origin_AlreadyCreated(uint256 number, address part);
 
     constructor(bytes32 plan) {
         PLAN = plan;
     }
 
-    /// @notice Creates part `number`, once. Fails with the part's own error where its constructor refuses.
+    /// @notice Creates part `number`, once. Reverts with the error of the part's constructor, if that reverts.
     function create(bytes32[] calldata hashes, uint256 number, Part calldata part) external returns (address) {
         bytes32 plan = keccak256(abi.encode(hashes));
         if (plan != PLAN) revert Origin_OtherPlan(PLAN, plan);
@@ -50,7 +48,7 @@ contract Origin {
         return Create3.deploy(0, bytes32(number), bytes.concat(part.code, abi.encodePacked(words)));
     }
 
-    /// @notice Where part `number` is, or will be.
+    /// @notice The address that part `number` has or will have.
     function addressOf(uint256 number) public view returns (address) {
         return Create3.computeAddress(bytes32(number));
     }

@@ -262,7 +262,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         if (file.snapshotBlock == 0) revert SlashingCourt_UnknownCase(caseId);
     }
 
-    /// @dev The leaf was posted lately, it is this commitment's, its node signed it, and equality can decide it.
+    /// @dev Reverts unless the leaf is recent, this commitment's, signed by its node, and decidable by equality.
     function _requireAccusable(
         LeafProof calldata proof,
         Order calldata order,
@@ -277,7 +277,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         if (order.terms.comparator != COMPARATOR_EXACT) revert SlashingCourt_NotExact(order.terms.comparator);
     }
 
-    /// @dev By the requester's own key, or by that of a lane that it opened.
+    /// @dev Reverts unless the requester's own key, or that of a lane it opened, signed the order.
     function _requireOrdered(address requester, bytes32 orderId, bytes32 r, bytes32 vs) private view {
         (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecover(orderId, r, vs);
         bool ordered = failure == ECDSA.RecoverError.NoError
@@ -289,7 +289,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         revert SlashingCourt_OutsideWindow(block.timestamp, opensAt, endsAt);
     }
 
-    /// @dev The case says it by itself: what was opened is counted as it is opened.
+    /// @dev Reads the case alone: `_count` has counted each answer as it was opened.
     function _ruling(Case memory file) private view returns (Ruling) {
         bool ended = file.snapshotBlock != 0 && block.timestamp >= file.commitEnds + REVEAL_WINDOW;
         if (!ended) return Ruling.OPEN;
@@ -300,7 +300,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
 
     // ---------------------------------------------------------------- answers
 
-    /// @dev Takes down an answer, unseen. What it stands for is locked already.
+    /// @dev Stores an answer's hash. The verifier's exposure is locked already.
     function _commit(bytes32 caseId, uint32 verifierId, bytes32 answerCommit) private {
         if (_votes[caseId][verifierId].state != VoteState.NONE) {
             revert SlashingCourt_AlreadyCommitted(caseId, verifierId);
@@ -331,8 +331,9 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
 
     // ---------------------------------------------------------------- money
 
-    /// @dev Slashes who committed and did not open the upheld answer: silence costs what another answer does, and CASE_REWARD
-    /// where none is upheld. Rewards who opened it against the node; frees the rest. Who did not vote, or was settled before, is passed over.
+    /// @dev Slashes verifiers that committed and did not open the upheld answer: silence costs as much as another
+    /// answer, and CASE_REWARD where none is upheld. Rewards those that opened it against the node and frees the rest
+    /// of what was locked. Skips who did not vote or was settled before.
     function _settleVotes(bytes32 caseId, Case memory file, Ruling result, uint32[] calldata verifierIds) private {
         uint64 exposureUnits = _exposureUnits(file.penaltyUnits);
         for (uint256 i = 0; i < verifierIds.length; ++i) {
@@ -352,7 +353,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         }
     }
 
-    /// @dev All of it is sunk: the order may be the operator's own, and a reward would be a way out for its stake.
+    /// @dev Rewards nobody: the order may be the operator's own, and a reward would let it take its stake out.
     function _slashAtOnce(uint32 operatorId, uint64 penaltyUnits) private returns (uint64 units) {
         units = _slashableUnits(operatorId, penaltyUnits);
         if (units == 0) revert SlashingCourt_NothingToSlash(operatorId);
@@ -360,7 +361,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         _stakes().slash(operatorId, units, 0, 0);
     }
 
-    /// @dev What of a penalty there is to take now, whatever else is locked: who is executed first takes first.
+    /// @dev As much of a penalty as the operator has now, whatever other cases lock: the first executed takes first.
     function _slashableUnits(uint32 operatorId, uint64 penaltyUnits) private view returns (uint64) {
         uint64 thereUnits = _stakes().slashableOf(operatorId);
         return penaltyUnits < thereUnits ? penaltyUnits : thereUnits;
@@ -371,7 +372,7 @@ contract SlashingCourt is ISlashingCourt, EscrowDomain, ReentrancyGuardTransient
         return units > type(uint64).max ? type(uint64).max : uint64(units);
     }
 
-    /// @dev What a verifier's answer stands for: what the node may lose by it, within what every active verifier has.
+    /// @dev What a wrong answer costs its verifier: the node's penalty, within CASE_REWARD and MIN_VERIFIER_STAKE.
     function _exposureUnits(uint64 penaltyUnits) private view returns (uint64) {
         if (penaltyUnits < CASE_REWARD) return uint64(CASE_REWARD);
         return penaltyUnits < MIN_VERIFIER_STAKE ? penaltyUnits : uint64(MIN_VERIFIER_STAKE);

@@ -334,7 +334,7 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         _updateActiveStake(id);
     }
 
-    /// @dev From stake first, then from what is unbonding.
+    /// @dev Takes from the stake first, then from what is unbonding.
     function _takeStake(uint32 id, uint64 units) private returns (uint64 stakeUnits) {
         Operator storage operator = _operators[id];
         stakeUnits = operator.stakeUnits;
@@ -356,7 +356,7 @@ contract StakeManager is IStakeManager, EIP712, ReentrancyGuardTransient {
         return operator.isVerifier && operator.stakeUnits >= MIN_VERIFIER_STAKE ? operator.stakeUnits : 0;
     }
 
-    /// @dev Writes down what the account's stake counts for from this block on. A node's never counts.
+    /// @dev Records the active stake from this block on. A node operator's never counts.
     function _updateActiveStake(uint32 id) private {
         Operator storage operator = _operators[id];
         if (operator.hasNodeKeys) return;

@@ -16,7 +16,7 @@ from node_agent.devices import numeric_class
 from node_agent.devices.gpu import resolve
 from node_agent.execution import determinism
 from node_agent.execution.errors import SelfTestFailed
-from node_agent.execution.floats.decoding import greedy, prefill, step
+from node_agent.execution.floats.decoding import greedy, read
 from node_agent.execution.floats.llama import Llama
 from node_agent.execution.published import LlamaConfig
 from node_agent.execution.trace import Trace
@@ -144,9 +144,9 @@ def _repetition(device: torch.device) -> str:
 def _reference_trace(model: Llama, prompt_tokens: int = 70, new_tokens: int = 24) -> str:
     prompt = [(7 * index + 3) % model.config.vocab_size for index in range(prompt_tokens)]
     cache, trace = model.new_cache(prompt_tokens + new_tokens), Trace()
-    token = prefill(model, prompt, cache, trace)
+    token = read(model, prompt, cache, trace)
     for _ in range(new_tokens):
-        token = step(model, token, cache, trace)
+        token = read(model, [token], cache, trace)
     return trace.digest().hex()
 
 

@@ -130,7 +130,7 @@ def test_metering_and_canonical_json_equal_pythons(page: Page) -> None:
     assert in_page(page, "shared/protocol.js", _METERS, sent) == [
         [
             manifest.most_units(
-                [min(manifest.input.max_tokens, BYTES.count(text) + manifest.overhead_tokens) for text in some],
+                [min(manifest.input.max_tokens, len(manifest.prompt(BYTES.encode(text)))) for text in some],
                 params.get("max_new_tokens", 0),
             ),
             encode_texts(some).decode(),

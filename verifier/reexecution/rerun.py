@@ -14,11 +14,11 @@ from contracts.protocol.native import Finding, Judgement, examine, judge
 from contracts.protocol.native.fingerprint import NativeOpening
 from contracts.protocol.packed import packed_root, unpack
 from contracts.protocol.records import Opening
-from contracts.protocol.typed_data import trace_commit
+from contracts.protocol.typed_data import differences, trace_commit
 from contracts.record.history import read_history
 from contracts.record.log_book import LogBook, PaidJob, read_epoch
 from contracts.record.log_source import LogSource, claimed_output, published_lines, shown_trace
-from contracts.record.row_checks import check_job, check_prompts, differences
+from contracts.record.row_checks import check_job, check_prompts
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.exact import trace
 from verifier.errors import JobUnknown

@@ -47,8 +47,6 @@ class Standing:
         checks: how many said anything; who abstained is not counted.
         suspect: how many of the last WATCH_CHECKS of them were suspect.
         watch_left: how many more, none of them suspect, until none of the last WATCH_CHECKS is.
-        leases: whether it is given new jobs on native workloads.
-        slashed: never.
     """
 
     state: State
@@ -62,11 +60,6 @@ class Standing:
     def leases(self) -> bool:
         """Whether new jobs are given to it."""
         return self.state is not State.WITHHELD
-
-    @property
-    def slashed(self) -> bool:
-        """Floats convict nobody."""
-        return False
 
 
 CLEAR = Standing(State.CLEAR, 0, WHOLE_PPM)

@@ -5,12 +5,10 @@ import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
 
-/// @notice The token of a development network, with permit (ERC-2612) and transfer with authorization (EIP-3009). Its
-/// deployer mints what is asked for.
+/// @notice A development network's token, with ERC-2612 permits and EIP-3009 authorizations. Its deployer mints freely.
 contract DevToken is ERC20Permit, ERC3009 {
     address public immutable MINTER;
 
-    /// @notice Thrown when somebody else than the deployer mints.
     error DevToken_NotMinter(address caller);
 
     constructor() ERC20("Assay Development Token", "ADEV") ERC20Permit("Assay Development Token") {

@@ -5,12 +5,10 @@ import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-/// @notice The least of a contract wallet: one owner's key, which calls through it and signs for it (ERC-1271). For tests
-/// of what such wallets may do; no wallet to keep money in.
+/// @notice The smallest contract wallet: one owner's key calls through it and signs for it (ERC-1271). For tests only.
 contract DevWallet is IERC1271 {
     address public immutable OWNER;
 
-    /// @notice Thrown when somebody else than the owner calls through the wallet.
     error DevWallet_NotOwner(address caller);
 
     constructor(address owner) {

@@ -18,13 +18,11 @@ import {
 
 /// @title Holds requesters' money in lanes and pays operators for what epochs prove (SPEC sections 4 to 6)
 /// @notice Amounts are in units of `UNIT` base units of the token; times are seconds.
-/// Warning: a token that takes a fee on transfer is refused, and the token's issuer can freeze what lies here.
+/// Warning: a token that takes a fee on transfer is refused, and the token's issuer can freeze what is held here.
 interface IJobEscrow {
-    /// @param stakeManager address that the StakeManager will have; contracts name each other
-    /// @param court address that the SlashingCourt will have
-    /// @param contests address that the Contests will have
+    /// @param stakeManager where it will be, like `court` and `contests`: the contracts name each other
     /// @param governor changes the settler and resets the beacon; a TimelockController
-    /// @param guardian pauses what comes in; can touch nothing that is here
+    /// @param guardian pauses what comes in; cannot move anything held here
     /// @param tip end of the beacon's hash chain, published before the first epoch
     struct Params {
         address token;
@@ -93,117 +91,67 @@ interface IJobEscrow {
 
     // ---------------------------------------------------------------- errors
 
-    /// @notice Thrown when the constructor is given no token, settler, treasury, governor, guardian or unit, or the
-    /// settler would become nobody.
+    /// @notice Thrown when token, settler, treasury, governor, guardian or unit is zero, or the new settler is.
     error JobEscrow_MissingParam();
-
-    /// @notice Thrown when the fee is more than the whole.
     error JobEscrow_FeeAboveOne(uint256 feeBps);
-
     /// @notice Thrown when not SETTLE_WAIT > EPOCH_MAX + CHECK_WAIT.
     error JobEscrow_SettleWaitTooShort(uint256 settleWait, uint256 mustExceed);
-
     /// @notice Thrown when not NOTICE > ORDER_TTL + EPOCH_MAX + SETTLE_WAIT.
     error JobEscrow_NoticeTooShort(uint256 notice, uint256 mustExceed);
-
-    /// @notice Thrown when a caller is not the settler.
     error JobEscrow_NotSettler(address caller);
-
-    /// @notice Thrown when an epoch is settled through a contract, or by an account that has code (EIP-7702): the rows
-    /// would not stand in the transaction's data, which is their record.
+    /// @notice Thrown when an epoch is settled through a contract, or by an account with code (EIP-7702): the
+    /// transaction's data would not show the rows, and it is their only record.
     error JobEscrow_NotDirect(address caller);
-
-    /// @notice Thrown when a caller is not the SlashingCourt.
     error JobEscrow_NotCourt(address caller);
-
-    /// @notice Thrown when a caller is not Contests.
     error JobEscrow_NotContests(address caller);
-
-    /// @notice Thrown when a caller is not the governor.
     error JobEscrow_NotGovernor(address caller);
-
     /// @notice Thrown when a caller may not pause, or not end a pause.
     error JobEscrow_NotGuardian(address caller);
-
-    /// @notice Thrown when a caller does not own the operator's account.
     error JobEscrow_NotOwner(address caller, uint32 operatorId);
-
     /// @notice Thrown when money or rows come in during a pause.
     error JobEscrow_IsPaused();
-
     /// @notice Thrown when a session lane's signer is nobody, or the requester itself, whose lane needs no opening.
     error JobEscrow_NotASessionSigner(address requester, address signer);
-
-    /// @notice Thrown when a lane's expiry is not in the future.
     error JobEscrow_ExpiryNotAhead(uint32 expiry, uint256 time);
-
     /// @notice Thrown when money is sent to a session lane that its requester has not opened.
     error JobEscrow_LaneNotOpened(address requester, address signer);
-
-    /// @notice Thrown when LaneGrant is signed neither by the requester's key nor approved by its contract.
+    /// @notice Thrown when neither the requester's key signed the LaneGrant nor its contract approves it.
     error JobEscrow_GrantNotSigned(address requester, bytes32 digest);
-
-    /// @notice Thrown when everything held would no longer be counted in 64 bits.
+    /// @notice Thrown when a deposit would take all that is held beyond 64 bits.
     error JobEscrow_TooMuchHeld(uint256 heldUnits, uint64 units);
-
-    /// @notice Thrown when a lane has no notice that matured and still lives.
+    /// @notice Thrown when a lane's notice has not matured, or has lapsed.
     error JobEscrow_NoticeNotMature(uint32 noticeAt, uint256 time);
-
-    /// @notice Thrown when a lane has less than the withdrawal asks for.
     error JobEscrow_BalanceTooLow(uint64 balanceUnits, uint64 units);
-
-    /// @notice Thrown when an epoch is posted out of turn.
     error JobEscrow_WrongEpochId(uint64 id, uint64 expected);
-
     /// @notice Thrown when a beacon's hash is not the tip.
     error JobEscrow_WrongBeacon(bytes32 beacon, bytes32 tip);
-
-    /// @notice Thrown when the block whose hash goes into the seed is not yet behind us.
+    /// @notice Thrown when the block whose hash goes into the seed is not mined yet.
     error JobEscrow_SeedBlockAhead(uint256 blockNumber, uint256 mustExceed);
-
     /// @notice Thrown when an epoch has a root and no rows, or rows and no root.
     error JobEscrow_RootAndCountDiffer(bytes32 root, uint16 count);
-
-    /// @notice Thrown when an epoch with rows is posted while its settler's bond is leaving.
+    /// @notice Thrown when an epoch with rows is posted while the settler's bond is unbonding.
     error JobEscrow_SettlerIsUnbonding(uint32 unbondAt);
-
-    /// @notice Thrown when the beacon is reset while the last epoch has rows that its seed will judge.
+    /// @notice Thrown when the beacon is reset while the last epoch's rows wait for their seed.
     error JobEscrow_SeedIsPending(uint64 id);
-
-    /// @notice Thrown when an epoch's seed is not revealed, or its check period runs still.
+    /// @notice Thrown when an epoch's seed is not revealed, or its check period has not ended.
     error JobEscrow_CheckPeriodRuns(uint64 id, uint256 time, uint256 endsAt);
-
     /// @notice Thrown when the time to settle an epoch as a whole has passed.
     error JobEscrow_EpochStranded(uint64 id, uint256 time, uint256 endedAt);
-
-    /// @notice Thrown when an epoch was settled before.
     error JobEscrow_AlreadySettled(uint64 id);
-
     /// @notice Thrown when the rows do not rebuild the posted root.
     error JobEscrow_WrongRoot(bytes32 computed, bytes32 posted);
-
-    /// @notice Thrown when a leaf is not under its epoch's root.
     error JobEscrow_LeafNotInEpoch(uint64 epochId, uint32 index);
-
     /// @notice Thrown when bitmaps do not hash to the epoch's outcomes.
     error JobEscrow_WrongOutcomes(uint64 epochId);
-
     /// @notice Thrown when a leaf's epoch is neither settled nor stranded.
     error JobEscrow_LeafNotFinal(uint64 epochId, uint32 index);
-
     /// @notice Thrown when a leaf is VOID, or was paid, closed or refunded before.
     error JobEscrow_LeafNotPayable(uint64 epochId, uint32 index, LeafStatus status);
-
-    /// @notice Thrown when a leaf's lane does not cover it.
     error JobEscrow_LaneDoesNotCover(address requester, address signer, SkipReason reason);
-
-    /// @notice Thrown when an operator has nothing to claim.
     error JobEscrow_NothingToClaim(uint32 operatorId);
-
     /// @notice Thrown when the settler's bond is withdrawn before its time.
     error JobEscrow_BondLocked(uint32 unbondAt, uint256 time);
-
-    /// @notice Thrown when the settler's bond is withdrawn while charges stand that it may have to refund.
+    /// @notice Thrown when the settler's bond is withdrawn while it may still have to refund charges.
     error JobEscrow_ChargedLately(uint256 spentUnits);
 
     // ---------------------------------------------------------------- requesters
@@ -211,10 +159,10 @@ interface IJobEscrow {
     /// @notice Sets the expiry of the caller's lane with another signer and moves `units` into it (may be 0).
     function openLane(address signer, uint32 expiry, uint64 units) external;
 
-    /// @notice Opens a requester's lane as its signed LaneGrant says; anyone may bring it. The money is pulled from the
+    /// @notice Opens a requester's lane by its signed LaneGrant, which anyone may submit. Pulls the money from the
     /// requester's token allowance, never out of another lane.
     /// @param nonce the requester's next one
-    /// @param signature of the requester's key, or what its contract (ERC-1271) approves at this moment
+    /// @param signature by the requester's key, or one that its contract (ERC-1271) approves now
     function openLaneWithGrant(
         address requester,
         address signer,
@@ -227,7 +175,7 @@ interface IJobEscrow {
     /// @notice Moves the caller's `units` into anybody's lane.
     function deposit(address requester, address signer, uint64 units) external;
 
-    /// @notice Deposits with the caller's ERC-2612 permit. A permit used up by somebody else does no harm.
+    /// @notice Deposits with the caller's ERC-2612 permit. A permit that somebody else has used already does no harm.
     function depositWithPermit(
         address requester,
         address signer,
@@ -238,7 +186,7 @@ interface IJobEscrow {
         bytes32 s
     ) external;
 
-    /// @notice Deposits with the payer's EIP-3009 authorization to receive; anyone may bring it.
+    /// @notice Deposits with the payer's EIP-3009 authorization to receive, which anyone may submit.
     /// The authorization's nonce is keccak256(abi.encode(requester, signer, salt)).
     function depositWithAuthorization(
         address payer,
@@ -259,7 +207,7 @@ interface IJobEscrow {
     function cancelNotice(address signer) external;
 
     /// @notice Pays out of the caller's lane while noticeAt + NOTICE <= now < noticeAt + NOTICE + NOTICE_LIFE.
-    /// One withdrawal a notice.
+    /// One withdrawal per notice.
     function withdraw(address signer, uint64 units, address to) external;
 
     // ---------------------------------------------------------------- settler
@@ -274,14 +222,14 @@ interface IJobEscrow {
     /// auditor finds the record in the transaction.
     function settleEpoch(uint64 id, bytes calldata packed) external;
 
-    /// @notice Adds to the settler's bond. By the settler itself it ends an unbonding.
+    /// @notice Adds to the settler's bond. Where the settler itself pays, an unbonding ends.
     function bondSettler(uint64 units) external;
 
-    /// @notice Starts the wait before the bond leaves. From now on only empty epochs are posted.
+    /// @notice Starts the wait before the bond may be withdrawn. From now on only empty epochs can be posted.
     function unbondSettler() external;
 
-    /// @notice Pays the bond to the treasury after StakeManager's UNBOND, once no charge of the last window stands on it.
-    /// Whoever holds the settler's key cannot send it elsewhere.
+    /// @notice Pays the bond to the treasury after StakeManager's UNBOND, once it backs no charge of the last window.
+    /// A stolen settler's key cannot send it elsewhere.
     function withdrawBond() external;
 
     // ---------------------------------------------------------------- guardian, governor
@@ -289,13 +237,13 @@ interface IJobEscrow {
     /// @notice Stops new rows and deposits. Settlement, answers, appeals, claims and every exit go on.
     function pause() external;
 
-    /// @notice By the guardian or the governor.
+    /// @notice Ends a pause. The governor may, too.
     function unpause() external;
 
-    /// @notice Gives the settler's role to another key and ends an unbonding of the old one's.
+    /// @notice Gives the settler's role to another key and ends an unbonding.
     function setSettler(address newSettler) external;
 
-    /// @notice Starts another beacon's chain, while no row waits for a seed that it could choose.
+    /// @notice Starts another beacon's chain, while no row waits for a seed that the new chain could choose.
     function resetBeacon(bytes32 newTip) external;
 
     // ---------------------------------------------------------------- anyone
@@ -307,7 +255,7 @@ interface IJobEscrow {
     /// @notice Pays what an operator earned to its payout address.
     function claim(uint32 operatorId) external;
 
-    /// @notice Moves what an operator earned into its stake. By the account's owner.
+    /// @notice Moves what an operator earned into its stake. Only the account's owner may.
     function claimToStake(uint32 operatorId) external;
 
     /// @notice Pays the fees to the treasury.
@@ -315,16 +263,15 @@ interface IJobEscrow {
 
     // ---------------------------------------------------------------- court, contests
 
-    /// @notice Gives a lane back what it was charged for a leaf, at most `limitUnits`; the caller sends the tokens in
-    /// the same transaction, and has seen that the leaf is in its epoch: `proof.siblings` are not looked at. A leaf that
-    /// waits to be paid one by one is closed instead. One refund a leaf, by whomever.
-    /// @return units given back
+    /// @notice Gives a lane back what it was charged for a leaf, at most `limitUnits`. The caller sends the tokens in
+    /// the same transaction and has checked that the leaf is in its epoch: `proof.siblings` are not read. A leaf that
+    /// waits to be paid one by one is closed instead. All refunds of a leaf together are at most its charge.
     function refund(LeafProof calldata proof, Outcomes calldata outcomes, uint64 limitUnits)
         external
         returns (uint64 units);
 
     /// @notice Gives a lane back what it was charged for a leaf out of the settler's bond, as far as that reaches.
-    /// @return units given back; 0 if the leaf is not charged, or was refunded before
+    /// @return units 0 if the leaf is not charged, or was refunded before
     function refundFromBond(LeafProof calldata proof, Outcomes calldata outcomes) external returns (uint64 units);
 
     // ---------------------------------------------------------------- views
@@ -335,36 +282,28 @@ interface IJobEscrow {
     function operators(uint32 id) external view returns (OperatorCredit memory);
     function settlerBond() external view returns (SettlerBond memory);
     function totals() external view returns (Totals memory);
-
     /// @notice What happened to a leaf by itself, apart from its epoch.
     function leaves(uint64 epochId, uint32 index) external view returns (Leaf memory);
-
     /// @notice What became of a leaf. Reverts unless it is under its epoch's root and the epoch is settled or stranded.
-    /// @return status as its epoch's outcomes and its own fate say
-    /// @return chargedAt 0: never. Of a leaf paid with its epoch it is the epoch's post, at the latest
+    /// @return status by its epoch's outcomes and its own `Leaf`
+    /// @return chargedAt 0: never; of a leaf paid with its epoch, when the epoch was posted
     function leafStatus(LeafProof calldata proof, Outcomes calldata outcomes)
         external
         view
         returns (LeafStatus status, uint40 chargedAt);
-
     /// @notice Reverts unless the leaf is under its epoch's root.
     function requireLeaf(LeafProof calldata proof) external view;
-
     /// @notice Tokens owed, in base units: balances, credits, fees and bond.
     function held() external view returns (uint256);
-
     /// @notice Tokens beyond what is owed, in base units.
     function donated() external view returns (uint256);
-
     function domainSeparator() external view returns (bytes32);
     function hashLaneGrant(address requester, address signer, uint64 units, uint32 expiry, uint256 nonce)
         external
         view
         returns (bytes32);
-
     /// @notice The nonce that a requester's next LaneGrant carries.
     function nonces(address requester) external view returns (uint256);
-
     function paused() external view returns (bool);
     function settler() external view returns (address);
     function tip() external view returns (bytes32);

@@ -4,8 +4,8 @@ pragma solidity ^0.8.30;
 import {Commitment, LeafProof, Order, Outcomes} from "../libraries/Types.sol";
 
 /// @title Decides by verifiers' stake whether a node's answer was wrong (SPEC section 8)
-/// @notice A case is a file that anyone can read. All answers are committed before any is opened; abstaining is neutral.
-/// The ruling is derived from what was opened and the time; `execute` moves the money.
+/// @notice Anyone can read a case. All answers are committed before any is opened; abstaining is neutral. The ruling
+/// follows from the opened answers and the time; `execute` moves the money.
 interface ISlashingCourt {
     struct Params {
         address escrow;
@@ -31,14 +31,14 @@ interface ISlashingCourt {
         OPENED
     }
 
-    /// @dev One slot. Which leaf it is about, its operator and its digest are in the case's id.
-    /// @param penaltyUnits what the operator loses if it is guilty, as far as it is there when the case is executed
-    /// @param rewardUnits for each who opened the upheld answer against the node; known when executed
-    /// @param snapshotBlock at whose end verifiers' stakes count
-    /// @param openers of the answer that a majority opened, or else of the first one while no other was opened
-    /// @param opposed whether another answer than the first was opened
-    /// @param majority whether more than half of the snapshot's stake opened one answer
-    /// @param agreesWithNode whether that answer, or else the first, is the node's
+    /// @dev One slot. The case's id is a hash of its leaf, which names the operator and the digest.
+    /// @param penaltyUnits what a guilty operator loses, at most what it has when the case is executed
+    /// @param rewardUnits for each opener of the upheld answer against the node; 0 until executed
+    /// @param snapshotBlock verifiers' stakes count as they are at the end of this block
+    /// @param openers of the answer with a majority, else of the first one while no other was opened
+    /// @param opposed an answer other than the first was opened
+    /// @param majority more than half of the snapshot's stake opened one answer
+    /// @param agreesWithNode that answer, or else the first, is the node's
     struct Case {
         uint64 penaltyUnits;
         uint64 rewardUnits;
@@ -52,15 +52,15 @@ interface ISlashingCourt {
         bool executed;
     }
 
-    /// @dev One slot. Gone when settled.
-    /// @param hash the answer's commit, or, opened, its key; of either the first 31 bytes
+    /// @dev One slot, deleted when settled.
+    /// @param hash first 31 bytes of the answer's commit, or of its key once opened
     struct Vote {
         bytes31 hash;
         VoteState state;
     }
 
-    /// @param openers how many verifiers opened this answer
-    /// @param majority whether they are more than half of the snapshot's stake
+    /// @param stakeUnits of its openers, in the snapshot
+    /// @param majority that is more than half of the snapshot's stake
     struct Answer {
         uint64 stakeUnits;
         uint16 openers;
@@ -69,7 +69,8 @@ interface ISlashingCourt {
 
     // ---------------------------------------------------------------- events
 
-    /// @notice Carries the leaf whole, so that whoever is concerned can name it. Its opener: the `VerdictCommitted` next.
+    /// @notice Carries the whole leaf, so that anyone can name it. The `VerdictCommitted` right after it names the
+    /// opener.
     event CaseOpened(
         bytes32 indexed caseId,
         uint64 indexed epochId,
@@ -110,71 +111,41 @@ interface ISlashingCourt {
 
     /// @notice Thrown when the three contracts do not name each other, or differ in unit or token.
     error SlashingCourt_Miswired();
-
     /// @notice Thrown when not SETTLE_WAIT > EPOCH_MAX + CHECK_WAIT + 2 * COMMIT_WINDOW + REVEAL_WINDOW.
     error SlashingCourt_SettleWaitTooShort(uint256 settleWait, uint256 mustExceed);
-
     /// @notice Thrown when not CASE_WINDOW >= SETTLE_WAIT.
     error SlashingCourt_CaseWindowTooShort(uint256 caseWindow, uint256 settleWait);
-
     /// @notice Thrown when not UNBOND > CASE_WINDOW + 2 * COMMIT_WINDOW + REVEAL_WINDOW + SETTLE_WAIT.
     error SlashingCourt_UnbondTooShort(uint256 unbond, uint256 mustExceed);
-
-    /// @notice Thrown when the constants would have a verifier lose, or stand for, more than it must have staked.
+    /// @notice Thrown when CASE_REWARD exceeds MIN_VERIFIER_STAKE, or that exceeds 64 bits.
     error SlashingCourt_RewardAboveStake(uint256 caseReward, uint256 minVerifierStake);
-
-    /// @notice Thrown when a verifier was not active in a case's snapshot.
     error SlashingCourt_NotInSnapshot(uint32 verifierId, uint256 blockNumber);
-
-    /// @notice Thrown when a leaf has a case already.
     error SlashingCourt_CaseExists(bytes32 caseId);
-
-    /// @notice Thrown when there is no such case.
     error SlashingCourt_UnknownCase(bytes32 caseId);
-
-    /// @notice Thrown when a leaf is too old for a case.
     error SlashingCourt_CaseWindowClosed(uint256 time, uint256 closedAt);
-
-    /// @notice Thrown when an order's comparator is not exact: equality is all that stake can decide.
+    /// @notice Thrown when an order's comparator is not exact: verifiers can only vote on equality.
     error SlashingCourt_NotExact(uint8 comparator);
-
-    /// @notice Thrown when something is done outside its window.
     error SlashingCourt_OutsideWindow(uint256 time, uint256 opensAt, uint256 endsAt);
-
-    /// @notice Thrown when a verifier commits twice.
     error SlashingCourt_AlreadyCommitted(bytes32 caseId, uint32 verifierId);
-
-    /// @notice Thrown when an appeal comes from somebody else than the node or its owner.
+    /// @notice Thrown when neither a key of the node's operator nor its owner appeals.
     error SlashingCourt_NotTheAccused(address caller, uint32 operatorId);
-
-    /// @notice Thrown when a case is appealed twice.
     error SlashingCourt_AlreadyAppealed(bytes32 caseId);
-
-    /// @notice Thrown when an answer was not committed by the caller, or was opened before.
+    /// @notice Thrown when the caller did not commit this answer, or opened it before.
     error SlashingCourt_NotCommitted(bytes32 caseId, address caller, bytes32 answerCommit);
-
-    /// @notice Thrown when a case is executed before there is a ruling.
     error SlashingCourt_StillOpen(bytes32 caseId);
-
-    /// @notice Thrown when a case is executed twice.
     error SlashingCourt_AlreadyExecuted(bytes32 caseId);
-
-    /// @notice Thrown when two commitments are one, or of two nodes.
+    /// @notice Thrown when the commitments are equal, or of different nodes.
     error SlashingCourt_NotTwoCommitments(bytes32 firstDigest, bytes32 secondDigest);
-
-    /// @notice Thrown when an order is signed neither by its requester nor by the key of a lane that the requester opened.
+    /// @notice Thrown when neither the requester nor the key of a lane that it opened signed the order.
     error SlashingCourt_NotOrdered(address requester, address signer);
-
-    /// @notice Thrown when a node was slashed for its two answers to an order before.
+    /// @notice Thrown when the node was slashed for this order before.
     error SlashingCourt_AlreadySlashed(bytes32 orderId, address node);
-
-    /// @notice Thrown when an operator has no stake that an equivocation could be slashed of.
+    /// @notice Thrown when the operator has no stake left to slash.
     error SlashingCourt_NothingToSlash(uint32 operatorId);
 
     // ---------------------------------------------------------------- verifiers
 
     /// @notice Opens a case on a leaf and commits the caller's answer to it.
-    /// @param nodeSignature of the commitment, by its node
     /// @param answerCommit keccak256(traceHash ‖ outputRoot ‖ units ‖ commitmentDigest ‖ caller)
     function openCase(
         LeafProof calldata proof,
@@ -184,12 +155,12 @@ interface ISlashingCourt {
         bytes32 answerCommit
     ) external returns (bytes32 caseId);
 
-    /// @notice Commits another verifier's answer, once.
+    /// @notice Commits the calling verifier's answer, once.
     function commitVerdict(bytes32 caseId, bytes32 answerCommit) external;
 
     /// @notice Opens the caller's answer.
-    /// @param leaf of the case; here and below its siblings are not looked at and may be left out
-    /// @param commitment of the case, which the answer is held against
+    /// @param leaf of the case; here and below its siblings are not read and may be left out
+    /// @param commitment of the case, which the answer is compared with
     function reveal(
         LeafProof calldata leaf,
         Commitment calldata commitment,
@@ -200,23 +171,23 @@ interface ISlashingCourt {
 
     // ---------------------------------------------------------------- the accused
 
-    /// @notice Asks for a majority: restarts the commit window, once. By a key of the node's operator or its owner.
+    /// @notice Asks for a majority: restarts the commit window, once. A key of the node's operator or its owner may.
     function appeal(LeafProof calldata leaf) external;
 
     // ---------------------------------------------------------------- anyone
 
     /// @notice Moves the money as ruled, once. A guilty ruling waits until the leaf is final.
-    /// @param verifierIds whose votes to settle at once
+    /// @param verifierIds verifiers whose votes are settled, too
     function execute(LeafProof calldata leaf, Outcomes calldata outcomes, uint32[] calldata verifierIds) external;
 
-    /// @notice Of an executed case, slashes, rewards and frees these verifiers. Those that did not vote, or were settled
-    /// before, are passed over.
+    /// @notice Slashes, rewards and frees these verifiers of an executed case; skips those without an unsettled vote.
     function settleVotes(bytes32 caseId, uint32[] calldata verifierIds) external;
 
     /// @notice Slashes a node that signed two commitments to one order, at once: no verdict is needed. Takes
-    /// min(PENALTY_MULTIPLE * maxPrice, what is staked or unbonding), once an order and node, and rewards nobody. A key that
-    /// was revoked signs nothing here.
-    /// @param orderR EIP-2098 signature of the order by its requester, or by the key of a lane that it opened, with `orderVs`
+    /// min(PENALTY_MULTIPLE * maxPrice, what is staked or unbonding), once per order and node, and rewards nobody. A
+    /// revoked key's signature does not count.
+    /// @param orderR with `orderVs` the EIP-2098 signature of the order by its requester, or by the key of a lane it
+    /// opened
     function equivocation(
         Order calldata order,
         bytes32 orderR,
@@ -229,16 +200,13 @@ interface ISlashingCourt {
 
     // ---------------------------------------------------------------- views
 
-    /// @notice A leaf's case, whether there is one or not: a hash of all that the leaf says.
+    /// @notice The id that a case on this leaf has or would have.
     function caseIdOf(LeafProof calldata leaf) external pure returns (bytes32);
     function cases(bytes32 caseId) external view returns (Case memory);
-
-    /// @notice OPEN until the reveal window has ended; also for a case that does not exist.
+    /// @notice OPEN until the reveal window has ended, and for a case that does not exist.
     function ruling(bytes32 caseId) external view returns (Ruling);
     function votes(bytes32 caseId, uint32 verifierId) external view returns (Vote memory);
     function answers(bytes32 caseId, bytes32 answerKey) external view returns (Answer memory);
-
-    /// @notice Whether a node was slashed for two answers to an order.
     function equivocated(bytes32 orderId, address node) external view returns (bool);
 
     function STAKE_MANAGER() external view returns (address);

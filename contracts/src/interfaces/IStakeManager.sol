@@ -2,12 +2,12 @@
 pragma solidity ^0.8.30;
 
 /// @title Holds the stake of operators and verifiers (SPEC section 7)
-/// @notice An account is a node operator's or a verifier's, never both: its stake answers for one thing. Amounts are in
-/// units of `UNIT` base units of the token. Events carry resulting totals, so that logs alone rebuild all stakes.
+/// @notice An account is a node operator's or a verifier's, never both, so that its stake backs one thing. Amounts are
+/// in units of `UNIT` base units of the token. Events carry the resulting totals: logs alone rebuild all stakes.
 interface IStakeManager {
-    /// @param escrow address of the JobEscrow, which refunds go to
-    /// @param court address that the SlashingCourt will have
-    /// @param sink where slashed stake goes that nobody is owed
+    /// @param escrow the JobEscrow, which gets refunds
+    /// @param court where the SlashingCourt will be
+    /// @param sink gets the slashed stake that is owed to nobody
     struct Params {
         address token;
         address governor;
@@ -20,12 +20,12 @@ interface IStakeManager {
         uint256 minVerifierStake;
     }
 
-    /// @param pendingPayout counts instead of `payout` from `payoutAt` on, if that is set
+    /// @param pendingPayout replaces `payout` from `payoutAt` on, if that is set
     /// @param hasNodeKeys the account is a node operator's for ever
     /// @param verifierKey if set, the account is a verifier's for ever
     /// @param isVerifier admitted and not retired
-    /// @param lockedUnits sum of the penalties that open cases ask for, which may exceed what is there: none of it can be
-    /// withdrawn. Of a verifier what its answers stand for, all of which is there
+    /// @param lockedUnits sum of the penalties in open cases, which may exceed the stake; cannot be withdrawn. Of a
+    /// verifier what it loses if its answers are wrong, never more than its stake
     /// @param unbondAt when the last unbonding began
     struct Operator {
         uint64 stakeUnits;
@@ -67,74 +67,48 @@ interface IStakeManager {
 
     // ---------------------------------------------------------------- errors
 
-    /// @notice Thrown when the constructor is given no token, governor, escrow, court, sink or unit.
+    /// @notice Thrown when token, governor, escrow, court, sink or unit is zero.
     error StakeManager_MissingParam();
-
-    /// @notice Thrown when a caller is not the governor.
     error StakeManager_NotGovernor(address caller);
-
-    /// @notice Thrown when a caller is not the SlashingCourt.
     error StakeManager_NotCourt(address caller);
-
-    /// @notice Thrown when an owner registers twice.
     error StakeManager_AlreadyRegistered(address owner, uint32 id);
-
-    /// @notice Thrown when a caller owns no account.
     error StakeManager_NotRegistered(address owner);
-
-    /// @notice Thrown when there is no account with this id.
     error StakeManager_UnknownId(uint32 id);
-
-    /// @notice Thrown when a payout address is zero.
     error StakeManager_ZeroPayout();
-
     /// @notice Thrown when a node or verifier key is zero or was ever used before.
     error StakeManager_KeyUsed(address key);
-
-    /// @notice Thrown when a key is revoked that is not the caller's, or was revoked before.
+    /// @notice Thrown when the key to revoke is not the caller's, or was revoked before.
     error StakeManager_NotNodeKey(uint32 id, address node);
-
     /// @notice Thrown when NodeKey(owner, node) is not signed by the node's key.
     error StakeManager_NotSignedByNode(address node, address recovered);
-
     /// @notice Thrown when a verifier's account is given node keys.
     error StakeManager_IsVerifierAccount(uint32 id);
-
     /// @notice Thrown when an account with node keys is admitted as a verifier.
     error StakeManager_IsNodeAccount(uint32 id);
-
-    /// @notice Thrown when a verifier is admitted that is, or retired that is not.
+    /// @notice Thrown when an admitted verifier is admitted, or another account retired.
     error StakeManager_WrongVerifierState(uint32 id, bool isVerifier);
-
-    /// @notice Thrown when more is unbonded than is staked.
     error StakeManager_StakeTooLow(uint32 id, uint64 stakeUnits, uint64 units);
-
-    /// @notice Thrown when stake is withdrawn before its time.
     error StakeManager_StillUnbonding(uint32 id, uint256 time, uint256 endsAt);
-
     /// @notice Thrown when nothing can be withdrawn: nothing is unbonding, or all of it is locked.
     error StakeManager_NothingToWithdraw(uint32 id, uint64 unbondingUnits, uint80 lockedUnits);
-
-    /// @notice Thrown when a key is no verifier's that is active now.
+    /// @notice Thrown when the key belongs to no active verifier.
     error StakeManager_NotActiveVerifier(address key);
-
-    /// @notice Thrown when a verifier has less stake free than its answer has to stand for.
+    /// @notice Thrown when a verifier has less stake free than it could lose.
     error StakeManager_TooLittleFree(uint32 id, uint80 freeUnits, uint64 units);
-
     /// @notice Thrown when more is unlocked or slashed than is locked.
     error StakeManager_NotLocked(uint32 id, uint80 lockedUnits, uint64 units);
 
     // ---------------------------------------------------------------- owners
 
-    /// @notice Makes an account, one an owner. Ids count from 1.
+    /// @notice Creates the caller's account, one per owner. Ids count from 1.
     function register(address payout) external returns (uint32 id);
 
-    /// @notice Adds a node's key to the caller's account. No other account ever has it.
+    /// @notice Adds a node's key to the caller's account. No other account can ever have it.
     /// @param signature by the node's key over NodeKey(owner, node)
     function addNodeKey(address node, bytes calldata signature) external;
 
-    /// @notice Takes a node's key from the caller's account, at once and for ever. What it signed still counts for rows that
-    /// are posted within EPOCH_MAX from now (SPEC section 7).
+    /// @notice Revokes a node's key at once and for ever. What it signed still counts for rows that are posted within
+    /// EPOCH_MAX from now (SPEC section 7).
     function revokeNodeKey(address node) external;
 
     /// @notice Changes where claims go to, after PAYOUT_DELAY.
@@ -151,7 +125,7 @@ interface IStakeManager {
     /// @notice Adds the caller's `units` to anybody's stake.
     function stake(uint32 id, uint64 units) external;
 
-    /// @notice Pays what was slashed and nobody is owed to the sink.
+    /// @notice Pays slashed stake that is owed to nobody to the sink.
     function sweep() external;
 
     // ---------------------------------------------------------------- governor
@@ -163,62 +137,51 @@ interface IStakeManager {
 
     // ---------------------------------------------------------------- court
 
-    /// @notice Locks `units`, whether they are there or not: what is there of them can't be withdrawn.
+    /// @notice Locks `units`, even if the stake is lower: whatever of it is locked cannot be withdrawn.
     function lock(uint32 id, uint64 units) external;
 
-    /// @notice Locks `units`, no less, of the verifier that signs with `key` and is active now.
+    /// @notice Locks all `units` in the account of the active verifier that signs with `key`.
     function lockVerifier(address key, uint64 units) external returns (uint32 id);
 
     function unlock(uint32 id, uint64 units) external;
 
-    /// @notice Takes `units` that were locked: `refundUnits` go to the escrow, `rewardUnits` wait for `reward`, the rest
-    /// for `sweep`.
+    /// @notice Takes `units` that were locked: `refundUnits` go to the escrow, `rewardUnits` wait for `reward`, the
+    /// rest for `sweep`.
     function slash(uint32 id, uint64 units, uint64 refundUnits, uint64 rewardUnits) external;
 
-    /// @notice Pays out of what slashes left for rewards. It joins what the account has unbonding: its owner may withdraw
-    /// it, and no checkpoint need be written.
+    /// @notice Pays out of what slashes left for rewards. It joins the account's unbonding stake: the owner may
+    /// withdraw it, and no checkpoint has to be written.
     function reward(uint32 id, uint64 units) external;
 
     // ---------------------------------------------------------------- views
 
     function operators(uint32 id) external view returns (Operator memory);
     function operatorIdOf(address owner) external view returns (uint32);
-
-    /// @notice Account that a node's key belongs to; 0: none, or it was revoked.
+    /// @notice Account that a node's key belongs to; 0: none, or the key was revoked.
     function operatorOf(address node) external view returns (uint32);
     function nodeKeys(address node) external view returns (NodeKey memory);
-
-    /// @notice Account whose present verifier key this is; 0: none.
+    /// @notice Account with this verifier key now; 0: none.
     function verifierOf(address key) external view returns (uint32);
     function ownerOf(uint32 id) external view returns (address);
-
     /// @notice Where claims go to now; zero for an unknown account.
     function payoutOf(uint32 id) external view returns (address);
     function stakeOf(uint32 id) external view returns (uint64);
-
-    /// @notice All that a slash can take: what is staked or unbonding, locked or not.
+    /// @notice What a slash can take: all that is staked or unbonding, locked or not.
     function slashableOf(uint32 id) external view returns (uint64);
-
-    /// @notice Stake that counts in cases: of an admitted verifier, if it is MIN_VERIFIER_STAKE or more.
+    /// @notice Stake that counts in cases: that of an admitted verifier with at least MIN_VERIFIER_STAKE.
     function activeStakeAt(uint32 id, uint256 blockNumber) external view returns (uint64);
     function totalActiveStakeAt(uint256 blockNumber) external view returns (uint64);
-
-    /// @notice Tokens owed, in base units: all stake, unbonding or not, and what was slashed and is still here.
+    /// @notice Tokens owed, in base units: all stake, unbonding or not, and what was slashed and not paid out yet.
     function held() external view returns (uint256);
-
     /// @notice Tokens beyond what is owed, in base units.
     function donated() external view returns (uint256);
-
     function domainSeparator() external view returns (bytes32);
     function hashNodeKey(address owner, address node) external view returns (bytes32);
     function lastId() external view returns (uint32);
-
     /// @notice All stake, unbonding or not.
     function totalUnits() external view returns (uint64);
-
     /// @notice What was slashed for verifiers' rewards and not yet paid.
     function rewardsUnits() external view returns (uint64);
-
     /// @notice What was slashed for the sink and not yet swept.
     function sunkUnits() external view returns (uint64);
 

@@ -3,10 +3,10 @@ pragma solidity ^0.8.30;
 
 import {SettlerBond} from "./Types.sol";
 
-/// @notice Bounds what is charged in any span of one window by the settler's bond. Two buckets of a window's length:
-/// every such span lies in two neighbouring buckets, and two neighbours together never exceed the bond.
+/// @notice Bounds what is charged in any span of one window by the settler's bond. Charges are summed in buckets of a
+/// window's length. Any such span lies in two neighbouring buckets, and two neighbours never exceed the bond.
 library ChargeWindow {
-    /// @notice Thrown when a charge would take the two buckets above the settler's bond.
+    /// @notice Thrown when a charge would raise the two buckets above the settler's bond.
     error ChargeWindow_AboveBond(uint256 spentUnits, uint256 sumUnits, uint256 bondUnits);
 
     function spend(SettlerBond storage self, uint256 sumUnits, uint256 window) internal {
@@ -19,9 +19,8 @@ library ChargeWindow {
         self.spentCurrentUnits = uint64(bond.spentCurrentUnits + sumUnits);
     }
 
-    /// @notice Takes at most `units` from the bond for a charge that still counts, which then counts no longer. Of which
-    /// bucket it was is not known: the older one is lowered first, so that none is forgotten too early.
-    /// @return taken units
+    /// @notice Takes at most `units` out of the bond for a charge in the window, which counts no longer. Its bucket is
+    /// not known: lowering the older one first forgets no charge too early.
     function giveBack(SettlerBond storage self, uint64 units) internal returns (uint64 taken) {
         SettlerBond memory bond = self;
         unchecked {
@@ -35,15 +34,14 @@ library ChargeWindow {
         }
     }
 
-    /// @notice What was charged in the present bucket and the one before: all of the last window's charges, and perhaps
-    /// some of the window's before it.
+    /// @notice Charges of this bucket and the one before: all of the last window's, and perhaps some older ones.
     function spentUnits(SettlerBond storage self, uint256 window) internal view returns (uint256) {
         SettlerBond memory bond = self;
         roll(bond, window);
         return uint256(bond.spentPreviousUnits) + bond.spentCurrentUnits;
     }
 
-    /// @dev Moves the buckets on to the present.
+    /// @dev Moves the buckets on to the current time.
     function roll(SettlerBond memory bond, uint256 window) private view {
         if (block.timestamp >= bond.bucketStart + 2 * window) {
             bond.spentPreviousUnits = 0;

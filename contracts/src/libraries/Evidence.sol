@@ -10,21 +10,14 @@ import {Merkle} from "./Merkle.sol";
 import {TypedData} from "./TypedData.sol";
 import {Commitment, Epoch, LeafProof, Order, Terms} from "./Types.sol";
 
-/// @notice What stands behind a leaf's digest: that it is this commitment's, to this order, signed by its node.
+/// @notice Checks what a leaf's digest commits to: the commitment, its order, and the signature of its node.
 library Evidence {
-    /// @notice Thrown when a commitment is not the one expected.
     error Evidence_WrongCommitment(bytes32 digest, bytes32 expected);
-
-    /// @notice Thrown when a commitment answers another order.
     error Evidence_WrongOrder(bytes32 orderId, bytes32 expected);
-
-    /// @notice Thrown when the order's requester is not the leaf's.
     error Evidence_WrongRequester(address requester, address expected);
-
     /// @notice Thrown when a commitment is not signed by its node, or the node is not the operator's.
     error Evidence_NotSignedByNode(address node, address recovered, uint32 operatorId);
-
-    /// @notice Thrown when a commitment's key was revoked too early for its signature to count.
+    /// @notice Thrown when the node's key was revoked too early for its signature to count.
     error Evidence_KeyRevoked(address node, uint256 revokedAt);
 
     /// @return postedAt when the leaf's epoch was posted
@@ -51,8 +44,8 @@ library Evidence {
         }
     }
 
-    /// @notice The leaf's commitment is signed by a key of its operator that was not revoked EPOCH_MAX before the post:
-    /// so long may a row wait for its root.
+    /// @notice Reverts unless a key of the leaf's operator signed the commitment, and was not revoked EPOCH_MAX or more
+    /// before the post: a row waits for its root no longer than that.
     function requireSignedInTime(
         IStakeManager stakes,
         IJobEscrow escrow,
@@ -84,7 +77,7 @@ library Evidence {
         if (orderId != commitment.orderId) revert Evidence_WrongOrder(orderId, commitment.orderId);
     }
 
-    /// @notice What `units` of work cost at an order's terms (SPEC section 3).
+    /// @notice The price of `units` of work at an order's terms (SPEC section 3).
     function chargeOf(Terms calldata terms, uint32 units) internal pure returns (uint256) {
         uint256 price = terms.fixedPrice + uint256(units) * terms.unitPrice;
         return price < terms.maxPrice ? price : terms.maxPrice;

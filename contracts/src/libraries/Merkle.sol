@@ -6,12 +6,11 @@ import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 import {LeafProof} from "./Types.sol";
 
 /// @notice The epoch's tree (SPEC section 4): leaves in the order of the rows, neighbours paired from the left, an odd
-/// last node promoted unchanged. Leaves hash 96 bytes and inner nodes 64, so one is never read as the other.
+/// last node promoted unchanged. Leaves hash 96 bytes and inner nodes 64, so neither can pass for the other.
 library Merkle {
     /// @notice Thrown when a position lies outside the tree.
     error Merkle_IndexOutOfRange(uint256 index, uint256 count);
-
-    /// @notice Thrown when a proof has not exactly the siblings that its position asks for.
+    /// @notice Thrown when a proof has more or fewer siblings than its position needs.
     error Merkle_WrongProofLength(uint256 needed, uint256 given);
 
     function laneKey(address requester, address signer) internal pure returns (bytes32) {
@@ -22,10 +21,10 @@ library Merkle {
         return keccak256(abi.encode(key, uint256(operatorId) << 64 | amountUnits, digest));
     }
 
-    /// @notice Root of `nodes`, which are overwritten level by level. No nodes: zero.
+    /// @notice Root of `nodes`, zero for none. Overwrites them level by level.
     function root(bytes32[] memory nodes) internal pure returns (bytes32) {
         if (nodes.length == 0) return bytes32(0);
-        // The first `width` words of the array are the level; parent i lies where node i lay.
+        // The first `width` words of the array are the level; parent i overwrites node i.
         assembly ("memory-safe") {
             let base := add(nodes, 0x20)
             for { let width := mload(nodes) } gt(width, 1) {} {
@@ -33,7 +32,7 @@ library Merkle {
                 let foursEnd := add(base, shl(8, shr(3, width)))
                 let parent := base
                 let pair := base
-                // Four pairs at a time: what a loop costs beside the hash is then small.
+                // Four pairs at a time, which spreads the cost of the loop itself.
                 for {} lt(pair, foursEnd) { pair := add(pair, 0x100) } {
                     mstore(parent, keccak256(pair, 0x40))
                     mstore(add(parent, 0x20), keccak256(add(pair, 0x40), 0x40))
@@ -52,14 +51,14 @@ library Merkle {
         return nodes[0];
     }
 
-    /// @notice Root that a leaf's proof leads to, in a tree of `count` leaves.
+    /// @notice Root by a leaf's proof, in a tree of `count` leaves.
     function rootOf(LeafProof calldata proof, uint256 count) internal pure returns (bytes32) {
         bytes32 key = laneKey(proof.requester, proof.signer);
         bytes32 node = leaf(key, proof.operatorId, proof.amountUnits, proof.digest);
         return rootFromProof(node, proof.index, count, proof.siblings);
     }
 
-    /// @notice Root that a proof leads to, from `node` at position `index` of `count` leaves.
+    /// @notice Root by a proof, from `node` at position `index` of `count` leaves.
     function rootFromProof(bytes32 node, uint256 index, uint256 count, bytes32[] calldata siblings)
         internal
         pure
@@ -73,7 +72,7 @@ library Merkle {
                 if (used == siblings.length) revert Merkle_WrongProofLength(used + 1, siblings.length);
                 bytes32 sibling;
                 assembly ("memory-safe") {
-                    sibling := calldataload(add(siblings.offset, shl(5, used))) // the line above saw that it is there
+                    sibling := calldataload(add(siblings.offset, shl(5, used))) // checked by the line above
                 }
                 node = isRight ? Hashes.efficientKeccak256(sibling, node) : Hashes.efficientKeccak256(node, sibling);
                 unchecked {

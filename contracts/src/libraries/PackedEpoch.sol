@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {Merkle} from "./Merkle.sol";
 import {CapProof} from "./Types.sol";
 
-/// @notice Reads a packed epoch (SPEC section 5) where it lies in calldata, one lane group after the other.
+/// @notice Reads a packed epoch (SPEC section 5) from calldata, one lane group at a time.
 /// The tests compare it with `PackedEpochReference`, which does the same in plain Solidity.
 /// Usage: `open`, then `next` while `row < count` (and `skip` for a group whose lane fails), then `close`.
 library PackedEpoch {
@@ -14,16 +14,12 @@ library PackedEpoch {
 
     /// @notice Thrown when the bytes end before the rows reach the epoch's count.
     error PackedEpoch_Truncated(uint256 needed, uint256 length);
-
     /// @notice Thrown when bytes are left after the last row.
     error PackedEpoch_TrailingBytes(uint256 read, uint256 length);
-
-    /// @notice Thrown when a bit of the last void byte beyond the last row is set.
+    /// @notice Thrown when a void bit beyond the last row is set.
     error PackedEpoch_SpareBitsSet(uint8 lastByte, uint256 count);
-
     /// @notice Thrown when a group has no rows or more than the epoch has left.
     error PackedEpoch_WrongGroupSize(uint256 rows, uint256 left);
-
     /// @notice Thrown when a row names an operator beyond the list.
     error PackedEpoch_OperatorIndexOutOfRange(uint256 opIndex, uint256 nOps);
 
@@ -71,7 +67,7 @@ library PackedEpoch {
         }
     }
 
-    /// @notice Reads the next group into `group`: its head, its leaves, and what its rows add up to.
+    /// @notice Reads the next group into `group`: its head, its leaves and the sums of its rows.
     function next(bytes calldata packed, Reader memory reader, Group memory group) internal pure {
         uint256 offset = reader.offset;
         requireBytes(packed, offset + GROUP_HEAD_BYTES + 2);
@@ -99,7 +95,7 @@ library PackedEpoch {
         reader.row += group.rows;
     }
 
-    /// @notice Takes the group's rows out of what operators earned and marks them as skipped.
+    /// @notice Takes the group's rows out of the operators' tallies and marks them as skipped.
     function skip(bytes calldata packed, Reader memory reader, Group memory group) internal pure {
         for (uint256 i = 0; i < group.rows; ++i) {
             uint256 row = group.firstRow + i;
@@ -112,13 +108,13 @@ library PackedEpoch {
         }
     }
 
-    /// @notice Root of all rows, once every group was read. Overwrites the leaves.
+    /// @notice Root of all rows, after the last group. Overwrites the leaves.
     function close(bytes calldata packed, Reader memory reader) internal pure returns (bytes32 root) {
         if (reader.offset != packed.length) revert PackedEpoch_TrailingBytes(reader.offset, packed.length);
         return Merkle.root(reader.leaves);
     }
 
-    /// @notice A listed operator and what its paid rows add up to, which 64 bits hold: 2^16 rows of 2^48 units.
+    /// @notice A listed operator and the sum of its paid rows, which 64 bits hold: 2^16 rows of 2^48 units.
     function tallyOf(Reader memory reader, uint256 i) internal pure returns (uint32 operatorId, uint256 grossUnits) {
         uint256 tally = reader.tallies[i];
         return (uint32(tally >> 64), uint64(tally));
@@ -133,8 +129,8 @@ library PackedEpoch {
         return uint8(bits[row >> 3]) & (1 << (row & 7)) != 0;
     }
 
-    /// @dev The one loop whose cost counts: per row, a leaf, the group's sum and its operator's tally, as if none were VOID.
-    /// Positions were checked by `next`; an operator index is checked before it is used.
+    /// @dev The one loop whose cost matters: per row a leaf, the group's sum and the operator's tally, as if none were
+    /// VOID. `next` has checked the positions; each operator index is checked before it is used.
     function readRows(bytes calldata packed, Reader memory reader, Group memory group) private pure {
         uint256 nOps = reader.nOps;
         uint256 offset = group.rowsAt;
@@ -146,8 +142,8 @@ library PackedEpoch {
         uint256 sumUnits;
         uint256 opIndex;
         assembly ("memory-safe") {
-            // A leaf's 96 bytes, laneKey | operatorId << 64 | amountUnits | digest, lie in scratch space from 0; its last
-            // word is the free memory pointer's, which is put back.
+            // A leaf's 96 bytes, laneKey | operatorId << 64 | amountUnits | digest, lie in scratch space from 0. The
+            // last word overwrites the free memory pointer, which is restored below.
             let free := mload(0x40)
             mstore(0, laneKey)
             offset := add(packed.offset, offset)
@@ -178,8 +174,7 @@ library PackedEpoch {
         group.sumUnits = sumUnits;
     }
 
-    /// @dev Takes the group's VOID rows out of its sum and its operators' tallies. They are few, so bytes without one are
-    /// passed over.
+    /// @dev Takes the group's VOID rows out of its sum and its operators' tallies. Skips bytes without one.
     function dropVoids(bytes calldata packed, Reader memory reader, Group memory group) private pure {
         bytes calldata bits = voidBits(packed, reader);
         uint256 end = group.firstRow + group.rows;
@@ -202,7 +197,7 @@ library PackedEpoch {
         return offset < end && uint256(word(packed, offset)) >> 8 * (32 + offset - end) != 0;
     }
 
-    /// @dev 32 bytes from a position that was checked; what lies beyond the end is cut off by the caller.
+    /// @dev 32 bytes from a checked position; the caller cuts off what lies beyond the end.
     function word(bytes calldata packed, uint256 offset) private pure returns (bytes32 value) {
         assembly ("memory-safe") {
             value := calldataload(add(packed.offset, offset))

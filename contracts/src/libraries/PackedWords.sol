@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-/// @notice Lists of 32-bit words, packed, and their root (SPEC section 3): the token ids, or vectors, of an answer.
-/// Each hash begins with a byte that says of what it is, so that nothing passes for something else.
+/// @notice Packed lists of 32-bit words and their root (SPEC section 3): the token ids, or vectors, of an answer.
+/// The first byte of each hash's input says what is hashed, so that nothing passes for something else.
 library PackedWords {
     uint256 internal constant WORD_BYTES = 4;
     uint256 internal constant FANOUT = 64;
@@ -16,7 +16,7 @@ library PackedWords {
     /// @notice Thrown for bytes whose counts do not add up to their length.
     error PackedWords_NotPacked(uint256 length, uint256 needed);
 
-    /// @return root that names the packed bytes
+    /// @return root under which the packed bytes are named
     function rootOf(bytes calldata packed) internal pure returns (bytes32 root) {
         _require(packed.length, WORD_BYTES);
         uint32 lists = _count(packed, 0);
@@ -33,7 +33,7 @@ library PackedWords {
         return keccak256(abi.encodePacked(ROOT, lists, _top(digests)));
     }
 
-    /// @param words of one list: whole words, as the caller has seen
+    /// @param words of one list; the caller has checked that they are whole
     function listRoot(bytes calldata words) internal pure returns (bytes32) {
         uint256 count = (words.length + BLOCK_BYTES - 1) / BLOCK_BYTES;
         bytes32[] memory blocks = new bytes32[](count);
@@ -44,7 +44,7 @@ library PackedWords {
         return keccak256(abi.encodePacked(LIST, uint32(words.length / WORD_BYTES), _top(blocks)));
     }
 
-    /// @dev The one digest above all of a level, zero above none; the level's memory is used up.
+    /// @dev The one digest above a level, zero above an empty one. Overwrites the level.
     function _top(bytes32[] memory level) private pure returns (bytes32) {
         if (level.length == 0) return bytes32(0);
         uint256 width = level.length;

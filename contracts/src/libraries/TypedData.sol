@@ -73,12 +73,12 @@ library TypedData {
         return keccak256(abi.encode(NODE_KEY_TYPEHASH, owner, node));
     }
 
-    /// @notice What a node's commitment shows of its trace.
+    /// @notice Hides a trace in a commitment; bound to order and node.
     function traceCommit(bytes32 traceHash, bytes32 orderId, address node) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(traceHash, orderId, node));
     }
 
-    /// @notice What a verifier's verdict shows of its answer before it is opened; bound to job and verifier.
+    /// @notice Hides a verifier's answer until it is opened; bound to job and verifier.
     function answerCommit(
         bytes32 traceHash,
         bytes32 outputRoot,
@@ -89,7 +89,7 @@ library TypedData {
         return keccak256(abi.encodePacked(traceHash, outputRoot, units, commitmentDigest, verifier));
     }
 
-    /// @notice Two opened answers are the same iff their keys are.
+    /// @notice Opened answers are equal iff their keys are.
     function answerKey(bytes32 traceHash, bytes32 outputRoot, uint32 units) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(traceHash, outputRoot, units));
     }

@@ -64,21 +64,21 @@ struct Epoch {
     uint160 outcomes;
 }
 
-/// @dev What happened to a leaf by itself. `paidAt` is zero unless it was paid one by one. `closed`: it waited to be paid
-/// and never will be. `refundedUnits`: what of its charge was given back so far, by whomever.
+/// @dev What happened to a leaf apart from its epoch. `paidAt` is zero unless it was paid one by one. `closed`: it was
+/// not paid and never will be. `refundedUnits`: all refunds of its charge so far.
 struct Leaf {
     uint40 paidAt;
     bool closed;
     uint64 refundedUnits;
 }
 
-/// @dev Both counters only grow and wrap at 2^64; what is owed is their difference, which does not.
+/// @dev Both counters only grow, and wrap at 2^64; their difference, which is owed, does not.
 struct OperatorCredit {
     uint64 earnedUnits;
     uint64 claimedUnits;
 }
 
-/// @dev One slot: the bond and what was charged in this bucket of the charge window and in the one before.
+/// @dev One slot: the bond, and the charges of this bucket of the charge window and of the one before.
 struct SettlerBond {
     uint64 bondUnits;
     uint32 bucketStart;
@@ -87,7 +87,7 @@ struct SettlerBond {
     uint32 unbondAt;
 }
 
-/// @dev One slot. What JobEscrow owes besides the settler's bond.
+/// @dev One slot: what JobEscrow owes besides the settler's bond.
 struct Totals {
     uint64 balancesUnits;
     uint64 creditsUnits;
@@ -103,7 +103,7 @@ enum EpochStatus {
     STRANDED
 }
 
-/// @dev Of a leaf in a final epoch. Derived from its epoch's outcomes and what happened to it by itself.
+/// @dev Of a leaf in a final epoch, derived from the epoch's outcomes and from `Leaf`.
 enum LeafStatus {
     UNCHARGED,
     PAID,
@@ -112,7 +112,7 @@ enum LeafStatus {
     REFUNDED
 }
 
-/// @dev Why a lane group was skipped whole: the first of these that holds.
+/// @dev Why a whole lane group was skipped: the first of these that holds.
 enum SkipReason {
     NONE,
     BALANCE,
@@ -132,7 +132,7 @@ struct LeafProof {
     bytes32[] siblings;
 }
 
-/// @dev The order that proves a cap: its terms' hash and the signer's EIP-2098 signature. `cap` 0: no proof is given.
+/// @dev The order that proves a cap: its terms' hash and the signer's EIP-2098 signature. `cap` 0: no proof.
 struct CapProof {
     uint64 cap;
     bytes32 termsHash;

@@ -9,7 +9,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 library UnitToken {
     using SafeERC20 for IERC20;
 
-    /// @dev A payer's EIP-3009 authorization, less receiver and amount.
+    /// @dev A payer's EIP-3009 authorization without receiver and amount.
     struct Authorization {
         address payer;
         uint256 validAfter;
@@ -20,10 +20,8 @@ library UnitToken {
         bytes32 s;
     }
 
-    /// @notice Thrown when a transfer brought another amount than was asked for.
+    /// @notice Thrown when a transfer brings another amount than asked for.
     error UnitToken_WrongAmountReceived(uint256 expected, uint256 received);
-
-    /// @notice Thrown when money would go to nobody.
     error UnitToken_ZeroReceiver();
 
     function pull(IERC20 token, uint256 unit, address from, uint256 units) internal {

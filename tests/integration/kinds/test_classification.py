@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 
 from backend.cli import workloads_app
 from backend.domain.errors import PriceTooLow
-from backend.domain.orders import check_terms
-from backend.domain.orders import Offer
+from backend.domain.orders import Offer, check_terms
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest
@@ -23,8 +22,7 @@ from contracts.protocol.records import Commitment, Order, Terms
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.tokens import TextTokenizer
-from contracts.protocol.typed_data import Domain, agrees, trace_commit
-from contracts.record.row_checks import differences
+from contracts.protocol.typed_data import Domain, agrees, differences, trace_commit
 from node_agent.cli_models import app as models_app
 from node_agent.execution import kinds
 from node_agent.execution.errors import UnknownKind

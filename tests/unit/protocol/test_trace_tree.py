@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from contracts.protocol.trace_tree import BLOCK_BYTES, block_leaf, list_path, list_root, row_leaves, verify_path
+from contracts.protocol.trace_tree import BLOCK_BYTES, Tree, block_leaf, climb, list_root, path_length, row_leaves
 
 COUNTS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 192]
 
@@ -29,6 +29,11 @@ def second_root(leaves: list[bytes]) -> bytes:
     return digest(b"\x02", struct.pack(">I", len(leaves)), top(leaves) if leaves else b"")
 
 
+def leads(leaf: bytes, index: int, count: int, path: list[bytes], root: bytes) -> bool:
+    """Whether a path leads from the element `index` of `count` to the root."""
+    return 0 <= index < count and len(path) == path_length(index, count) and climb(leaf, index, count, path) == root
+
+
 def digests(count: int, seed: int = 0) -> list[bytes]:
     return [Random(1000 * seed + index).randbytes(32) for index in range(count)]
 
@@ -45,17 +50,17 @@ def test_each_element_is_shown_by_its_path_and_nowhere_else(count: int) -> None:
     leaves = digests(count)
     root = list_root(leaves)
     for index, leaf in enumerate(leaves):
-        path = list_path(leaves, index)
-        assert verify_path(leaf, index, count, path, root)
-        assert not verify_path(leaf, index, count + 1, path, root)
-        assert not verify_path(leaf, index, count - 1, path, root)
-        assert not verify_path(bytes(32), index, count, path, root)
-        assert not verify_path(leaf, index, count, [*path, leaf], root)
-        assert not verify_path(leaf, index, count, path, bytes(32))
-        assert not any(verify_path(leaf, other, count, path, root) for other in {0, index ^ 1, count - 1} - {index})
+        path = Tree(leaves).path(index)
+        assert leads(leaf, index, count, path, root)
+        assert not leads(leaf, index, count + 1, path, root)
+        assert not leads(leaf, index, count - 1, path, root)
+        assert not leads(bytes(32), index, count, path, root)
+        assert not leads(leaf, index, count, [*path, leaf], root)
+        assert not leads(leaf, index, count, path, bytes(32))
+        assert not any(leads(leaf, other, count, path, root) for other in {0, index ^ 1, count - 1} - {index})
         for level in range(len(path)):
-            assert not verify_path(leaf, index, count, [*path[:level], bytes(32), *path[level + 1 :]], root)
-            assert not verify_path(leaf, index, count, path[:level] + path[level + 1 :], root)
+            assert not leads(leaf, index, count, [*path[:level], bytes(32), *path[level + 1 :]], root)
+            assert not leads(leaf, index, count, path[:level] + path[level + 1 :], root)
 
 
 def test_a_block_a_pair_and_a_list_never_pass_for_one_another() -> None:
@@ -64,7 +69,7 @@ def test_a_block_a_pair_and_a_list_never_pass_for_one_another() -> None:
     assert block_leaf(left + right) not in (list_root([left, right]), digest(b"\x01", left, right))
     assert list_root([list_root([left])]) != list_root([left])
     assert list_root([left, right]) != list_root([digest(b"\x01", left, right)])
-    assert not verify_path(digest(b"\x01", left, right), 0, 1, [], list_root([left, right]))
+    assert not leads(digest(b"\x01", left, right), 0, 1, [], list_root([left, right]))
 
 
 def test_a_row_is_cut_into_blocks_of_256_numbers() -> None:
@@ -82,5 +87,4 @@ def test_what_is_no_digest_is_refused() -> None:
     with pytest.raises(ValueError, match="digests of 32 bytes"):
         list_root([bytes(31)])
     with pytest.raises(IndexError):
-        list_path(digests(3), 3)
-    assert not verify_path(bytes(31), 0, 1, [], digest(b"\x02", struct.pack(">I", 1), bytes(31)))
+        Tree(digests(3)).path(3)

@@ -1,23 +1,15 @@
-"""The fold over the contracts' events: contests and the settler's role at any block."""
+"""The fold over the contracts' events: contests."""
 
 from typing import Any
 
 from contracts.onchain.events import Event
 from contracts.record.history import History
 
-ALICE, OLD, NEW = ("0x" + digits * 20 for digits in ("aa", "0d", "1e"))
+ALICE = "0x" + "aa" * 20
 
 
 def event(contract: str, name: str, block: int, **args: Any) -> Event:
     return Event(contract, name, args, block, bytes(32), bytes(32), 0)
-
-
-def test_the_settler_at_any_block() -> None:
-    """Leases are judged by who was settler then: before the first change it is whom that change names."""
-    history = History()
-    assert history.settler_at(5, OLD) == OLD
-    history.add([event("JobEscrow", "SettlerChanged", 7, previous=OLD, settler=NEW)], {})
-    assert [history.settler_at(block, NEW) for block in (6, 7, 8)] == [OLD, NEW, NEW]
 
 
 def test_a_contest_from_its_opening_to_its_end() -> None:

@@ -8,10 +8,10 @@ import pytest
 from contracts.protocol.log import LeaseEntry
 from contracts.protocol.records import Lease
 from contracts.protocol.signing import Signer
-from contracts.protocol.typed_data import agrees
+from contracts.protocol.typed_data import agrees, differences
 from contracts.record.errors import WrongFact
 from contracts.record.log_book import PaidJob as Job
-from contracts.record.row_checks import check_job, check_leases, check_prompts, differences
+from contracts.record.row_checks import check_job, check_leases, check_prompts
 from tests.unit.record.records import DOMAIN, NODE, OPERATOR, REQUESTER, job, opening, prompts
 
 KEYS = {NODE.address: OPERATOR}

@@ -254,7 +254,7 @@ def checks(*of: tuple[str, Evidence]) -> list[Check]:
     return [Check(verifier, seen, THRESHOLDS) for verifier, seen in of]
 
 
-def test_a_cheat_is_watched_then_withheld_and_never_slashed() -> None:
+def test_a_cheat_is_watched_then_withheld() -> None:
     """The states in their order; p is raised and reputation falls on the way.
 
     Covers: A08
@@ -265,7 +265,6 @@ def test_a_cheat_is_watched_then_withheld_and_never_slashed() -> None:
     assert states[0] is State.CLEAR
     assert states[-1] is State.WITHHELD
     assert [key for key in dict.fromkeys(states)] == [State.CLEAR, State.WATCH, State.WITHHELD]
-    assert not any(each.slashed for each in seen)
     assert [each.leases for each in (seen[0], seen[-1])] == [True, False]
     assert seen[0].least_rate_ppm < WHOLE_PPM == seen[-1].least_rate_ppm
     assert seen[0].reputation_ppm == WHOLE_PPM > seen[-1].reputation_ppm

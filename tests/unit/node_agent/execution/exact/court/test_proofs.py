@@ -15,10 +15,11 @@ from contracts.model.court.trees import Key, TreeOpening, leaf, list_root, shown
 from contracts.protocol import trace_tree
 from contracts.protocol.hashing import keccak
 from contracts.protocol.packed import pack, packed_root
+from contracts.protocol.trace import trace_hash_of
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.encoder.model_file import EncoderParameters
 from node_agent.execution.exact.llama.model_file import Parameters
-from node_agent.execution.exact.trace import TextTrace, trace_hash
+from node_agent.execution.exact.trace import TextTrace, encode
 from tests.unit.node_agent.execution.exact.conftest import MakeModel
 from tests.unit.node_agent.execution.exact.court.cases import Case, decoder_case, encoder_case
 from tests.unit.node_agent.execution.exact.court.tracing import model_shelf
@@ -80,7 +81,7 @@ def test_the_roots_are_those_of_order_commitment_and_engine(case: Case, tiny_enc
             array = shelf.layout.arrays[name]
             for row in range(array.shape((0,))[0]):
                 traces[-1].update(np.frombuffer(b"".join(shelf.data(array, (0,), row)), "<i4"))
-        assert each.claims.roots[Home.LOGGED] == trace_hash(traces)
+        assert each.claims.roots[Home.LOGGED] == trace_hash_of(encode(traces))
         assert {home: packed_root(pack(lists)) for home, lists in words.items()}.items() <= each.claims.roots.items()
 
 
@@ -201,8 +202,9 @@ def test_the_configuration_is_the_first_leaf_of_a_model() -> None:
 def test_what_a_demand_shows_is_six_levels_of_the_tree(count: int) -> None:
     """64-ary when shown, pairs when proven: the same list has one root either way."""
     level = [leaf(bytes([index % 251])) for index in range(count)]
-    root, path = list_root(level), trace_tree.list_path(level, count - 1, keccak)
-    assert trace_tree.verify_path(level[-1], count - 1, count, path, root, keccak)
+    tree = trace_tree.Tree(level, keccak)
+    root, path = list_root(level), tree.path(count - 1)
+    assert tree.root == root == trace_tree.climb(level[-1], count - 1, count, path, keccak)
     while len(level) > 1:
         level = [shown_root(level[start : start + 64]) for start in range(0, len(level), 64)]
     assert keccak(b"\2" + count.to_bytes(4, "big") + level[0]) == root
