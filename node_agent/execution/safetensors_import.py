@@ -16,7 +16,6 @@ from node_agent.execution.model_files import (
     CONFIG_KEY,
     TOKENIZER,
     WEIGHTS,
-    Fp32,
     require_safetensors,
     write_safetensors,
 )
@@ -49,12 +48,7 @@ def import_safetensors(weights: Path, tokenizer: Path, config: Path, folder: Pat
             for name, kind in kinds.items()
             if kind == _WEIGHT and not name.endswith(_BUFFERS)
         }
-
-        def tensor(name: str) -> Fp32:
-            values: Fp32 = file.get_tensor(name)
-            return values
-
         bound = {CONFIG_KEY: hashlib.sha256(settings).hexdigest()}
-        write_safetensors(folder / WEIGHTS, shapes, tensor, bound)
+        write_safetensors(folder / WEIGHTS, shapes, file.get_tensor, bound)
     (folder / CONFIG).write_bytes(settings)
     (folder / TOKENIZER).write_bytes(tokenizer.read_bytes())

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench.gpu import models, speed
+from contracts.protocol.trace import trace_hash_of
 from node_agent.execution import determinism
 from node_agent.execution.exact import golden
 from node_agent.execution.exact.build import build_from
@@ -19,7 +20,7 @@ from node_agent.execution.exact.encoder.model_file import read_encoder
 from node_agent.execution.exact.llama.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.sampling import ExactSampling
-from node_agent.execution.exact.trace import trace_hash
+from node_agent.execution.exact.trace import encode
 from tests.unit.node_agent.execution.exact.conftest import TINY, TINY_ENCODER, random_encoder_state, random_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none")
@@ -73,7 +74,7 @@ def on_the_cpu(parameters: Parameters, tasks: list[DecodingTask]) -> list[bytes]
 
 
 def hashes(runs: Sequence[DecodingRun]) -> list[bytes]:
-    return [trace_hash([run.trace]) for run in runs]
+    return [trace_hash_of(encode([run.trace])) for run in runs]
 
 
 @pytest.mark.timeout(900)

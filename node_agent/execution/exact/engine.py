@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from contracts.protocol.manifest import EXACT_ENGINE, Manifest
+from contracts.protocol.packed import pack
 from contracts.protocol.trace import trace_hash_of
 from node_agent.devices.probe import choose
 from node_agent.execution.engine import Check, Engine, Execution, Speed
@@ -13,7 +14,7 @@ from node_agent.execution.exact import ways
 from node_agent.execution.exact.model_root import require_root
 from node_agent.execution.exact.port import Way
 from node_agent.execution.exact.trace import TextTrace, encode
-from node_agent.execution.limits import require_described, require_named, require_positions
+from node_agent.execution.limits import require_described, require_named, require_positions, require_showable
 from node_agent.execution.model_files import ModelFiles
 
 USUAL_JOB = (64, 64)
@@ -92,7 +93,8 @@ class ExactEngine(Engine, ABC):
         return engine
 
 
-def traced_execution(output: bytes, traces: Sequence[TextTrace], units: int) -> Execution:
-    """An execution with the trace of its texts, in order."""
-    trace = encode(traces)
+def traced_execution(answers: Sequence[Sequence[int]], traces: Sequence[TextTrace], units: int) -> Execution:
+    """An execution from the answers and traces of its texts, in order. Raises OutputTooLong."""
+    output, trace = pack(answers), encode(traces)
+    require_showable(output)
     return Execution(output=output, trace_hash=trace_hash_of(trace), units=units, trace=trace)

@@ -115,10 +115,6 @@ class FloatEngine(Engine, ABC):
         units = self.manifest.units([len(prompt) for prompt in prompts], [len(answer) for answer in answers])
         return Execution(output=output, trace_hash=trace.digest(), units=units)
 
-    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """See `engine.Engine`: the work again, since prefill and decode differ in the last bits."""
-        return self.execute(input_bytes, params)
-
     def require_repetition(self) -> None:
         """This engine's own self-test, after the device's: the same input twice must give the same answer.
 

@@ -1,17 +1,16 @@
 """Chat completion by a native model, behind the port of `node_agent.execution.engine`.
 
-Prompt, output and units are those of the kind `generation`. Parameters: `max_new_tokens`, and as far as the manifest
-has them `temperature_milli` (0: greedy) and `seed`; the order signs them, so no node chooses what is drawn. Seed and
-input also turn the fingerprint, so an answer to one order says nothing about another.
+Prompt, output and units are those of the kind `generation`. Parameters: `max_new_tokens`, and if the manifest has them
+`temperature_milli` (0: greedy) and `seed`. The order signs them, so no node chooses what is drawn. The fingerprint's
+directions depend on seed and input, so the answer to one order says nothing about another.
 
-What a node signs is `NativeOpening.trace_hash` (`contracts.protocol.native.fingerprint`): over its class, the digest of
-all its logits and its fingerprint. Hosts of one class repeat it by running the job again. Others call `observe`, and
-compare what they see with what the node has opened (`contracts.protocol.native`).
+A node signs `NativeOpening.trace_hash` (`contracts.protocol.native.fingerprint`): its class, the digest of all its
+logits and its fingerprint. Hosts of the same class check it by running the job again. Others call `observe` and compare
+the result with what the node opened (`contracts.protocol.native`).
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
@@ -40,19 +39,6 @@ from node_agent.execution.native.settings import NativeSettings
 SEED_TAG = b"assay/native/seed/2\n"
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A run, and what its node shows of it once it is bound to it.
-
-    Attributes:
-        execution: output, trace hash and units, as committed to.
-        opening: behind the trace hash.
-    """
-
-    execution: Execution
-    opening: NativeOpening
-
-
 class NativeGeneration(Engine):
     """See `engine.Engine`. Calls must not overlap in a process.
 
@@ -76,8 +62,8 @@ class NativeGeneration(Engine):
 
     @classmethod
     def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
-        """Load a model whose digests the store has verified: on a GPU in the manifest's type of number, on a CPU in
-        fp32, which is nearer to the model and faster there.
+        """Load a model whose digests the store has verified: on a GPU in the manifest's number type, on a CPU in fp32,
+        which is more precise and faster there.
 
         Raises:
             SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
@@ -95,14 +81,6 @@ class NativeGeneration(Engine):
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input together. Errors as in `engine.Engine`, NumericFailure and OutputTooLong."""
-        return self.run(input_bytes, params).execution
-
-    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """The work again: within one class that is how equality is shown. Across classes, see `observe`."""
-        return self.execute(input_bytes, params)
-
-    def run(self, input_bytes: bytes, params: Mapping[str, int]) -> Opened:
-        """`execute`, with what can be opened later."""
         runs = generate(self.model, self._tasks(input_bytes, params))
         output = pack([run.chosen for run in runs])
         require_showable(output)
@@ -110,15 +88,15 @@ class NativeGeneration(Engine):
         fingerprint = b"".join(run.fingerprint for run in runs)
         units = sum(len(run.chosen) for run in runs)
         opening = NativeOpening(self.numeric_class, rows, fingerprint)
-        return Opened(Execution(output, opening.trace_hash, units, opening.encode()), opening)
+        return Execution(output, opening.trace_hash, units, opening.encode())
 
     def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> bytes:
-        """What this host sees in an answer, from one pass over each text; see `engine.Engine`.
+        """What this host computes for an answer, in one pass over each text; see `engine.Engine`.
 
         Args:
             input_bytes, params: of the order.
-            claimed: the node's output; any bytes. What is no output of this engine, or answers another number of
-                texts, has no tokens to look at and has not ended as it must.
+            claimed: the node's output; any bytes. Bytes that are no output of this engine, or answer another number of
+                texts, have no tokens to examine and count as not ended.
         """
         tasks, answers = self._tasks(input_bytes, params), token_ids(claimed)
         if len(answers) != len(tasks) or not all(map(_readable, answers, tasks)):

@@ -1,8 +1,8 @@
-"""Torch's ways to multiply on a device, and whether each computes rightly there.
+"""Torch's ways to multiply on a device, and the self-test of each.
 
-Known answers of three kinds: products of the largest integers that can occur, in the sizes that choose other kernels;
-integer square roots next to perfect squares, where a seed that is off shows; the golden models, on a GPU by CUDA graphs
-too. A GPU on which a way fails by graphs may still use it without.
+There are three kinds of known answers: products of the largest possible integers, in sizes that choose different
+kernels; integer square roots next to perfect squares, where a wrong seed shows; and the golden models, on a GPU by CUDA
+graphs too. Where a way fails with graphs, the GPU may still use it without.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class EagerWay:
 
 
 def ways_of(device: str) -> Sequence[EagerWay]:
-    """Every way on a device; on a GPU with graphs and without."""
+    """Every way on a device; on a GPU both with and without graphs."""
     where = torch.device(device)
     ways = [EagerWay(products, where) for products in ALL]
     if where.type == "cuda":
@@ -69,7 +69,7 @@ def sound_products(device: str) -> Products:
 
 @torch.inference_mode()
 def require_sound(way: EagerWay) -> None:
-    """Raises SelfTestFailed where one way to multiply, or anything else that a model runs, computes a wrong number."""
+    """Raises SelfTestFailed where a way to multiply, or another operation of the models, gives a wrong number."""
     determinism.full_precision()
     for inputs, outputs in golden.WORST_SHAPES:
         for rows in (1, 33):
@@ -87,7 +87,7 @@ def require_sound(way: EagerWay) -> None:
 
 
 def golden_static_hashes(model: EagerLlama) -> set[str]:
-    """Hex sha256 of the golden model's logits for each of some texts decoded together by steps of fixed shapes."""
+    """Hex sha256 of the golden model's logits, for each of several texts decoded together in steps of fixed shapes."""
     texts = [(join, model.new_cache(len(GOLDEN_TOKENS)), hashlib.sha256()) for join in GOLDEN_JOINS]
     decoder = StaticDecoder(model)
     for step in range(max(GOLDEN_JOINS) + len(GOLDEN_TOKENS)):

@@ -11,7 +11,6 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.protocol.packed import pack
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError
 from node_agent.execution.exact.encoder.model_file import EncoderParameters, read_encoder
@@ -19,7 +18,7 @@ from node_agent.execution.exact.engine import ExactEngine, traced_execution
 from node_agent.execution.exact.port import EncoderModel, Way
 from node_agent.execution.exact.trace import TextTrace
 from node_agent.execution.exact.ways import timed
-from node_agent.execution.limits import read_prompts, require_params, require_showable
+from node_agent.execution.limits import read_prompts, require_params
 
 MEASURED_TOKENS = 64
 """By which a host's speed is measured."""
@@ -58,10 +57,6 @@ class ExactEmbedding(ExactEngine):
             self.advance([order])
         return self.execution(order)
 
-    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """See `engine.Engine`: the one pass, whatever is claimed."""
-        return self.execute(input_bytes, params)
-
     def new_batch(self) -> "EmbeddingBatch":
         """See `engine.Batching`."""
         return EmbeddingBatch(self)
@@ -82,9 +77,8 @@ class ExactEmbedding(ExactEngine):
 
     def execution(self, order: "TextOrder") -> Execution:
         """What an order comes to that has no text left. Raises OutputTooLong."""
-        output = pack([self.answer(vector) for vector in order.vectors])
-        require_showable(output)
-        return traced_execution(output, order.traces, sum(len(text) for text in order.texts))
+        answers = [self.answer(vector) for vector in order.vectors]
+        return traced_execution(answers, order.traces, sum(len(text) for text in order.texts))
 
     def answer(self, vector: list[int]) -> list[int]:
         """What stands in the output for a text, from its unit vector with 20 fraction bits: int32 numbers.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from contracts.protocol.errors import NotPacked
 from contracts.protocol.manifest import MAX_NEW_TOKENS
-from contracts.protocol.packed import pack, packed_root, unpack
+from contracts.protocol.packed import packed_root, unpack
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError, OutOfMemory
 from node_agent.execution.exact.engine import ExactEngine, traced_execution
@@ -22,7 +22,7 @@ from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.port import LlamaModel, Reading, Way
 from node_agent.execution.exact.sampling import WHOLE_PPM, ExactSampling
 from node_agent.execution.exact.ways import timed
-from node_agent.execution.limits import read_prompts, require_params, require_showable
+from node_agent.execution.limits import read_prompts, require_params
 
 TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
 SEED_TAG = b"assay/exact/seed/2\n"
@@ -94,10 +94,8 @@ class ExactGeneration(ExactEngine):
 
     def execution(self, runs: Sequence[DecodingRun]) -> Execution:
         """What an order's finished runs, in order, come to. Raises OutputTooLong."""
-        output = pack([run.chosen for run in runs])
-        require_showable(output)
-        units = sum(len(run.chosen) for run in runs)
-        return traced_execution(output, [run.trace for run in runs], units)
+        answers = [run.chosen for run in runs]
+        return traced_execution(answers, [run.trace for run in runs], sum(map(len, answers)))
 
 
 class OrderBatch:

@@ -21,6 +21,7 @@ from node_agent.execution.errors import (
     ModelDigestMismatch,
     UnsupportedModel,
 )
+from node_agent.execution.exact import engine as exact_engine
 from node_agent.execution.exact.build import build_from
 from node_agent.execution.exact.encoder import engine as embedding
 from node_agent.execution.exact.encoder.engine import EmbeddingBatch, ExactEmbedding
@@ -159,7 +160,7 @@ def test_what_fails_fails_alone(engine: ExactEmbedding, monkeypatch: pytest.Monk
         if len(output) > len(alone.output):
             raise AnswerTooLong("Too long.", way_out="Ask for less.")
 
-    monkeypatch.setattr(embedding, "require_showable", no_long_ones)
+    monkeypatch.setattr(exact_engine, "require_showable", no_long_ones)
     batch = engine.new_batch()
     batch.join(0, good, {})
     with pytest.raises(InvalidInput):
