@@ -19,7 +19,7 @@ Beat = Callable[[str, str], None]
 @dataclass(frozen=True)
 class LastBeat:
     """`at_s`: Unix seconds. `state`: see Beat. `detail`: an order id, or an error's message. `served`, `failed`: jobs
-    that were delivered, and whose engine failed, since the node started. `speeds`: how fast it computes each workload, in words."""
+    that were delivered, and whose engine failed, since the node started. `speeds`: of each workload, in words."""
 
     at_s: int
     pid: int

@@ -28,7 +28,7 @@ from tests.unit.node_agent.execution.exact.conftest import TINY, random_state
 from tests.world import hostile_headers as hostile
 from tests.world.manifests import manifest
 from tests.world.node_fakes import BYTE_TOKENIZER
-from tests.world.soak import keep_count, short_or_long
+from tests.world.soak import keep_fuzzed, short_or_long
 
 FILES = short_or_long(1_000, 100_000)
 SLOW_FILES = short_or_long(200, 100_000)
@@ -37,6 +37,7 @@ SLOW_FILES = short_or_long(200, 100_000)
 SMALLEST = TINY | {"num_hidden_layers": 1, "max_position_embeddings": 4, "vocab_size": 5}
 
 REFUSED = (UnsafeModelFormat, UnsupportedModel, WrongTokenizer, BadSetting, ExecutorFailed)
+FORMATS = "safetensors", "gguf", "tokenizer", "config", "manifest"
 MOST_DIED = 1_000
 """One in so many may end the process that reads it (a panic in a library): that is a refusal too, and a slow one."""
 
@@ -68,7 +69,8 @@ def fuzzed(
     assert sum(said.values()) == files
     assert files // 4 < files - said["read"], "the files are too good"
     assert said["executor_failed"] <= max(1, files // MOST_DIED), said
-    keep_count(f"headers-fuzzed-{name}", headers=files, **said)
+    found = keep_fuzzed(**{f"headers_{name}": files, f"headers_{name}_read": said["read"]})
+    keep_fuzzed(headers_fuzzed=min(found.get(f"headers_{each}", 0) for each in FORMATS))
 
 
 def test_safetensors(executor: Executor, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from node_agent.execution.sandbox.calls import Calls
 from node_agent.execution.sandbox.frames import BadFrame
 from node_agent.execution.sandbox.messages import Failed, Message, Observed, Ran
 from tests.world import hostile_frames as hostile
-from tests.world.soak import keep_count, short_or_long
+from tests.world.soak import keep_fuzzed, short_or_long
 
 FRAMES = short_or_long(10_000, 1_000_000)
 HOSTILE_JOBS = short_or_long(20, 4_000)
@@ -57,7 +57,7 @@ def test_no_frame_is_taken_for_an_answer_but_one() -> None:
     assert taken > FRAMES // 50, "the frames are too bad to reach what is behind the header"
     assert refused > FRAMES // 2
     assert slowest < FRAME_MOST_S
-    keep_count("frames-fuzzed", frames=FRAMES, refused=refused, answers=taken, slowest_ms=math.ceil(slowest * 1000))
+    keep_fuzzed(frames_fuzzed=FRAMES, frames_refused=refused, frames_slowest_ms=math.ceil(slowest * 1000))
 
 
 def assert_in_bounds(said: Message, stream: bytes) -> None:
@@ -146,4 +146,4 @@ def test_no_other_job_is_lost(engine: Engine) -> None:
                 lost.append(evil)
             assert time.monotonic() - started < 60
     assert len(lost) > HOSTILE_JOBS // 2
-    keep_count("hostile-jobs", jobs=HOSTILE_JOBS, failed=len(lost), others_lost=0)
+    keep_fuzzed(hostile_jobs=HOSTILE_JOBS, hostile_jobs_failed=len(lost))
