@@ -18,7 +18,7 @@ def short_or_long(short: T, long: T) -> T:
 
 
 def keep_fuzzed(**counts: int) -> dict[str, int]:
-    """Adds counts of a long run to `bench/results/raw/escape-fuzz.json`; all that it then holds. Short runs add none."""
+    """Adds counts of a long run to `bench/results/raw/escape-fuzz.json`; all that it then holds. Short runs: none."""
     found: dict[str, int] = json.loads(_FUZZED.read_bytes()) if _FUZZED.exists() else {}
     found |= counts
     if SOAK:
