@@ -31,6 +31,16 @@ _LAYER_NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_FIELDS = frozenset(
+    f"llama.{name}"
+    for name in (
+        *("block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size"),
+        *("attention.head_count", "attention.head_count_kv", "attention.layer_norm_rms_epsilon"),
+        *("rope.dimension_count", "rope.freq_base"),
+    )
+)
+"""All that is read of how the model computes: one with more to say is another model."""
+
 _TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
 # What llama.cpp calls a pre-tokenizer: how text is cut before byte pairs are merged.
@@ -53,7 +63,9 @@ def convert(gguf: Path, folder: Path) -> None:
         UnsupportedModel: another architecture, tokenizer or pre-tokenizer.
     """
     reader = GGUFReader(gguf)
-    config = _json(_config(reader))
+    settings = _config(reader)
+    _require_all_read(reader, settings)
+    config = _json(settings)
     (folder / CONFIG).write_bytes(config)
     (folder / TOKENIZER).write_bytes(_json(_tokenizer(reader)))
     tensors = {_hugging_face_name(tensor.name): tensor for tensor in reader.tensors}
@@ -65,6 +77,24 @@ def convert(gguf: Path, folder: Path) -> None:
         lambda name: _fp32(name, tensors[name], heads),
         {CONFIG_KEY: hashlib.sha256(config).hexdigest()},
     )
+
+
+def _require_all_read(reader: GGUFReader, settings: dict[str, Any]) -> None:
+    """Raises UnsupportedModel where a field or a tensor would be left out, or is missing."""
+    for name in sorted(set(reader.fields) - _FIELDS):
+        if name.startswith("llama."):
+            raise _unsupported(name, _field(reader, name))
+    for name, only in (("rope.dimension_count", settings["head_dim"]), ("vocab_size", settings["vocab_size"])):
+        if f"llama.{name}" in reader.fields and _number(reader, f"llama.{name}") != only:
+            raise _unsupported(f"llama.{name}", _number(reader, f"llama.{name}"))
+    layers = (f"blk.{layer}.{part}" for layer in range(settings["num_hidden_layers"]) for part in _LAYER_NAMES)
+    top = set(_TOP_NAMES) - ({"output"} if settings["tie_word_embeddings"] else set())
+    wanted, found = {f"{name}.weight" for name in (*top, *layers)}, {tensor.name for tensor in reader.tensors}
+    if wanted != found:
+        raise _unsupported(
+            "its tensors",
+            f"not those of its {settings['num_hidden_layers']} layers: {', '.join(sorted(wanted ^ found)[:5])}",
+        )
 
 
 def _fp32(name: str, tensor: ReaderTensor, heads: tuple[int, int]) -> Fp32:
