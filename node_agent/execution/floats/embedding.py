@@ -1,11 +1,10 @@
 """The engine of the kind `float_embedding`: vectors by a BERT encoder in fp32, for hosts of one numeric class.
 
-Prompt, vector, output and units are those of `kinds/embedding.py`; here the vector's numbers, times SCALE, are rounded
-to the nearest integer, halves to even. Dividing by SCALE gives the vector within 5e-7.
+Prompt, vector, output and units are those of `kinds/embedding.py`. The vector's numbers, times SCALE, are rounded to
+the nearest integer, halves to even. Dividing by SCALE gives the vector within 5e-7.
 
-Trace: the hidden states after the embeddings and after each layer, in order.
-
-Checked by regeneration: whether floats added in another order give the same bits is known within a class only.
+The trace has the hidden states after the embeddings and after each layer, in order. Checks regenerate: float sums are
+the same bit for bit only within a class.
 """
 
 from collections.abc import Mapping
@@ -53,7 +52,7 @@ class FloatEmbedding(FloatEngine):
         return to_integers(self.vector(prompt, trace).cpu().numpy())
 
     def vector(self, prompt: list[int], trace: Trace) -> Tensor:
-        """The (C,) unit vector of one text's tokens; the trace hears every hidden state."""
+        """The (C,) unit vector of one text's tokens; the trace takes every hidden state."""
         ids = torch.tensor(prompt, device=self.model.device)  # (T,)
         states = self.model.forward(ids)
         for state in states:

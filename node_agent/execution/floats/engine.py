@@ -1,9 +1,9 @@
-"""What all `torch-float` engines share: plain float inference in fp32, one text at a time, checked by doing it again.
+"""The base of `torch-float` engines: float inference in fp32, one text at a time, checked by running it again.
 
-A kind of work (`node_agent.execution.kinds`) subclasses `FloatEngine` and says how one text is answered; the rest is
-here: that files, version and numeric class are the manifest's, that the host passed its self-test, that texts and
-parameters are within the manifest's limits, and that a batch is its texts one after the other. So no text can change
-a bit of another's answer, and nothing is padded or cut off.
+A kind of work (`node_agent.execution.kinds`) subclasses `FloatEngine` and answers one text. The base class checks that
+files, version and numeric class are the manifest's, that the host passes its self-test, and that texts and parameters
+are within the manifest's limits. It computes the texts of an input one after the other, so no text can change a bit of
+another's answer, and nothing is padded or cut off.
 """
 
 from abc import ABC, abstractmethod
@@ -30,7 +30,7 @@ class FloatEngine(Engine, ABC):
     """See `engine.Engine`. One instance serves one workload on one device; calls must not overlap in a process.
 
     Attributes:
-        version: of a kind; it changes whenever the same call could give other bytes.
+        version: of the kind's engine; it changes whenever the same call could give other bytes.
         vocab_size: how many token ids the model knows.
     """
 
@@ -52,12 +52,12 @@ class FloatEngine(Engine, ABC):
 
     @abstractmethod
     def answer(self, prompt: list[int], params: Mapping[str, int], trace: Trace) -> list[int]:
-        """Compute one text, and return what answers it: token ids, or int32 numbers.
+        """Compute one text. Returns its answer: token ids, or int32 numbers.
 
         Args:
-            prompt: token ids, those around the text included.
+            prompt: token ids, the template's included.
             params: within the manifest's ranges.
-            trace: takes everything that is computed on the way.
+            trace: to be fed with everything that is computed on the way.
         """
 
     @classmethod
@@ -68,7 +68,7 @@ class FloatEngine(Engine, ABC):
             files: from the model store.
             manifest: the workload to serve.
             device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
-            known: not looked at: there is one way to compute, and nobody measures it.
+            known: ignored, since there is only one way to compute.
 
         Raises:
             EngineMismatch, ModelDigestMismatch, NumericClassMismatch: this host is not what the manifest describes.
@@ -101,7 +101,7 @@ class FloatEngine(Engine, ABC):
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer every text of an input, one after the other.
 
-        Errors as in `engine.Engine`, NumericFailure if the model breaks down, OutputTooLong if nobody could show it.
+        Errors as in `engine.Engine`, NumericFailure and OutputTooLong.
         """
         require_params(self.manifest.params, params)
         prompts = read_prompts(self.manifest.input, self.vocab_size, input_bytes)

@@ -2,10 +2,9 @@
 
 Prompt, output and units are those of `kinds/generation.py`; answers are greedy.
 
-Trace: the logits of every position computed, in order: the prompt's positions, then one per decode step. The last token
-chosen is never fed back, so that is prompt + units - 1 positions a text.
-
-Checked by regeneration: in floats, prefill and decode differ in the last bits.
+The trace has the logits of every computed position, in order: the prompt's, then one per decode step. The last token is
+never read, so these are prompt + units - 1 positions a text. Checks regenerate: in floats, prefill and decode differ in
+the last bits.
 """
 
 from collections.abc import Mapping

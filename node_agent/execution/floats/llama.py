@@ -28,7 +28,7 @@ from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.published import LlamaConfig
 
 LOGIT_ROWS = 64
-"""Positions per output product of a prompt: bounds the memory for logits (V * 4 bytes each). Part of the arithmetic."""
+"""Positions per output product of a prompt, V * 4 bytes of logits each. Another number can change the last bits."""
 
 
 class KeyValueCache:
@@ -185,6 +185,6 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _future(start: int, end: int, device: torch.device) -> Tensor:
-    """(T, S) mask, true where a new position would look past itself."""
+    """(T, S) mask, true where a position lies behind the new one."""
     steps = torch.arange(end, device=device)
     return steps[None, :] > steps[start:, None]

@@ -118,7 +118,7 @@ class EagerModel:
         return self._row_shift_(sums.mul_(scale), shift)
 
     def _shares(self, exps: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(K, n, S) weights to shares of 16 bits in the products' type, and the (K, n, 1) scale and shift of their sums."""
+        """(K, n, S) weights to 16-bit shares in the products' type, and the (K, n, 1) scale and shift of their sums."""
         exp_sum, weight_sum = exps.sum(-1, keepdim=True), weights.sum(-1, keepdim=True)
         drop = (self._bits(weight_sum) - a.WEIGHT_SUM_BITS).clamp_(min=0)
         short_sum = weight_sum >> drop
