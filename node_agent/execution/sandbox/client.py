@@ -16,16 +16,22 @@ from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox.confinement import Layers
+from node_agent.execution.sandbox.making import BlocksToFiles
 from node_agent.execution.sandbox.messages import (
+    Build,
     Confine,
     Confined,
+    Convert,
     Cut,
+    FindRoot,
     Load,
     Loaded,
+    Made,
     Message,
     Observe,
     Observed,
     Ran,
+    Root,
     Run,
     Tokens,
 )
@@ -37,6 +43,9 @@ from node_agent.execution.sandbox.speeds import Speeds
 log = logging.getLogger(__name__)
 
 _PROGRAM = [sys.executable, "-P", "-m", "node_agent.execution.sandbox.executor"]
+
+_MOST_MADE_BYTES, _TIMES_ORIGIN = 64 << 20, 16
+"""A weight of two bits becomes one of 32."""
 
 M = TypeVar("M", bound=Message)
 
@@ -106,6 +115,26 @@ class Executor:
             with self._calls.exclusive():
                 self._need(replace(self._needs, models=tuple({*self._needs.models, tokenizer})))
         return list(self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens).ids)
+
+    def make(self, request: Convert | Build, folder: Path) -> None:
+        """Makes a model's files from others, in a folder that is there.
+
+        Raises UnsafeModelFormat, UnsupportedModel, SandboxUnavailable, ExecutorFailed; OSError where this host cannot
+        write them.
+        """
+        files = request.files if isinstance(request, Convert) else (request.files.weights, request.files.config)
+        most_bytes = _MOST_MADE_BYTES + _TIMES_ORIGIN * sum(path.stat().st_size for path in files)
+        with self._calls.exclusive(), BlocksToFiles(folder, most_bytes) as blocks:
+            self._need(replace(self._needs, models=tuple({*self._needs.models, *files})))
+            self._running().ask(request, Made, blocks.take)
+        if blocks.error is not None:
+            raise blocks.error
+
+    def root_of(self, weights: Path) -> str:
+        """The root of a file of the exact engine, 0x hex. Raises as `make` does."""
+        with self._calls.exclusive():
+            self._need(replace(self._needs, models=tuple({*self._needs.models, weights})))
+            return self._running().ask(FindRoot(weights=weights), Root).root
 
     def _need(self, needs: Needs) -> None:
         """What a process needs is given before it is confined: if it is more, the next one has it."""

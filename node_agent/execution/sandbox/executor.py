@@ -8,27 +8,37 @@ it all. It ends with its stdin.
 import os
 import select
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from contracts.protocol.errors import WrongTokenizer
 from node_agent.execution.engine import Batch, Batching
-from node_agent.execution.errors import ExecutionError, UnsupportedModel
+from node_agent.execution.errors import ExecutionError, UnsafeModelFormat, UnsupportedModel
 from node_agent.execution.sandbox.confinement import confine
 from node_agent.execution.sandbox.frames import Cutter, Frame
+from node_agent.execution.sandbox.making import make, piped_folder
 from node_agent.execution.sandbox.messages import (
     REQUESTS,
+    Block,
+    Build,
     Confine,
     Confined,
+    Convert,
     Cut,
     Failed,
+    FindRoot,
     Load,
     Loaded,
+    Made,
     Message,
     Observe,
     Observed,
     Ran,
+    Root,
     Run,
     Tokens,
 )
@@ -120,6 +130,13 @@ class _Server:
                 return self._load(request)
             case Cut():
                 return self._cut(request)
+            case Convert() | Build():
+                with _refusing():
+                    make(request, piped_folder(lambda data: self._say(call, Block(data=data))))
+                return Made()
+            case FindRoot(weights=weights):
+                with _refusing():
+                    return _root_of(weights)
             case Observe(engine=engine, input=prompts, params=params, claimed=claimed):
                 return Observed(observation=self._engines[engine].observe(prompts, params, claimed))
             case Run(engine=engine, work="recheck", input=prompts, params=params, claimed=claimed):
@@ -144,13 +161,35 @@ class _Server:
     def _load(self, request: Load) -> Loaded:
         from node_agent.execution import kinds
 
-        engine = kinds.load(request.files, request.manifest, request.device, request.known)
+        with _refusing():
+            engine = kinds.load(request.files, request.manifest, request.device, request.known)
         number = len(self._engines)
         self._engines.append(engine)
         if isinstance(engine, Batching):
             self._batches[number] = engine.new_batch()
         about = {name: getattr(engine, name) for name in ("name", "version", "check", "numeric_class", "speed")}
         return Loaded(engine=number, concurrent=number in self._batches, **about)
+
+
+def _root_of(weights: Path) -> Root:
+    from node_agent.execution.exact.model_root import file_root
+
+    return Root(root=file_root(weights))
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever a library raises over a file is a refusal of the file, and told in this process's log."""
+    try:
+        yield
+    except ExecutionError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise UnsafeModelFormat(
+            f"The model cannot be read: {type(error).__name__}: {error}.",
+            way_out="Get its own files again, all.",
+        ) from error
 
 
 def _import_torch() -> None:

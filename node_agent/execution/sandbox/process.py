@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from select import POLLIN, POLLOUT, poll
 from typing import IO, TypeVar
@@ -75,8 +75,8 @@ class Process:
         with self._lock:
             return self._how is not None or _is_ready(self._ended)
 
-    def ask(self, request: Message, answer: type[M]) -> M:
-        """Sends a request and waits for its answer, of this type.
+    def ask(self, request: Message, answer: type[M], take: Callable[[bytes], None] | None = None) -> M:
+        """Sends a request and waits for its answer, of this type. `take`: receives the blocks before that.
 
         Raises ExecutionError; ExecutorFailed where the process died, hung or babbled; CauseUnknown.
         """
@@ -85,13 +85,13 @@ class Process:
         with self._lock:
             how = self._how
             if how is None:
-                said_later = self._calls.add(number, answer)
+                said_later = self._calls.add(number, answer, take)
                 self._unsent.append(memoryview(frame))
                 os.eventfd_write(self._bell, 1)
         if how is not None:
             raise _failed(how, self.end(), CauseUnknown)
         try:
-            said = said_later.result(min(MOST_S, request.within_s))
+            said = said_later.result(request.within_s or MOST_S)
         except TimeoutError:
             self._tell("hung")
             said = said_later.result()  # its thread ends it, and says so to all who wait
