@@ -56,17 +56,11 @@ def serve(
 
     password, canary = os.environ.get("ASSAY_PASSWORD", ""), home / CANARY_KEY
     settings = BackendSettings(
-        home=home,
-        rpc_url=rpc,
-        deployment=Deployment.load(deployment),
-        settler=load_key(home / SETTLER_KEY, password),
-        treasury_signer=load_key(home / TREASURY_KEY, password).address,
-        lease_times=LeaseTimes(lease, grace),
-        canary=load_key(canary, password) if canary.exists() else None,
-        canary_daily_units=canary_budget,
-        public_rpc=public_rpc,
-        newcomer_price=newcomer_price,
-    )
+        home=home, rpc_url=rpc, deployment=Deployment.load(deployment), settler=load_key(home / SETTLER_KEY, password),
+        treasury_signer=load_key(home / TREASURY_KEY, password).address, lease_times=LeaseTimes(lease, grace),
+        canary=load_key(canary, password) if canary.exists() else None, canary_daily_units=canary_budget,
+        public_rpc=public_rpc, newcomer_price=newcomer_price,
+    )  # fmt: skip
     app, listening = build_app(settings), _listening(host, port)
     config = uvicorn.Config(app, log_config=None, access_log=False, http=IdleTimeoutProtocol)
     uvicorn.Server(config).run(sockets=[listening])

@@ -47,15 +47,10 @@ def worker(
         handler.addFilter(OncePerMinute())
     password = os.environ.get("ASSAY_PASSWORD", "")
     settings = WorkerSettings(
-        home=home,
-        rpc_url=rpc,
-        deployment=Deployment.load(deployment),
-        beacon_url=beacon,
-        settler=load_key(home / SETTLER_KEY, password),
-        treasury=load_key(home / TREASURY_KEY, password),
-        closing=ClosingRule(epoch_seconds),
-        confirmations=confirmations,
-    )
+        home=home, rpc_url=rpc, deployment=Deployment.load(deployment), beacon_url=beacon,
+        settler=load_key(home / SETTLER_KEY, password), treasury=load_key(home / TREASURY_KEY, password),
+        closing=ClosingRule(epoch_seconds), confirmations=confirmations,
+    )  # fmt: skip
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

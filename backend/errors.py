@@ -85,7 +85,7 @@ class StaleRequest(Unauthenticated):
     def __init__(self, *, timestamp: int, now_s: int, tolerance_s: int) -> None:
         super().__init__(
             f"request.timestamp = {timestamp} is more than {tolerance_s} s from this clock ({now_s})",
-            way_out="set the node's clock and sign the request anew",
+            way_out="set the node's clock and sign the request again",
         )
 
 

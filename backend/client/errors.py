@@ -71,7 +71,7 @@ class Untrue(ClientError):
 
 class WaitedTooLong(ClientError):
     def __init__(self, *, order_id: str, state: str, waited_s: float) -> None:
-        way_out = f"`assay jobs show {order_id}` says how it stands"
+        way_out = f"`assay jobs show {order_id}` shows its state"
         super().__init__(f"order {order_id} is still {state} after {waited_s:.0f} s", way_out=way_out)
 
 

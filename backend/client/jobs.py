@@ -260,17 +260,11 @@ class AssayClient:
         assert self._network is not None, "quote reads the network"
         ttl_s = self._network.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
         return Terms(
-            workload_id=entry.workload_id,
-            prompt_root=to_hex(packed_root(prompts)),
-            texts_hash=to_hex(keccak(data)),
-            params=params,
-            comparator=COMPARATORS[manifest.comparator],
-            fixed_price=entry.fixed_price,
-            unit_price=entry.unit_price,
-            max_price=entry.fixed_price + most_units * entry.unit_price,
-            deadline=int(time.time()) + ttl_s,
-            salt=secrets.randbits(64),
-        )
+            workload_id=entry.workload_id, prompt_root=to_hex(packed_root(prompts)), texts_hash=to_hex(keccak(data)),
+            params=params, comparator=COMPARATORS[manifest.comparator], fixed_price=entry.fixed_price,
+            unit_price=entry.unit_price, max_price=entry.fixed_price + most_units * entry.unit_price,
+            deadline=int(time.time()) + ttl_s, salt=secrets.randbits(64),
+        )  # fmt: skip
 
     def _signed(self, terms: Terms) -> SubmitOrder:
         lane = self.lane()

@@ -1,9 +1,9 @@
 """Which orders are acceptable, apart from their lane: signature, terms, parameters, input."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from backend.domain import errors
-from backend.domain.pricing import Offer
 from backend.errors import WrongSigner
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadTexts
@@ -18,6 +18,17 @@ _COPIES = 1
 
 PackPrompts = Callable[[Sequence[str]], bytes]
 """The packed prompts of texts, by the workload's tokenizer. Raises BadTexts."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A workload as offered now. Prices in units of the token; a job has at most `max_units` metered units."""
+
+    workload_id: str
+    manifest: Manifest
+    fixed_price: int
+    unit_price: int
+    max_units: int
 
 
 def check_signature(order: Order, signer: str, signature: str, domain: Domain) -> str:
@@ -49,11 +60,7 @@ def check_terms(
 
 
 def _check_offered(terms: Terms, manifest: Manifest) -> None:
-    offered = {
-        "comparator": COMPARATORS[manifest.comparator],
-        "copies": _COPIES,
-        "visibility": VISIBILITY_OPEN,
-    }
+    offered = {"comparator": COMPARATORS[manifest.comparator], "copies": _COPIES, "visibility": VISIBILITY_OPEN}
     for name, value in offered.items():
         found: int = getattr(terms, name)
         if found != value:

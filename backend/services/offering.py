@@ -2,7 +2,7 @@
 
 from sqlmodel import Session, col, select
 
-from backend.domain.pricing import Offer
+from backend.domain.orders import Offer
 from backend.errors import Misconfigured, UnknownWorkload
 from backend.store.database import Database
 from backend.store.home import MAX_BLOB_BYTES

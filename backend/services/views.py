@@ -21,7 +21,7 @@ from backend.services.withholding import overdue_trace
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
 from backend.store.database import Database
-from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, OrderRow, VerdictRow, WorkloadRow
+from backend.store.tables import CommitmentRow, EpochRow, LeafRow, OrderRow, VerdictRow, WorkloadRow
 from contracts.onchain.deployment import Deployment
 from contracts.protocol import wire
 from contracts.protocol.hashing import to_hex
@@ -66,21 +66,11 @@ class Views:
         ]
         d = self.deployment
         return wire.NetworkInfo(
-            chain_id=d.chain_id,
-            escrow=d.escrow,
-            stake_manager=d.stake_manager,
-            court=d.court,
-            contests=d.contests,
-            token=d.token,
-            settler=d.settler,
-            treasury=d.treasury,
-            treasury_signer=self.treasury_signer,
-            first_block=d.first_block,
-            constants=d.constants,
-            price_sheet=sheet,
-            newcomer_price=self.newcomer_price,
+            chain_id=d.chain_id, escrow=d.escrow, stake_manager=d.stake_manager, court=d.court, contests=d.contests,
+            token=d.token, settler=d.settler, treasury=d.treasury, treasury_signer=self.treasury_signer,
+            first_block=d.first_block, constants=d.constants, price_sheet=sheet, newcomer_price=self.newcomer_price,
             public_rpc=self.public_rpc,
-        )
+        )  # fmt: skip
 
     def manifest(self, workload_id: str) -> bytes:
         """The canonical manifest of a workload on offer."""
@@ -194,8 +184,7 @@ class Views:
         with self.database.read() as session:
             if session.get(EpochRow, epoch_id) is None:
                 raise UnknownEpoch(epoch_id=epoch_id)
-            query = select(LogLineRow.line).where(LogLineRow.epoch_id == epoch_id)
-            lines = session.exec(query.order_by(col(LogLineRow.position))).all()
+            lines = facts.log_lines(session, epoch_id)
         return b"".join(line + b"\n" for line in lines)
 
 
@@ -203,18 +192,13 @@ def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int
     commitment, state = job.commitment, state_of(job.facts, now_s)
     holder = commitment or (job.lease if state == "leased" else None)
     return wire.OrderView(
-        order_id=job.order.order_id,
-        state=state,
-        order=job.order.record,
-        signer=job.order.signer,
-        signature=job.order.signature,
-        node=None if holder is None else holder.node,
+        order_id=job.order.order_id, state=state, order=job.order.record, signer=job.order.signer,
+        signature=job.order.signature, node=None if holder is None else holder.node,
         commitment=None if commitment is None else commitment.record,
         commitment_signature=None if commitment is None else commitment.signature,
-        amount_units=None if commitment is None else commitment.amount,
-        refunded_units=job.refunded,
+        amount_units=None if commitment is None else commitment.amount, refunded_units=job.refunded,
         receipt=_receipt(job.leaf, leaves),
-    )
+    )  # fmt: skip
 
 
 def _receipt(leaf: LeafRow | None, leaves: dict[int, list[bytes]]) -> wire.Receipt | None:
@@ -263,14 +247,8 @@ def _epoch_view(
     bits = (b"", b"") if settlement is None else (settlement.void_bits, settlement.skipped_bits)
     void_rows, skipped_rows = ([i for i in range(len(b) * 8) if bit_at(b, i)] for b in bits)
     return wire.EpochView(
-        epoch_id=epoch.epoch_id,
-        rows=epoch.row_count,
-        root=epoch.root,
-        log_root=epoch.log_root,
-        state=state,
+        epoch_id=epoch.epoch_id, rows=epoch.row_count, root=epoch.root, log_root=epoch.log_root, state=state,
         post_tx=None if post is None else to_hex(post.tx_hash),
-        settle_tx=None if settlement is None else settlement.tx_hash,
-        charged=charged,
-        void_rows=void_rows,
+        settle_tx=None if settlement is None else settlement.tx_hash, charged=charged, void_rows=void_rows,
         skipped_rows=skipped_rows,
-    )
+    )  # fmt: skip

@@ -1,15 +1,14 @@
-"""The tokenizers of the workloads on offer: files named by their sha256, so that intake cuts texts as requesters do.
+"""The tokenizers of the workloads on offer, as files named by their sha256.
 
-Who publishes a model writes its tokenizer: it cuts texts in a confined process, and what ids spell is read by our own.
+A model's publisher writes its tokenizer, so it cuts texts in a confined process; our own code reads what ids spell.
 """
 
-import os
-import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.errors import Misconfigured
+from backend.store.space import write_durably
 from contracts.protocol.errors import BadTexts, WrongTokenizer
 from contracts.protocol.manifest import Manifest, TokenizerFamily
 from contracts.protocol.spelling import Spelling
@@ -52,18 +51,12 @@ class TokenizerStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, manifest: Manifest, data: bytes) -> None:
-        """Keeps a workload's tokenizer. Durable when it returns. Raises WrongTokenizer unless it is that one."""
-        sha256 = manifest.tokenizer_sha256
-        Spelling(data, sha256, manifest.tokenizer)
-        temporary = self._folder / f".{sha256}.{secrets.token_hex(8)}"
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path(sha256))
+        """Keeps a workload's tokenizer. Durable when it returns. Raises WrongTokenizer for another one, StorageFull."""
+        Spelling(data, manifest.tokenizer_sha256, manifest.tokenizer)
+        write_durably(self._path(manifest.tokenizer_sha256), data)
 
     def read(self, sha256: str) -> bytes:
-        """A tokenizer's file. Raises Misconfigured where it is missing."""
+        """A tokenizer's file. Raises Misconfigured if it is missing."""
         path = self._path(sha256)
         if not path.exists():
             raise Misconfigured(

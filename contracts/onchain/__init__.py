@@ -1,4 +1,4 @@
-"""The deployed contracts through any JSON-RPC endpoint: deployment, typed access, events and what follows from them.
+"""The deployed contracts through any JSON-RPC endpoint: deployment, typed access, events.
 
-Knows the agreement (contracts.protocol), nothing of the parties.
+Depends on the agreement (contracts.protocol) and on no party.
 """

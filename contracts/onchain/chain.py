@@ -1,4 +1,4 @@
-"""Read access to a deployment: blocks, events, calldata of epochs, and the contracts for calls."""
+"""Read access to a deployment: blocks, events, the calldata of epochs, and the contracts to call."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,12 +20,12 @@ _LOG_RANGE_BLOCKS = 2000
 
 
 def connect(rpc_url: str, *, timeout_s: float = 30.0) -> Rpc:
-    """An endpoint over HTTP; nothing is asked yet. Raises BadRpcUrl."""
+    """An endpoint over HTTP. Sends no request yet. Raises BadRpcUrl."""
     return Rpc(rpc_url, timeout_s=timeout_s)
 
 
 class Chain:
-    """A deployment seen through one endpoint. Raises WrongChain, NoContract or WrongContract if they differ."""
+    """A deployment, read through one endpoint. Raises WrongChain, NoContract or WrongContract if it is not there."""
 
     def __init__(self, w3: Rpc, deployment: Deployment) -> None:
         self.w3, self.deployment = w3, deployment
@@ -49,7 +49,6 @@ class Chain:
 
     @staticmethod
     def open(rpc_url: str, deployment: Deployment) -> "Chain":
-        """Connects over HTTP."""
         return Chain(connect(rpc_url), deployment)
 
     def _contract(self, name: str, address: str) -> Contract:
@@ -58,7 +57,7 @@ class Chain:
         return self.w3.eth.contract(address=address, abi=artifact(name).abi)
 
     def _check_wiring(self) -> None:
-        """The escrow names the other contracts itself, so a file that mixes deployments does not pass."""
+        """Compares the file with the escrow, which names the other contracts: a file that mixes deployments fails."""
         d = self.deployment
         named = {"STAKE_MANAGER": d.stake_manager, "COURT": d.court, "CONTESTS": d.contests, "TOKEN": d.token}
         for getter, expected in named.items():
@@ -71,7 +70,6 @@ class Chain:
         require_agreement(self.escrow)
 
     def head(self) -> Block:
-        """The latest block."""
         return self.block("latest")
 
     def block(self, identifier: At) -> Block:
@@ -80,11 +78,10 @@ class Chain:
         return Block(data["number"], data["hash"], data["parentHash"], data["timestamp"])
 
     def block_hash(self, number: int) -> bytes:
-        """The hash of a block, 32 bytes."""
         return self.block(number).hash
 
     def events(self, first_block: int, last_block: int) -> list[Event]:
-        """The contracts' events in a range of blocks, both ends included, in order."""
+        """The contracts' events from `first_block` to `last_block` inclusive, in order."""
         found: list[Event] = []
         addresses = [contract.address for contract in self._contracts.values()]
         for start, end in _ranges(first_block, last_block):
@@ -96,22 +93,22 @@ class Chain:
         return found
 
     def packed_epoch(self, settle_tx_hash: bytes) -> bytes:
-        """The packed rows in the calldata of the transaction that settled an epoch (a direct call by the settler)."""
+        """The packed rows of an epoch, from the calldata of the transaction that settled it."""
         transaction = self.w3.eth.get_transaction(settle_tx_hash)
         _, arguments = self.escrow.decode_function_input(transaction["input"])
         return bytes(arguments["packed"])
 
     def settler(self) -> str:
-        """Who may post and settle now. The governor may have rotated it since the deployment was described."""
+        """Who may post and settle now. The governor may have changed it since the deployment file was written."""
         return str(self.escrow.functions.settler().call()).lower()
 
     def balance_wei(self, address: str) -> int:
-        """Tokens that an address holds, in base units."""
+        """An address's tokens, in base units."""
         return int(self.token.functions.balanceOf(to_checksum_address(address)).call())
 
 
 def require_agreement(escrow: Contract) -> None:
-    """The escrow counts signatures of this release's typed data. Raises WrongContract for another agreement."""
+    """Raises WrongContract unless the escrow accepts this release's typed data."""
     try:
         _, _, found, *_ = escrow.functions.eip712Domain().call()
     except (Reverted, WrongReply):
@@ -127,5 +124,5 @@ def _ranges(first: int, last: int) -> Iterator[tuple[int, int]]:
 
 
 def as_dict(record: Any) -> dict[str, Any]:
-    """A struct that a call returned, by the ABI's field names."""
+    """A struct that a call returned, as field name -> value."""
     return dict(record._asdict()) if hasattr(record, "_asdict") else dict(record)

@@ -1,7 +1,7 @@
 """A contract's functions and events by its ABI: calldata, answers and logs, encoded and decoded with eth_abi.
 
-Arguments may be given as bytes or 0x hex, addresses in any spelling, structs as tuples or by their fields' names; sizes
-must be right. Values come back as int, bool, str, bytes, checksummed addresses, lists, and named tuples for structs.
+Arguments may be bytes or 0x hex of the right size, addresses in any spelling, structs as tuples or mappings. Results
+are int, bool, str, bytes, checksummed addresses, lists, and named tuples for structs.
 """
 
 from collections import namedtuple
@@ -26,7 +26,7 @@ Spelling = Callable[[str], str]
 
 
 class Contract:
-    """A contract at an address. `functions.NAME(arguments)` is a call that can be asked, estimated or sent."""
+    """A contract at an address. `functions.NAME(arguments)` makes a call to ask, estimate or send."""
 
     def __init__(self, eth: "Eth", address: str, abi: Sequence[Item]) -> None:
         self.eth, self.address, self.abi = eth, address, abi
@@ -37,7 +37,7 @@ class Contract:
         return self.functions[name](*arguments).data
 
     def decode_function_input(self, calldata: bytes) -> tuple[str, dict[str, Any]]:
-        """Name and arguments of a call. Raises UnknownCall for bytes that are no call of this contract."""
+        """Name and arguments of a call. Raises UnknownCall for bytes that do not call this contract."""
         for item in self.abi:
             if item["type"] == "function" and selector(item) == calldata[:4]:
                 try:
@@ -74,7 +74,7 @@ class ContractCall:
         self.data = to_hex(selector(item) + encoded(item["inputs"], arguments, self.name))
 
     def call(self, transaction: Mapping[str, Any] | None = None, block_identifier: "At" = "latest") -> Any:
-        """What it returns: one value, or a named tuple. Raises Reverted, and WrongReply for other bytes."""
+        """The result: one value, or a named tuple. Raises Reverted, and WrongReply for bytes that do not decode."""
         reply = self._eth.call(self._fields(transaction), block_identifier)
         outputs = self.abi["outputs"]
         try:
@@ -85,7 +85,7 @@ class ContractCall:
         return found[0] if len(found) == 1 else _struct(tuple(part["name"] for part in outputs))(*found)
 
     def estimate_gas(self, transaction: Mapping[str, Any] | None = None) -> int:
-        """The gas that it would take now. Raises Reverted."""
+        """The gas that the call would take now. Raises Reverted."""
         return self._eth.estimate_gas(self._fields(transaction))
 
     def _fields(self, transaction: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class ContractCall:
 
 
 def kind(part: Item) -> str:
-    """A parameter's canonical type, tuples spelt out."""
+    """A parameter's canonical type, with tuples written out."""
     declared = str(part["type"])
     if not declared.startswith("tuple"):
         return declared
@@ -124,7 +124,7 @@ def _hashed(text: str) -> bytes:
 
 
 def _element(part: Item) -> Item | None:
-    """What an array holds; None for what is none."""
+    """An array's element type; None for another type."""
     declared = str(part["type"])
     return {**part, "type": declared[: declared.rindex("[")]} if declared.endswith("]") else None
 
@@ -133,7 +133,7 @@ def _element(part: Item) -> Item | None:
 
 
 def encoded(parts: Sequence[Item], arguments: Sequence[Any], name: str) -> bytes:
-    """Arguments as the ABI has them. `name` is for the error. Raises BadArguments."""
+    """ABI-encoded arguments. Raises BadArguments, which names the function `name`."""
     try:
         if len(parts) != len(arguments):
             raise ValueError(f"takes {len(parts)} arguments, not {len(arguments)}")
@@ -144,7 +144,7 @@ def encoded(parts: Sequence[Item], arguments: Sequence[Any], name: str) -> bytes
 
 
 def _given(part: Item, value: Any) -> Any:
-    """A value as eth_abi takes it, which pads what is too short without a word."""
+    """A value for eth_abi, which would silently pad one that is too short."""
     declared, element = str(part["type"]), _element(part)
     if element is not None:
         return [_given(element, each) for each in value]
@@ -163,7 +163,7 @@ def _given(part: Item, value: Any) -> Any:
 
 
 def _is_address(value: Any) -> bool:
-    """Letters of both sizes are a checksum, which must hold."""
+    """Mixed case is a checksum, which must be right."""
     if not is_hex_address(value):
         return False
     return str(value)[2:] in (value[2:].lower(), value[2:].upper()) or value == to_checksum_address(value)
@@ -178,9 +178,9 @@ def named(parts: Sequence[Item], raw: bytes, spelt: Spelling = to_checksum_addre
 
 
 def event_values(item: Item, log: "Record") -> dict[str, Any]:
-    """An event's values by name, out of a log with its topic. Addresses are in lower case, the only spelling in events.
+    """An event's values by name. Addresses are in lower case. Raises DecodingError.
 
-    Indexed values of any length are their hash. Raises DecodingError.
+    Indexed values of dynamic types are only logged as their hash.
     """
     indexed = [part for part in item["inputs"] if part["indexed"]]
     if len(log["topics"]) != len(indexed) + 1:
@@ -201,7 +201,7 @@ def _decoded(parts: Sequence[Item], raw: bytes) -> tuple[Any, ...]:
 
 
 def plain(part: Item, value: Any, spelt: Spelling = to_checksum_address) -> Any:
-    """A value of eth_abi's, which spells addresses in lower case, as this module gives it."""
+    """A value from eth_abi, with addresses spelt by `spelt` and structs as named tuples."""
     element = _element(part)
     if element is not None:
         return [plain(element, each, spelt) for each in value]

@@ -1,4 +1,4 @@
-"""Describes a deployment in one file that every party reads, and makes one for a network to play with."""
+"""A deployment in one file that every party reads; and a simple way to deploy a network for development."""
 
 import os
 from pathlib import Path
@@ -19,9 +19,9 @@ from contracts.protocol.typed_data import VERSION, Domain
 
 
 class DeploymentInputs(Record):
-    """What else anybody needs to compute the addresses anew, and to see that the code there is that of a build.
+    """What else it takes to recompute the addresses and to compare the code on chain with a build.
 
-    `code_hashes`: keccak-256 of the code on chain by contract; `config_hash`: of the configuration that was deployed.
+    `code_hashes`: keccak-256 of the code on chain, by contract. `config_hash`: of the configuration that was deployed.
     """
 
     origin: Address
@@ -33,10 +33,10 @@ class DeploymentInputs(Record):
 
 
 class Deployment(Record):
-    """Where the contracts are and with which numbers. Nothing in it needs trust: all can be read from the chain."""
+    """Addresses and constants of the contracts. Anybody can check all of it on the chain."""
 
     agreement: str = VERSION
-    """Of whose typed data signatures count there (SPEC section 3)."""
+    """The version of the typed data that the contracts accept (SPEC section 3)."""
     chain_id: int
     first_block: int
     escrow: Address
@@ -47,16 +47,16 @@ class Deployment(Record):
     governor: Address
     guardian: Address
     settler: Address
-    """At first; `Chain.settler` tells who it is now."""
+    """The first settler; `Chain.settler` is the one now."""
     treasury: Address
     beacon_anchor: Bytes32
     constants: Constants
     founding: DeploymentInputs | None = None
-    """None where it is not known: the deployment was read from the chain, given the escrow alone."""
+    """None if the deployment was read from the chain, given the escrow alone."""
 
     @model_validator(mode="after")
     def _of_this_agreement(self, info: ValidationInfo) -> Self:
-        """A file of another agreement is refused by name: nothing that this release signs would count there."""
+        """Refuses a file of another agreement: its contracts would accept nothing that this release signs."""
         is_said = "agreement" in self.model_fields_set or info.mode != "json"
         if not is_said or self.agreement != VERSION:
             found = self.agreement if is_said else "1"
@@ -68,7 +68,7 @@ class Deployment(Record):
 
     @staticmethod
     def of(plan: DeploymentPlan, chain_id: int, first_block: int, config_hash: str | None = None) -> "Deployment":
-        """What a plan is once it stands on a chain."""
+        """The deployment of a plan on a chain."""
         charter, at = plan.charter, plan.addresses
         return Deployment(
             chain_id=chain_id,
@@ -105,7 +105,7 @@ class Deployment(Record):
         return Domain(self.chain_id, self.stake_manager)
 
     def save(self, path: Path) -> None:
-        """Writes the file whole or not at all."""
+        """Writes the file atomically."""
         temporary = path.with_name(f"{path.name}.tmp")
         with temporary.open("w") as file:
             file.write(self.model_dump_json(indent=2) + "\n")
@@ -115,7 +115,7 @@ class Deployment(Record):
 
     @staticmethod
     def load(path: Path) -> "Deployment":
-        """Reads what `save` wrote. Raises BadDeployment, naming the file and the first field that is wrong."""
+        """Reads what `save` wrote. Raises BadDeployment with the file and its first wrong field."""
         try:
             return Deployment.model_validate_json(path.read_bytes())
         except OSError as error:
@@ -134,9 +134,9 @@ def deploy(
     guardian: str | None = None,
     token: str | None = None,
 ) -> Deployment:
-    """Founds a network whose governor takes the deployer's proposals, with a DevToken unless `token` is given.
+    """Deploys a network whose governor takes the deployer's proposals, with a DevToken unless `token` is given.
 
-    `guardian` may pause what comes in; by default it is the deployer.
+    `guardian` may pause deposits and new epochs; by default it is the deployer.
     """
     deployer = sender.address.lower()
     charter = NetworkConfig(
@@ -155,7 +155,7 @@ def deploy(
 
 
 def make_dev_token(sender: Sender, supply_wei: int = 10**27) -> str:
-    """A token to play with; `sender` gets the supply and may mint more. Returns its address."""
+    """Deploys a development token and returns its address. `sender` gets the supply and may mint more."""
     address = sender.create("DevToken", [])
     token = sender.w3.eth.contract(address=address, abi=artifact("DevToken").abi)
     sender.call(token.functions.mint(sender.address, supply_wei))

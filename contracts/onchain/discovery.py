@@ -17,9 +17,9 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 def deployment_of(w3: Rpc, escrow: str) -> Deployment:
-    """Addresses and constants from the contracts' getters. `beacon_anchor` is the tip as it is now.
+    """Addresses and constants from the contracts' getters. `beacon_anchor` is the current tip.
 
-    Raises BadAddress, NoContract or WrongContract for an `escrow` that is none.
+    Raises BadAddress, NoContract or WrongContract where `escrow` is no JobEscrow.
     """
     if _ADDRESS.fullmatch(escrow) is None:
         raise BadAddress(name="escrow", value=escrow)
@@ -62,7 +62,7 @@ def _contract(w3: Rpc, name: str, address: str) -> Contract:
 
 
 def _stake_manager(escrow: Contract) -> str:
-    """The first question, which another contract does not answer."""
+    """The first getter to ask: another contract does not have it."""
     try:
         return _address(escrow, "STAKE_MANAGER")
     except (Reverted, WrongReply) as error:
@@ -80,9 +80,9 @@ def _address(contract: Contract, getter: str) -> str:
 
 
 def created_at(w3: Rpc, contract: str, since: int = 0) -> int:
-    """The block of a contract's creation, by bisection; it is known not to have been there before `since`.
+    """The block of a contract's creation, by bisection from `since` on.
 
-    `since` where the endpoint keeps no old state: slower to read, and nothing is missed.
+    Returns `since` where the endpoint keeps no old state: reading from there is slower and misses nothing.
     """
     low, high = since, w3.eth.block_number
     try:

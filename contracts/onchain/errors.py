@@ -1,22 +1,22 @@
 """What can go wrong between a party and the chain.
 
 ChainError
-├── WrongChain          the endpoint serves another chain than the deployment names
+├── WrongChain          the endpoint serves another chain than the deployment's
 ├── NoContract          there is no code at a contract's address
-├── WrongContract       the code at a contract's address is not that contract, or belongs to another deployment
-├── Reverted            the contract refused a call or transaction; carries its own error with its values
-├── RequestRefused      the endpoint refused a request that no contract has seen; carries its code and words
-├── ChainUnavailable    no answer from the endpoint, or none that a chain gives: wait, or ask another
+├── WrongContract       the code at a contract's address is another contract, or of another deployment
+├── Reverted            the contract refused a call or transaction; has its error and the error's values
+├── RequestRefused      the endpoint itself refused a request; has its code and message
+├── ChainUnavailable    the endpoint gave no answer, or an unusable one: wait, or use another
 │   ├── EndpointLimited it takes no more requests for now
-│   ├── WrongReply      its answer is not of the shape that was asked for
-│   └── NotKnown        it has no such block, transaction or receipt, or not yet
-├── BadArguments        values that a contract's function does not take
-├── UnknownCall         calldata that is no call of the contract
-├── BadRpcUrl           an endpoint's URL that leads nowhere
-├── BadAddress          what should be an address is none
-├── BadDeployment       a deployment file that is missing or says something else
-├── ForeignCode         the code at an address is not what this build puts there
-└── NoFactory           the chain does not take the contract that deploys at addresses known before
+│   ├── WrongReply      its answer has not the expected shape
+│   └── NotKnown        it has no such block, transaction or receipt (yet)
+├── BadArguments        values that do not fit a contract's function
+├── UnknownCall         calldata that does not call the contract
+├── BadRpcUrl           not the URL of an endpoint
+├── BadAddress          not an address
+├── BadDeployment       a deployment file that is missing or malformed
+├── ForeignCode         the code at an address is not this build's
+└── NoFactory           the chain does not accept the contract that deploys to precomputed addresses
 """
 
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from contracts.protocol.errors import AssayError
 
 
 def shown_url(url: str) -> str:
-    """Scheme, host and port of a URL: the rest of it often holds a key, and messages end up in logs."""
+    """Scheme, host and port of a URL. The rest often holds a key, and messages end up in logs."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}" + ("/…" if parts.path.strip("/") or parts.query else "")
@@ -37,16 +37,14 @@ class ChainError(AssayError):
 
 class WrongChain(ChainError):
     def __init__(self, *, expected: int, found: int, rpc_url: str) -> None:
-        super().__init__(
-            f"{rpc_url} serves chain {found}, the deployment is on chain {expected}", way_out="check the RPC URL"
-        )
+        message = f"{rpc_url} serves chain {found}, the deployment is on chain {expected}"
+        super().__init__(message, way_out="check the RPC URL")
 
 
 class NoContract(ChainError):
     def __init__(self, *, name: str, address: str) -> None:
-        super().__init__(
-            f"no code at {address}, where {name} should be", way_out="check the deployment file and the RPC URL"
-        )
+        message = f"no code at {address}, where {name} should be"
+        super().__init__(message, way_out="check the deployment file and the RPC URL")
 
 
 class WrongContract(ChainError):
@@ -66,13 +64,12 @@ class Reverted(ChainError):
 
 
 class RequestRefused(ChainError):
-    """`number` is JSON-RPC's code of the refusal, `words` the endpoint's."""
+    """`number` is the JSON-RPC error code, `words` the endpoint's message."""
 
     def __init__(self, rpc_url: str, method: str, number: object, words: str) -> None:
         self.method, self.number, self.words = method, number, words
-        super().__init__(
-            f"{rpc_url} refused {method}: {words}", way_out="mend what it names, or ask another endpoint with --rpc"
-        )
+        way_out = "correct what it names, or use another endpoint with --rpc"
+        super().__init__(f"{rpc_url} refused {method}: {words}", way_out=way_out)
 
 
 class ChainUnavailable(ChainError):
@@ -82,7 +79,7 @@ class ChainUnavailable(ChainError):
 
 class EndpointLimited(ChainUnavailable):
     def __init__(self, rpc_url: str, why: str) -> None:
-        ChainError.__init__(self, f"{rpc_url} limits requests: {why}; wait, or ask another endpoint with --rpc")
+        ChainError.__init__(self, f"{rpc_url} limits requests: {why}; wait, or use another endpoint with --rpc")
 
 
 class WrongReply(ChainUnavailable):
@@ -92,40 +89,37 @@ class WrongReply(ChainUnavailable):
 
 class NotKnown(ChainUnavailable):
     def __init__(self, rpc_url: str, what: str) -> None:
-        ChainError.__init__(
-            self, f"{rpc_url} knows no {what}; if it is behind, wait, or ask another endpoint with --rpc"
-        )
+        ChainError.__init__(self, f"{rpc_url} has no {what}; if it is behind, wait, or use another endpoint with --rpc")
 
 
 class BadArguments(ChainError):
     def __init__(self, function: str, why: str) -> None:
-        super().__init__(f"{function} does not take these values: {why}; give those that the contract's ABI names")
+        super().__init__(f"{function} does not take these values: {why}; give those of the contract's ABI")
 
 
 class UnknownCall(ChainError):
     def __init__(self, contract: str, selector: bytes) -> None:
-        super().__init__(
-            f"0x{selector.hex()} begins no call of {contract}", way_out="it was made through another contract"
-        )
+        message = f"calldata that begins with 0x{selector.hex()} does not call {contract}"
+        super().__init__(message, way_out="it was sent to another contract")
 
 
 class BadRpcUrl(ChainError):
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"{url.rpartition('@')[2][:40]!r} is no endpoint's URL",
+            f"{url.rpartition('@')[2][:40]!r} is not an endpoint's URL",
             way_out="give http:// or https:// with a host, e.g. --rpc http://127.0.0.1:8545",
         )
 
 
 class BadAddress(ChainError):
     def __init__(self, *, name: str, value: str) -> None:
-        super().__init__(f"{name} = {value[:60]!r} is no address", way_out="give 0x and 40 hex digits")
+        super().__init__(f"{name} = {value[:60]!r} is not an address", way_out="give 0x and 40 hex digits")
 
 
 class BadDeployment(ChainError):
     def __init__(self, path: object, why: str) -> None:
         super().__init__(
-            f"{path} is no deployment file: {why}",
+            f"{path} is not a deployment file: {why}",
             way_out="give the deployment.json of the network with --deployment or ASSAY_DEPLOYMENT",
         )
 

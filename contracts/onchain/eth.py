@@ -1,6 +1,6 @@
-"""What is asked of a chain, and the shapes that its answers must have: numbers as int, data and hashes as bytes.
+"""The JSON-RPC methods that the programs use, with answers checked and converted: numbers to int, data to bytes.
 
-An answer of another shape is the endpoint's fault: WrongReply, whatever stands in it.
+An answer of another shape is the endpoint's fault and raises WrongReply.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 
 class Eth:
-    """The methods of JSON-RPC that the programs use. Addresses go in in any spelling and come out checksummed.
+    """Takes addresses in any spelling and returns them checksummed.
 
     Raises ChainUnavailable (EndpointLimited, WrongReply, NotKnown), RequestRefused, Reverted.
     """
@@ -33,16 +33,14 @@ class Eth:
 
     @property
     def chain_id(self) -> int:
-        """The chain's number."""
         return self._ask(number, "eth_chainId")
 
     @property
     def block_number(self) -> int:
-        """The head's number."""
         return self._ask(number, "eth_blockNumber")
 
     def get_block(self, at: At, full_transactions: bool = False) -> Record:
-        """A block. Raises NotKnown where the endpoint has none."""
+        """Raises NotKnown."""
         method = "eth_getBlockByHash" if isinstance(at, bytes) or len(str(at)) == 66 else "eth_getBlockByNumber"
         return self._found(_block, f"block {_shown(at)}", method, _place(at), full_transactions)
 
@@ -61,11 +59,11 @@ class Eth:
         return self._ask(_logs, "eth_getLogs", {**query, **places})
 
     def get_code(self, address: str, at: At = "latest") -> bytes:
-        """An account's code, empty where there is none."""
+        """An account's code; empty if it has none."""
         return self._ask(data, "eth_getCode", to_checksum_address(address), _place(at))
 
     def get_balance(self, address: str, at: At = "latest") -> int:
-        """An account's wei."""
+        """In wei."""
         return self._ask(number, "eth_getBalance", to_checksum_address(address), _place(at))
 
     def get_transaction_count(self, address: str, at: At = "latest") -> int:
@@ -73,11 +71,11 @@ class Eth:
         return self._ask(number, "eth_getTransactionCount", to_checksum_address(address), _place(at))
 
     def call(self, transaction: Mapping[str, Any], at: At = "latest") -> bytes:
-        """What a call would return. Raises Reverted."""
+        """The bytes that a call would return. Raises Reverted."""
         return self._ask(data, "eth_call", fields(transaction), _place(at))
 
     def estimate_gas(self, transaction: Mapping[str, Any], at: At = "latest") -> int:
-        """The gas that a call would take. Raises Reverted."""
+        """Raises Reverted."""
         return self._ask(number, "eth_estimateGas", fields(transaction), _place(at))
 
     def send_raw_transaction(self, raw: bytes) -> bytes:
@@ -85,12 +83,11 @@ class Eth:
         return self._ask(hash32, "eth_sendRawTransaction", "0x" + raw.hex())
 
     def contract(self, *, address: str, abi: Sequence[Mapping[str, Any]]) -> Contract:
-        """A contract's functions."""
         return Contract(self, to_checksum_address(address), abi)
 
     @property
     def endpoint(self) -> str:
-        """How the endpoint is shown in messages."""
+        """The endpoint's name in messages."""
         return self._rpc.endpoint
 
     def _ask(self, shape: Callable[[Any], T], method: str, *params: Any) -> T:
@@ -111,7 +108,7 @@ class Eth:
 
 
 def fields(transaction: Mapping[str, Any]) -> dict[str, str]:
-    """A call's fields as JSON-RPC takes them."""
+    """A call's fields in JSON-RPC's encoding."""
     return {name: hex(value) if isinstance(value, int) else _hex(value) for name, value in transaction.items()}
 
 
@@ -163,7 +160,7 @@ _Shapes = Mapping[str, Callable[[Any], Any]]
 
 
 def _shaped(record: Any, must: _Shapes, may: _Shapes) -> Record:
-    """A record's known fields. What `may` has can be missing or null; the rest is left out."""
+    """A record's known fields: all of `must`, and those of `may` that are neither missing nor null."""
     found = {name: shape(record[name]) for name, shape in must.items()}
     return found | {name: shape(record[name]) for name, shape in may.items() if record.get(name) is not None}
 

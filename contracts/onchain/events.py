@@ -1,4 +1,4 @@
-"""Logs of the contracts as events, in the order of the chain."""
+"""Logs of the contracts, decoded to events, in the order of the chain."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ class Event:
 
     @property
     def position(self) -> tuple[int, int]:
-        """Where it stands: (block, log index)."""
+        """(block, log index)."""
         return self.block_number, self.log_index
 
 
 class EventDecoder:
-    """Decodes logs of a set of contracts; logs of other events (approvals, transfers) are left out by name."""
+    """Decodes logs of a set of contracts and skips other events (approvals, transfers)."""
 
     def __init__(self, contracts: Mapping[str, Contract]) -> None:
         self._names = {contract.address.lower(): name for name, contract in contracts.items()}
@@ -49,7 +49,7 @@ class EventDecoder:
         }
 
     def decode(self, logs: Sequence[Record]) -> list[Event]:
-        """The events behind `logs`, sorted by place. Raises eth_abi's DecodingError for a log that is none of them."""
+        """The events in `logs`, sorted by position. Raises eth_abi's DecodingError for a malformed log."""
         found = [event for log in logs if (event := self._decode_one(log)) is not None]
         return sorted(found, key=lambda event: event.position)
 

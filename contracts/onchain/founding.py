@@ -1,7 +1,7 @@
-"""Brings a plan onto a chain, step by step. What is there already is looked at, never done again.
+"""Deploys a plan step by step, and checks what is there already instead of deploying it again.
 
-The chain is asked before each step and after it, and nothing is remembered beside it: a run that was killed is finished
-by the next, whoever sends it, and a run with nothing left to do sends nothing.
+The chain is asked before and after each step, and no other state is kept: anybody's next run finishes one that was
+killed, and a run with nothing left to do sends nothing.
 """
 
 from collections.abc import Callable
@@ -28,18 +28,18 @@ _FACTORY_TRANSACTION = from_hex(
     + "a0"
     + "22" * 32
 )
-"""Signed by nobody: its signature was made up, and the account that it gives is paid to send it once. At 100 gwei a gas
-for 100,000 gas, on any chain (no chain id)."""
+"""Nobody signed it: the signature is made up, and the account that it recovers to is paid to send the transaction once,
+with 100,000 gas at 100 gwei, on any chain (no chain id)."""
 
 _CREATE_SELECTOR = keccak(b"create(bytes32[],uint256,(bytes,bytes32[],uint8[]))")[:4]
 _TRANSACTION_GAS, _FLOOR_GAS_PER_TOKEN, _CODE_GAS_PER_BYTE = 21_000, 10, 200
-"""EIP-2028, EIP-7623, EIP-170: what a transaction, its calldata's tokens and code on chain cost."""
+"""What a transaction, its calldata's tokens (EIP-2028, EIP-7623) and code on chain (EIP-170) cost."""
 _COPY_GAS_PER_BYTE = 8
-"""Hashing, copying and growing memory, a byte of calldata. Measured; a test holds it."""
+"""To hash, copy and grow memory, per byte of calldata. Measured, and held by a test."""
 _STEP_GAS = 150_000
-"""Creations, constructors and their storage. Measured; a test holds it."""
+"""For creation, constructor and storage. Measured, and held by a test."""
 _ROLE_GAS = 40_000
-"""One more role of the governor's, written and logged."""
+"""To write and log one role of the governor."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class DeployStep:
 
 
 def steps(plan: DeploymentPlan, chain_id: int) -> list[DeployStep]:
-    """Origin and the parts, in the order in which they can be created."""
+    """Origin and the parts, in the order of creation."""
     origin = plan.addresses[ORIGIN]
     found = [_step(plan, chain_id, ORIGIN, FACTORY, plan.origin_call)]
     for number, part in enumerate(plan.parts, 1):
@@ -77,12 +77,12 @@ def _step(plan: DeploymentPlan, chain_id: int, name: str, to: str, data: bytes) 
 
 
 def missing(w3: Rpc, plan: DeploymentPlan, chain_id: int) -> list[DeployStep]:
-    """The steps that are still to be taken. Raises ForeignCode where something else stands at a planned address."""
+    """The steps still to take. Raises ForeignCode where other code is at a planned address."""
     return [step for step in steps(plan, chain_id) if not stands(w3, step)]
 
 
 def create_contracts(sender: Sender, plan: DeploymentPlan, say: Callable[[str], None] = lambda _: None) -> None:
-    """Takes the steps that are missing. Raises NoFactory, Reverted, ForeignCode."""
+    """Takes the missing steps. Raises NoFactory, Reverted, ForeignCode."""
     w3 = sender.w3
     chain_id = w3.eth.chain_id
     todo = missing(w3, plan, chain_id)
@@ -94,7 +94,7 @@ def create_contracts(sender: Sender, plan: DeploymentPlan, say: Callable[[str], 
 
 
 def _take(sender: Sender, step: DeployStep) -> int | None:
-    """Sends one step, if it would succeed, and returns its gas. Somebody else may be faster, which is as good: None."""
+    """Sends a step if it would succeed and returns its gas; None if somebody else took it first."""
     gas = None
     try:
         sender.w3.eth.call({"from": sender.address, "to": to_checksum_address(step.to), "data": step.data})
@@ -103,12 +103,12 @@ def _take(sender: Sender, step: DeployStep) -> int | None:
         if not stands(sender.w3, step):
             raise
     if not stands(sender.w3, step):
-        raise ForeignCode(name=step.name, address=step.address, differs="there is none, though its creation was mined")
+        raise ForeignCode(name=step.name, address=step.address, differs="no code, though its creation was mined")
     return gas
 
 
 def stands(w3: Rpc, step: DeployStep) -> bool:
-    """Whether a step was taken. Raises ForeignCode if something else is there, naming what differs."""
+    """Whether a step was taken. Raises ForeignCode, which names the difference, if other code is there."""
     code = w3.eth.get_code(step.address)
     if code and code != step.runtime:
         raise ForeignCode(name=step.name, address=step.address, differs=difference(step.name, step.runtime, code))
@@ -116,7 +116,7 @@ def stands(w3: Rpc, step: DeployStep) -> bool:
 
 
 def difference(name: str, expected: bytes, found_code: bytes) -> str:
-    """What differs between two codes of one contract: immutables by name and value, else the first byte."""
+    """How two codes of one contract differ: immutables by name and value, else the first byte."""
     if len(expected) != len(found_code):
         return f"it has {len(found_code)} bytes, not {len(expected)}"
     expected_rest, found_rest = bytearray(expected), bytearray(found_code)
@@ -134,7 +134,7 @@ def difference(name: str, expected: bytes, found_code: bytes) -> str:
 
 
 def _shown(value: bytes) -> str:
-    """Numbers of the constants as numbers, addresses and hashes as hex."""
+    """Constants as numbers, addresses and hashes as hex."""
     number = int.from_bytes(value, "big")
     return str(number) if number < 2**64 else to_hex(value[12:] if number < 2**160 else value)
 
@@ -143,7 +143,7 @@ def _shown(value: bytes) -> str:
 
 
 def factory_stands(w3: Rpc) -> bool:
-    """Whether the chain has the factory. Raises ForeignCode if something else stands at its address."""
+    """Whether the chain has the factory. Raises ForeignCode if other code is at its address."""
     code = w3.eth.get_code(FACTORY)
     if code and code != FACTORY_RUNTIME:
         raise ForeignCode(name=FACTORY_NAME, address=FACTORY, differs="other bytes")
@@ -151,10 +151,10 @@ def factory_stands(w3: Rpc) -> bool:
 
 
 def ensure_factory(sender: Sender) -> None:
-    """Puts the factory onto a chain without it. Raises NoFactory if the chain does not take its transaction."""
+    """Deploys the factory where it is missing. Raises NoFactory if the chain refuses its transaction."""
     if factory_stands(sender.w3):
         return
-    from eth_account import Account  # most of a second, which only who founds waits for
+    from eth_account import Account  # imported here: it takes most of a second
 
     maker = Account.recover_transaction(_FACTORY_TRANSACTION)
     lacking = _FACTORY_COST_WEI - sender.w3.eth.get_balance(maker)
@@ -163,12 +163,12 @@ def ensure_factory(sender: Sender) -> None:
     try:
         sender.broadcast_foreign(_FACTORY_TRANSACTION, describe=f"create {FACTORY_NAME}")
     except (Reverted, RequestRefused) as error:
-        raise NoFactory(FACTORY, f"refuses the transaction that makes it: {error}") from error
+        raise NoFactory(FACTORY, f"refuses the transaction that creates it: {error}") from error
     if not factory_stands(sender.w3):
-        raise NoFactory(FACTORY, "has mined the transaction that makes it, and yet it is not there")
+        raise NoFactory(FACTORY, "mined the transaction that creates it, but the code is not there")
 
 
 def cost_wei(w3: Rpc, todo: list[DeployStep], fee_per_gas_wei: int) -> int:
-    """The most that steps may cost, the factory included where it is missing. An L2's fee for L1 data is not in it."""
+    """The most that steps, and the factory where it is missing, may cost. Without an L2's fee for L1 data."""
     factory = 0 if not todo or factory_stands(w3) else _FACTORY_COST_WEI + _TRANSACTION_GAS * fee_per_gas_wei
     return factory + sum(step.gas for step in todo) * fee_per_gas_wei

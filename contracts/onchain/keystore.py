@@ -1,4 +1,4 @@
-"""Encrypted key files (Web3 Secret Storage, version 3): the only place where a private key rests."""
+"""Encrypted key files (Web3 Secret Storage, version 3): the only place where private keys are stored."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from contracts.protocol.errors import AssayError
 from contracts.protocol.signing import Signer
 
 ITERATIONS: int | None = None
-"""Of a new file's key derivation. None: eth-account's own (scrypt, n = 2^18), a second to open."""
+"""Key derivation of new files. None: eth-account's default (scrypt, n = 2^18), a second to open."""
 
 
 class KeystoreError(AssayError):
@@ -19,9 +19,9 @@ class KeystoreError(AssayError):
 
 
 def create_key(path: Path, password: str, *, iterations: int | None = None) -> Signer:
-    """Makes a new key and writes it encrypted, readable by its owner alone. Refuses to overwrite a file."""
+    """Makes a key and writes it encrypted, readable by the owner alone. Never overwrites a file."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    from eth_account import Account  # most of a second, which only who opens a key waits for
+    from eth_account import Account  # imported here: it takes most of a second
 
     private_key = secrets.token_bytes(32)
     encrypted = Account.encrypt(private_key, password, iterations=iterations or ITERATIONS)
@@ -43,9 +43,8 @@ def load_key(path: Path, password: str) -> Signer:
     except FileNotFoundError as error:
         raise KeystoreError(f"no key file at {path}", way_out="make one first, e.g. with `assay keys new`") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise KeystoreError(
-            f"{path} cannot be read: {error}", way_out="give the path of a key file that you may read"
-        ) from error
+        way_out = "give the path of a key file that you may read"
+        raise KeystoreError(f"{path} cannot be read: {error}", way_out=way_out) from error
     _require_key_file(path, text)
     from eth_account import Account
 
@@ -54,12 +53,12 @@ def load_key(path: Path, password: str) -> Signer:
     except ValueError as error:
         raise KeystoreError(
             f"{path} does not open with this password: {error}",
-            way_out="set ASSAY_PASSWORD to the one that it was made with",
+            way_out="set ASSAY_PASSWORD to the one it was made with",
         ) from error
 
 
 def _require_key_file(path: Path, text: str) -> None:
-    """So that a damaged file is not taken for a wrong password. Nothing of its content is shown."""
+    """Tells a damaged file from a wrong password. Messages show none of its content."""
     try:
         found = json.loads(text)
         version, crypto = found["version"], found["crypto"]
@@ -67,6 +66,4 @@ def _require_key_file(path: Path, text: str) -> None:
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
-        raise KeystoreError(
-            f"{path} is no key file of version 3", way_out="restore it from a copy, or make another key"
-        )
+        raise KeystoreError(f"{path} is not a key file of version 3", way_out="restore a copy, or make another key")

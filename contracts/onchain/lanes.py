@@ -1,4 +1,4 @@
-"""A lane as the escrow has it."""
+"""A lane's state in the escrow."""
 
 from eth_utils.address import to_checksum_address
 
@@ -7,7 +7,7 @@ from contracts.protocol.lane import Lane
 
 
 def read_lane(chain: Chain, requester: str, signer: str) -> Lane:
-    """A lane as of the latest block; all zero where nothing ever happened in it. Raises ChainError."""
+    """A lane as of the latest block; all zero if it was never used. Raises ChainError."""
     call = chain.escrow.functions.lanes(to_checksum_address(requester), to_checksum_address(signer))
     slot = as_dict(call.call())
     return Lane(

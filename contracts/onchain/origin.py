@@ -1,10 +1,10 @@
-"""Where the contracts of a network will be, and what must be there: all of it follows from a charter and this build.
+"""The addresses and the code of a network's contracts, computed from its configuration and this build alone.
 
-The four contracts and their governor name each other immutably, so none of them can be created with plain CREATE2: its
-address would follow from code that holds the others' addresses. `Origin.sol` cuts the circle: its own address is
-CREATE2's, over a hash of every part with the siblings' addresses left out; the parts' addresses follow from Origin's
-and their number alone (CREATE3). So the same charter has the same addresses on every chain, whoever pays, and what is
-at an address of the plan is what was planned (deploy/docs/adr/0004-addresses-before-contracts.md). No chain is asked.
+The four contracts and their governor name each other in immutables, so plain CREATE2 cannot create them: each address
+would depend on code that holds the others. `Origin.sol` breaks the circle. Its own address is CREATE2's over a hash of
+all parts without their siblings' addresses; the parts' addresses follow from Origin's and their number alone (CREATE3).
+So a configuration has the same addresses on every chain, whoever pays, and only the planned code can be there
+(deploy/docs/adr/0004-addresses-before-contracts.md). Reads no chain.
 """
 
 import re
@@ -23,9 +23,9 @@ from contracts.protocol.records import Address, Bytes32, Record
 from contracts.protocol.typed_data import NAME, VERSION, Domain
 
 ANYONE = "0x0000000000000000000000000000000000000000"
-"""As an executor of the governor: anyone may execute what waited, nobody may skip the wait. As its admin: nobody."""
+"""As the governor's executor: anyone may execute after the wait, nobody may skip it. As its admin: nobody."""
 SINK = "0x000000000000000000000000000000000000dEaD"
-"""Where the part of a slash goes that belongs to nobody who decides."""
+"""Gets the part of a slash that is owed to nobody, so that nobody who decides gains by it."""
 
 FACTORY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 """The deterministic deployment proxy (github.com/Arachnid/deterministic-deployment-proxy): CREATE2 for everybody."""
@@ -35,19 +35,19 @@ FACTORY_RUNTIME = from_hex(
 )
 ORIGIN, GOVERNOR = "Origin", "TimelockController"
 PARTS = (GOVERNOR, "StakeManager", "JobEscrow", "SlashingCourt", "Contests")
-"""In the order of creation: the court and the contests read from the others when they are created."""
+"""In the order of creation: the constructors of court and contests read from the others."""
 _SIBLINGS = {"governor": 1, "stakeManager": 2, "escrow": 3, "court": 4, "contests": 5}
-"""Number of the part that a constructor's argument names."""
+"""The number of the part that a constructor argument names."""
 _PROXY_INITCODE_HASH = from_hex("0x57a34f6e879358dd76825d6700df87013ad6a3fb43c0d0c602f70a8772c153bd")
 """Of the proxy in OpenZeppelin's Create3, which creates one part."""
 _PART_TYPE = "(bytes,bytes32[],uint8[])"
 
 
 class NetworkConfig(Record):
-    """What is decided when a network is founded. Whoever deploys the same charter deploys the same network.
+    """All decisions that define a network. The same configuration always gives the same network.
 
     `beacon_anchor`: the beacon's first tip. `proposers` may propose to the governor and cancel; `executors` may execute
-    what waited, anyone if there is none. `salt` tells networks with the same charter apart.
+    after the wait, anyone if there is none. `salt` distinguishes networks that are otherwise the same.
     """
 
     token: Address
@@ -63,7 +63,7 @@ class NetworkConfig(Record):
 
 @dataclass(frozen=True)
 class Part:
-    """A contract to be: creation code, its arguments' words, and which of them are siblings' addresses (0: none)."""
+    """A planned contract: creation code, argument words, and which words are siblings' addresses (0: none)."""
 
     name: str
     code: bytes
@@ -77,12 +77,11 @@ class Part:
 
     @cached_property
     def hash(self) -> bytes:
-        """What the plan binds."""
         return keccak(encode([_PART_TYPE], [self.fields]))
 
 
 class DeploymentPlan:
-    """A charter with this build's code: addresses and code of Origin and of the parts, by contract name."""
+    """A configuration with this build's code: addresses and code of Origin and the parts, by contract name."""
 
     def __init__(self, charter: NetworkConfig) -> None:
         self.charter = charter
@@ -100,7 +99,7 @@ class DeploymentPlan:
 
     @property
     def origin_call(self) -> bytes:
-        """What the factory is sent to create Origin."""
+        """The calldata with which the factory creates Origin."""
         return from_hex(self.charter.salt) + self.origin_code
 
     def immutables(self, name: str, chain_id: int) -> dict[str, bytes]:
@@ -123,7 +122,7 @@ class DeploymentPlan:
         }
 
     def runtime(self, name: str, chain_id: int) -> bytes:
-        """The code that must be at a contract's address, its immutables filled in."""
+        """The code that must be at a contract's address, with its immutables filled in."""
         code = bytearray(artifact(name).runtime)
         for immutable, value in self.immutables(name, chain_id).items():
             for place in artifact(name).immutables[immutable]:
@@ -132,18 +131,18 @@ class DeploymentPlan:
 
 
 def create2(creator: str, salt: bytes, init_code_hash: bytes) -> str:
-    """The address that CREATE2 gives (EIP-1014)."""
+    """The address by CREATE2 (EIP-1014)."""
     return to_hex(keccak(b"\xff" + from_hex(creator) + salt + init_code_hash)[12:])
 
 
 def create3(creator: str, salt: bytes) -> str:
-    """The address of the first contract of the proxy that `creator` makes (OpenZeppelin's Create3)."""
+    """The address of the first contract that `creator`'s proxy creates (OpenZeppelin's Create3)."""
     proxy = create2(creator, salt, _PROXY_INITCODE_HASH)
     return to_hex(keccak(b"\xd6\x94" + from_hex(proxy) + b"\x01")[12:])
 
 
 def word(value: object) -> bytes:
-    """An address, a number or 32 bytes as a word of the EVM."""
+    """An address, a number or 32 bytes as an EVM word."""
     if isinstance(value, int):
         return value.to_bytes(32, "big")
     raw = from_hex(value) if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]
@@ -174,7 +173,7 @@ def _constructor_struct(name: str) -> list[dict[str, Any]]:
 
 
 def _values(charter: NetworkConfig) -> dict[str, object]:
-    """Constructor arguments by their names in Solidity, siblings' addresses left out."""
+    """Constructor arguments by their names in Solidity, without siblings' addresses."""
     constants = {_camel(getter_of(name)): value for name, value in charter.constants}
     return constants | {
         "token": charter.token,

@@ -1,4 +1,4 @@
-"""What a refusal is: the contract's own error, read with the committed ABIs, a limit, or the endpoint's own no."""
+"""Tells JSON-RPC errors apart: a contract's error (by the committed ABIs), a rate limit, or a refused request."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -18,13 +18,13 @@ _REVERTED = 3
 _LIMIT_EXCEEDED = -32005
 _LIMIT_WORDS = ("rate limit", "too many requests", "request limit", "compute units per second", "capacity")
 _REVERT_WORDS = ("revert", "invalid opcode", "vm exception", "evm error", "stack overflow", "stack underflow")
-"""How geth, reth, Anvil, Hardhat, py-evm and the public endpoints say it."""
+"""In the messages of geth, reth, Anvil, Hardhat, py-evm and public endpoints."""
 _RANGE_WORDS = ("range", "more than", "results")
-"""Some endpoints say with the limit's code that a query takes too many blocks or gives too many logs."""
+"""Some endpoints use the rate limit's code for a query with too many blocks or logs."""
 
 
 def refusal(endpoint: str, method: str, error: Mapping[str, Any]) -> ChainError:
-    """The kind of a JSON-RPC error: Reverted, EndpointLimited or RequestRefused."""
+    """The exception for a JSON-RPC error: Reverted, EndpointLimited or RequestRefused."""
     words, number, data = str(error.get("message", "no words")), error.get("code"), _data(error.get("data"))
     lowered = words.lower()
     if method in _EXECUTES and (data or number == _REVERTED or any(word in lowered for word in _REVERT_WORDS)):
@@ -36,7 +36,7 @@ def refusal(endpoint: str, method: str, error: Mapping[str, Any]) -> ChainError:
 
 
 def _data(found: Any) -> str | None:
-    """The revert data, which some endpoints put one level down, or behind a word."""
+    """The revert data. Some endpoints nest it, or put a word in front."""
     if isinstance(found, Mapping):
         return _data(found.get("data"))
     found = str(found).removeprefix("Reverted ")
@@ -44,7 +44,7 @@ def _data(found: Any) -> str | None:
 
 
 def decode_revert(data: str | None, fallback: str) -> Reverted:
-    """The error behind revert data: one of our contracts', OpenZeppelin's, or Solidity's own."""
+    """The error in revert data: one of our contracts', OpenZeppelin's, or Solidity's."""
     try:
         raw = from_hex(data or "0x")
         known = _errors().get(raw[:4])

@@ -1,6 +1,6 @@
-"""One JSON-RPC endpoint over HTTP. Every failure is a ChainError whose class says of which kind it is (errors.py).
+"""One JSON-RPC endpoint over HTTP. Every failure is a ChainError of a kind of its own (errors.py).
 
-Written over httpx because web3's import takes a second, which every command that reads a chain would wait for.
+Uses httpx: importing web3 would cost every command that reads a chain a second.
 """
 
 import itertools
@@ -19,22 +19,21 @@ from contracts.onchain.reverts import refusal
 
 _TOO_MANY_REQUESTS = 429
 _PAUSES_S = (0.1, 0.3, 0.9)
-"""Before an endpoint that answered once is asked again: a connection lost, or too many requests at once."""
+"""Before each retry after a lost connection or too many requests, if the endpoint has answered before."""
 _NOT_REPEATED = "eth_sendRawTransaction"
 
 
 class Rpc:
-    """An endpoint. Threads may share it. Raises BadRpcUrl.
+    """An endpoint, which threads may share. Raises BadRpcUrl.
 
-    `url` may hold a key; `endpoint` is how it is shown in messages. `eth` has the methods that read a chain.
-    `transport`: another than HTTP's, for tests.
+    `url` may hold a key; `endpoint` is its name in messages. `eth` has the methods. `transport` replaces HTTP in tests.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None) -> None:
         if not _is_usable(url):
             raise BadRpcUrl(url)
         self.url, self.endpoint, self.eth = url, shown_url(url), Eth(self)
-        # the list of authorities is read where it is needed: it takes 20 ms
+        # reading the certificate authorities takes 20 ms
         verify: ssl.SSLContext | bool = ssl.create_default_context() if url.startswith("https") else False
         headers = {"Content-Type": "application/json"}
         self._client = httpx.Client(timeout=timeout_s, verify=verify, headers=headers, transport=transport)
@@ -43,10 +42,10 @@ class Rpc:
         weakref.finalize(self, self._client.close)
 
     def request(self, method: str, *params: Any) -> Any:
-        """The result of one call: what the endpoint says, unshaped. `params` as JSON-RPC has them, hex and all.
+        """The raw result of one call. `params` in JSON-RPC's encoding.
 
-        What only asks is asked again for a second, where the endpoint is known to be there. Raises ChainUnavailable
-        (EndpointLimited, WrongReply), RequestRefused, Reverted.
+        Retries reads for about a second if the endpoint has answered before. Raises ChainUnavailable (EndpointLimited,
+        WrongReply), RequestRefused, Reverted.
         """
         for pause_s in _PAUSES_S:
             try:
@@ -99,7 +98,7 @@ def _is_usable(url: str) -> bool:
 
 
 def _reply(response: httpx.Response) -> dict[str, Any] | None:
-    """The reply's object. Beside an error's status it must be an error: many endpoints refuse with 4xx and JSON."""
+    """The reply's JSON object. With an error status it must hold an error: many endpoints refuse with 4xx and JSON."""
     try:
         found = response.json()
     except ValueError:
@@ -110,7 +109,7 @@ def _reply(response: httpx.Response) -> dict[str, Any] | None:
 
 
 def _why(error: httpx.HTTPError) -> str:
-    """What happened, without the URL: it may hold a key."""
+    """The cause, without the URL, which may hold a key."""
     cause: BaseException = error
     while (inner := cause.__cause__ or cause.__context__) is not None:
         cause = inner

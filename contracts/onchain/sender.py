@@ -1,6 +1,6 @@
-"""Sends transactions of one key and waits: for parties that act rarely (requester, node, verifier, deployer).
+"""Sends one key's transactions and waits for them, for parties that act rarely (requester, node, verifier, deployer).
 
-The backend's settler does not use this; its transactions go through the transaction manager, which survives crashes.
+The backend's settler uses its transaction manager instead, which survives crashes.
 """
 
 import time
@@ -19,12 +19,12 @@ from contracts.protocol.signing import Signer
 
 _GAS_MARGIN_PERCENT = 130
 _GAS_MARGIN = 60_000
-"""Endpoints estimate in the latest block, where a checkpoint written in that block costs little to change; in the next
-block it is two new slots, 22,100 gas each."""
+"""Endpoints estimate in the latest block, where changing a checkpoint written in that block is cheap. In the next block
+it takes two new slots, 22,100 gas each."""
 
 
 class Sender:
-    """A key with a chain to send to. One process, one Sender a key."""
+    """Sends for one key. Use one Sender per key."""
 
     def __init__(self, w3: Rpc, signer: Signer, *, wait_s: float = 60.0) -> None:
         self.w3 = w3
@@ -33,12 +33,12 @@ class Sender:
         self._wait_s = wait_s
 
     def call(self, function: ContractCall, *, gas: int | None = None) -> Record:
-        """Sends a contract call and waits until it is mined. Raises Reverted with the contract's own error."""
+        """Sends a contract call and waits until it is mined. Raises Reverted with the contract's error."""
         limit = gas or function.estimate_gas({"from": self.address}) * _GAS_MARGIN_PERCENT // 100 + _GAS_MARGIN
         return self._send({"to": function.address, "data": function.data, "gas": limit}, describe=function.name)
 
     def call_all(self, functions: Sequence[ContractCall], *, gas: int) -> list[Record]:
-        """Sends several calls at once under consecutive nonces and waits for all. `gas` is the limit of each."""
+        """Sends calls under consecutive nonces, each with this gas limit, and waits for all."""
         nonce = self.w3.eth.get_transaction_count(self.address, "pending")
         hashes = [
             self._broadcast({"to": f.address, "data": f.data, "gas": gas, "nonce": nonce + i})
@@ -55,13 +55,13 @@ class Sender:
         return str(receipt["contractAddress"])
 
     def transact(self, to: str, data: bytes, *, gas: int, describe: str) -> Record:
-        """Sends bytes to a contract and waits until it is mined. Raises Reverted."""
+        """Sends bytes to a contract and waits until they are mined. Raises Reverted."""
         return self._send({"to": to_checksum_address(to), "data": data, "gas": gas}, describe=describe)
 
     def broadcast_foreign(self, raw: bytes, *, describe: str) -> Record:
-        """Sends what somebody else signed, or finds it sent already, and waits until it is mined.
+        """Sends a transaction that somebody else signed, unless it was sent already, and waits until it is mined.
 
-        Raises Reverted, and RequestRefused where the endpoint does not take it.
+        Raises Reverted, or RequestRefused if the endpoint refuses it.
         """
         tx_hash = keccak(raw)
         try:
@@ -79,7 +79,7 @@ class Sender:
         return True
 
     def fee_per_gas_wei(self) -> int:
-        """The most that the next transaction offers to pay a gas."""
+        """The most that the next transaction offers per gas."""
         return self._fees()["maxFeePerGas"]
 
     def _fees(self) -> dict[str, int]:
@@ -103,7 +103,7 @@ class Sender:
             self._mined(tx_hash, "payment")
 
     def _broadcast(self, fields: dict[str, Any]) -> bytes:
-        from eth_account import Account  # most of a second, which only who sends waits for
+        from eth_account import Account  # imported here: it takes most of a second
 
         transaction = {"value": 0, "chainId": self.w3.eth.chain_id, "type": 2, **fields, **self._fees()}
         signed = Account.sign_transaction(transaction, self.signer.private_key())

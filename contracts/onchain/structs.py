@@ -1,4 +1,4 @@
-"""Records as the tuples that the contracts take (contracts/src/libraries/Types.sol)."""
+"""Records as the structs of contracts/src/libraries/Types.sol, in tuples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def leaf_proof(epoch_id: int, index: int, rows: Sequence[Row]) -> tuple[Any, ...
 
 
 def named_leaf(opened: Mapping[str, Any]) -> tuple[Any, ...]:
-    """LeafProof without siblings, which names a leaf to the court. `opened`: the arguments of its CaseOpened."""
+    """LeafProof without siblings, by which the court knows a leaf. `opened`: arguments of the CaseOpened event."""
     a = opened
     who = (to_checksum_address(a["requester"]), to_checksum_address(a["signer"]), a["operatorId"])
     return (a["epochId"], a["index"], *who, a["amountUnits"], _bytes32(a["commitmentDigest"]), [])
@@ -37,7 +37,7 @@ def _bytes32(value: bytes | str) -> bytes:
 
 
 def order_tuple(order: Order) -> tuple[Any, ...]:
-    """Order with its Terms and their Params."""
+    """Order with Terms and Params."""
     t, p = order.terms, order.terms.params
     params = p.max_new_tokens, p.temperature_milli, p.top_p_ppm, p.seed
     terms = (
@@ -48,6 +48,5 @@ def order_tuple(order: Order) -> tuple[Any, ...]:
 
 
 def commitment_tuple(commitment: Commitment) -> tuple[Any, ...]:
-    """Commitment."""
     c = commitment
     return from_hex(c.order_id), to_checksum_address(c.node), from_hex(c.output_root), from_hex(c.trace_commit), c.units

@@ -1,4 +1,4 @@
-"""The agreement in Python: what people sign, how it is packed, hashed and sampled (contracts/SPEC.md).
+"""The agreement in Python: what people sign, and how it is packed, hashed and sampled (contracts/SPEC.md).
 
-Pure: no I/O, no clock, no chain. Imports nothing else of this project; everything else may import it.
+Pure: no I/O, no clock, no chain. Imports nothing else from this project; everything else may import it.
 """

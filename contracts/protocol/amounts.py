@@ -1,4 +1,4 @@
-"""Token amounts as people write them, to units and back, exactly. One way to read them, for every command."""
+"""Converts token amounts between what people write and units, exactly. Every command uses it."""
 
 import re
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from contracts.protocol.records import U64
 _Given = TypeVar("_Given", str, int, str | None)
 _PLAIN = re.compile(r"(\d+)(?:\.(\d+))?")
 _SIGNED = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_NOT_PLAIN = "is no amount of tokens; write digits with at most one point, e.g. 1.5"
+_NOT_PLAIN = "is not an amount of tokens; write digits with at most one point, e.g. 1.5"
 
 
 def positive_amount(amount: _Given) -> _Given:
-    """The same amount, for a command's option: looked at before anything is opened, asked or sent. None: not given.
+    """Returns a command's option unchanged, checked before the command does anything. None: not given.
 
-    Raises BadAmount for what is no amount, and for 0 and less.
+    Raises BadAmount unless it is an amount above 0.
     """
     if amount is not None:
         _require(str(amount), more_than_zero=True)
@@ -49,14 +49,14 @@ def _require(text: str, *, more_than_zero: bool) -> None:
 
 @dataclass(frozen=True)
 class TokenScale:
-    """How a token counts: `decimals` of one token, and `unit_wei` base units in one unit."""
+    """A token's `decimals`, and how many base units one unit has (`unit_wei`)."""
 
     decimals: int
     unit_wei: int
     symbol: str = ""
 
     def parse(self, text: str, *, least: int = 1) -> int:
-        """Units of an amount in tokens, e.g. "1.5". Raises BadAmount rather than rounding, and below `least` units."""
+        """The units in an amount of tokens, e.g. "1.5". Never rounds. Raises BadAmount, also below `least` units."""
         match = _PLAIN.fullmatch(text.strip())
         if match is None:
             _require(text, more_than_zero=least > 0)
@@ -67,7 +67,7 @@ class TokenScale:
         wei = int(whole + fraction.ljust(self.decimals, "0"))
         units, rest = divmod(wei, self.unit_wei)
         if rest:
-            raise BadAmount(text=text, why=f"is no whole number of units; one unit is {self.unit_wei} base units")
+            raise BadAmount(text=text, why=f"is not a whole number of units; one unit is {self.unit_wei} base units")
         if units > U64:
             raise BadAmount(text=text, why="is more than an account can hold")
         if units < least:
@@ -75,7 +75,7 @@ class TokenScale:
         return units
 
     def show(self, units: int) -> str:
-        """An amount of units in tokens, exactly."""
+        """Units as an exact amount of tokens."""
         whole, fraction = divmod(units * self.unit_wei, 10**self.decimals)
         digits = str(fraction).rjust(self.decimals, "0").rstrip("0")
         return f"{whole}{'.' + digits if digits else ''}{' ' + self.symbol if self.symbol else ''}"

@@ -1,6 +1,6 @@
-"""Canonical JSON: one spelling per object, so that a hash names it.
+"""Canonical JSON: each value has one spelling, so that a hash names it.
 
-Sorted keys, no white space, UTF-8, integers only. A float has no one spelling, so it is refused.
+Sorted keys, no white space, UTF-8, integers only. Floats are refused: they have several spellings.
 """
 
 import json
@@ -12,7 +12,7 @@ from contracts.protocol.hashing import keccak
 
 
 def canonical_json(value: Any) -> bytes:
-    """The canonical bytes of a JSON value made of objects, arrays, strings, integers, booleans and null.
+    """The canonical bytes of objects, arrays, strings, integers, booleans and null.
 
     Raises NotCanonical for floats, non-string keys and lone surrogates, naming the path.
     """
@@ -25,7 +25,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def hash_json(value: Any) -> bytes:
-    """keccak256 of the canonical bytes: a workload id, a params hash."""
+    """keccak256 of the canonical bytes."""
     return keccak(canonical_json(value))
 
 

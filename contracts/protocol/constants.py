@@ -1,7 +1,4 @@
-"""Constructor constants, the production and the development set (SPEC section 2).
-
-Seconds, units of the token, blocks.
-"""
+"""The contracts' constructor constants, for production and for development (SPEC section 2)."""
 
 from typing import Annotated
 
@@ -13,7 +10,7 @@ _Positive = Annotated[int, Field(strict=True, gt=0)]
 
 
 class Constants(Record):
-    """Every number that is fixed when the contracts are deployed. Where they are printed, this is what is printed."""
+    """Every number that is fixed at deployment. `_s`: seconds; `_units`: units of the token; `_wei`: base units."""
 
     unit_wei: _Positive
     fee_bps: Annotated[int, Field(strict=True, ge=0, lt=10_000)]
@@ -40,7 +37,7 @@ class Constants(Record):
     timelock_s: Annotated[int, Field(strict=True, ge=0)]
 
     def misfits(self) -> list[str]:
-        """The rules of the contracts' constructors that these numbers break: with them no contract can be created."""
+        """The rules of the contracts' constructors that these numbers break. Deployment would revert."""
         case_s = 2 * self.commit_window_s + self.reveal_window_s
         above = (
             ("settle_wait_s", ("epoch_max_s", "check_wait_s"), case_s, " + 2 commit_window_s + reveal_window_s"),

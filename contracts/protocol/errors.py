@@ -1,17 +1,17 @@
-"""The base of every error of the project, and what can be wrong with a record of the protocol.
+"""The base of every error of the project, and the errors of the protocol's records.
 
 AssayError             `code`, `message`, `way_out`, `values`
 
 ProtocolError
-├── NotCanonical        a value has no canonical JSON
-├── BadAmount           an amount of tokens that is none, too little, or finer than is counted
-├── BadTexts            an input that is no canonical list of texts, or beyond its workload's limits
-├── NotPacked           bytes that are no packed lists of 32-bit words
-├── WrongTokenizer      a tokenizer file that is not the manifest's
-├── BadSignature        not 65 bytes, high s, v not 27 or 28, or nobody's
-├── OutOfRange          a number that its field cannot carry
+├── NotCanonical        a value without canonical JSON
+├── BadAmount           an amount of tokens that is malformed, too small, or too fine
+├── BadTexts            an input that is not a canonical list of texts within its workload's limits
+├── NotPacked           bytes that are not packed lists of 32-bit words
+├── WrongTokenizer      a tokenizer file other than the manifest's
+├── BadSignature        not 65 bytes, high s, v not 27 or 28, or of no key
+├── OutOfRange          a number that does not fit its field
 ├── MalformedEpoch      packed bytes that are not an epoch
-├── BadFingerprint      fingerprints that are not of the same tokens
+├── BadFingerprint      fingerprints of different tokens
 └── UnknownLogEntry     a line of the published log of no known kind
 """
 
@@ -27,10 +27,10 @@ class AssayError(Exception):
     """Base of every error of the project. `str()` is the message, followed by the way out.
 
     Attributes:
-        code: the stable, machine-readable name of the kind: the class's in snake case, unless it states another.
+        code: stable, machine-readable name of the kind: by default the class's name in snake case.
         message: what is wrong, with the offending values.
-        way_out: what to do; empty where there is nothing to do.
-        values: what the error was raised with, by name.
+        way_out: what to do; empty if there is nothing to do.
+        values: the constructor's arguments by name.
     """
 
     code: str = "assay_error"
@@ -62,7 +62,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 class ProtocolError(AssayError, ValueError):
-    """Base. A ValueError too, so that pydantic takes it for a field's fault."""
+    """Base. Also a ValueError, which pydantic reports as a field's error."""
 
 
 class NotCanonical(ProtocolError):

@@ -1,7 +1,4 @@
-"""An operator's exposure when an epoch is posted: what it could lose a penalty on (SPEC section 10).
-
-Whoever computes the least check rate of a row (backend, verifier, auditor) takes it from here.
-"""
+"""An operator's exposure when an epoch is posted: the prices it could be penalised for (SPEC section 10)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,12 +10,12 @@ def exposure_units(
     posted_at: Mapping[int, int],
     check_wait_s: int,
 ) -> int:
-    """Σ maxPrice of the operator's rows in `epoch_id` and in every earlier epoch still in its check period then.
+    """The sum of maxPrice over the operator's rows in `epoch_id` and in earlier epochs still in their check period.
 
-    An earlier epoch m counts while `posted_at[m + 1] + check_wait_s > posted_at[epoch_id]`: its check period runs from
-    the post that revealed its sample. `rows_by_epoch`: epoch -> (operator id, max price in units) of its jobs; rows of
-    the treasury's lane are left out. `posted_at`: Unix seconds of every post up to `epoch_id`. Raises KeyError when a
-    post is missing.
+    An earlier epoch m counts while `posted_at[m + 1] + check_wait_s > posted_at[epoch_id]`: its check period begins
+    with the post that reveals its sample. `rows_by_epoch`: epoch -> (operator id, max price in units) of its jobs,
+    without the treasury's lane. `posted_at`: Unix seconds of every post up to `epoch_id`; raises KeyError if one is
+    missing.
     """
     now = posted_at[epoch_id]
     return sum(

@@ -1,4 +1,4 @@
-"""Keccak-256, the one hash of the protocol, and hex at its edges."""
+"""Keccak-256, the protocol's hash, and 0x hex."""
 
 from eth_hash.auto import keccak as _keccak
 
@@ -11,7 +11,7 @@ def keccak(data: bytes) -> bytes:
 
 
 def to_hex(data: bytes) -> str:
-    """Lower-case hex with 0x: the only spelling in canonical JSON, logs and files."""
+    """Lower-case 0x hex, the only spelling in canonical JSON, logs and files."""
     return "0x" + data.hex()
 
 

@@ -9,7 +9,7 @@ from contracts.protocol.constants import Constants
 class Lane:
     """A lane's slot on chain. `balance`, `charged`, `cap_proven` in units, `notice_at` and `expiry` in Unix seconds.
 
-    `notice_at` 0: no notice. `expiry` 0: the requester's own lane, or one that was never opened.
+    `notice_at` 0: no notice. `expiry` 0: the requester's own lane, or a lane that was never opened.
     """
 
     balance: int = 0
@@ -19,11 +19,11 @@ class Lane:
     expiry: int = 0
 
     def withdrawable(self, constants: Constants) -> tuple[int, int] | None:
-        """From when until when money may leave it by the notice that was given, Unix seconds; None without notice."""
+        """The span in which money may be withdrawn, (from, until) in Unix seconds; None without a notice."""
         ripe = self.notice_at + constants.notice_s
         return (ripe, ripe + constants.notice_life_s) if self.notice_at else None
 
     def is_under_notice(self, now_s: int, constants: Constants) -> bool:
-        """Whether money may leave it by a notice that was given and has not lapsed."""
+        """Whether a notice was given and has not lapsed."""
         window = self.withdrawable(constants)
         return window is not None and now_s < window[1]

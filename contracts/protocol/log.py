@@ -26,14 +26,14 @@ from contracts.protocol.records import (
 
 
 class WorkloadEntry(Record):
-    """A manifest, once, in the first epoch that uses it."""
+    """A manifest, in the first epoch that uses it."""
 
     kind: Literal["workload"] = "workload"
     manifest: dict[str, Any]
 
 
 class OrderEntry(Record):
-    """An order; its texts and packed prompts lie among the blobs."""
+    """An order. Its texts and packed prompts are among the blobs."""
 
     kind: Literal["order"] = "order"
     order: Order
@@ -50,7 +50,7 @@ class LeaseEntry(Record):
 
 
 class CommitmentEntry(Record):
-    """What a node committed to; the packed output lies under its root among the blobs."""
+    """A node's commitment. The packed output is among the blobs, under its root."""
 
     kind: Literal["commitment"] = "commitment"
     commitment: Commitment
@@ -58,7 +58,7 @@ class CommitmentEntry(Record):
 
 
 class VerdictEntry(Record):
-    """A verdict on a row of `epoch_id`; `opening` is null where it did not match and went to the court."""
+    """A verdict on a row of `epoch_id`. `opening` is null if it did not match and went to the court."""
 
     kind: Literal["verdict"] = "verdict"
     epoch_id: Units64
@@ -68,7 +68,7 @@ class VerdictEntry(Record):
 
 
 class ObservationEntry(Record):
-    """What a verdict on native work rests on: `observation` names the bytes among the blobs."""
+    """The basis of a verdict on native work: `observation` names a blob."""
 
     kind: Literal["observation"] = "observation"
     verdict_digest: Bytes32
@@ -76,7 +76,7 @@ class ObservationEntry(Record):
 
 
 class TraceEntry(Record):
-    """What a node has shown of the trace behind a commitment: `trace` names the bytes among the blobs."""
+    """A commitment's trace as its node has shown it: `trace` names a blob."""
 
     kind: Literal["trace"] = "trace"
     commitment_digest: Bytes32
@@ -95,7 +95,6 @@ class RowEntry(Record):
     digest: Bytes32
 
     def row(self) -> Row:
-        """The row whose leaf this is."""
         return Row(self.requester, self.signer, self.operator_id, self.amount_units, from_hex(self.digest))
 
 
@@ -112,7 +111,7 @@ def dump_line(entry: LogEntry) -> bytes:
 
 
 def parse_line(line: bytes) -> LogEntry:
-    """The entry behind a line. Raises UnknownLogEntry or NotCanonical when it is not one, spelt canonically."""
+    """The entry of a line. Raises UnknownLogEntry, or NotCanonical for another spelling than the canonical one."""
     try:
         value = from_json(line)  # not `json`, whose recursion over nested input can end the process
         entry = _ADAPTER.validate_python(value)

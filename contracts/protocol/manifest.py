@@ -1,6 +1,6 @@
-"""A workload's manifest: what runs, how it is checked, metered and deterred. Its hash is the workload's name.
+"""A workload's manifest: what runs, how it is checked, metered and deterred. Its hash names the workload.
 
-It says by data what everybody but the engine needs to know of a kind of work, so that a new kind changes nobody else.
+It describes a kind of work in data for everybody but the engine, so that a new kind needs no code elsewhere.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ _MOST_ESCAPED = 6  # bytes of JSON for one byte of text: \\u0001
 
 
 class IntegerRange(Record):
-    """The whole numbers that a parameter takes, and the one that clients give where their user names none."""
+    """The integers that a parameter allows, and the one that clients use by default."""
 
     minimum: Annotated[int, Field(strict=True)]
     maximum: Annotated[int, Field(strict=True)]
@@ -56,7 +56,7 @@ class IntegerRange(Record):
 
 
 class InputLimits(Record):
-    """What an input may be: refused before acceptance otherwise, so that no node works on poison for nothing.
+    """Limits of an input. Others are refused before acceptance, so that no node does hopeless work for nothing.
 
     At most `max_texts` texts, each of at most `max_bytes` of UTF-8 and of `max_tokens`: the text as the workload's
     tokenizer cuts it, with the template's tokens around it.
@@ -67,7 +67,7 @@ class InputLimits(Record):
     max_tokens: _Positive
 
     def read(self, data: bytes) -> list[str]:
-        """The texts of an input, within the limits that need no tokenizer. Raises BadTexts."""
+        """The texts of an input, checked against the limits that need no tokenizer. Raises BadTexts."""
         texts = decode_texts(data)
         if len(texts) > self.max_texts:
             raise BadTexts(
@@ -80,7 +80,7 @@ class InputLimits(Record):
         return texts
 
     def require_tokens(self, counts: Sequence[int]) -> None:
-        """Raises BadTexts where there are too many texts, or one has too many tokens, the template's included."""
+        """Raises BadTexts for too many texts, or too many tokens in one. `counts` include the template."""
         if not 0 < len(counts) <= self.max_texts:
             why = f"holds {len(counts)} texts, not 1 to {self.max_texts}"
             raise BadTexts(why, way_out="send them in several inputs")
@@ -93,17 +93,17 @@ class InputLimits(Record):
 
     @property
     def most_prompt_bytes(self) -> int:
-        """The longest packed prompts that can be within the limits."""
+        """The size of the longest packed prompts within the limits."""
         return WORD_BYTES * (1 + self.max_texts * (1 + self.max_tokens))
 
     @property
     def most_bytes(self) -> int:
-        """The longest input that can be within the limits, as bytes of canonical JSON."""
+        """The size of the longest input within the limits, in bytes of canonical JSON."""
         return 1 + self.max_texts * (_MOST_ESCAPED * self.max_bytes + 3)
 
 
 Ids = Annotated[tuple[Uint32, ...], Field(strict=False)]
-"""Token ids, which JSON has as a list."""
+"""Token ids, a list in JSON."""
 
 
 class Template(Record):
@@ -163,17 +163,17 @@ class Manifest(Record):
         return self
 
     def prompt(self, ids: Sequence[int]) -> list[int]:
-        """What an engine reads of a text whose own tokens these are."""
+        """The tokens that an engine reads for a text with these ids: the template around them."""
         return [*self.template.before, *ids, *self.template.after]
 
     @property
     def most_new_tokens(self) -> int | None:
-        """The longest answer to one text, in tokens; None where answers have a length of their own."""
+        """The longest answer to one text, in tokens; None if the workload does not generate tokens."""
         allowed = self.params.get(MAX_NEW_TOKENS)
         return None if allowed is None else allowed.maximum
 
     def canonical(self) -> bytes:
-        """The canonical bytes, whose hash stands in the struct that the workload is named by."""
+        """The canonical bytes, whose hash is part of the workload's struct."""
         return canonical_json(self.model_dump(mode="json"))
 
     def workload_id(self) -> str:
@@ -181,9 +181,9 @@ class Manifest(Record):
         return to_hex(workload_id(self))
 
     def most_units(self, counts: Sequence[int], max_new_tokens: int) -> int:
-        """The most units that a job can use whose texts have so many tokens, the template's included.
+        """The most units that a job can use. `counts`: tokens of each text, the template's included.
 
-        new_tokens: texts * max_new_tokens. input_tokens: the sum of the counts, which is what it uses.
+        new_tokens: texts * max_new_tokens. input_tokens: exactly the sum of the counts.
         """
         return len(counts) * max_new_tokens if self.meter == "new_tokens" else sum(counts)
 

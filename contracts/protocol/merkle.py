@@ -9,7 +9,7 @@ from contracts.protocol.records import U32, U48
 
 
 def lane_key(requester: str, signer: str) -> bytes:
-    """The lane's name on chain."""
+    """A lane's key on chain."""
     return keccak(from_hex(requester) + from_hex(signer))
 
 
@@ -24,7 +24,7 @@ class Row:
     digest: bytes
 
     def leaf(self) -> bytes:
-        """keccak256 of 96 bytes; inner nodes hash 64, so neither passes for the other."""
+        """keccak256 of 96 bytes. Inner nodes hash 64, so neither can pass for the other."""
         if not 0 <= self.operator_id <= U32:
             raise OutOfRange(name="operator_id", value=self.operator_id, low=0, high=U32)
         if not 0 <= self.amount_units <= U48:
@@ -44,7 +44,7 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def merkle_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The siblings from leaf `index` up; a promoted level adds none."""
+    """The siblings of leaf `index` from below. A level on which it is promoted adds none."""
     level, siblings = list(leaves), []
     while len(level) > 1:
         if index ^ 1 < len(level):
@@ -54,7 +54,7 @@ def merkle_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def merkle_verify(leaf: bytes, index: int, count: int, siblings: Sequence[bytes], root: bytes) -> bool:
-    """Whether `leaf` stands at `index` of the tree of `count` leaves under `root`."""
+    """Whether `leaf` is at `index` of `count` leaves under `root`."""
     if not 0 <= index < count:
         return False
     node, width, rest = leaf, count, list(siblings)

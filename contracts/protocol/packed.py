@@ -1,16 +1,16 @@
-"""Lists of 32-bit words, packed: the token ids that an order binds, and the ids or vectors that answer it (SPEC 3).
+"""Packed lists of 32-bit words: the token ids that an order binds, and the ids or vectors that answer it (SPEC 3).
 
-Bytes, all numbers big-endian: uint32 how many lists | for each list uint32 how many words | the words of all lists in
-order, 4 bytes each: ids as uint32, numbers of vectors as two's complement.
+Bytes, all numbers big-endian: uint32 number of lists | for each list uint32 number of words | the words of all lists in
+order, 4 bytes each: ids as uint32, vectors as two's complement.
 
-Root, by keccak256; each first byte names what is hashed, so that nothing passes for something else:
+Root, by keccak256; the first byte says what is hashed, so that nothing passes for something else:
 
     block = H(0 | up to 64 words)           of one list, the last block may be shorter
     node  = H(1 | up to 64 digests)         level by level until one digest is left
     list  = H(2 | uint32 count | that digest, 32 zero bytes for an empty list)
     root  = H(3 | uint32 count | the lists' digests under nodes, likewise)
 
-The packed bytes are named by their root wherever bytes are named by a hash.
+Wherever bytes are named by a hash, packed bytes are named by their root.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,17 +38,17 @@ def pack(lists: Lists) -> bytes:
     try:
         return Struct(f">{1 + len(counts) + len(flat)}I").pack(len(counts), *counts, *flat)
     except StructError as error:
-        raise NotPacked(f"holds a word that is none of 32 bits: {error}") from error
+        raise NotPacked(f"holds a word beyond 32 bits: {error}") from error
 
 
 def unpack(data: bytes) -> list[list[int]]:
-    """The lists behind packed bytes, words as uint32. Raises NotPacked for bytes that `pack` does not write."""
+    """The lists in packed bytes, words as uint32. Raises NotPacked for bytes that `pack` does not write."""
     body = split(data)
     return [list(Struct(f">{len(words) // WORD_BYTES}I").unpack(words)) for words in body]
 
 
 def unpack_signed(data: bytes) -> list[list[int]]:
-    """The lists behind packed bytes, words as int32. Raises NotPacked."""
+    """The lists in packed bytes, words as int32. Raises NotPacked."""
     return [list(Struct(f">{len(words) // WORD_BYTES}i").unpack(words)) for words in split(data)]
 
 
@@ -71,12 +71,12 @@ def split(data: bytes) -> list[bytes]:
 
 
 def counts(data: bytes) -> list[int]:
-    """How many words each list of packed bytes has. Raises NotPacked."""
+    """The number of words of each list. Raises NotPacked."""
     return [len(words) // WORD_BYTES for words in split(data)]
 
 
 def is_named(data: bytes, name: str) -> bool:
-    """Whether 0x hex `name` is what these bytes are named by: their keccak256, or, of packed words, their root."""
+    """Whether 0x hex `name` is the bytes' keccak256, or the root of packed words."""
     if to_hex(keccak(data)) == name:
         return True
     try:
@@ -91,13 +91,13 @@ def packed_root(data: bytes) -> bytes:
 
 
 def list_root(words: bytes) -> bytes:
-    """The digest of one list: the bytes of its words."""
+    """The digest of one list, given the bytes of its words."""
     blocks = [keccak(_BLOCK + words[start : start + _BLOCK_BYTES]) for start in range(0, len(words), _BLOCK_BYTES)]
     return keccak(_LIST + _COUNT.pack(len(words) // WORD_BYTES) + _top(blocks))
 
 
 def root_of(lists: Iterable[bytes]) -> bytes:
-    """The root over lists of these digests."""
+    """The root over lists with these digests."""
     digests = list(lists)
     return keccak(_ROOT + _COUNT.pack(len(digests)) + _top(digests))
 

@@ -1,4 +1,4 @@
-"""The packed epoch, which is the calldata of `settleEpoch` and the audit log for ever (SPEC section 5)."""
+"""The packed epoch: the calldata of `settleEpoch`, and its permanent record (SPEC section 5)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from contracts.protocol.records import U32, U48, U64
 
 
 class SkipReason(IntEnum):
-    """Why a lane was skipped whole."""
+    """Why all rows of a lane group were skipped."""
 
     BALANCE = 1
     CAP = 2
@@ -21,7 +21,7 @@ class SkipReason(IntEnum):
 
 @dataclass(frozen=True)
 class CapProof:
-    """An order that proves a lane's cap: spend cap in units, hash of its terms, compact signature."""
+    """The order that proves a lane's cap: spend cap in units, terms hash, compact signature."""
 
     cap: int
     terms_hash: bytes
@@ -31,7 +31,7 @@ class CapProof:
 
 @dataclass(frozen=True)
 class LaneGroup:
-    """Rows of one lane that stand together, and the cap that covers them if one is needed."""
+    """Consecutive rows of one lane, with the proof of the cap that covers them if one is needed."""
 
     requester: str
     signer: str
@@ -41,7 +41,7 @@ class LaneGroup:
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch as it is packed: lane groups in order, and which rows are VOID."""
+    """Lane groups in order, and the indices of VOID rows."""
 
     groups: tuple[LaneGroup, ...]
     void: frozenset[int]
@@ -53,7 +53,7 @@ class Epoch:
 
 
 def bits(indices: frozenset[int] | set[int], count: int) -> bytes:
-    """A bit a row, row i in byte i >> 3 under mask 1 << (i & 7)."""
+    """A bitmap of rows: row i is in byte i >> 3 under mask 1 << (i & 7)."""
     out = bytearray((count + 7) // 8)
     for index in indices:
         out[index >> 3] |= 1 << (index & 7)
@@ -61,22 +61,22 @@ def bits(indices: frozenset[int] | set[int], count: int) -> bytes:
 
 
 def bit_at(bitmap: bytes, index: int) -> bool:
-    """A row's bit in a bitmap of an epoch."""
+    """Whether a row's bit is set."""
     return bool(bitmap[index >> 3] >> (index & 7) & 1)
 
 
 def from_bits(data: bytes, count: int) -> frozenset[int]:
-    """The row indices whose bit is set."""
-    return frozenset(i for i in range(count) if data[i >> 3] >> (i & 7) & 1)
+    """The rows whose bit is set."""
+    return frozenset(i for i in range(count) if bit_at(data, i))
 
 
 def outcomes_hash(void_bits: bytes, skipped_bits: bytes) -> int:
-    """What the chain keeps of an epoch's outcomes: 160 bits."""
+    """The hash of an epoch's outcomes that the chain keeps, 160 bits."""
     return int.from_bytes(keccak(void_bits + skipped_bits)[12:], "big")
 
 
 def pack(epoch: Epoch) -> bytes:
-    """Calldata bytes of an epoch. Raises OutOfRange for a number that its field cannot carry."""
+    """An epoch's packed bytes. Raises OutOfRange for a number that does not fit its field."""
     rows = epoch.rows
     operators = sorted({row.operator_id for row in rows})
     position = {operator: index for index, operator in enumerate(operators)}
@@ -121,7 +121,7 @@ class _Reader:
 
 
 def unpack(data: bytes, count: int) -> Epoch:
-    """The epoch of `count` rows behind packed bytes. Raises MalformedEpoch where the contract would revert."""
+    """The epoch of `count` rows in packed bytes. Raises MalformedEpoch where the contract would revert."""
     reader = _Reader(data)
     operators = [reader.uint(4) for _ in range(reader.uint(2))]
     void_bits = reader.take((count + 7) // 8)

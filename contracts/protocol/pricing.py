@@ -1,4 +1,4 @@
-"""What a job costs and what its operator is credited. Integers in units of the token (SPEC sections 3 and 6)."""
+"""A job's price and its operator's credit, in units of the token (SPEC sections 3 and 6)."""
 
 from contracts.protocol.records import Terms
 
@@ -11,10 +11,10 @@ def amount_units(terms: Terms, units: int) -> int:
 
 
 def fee_units(gross_units: int, fee_bps: int) -> int:
-    """What of an operator's gross goes to the fees: floor(gross * bps / 10000)."""
+    """The fee on an operator's gross: floor(gross * bps / 10000)."""
     return gross_units * fee_bps // BPS
 
 
 def spend_cap_units(charged_units: int, open_max_units: int, max_price_units: int) -> int:
-    """The cap that an order must carry: all that was charged, all that may still be charged, and this order."""
+    """The spend cap of the next order: what was charged, what open orders may still charge, and its own price."""
     return charged_units + open_max_units + max_price_units

@@ -1,6 +1,6 @@
-"""From the texts of an order to the ids that it binds, and from the ids of an answer to what people read.
+"""Converts an order's texts to the token ids that it binds, and an answer's ids to what people read.
 
-Both follow from a manifest and its tokenizer's file alone, so requester, backend and auditor come to the same.
+Both need only a manifest and its tokenizer file, so requester, backend and auditor get the same result.
 """
 
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ class Tokenizer(Protocol):
 
 
 def pack_prompts(manifest: Manifest, tokenizer: Tokenizer, texts: Sequence[str]) -> bytes:
-    """The packed prompts of texts, the template around each. Raises BadTexts for what is beyond the limits."""
+    """The packed prompts of texts, each within the template. Raises BadTexts beyond the limits."""
     prompts = [manifest.prompt(tokenizer.encode(text)) for text in texts]
     manifest.input.require_tokens([len(ids) for ids in prompts])
     return pack(prompts)
 
 
 def read_answer(manifest: Manifest, spelling: Spelling, packed: bytes) -> list[Any]:
-    """What people read of packed output, an item a text. Raises NotPacked.
+    """Packed output in readable form, one item per text. Raises NotPacked.
 
-    Where tokens are generated: {"finish_reason": "stop" | "length", "text": ..., "token_ids": [...]}, the stop token
-    last in the ids and not in the text. Else a list of numbers.
+    Generated tokens: {"finish_reason": "stop" | "length", "text": ..., "token_ids": [...]}; the stop token is the last
+    id and not in the text. Other work: a list of numbers.
     """
     if manifest.meter != "new_tokens":
         return list(unpack_signed(packed))

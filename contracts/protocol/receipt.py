@@ -1,7 +1,7 @@
-"""A receipt: everything about one payment that its requester needs to show, in one file.
+"""A receipt: everything that proves one payment, in one file.
 
-It carries no promise of its own. Each field is signed by somebody, hashes to something signed, or stands on the chain,
-so that whoever has the file and an RPC endpoint recomputes all of it (`assay verify`), with no backend and no log.
+Each field is signed by somebody, hashes to something signed, or is on the chain. So anyone with the file and an RPC
+endpoint can check all of it (`assay verify`) without a backend or a log.
 """
 
 from typing import Annotated, Literal
@@ -26,8 +26,6 @@ Bits = Annotated[str, Field(pattern=r"^0x([0-9a-f]{2})*$", examples=["0x00"])]
 
 
 class ReceiptContracts(Record):
-    """The contracts that the receipt speaks of."""
-
     escrow: Address
     stake_manager: Address
     court: Address
@@ -35,7 +33,7 @@ class ReceiptContracts(Record):
 
 
 class ReceiptLeaf(Record):
-    """The row that charged the order, and the way from it to the root of its epoch (SPEC section 4)."""
+    """The row that charged the order, with its Merkle proof (SPEC section 4)."""
 
     epoch_id: Units64
     index: Uint32
@@ -47,9 +45,9 @@ class ReceiptLeaf(Record):
 
 
 class ReceiptSettlement(Record):
-    """How the epoch was settled whole: a bit a row, 1 in `void_bits` = VOID, in `skipped_bits` = its lane was skipped.
+    """The epoch's settlement. Bitmaps of rows: `void_bits` marks VOID rows, `skipped_bits` those of skipped lanes.
 
-    Their hash stands on the chain (SPEC section 6).
+    The chain keeps their hash (SPEC section 6).
     """
 
     settle_tx: Bytes32
@@ -58,10 +56,7 @@ class ReceiptSettlement(Record):
 
 
 class PaymentReceipt(Record):
-    """One payment. `settlement` is null while the epoch is not settled; a later copy of the receipt has it.
-
-    Amounts in units of the token. The requester of the lane is `order.requester`.
-    """
+    """One payment, in units of the token. `settlement` is null until the epoch is settled; a later receipt has it."""
 
     version: Literal[2] = RECEIPT_VERSION
     chain_id: Annotated[int, Field(strict=True, gt=0)]

@@ -1,7 +1,6 @@
-"""What people sign, as strict wire schemas (SPEC section 3).
+"""What people sign, as strict schemas (SPEC section 3).
 
-Byte strings are lower-case 0x hex, numbers are JSON integers (never floats, booleans or strings),
-unknown fields are refused.
+Byte strings are lower-case 0x hex, numbers JSON integers (no floats, booleans or strings). Unknown fields are refused.
 """
 
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ U64 = 2**64 - 1
 COMPARATOR_EXACT = 1
 COMPARATOR_NATIVE = 2
 COMPARATORS = {"exact": COMPARATOR_EXACT, "native": COMPARATOR_NATIVE}
-"""By the names that manifests give them."""
+"""By their names in manifests."""
 VISIBILITY_OPEN = 0
 VISIBILITY_RESTRICTED = 1
 
@@ -36,10 +35,10 @@ class Record(BaseModel):
 
 
 class Params(Record):
-    """How an order wants its work done. What a workload has no parameter for is 0 (SPEC section 3).
+    """The parameters of an order; 0 for those that its workload does not have (SPEC section 3).
 
     `max_new_tokens`: the longest answer to a text, the stop token included. `temperature_milli`: thousandths, 0 is
-    greedy. `top_p_ppm`: millionths. `seed`: drawn tokens are a function of it and of the prompt.
+    greedy. `top_p_ppm`: millionths. `seed`: determines the drawn tokens, together with the prompt.
     """
 
     max_new_tokens: Uint32 = 0
@@ -48,19 +47,19 @@ class Params(Record):
     seed: Units64 = 0
 
     def of(self, names: Iterable[str]) -> dict[str, int]:
-        """The values of these parameters, by name."""
+        """These parameters, by name."""
         return {name: getattr(self, name) for name in names}
 
     def beside(self, names: Iterable[str]) -> dict[str, int]:
-        """Those of no such name that are not 0: a workload that has only these has no use for them."""
+        """The other parameters that are not 0: a workload with only these `names` does not take them."""
         known = frozenset(names)
         return {name: value for name, value in self.model_dump().items() if value and name not in known}
 
 
 class Terms(Record):
-    """What is ordered and at which exact prices. Prices in units of the token (SPEC section 2).
+    """What is ordered, and the exact prices in units of the token (SPEC section 2).
 
-    `prompt_root`: over the token ids of each text, with the workload's around them (`contracts.protocol.packed`).
+    `prompt_root`: over each text's token ids, the template's included (`contracts.protocol.packed`).
     `texts_hash`: keccak256 of the texts' canonical bytes, which those ids spell.
     """
 
@@ -79,7 +78,7 @@ class Terms(Record):
 
 
 class Order(Record):
-    """A job ordered, and a voucher: `spend_cap` is the most that its lane may ever have been charged, in units."""
+    """An order, and a voucher: `spend_cap` is the most that its lane may have been charged in all, in units."""
 
     requester: Address
     spend_cap: Units64
@@ -89,7 +88,7 @@ class Order(Record):
 class Commitment(Record):
     """A node's statement of what it computed for an order.
 
-    `output_root`: over the packed ids, or vectors, that answer each text (`contracts.protocol.packed`).
+    `output_root`: over the packed ids, or vectors, for each text (`contracts.protocol.packed`).
     """
 
     order_id: Bytes32
@@ -116,9 +115,9 @@ class Opening(Record):
 
 
 class LaneGrant(Record):
-    """A requester's leave to open its lane for `signer`; anyone may bring it to the chain, which takes `nonce` once.
+    """A requester's permission to open its lane for `signer`. Anyone may submit it; each `nonce` counts once.
 
-    `amount` in units, out of the requester's token allowance; `expiry` in Unix seconds, of the lane.
+    `amount` in units, from the requester's token allowance; `expiry` of the lane in Unix seconds.
     """
 
     requester: Address
@@ -137,7 +136,7 @@ class Lease(Record):
 
 
 class NodeRequest(Record):
-    """Authenticates one call of a node to a backend, off chain only. `order_id` is zero where none is meant."""
+    """Authenticates one call of a node to a backend, off chain only. `order_id` is zero if the call has none."""
 
     node: Address
     action: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$", examples=["lease"])]

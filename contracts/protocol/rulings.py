@@ -1,4 +1,4 @@
-"""What a case comes to, from the stake behind each opened answer (SPEC section 8)."""
+"""The ruling of a case by the stake behind each opened answer (SPEC section 8)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class OpenedAnswer:
 
     Attributes:
         stake_units: of its openers, in the case's snapshot.
-        openers: how many opened it.
-        agrees: whether it is what the node committed to.
+        openers: how many verifiers opened it.
+        agrees: whether the node committed to it.
     """
 
     stake_units: int
@@ -30,12 +30,12 @@ class OpenedAnswer:
 
 
 def rule(answers: Sequence[OpenedAnswer], active_units: int, *, appealed: bool) -> tuple[Ruling, int | None]:
-    """The ruling once openings have ended, and the index of the answer that it upholds.
+    """The ruling after the reveal window, and the index of the answer that it upholds.
 
     Args:
         answers: opened answers, each different from the others.
         active_units: all active verifiers' stake in the snapshot.
-        appealed: whether anyone asked for more than the two who opened the case.
+        appealed: whether the accused asked for a majority.
     """
     leading = max(range(len(answers)), key=lambda index: answers[index].stake_units, default=None)
     if leading is None:

@@ -1,6 +1,6 @@
 """Seed, least check rate, sample and draw of verifiers (SPEC sections 9 and 10).
 
-Integers throughout: anyone recomputes them bit for bit.
+Integers only, so that anyone recomputes them bit for bit.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _Ppm = Annotated[int, Field(strict=True, ge=0, le=_PPM)]
 
 
 class Deterrence(Record):
-    """Constants of the published formula, parts per million of the reward R (costs) or of one (chances)."""
+    """Constants of the published formula: costs in millionths of the reward R, chances in millionths."""
 
     honest_cost_ppm: _Ppm
     cheat_cost_ppm: _Ppm
@@ -27,15 +27,14 @@ class Deterrence(Record):
 
 
 def seed(block_hash: bytes, next_beacon: bytes, root: bytes) -> bytes:
-    """seed_n from the hash of the block K after root n, the beacon value posted with n+1, and root n."""
+    """seed_n, from the hash of the K-th block after root n, the beacon value posted with n+1, and root n."""
     return keccak(block_hash + next_beacon + root)
 
 
 def least_threshold(constants: Deterrence, *, stake_units: int, exposure_units: int, penalty_multiple: int) -> int:
-    """The least check rate p times 2^256, so that cheating on every open job loses money.
+    """The lowest check rate p at which cheating on every open job loses money, times 2^256 (then all are checked).
 
     p >= (C - C') / ((d(1-q) - f)(R + kR)) with k = min(penalty_multiple, stake / exposure).
-    2^256: every job is checked.
     """
     if exposure_units <= 0:
         return CERTAIN
@@ -51,7 +50,7 @@ def least_threshold(constants: Deterrence, *, stake_units: int, exposure_units: 
 
 
 def raised(threshold: int, least_rate_ppm: int) -> int:
-    """A threshold, or that of a rate that suspicion asks for where it is higher."""
+    """A threshold, raised to that of a minimum rate."""
     return max(threshold, -(-least_rate_ppm * CERTAIN // _PPM))
 
 
@@ -61,9 +60,9 @@ def is_sampled(seed_: bytes, digest: bytes, threshold: int) -> bool:
 
 
 def draw_verifiers(seed_: bytes, digest: bytes, stakes: Mapping[int, int]) -> list[int]:
-    """Verifier account ids in the order in which they are on duty for a row, drawn by stake.
+    """Verifier account ids in their order of duty for a row, drawn by stake.
 
-    `stakes`: account id -> active stake in units, without the owner of the node under check.
+    `stakes`: account id -> active stake in units, without accounts of the checked node's owner.
     """
     left = {account: stake for account, stake in sorted(stakes.items()) if stake > 0}
     order: list[int] = []

@@ -14,7 +14,7 @@ _N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 class _SilentKey(PrivateKey):
-    """A key that neither a log nor a traceback's locals show: the library's own repr is the key."""
+    """Hides the key from logs and tracebacks: the library's repr shows it."""
 
     def __repr__(self) -> str:
         return "_SilentKey(...)"
@@ -23,7 +23,7 @@ class _SilentKey(PrivateKey):
 
 
 class Signer:
-    """A private key that signs digests. Its repr never shows the key."""
+    """A private key that signs digests."""
 
     def __init__(self, private_key: bytes) -> None:
         self._key = _SilentKey(private_key)
@@ -35,7 +35,7 @@ class Signer:
         return to_hex(signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big") + bytes([27 + signature.v]))
 
     def private_key(self) -> bytes:
-        """The key itself, for keystores and for sending transactions."""
+        """The key's bytes, for keystores and transactions."""
         return self._key.to_bytes()
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """An order's input: a canonical JSON array of texts. One prompt is a list of one, a batch is a list of many.
 
-One spelling a list, so that the input's hash names it: no white space between items, UTF-8, nothing escaped that need
-not be. `JSON.stringify` of an array of well-formed strings gives the same bytes. Every text has a visible character.
+Each list has one spelling, so that a hash names it: no white space between items, UTF-8, nothing escaped needlessly.
+`JSON.stringify` of an array of well-formed strings gives the same bytes. Every text has a visible character.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def encode_texts(texts: Sequence[str]) -> bytes:
 
 
 def decode_texts(data: bytes) -> list[str]:
-    """The texts in canonical bytes. Raises BadTexts for anything that `encode_texts` does not write."""
+    """The texts in canonical bytes. Raises BadTexts for bytes that `encode_texts` does not write."""
     try:
         value = from_json(data.decode("utf-8"))  # not `json`, whose recursion over nested input can end the process
     except UnicodeDecodeError as error:

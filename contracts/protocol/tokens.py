@@ -1,9 +1,9 @@
-"""Cutting texts into tokens as every party does it: the same tokenizer file, the same settings, no model.
+"""Tokenizes the same way for every party: same tokenizer file, same settings, no model.
 
-It runs what the file says, regular expressions too: of a stranger's file, in a confined process only.
+It runs what the file says, regular expressions too, so a stranger's file is used in a confined process only.
 
-A text is cut alone, so a count is a property of the text; what a kind of work puts around it is a fixed number
-(`Manifest.overhead_tokens`). A text that spells a control token stays text.
+Each text is tokenized alone, so its ids and count are its own; `Manifest.prompt` puts the template around them. A text
+that spells a control token stays text.
 """
 
 from tokenizers import Tokenizer
@@ -27,7 +27,7 @@ class TextTokenizer:
         self._tokenizer.encode_special_tokens = True
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text alone."""
+        """The ids of a text alone."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 

@@ -1,11 +1,11 @@
-"""What a node shows of the way to an answer, when it may, and whether its commitment binds it (SPEC section 11).
+"""The trace that a node shows of its computation, when it may show it, and whether its commitment binds it (SPEC 11).
 
-As long as a verifier may still commit to an answer of its own, a trace that is public is an answer that it can copy.
+A trace must stay hidden while verifiers may still commit to answers, or they could copy it.
 
-The trace hash of the exact engine is the root of a tree (`trace_tree`): texts, rows (of logits or states), blocks. What
-is shown is the level of that tree at which a node stands for CHUNK_ROWS rows, so that two computations are compared
-piece by piece: EXACT_TAG | for each text uint32 big-endian rows | its ceil(rows / CHUNK_ROWS) nodes. The trace hash of
-anything else is sha256 of what is shown.
+The exact engine's trace hash is the root of a tree (`trace_tree`) of texts, rows (of logits or states) and blocks. The
+node shows the level of that tree at which a tree node covers CHUNK_ROWS rows, so that two computations can be compared
+piece by piece: EXACT_TAG | for each text uint32 big-endian rows | its ceil(rows / CHUNK_ROWS) nodes. Any other trace
+hash is sha256 of the shown bytes.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from contracts.protocol.trace_tree import list_root, list_root_above
 from contracts.protocol.typed_data import trace_commit
 
 MAX_TRACE_BYTES = 65_536
-"""The longest trace that is kept."""
+"""Longer traces are refused."""
 
 EXACT_TAG = b"assay/exact/trace/2\n"
 CHUNK_ROWS = 16
@@ -32,7 +32,7 @@ class ShownText:
 
     Attributes:
         rows: how many it has.
-        nodes: of 32 bytes, each above CHUNK_ROWS of them, the last above the rest.
+        nodes: 32 bytes each, over CHUNK_ROWS rows, the last over the rest.
     """
 
     rows: int
@@ -44,7 +44,7 @@ class ShownText:
 
 
 def encode_shown(texts: Iterable[ShownText]) -> bytes:
-    """What a node of the exact engine shows of its trace."""
+    """The bytes that a node of the exact engine shows of its trace."""
     return EXACT_TAG + b"".join(text.rows.to_bytes(_COUNT_BYTES, "big") + b"".join(text.nodes) for text in texts)
 
 
@@ -65,21 +65,21 @@ def decode_shown(trace: bytes) -> list[ShownText] | None:
 
 
 def trace_hash_of(trace: bytes) -> bytes:
-    """The trace hash behind which these bytes are shown, 32 bytes."""
+    """The trace hash of shown bytes, 32 bytes."""
     texts = decode_shown(trace)
     return hashlib.sha256(trace).digest() if texts is None else list_root(text.root() for text in texts)
 
 
 def opens_at(comparator: int, posted_at_s: int, revealed_at_s: int, constants: Constants) -> int:
-    """From when on the trace of a job may be shown, Unix seconds.
+    """When a job's trace may be shown, Unix seconds.
 
     Args:
         comparator: of the job's order.
         posted_at_s: when its epoch was posted.
         revealed_at_s: when the next one was.
 
-    Without a court the check period is all that must be over. Where a case may open, its last answer is committed to
-    at most two commit windows, the second by an appeal, after the window for cases.
+    Work that has no court waits for the end of the check period. Else a case may open until the end of the case window,
+    and answers are committed for at most two more commit windows, the second after an appeal.
     """
     if comparator != COMPARATOR_EXACT:
         return revealed_at_s + constants.check_wait_s
@@ -87,6 +87,6 @@ def opens_at(comparator: int, posted_at_s: int, revealed_at_s: int, constants: C
 
 
 def is_trace_of(trace: bytes, commitment: Commitment) -> bool:
-    """Whether these bytes are what the commitment binds its node to."""
+    """Whether the commitment binds these bytes."""
     hidden = trace_commit(trace_hash_of(trace), from_hex(commitment.order_id), commitment.node)
     return to_hex(hidden) == commitment.trace_commit

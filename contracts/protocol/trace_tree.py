@@ -1,9 +1,8 @@
-"""The tree of sha256 that a trace hash is the root of (SPEC section 5; COURT.md, "The trace hash").
+"""The sha256 tree whose root is the trace hash (SPEC section 5; COURT.md, "The trace hash").
 
-A trace is a list of texts, a text a list of positions, a position a list of blocks of up to 256 numbers: logits, or the
-states of an encoder, as int32 little-endian. Each list has a root that binds how many elements it has, and each first
-byte names what is hashed (0 a block, 1 two nodes, 2 a list), so that no node passes for another. One number is shown
-by its block and three paths.
+A trace is a list of texts, a text a list of positions, a position a list of blocks of up to 256 numbers: logits, or an
+encoder's states, as int32 little-endian. A list's root binds its length, and the first byte says what is hashed (0 a
+block, 1 two nodes, 2 a list), so that no node passes for another. A block and three paths prove one number.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +16,7 @@ MAX_COUNT = 2**32 - 1
 _BLOCK, _PAIR, _LIST = b"\0", b"\1", b"\2"
 
 Digest = Callable[[bytes], bytes]
-"""A hash of 32 bytes. The trace hash is made of sha256; the court's own trees are the same by keccak256."""
+"""A hash of 32 bytes. The trace hash uses sha256; the court's own trees are built alike with keccak256."""
 
 
 def by_sha256(data: bytes) -> bytes:
@@ -26,22 +25,19 @@ def by_sha256(data: bytes) -> bytes:
 
 
 def block_leaf(block: bytes) -> bytes:
-    """The digest of one block of 4 to 1,024 bytes, whole numbers. Raises ValueError for another length."""
+    """The digest of a block of 1 to 256 numbers. Raises ValueError for another length."""
     if not 0 < len(block) <= BLOCK_BYTES or len(block) % NUMBER_BYTES:
         raise ValueError(f"a block has 1 to {BLOCK_NUMBERS} numbers of {NUMBER_BYTES} bytes, not {len(block)} bytes")
     return by_sha256(_BLOCK + block)
 
 
 def row_leaves(row: bytes) -> list[bytes]:
-    """The digests of a row's blocks in order: one position's numbers, int32 little-endian."""
+    """The digests of the blocks of a row, which is one position's numbers."""
     return [block_leaf(row[start : start + BLOCK_BYTES]) for start in range(0, len(row), BLOCK_BYTES)]
 
 
 class Tree:
-    """A list of 32-byte digests in order, hashed once: its root, and the path of any element.
-
-    Raises ValueError for what is no digest.
-    """
+    """The tree over a list of 32-byte digests: its root, and the path of any element. Raises ValueError."""
 
     def __init__(self, leaves: Iterable[bytes], digest: Digest = by_sha256) -> None:
         level = list(leaves)
@@ -55,16 +51,13 @@ class Tree:
 
     @property
     def top(self) -> bytes:
-        """The node above all elements, without their number. Raises ValueError if there are none."""
+        """The node above all elements, which does not bind their number. Raises ValueError if there are none."""
         if not self._levels[0]:
             raise ValueError("there is no node above nothing")
         return self._levels[-1][0]
 
     def path(self, index: int) -> list[bytes]:
-        """The siblings of the element `index` from below; a level on which it moves up alone adds none.
-
-        Raises IndexError if there is no such element.
-        """
+        """The siblings of element `index` from below; a level on which it has none adds none. Raises IndexError."""
         count = len(self._levels[0])
         if not 0 <= index < count:
             raise IndexError(f"there is no element {index} in a list of {count}")
@@ -73,23 +66,23 @@ class Tree:
 
 
 def list_root(leaves: Iterable[bytes], digest: Digest = by_sha256) -> bytes:
-    """The digest of a list, which binds how many elements it has; an empty list has one too."""
+    """The digest of a list, which binds its length. An empty list has one, too."""
     return Tree(leaves, digest).root
 
 
 def top_of(leaves: Iterable[bytes]) -> bytes:
-    """The node above some neighbours of a list: 1 to 2^k of them, from a multiple of 2^k on. Raises ValueError."""
+    """The node above 1 to 2^k neighbours of a list, from a multiple of 2^k on. Raises ValueError."""
     return Tree(leaves).top
 
 
 def list_root_above(count: int, nodes: Iterable[bytes]) -> bytes:
-    """The digest of a list of `count` elements, from all its nodes of one level (`top_of`)."""
+    """The digest of a list of `count` elements, from all nodes of one level (`top_of`)."""
     level = list(nodes)
     return _sealed(count, top_of(level) if level else b"", by_sha256)
 
 
 def path_length(index: int, count: int) -> int:
-    """How many siblings the path of the element `index` of a list of `count` has."""
+    """The number of siblings on the path of element `index` in a list of `count`."""
     length = 0
     while count > 1:
         length += index ^ 1 < count
@@ -98,7 +91,7 @@ def path_length(index: int, count: int) -> int:
 
 
 def climb(leaf: bytes, index: int, count: int, path: Sequence[bytes], digest: Digest = by_sha256) -> bytes:
-    """The digest of the list of `count` elements that has `leaf` at `index`, by a path of `path_length` siblings."""
+    """The digest of the list of `count` elements with `leaf` at `index`, by a path of `path_length` siblings."""
     node, width, used = leaf, count, 0
     while width > 1:
         if index ^ 1 < width:

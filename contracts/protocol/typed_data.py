@@ -1,7 +1,6 @@
 """EIP-712 digests of the protocol's records, packed by hand (SPEC section 3).
 
-Hand-packing costs a tenth of a general encoder; the golden vectors hold it against eth-account's encoder and
-against the contracts.
+That takes a tenth of a general encoder's time. Golden vectors compare it with eth-account's encoder and the contracts.
 """
 
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ _TERMS_ALONE = (
 )
 TERMS_TYPE = _TERMS_ALONE + PARAMS_TYPE
 ORDER_TYPE = "Order(address requester,uint64 spendCap,Terms terms)" + PARAMS_TYPE + _TERMS_ALONE
-"""EIP-712 wants the types that a type names after it, in the order of their names."""
+"""EIP-712 appends the types that a type refers to, in alphabetical order."""
 COMMITMENT_TYPE = "Commitment(bytes32 orderId,address node,bytes32 outputRoot,bytes32 traceCommit,uint32 units)"
 VERDICT_TYPE = "Verdict(bytes32 commitmentDigest,address verifier,bytes32 answerCommit)"
 LANE_GRANT_TYPE = "LaneGrant(address requester,address signer,uint64 amount,uint40 expiry,uint256 nonce)"
@@ -54,14 +53,13 @@ def _struct(type_hash: bytes, *words: int | str | bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Domain:
-    """Where signatures count: one chain, one contract."""
+    """The EIP-712 domain: one contract on one chain."""
 
     chain_id: int
     verifying_contract: str
 
     @cached_property
     def separator(self) -> bytes:
-        """The EIP-712 domain separator, 32 bytes."""
         return _struct(
             _DOMAIN_HASH,
             keccak(NAME.encode()),
@@ -71,7 +69,7 @@ class Domain:
         )
 
     def digest(self, struct_hash: bytes) -> bytes:
-        """The 32 bytes that are signed for a struct."""
+        """The 32 bytes to sign for a struct."""
         return keccak(b"\x19\x01" + self.separator + struct_hash)
 
     def order_id(self, order: Order) -> bytes:
@@ -107,7 +105,7 @@ class Domain:
 
 
 def terms_hash(terms: Terms) -> bytes:
-    """The struct hash of Terms: all that the chain needs of them to check a cap."""
+    """The struct hash of Terms, all that the chain needs of them to check a cap."""
     t = terms
     return _struct(
         _TERMS_HASH, t.workload_id, t.prompt_root, t.texts_hash, params_hash(t.params), t.comparator, t.copies,
@@ -116,7 +114,6 @@ def terms_hash(terms: Terms) -> bytes:
 
 
 def params_hash(params: Params) -> bytes:
-    """The struct hash of Params."""
     p = params
     return _struct(_PARAMS_HASH, p.max_new_tokens, p.temperature_milli, p.top_p_ppm, p.seed)
 
@@ -127,18 +124,18 @@ def order_struct_hash(requester: str, spend_cap: int, terms_hash_: bytes) -> byt
 
 
 def trace_commit(trace_hash: bytes, order_id: bytes, node: str) -> bytes:
-    """What a commitment shows of a trace hash: unguessable without it, useless to another node or for another order."""
+    """Hides a trace hash in a commitment: nobody can guess it, or use it for another node or order."""
     return keccak(trace_hash + order_id + from_hex(node))
 
 
 def answer_commit(opening: Opening, commitment_digest: bytes, verifier: str) -> bytes:
-    """What a verdict shows of an answer: bound to the verifier, so that nobody can copy it."""
+    """Hides an answer in a verdict, bound to the verifier so that nobody can copy it."""
     packed = from_hex(opening.trace_hash) + from_hex(opening.output_root) + opening.units.to_bytes(4, "big")
     return keccak(packed + commitment_digest + from_hex(verifier))
 
 
 def answer_key(opening: Opening) -> bytes:
-    """Two answers are the same iff their keys are."""
+    """Answers are equal iff their keys are."""
     return keccak(from_hex(opening.trace_hash) + from_hex(opening.output_root) + opening.units.to_bytes(4, "big"))
 
 

@@ -1,11 +1,11 @@
-"""A workload's id: the struct hash of what the chain must be able to open of it, with the manifest beside (SPEC 3).
+"""A workload's id: the hash of a struct that the chain can open, which includes the manifest's hash (SPEC 3).
 
     Workload(bytes32 modelRoot,bytes32 engine,uint8 comparator,uint8 meter,uint32 maxTexts,uint32 maxTokens,
              bytes32 before,bytes32 after,bytes32 stops,uint64 checkPrice,Deterrence deterrence,bytes32 manifestHash)
 
 `engine` is "name/version" in ASCII, padded with zero bytes on the right. `before`, `after` and `stops` are list digests
 of packed ids (`packed.list_root`), the stops ascending. `manifestHash` is keccak256 of the canonical manifest, which
-says the same in words, and the rest. The model's configuration stands under its root (COURT.md).
+has all of this in readable form, and more. `modelRoot` covers the model's configuration (COURT.md).
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _WORKLOAD_HASH, _DETERRENCE_HASH = keccak(WORKLOAD_TYPE.encode()), keccak(DETERR
 
 
 def workload_id(manifest: Manifest) -> bytes:
-    """The 32 bytes under which orders name a workload."""
+    """The 32 bytes that name a workload in orders."""
     return keccak(_WORKLOAD_HASH + encode_workload(manifest))
 
 
 def encode_workload(manifest: Manifest) -> bytes:
-    """The struct's fields, a word of 32 bytes each, without the type's hash."""
+    """The struct's fields, 32 bytes each, without the type hash."""
     m, d = manifest, manifest.deterrence
     deterrence = _DETERRENCE_HASH + _words(
         d.honest_cost_ppm, d.cheat_cost_ppm, d.detection_ppm, d.collusion_ppm, d.false_alarm_ppm

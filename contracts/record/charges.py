@@ -1,7 +1,7 @@
-"""Charges, with everything that stands behind them: what a contest asks for, and what answers it (SPEC, Contests).
+"""Charges and the records behind them, which contests demand and answers show (SPEC, Contests).
 
 Whether a row was paid, and its proof, come from the chain alone. Order and commitment come from the published log,
-which is held against the chain before anything in it is used.
+which is checked against the chain before use.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from contracts.record.history import History
 from contracts.record.log_book import EpochLog
 
 Outcomes = tuple[bytes, bytes]
-"""The contract's Outcomes: void bits and skipped bits of a settled epoch; both empty for any other."""
+"""The contract's Outcomes: void bits and skipped bits of a settled epoch; both empty for other epochs."""
 
 
 class ContestStatus(IntEnum):
@@ -41,7 +41,7 @@ class ContestStatus(IntEnum):
 
 @dataclass(frozen=True)
 class Charge:
-    """A row of the published log with the order and the commitment behind it. `proof`: the contract's LeafProof."""
+    """A row of the published log with its order and commitment. `proof`: the contract's LeafProof."""
 
     epoch_id: int
     index: int
@@ -50,14 +50,14 @@ class Charge:
     commitment: CommitmentEntry
 
     def must_show_output(self, contester: str) -> bool:
-        """Whether an answer carries the output. Of a restricted order only its requester and signer may see it."""
+        """Whether an answer must hold the output. Only requester and signer may see a restricted order's."""
         order = self.order.order
         restricted = order.terms.visibility == VISIBILITY_RESTRICTED
         return not restricted or contester in (order.requester, self.order.signer)
 
 
 def charge_of(log: EpochLog, index: int) -> Charge:
-    """The charge of a row. Raises RowUnknown, or WrongFact where the log lacks its commitment or order."""
+    """The charge of a row. Raises RowUnknown, or WrongFact if the log lacks its commitment or order."""
     if index >= len(log.rows):
         raise RowUnknown(log.epoch_id, index, f"the epoch has {len(log.rows)} rows")
     commitment, order = log.behind(log.rows[index])
@@ -65,7 +65,7 @@ def charge_of(log: EpochLog, index: int) -> Charge:
 
 
 class ChargedRows:
-    """What the chain alone tells of an epoch's rows: out of the calldata that settled it, or one leaf of it."""
+    """An epoch's rows by the chain alone: from the calldata that settled the epoch, or one leaf of it."""
 
     def __init__(self, chain: Chain, history: History, epoch_id: int) -> None:
         self._chain, self._history, self._epoch_id = chain, history, epoch_id
@@ -81,11 +81,11 @@ class ChargedRows:
 
     @property
     def outcomes(self) -> Outcomes:
-        """The epoch's outcomes as the contracts want to see them."""
+        """The epoch's outcomes as the contracts take them."""
         return (b"", b"") if self._packed is None else self._packed[1]
 
     def proof(self, index: int) -> tuple[Any, ...]:
-        """The contract's LeafProof of a charged row. Raises RowUnknown where the chain shows no charge."""
+        """The contract's LeafProof of a charged row. Raises RowUnknown if the chain shows no charge."""
         if self._packed is not None:
             rows = self._packed[0]
             if index < len(rows):
@@ -94,7 +94,7 @@ class ChargedRows:
         for event in self._history.of("LeafSettled"):
             if (event.args["epochId"], event.args["index"]) == (self._epoch_id, index):
                 return self._called_with(event.tx_hash, index)
-        raise RowUnknown(self._epoch_id, index, "no row of it was charged, so there is nothing to give back")
+        raise RowUnknown(self._epoch_id, index, "it was not charged, so there is nothing to refund")
 
     def _called_with(self, tx_hash: bytes, index: int) -> tuple[Any, ...]:
         call = self._chain.w3.eth.get_transaction(tx_hash)
@@ -105,12 +105,12 @@ class ChargedRows:
 
 
 def contest_status(chain: Chain, epoch_id: int, index: int) -> ContestStatus:
-    """How a contest of a leaf stands, as of the latest block."""
+    """The status of a leaf's contest as of the latest block."""
     return ContestStatus(chain.contests.functions.contestStatus(epoch_id, index).call())
 
 
 def answer_call(chain: Chain, charge: Charge, contester: str, blob: Callable[[str], bytes]) -> ContractCall:
-    """The call that answers a contest. `blob` gives an output by its root, and is asked only where it must be shown."""
+    """The call that answers a contest. `blob` reads an output by its root, and only if it must be shown."""
     commitment = charge.commitment.commitment
     output = blob(commitment.output_root) if charge.must_show_output(contester) else b""
     return chain.contests.functions.answer(
@@ -124,7 +124,7 @@ def answer_call(chain: Chain, charge: Charge, contester: str, blob: Callable[[st
 
 
 def duplicate_call(chain: Chain, history: History, charges: Sequence[Charge]) -> ContractCall:
-    """The call that refunds the charge of an order that was one too many: copies + 1 charges, in order of the chain."""
+    """The call that refunds an order's one charge too many. `charges`: copies + 1 of them, in chain order."""
     return chain.contests.functions.contestDuplicate(
         order_tuple(charges[0].order.order),
         [charge.proof for charge in charges],

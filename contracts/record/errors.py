@@ -1,11 +1,11 @@
-"""What can be wrong with the public record.
+"""Errors in the public record.
 
 RecordError
 ├── LogUnavailable        the published log, or a blob of it, cannot be read
-├── WrongLog              what was published is not what the chain committed to
-├── WrongFact             a published record that does not hold: a signature, an id, a hash, an amount
+├── WrongLog              the published log differs from what the chain committed to
+├── WrongFact             a published record is wrong: a signature, an id, a hash, an amount
 ├── WorkloadUnknown       no published manifest hashes to the workload that an order names
-├── RowUnknown            no such row of an epoch was charged, as far as the chain shows
+├── RowUnknown            the chain shows no charge for this row of an epoch
 └── ChainMoved            the chain changed while a range of its blocks was read
 """
 
@@ -25,13 +25,12 @@ class LogUnavailable(RecordError):
 class WrongLog(RecordError):
     def __init__(self, *, what: str, expected: str, found: str) -> None:
         self.expected, self.found = expected, found
-        super().__init__(
-            f"{what} is {found}, the chain says {expected}", way_out="the log was altered, do not act on it"
-        )
+        message = f"{what} is {found}, the chain says {expected}"
+        super().__init__(message, way_out="the log was altered, do not act on it")
 
 
 class WrongFact(RecordError):
-    """`rule` names the check that failed, in words that fit "row 3: <rule>"."""
+    """`rule` names the failed check, in words that fit "row 3: <rule>"."""
 
     def __init__(self, rule: str, *, expected: object, found: object) -> None:
         self.rule, self.expected, self.found = rule, expected, found
@@ -40,16 +39,14 @@ class WrongFact(RecordError):
 
 class WorkloadUnknown(RecordError):
     def __init__(self, workload_id: str) -> None:
-        super().__init__(
-            f"no manifest of workload {workload_id} was published", way_out="its first epoch's log must hold it"
-        )
+        message = f"no manifest of workload {workload_id} was published"
+        super().__init__(message, way_out="its first epoch's log must hold it")
 
 
 class RowUnknown(RecordError):
     def __init__(self, epoch_id: int, index: int, why: str) -> None:
-        super().__init__(
-            f"row {index} of epoch {epoch_id}: {why}", way_out="check epoch and row, they count from 1 and from 0"
-        )
+        way_out = "check the numbers: epochs count from 1, rows from 0"
+        super().__init__(f"row {index} of epoch {epoch_id}: {why}", way_out=way_out)
 
 
 class ChainMoved(RecordError):

@@ -1,6 +1,6 @@
-"""The port through which sample and standing see the published log: what they ask, and nothing else.
+"""The port through which sample and standing read the published log.
 
-Two adapters: `contracts.record.log_book.LogFacts` reads lines, `backend.store.record.SqlFacts` the tables that
+Two adapters: `contracts.record.log_book.LogFacts` over lines, `backend.store.record.SqlFacts` over the tables that the
 lines are written from. One suite tests both (tests/unit/record/test_facts.py).
 """
 
@@ -14,7 +14,7 @@ from contracts.protocol.records import Commitment
 
 @dataclass(frozen=True)
 class JobRow:
-    """A row of an epoch that pays a job. `digest`: its commitment's, 32 bytes. `max_price`: its order's, units."""
+    """A row that pays a job. `digest`: its commitment's, 32 bytes. `max_price`: its order's, units."""
 
     index: int
     digest: bytes
@@ -25,12 +25,12 @@ class JobRow:
 
 @dataclass(frozen=True)
 class ShownTrace:
-    """Native work whose trace an epoch's log is the first to name.
+    """Native work whose trace is named for the first time in an epoch's log.
 
     Attributes:
         operator_id: of the row that pays it.
-        trace: name of the blob that was shown.
-        observations: (verifier, name of the blob) of what verifiers had published of the work by then, in order.
+        trace: the blob's name.
+        observations: (verifier, blob's name) of each observation of the work published by then, in order.
     """
 
     digest: bytes
@@ -42,10 +42,10 @@ class ShownTrace:
 
 
 class Facts(Protocol):
-    """The published log. Raises LogUnavailable, WrongLog for what it lacks or has altered."""
+    """The published log. Raises LogUnavailable for missing and WrongLog for altered parts."""
 
     def job_rows(self, epoch_id: int) -> Sequence[JobRow]:
-        """The rows of an epoch that pay jobs and whose records were published, in order."""
+        """The rows of an epoch that pay jobs with published records, in order."""
         ...
 
     def shown_traces(self, epoch_id: int) -> Sequence[ShownTrace]:

@@ -1,4 +1,4 @@
-"""The chain's past, kept up with: reads what is new, and goes back only as far as a reorg went."""
+"""Follows the chain: reads new blocks, and after a reorg goes back only to where the chains part."""
 
 from collections import deque
 
@@ -8,11 +8,11 @@ from contracts.record.errors import ChainMoved
 from contracts.record.history import DATED, History
 
 _SEEN_HEADS = 256
-"""Heads that are remembered. A reorg that goes back behind all of them is read from the deployment's first block."""
+"""Heads to remember. After a reorg deeper than all of them, reading starts at the deployment's first block."""
 
 
 class Follower:
-    """`history` up to `head`. `generation` grows with every reorg: what followed from a later block may be gone."""
+    """`history` up to `head`. `generation` grows with each reorg, after which later blocks' results may be void."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
@@ -22,14 +22,13 @@ class Follower:
 
     @property
     def head(self) -> Block | None:
-        """The newest block that was read; None before the first one."""
+        """The newest block read; None before the first."""
         return self._seen[-1] if self._seen else None
 
     def refresh(self) -> Block:
-        """Reads what is new and returns the newest block that was read.
+        """Reads new blocks and returns the newest block read. Ignores an endpoint that lags behind it.
 
-        An endpoint that is behind what was read is waited for. Raises ChainError, or ChainMoved when the chain changed
-        under the reading; then nothing new was taken.
+        Raises ChainError, or ChainMoved if the chain changed meanwhile. Then nothing new is kept.
         """
         head = self._chain.head()
         if self.head is not None and head.hash == self.head.hash:
@@ -42,7 +41,7 @@ class Follower:
         events = self._chain.events(first, head.number)
         times = self._times(events)
         for seen in filter(None, (last, head)):
-            if not self._stands(seen):  # events of two chains are no history
+            if not self._stands(seen):  # never mix events of two chains
                 raise ChainMoved(block_number=seen.number)
         self.history.add(events, times)
         self._seen.append(head)
@@ -60,7 +59,7 @@ class Follower:
         return times
 
     def _rewind(self, head: Block) -> None:
-        """Drops what a reorg undid: back to the newest head seen that still stands, or to nothing."""
+        """Goes back to the newest head that is still in the chain, or to the beginning."""
         reached = [seen for seen in self._seen if seen.number <= head.number]
         if not self._seen or (reached and self._stands(reached[-1])):
             return

@@ -1,6 +1,6 @@
-"""What follows from the contracts' events: epochs, stakes, keys, cases, contests and roles at any block.
+"""The state that the contracts' events add up to: epochs, stakes, keys, cases and contests at any block.
 
-A pure fold, no I/O. Whoever needs the chain's past folds the same events with this, so no two parties differ.
+A pure fold without I/O. All parties fold the same events with it, so all come to the same state.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class PostedEpoch:
 
 @dataclass(frozen=True)
 class SettledEpoch:
-    """An epoch's settlement as its event tells it: a bit a row; the rows are in the transaction's calldata."""
+    """An epoch's settlement by its event. Bitmaps have one bit per row; the calldata has the rows."""
 
     epoch_id: int
     charged_units: int
@@ -42,7 +42,7 @@ class SettledEpoch:
 
 @dataclass
 class CaseFile:
-    """A case of the court and everything said in it, in order. `penalty_units`: what it asks for of the operator."""
+    """A case and its events in order. `penalty_units`: what the operator loses if it is guilty."""
 
     case_id: bytes
     epoch_id: int
@@ -55,22 +55,22 @@ class CaseFile:
 
     @property
     def leaf(self) -> tuple[Any, ...]:
-        """The leaf that it is about, as the court takes it (LeafProof without siblings)."""
+        """The case's leaf as the court takes it (LeafProof without siblings)."""
         return named_leaf(self.opened.args)
 
     @property
     def snapshot_block(self) -> int:
-        """The block at whose end verifiers' stakes count."""
+        """Verifiers' stakes count as they were at the end of this block."""
         return self.opened.block_number
 
     @property
     def voters(self) -> list[int]:
-        """The verifiers' accounts that committed an answer, in order."""
+        """The accounts of the verifiers that committed an answer, in order."""
         return [event.args["verifierId"] for event in self.said if event.name == "VerdictCommitted"]
 
     @property
     def unsettled(self) -> list[int]:
-        """Those of them whose vote was not yet settled."""
+        """The voters whose vote is not settled."""
         settled = {event.args["verifierId"] for event in self.said if event.name == "VoteSettled"}
         return [account for account in self.voters if account not in settled]
 
@@ -81,27 +81,26 @@ class CaseFile:
 
     @property
     def ruling(self) -> Ruling:
-        """The ruling that was executed; OPEN until then."""
+        """The executed ruling; OPEN until then."""
         return Ruling.OPEN if self.executed is None else Ruling(self.executed.args["ruling"])
 
     @property
     def commit_ends(self) -> int:
-        """When answers stop being taken, Unix seconds: an appeal restarts the window."""
+        """When the commit window ends, Unix seconds. An appeal restarts it."""
         told = (self.opened, *self.said)
         return max(int(event.args["commitEnds"]) for event in told if "commitEnds" in event.args)
 
 
 CONTEST_ENDS = ("Answered", "ContestResolved", "ContestLapsed")
 DATED = ("EpochPosted", "EpochSettled")
-"""Events whose block's time is part of the history."""
+"""Events whose block's timestamp the history keeps."""
 
 
 @dataclass
 class ContestFile:
-    """The last contest of one leaf; those before it lapsed. `answer_ends` Unix seconds, `bond_units` what the contester
-    staked on it.
+    """The last contest of a leaf; earlier ones lapsed. `answer_ends`: Unix seconds. `bond_units`: the contester's bond.
 
-    `closed` is the event that ended it (Answered, ContestResolved or ContestLapsed), or None while it has not ended.
+    `closed`: the event that ended it (Answered, ContestResolved or ContestLapsed); None until then.
     """
 
     epoch_id: int
@@ -115,9 +114,9 @@ class ContestFile:
 
 @dataclass
 class History:
-    """The fold. Feed `add` with events in order and the timestamps of their blocks.
+    """The fold. Give `add` the events in order, with the timestamps of their blocks.
 
-    One that does not begin with the deployment knows stakes, roles and cases only from its first event on.
+    A history that begins after the deployment knows stakes and cases only from its first event on.
     """
 
     epochs: dict[int, PostedEpoch] = field(default_factory=dict)
@@ -126,7 +125,7 @@ class History:
     contests: dict[tuple[int, int], ContestFile] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
     node_keys: dict[str, int] = field(default_factory=dict)
-    """Node key -> the account whose it is, or was until it was revoked."""
+    """Node key -> its account, also after it was revoked."""
     verifier_keys: dict[str, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     _by_name: dict[str, list[Event]] = field(default_factory=dict)
@@ -135,7 +134,7 @@ class History:
     _admitted: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
 
     def add(self, events: Iterable[Event], timestamps: dict[int, int]) -> None:
-        """Folds further events. `timestamps`: block number -> Unix seconds, for the blocks with events in DATED."""
+        """Folds more events. `timestamps`: block number -> Unix seconds, for blocks with events in DATED."""
         self._timestamps |= timestamps
         for event in events:
             self.events.append(event)
@@ -152,7 +151,7 @@ class History:
         return earlier
 
     def stake_at(self, operator_id: int, block_number: int) -> int:
-        """An account's stake at the end of a block, units, without what is unbonding."""
+        """An account's stake at the end of a block, in units, without unbonding stake."""
         return int(_at(self._stakes.get(operator_id, []), block_number, 0))
 
     def active_verifiers_at(self, block_number: int, minimum_units: int) -> dict[int, int]:
@@ -165,13 +164,13 @@ class History:
         return {account: stake for account, stake in sorted(stakes.items()) if stake >= minimum_units}
 
     def verifiers_for(self, operator_id: int, block_number: int, minimum_units: int) -> dict[int, int]:
-        """Active verifiers whose owner is not the operator's."""
+        """Active verifiers that the operator's owner does not own."""
         owner = self.owners.get(operator_id)
         active = self.active_verifiers_at(block_number, minimum_units)
         return {account: stake for account, stake in active.items() if self.owners.get(account) != owner}
 
     def is_suspected_at(self, operator_id: int, block_number: int) -> bool:
-        """Whether, at the end of a block, a case against the operator is open or was ruled against it."""
+        """Whether at the end of a block the operator has an open case or was ruled guilty in one."""
         return any(
             case.operator_id == operator_id
             and case.opened.block_number <= block_number
@@ -203,7 +202,7 @@ def _at(points: list[tuple[int, Any]], block_number: int, default: Any) -> Any:
 
 
 def posted_epoch(event: Event, timestamp: int) -> PostedEpoch:
-    """What an EpochPosted tells. `timestamp`: of its block, Unix seconds."""
+    """The post in an EpochPosted event. `timestamp`: of its block, Unix seconds."""
     a, block = event.args, event.block_number
     return PostedEpoch(a["id"], a["root"], a["count"], a["beacon"], a["logRoot"], block, timestamp, event.tx_hash)
 
@@ -250,7 +249,7 @@ def _case_opened(history: History, event: Event, _: int) -> None:
 
 def _case_said(history: History, event: Event, _: int) -> None:
     case = history.cases.get(event.args["caseId"])
-    if case is not None:  # a history that begins late has not seen every case open
+    if case is not None:  # a history that begins late misses some CaseOpened
         case.said.append(event)
 
 
@@ -289,7 +288,7 @@ _FOLDS = {
 
 
 def read_history(chain: Any, last_block: int, *, first_block: int | None = None) -> History:
-    """The history of a deployment up to a block, read from the chain; from the deployment's first block by default."""
+    """Reads a deployment's history up to a block, by default from the deployment's first block."""
     history = History()
     events = chain.events(chain.deployment.first_block if first_block is None else first_block, last_block)
     blocks = {event.block_number for event in events if event.name in DATED}

@@ -1,4 +1,4 @@
-"""A leaf with its place and its proof: whether a charge stands under a posted root."""
+"""A leaf with its Merkle proof, which shows that a charge is under a posted root."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from contracts.record.log_book import EpochLog
 
 @dataclass(frozen=True)
 class Leaf:
-    """A row at a place of an epoch. `siblings`: its Merkle proof, 32 bytes each, from the leaf up."""
+    """Row `index` of an epoch. `siblings`: its Merkle proof, 32 bytes each, from the leaf up."""
 
     row: Row
     index: int
@@ -18,14 +18,14 @@ class Leaf:
 
     @staticmethod
     def of_receipt(row: Row, index: int, siblings: Sequence[str]) -> "Leaf":
-        """As receipts have it: siblings as 0x hex."""
+        """From a receipt, with siblings in 0x hex."""
         return Leaf(row, index, tuple(map(from_hex, siblings)))
 
     @staticmethod
     def of_log(row: Row, index: int, log: EpochLog) -> "Leaf":
-        """With the proof that the published rows of its epoch give."""
+        """With a proof computed from the published rows of its epoch."""
         return Leaf(row, index, tuple(merkle_proof([each.leaf() for each in log.leaves], index)))
 
     def stands(self, root: bytes, count: int) -> bool:
-        """Whether it stands at its place under the root of an epoch of `count` leaves."""
+        """Whether it is leaf `index` of `count` under the root."""
         return merkle_verify(self.row.leaf(), self.index, count, self.siblings, root)

@@ -1,7 +1,7 @@
-"""The published lines of all epochs as records, found by their ids. Pure.
+"""The published lines of all epochs as records, indexed by their ids. Pure.
 
-`read_epoch` is strict, for whoever acts on the log: the lines must be what the chain committed to. The auditor files
-line by line with `LogBook.add`, so that it can name the first wrong one.
+`read_epoch` is strict, for parties that act on the log: the chain must have committed to the lines. The auditor adds
+line by line with `LogBook.add`, so that it can name the first wrong line.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,10 +38,8 @@ _V = TypeVar("_V")
 
 @dataclass
 class EpochLog:
-    """The records of one epoch. Keys are digests, 32 bytes: orders by order id, the others by their own digest.
-
-    `traces` are by the commitment that was shown, `observations` by the verdict that rests on them.
-    """
+    """The records of one epoch by digest, 32 bytes: orders by order id, commitments and verdicts by their own digest,
+    leases by their order's, traces by their commitment's, observations by their verdict's."""
 
     epoch_id: int
     orders: dict[bytes, OrderEntry] = field(default_factory=dict)
@@ -54,11 +52,11 @@ class EpochLog:
 
     @property
     def leaves(self) -> list[Row]:
-        """The rows as the epoch's root has them, in order."""
+        """The rows in order, as the epoch's root hashes them."""
         return [entry.row() for entry in self.rows]
 
     def behind(self, row: RowEntry) -> tuple[CommitmentEntry, OrderEntry]:
-        """The commitment and the order behind a job's row. Raises WrongFact for the first that is missing."""
+        """The commitment and the order of a job's row. Raises WrongFact if one is missing."""
         commitment = self.commitments.get(from_hex(row.digest))
         if commitment is None:
             raise WrongFact("the log holds the row's commitment", expected=row.digest, found="none with this digest")
@@ -76,7 +74,7 @@ class EpochLog:
 
 @dataclass(frozen=True)
 class PaidJob:
-    """A row that pays a job, with the records behind it. `trace`: what was shown of it in the epochs read so far."""
+    """A row that pays a job, with its records. `trace`: as shown in the epochs read so far."""
 
     epoch_id: int
     row: RowEntry
@@ -87,12 +85,12 @@ class PaidJob:
 
     @property
     def params(self) -> dict[str, int]:
-        """The parameters that its workload has."""
+        """The parameters of its workload, with the order's values."""
         return self.order.order.terms.params.of(self.manifest.params)
 
     @property
     def is_native(self) -> bool:
-        """Whether it is compared across numeric classes, and no case can be opened on it."""
+        """Whether it is compared across numeric classes. No case can be opened on such work."""
         return self.manifest.comparator == "native"
 
     @property
@@ -108,10 +106,10 @@ class PaidJob:
 
 
 class LogBook:
-    """The records of the epochs read so far, in whatever order they were read. Lookups go by digest.
+    """The records of the epochs read so far, in any order, by digest.
 
-    What is published twice counts where it stands first. Memory is bounded by `forget`, which keeps only what a later
-    epoch may still refer to: manifests, and native jobs whose trace was not shown yet.
+    Of a record that is published twice the first counts. `forget` bounds memory: it keeps only what a later epoch may
+    refer to, which is manifests, and native jobs whose trace was not shown yet.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -130,13 +128,13 @@ class LogBook:
         self._last_trace: dict[str, TraceEntry] = {}
 
     def __contains__(self, epoch_id: int) -> bool:
-        """Whether this epoch was read, though its records may be forgotten by now."""
+        """Whether this epoch was read, even if it is forgotten by now."""
         return epoch_id in self.epochs or epoch_id <= self._forgotten
 
     # ------------------------------------------------------------ filing
 
     def add(self, epoch_id: int, entries: Iterable[LogEntry]) -> EpochLog:
-        """Files an epoch's entries under their ids."""
+        """Indexes an epoch's entries."""
         log = self.epochs[epoch_id] = EpochLog(epoch_id)
         for entry in entries:
             self._file(log, entry)
@@ -147,7 +145,7 @@ class LogBook:
     def _file(self, log: EpochLog, entry: LogEntry) -> None:
         match entry:
             case WorkloadEntry():
-                with suppress(ValidationError):  # of a release that this one does not know: its jobs are unknown then
+                with suppress(ValidationError):  # another release's manifest; its jobs stay unknown
                     manifest = Manifest.model_validate(entry.manifest)
                     self._manifests[manifest.workload_id()] = manifest
             case OrderEntry():
@@ -176,7 +174,7 @@ class LogBook:
         _first(self._verdicts, digest, log.epoch_id, entry)
 
     def _fold(self, log: EpochLog) -> None:
-        """Notes the native work that an epoch, all before it being read, is the first to show the trace of."""
+        """Notes the native work whose trace this epoch shows first. All epochs before it were read."""
         self._folded = log.epoch_id
         jobs = self.jobs(log.epoch_id)
         self._unshown |= {job.digest: job for job in jobs if job.is_native and job.digest not in self._counted}
@@ -193,7 +191,7 @@ class LogBook:
         self._shown[log.epoch_id] = shown
 
     def forget(self, epoch_id: int) -> None:
-        """Drops the records of an epoch of which no case or contest can come any more, and of those before it."""
+        """Drops the records of an epoch and those before it, once they can have no more cases or contests."""
         for old in range(self._forgotten + 1, min(epoch_id, self._folded) + 1):
             log = self.epochs.pop(old)
             self._forgotten = old
@@ -213,13 +211,13 @@ class LogBook:
     # ------------------------------------------------------------ finding
 
     def manifest(self, workload_id: str) -> Manifest:
-        """The manifest that hashes to this workload. Raises WorkloadUnknown."""
+        """Raises WorkloadUnknown."""
         if workload_id not in self._manifests:
             raise WorkloadUnknown(workload_id)
         return self._manifests[workload_id]
 
     def job(self, epoch_id: int, row: RowEntry) -> PaidJob | None:
-        """The job that a row pays, or None where its commitment, order or manifest was not published."""
+        """The job that a row pays; None if its commitment, order or manifest was not published."""
         log = self.epochs[epoch_id]
         commitment = log.commitments.get(from_hex(row.digest))
         order = log.orders.get(from_hex(commitment.commitment.order_id)) if commitment else None
@@ -229,7 +227,7 @@ class LogBook:
         return PaidJob(epoch_id, row, order, commitment, manifest, self.trace_of(from_hex(row.digest)))
 
     def require_job(self, epoch_id: int, row: RowEntry) -> PaidJob:
-        """The job that a row pays. Raises WrongFact or WorkloadUnknown for the first of its records that is missing."""
+        """The job that a row pays. Raises WrongFact or WorkloadUnknown if one of its records is missing."""
         _, order = self.epochs[epoch_id].behind(row)
         self.manifest(order.order.terms.workload_id)
         job = self.job(epoch_id, row)
@@ -237,7 +235,7 @@ class LogBook:
         return job
 
     def job_at(self, epoch_id: int, index: int) -> PaidJob | None:
-        """The job in a row of an epoch whose log is held."""
+        """The job in a row; None if the epoch's log is not held."""
         log = self.epochs.get(epoch_id)
         return None if log is None or index >= len(log.rows) else self.job(epoch_id, log.rows[index])
 
@@ -247,12 +245,12 @@ class LogBook:
         return [job for job in found if job is not None]
 
     def job_of(self, digest: bytes) -> PaidJob | None:
-        """The job whose row has this commitment's digest, where it was paid first."""
+        """The job with this commitment's digest, from the first row that pays it."""
         found = self._paid_in.get(digest)
         return None if found is None else self.job(*found)
 
     def answer_to(self, order_id: str) -> CommitmentEntry | None:
-        """The newest commitment that answers an order (0x hex id)."""
+        """The newest commitment to an order (0x hex id)."""
         for _, log in sorted(self.epochs.items(), reverse=True):
             for entry in log.commitments.values():
                 if entry.commitment.order_id == order_id:
@@ -260,25 +258,25 @@ class LogBook:
         return None
 
     def trace_epoch(self, digest: bytes) -> int | None:
-        """The first epoch in whose log the trace behind a commitment stands."""
+        """The first epoch whose log has a commitment's trace."""
         found = self._traces.get(digest)
         return None if found is None else found[0]
 
     def trace_of(self, digest: bytes) -> TraceEntry | None:
-        """What was first published of the trace behind a commitment."""
+        """The first published trace of a commitment."""
         found = self._traces.get(digest)
         return None if found is None else found[1]
 
     def last_trace_of(self, node: str) -> TraceEntry | None:
-        """The trace of a native job that a node has shown last, as far as the log was read without a gap."""
+        """The last trace of a native job that a node has shown, as far as the log was read without a gap."""
         return self._last_trace.get(node)
 
     def observation_of(self, verdict: bytes) -> tuple[int, str] | None:
-        """The first epoch in whose log the observation behind a verdict stands, and the blob's name."""
+        """The first epoch whose log has a verdict's observation, and the blob's name."""
         return self._observations.get(verdict)
 
     def observations_on(self, digest: bytes, until: int) -> list[tuple[str, str]]:
-        """Verifier and blob of each observation on a commitment that the logs up to an epoch hold, in order."""
+        """(verifier, blob's name) of each observation on a commitment in the logs up to an epoch, in order."""
         found = []
         for verdict in self._verdicts_on.get(digest, []):
             epoch_id, entry = self._verdicts[verdict]
@@ -288,16 +286,16 @@ class LogBook:
         return sorted(found)
 
     def verdicts_on(self, digest: bytes) -> list[VerdictEntry]:
-        """All published verdicts on a commitment, each once."""
+        """Published verdicts on a commitment, each once."""
         return [self._verdicts[verdict][1] for verdict in self._verdicts_on.get(digest, [])]
 
     def verdict(self, digest: bytes, until: int) -> VerdictEntry | None:
-        """A verdict by its own digest, from the logs up to an epoch."""
+        """A verdict by its own digest, in the logs up to an epoch."""
         found = self._verdicts.get(digest)
         return found[1] if found is not None and found[0] <= until else None
 
     def shown_in(self, epoch_id: int) -> list[ShownTrace]:
-        """See Facts.shown_traces. Raises LogUnavailable where an epoch up to this one was not read."""
+        """See Facts.shown_traces. Raises LogUnavailable if an epoch up to this one was not read."""
         if epoch_id > self._folded:
             raise LogUnavailable(what=f"epoch {self._folded + 1}", source="the log", why="it was not read")
         return self._shown[epoch_id]
@@ -305,38 +303,35 @@ class LogBook:
 
 @dataclass(frozen=True)
 class LogFacts:
-    """`Facts` over the lines that were read and the blobs that they name."""
+    """`Facts` over the lines read and the blobs that they name."""
 
     book: LogBook
     source: LogSource
 
     def job_rows(self, epoch_id: int) -> list[JobRow]:
-        """See Facts."""
         if epoch_id not in self.book.epochs:
             raise LogUnavailable(what=f"epoch {epoch_id}", source="the log", why="it was not read, or is forgotten")
         return [job.as_row for job in self.book.jobs(epoch_id)]
 
     def shown_traces(self, epoch_id: int) -> list[ShownTrace]:
-        """See Facts."""
         return self.book.shown_in(epoch_id)
 
     def blob(self, name: str) -> bytes:
-        """See Facts."""
         return self.source.blob(name)
 
 
 def read_epoch(book: LogBook, posted: PostedEpoch, lines: Sequence[bytes]) -> EpochLog:
-    """Files lines that are exactly what `posted` commits to. Raises as `parse_epoch` does; nothing is filed then."""
+    """Adds lines that `posted` commits to. Raises as `parse_epoch` does, and adds nothing then."""
     return book.add(posted.epoch_id, parse_epoch(posted, lines))
 
 
 def entries_of(lines: Iterable[bytes]) -> list[LogEntry]:
-    """The entries behind some lines. Raises ProtocolError for one that is none, or not spelt canonically."""
+    """The entries of lines. Raises ProtocolError for a line that is no entry in canonical form."""
     return [parse_line(line) for line in lines]
 
 
 def parse_epoch(posted: PostedEpoch, lines: Sequence[bytes]) -> list[LogEntry]:
-    """The entries of lines that are exactly what `posted` commits to. Raises WrongLog, ProtocolError for no entry."""
+    """The entries of lines that `posted` commits to. Raises WrongLog for other lines, ProtocolError for no entry."""
     found = log_root(lines)
     if found != posted.log_root:
         raise WrongLog(
@@ -350,6 +345,6 @@ def parse_epoch(posted: PostedEpoch, lines: Sequence[bytes]) -> list[LogEntry]:
 
 
 def _first(index: dict[bytes, tuple[int, _V]], key: bytes, epoch_id: int, value: _V) -> None:
-    """Files `value` unless the same key stands in an earlier epoch, or before it in this one."""
+    """Indexes `value` unless the key occurs in an earlier epoch, or earlier in this one."""
     if key not in index or epoch_id < index[key][0]:
         index[key] = epoch_id, value

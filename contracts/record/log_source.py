@@ -1,4 +1,4 @@
-"""Where the published log is read from: a URL or a folder of the same shape (SPEC section 11)."""
+"""Reads the published log from a URL or from a folder of the same layout (SPEC section 11)."""
 
 from pathlib import Path
 from typing import Protocol
@@ -14,11 +14,11 @@ from contracts.record.history import PostedEpoch
 
 _TIMEOUT_S = 5.0
 _MOST_BYTES = 1 << 28
-"""More than any epoch's file or blob: a server that sends without end is left."""
+"""More than any epoch's file or blob has: guards against a server that never stops sending."""
 
 
 class LogSource(Protocol):
-    """The published log. Nothing it returns is trusted: lines are held against the chain, blobs against their hash."""
+    """The published log. Nothing it returns is trusted: lines are checked against the chain, blobs by their hash."""
 
     def epoch_lines(self, epoch_id: int) -> list[bytes]:
         """The lines of an epoch's file. Raises LogUnavailable."""
@@ -87,7 +87,7 @@ class FolderLog:
 
 
 def claimed_output(source: LogSource, commitment: Commitment) -> bytes:
-    """What the node says it answered, or nothing where that is not published: it saves work, and decides nothing."""
+    """The node's output, or nothing if it is not published. It saves work and decides nothing."""
     try:
         return source.blob(commitment.output_root)
     except RecordError:
@@ -95,17 +95,15 @@ def claimed_output(source: LogSource, commitment: Commitment) -> bytes:
 
 
 def shown_trace(source: LogSource, commitment: Commitment, name: str | None) -> bytes:
-    """What the node has shown of a job's trace. `name`: the blob that the log names; None: nothing was shown.
+    """A job's trace as its node has shown it. `name`: the blob that the log names; None: nothing was shown.
 
-    Raises:
-        LogUnavailable, WrongLog: the log names it and does not hold it.
-        WrongFact: it is not what the node committed to.
+    Raises LogUnavailable or WrongLog if the named blob is missing or wrong, WrongFact for a trace not committed to.
     """
     return b"" if name is None else require_trace(source.blob(name), commitment)
 
 
 def require_trace(trace: bytes, commitment: Commitment) -> bytes:
-    """The trace, if it is the one that was committed to. Raises WrongFact."""
+    """The trace, if the commitment binds it. Raises WrongFact."""
     if not is_trace_of(trace, commitment):
         found = trace_hash_of(trace).hex()
         raise WrongFact("the trace shown is the committed one", expected=commitment.trace_commit, found=found)
@@ -113,15 +111,15 @@ def require_trace(trace: bytes, commitment: Commitment) -> bytes:
 
 
 def published_lines(source: LogSource, posted: PostedEpoch) -> list[bytes]:
-    """The lines of a posted epoch. An epoch whose logRoot is that of no lines has none, and no file is asked for."""
+    """The lines of a posted epoch. Reads no file if its logRoot is that of no lines."""
     return [] if posted.log_root == ZERO32 else source.epoch_lines(posted.epoch_id)
 
 
 def split_lines(data: bytes) -> list[bytes]:
-    """The lines of an epoch's file: the one rule for everybody (golden vectors: `contracts/vectors/log_lines.json`).
+    """The lines of an epoch's file by the one rule for everybody (vectors: `contracts/vectors/log_lines.json`).
 
-    A line ends at a line feed and nowhere else; the last one may lack it. A carriage return belongs to its line, and an
-    empty line is a line: both change logRoot, so nothing is repaired in silence.
+    A line ends at a line feed and nowhere else; the last one may lack it. Carriage returns and empty lines count: both
+    change logRoot, so nothing is repaired silently.
     """
     lines = data.split(b"\n")
     return lines[:-1] if lines[-1] == b"" else lines

@@ -1,4 +1,4 @@
-"""What became of a leaf on chain, and what its operator was credited for it: facts, no words."""
+"""A leaf's outcome on chain, and what its operator was credited for it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,14 +18,14 @@ Code = Literal["posted", "revealed", "paid", "void", "skipped", "stranded", "alo
 
 @dataclass(frozen=True)
 class LeafOutcome:
-    """What the chain says of a leaf.
+    """A leaf's outcome.
 
     Attributes:
-        code: posted, and not revealed | revealed, and not settled | paid, void or skipped with its epoch | stranded:
-            nobody settled the epoch in time | alone: paid by itself (settleOne).
-        tx: the transaction that settled it, 0x hex; None while nothing did.
-        gross_units, fee_units: of the operator in that settlement, of which this leaf is a part.
-        skipped_for: why its lane was skipped; None where it was not, or the chain does not tell.
+        code: posted: not revealed yet | revealed: not settled yet | paid, void or skipped: with its epoch | stranded:
+            nobody settled the epoch in time | alone: paid by settleOne.
+        tx: the transaction that settled it, 0x hex; None until then.
+        gross_units, fee_units: of all the operator's leaves in that transaction.
+        skipped_for: why its lane was skipped; None if it was not, or the chain does not tell.
     """
 
     code: Code
@@ -36,8 +36,9 @@ class LeafOutcome:
 
 
 def outcome_of(chain: Chain, history: History, epoch_id: int, index: int, operator_id: int, now_s: int) -> LeafOutcome:
-    """What became of a leaf under a posted root. `now_s`: the chain's time, Unix seconds. Raises ChainError, and
-    MalformedEpoch where the settlement's calldata is not what the chain keeps of it.
+    """The outcome of a leaf under a posted root. `now_s`: the chain's time, Unix seconds.
+
+    Raises ChainError, or MalformedEpoch if the settlement's calldata does not match what the chain keeps.
     """
     settled, packed = history.settled.get(epoch_id), None
     if settled is not None:
@@ -50,7 +51,7 @@ def outcome_of(chain: Chain, history: History, epoch_id: int, index: int, operat
 def outcome_in(
     history: History, constants: Constants, place: tuple[int, int], operator_id: int, packed: Epoch | None, now_s: int
 ) -> LeafOutcome:
-    """The same, pure. `place`: epoch and row; `packed`: the settlement's calldata, None for an epoch without one."""
+    """The pure part. `place`: epoch and row. `packed`: the settlement's calldata; None if there is none."""
     epoch_id, index = place
     alone = _leaf_settled(history, epoch_id, index)
     if alone is not None:
@@ -84,7 +85,7 @@ def _settled(
 def _require_kept(chain: Chain, settled: SettledEpoch, void_bits: bytes) -> None:
     kept = as_dict(chain.escrow.functions.epochs(settled.epoch_id).call())["outcomes"]
     if outcomes_hash(void_bits, settled.skipped_bits) != kept:
-        raise MalformedEpoch("its outcomes are not those that the chain keeps", offset=0)
+        raise MalformedEpoch("its outcomes do not match the chain's", offset=0)
 
 
 def _skip_reason(history: History, epoch_id: int, row: Row) -> SkipReason | None:

@@ -1,7 +1,7 @@
-"""Whether the records behind a row hold: signatures, ids, hashes, amounts (SPEC section 3). Pure.
+"""Checks a row's records: signatures, ids, hashes, amounts (SPEC section 3). Pure.
 
 Each check raises WrongFact with both values. A verifier runs them before it works on a job, so that nobody can make it
-accuse a node of something that the node never signed; the auditor runs the same.
+accuse a node of something that the node never signed. The auditor runs them, too.
 """
 
 from contracts.protocol.errors import BadSignature, NotPacked
@@ -31,14 +31,14 @@ def require_signer(rule: str, digest: bytes, signature: str, expected: str) -> N
 
 
 def check_order(domain: Domain, entry: OrderEntry, row: RowEntry) -> None:
-    """The row's lane ordered this."""
+    """Raises WrongFact unless the row's lane ordered this."""
     require("the order's requester is the row's", expected=row.requester, found=entry.order.requester)
     require("the order's signer is the row's", expected=row.signer, found=entry.signer)
     require_signer("the order is signed by its lane", domain.order_id(entry.order), entry.signature, entry.signer)
 
 
 def check_commitment(domain: Domain, entry: CommitmentEntry, row: RowEntry, node_keys: dict[str, int]) -> None:
-    """A key of the row's operator committed to this."""
+    """Raises WrongFact unless a key of the row's operator signed this."""
     node = entry.commitment.node
     digest = domain.commitment_digest(entry.commitment)
     require("the commitment is the row's", expected=row.digest, found=to_hex(digest))
@@ -47,13 +47,13 @@ def check_commitment(domain: Domain, entry: CommitmentEntry, row: RowEntry, node
 
 
 def check_amount(job: PaidJob) -> None:
-    """The row charges what was signed and delivered: min(maxPrice, fixedPrice + units * unitPrice)."""
+    """Raises WrongFact unless the row charges min(maxPrice, fixedPrice + units * unitPrice)."""
     expected = amount_units(job.order.order.terms, job.commitment.commitment.units)
     require("the amount is the order's price of the units", expected=expected, found=job.row.amount_units)
 
 
 def check_job(domain: Domain, job: PaidJob, node_keys: dict[str, int]) -> None:
-    """All of the above for one job."""
+    """Runs all checks above."""
     check_commitment(domain, job.commitment, job.row, node_keys)
     order_id = to_hex(domain.order_id(job.order.order))
     require("the commitment answers the order", expected=order_id, found=job.commitment.commitment.order_id)
@@ -62,10 +62,10 @@ def check_job(domain: Domain, job: PaidJob, node_keys: dict[str, int]) -> None:
 
 
 def check_leases(domain: Domain, leases: list[LeaseEntry], node: str, settlers: set[str], *, copies: int) -> None:
-    """The node held the job's last lease from a settler, and no two nodes held it until the same time.
+    """Raises WrongFact unless the node held the job's last lease, and no other node's ended at the same time.
 
-    A lease carries its end alone. A job is lent again only after the lease before has ended, so whoever delivered it
-    must hold the lease that ends last. An order of several copies is lent to several nodes at once.
+    A lease only says when it ends. A job is lent again after the previous lease has ended, so its node must
+    hold the lease that ends last. An order of several copies is lent to several nodes at once.
     """
     for entry in leases:
         _require_lent(domain, entry, settlers)
@@ -90,7 +90,7 @@ def _require_lent(domain: Domain, entry: LeaseEntry, settlers: set[str]) -> None
 
 
 def check_prompts(job: PaidJob, prompts: bytes) -> None:
-    """The packed prompts are those that were ordered."""
+    """Raises WrongFact unless the packed prompts are the ordered ones."""
     wanted = job.order.order.terms.prompt_root
     try:
         found = to_hex(packed_root(prompts))

@@ -1,6 +1,6 @@
-"""Which rows of an epoch are checked, and by whom in which order (SPEC sections 9 and 10).
+"""Decides which rows of an epoch are checked, by whom and in which order (SPEC sections 9 and 10).
 
-Pure: whoever reads the same chain and log gets the same sample, bit for bit.
+Pure: the same chain and log give everybody the same sample, bit for bit.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _CERTAIN_PPM = 1_000_000
 
 @dataclass(frozen=True)
 class DrawnRow:
-    """A job row of an epoch under its seed.
+    """A job row with its draw.
 
     `threshold`: the chance of a check, times 2^256. `duty`: verifier accounts in the order in which they join.
     """
@@ -31,7 +31,7 @@ class DrawnRow:
 
 
 def seed_of(history: History, constants: Constants, epoch_id: int, block_hash: Callable[[int], bytes]) -> bytes | None:
-    """An epoch's seed, 32 bytes; None until the next epoch is posted. `block_hash`: of a block by its number."""
+    """An epoch's seed, 32 bytes; None until the next epoch is posted. `block_hash`: by block number."""
     posted, following = history.epochs[epoch_id], history.epochs.get(epoch_id + 1)
     if following is None:
         return None
@@ -47,14 +47,14 @@ class Sample:
         self._rows: dict[int, list[tuple[int, int]]] = {}
 
     def draw(self, epoch_id: int, seed_: bytes) -> list[DrawnRow]:
-        """All job rows of an epoch. Rows without their records are left out; the audit names them.
+        """Draws all job rows of an epoch. Leaves out rows without records; the audit names them.
 
-        Raises LogUnavailable, WrongLog, WrongFact where exposures or standings rest on what the log does not show.
+        Raises LogUnavailable, WrongLog, WrongFact if the log lacks what exposures or standings need.
         """
         return [self.row(epoch_id, seed_, row) for row in self._facts.job_rows(epoch_id)]
 
     def row(self, epoch_id: int, seed_: bytes, row: JobRow) -> DrawnRow:
-        """One job row, drawn. Raises as `draw` does."""
+        """Draws one job row. Raises as `draw` does."""
         threshold = self._threshold(epoch_id, row)
         sampled = is_sampled(seed_, row.digest, threshold)
         block, minimum = self._history.epochs[epoch_id].block_number, self._constants.min_verifier_stake_units
@@ -62,7 +62,7 @@ class Sample:
         return DrawnRow(row, threshold, sampled, tuple(draw_verifiers(seed_, row.digest, stakes)))
 
     def exposure_units(self, epoch_id: int, operator_id: int) -> int:
-        """What an operator had open when an epoch was posted, units."""
+        """An operator's exposure when an epoch was posted, in units."""
         wait_s, at = self._constants.check_wait_s, self._posted_at
         near = [n for n in at if n == epoch_id or (n < epoch_id and at[n + 1] + wait_s > at[epoch_id])]
         for n in near:
@@ -71,12 +71,11 @@ class Sample:
         return exposure_units(operator_id, epoch_id, {n: self._rows[n] for n in near}, at, wait_s)
 
     def standing(self, epoch_id: int, operator_id: int) -> Standing:
-        """An operator's standing on native work by the logs of the epochs before one."""
+        """An operator's standing on native work by the logs before this epoch."""
         return self._standings.at(self._facts, operator_id, epoch_id)
 
     def _threshold(self, epoch_id: int, row: JobRow) -> int:
-        """The published least, or more: every row while a case against its operator is open and after one that was
-        ruled against it, and native rows as its standing asks."""
+        """The published minimum, or more: all rows of a suspected operator, native rows as its standing demands."""
         block = self._history.epochs[epoch_id].block_number
         least = least_threshold(
             row.manifest.deterrence,

@@ -1,7 +1,7 @@
 """The standing of operators on native workloads at each epoch, from the published log alone.
 
-A check counts from the epoch in whose log its job's trace stands, observations having been published before; so
-whoever reads the same log gets the same standing, bit for bit.
+A check counts from the epoch whose log has its job's trace; observations were published before. So the same log gives
+everybody the same standing, bit for bit.
 """
 
 from contextlib import suppress
@@ -13,7 +13,7 @@ from contracts.record.log_source import require_trace
 
 
 class Standings:
-    """Folds each epoch's log once, in order, so that what is asked often costs nothing again."""
+    """Reads each epoch's log once, in order, and remembers each standing."""
 
     def __init__(self) -> None:
         self._checks: dict[int, list[tuple[int, Check]]] = {}
@@ -23,7 +23,7 @@ class Standings:
     def at(self, facts: Facts, operator_id: int, epoch_id: int) -> Standing:
         """An operator's standing by the logs of the epochs before `epoch_id`.
 
-        Raises LogUnavailable, WrongLog, WrongFact where the log lacks, or has wrong, what it names.
+        Raises LogUnavailable, WrongLog, WrongFact if what the log names is missing or wrong.
         """
         for earlier in range(self._read_until + 1, epoch_id):
             self._read(facts, earlier)
@@ -47,6 +47,6 @@ def _of(facts: Facts, shown: ShownTrace) -> list[Check]:
     checks = []
     for verifier, name in shown.observations:
         observation = facts.blob(name)
-        with suppress(BadFingerprint):  # a verifier that publishes nonsense says nothing about anybody
+        with suppress(BadFingerprint):  # a malformed observation counts for nothing
             checks.append(examine(shown.weights_sha256, verifier, trace, observation, units))
     return checks

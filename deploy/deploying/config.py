@@ -120,16 +120,10 @@ class Config(Record):
         if misfits:
             raise ValueError(f"with these overrides {misfits[0]}")
         return NetworkConfig(
-            token=self.token,
-            settler=self.settler,
-            treasury=self.treasury,
-            guardian=self.guardian,
-            beacon_anchor=self.beacon_anchor,
-            proposers=self.governor.proposers,
-            executors=self.governor.executors,
-            constants=constants,
-            salt=to_hex(keccak(self.salt.encode())),
-        )
+            token=self.token, settler=self.settler, treasury=self.treasury, guardian=self.guardian,
+            beacon_anchor=self.beacon_anchor, proposers=self.governor.proposers, executors=self.governor.executors,
+            constants=constants, salt=to_hex(keccak(self.salt.encode())),
+        )  # fmt: skip
 
     def digest(self) -> str:
         """keccak-256 of the configuration's canonical JSON, whatever its file's format."""

@@ -22,19 +22,10 @@ from node_agent.execution.published import LlamaConfig
 from node_agent.execution.trace import Trace
 
 REFERENCE_CONFIG = LlamaConfig(
-    vocab_size=512,
-    hidden_size=64,
-    intermediate_size=160,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=16,
-    max_position_embeddings=512,
-    rms_norm_eps=1e-5,
-    rope_theta=10_000.0,
-    tie_word_embeddings=True,
-    eos_token_id=2,
-)
+    vocab_size=512, hidden_size=64, intermediate_size=160, num_hidden_layers=3, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=16, max_position_embeddings=512, rms_norm_eps=1e-5, rope_theta=10_000.0,
+    tie_word_embeddings=True, eos_token_id=2,
+)  # fmt: skip
 
 _REQUIRED_SWITCHES = {
     "cudnn_benchmark": "False",

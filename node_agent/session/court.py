@@ -69,18 +69,11 @@ def read_accusation(chain: Chain, opened: Event) -> Accusation:
     case_id = opened.args["caseId"]
     file, ruling = (chain.court.functions[name](case_id).call() for name in ("cases", "ruling"))
     return Accusation(
-        case_id=case_id,
-        epoch_id=opened.args["epochId"],
-        index=opened.args["index"],
-        leaf=named_leaf(opened.args),
-        digest=bytes(opened.args["commitmentDigest"]),
-        penalty_units=file.penaltyUnits,
-        commit_ends=file.commitEnds,
-        reveal_ends=file.commitEnds + chain.deployment.constants.reveal_window_s,
-        appealed=file.appealed,
-        executed=file.executed,
-        ruling=RULINGS[ruling],
-    )
+        case_id=case_id, epoch_id=opened.args["epochId"], index=opened.args["index"], leaf=named_leaf(opened.args),
+        digest=bytes(opened.args["commitmentDigest"]), penalty_units=file.penaltyUnits, commit_ends=file.commitEnds,
+        reveal_ends=file.commitEnds + chain.deployment.constants.reveal_window_s, appealed=file.appealed,
+        executed=file.executed, ruling=RULINGS[ruling],
+    )  # fmt: skip
 
 
 class CourtWatch:

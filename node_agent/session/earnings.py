@@ -47,15 +47,11 @@ def read_account(chain: Chain, operator_id: int) -> Account:
     held = chain.stakes.functions.operators(operator_id).call()
     credit = chain.escrow.functions.operators(operator_id).call()
     return Account(
-        operator_id=operator_id,
-        owner=held.owner.lower(),
-        payout=chain.stakes.functions.payoutOf(operator_id).call().lower(),
-        stake_units=held.stakeUnits,
-        unbonding_units=held.unbondingUnits,
-        locked_units=held.lockedUnits,
-        earned_units=credit.earnedUnits,
+        operator_id=operator_id, owner=held.owner.lower(),
+        payout=chain.stakes.functions.payoutOf(operator_id).call().lower(), stake_units=held.stakeUnits,
+        unbonding_units=held.unbondingUnits, locked_units=held.lockedUnits, earned_units=credit.earnedUnits,
         claimed_units=credit.claimedUnits,
-    )
+    )  # fmt: skip
 
 
 def draw_credit(chain: Chain, sender: Sender, operator_id: int, *, to_stake: bool) -> int:

@@ -112,14 +112,8 @@ def rerun(job: PaidJob, source: LogSource, engines: Engines) -> Rerun:
     opening = Opening(trace_hash=to_hex(run.trace_hash), output_root=to_hex(packed_root(run.output)), units=run.units)
     differing, generates = differences(opening, commitment), job.manifest.meter == "new_tokens"
     return Rerun(
-        order_id=commitment.order_id,
-        epoch_id=job.epoch_id,
-        row=job.row.index,
-        node=commitment.node,
-        kind=job.manifest.kind,
-        model=job.manifest.model,
-        engine=f"{engine.name} {engine.version}",
-        same=not differing,
+        order_id=commitment.order_id, epoch_id=job.epoch_id, row=job.row.index, node=commitment.node,
+        kind=job.manifest.kind, model=job.manifest.model, engine=f"{engine.name} {engine.version}", same=not differing,
         differs_in=differing,
         first_difference=first_difference(claimed, run.output, "token" if generates else "number"),
         trace_difference=None if job.is_native else trace_difference(shown, run, "token" if generates else "row"),
@@ -127,9 +121,8 @@ def rerun(job: PaidJob, source: LogSource, engines: Engines) -> Rerun:
         seen=_seen(job, engine, prompts, claimed, shown) if job.is_native and differing and shown else None,
         signed_trace_commit=commitment.trace_commit,
         trace_commit=to_hex(trace_commit(run.trace_hash, from_hex(commitment.order_id), commitment.node)),
-        opening=opening,
-        seconds=seconds,
-    )
+        opening=opening, seconds=seconds,
+    )  # fmt: skip
 
 
 def _seen(job: PaidJob, engine: Engine, prompts: bytes, claimed: bytes, shown: bytes) -> Seen:

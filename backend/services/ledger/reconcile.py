@@ -1,11 +1,11 @@
 """Compares the ledger with what the contracts hold, for the worker's log and for GET /v1/books."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from backend.chain.escrow_reads import Holding, holdings
 from backend.chain.views import ChainView
-from backend.domain import ledger
+from backend.domain.ledger import owed_by
 from backend.store.database import Database
 from backend.store.facts import newest_block
 from backend.store.ledger import balances
@@ -14,13 +14,6 @@ from contracts.onchain.errors import ChainUnavailable, RequestRefused, Reverted
 from contracts.protocol.wire import BooksView, ContractBooks
 
 _log = logging.getLogger(__name__)
-
-_OWED: dict[str, Callable[[Mapping[str, int]], int]] = {
-    "JobEscrow": ledger.escrow_owes,
-    "StakeManager": ledger.stakes_owed,
-    "Contests": ledger.contests_owe,
-}
-"""Contract -> units that it owes by the ledger."""
 
 
 def reconcile(database: Database, chain: Chain) -> tuple[int, list[ContractBooks]]:
@@ -40,7 +33,7 @@ def _books(accounts: Mapping[str, int], held: Iterable[Holding], unit_wei: int) 
     """`owed_wei` is by our ledger; `donated_wei` are tokens beyond what the contract itself says it owes."""
     books = []
     for one in held:
-        owed_wei, donated_wei = _OWED[one.contract](accounts) * unit_wei, max(0, one.held_wei - one.own_wei)
+        owed_wei, donated_wei = owed_by(one.contract, accounts) * unit_wei, max(0, one.held_wei - one.own_wei)
         books.append(
             ContractBooks(
                 contract=one.contract,

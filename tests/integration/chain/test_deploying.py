@@ -319,7 +319,7 @@ def test_a_chain_without_the_factory_gets_it_or_says_why_not(place: Place) -> No
     ensure_factory(place.sender())
     assert bytes(place.w3.eth.get_code(to_checksum_address(FACTORY))) == FACTORY_RUNTIME
     place.rpc("anvil_setCode", FACTORY, "0x")
-    with pytest.raises(NoFactory, match="has mined the transaction that makes it, and yet it is not there"):
+    with pytest.raises(NoFactory, match="mined the transaction that creates it, but the code is not there"):
         place.deploy()
     assert not place.file.exists()
 

@@ -32,7 +32,7 @@ def test_values_areWhatItWasRaisedWith() -> None:
 def test_words_areTheMessageAndTheWayOut() -> None:
     """Protects readers: nothing that an error knows is left out of its words, and nothing is said twice."""
     error = BadAddress(name="--to", value="me")
-    assert (error.code, error.message) == ("bad_address", "--to = 'me' is no address")
+    assert (error.code, error.message) == ("bad_address", "--to = 'me' is not an address")
     assert str(error) == f"{error.message}; {error.way_out}"
     sentence = NotFunded("The owner is poor.", way_out="Send ether.")
     assert str(sentence) == "The owner is poor. Send ether."
