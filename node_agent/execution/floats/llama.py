@@ -135,7 +135,7 @@ class Llama:
         t, heads, kv_heads, d = x.shape[0], c.num_attention_heads, c.num_key_value_heads, c.head_dim
         groups = heads // kv_heads
         qkv = (x @ layer.qkv).view(t, heads + 2 * kv_heads, d)  # (T, H + 2K, D)
-        rotated = _rotate(qkv[:, : heads + kv_heads], cos, sin)  # (T, H + K, D)
+        rotated = rotate(qkv[:, : heads + kv_heads], cos, sin)  # (T, H + K, D)
         key, value = cache.append(index, rotated[:, heads:].transpose(0, 1), qkv[:, heads + kv_heads :].transpose(0, 1))
         query = rotated[:, :heads].view(t, kv_heads, groups, d).permute(1, 2, 0, 3)  # (K, G, T, D)
         scores = torch.bmm(query.reshape(kv_heads, groups * t, d), key.transpose(1, 2))  # (K, G T, S)
@@ -178,9 +178,9 @@ def rotary_tables(config: LlamaConfig, device: torch.device) -> tuple[Tensor, Te
     return torch.cat((cos, cos), -1).to(device), torch.cat((-sin, sin), -1).to(device)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of (T, heads, D) by (T, 1, D) tables: each half turns against the other."""
-    first, second = x.chunk(2, -1)  # (T, heads, D/2)
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of (..., T, heads, D) by (..., T, 1, D) tables: each half turns against the other."""
+    first, second = x.chunk(2, -1)  # (..., D/2) each
     return x * cos + torch.cat((second, first), -1) * sin
 
 
