@@ -70,18 +70,7 @@ class ExactEngine(Engine, ABC):
 
     @classmethod
     def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
-        """Load a model file whose digest the store has verified; the engine uses the fastest sound way of this host.
-
-        Args:
-            files: from the model store.
-            manifest: the workload to serve.
-            device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
-            known: the speed measured on this host before with this version; it is not measured again.
-
-        Raises:
-            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
-            ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel, EngineMismatch: the parts are not the manifest's.
-        """
+        """See `kinds.EngineType`. The engine uses the fastest sound way of this host."""
         require_named(files, manifest)
         parameters = cls.read(files.weights)
         require_root(parameters, manifest)

@@ -8,7 +8,6 @@ the same bit for bit only within a class.
 """
 
 from collections.abc import Mapping
-from typing import Self
 
 import numpy as np
 import torch
@@ -16,36 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from contracts.protocol.manifest import Manifest
 from node_agent.execution.errors import NumericFailure
 from node_agent.execution.floats.bert import Bert
 from node_agent.execution.floats.engine import FloatEngine
 from node_agent.execution.kinds.float_embedding import SCALE
-from node_agent.execution.limits import require_described, require_positions
-from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
 
 class FloatEmbedding(FloatEngine):
-    """See `engine.FloatEngine`.
-
-    Attributes:
-        model: the loaded encoder; `model.layers` is its list of blocks.
-    """
+    """See `engine.FloatEngine`."""
 
     version = "2"
-
-    def __init__(self, model: Bert, manifest: Manifest) -> None:
-        """Assemble from parts; `load` is the way in that verifies them."""
-        super().__init__(manifest)
-        self.model, self.vocab_size = model, model.config.vocab_size
-        require_described(manifest, (), meter="input_tokens")
-        require_positions(manifest, model.config.max_position_embeddings)
-
-    @classmethod
-    def build(cls, files: ModelFiles, manifest: Manifest, device: torch.device) -> Self:
-        """See `engine.FloatEngine`."""
-        return cls(Bert.load(files.weights, files.config, device), manifest)
+    meter = "input_tokens"
+    read = staticmethod(Bert.load)
+    model: Bert
 
     def answer(self, prompt: list[int], params: Mapping[str, int], trace: Trace) -> list[int]:
         """See `engine.FloatEngine`."""

@@ -50,9 +50,17 @@ class EngineType(Protocol):
     def load(
         self, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None
     ) -> Engine:
-        """An engine whose results may be signed. Raises ExecutionError where this host or these files do not fit.
+        """An engine whose results may be signed.
 
-        `known`: the speed measured on this host before; it is not measured again.
+        Args:
+            files: from the model store, which has verified their digests.
+            manifest: the workload to serve.
+            device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
+            known: the speed measured on this host before with this version, so that it is not measured again.
+
+        Raises:
+            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
+            WorkloadMismatch, UnsafeModelFormat, UnsupportedModel: this host or these files are not the manifest's.
         """
         ...
 
