@@ -62,8 +62,8 @@ class NativeGeneration(Engine):
 
     @classmethod
     def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
-        """See `kinds.EngineType`. A GPU computes in the manifest's number type, a CPU in fp32, which is more precise and
-        faster there."""
+        """See `kinds.EngineType`. A GPU computes in the manifest's number type, a CPU in fp32, which is more precise
+        and faster there."""
         where = resolve(device)
         self_test.passed(str(where))
         require_named(files, manifest)

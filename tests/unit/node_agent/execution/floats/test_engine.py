@@ -250,7 +250,8 @@ def _is_input(engine: FloatGeneration, data: bytes) -> bool:
         prompts = unpack(data)
     except NotPacked:
         return False
-    return 0 < len(prompts) < 5 and all(0 < len(ids) <= 260 and max(ids) < engine.model.config.vocab_size for ids in prompts)
+    known = engine.model.config.vocab_size
+    return 0 < len(prompts) < 5 and all(0 < len(ids) <= 260 and max(ids) < known for ids in prompts)
 
 
 def test_other_digest_is_refused(tiny_files: ModelFiles, tiny_engine_manifest: Manifest) -> None:
