@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
-.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-box bench-exact bench-gpu bench-adversaries bench-native bench-house
+.PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-box bench-exact bench-gpu bench-adversaries bench-native bench-house bench-escape
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -72,6 +72,7 @@ WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests
 test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
 	@$(MAKE) --no-print-directory -j3 -Otarget $(UNIT) types forge-test-after-lint
 	@$(PYTEST) -n 2 tests/unit -m 'model or process'
+	@$(PYTEST) tests/escape
 	@$(PYTEST) $(ON_CHAINS) $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(PYTEST) tests/e2e/test_demo.py
 
@@ -147,6 +148,9 @@ bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and o
 
 bench-box: $(VENV)/dev models  ## what a stranger's machine sees: set-up, demo, commands, tests, the engine's speed (45 minutes); BOX='speed'
 	@$(BIN)/python -m bench.box $(BOX)
+
+bench-escape: $(VENV)/dev models  ## the confined process as root: what denies each attempt to leave it, and its cost (5 minutes)
+	@$(BIN)/python -m bench.escape
 
 bench-house: $(VENV)/run  ## the house by counting: lines, names for two things, log readers, longest file (seconds)
 	@$(BIN)/python -m bench.house

@@ -61,14 +61,11 @@ def build_app(settings: BackendSettings) -> FastAPI:
     """The backend's HTTP application on the deployed contracts. Raises Misconfigured and ChainError."""
     deployment, view = settings.deployment, Chain.open(settings.rpc_url, settings.deployment)
     if settings.settler.address != (settler := view.settler()):
-        raise Misconfigured(
-            f"settler.json is the key of {settings.settler.address}, but the escrow's settler is {settler}",
-            way_out="use the settler's keystore: leases signed by another key are void",
-        )
+        says = f"settler.json is the key of {settings.settler.address}, but the escrow's settler is {settler}"
+        raise Misconfigured(says, way_out="use the settler's keystore: leases signed by another key are void")
     if not times_fit(settings.lease_times, deployment.constants):
-        raise Misconfigured(
-            f"with {settings.lease_times} a delivery may settle after a notice matures", way_out="shorten the grace"
-        )
+        says = f"with {settings.lease_times} a delivery may settle after a notice matures"
+        raise Misconfigured(says, way_out="shorten the grace")
     chain = OnChainView(view)
     database = open_database(settings.home)
     require_tokenizers(database, open_tokenizers(settings.home))

@@ -50,24 +50,17 @@ def serve(
 
     from backend.api.idle_timeout import IdleTimeoutProtocol
     from backend.app import BackendSettings, build_app
-    from backend.store.home import canary_keystore, settler_keystore, treasury_keystore
+    from backend.store.home import CANARY_KEY, SETTLER_KEY, TREASURY_KEY
     from contracts.onchain.deployment import Deployment
     from contracts.onchain.keystore import load_key
 
-    password = os.environ.get("ASSAY_PASSWORD", "")
-    canary = canary_keystore(home)
+    password, canary = os.environ.get("ASSAY_PASSWORD", ""), home / CANARY_KEY
     settings = BackendSettings(
-        home=home,
-        rpc_url=rpc,
-        deployment=Deployment.load(deployment),
-        settler=load_key(settler_keystore(home), password),
-        treasury_signer=load_key(treasury_keystore(home), password).address,
-        lease_times=LeaseTimes(lease, grace),
-        canary=load_key(canary, password) if canary.exists() else None,
-        canary_daily_units=canary_budget,
-        public_rpc=public_rpc,
-        newcomer_price=newcomer_price,
-    )
+        home=home, rpc_url=rpc, deployment=Deployment.load(deployment), settler=load_key(home / SETTLER_KEY, password),
+        treasury_signer=load_key(home / TREASURY_KEY, password).address, lease_times=LeaseTimes(lease, grace),
+        canary=load_key(canary, password) if canary.exists() else None, canary_daily_units=canary_budget,
+        public_rpc=public_rpc, newcomer_price=newcomer_price,
+    )  # fmt: skip
     app, listening = build_app(settings), _listening(host, port)
     config = uvicorn.Config(app, log_config=None, access_log=False, http=IdleTimeoutProtocol)
     uvicorn.Server(config).run(sockets=[listening])
@@ -104,14 +97,9 @@ def offer(
 
     parsed = _read_manifest(manifest)
     workload_id = offer_workload(
-        open_database(home),
-        open_tokenizers(home),
-        parsed,
-        tokenizer.read_bytes(),
-        fixed_price=fixed_price,
-        unit_price=unit_price,
-        max_units=max_units,
-    )
+        open_database(home), open_tokenizers(home), parsed, tokenizer.read_bytes(),
+        fixed_price=fixed_price, unit_price=unit_price, max_units=max_units,
+    )  # fmt: skip
     Console().print(f"offered {parsed.model} as {workload_id}: {fixed_price} + {unit_price} units per {parsed.unit}")
 
 

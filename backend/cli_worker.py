@@ -6,11 +6,14 @@ import signal
 import tempfile
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from contracts.onchain.chain import Chain
 
 worker_app = typer.Typer(help="Drives epochs on chain.")
 ledger_app = typer.Typer(help="The ledger: every unit of every confirmed event.", no_args_is_help=True)
@@ -33,7 +36,7 @@ def worker(
     """Closes, posts and settles epochs, executes cases, answers contests. May be killed at any time."""
     from backend.log_filter import OncePerMinute
     from backend.services.closing import ClosingRule
-    from backend.store.home import settler_keystore, treasury_keystore
+    from backend.store.home import SETTLER_KEY, TREASURY_KEY
     from backend.worker import Worker, WorkerSettings
     from contracts.onchain.deployment import Deployment
     from contracts.onchain.keystore import load_key
@@ -44,15 +47,10 @@ def worker(
         handler.addFilter(OncePerMinute())
     password = os.environ.get("ASSAY_PASSWORD", "")
     settings = WorkerSettings(
-        home=home,
-        rpc_url=rpc,
-        deployment=Deployment.load(deployment),
-        beacon_url=beacon,
-        settler=load_key(settler_keystore(home), password),
-        treasury=load_key(treasury_keystore(home), password),
-        closing=ClosingRule(epoch_seconds),
-        confirmations=confirmations,
-    )
+        home=home, rpc_url=rpc, deployment=Deployment.load(deployment), beacon_url=beacon,
+        settler=load_key(home / SETTLER_KEY, password), treasury=load_key(home / TREASURY_KEY, password),
+        closing=ClosingRule(epoch_seconds), confirmations=confirmations,
+    )  # fmt: skip
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -65,8 +63,6 @@ def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:85
     from backend.services.ledger.reconcile import reconcile
     from backend.store.home import open_database
     from backend.store.ledger import balances
-    from contracts.onchain.chain import Chain
-    from contracts.onchain.deployment import Deployment
 
     database = open_database(home)
     with database.read() as session:
@@ -75,7 +71,7 @@ def show(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1:85
     for account, units in accounts.items():
         table.add_row(account, str(units))
     _console.print(table)
-    block, books = reconcile(database, Chain.open(rpc, Deployment.load(deployment)))
+    block, books = reconcile(database, _chain(rpc, deployment))
     for one in books:
         _console.print(
             f"{one.contract} at block {block}: holds {one.held_wei} wei, owes {one.owed_wei}, was donated "
@@ -90,11 +86,9 @@ def rebuild(home: Home, deployment: DeploymentFile, rpc: Rpc = "http://127.0.0.1
     """Rebuilds the ledger from the chain's logs and compares it entry by entry. Exits 1 if they differ."""
     from backend.services.ledger.rebuild import rebuild_ledger
     from backend.store.home import open_database
-    from contracts.onchain.chain import Chain
-    from contracts.onchain.deployment import Deployment
 
     with tempfile.TemporaryDirectory() as scratch:
-        found = rebuild_ledger(open_database(home), Chain.open(rpc, Deployment.load(deployment)), Path(scratch))
+        found = rebuild_ledger(open_database(home), _chain(rpc, deployment), Path(scratch))
     for place, (kept, replayed) in found.differences.items():
         _console.print(f"{place}: the ledger has {kept}, the replay {replayed}")
     if found.differences:
@@ -116,16 +110,13 @@ def recover(
     """
     from backend.chain.indexer import Indexer
     from backend.services.recovery import recover_database
-    from backend.store.home import log_folder, open_blobs, open_database
-    from contracts.onchain.chain import Chain
-    from contracts.onchain.deployment import Deployment
+    from backend.store.home import LOG, open_blobs, open_database
 
-    described = Deployment.load(deployment)
-    database = open_database(home)
-    indexer = Indexer(database, Chain.open(rpc, described), confirmations=confirmations)
+    chain, database = _chain(rpc, deployment), open_database(home)
+    indexer = Indexer(database, chain, confirmations=confirmations)
     while indexer.step():
         pass
-    found = recover_database(database, open_blobs(home), described, log or log_folder(home))
+    found = recover_database(database, open_blobs(home), chain.deployment, log or home / LOG)
     _console.print(f"recovered {found.epochs} epochs with {found.orders} orders; start `assay worker` to continue")
     if found.unposted is not None:
         _console.print(f"epoch {found.unposted} was closed but not posted; the worker will post it")
@@ -135,3 +126,10 @@ def recover(
             f"{lost} inputs and outputs are not in the log (restricted, or lost): {found.missing_blobs[0]} ..."
         )
     _console.print("check the price sheet (`assay workloads list`, `assay workloads offer`) before `assay serve`")
+
+
+def _chain(rpc: str, deployment: Path) -> "Chain":
+    from contracts.onchain.chain import Chain
+    from contracts.onchain.deployment import Deployment
+
+    return Chain.open(rpc, Deployment.load(deployment))

@@ -63,10 +63,8 @@ class Unacceptable(BackendError):
 
 class StorageFull(BackendError):
     def __init__(self, *, path: str, why: str) -> None:
-        super().__init__(
-            f"{path} cannot be written: {why}; nothing was changed",
-            way_out="free space there, or move the folder to a larger disk, then send the same request again",
-        )
+        way_out = "free space there, or move the folder to a larger disk, then send the same request again"
+        super().__init__(f"{path} cannot be written: {why}; nothing was changed", way_out=way_out)
 
 
 class Misconfigured(BackendError):
@@ -79,17 +77,15 @@ class NotRecoverable(Misconfigured):
 
 class WrongSigner(Unauthenticated):
     def __init__(self, *, what: str, named: str, recovered: str) -> None:
-        super().__init__(
-            f"the {what} names {named} but its signature is {recovered}'s",
-            way_out=f"sign the EIP-712 digest of this {what}, in this deployment's domain, with the key of {named}",
-        )
+        way_out = f"sign the EIP-712 digest of this {what}, in this deployment's domain, with the key of {named}"
+        super().__init__(f"the {what} names {named} but its signature is {recovered}'s", way_out=way_out)
 
 
 class StaleRequest(Unauthenticated):
     def __init__(self, *, timestamp: int, now_s: int, tolerance_s: int) -> None:
         super().__init__(
             f"request.timestamp = {timestamp} is more than {tolerance_s} s from this clock ({now_s})",
-            way_out="set the node's clock and sign the request anew",
+            way_out="set the node's clock and sign the request again",
         )
 
 
@@ -102,10 +98,8 @@ class WrongAction(Unauthenticated):
 
 class UnknownNode(Unauthenticated):
     def __init__(self, *, node: str) -> None:
-        super().__init__(
-            f"{node} is no operator's node key, or was revoked",
-            way_out="the operator's owner adds a key with StakeManager.addNodeKey; a revoked key cannot be added again",
-        )
+        way_out = "the operator's owner adds a key with StakeManager.addNodeKey; a revoked key cannot be added again"
+        super().__init__(f"{node} is no operator's node key, or was revoked", way_out=way_out)
 
 
 class InactiveVerifier(Unauthenticated):
@@ -201,10 +195,8 @@ class CanaryBudgetSpent(Conflict):
 
 class CanaryUnfunded(Conflict):
     def __init__(self, *, lane: str, why: str) -> None:
-        super().__init__(
-            f"the lane of {lane}, which pays canary jobs, cannot pay one: {why}",
-            way_out="tell the backend's operator, and serve an ordinary job meanwhile",
-        )
+        way_out = "tell the backend's operator, and serve an ordinary job meanwhile"
+        super().__init__(f"the lane of {lane}, which pays canary jobs, cannot pay one: {why}", way_out=way_out)
 
 
 class ContradictingCommitment(Conflict):
@@ -230,10 +222,8 @@ class NotSampled(Conflict):
 class TraceTooEarly(NotYet):
     def __init__(self, *, digest: str, opens_at: int | None, now_s: int) -> None:
         when = "once its epoch's sample is revealed and its check period is over" if opens_at is None else opens_at
-        super().__init__(
-            f"the trace of {digest} is accepted from {when} on; it is {now_s} now",
-            way_out="keep it until then: a verifier could copy it",
-        )
+        way_out = "keep it until then: a verifier could copy it"
+        super().__init__(f"the trace of {digest} is accepted from {when} on; it is {now_s} now", way_out=way_out)
 
 
 class ContradictingTrace(Conflict):
@@ -248,10 +238,8 @@ class BlobTooLarge(TooLarge):
 
 class BadBlobName(Unacceptable):
     def __init__(self, *, name: str) -> None:
-        super().__init__(
-            f"{name[:80]!r} is no blob's name",
-            way_out="a name is 0x and 64 lower-case hex digits: the bytes' keccak256 or, for packed words, their root",
-        )
+        way_out = "a name is 0x and 64 lower-case hex digits: the bytes' keccak256 or, for packed words, their root"
+        super().__init__(f"{name[:80]!r} is no blob's name", way_out=way_out)
 
 
 class BlobHashMismatch(Unacceptable):
@@ -269,10 +257,8 @@ class BlobMissing(Unacceptable):
 
 class OutputRefused(Unacceptable):
     def __init__(self, why: str) -> None:
-        super().__init__(
-            f"the output under commitment.output_root does not answer the order: {why}",
-            way_out="pack a list of words for each text",
-        )
+        way_out = "pack a list of words for each text"
+        super().__init__(f"the output under commitment.output_root does not answer the order: {why}", way_out=way_out)
 
 
 class OutputTooLong(Unacceptable):

@@ -29,7 +29,7 @@ from backend.services.publishing import publish_epochs
 from backend.services.record import PublicRecord
 from backend.services.settling import settle_epoch
 from backend.store.database import Database
-from backend.store.home import log_folder, open_blobs, open_database
+from backend.store.home import LOG, open_blobs, open_database
 from contracts.onchain.chain import Chain
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.errors import AssayError
@@ -110,7 +110,7 @@ class Worker:
         _check(settings, chain.settler())
         manager = TxManager(database, RpcPort(chain.w3), settings.settler, confirmations=settings.confirmations)
         self.indexer = Indexer(database, chain, confirmations=settings.confirmations)
-        blobs, log, treasury = open_blobs(settings.home), log_folder(settings.home), settings.treasury
+        blobs, log, treasury = open_blobs(settings.home), settings.home / LOG, settings.treasury
         record = PublicRecord(blobs, chain.deployment.constants, chain.block_hash)
         rule, answers = settings.closing, Answers(database, chain, record, blobs, log)
         troubles = Troubles()
@@ -166,9 +166,7 @@ def _send(manager: TxManager, now: int) -> None:
 def _check(settings: WorkerSettings, settler: str) -> None:
     deployment, epoch_s = settings.deployment, settings.closing.epoch_s
     if settings.settler.address != settler:
-        raise Misconfigured(
-            f"settler.json is the key of {settings.settler.address}, but the escrow's settler is {settler}",
-            way_out="use the settler's keystore",
-        )
+        says = f"settler.json is the key of {settings.settler.address}, but the escrow's settler is {settler}"
+        raise Misconfigured(says, way_out="use the settler's keystore")
     if not 0 < epoch_s <= deployment.constants.epoch_max_s:
         raise Misconfigured(f"--epoch-seconds {epoch_s} is outside 1..{deployment.constants.epoch_max_s} (EPOCH_MAX)")

@@ -1,7 +1,7 @@
 """The `assay` command: gathers each package's sub-commands through the entry points `assay.commands`.
 
-A sub-command's module is imported only when it is the one that is called, and imports what its options need; what the
-command itself needs is imported when it runs. So each starts at once, and `assay audit` never loads an engine.
+A sub-command's module is imported only when it is called, and imports only what its options need; the command imports
+the rest when it runs. So each starts fast, and `assay audit` never loads an engine.
 """
 
 import importlib
@@ -81,10 +81,7 @@ def assay(
 
 
 def main() -> None:
-    """Entry point. An error of ours prints as one line with its code and exits with 1; any other shows its trace.
-
-    A file that cannot be read or written is the user's to mend as well.
-    """
+    """Entry point. Prints our own errors and those of files as one line with a code, and exits with 1."""
     try:
         app()
     except OSError as error:
@@ -98,7 +95,7 @@ def main() -> None:
 def _end(code: str, words: str) -> None:
     network = os.environ.get("ASSAY_NET")
     if network and code in _NOT_RUNNING:
-        words += f" The network of {network} was meant: does `assay up` run there?"
+        words += f" This command uses the network of {network}: is `assay up` running there?"
     Console(stderr=True, soft_wrap=True).print(Text.assemble((code, "red"), f" {words}"))
     sys.exit(1)
 

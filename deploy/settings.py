@@ -1,9 +1,8 @@
-"""Where commands find a network when they are not told: `client.json` in the folder of `assay up`, which tells all, or
-`deployment.json`, the address file that `assay deploy` writes, which tells the contracts.
+"""Finds a command's network: by `client.json` in the folder of `assay up`, which has everything, or by
+`deployment.json`, the address file of `assay deploy`, which has the contracts.
 
-One place resolves it, for every command: it fills in the ASSAY_* variables that the command's options read anyway. So
-an option beats the environment, and the environment beats the file. The password of a key folder may lie beside its
-keys in a file `password`, or in the file that ASSAY_PASSWORD_FILE names.
+Fills in the ASSAY_* variables that the command's options read. So an option beats the environment, and the environment
+beats the file. The password of a key folder may be in a file `password` beside its keys, or in ASSAY_PASSWORD_FILE.
 """
 
 import json
@@ -28,7 +27,7 @@ _HOMES = {
     "ledger": "backend",
 }
 _WITHOUT = ("up", "demo", "chain", "models", "deploy")
-"""Commands that make networks, or need none."""
+"""Commands that make networks or need none."""
 
 
 class SettingsError(AssayError):
@@ -38,9 +37,9 @@ class SettingsError(AssayError):
 
 
 class ClientFile(Record):
-    """Where the network of a folder is reached. The deployment and the key folders lie beside the file.
+    """The endpoints of a folder's network. The deployment and the key folders are beside the file.
 
-    `build`: names the contracts that it was founded with.
+    `build`: identifies the contracts that were deployed.
     """
 
     rpc: str
@@ -56,12 +55,12 @@ class ClientFile(Record):
             return ClientFile.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise SettingsError(
-                f"{path} is no client file: {error}", way_out="start `assay up` anew, or give the options yourself"
+                f"{path} is no client file: {error}", way_out="start `assay up` again, or give the options yourself"
             ) from error
 
 
 def fill_in(command: str, arguments: Sequence[str], environ: MutableMapping[str, str], folder: Path) -> Path | None:
-    """Sets what is not set yet, for one command called in `folder`. Returns the folder of `assay up` that was found."""
+    """Sets the missing variables of a command run in `folder`. Returns the folder of `assay up`, if there is one."""
     network = addresses = None
     if command not in _WITHOUT:
         network = _find(CLIENT_FILE, arguments, environ, folder)
@@ -100,14 +99,12 @@ def _defaults(network: Path, command: str) -> dict[str, str]:
 
 
 def _contracts(file: Path) -> dict[str, str]:
-    """What an address file tells. Commands that take the file itself look at the rest of it."""
+    """The variables that follow from an address file."""
     try:
         escrow = str(json.loads(file.read_bytes())["escrow"])
     except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f"{file} is no address file: {error!r}",
-            way_out="write it anew with `assay deploy`, or call the command elsewhere",
-        ) from error
+        way_out = "write it again with `assay deploy`, or call the command elsewhere"
+        raise SettingsError(f"{file} is no address file: {error!r}", way_out=way_out) from error
     return {"ASSAY_DEPLOYMENT": str(file), "ASSAY_ESCROW": escrow}
 
 
@@ -127,7 +124,7 @@ def _read_password(environ: MutableMapping[str, str], home: str | None) -> None:
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of an option, wherever it stands."""
+    """The value of an option, anywhere among the arguments."""
     for place, argument in enumerate(arguments):
         if argument.startswith(f"{name}="):
             return argument.removeprefix(f"{name}=")

@@ -48,18 +48,12 @@ EngineFactory = Callable[[Manifest], Engine]
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """What a node is told.
+    """A node's settings.
 
-    Attributes:
-        home: folder of the node's key file and journal.
-        workloads: each a workload id, whose manifest is fetched from the backend, or the path of a manifest. Empty:
-            all that the backend offers and this host can serve.
-        models: the model store; default: its usual place.
-        device: "cpu", "cuda" or "cuda:N"; default: the first GPU, else the CPU.
-        floor: the lowest price the node works for.
-        max_unrooted: how many delivered jobs may be overdue for a root before the node takes no more.
-        poll_s: pause between requests for a job.
-        slots: most jobs held at once; engines that batch answer them together.
+    `workloads`: each a workload id, whose manifest the backend has, or the path of a manifest; empty: all offered ones
+    that work here. `models`: the model store. `device`: "cpu", "cuda" or "cuda:N"; default: the first GPU, else the
+    CPU. `floor`: the lowest price that the node works for. `max_unrooted`: how many delivered jobs may be overdue for a
+    root before the node takes no more. `poll_s`: pause between requests for a job. `slots`: most jobs held at once.
     """
 
     home: Path
@@ -100,9 +94,7 @@ def run_node(
 ) -> None:
     """Serves until told to stop: by `stop`, or else by SIGTERM or SIGINT, whose second abandons the jobs under way.
 
-    Raises:
-        SetupError, KeystoreError, ChainError, ExecutionError: the node cannot start.
-        JournalError: the journal cannot be written.
+    Raises SetupError, KeystoreError, ChainError or ExecutionError if the node cannot start; JournalError.
     """
 
     def serve(told: threading.Event) -> None:
@@ -162,9 +154,7 @@ def load_workloads(
 ) -> tuple[dict[str, Manifest], dict[str, Engine]]:
     """Manifests and engines by workload id: of the named workloads, or of all offered ones that work here.
 
-    Raises:
-        NothingToServe: none was named, and none of the offered ones works here.
-        BadSetting, BackendError, ExecutionError: a named one cannot be served.
+    Raises NothingToServe if no offered one works here; BadSetting, CallFailed or ExecutionError for a named one.
     """
     names = settings.workloads or tuple(entry.workload_id for entry in api.network().price_sheet)
     manifests: dict[str, Manifest] = {}
@@ -181,11 +171,9 @@ def load_workloads(
         else:
             manifests[manifest.workload_id()] = manifest
     if not engines:
-        raise NothingToServe(
-            f"This host can serve none of the {len(names)} workloads of {api.base_url}. {why}.",
-            way_out="Run `assay node doctor`, which names what is missing.",
-            offered=names,
-        )
+        says = f"This host can serve none of the {len(names)} workloads of {api.base_url}. {why}."
+        way_out = "Run `assay node doctor`, which names what is missing."
+        raise NothingToServe(says, way_out=way_out, offered=names)
     return manifests, engines
 
 
@@ -225,7 +213,7 @@ def build_session(
     for each in speeds:
         log.info("%s", each)
     return NodeSession(
-        desk=LeaseClient(
+        leases=LeaseClient(
             api=api, facts=facts, signer=signer, deployment=deployment,
             workloads=workloads, floor=settings.floor, pacer=pacer, clock=unix_time, session=session_id(settings.home),
         ),
@@ -246,12 +234,7 @@ def build_session(
 
 
 def meet(api: BackendApi, deployment: Deployment, poll_s: float, stop: threading.Event) -> bool:
-    """Waits for the backend and checks that it works on the same contracts. False if told to stop meanwhile.
-
-    Raises:
-        ForeignBackend: it works on others.
-        BackendError: it answers, but not as a backend does.
-    """
+    """Waits for the backend. False if told to stop meanwhile. Raises ForeignBackend for other contracts; BadAnswer."""
     while not stop.is_set():
         try:
             network = api.network()
@@ -272,11 +255,9 @@ def require_same_deployment(network: NetworkInfo, deployment: Deployment, base_u
     names = ("chain_id", "escrow", "stake_manager", "court", "contests", "token", "constants")
     told = {name: str(getattr(network, name)) for name in names if getattr(network, name) != getattr(deployment, name)}
     if told:
-        raise ForeignBackend(
-            f"The backend at {base_url} names {told}, which this node's deployment contradicts.",
-            way_out="Use the backend of that deployment, or the deployment of that backend.",
-            differing=sorted(told),
-        )
+        says = f"The backend at {base_url} names {told}, which this node's deployment contradicts."
+        way_out = "Use the backend of that deployment, or the deployment of that backend."
+        raise ForeignBackend(says, way_out=way_out, differing=sorted(told))
 
 
 def resolve_workload(name: str, api: BackendApi) -> Manifest:
@@ -286,11 +267,9 @@ def resolve_workload(name: str, api: BackendApi) -> Manifest:
     try:
         return Manifest.model_validate(json.loads(Path(name).read_bytes()))
     except (OSError, ValueError, ValidationError) as error:
-        raise BadSetting(
-            f"{name} is no workload id and no manifest: {error}.",
-            way_out="Give the 0x id of a workload that the backend offers, or the path of its manifest.",
-            name=name,
-        ) from error
+        says = f"{name} is no workload id and no manifest: {error}."
+        way_out = "Give the 0x id of a workload that the backend offers, or the path of its manifest."
+        raise BadSetting(says, way_out=way_out, name=name) from error
 
 
 def unix_time() -> int:

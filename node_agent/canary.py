@@ -26,7 +26,7 @@ from node_agent.session.journal import NodeJournal
 from node_agent.session.rooted import RootWatch
 
 _BEFORE_ROOT = ("queued", "leased", "delivered")
-_PATIENCE_S = 30.0
+_QUEUED_LONG_S = 30.0
 _MANY = 10**9
 _EXPLAIN = "`assay node doctor` and `assay node explain` tell more."
 
@@ -46,9 +46,7 @@ def serve_until_delivered(
 ) -> None:
     """Runs a node until it has delivered one order; jobs that come before it are served too.
 
-    Raises:
-        SetupError, ExecutionError, ChainError: the node cannot start.
-        CanaryFailed: it was not delivered in time.
+    Raises SetupError, ExecutionError or ChainError if the node cannot start, CanaryFailed without a timely delivery.
     """
     node, domain = address_in(settings.home / NODE_KEY), settings.deployment.domain
     until, pause = time.monotonic() + timeout_s, threading.Event()
@@ -108,7 +106,7 @@ class CanaryWatch:
     def _tell_before_root(self, view: OrderView, waited_s: float) -> None:
         self._tell("queued", f"{self.order_id}, pays at most {view.order.terms.max_price} units")
         if view.state == "queued":
-            if waited_s > _PATIENCE_S:
+            if waited_s > _QUEUED_LONG_S:
                 self._tell("waiting", "no node took it yet: is the node busy, or does it not serve this workload?")
             return
         self._tell("leased", f"to {view.node}")

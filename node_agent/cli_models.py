@@ -1,7 +1,7 @@
 """`assay models`: fetch and list the models this host can run, and write the manifests of workloads on them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +21,16 @@ StoreOption = Annotated[
 def pull(
     name: Annotated[str, typer.Argument(help="E.g. smollm2-135m-exact; `assay models list` shows all.")],
     store: StoreOption = None,
+    unconfined: Annotated[
+        bool, typer.Option("--unconfined", help="Where nothing can be confined: convert it in this process.")
+    ] = False,
 ) -> None:
     """Fetch a model, check its pinned digests and store it, unless it is stored already."""
     from node_agent.models import ModelStore
 
     console = Console()
     with _progress(console, name) as on_step:
-        files = ModelStore(store).pull(name, on_step)
+        files = ModelStore(store, confined=not unconfined).pull(name, on_step)
     size = sum(path.stat().st_size for path in (files.weights, files.tokenizer)) // 1_000_000
     console.print(f"{name} is ready in {files.weights.parent} ({size} MB)", soft_wrap=True)
 
@@ -41,14 +44,16 @@ def build(
     store: StoreOption = None,
 ) -> None:
     """Build a model file of the exact engine: integers only, the same bytes on every host."""
-    from node_agent.execution.exact.model_root import file_root
+    from node_agent.execution.sandbox import Executor
     from node_agent.models import ModelStore
 
-    console = Console()
+    console, models = Console(), ModelStore(store)
     with _progress(console, name) as on_step:
-        files = ModelStore(store).build_exact(origin, name, on_step)
+        files = models.build_exact(origin, name, on_step)
+    with closing(Executor(models.root)) as executor:
+        root = executor.root_of(files.weights)
     console.print(f"{name} is {files.weights_sha256}, in {files.weights.parent}", soft_wrap=True)
-    console.print(f"its workloads name the model root {file_root(files.weights)}", soft_wrap=True)
+    console.print(f"its workloads name the model root {root}", soft_wrap=True)
 
 
 @app.command("list")

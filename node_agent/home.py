@@ -65,11 +65,9 @@ def load_settings(home: Path) -> HomeSettings | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        raise BadSetting(
-            f"{path} has no settings of this release: {error}.",
-            way_out="Delete it and run `assay node init --backend URL --rpc URL` again; keys and journal are kept.",
-            path=str(path),
-        ) from error
+        says = f"{path} has no settings of this release: {error}."
+        way_out = "Delete it and run `assay node init --backend URL --rpc URL` again; keys and journal are kept."
+        raise BadSetting(says, way_out=way_out, path=str(path)) from error
 
 
 def password() -> str:

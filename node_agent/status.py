@@ -75,32 +75,22 @@ class NodeStatus:
         return min(entry.fixed_price + entry.unit_price for entry in self.network.price_sheet)
 
 
-def read_standing(where: NodePlace) -> NodeStatus:
+def read_status(where: NodePlace) -> NodeStatus:
     """Everything from chain and journal, and from the backend if it answers. Raises ChainError or JournalError."""
     chain, journal, operator_id = where.chain, where.journal, where.operator_id
     history = read_history(chain, chain.head().number)
     cases = [case for case in history.cases.values() if case.operator_id == operator_id]
     network, view, why = _ask(where.api(attempts=1) if where.has_backend else None, operator_id)
     return NodeStatus(
-        account=read_account(chain, operator_id),
-        penalty_multiple=chain.deployment.constants.penalty_multiple,
-        cases=[read_accusation(chain, case.opened) for case in cases],
-        network=network,
-        view=view,
-        backend_error=why,
-        beat=last_beat(where.home / PULSE),
-        is_running=is_running(where.home),
-        hot_key=where.node,
-        hot_key_wei=balance_wei(chain, where.node),
-        appeal_wei=appeal_wei(chain),
-        undelivered=len(journal.pending()),
-        unrooted=len(journal.unrooted()),
-        rooted=len(journal.rooted()),
+        account=read_account(chain, operator_id), penalty_multiple=chain.deployment.constants.penalty_multiple,
+        cases=[read_accusation(chain, case.opened) for case in cases], network=network, view=view, backend_error=why,
+        beat=last_beat(where.home / PULSE), is_running=is_running(where.home), hot_key=where.node,
+        hot_key_wei=balance_wei(chain, where.node), appeal_wei=appeal_wei(chain), undelivered=len(journal.pending()),
+        unrooted=len(journal.unrooted()), rooted=len(journal.rooted()),
         refused=[f"{answer.order_id}: {answer.refusal}" for answer in journal.refused()],
-        given_up=journal.given_up(_MOST_GIVEN_UP),
-        overdue_order=_overdue_order(chain, journal, view),
+        given_up=journal.given_up(_MOST_GIVEN_UP), overdue_order=_overdue_order(chain, journal, view),
         read_at_s=int(time.time()),
-    )
+    )  # fmt: skip
 
 
 def limits(found: NodeStatus) -> list[str]:

@@ -122,9 +122,7 @@ def _scale(chain: Chain) -> TokenScale:
 
 def _known(value: _T | None, option: str) -> _T:
     if value is None:
-        raise BadSetting(
-            f"{option} is not known.",
-            way_out="Run `assay node init --backend URL --rpc URL` once, which keeps it, or give the option.",
-            option=option,
-        )
+        says = f"{option} is not known."
+        way_out = "Run `assay node init --backend URL --rpc URL` once, which keeps it, or give the option."
+        raise BadSetting(says, way_out=way_out, option=option)
     return value

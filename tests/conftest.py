@@ -2,10 +2,14 @@
 
 import gc
 import os
+import sys
+from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from contracts.protocol.tokens import TextTokenizer
 from tests.world import run
 from tests.world.soak import short_or_long
 
@@ -25,3 +29,17 @@ def founded_chains(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One folder a run: the processes of pytest-xdist have their own base folders below it."""
     base = tmp_path_factory.getbasetemp()
     run.keep_in((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "founded")
+
+
+@pytest.fixture(autouse=True)
+def _backends_cut_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backends inside a test's own process run its tokenizer there, which it trusts: a confined process takes most of a
+    second to start. Tests of that process are marked `confined`, and backends with a process of their own confine."""
+    module = sys.modules.get("backend.store.tokenizers")
+    if module is not None and request.node.get_closest_marker("confined") is None:
+        monkeypatch.setattr(module.ConfinedTokenizer, "encode", lambda it, text: _read(it.path, it.sha256).encode(text))
+
+
+@cache
+def _read(path: Path, sha256: str) -> TextTokenizer:
+    return TextTokenizer(path.read_bytes(), sha256)

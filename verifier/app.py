@@ -89,7 +89,7 @@ class Verifier:
                 told = error.code
             else:
                 if told:
-                    _log.info("going on after: %s", told)
+                    _log.info("continuing after: %s", told)
                 told = ""
             self._sleep(POLL_S)
         self._worker.close()

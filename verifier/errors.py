@@ -92,7 +92,5 @@ class VerifierJournalFull(VerifierError):
     code = "journal_full"
 
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(
-            f"the journal {path} cannot be written: {why}",
-            way_out="free space there. Until then this verifier signs nothing; then it continues by itself",
-        )
+        way_out = "free space there. Until then this verifier signs nothing; then it continues by itself"
+        super().__init__(f"the journal {path} cannot be written: {why}", way_out=way_out)

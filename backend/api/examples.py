@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from contracts.protocol import wire
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
 from contracts.protocol.pace import pace_of
 from contracts.protocol.packed import pack, packed_root
@@ -9,21 +10,6 @@ from contracts.protocol.records import Commitment, NodeRequest, Opening, Order, 
 from contracts.protocol.signing import Signer
 from contracts.protocol.texts import encode_texts
 from contracts.protocol.typed_data import Domain, answer_commit, trace_commit
-from contracts.protocol.wire import (
-    ACTION_CANARY,
-    ACTION_HEARTBEAT,
-    ACTION_LEASE,
-    ACTION_RETURN,
-    CanaryRequest,
-    Heartbeat,
-    LeaseRequest,
-    ReturnLease,
-    SubmitCommitment,
-    SubmitOrder,
-    SubmitTrace,
-    SubmitVerdict,
-    Tokenize,
-)
 
 _KEY = Signer(keccak(b"a key of no value, for examples"))
 _DOMAIN = Domain(31337, "0x" + "e5" * 20)
@@ -75,43 +61,43 @@ def _request(action: str, order_id: bytes) -> tuple[NodeRequest, str]:
     return request, _KEY.sign(_DOMAIN.node_request_digest(request))
 
 
-_LEASE, _LEASE_SIGNATURE = _request(ACTION_LEASE, ZERO32)
-_CANARY, _CANARY_SIGNATURE = _request(ACTION_CANARY, ZERO32)
-_BEAT, _BEAT_SIGNATURE = _request(ACTION_HEARTBEAT, _ORDER_ID)
-_RETURN, _RETURN_SIGNATURE = _request(ACTION_RETURN, _ORDER_ID)
+_LEASE, _LEASE_SIGNATURE = _request(wire.ACTION_LEASE, ZERO32)
+_CANARY, _CANARY_SIGNATURE = _request(wire.ACTION_CANARY, ZERO32)
+_BEAT, _BEAT_SIGNATURE = _request(wire.ACTION_HEARTBEAT, _ORDER_ID)
+_RETURN, _RETURN_SIGNATURE = _request(wire.ACTION_RETURN, _ORDER_ID)
 
 SUBMIT_ORDER = _shown(
     "16 tokens at most, from a requester's own lane",
-    SubmitOrder(order=_ORDER, signer=_KEY.address, signature=_KEY.sign(_ORDER_ID)),
+    wire.SubmitOrder(order=_ORDER, signer=_KEY.address, signature=_KEY.sign(_ORDER_ID)),
 )
-TOKENIZE = _shown("One text", Tokenize(workload_id=_WORKLOAD, texts=_TEXTS))
+TOKENIZE = _shown("One text", wire.Tokenize(workload_id=_WORKLOAD, texts=_TEXTS))
 LEASE_REQUEST = _shown(
     "A node asks for a job of one workload",
-    LeaseRequest(
+    wire.LeaseRequest(
         request=_LEASE, signature=_LEASE_SIGNATURE, workload_id=_WORKLOAD, pace=pace_of(read_per_s=200, write_per_s=25)
     ),
 )
 CANARY_REQUEST = _shown(
     "A new node asks for its canary job",
-    CanaryRequest(request=_CANARY, signature=_CANARY_SIGNATURE, workload_id=_WORKLOAD),
+    wire.CanaryRequest(request=_CANARY, signature=_CANARY_SIGNATURE, workload_id=_WORKLOAD),
 )
-HEARTBEAT = _shown("A node still works on its job", Heartbeat(request=_BEAT, signature=_BEAT_SIGNATURE))
+HEARTBEAT = _shown("A node still works on its job", wire.Heartbeat(request=_BEAT, signature=_BEAT_SIGNATURE))
 RETURN_LEASE = _shown(
     "A node gives a job back that it can't finish in time",
-    ReturnLease(
+    wire.ReturnLease(
         request=_RETURN, signature=_RETURN_SIGNATURE, reason="too_slow",
         words="This host does 5 tokens/s, the order leaves 20 s.",
     ),
 )  # fmt: skip
 SUBMIT_COMMITMENT = _shown(
-    "16 tokens were generated", SubmitCommitment(commitment=_COMMITMENT, signature=_KEY.sign(_DIGEST))
+    "16 tokens were generated", wire.SubmitCommitment(commitment=_COMMITMENT, signature=_KEY.sign(_DIGEST))
 )
 SUBMIT_TRACE = _shown(
-    "A trace whose bytes were put among the blobs", SubmitTrace(commitment_digest=to_hex(_DIGEST), trace=_WORKLOAD)
+    "A trace whose bytes were put among the blobs", wire.SubmitTrace(commitment_digest=to_hex(_DIGEST), trace=_WORKLOAD)
 )
 SUBMIT_VERDICT = _shown(
     "A verdict that matches, with its opening",
-    SubmitVerdict(
+    wire.SubmitVerdict(
         epoch_id=1, verdict=_VERDICT, signature=_KEY.sign(_DOMAIN.verdict_digest(_VERDICT)), opening=_OPENING
     ),
 )

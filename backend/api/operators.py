@@ -9,18 +9,8 @@ from backend.api import examples, problems
 from backend.api.services import Services
 from backend.api.strict_json import StrictJsonRoute
 from backend.domain import errors as domain
+from contracts.protocol import wire
 from contracts.protocol.errors import BadSignature
-from contracts.protocol.wire import (
-    Acknowledgement,
-    CanaryRequest,
-    Heartbeat,
-    LeaseGrant,
-    LeaseRequest,
-    OrderView,
-    ReturnLease,
-    SubmitCommitment,
-    SubmitTrace,
-)
 
 _AUTHENTICATED = (
     BadSignature, errors.WrongSigner, errors.StaleRequest, errors.WrongAction, errors.UnknownNode,
@@ -50,37 +40,39 @@ def operators_router(services: Services) -> APIRouter:
     """POST leases, heartbeats, returns, commitments, traces, canary."""
     router = APIRouter(prefix="/v1/operator", tags=["operators"], route_class=StrictJsonRoute)
 
-    @router.post("/leases", response_model=LeaseGrant, responses=_NO_JOB | _TOLD_LEASES)
+    @router.post("/leases", response_model=wire.LeaseGrant, responses=_NO_JOB | _TOLD_LEASES)
     def lend(
-        asked: Annotated[LeaseRequest, Body(openapi_examples=examples.LEASE_REQUEST)],
-    ) -> LeaseGrant | Response:
+        asked: Annotated[wire.LeaseRequest, Body(openapi_examples=examples.LEASE_REQUEST)],
+    ) -> wire.LeaseGrant | Response:
         """Lends the oldest job that the node may take, or gives again a lease that it holds and does not name."""
         return services.leasing.lend(asked) or Response(status_code=204)
 
     @router.post("/heartbeats", responses=_TOLD_HEARTBEATS)
-    def extend(beat: Annotated[Heartbeat, Body(openapi_examples=examples.HEARTBEAT)]) -> LeaseGrant:
+    def extend(beat: Annotated[wire.Heartbeat, Body(openapi_examples=examples.HEARTBEAT)]) -> wire.LeaseGrant:
         """Extends a lease while the node works."""
         return services.leasing.extend(beat)
 
     @router.post("/returns", responses=_TOLD_RETURNS)
-    def take_back(back: Annotated[ReturnLease, Body(openapi_examples=examples.RETURN_LEASE)]) -> Acknowledgement:
+    def take_back(
+        back: Annotated[wire.ReturnLease, Body(openapi_examples=examples.RETURN_LEASE)],
+    ) -> wire.Acknowledgement:
         """Ends the lease of a job that the node can't do, so that another node is lent it at once."""
         return services.leasing.take_back(back)
 
     @router.post("/commitments", responses=_TOLD_COMMITMENTS)
     def deliver(
-        submitted: Annotated[SubmitCommitment, Body(openapi_examples=examples.SUBMIT_COMMITMENT)],
-    ) -> Acknowledgement:
+        submitted: Annotated[wire.SubmitCommitment, Body(openapi_examples=examples.SUBMIT_COMMITMENT)],
+    ) -> wire.Acknowledgement:
         """Receives what a node computed. Acknowledged once it is durable."""
         return services.delivery.receive(submitted)
 
     @router.post("/traces", responses=_TOLD_TRACES)
-    def show(shown: Annotated[SubmitTrace, Body(openapi_examples=examples.SUBMIT_TRACE)]) -> Acknowledgement:
+    def show(shown: Annotated[wire.SubmitTrace, Body(openapi_examples=examples.SUBMIT_TRACE)]) -> wire.Acknowledgement:
         """Receives what lies behind a commitment's trace, once nobody can copy it any more."""
         return services.traces.receive(shown)
 
     @router.post("/canary", responses=_TOLD_CANARY)
-    def canary(asked: Annotated[CanaryRequest, Body(openapi_examples=examples.CANARY_REQUEST)]) -> OrderView:
+    def canary(asked: Annotated[wire.CanaryRequest, Body(openapi_examples=examples.CANARY_REQUEST)]) -> wire.OrderView:
         """Orders a small paid job that is kept for the asking node, or shows the one that its operator had."""
         return services.views.order(services.canary.place(asked))
 

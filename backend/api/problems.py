@@ -14,16 +14,7 @@ from fastapi.responses import Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from backend.errors import (
-    BackendError,
-    Conflict,
-    NotFound,
-    NotYet,
-    StorageFull,
-    TooLarge,
-    Unacceptable,
-    Unauthenticated,
-)
+from backend import errors
 from backend.log_filter import OncePerMinute
 from contracts.onchain.errors import ChainUnavailable
 from contracts.protocol.errors import BadSignature, ProtocolError
@@ -31,13 +22,13 @@ from contracts.protocol.wire import Problem
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
-    (Unauthenticated, 401),
+    (errors.Unauthenticated, 401),
     (BadSignature, 401),
-    (NotFound, 404),
-    (Conflict, 409),
-    (NotYet, 425),
-    (TooLarge, 413),
-    (Unacceptable, 422),
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.NotYet, 425),
+    (errors.TooLarge, 413),
+    (errors.Unacceptable, 422),
     (ProtocolError, 422),
 )
 _SHOWN_CHARACTERS = 120
@@ -67,7 +58,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ChainUnavailable, _chain_unavailable)
     app.add_exception_handler(OperationalError, _store_unavailable)
-    app.add_exception_handler(StorageFull, _storage_full)
+    app.add_exception_handler(errors.StorageFull, _storage_full)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -96,7 +87,7 @@ def problem(status: int, code: str, detail: str) -> Response:
 
 def _told(status: int) -> Any:
     def handle(request: Request, error: Exception) -> Response:
-        code = error.code if isinstance(error, BackendError | ProtocolError) else "error"
+        code = error.code if isinstance(error, errors.BackendError | ProtocolError) else "error"
         log.info("refused path=%s status=%d code=%s", _path(request), status, code)
         return problem(status, code, str(error))
 
@@ -166,7 +157,7 @@ def _store_unavailable(request: Request, error: Exception) -> Response:
 
 
 def _storage_full(request: Request, error: Exception) -> Response:
-    assert isinstance(error, StorageFull)
+    assert isinstance(error, errors.StorageFull)
     log.error("storage full path=%s why=%s", _path(request), error)
     return problem(507, error.code, str(error))
 

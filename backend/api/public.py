@@ -1,6 +1,6 @@
 """Routes for anyone: the network, workloads, blobs, operators, epochs, the published log."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
@@ -17,23 +17,14 @@ _RAW_BODY = {
     "requestBody": {"required": True, "content": {_OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
 }
 _RAW_ANSWER = {"content": {_OCTETS: {}}, "description": "The bytes: their keccak256, or of packed words the root"}
-_MANIFEST_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {"schema": {"type": "object"}}}, "description": "The canonical bytes"},
-    **problems.told(UnknownWorkload),
-}
-_TOKENIZER_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {"schema": {"type": "object"}}}, "description": "tokenizer.json"},
-    **problems.told(UnknownWorkload),
-}
-_BLOB_ANSWERS: dict[int | str, dict[str, Any]] = {200: _RAW_ANSWER, **problems.told(UnknownBlob)}
-_PUT_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Known before"},
-    **problems.told(BlobHashMismatch, BlobTooLarge),
-}
-_LOG_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {_LINES: {}}, "description": "Lines of canonical JSON (SPEC section 11)"},
-    **problems.told(UnknownEpoch),
-}
+_OBJECT = {"application/json": {"schema": {"type": "object"}}}
+_TOLD_WORKLOAD = problems.told(UnknownWorkload)
+_MANIFEST_ANSWERS = {200: {"content": _OBJECT, "description": "The canonical bytes"}} | _TOLD_WORKLOAD
+_TOKENIZER_ANSWERS = {200: {"content": _OBJECT, "description": "tokenizer.json"}} | _TOLD_WORKLOAD
+_BLOB_ANSWERS = {200: _RAW_ANSWER} | problems.told(UnknownBlob)
+_PUT_ANSWERS = {200: {"description": "Known before"}} | problems.told(BlobHashMismatch, BlobTooLarge)
+_LOG = {"content": {_LINES: {}}, "description": "Lines of canonical JSON (SPEC section 11)"}
+_LOG_ANSWERS = {200: _LOG} | problems.told(UnknownEpoch)
 _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
 

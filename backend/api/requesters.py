@@ -39,7 +39,7 @@ def requesters_router(services: Services) -> APIRouter:
 
     @router.get("/orders/{order_id}", responses=problems.told(errors.UnknownOrder))
     def order(order_id: Bytes32) -> OrderView:
-        """An order as it stands. The same for every job, checked or not."""
+        """An order's present state. The same for every job, checked or not."""
         return services.views.order(order_id)
 
     @router.post("/tokenize", responses=problems.told(errors.UnknownWorkload, domain.InputRefused))

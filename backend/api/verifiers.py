@@ -23,9 +23,7 @@ def verifiers_router(services: Services) -> APIRouter:
     router = APIRouter(prefix="/v1/verifier", tags=["verifiers"], route_class=StrictJsonRoute)
 
     @router.post("/verdicts", responses=_TOLD)
-    def receive(
-        submitted: Annotated[SubmitVerdict, Body(openapi_examples=examples.SUBMIT_VERDICT)],
-    ) -> Acknowledgement:
+    def receive(submitted: Annotated[SubmitVerdict, Body(openapi_examples=examples.SUBMIT_VERDICT)]) -> Acknowledgement:
         """Receives what a verifier computed. Acknowledged once it is durable."""
         return services.verdicts.receive(submitted)
 

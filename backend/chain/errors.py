@@ -46,10 +46,8 @@ class TransactionReverted(DrivingError):
 
 class NoCommonAncestor(DrivingError):
     def __init__(self, *, lowest_block: int) -> None:
-        super().__init__(
-            f"no block down to {lowest_block} is still on the chain",
-            way_out="if the chain was started anew, start the backend with a new home",
-        )
+        way_out = "if the chain was restarted from scratch, start the backend with a new home"
+        super().__init__(f"no block down to {lowest_block} is still on the chain", way_out=way_out)
 
 
 class BeaconNotReady(DrivingError):

@@ -16,6 +16,7 @@ from backend.store import ledger
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow, TxReceiptRow
 from backend.store.database import Database
 from backend.store.event_rows import to_row
+from backend.store.facts import newest_block
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import NotKnown
 from contracts.onchain.events import Block, Event
@@ -57,7 +58,7 @@ class Indexer:
 
     def _tip(self) -> BlockRow | None:
         with self._database.read() as session:
-            return session.exec(select(BlockRow).order_by(col(BlockRow.number).desc())).first()
+            return newest_block(session)
 
     def _is_canonical(self, row: BlockRow) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What a wallet signs and anyone may submit to the chain: lane grants, permits, authorized deposits.
+"""Lane grants, permits and authorized deposits, which a wallet signs and anyone may submit to the chain.
 
 The submitter pays the gas and cannot redirect anything: each names its lane and amount, and works once.
 """

@@ -1,4 +1,4 @@
-"""Recomputes what a backend says about an order. Each check raises Untrue with the claim and the fact."""
+"""Recomputes a backend's claims about an order. Each check raises Untrue with the claim and the fact."""
 
 from backend.client.errors import NotDelivered, Untrue
 from contracts.onchain.chain import Chain
@@ -35,7 +35,7 @@ def check_order(view: OrderView, domain: Domain) -> None:
 
 
 def check_commitment(view: OrderView, domain: Domain) -> Commitment:
-    """The commitment, if it is for this order, signed by its node and charged by the formula. Raises NotDelivered."""
+    """The commitment: for this order, signed by its node, charged by the formula. Raises NotDelivered, Untrue."""
     commitment = view.commitment
     if commitment is None or view.commitment_signature is None:
         raise NotDelivered(order_id=view.order_id, state=view.state)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from contracts.record.log_source import LogSource
 
 contests_app = typer.Typer(
-    help="Contests of charges. Anyone may list them, any funded key may open, answer and end one.",
-    no_args_is_help=True,
+    help="Contests of charges. Anyone may list them, any funded key may open, answer and end one.", no_args_is_help=True
 )
 
 EpochArgument = Annotated[int, typer.Argument(min=1, help="the epoch, from 1")]
@@ -62,9 +61,7 @@ def finish(where: ClientPlace, epoch_id: EpochArgument, row: RowArgument, key: K
 
 
 def contest_order(
-    where: ClientPlace,
-    order_id: Annotated[str, typer.Argument(help="the order's id, in full")],
-    log: LogOption = None,
+    where: ClientPlace, order_id: Annotated[str, typer.Argument(help="the order's id, in full")], log: LogOption = None
 ) -> None:
     """Contests the charge of an order. Run it again to take the next step, until the contest is over.
 

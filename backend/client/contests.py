@@ -167,15 +167,12 @@ class Contests:
         closed = contest.closed if contest is not None else None
         ends = None if contest is None else contest.answer_ends
         return ContestView(
-            epoch_id=place[0],
-            index=place[1],
-            status=contest_status(self._chain, *place),
-            contester=None if contest is None else contest.contester,
-            answer_ends=ends,
+            epoch_id=place[0], index=place[1], status=contest_status(self._chain, *place),
+            contester=None if contest is None else contest.contester, answer_ends=ends,
             resolve_ends=None if ends is None else ends + self._chain.deployment.constants.resolve_window_s,
             refund_units=sum(event.args["units"] for event in refunds) if refunds else None,
             answer=closed if closed is not None and closed.name == "Answered" else None,
-        )
+        )  # fmt: skip
 
     def _read(self, history: History, epoch_id: int, log: LogSource) -> EpochLog:
         posted = history.epochs.get(epoch_id)

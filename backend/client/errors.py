@@ -28,7 +28,7 @@ class ClientError(AssayError):
 
 class Refused(ClientError):
     def __init__(self, *, status: int, code: str, detail: str) -> None:
-        self.status, self.code = status, code
+        self.status, self.code, self.detail = status, code, detail
         super().__init__(f"refused ({code}): {detail}")
 
 
@@ -39,10 +39,8 @@ class BackendUnavailable(ClientError):
 
 class NotOffered(ClientError):
     def __init__(self, *, workload: str, offered: list[str]) -> None:
-        super().__init__(
-            f"{workload!r} does not name exactly one workload",
-            way_out=f"name one by its id or model: {', '.join(offered) or 'none is offered'}",
-        )
+        way_out = f"name one by its id or model: {', '.join(offered) or 'none is offered'}"
+        super().__init__(f"{workload!r} does not name exactly one workload", way_out=way_out)
 
 
 class NobodyServes(ClientError):
@@ -67,18 +65,14 @@ class NotDelivered(ClientError):
 
 class Untrue(ClientError):
     def __init__(self, what: str, *, said: object, found: object) -> None:
-        super().__init__(
-            f"{what}: the backend says {said}, but it is {found}",
-            way_out="do not trust this backend; keep its answer as evidence",
-        )
+        way_out = "do not trust this backend; keep its answer as evidence"
+        super().__init__(f"{what}: the backend says {said}, but it is {found}", way_out=way_out)
 
 
 class WaitedTooLong(ClientError):
     def __init__(self, *, order_id: str, state: str, waited_s: float) -> None:
-        super().__init__(
-            f"order {order_id} is still {state} after {waited_s:.0f} s",
-            way_out=f"`assay jobs show {order_id}` says how it stands",
-        )
+        way_out = f"`assay jobs show {order_id}` shows its state"
+        super().__init__(f"order {order_id} is still {state} after {waited_s:.0f} s", way_out=way_out)
 
 
 class BadInput(ClientError):
@@ -100,10 +94,8 @@ class NotContestable(ClientError):
 
 class OutputHidden(ClientError):
     def __init__(self, *, tx_hash: str) -> None:
-        super().__init__(
-            f"transaction {tx_hash} answered the contest through another contract",
-            way_out="read the output from its trace (debug_traceTransaction)",
-        )
+        way_out = "read the output from its trace (debug_traceTransaction)"
+        super().__init__(f"transaction {tx_hash} answered the contest through another contract", way_out=way_out)
 
 
 class NoSession(ClientError):
@@ -117,15 +109,11 @@ class NoSession(ClientError):
 class GrantSpent(ClientError):
     def __init__(self, *, nonce: int, next_nonce: int) -> None:
         spent = nonce < next_nonce
-        super().__init__(
-            f"the grant has nonce {nonce}, but the wallet's next is {next_nonce}",
-            way_out="it was used: sign another" if spent else "submit the wallet's earlier grant first",
-        )
+        way_out = "it was used: sign another" if spent else "submit the wallet's earlier grant first"
+        super().__init__(f"the grant has nonce {nonce}, but the wallet's next is {next_nonce}", way_out=way_out)
 
 
 class NotConfigured(ClientError):
     def __init__(self, *, option: str, variable: str, what: str) -> None:
-        super().__init__(
-            f"{what} is not known",
-            way_out=f"give {option} or set {variable}, or run this in the folder where `assay up` runs a network",
-        )
+        way_out = f"give {option} or set {variable}, or run this in the folder where `assay up` runs a network"
+        super().__init__(f"{what} is not known", way_out=way_out)

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from backend.client.errors import BackendUnavailable, Refused
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Problem, SubmitOrder
+from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, Problem, SubmitOrder, Tokenize, Tokenized
 
 _T = TypeVar("_T")
 _SENDS = 3
@@ -43,6 +43,12 @@ class BackendHttp:
         content = order.model_dump_json().encode()
         return self._record(
             OrderView, self._send("POST", "/v1/orders", content=content, headers={"content-type": "application/json"})
+        )
+
+    def tokenize(self, asked: Tokenize) -> Tokenized:
+        content = asked.model_dump_json().encode()
+        return self._record(
+            Tokenized, self._send("POST", "/v1/tokenize", content=content, headers={"content-type": "application/json"})
         )
 
     def order(self, order_id: str) -> OrderView:

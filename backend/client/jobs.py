@@ -1,4 +1,4 @@
-"""Orders: quoted, signed, submitted, waited for, and their answers checked."""
+"""Quotes, signs and submits orders, waits for them, and checks their answers."""
 
 import secrets
 import time
@@ -24,7 +24,7 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits, Manifest
 from contracts.protocol.packed import counts, packed_root
 from contracts.protocol.pricing import spend_cap_units
-from contracts.protocol.prompts import pack_prompts, read_answer
+from contracts.protocol.prompts import read_answer
 from contracts.protocol.receipt import PaymentReceipt
 from contracts.protocol.records import COMPARATORS, Order, Params, Terms
 from contracts.protocol.signing import Signer
@@ -35,21 +35,21 @@ from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, PriceSheet
 _DELIVERED = ("delivered", "rooted", "paid", "void", "skipped", "expired")
 _SETTLED = ("paid", "void", "skipped", "expired")
 _TRIES, _TRIED_AGAIN = 5, ("cap_too_low", "blob_missing")
-"""How often an order is signed anew when another client of the lane was faster, or the input had to make room."""
+"""How often an order is signed again after another client of the lane was faster, or its texts were evicted."""
 _CUT = "length"
-"""The reason to finish of an answer that would have gone on."""
+"""The finish reason of an answer that reached its limit."""
 _DEFAULT_NEW_TOKENS = 64
-"""Where the manifest says nothing."""
+"""If the manifest has no default."""
 _TTL_PART = (9, 10)
-"""Part of the longest allowed deadline that is used, so that clocks may differ a little."""
+"""The part of the longest allowed deadline that is used, so that clocks may differ a little."""
 
 
 @dataclass(frozen=True)
 class Answer:
     """A checked output. `raw`: packed, under the commitment's output root.
 
-    `items`: an item a text, in their order: an object with `text`, `finish_reason` and `token_ids` where tokens were
-    generated, else a list of integers.
+    `items`: one per text, in order: an object with `text`, `finish_reason` and `token_ids` if tokens were generated,
+    else a list of integers.
     """
 
     items: list[Any]
@@ -57,7 +57,7 @@ class Answer:
 
     @property
     def texts(self) -> list[str]:
-        """Each item for people: its text where it has one, else its JSON."""
+        """Each item for people: its text if it has one, else its JSON."""
         return [str(item["text"]) if _has_text(item) else canonical_json(item).decode() for item in self.items]
 
     @property
@@ -67,17 +67,17 @@ class Answer:
 
     @property
     def cut(self) -> list[int]:
-        """The places of answers that ended at the order's limit and not at their own end."""
+        """The places of answers that ended at the order's limit."""
         return [place for place, item in enumerate(self.items) if _has_text(item) and item.get("finish_reason") == _CUT]
 
 
 class AssayClient:
     """A requester's session with one backend.
 
-    `signer`: the lane's key. `requester`: whose lane, the signer's own by default. With `chain`, what the backend
-    says of the deployment, the lane and receipts is held against it. `lock`: keeps other clients of the lane from
-    signing at the same moment (`lane_lock`); without one, an order that was overtaken is signed anew a few times.
-    `tokenizers`: a folder that keeps what was fetched.
+    `signer`: the lane's key. `requester`: the lane's owner, by default the signer. With a `chain`, the backend's claims
+    about the deployment, the lane and receipts are checked against it. `lock`: keeps other clients of the lane from
+    signing at the same time (`lane_lock`); without it, an order that was overtaken is signed again a few times.
+    `tokenizers`: a folder for fetched tokenizers.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class AssayClient:
         self._manifests: dict[str, Manifest] = {}
 
     def network(self) -> NetworkInfo:
-        """The deployment and the price sheet of now."""
+        """The deployment and the present price sheet."""
         network = self._backend.network()
         if self._chain is not None:
             checks.check_network(network, self._chain)
@@ -110,14 +110,14 @@ class AssayClient:
 
     @property
     def domain(self) -> Domain:
-        """Where this requester's signatures count."""
+        """The EIP-712 domain of this requester's signatures."""
         network = self._network or self.network()
         return Domain(network.chain_id, network.escrow)
 
     def quote(self, workload: str | None = None) -> PriceSheetEntry:
-        """What is asked for a workload, by id, model or kind; by none of them when only one is offered.
+        """The price of a workload, by id, model or kind; of the only one offered if none is named.
 
-        `serving` says how many nodes serve it now: with none, an order waits until one does, or expires.
+        `serving`: how many nodes serve it now; without one, an order waits for a node or expires.
         """
         sheet = self.network().price_sheet
         found = [entry for entry in sheet if workload in (None, entry.workload_id, entry.model, entry.kind)]
@@ -132,12 +132,11 @@ class AssayClient:
         max_new_tokens: int | None = None,
         params: dict[str, int] | None = None,
     ) -> OrderView:
-        """Puts the prompt, or a batch of them, signs one order at the prices asked now, and returns it accepted.
+        """Uploads a prompt or a batch, signs one order at the present prices, and returns it accepted.
 
-        The cap is signed for what the lane was charged, what is open, and this order's maximum: never more.
-        `params` are those of the workload's parameters that are not to be the manifest's defaults; `max_new_tokens` is
-        the manifest's default, else 64 or the most that the workload allows. Nothing is signed where the workload takes
-        no such texts or parameters: raises BadTexts, NotTaken.
+        The signed cap is what the lane was charged, plus its open orders' maxima and this order's: never more. `params`
+        and `max_new_tokens` replace the manifest's defaults; without a default, an answer has at most 64 tokens. Raises
+        BadTexts or NotTaken, before anything is signed, for texts or parameters that the workload does not accept.
         """
         entry = self.quote(workload)
         manifest = self._manifest(entry.workload_id)
@@ -156,7 +155,7 @@ class AssayClient:
             return self._sent(terms, data)
 
     def _sent(self, terms: Terms, data: bytes) -> OrderView:
-        """The order, signed and accepted; signed anew when another client of the lane was faster."""
+        """The order, signed and accepted; signed again if another client of the lane was faster."""
         for left in reversed(range(_TRIES)):
             self._backend.put_blob(terms.texts_hash, data)
             try:
@@ -167,16 +166,15 @@ class AssayClient:
         raise AssertionError("the loop returns or raises")
 
     def orders(self, *, of_lane: bool = False) -> list[OrderView]:
-        """The requester's newest orders, oldest first; with `of_lane` those in the signer's lane alone."""
+        """The requester's newest orders, oldest first; with `of_lane`, those in the signer's lane."""
         signer = self._signer.address if of_lane else None
         return [self._checked(view) for view in self._backend.orders(self.requester, signer)]
 
     def order(self, order_id: str) -> OrderView:
-        """An order as it stands."""
         return self._checked(self._backend.order(order_id))
 
     def lane(self) -> LaneView:
-        """The lane as the backend sees it; what it says was charged is held against the chain."""
+        """The lane by the backend; its charges are checked against the chain."""
         lane = self._backend.lane(self.requester, self._signer.address)
         if self._chain is not None:
             charged = read_lane(self._chain, self.requester, self._signer.address).charged
@@ -185,7 +183,7 @@ class AssayClient:
         return lane
 
     def wait(self, order_id: str, *, settled: bool = False, timeout_s: float = 600.0, poll_s: float = 0.5) -> OrderView:
-        """The order once it is delivered, or with `settled` once its money is decided; or once it expired."""
+        """The order once it is delivered or expired; with `settled`, once it is settled or expired."""
         until, wanted = self._clock() + timeout_s, _SETTLED if settled else _DELIVERED
         while (view := self.order(order_id)).state not in wanted:
             if self._clock() > until:
@@ -194,7 +192,7 @@ class AssayClient:
         return view
 
     def output(self, view: OrderView) -> Answer:
-        """The answer, once its root, its node's signature and its price are checked. Raises NotDelivered, Untrue."""
+        """The answer, after checking its root, its node's signature and its price. Raises NotDelivered, Untrue."""
         commitment = checks.check_commitment(view, self.domain)
         raw = self._backend.blob(commitment.output_root)
         found = _root(raw)
@@ -203,7 +201,7 @@ class AssayClient:
         return self.read(view.order.terms.workload_id, raw)
 
     def read(self, workload_id: str, output: bytes) -> Answer:
-        """What people read of the packed output of a workload. Raises Untrue for bytes that are none."""
+        """A workload's packed output for people. Raises Untrue for malformed bytes."""
         manifest = self._manifest(workload_id)
         try:
             return Answer(read_answer(manifest, self._vocabularies.of(manifest), output), output)
@@ -211,9 +209,9 @@ class AssayClient:
             raise Untrue("output", said="packed words", found=str(error)) from error
 
     def verify_price(self, view: OrderView) -> int:
-        """What the order costs, units: recomputed from signed terms and units, and found under the chain's root.
+        """The order's cost in units, recomputed from what was signed, and checked under the chain's root if rooted.
 
-        The root is looked at when the order is rooted and the client has a chain. Raises NotDelivered, Untrue.
+        Raises NotDelivered, Untrue.
         """
         checks.check_commitment(view, self.domain)
         if view.receipt is not None and self._chain is not None:
@@ -222,9 +220,9 @@ class AssayClient:
         return view.amount_units
 
     def receipt(self, order_id: str) -> PaymentReceipt:
-        """The receipt of an order, once it stands under a root: of this very order, and found under the chain's root.
+        """A rooted order's receipt, checked against order and chain. It proves the payment without this backend.
 
-        It proves the payment without this backend (`assay verify`). Raises Refused (`not_rooted`), Untrue.
+        Raises Refused (`not_rooted`), Untrue.
         """
         view, receipt = self.order(order_id), self._backend.receipt(order_id)
         checks.check_same(view, receipt)
@@ -232,7 +230,6 @@ class AssayClient:
         return receipt
 
     def close(self) -> None:
-        """Ends the connections; leaving a `with` block does it too."""
         self._backend.close()
 
     def __enter__(self) -> "AssayClient":
@@ -263,17 +260,11 @@ class AssayClient:
         assert self._network is not None, "quote reads the network"
         ttl_s = self._network.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
         return Terms(
-            workload_id=entry.workload_id,
-            prompt_root=to_hex(packed_root(prompts)),
-            texts_hash=to_hex(keccak(data)),
-            params=params,
-            comparator=COMPARATORS[manifest.comparator],
-            fixed_price=entry.fixed_price,
-            unit_price=entry.unit_price,
-            max_price=entry.fixed_price + most_units * entry.unit_price,
-            deadline=int(time.time()) + ttl_s,
-            salt=secrets.randbits(64),
-        )
+            workload_id=entry.workload_id, prompt_root=to_hex(packed_root(prompts)), texts_hash=to_hex(keccak(data)),
+            params=params, comparator=COMPARATORS[manifest.comparator], fixed_price=entry.fixed_price,
+            unit_price=entry.unit_price, max_price=entry.fixed_price + most_units * entry.unit_price,
+            deadline=int(time.time()) + ttl_s, salt=secrets.randbits(64),
+        )  # fmt: skip
 
     def _signed(self, terms: Terms) -> SubmitOrder:
         lane = self.lane()
@@ -284,7 +275,7 @@ class AssayClient:
 
 
 def _default_params(manifest: Manifest, max_new_tokens: int | None, fitting: int) -> dict[str, int]:
-    """What the user does not name. `fitting`: the longest answers that an order of so many texts may have."""
+    """The parameters that the user does not give. `fitting`: the longest answers that still fit into one order."""
     params = {name: allowed.default for name, allowed in manifest.params.items() if allowed.default is not None}
     allowed = manifest.params.get(MAX_NEW_TOKENS)
     if allowed is not None:
@@ -296,21 +287,17 @@ def _default_params(manifest: Manifest, max_new_tokens: int | None, fitting: int
 
 
 def _require_short(texts: list[str], limits: InputLimits) -> None:
-    """What a person can mend. `InputLimits.read` says the same for machines, and more."""
+    """Raises NotTaken for what people can correct. `InputLimits.read` checks the same and more, for machines."""
     if len(texts) > limits.max_texts:
-        raise NotTaken(
-            f"the order has {len(texts)} texts, this workload takes at most {limits.max_texts} in one",
-            way_out="order the others apart",
-        )
+        says = f"the order has {len(texts)} texts, this workload takes at most {limits.max_texts} in one"
+        raise NotTaken(says, way_out="send the others in another order")
     for place, text in enumerate(texts, 1):
         length = len(text.encode(errors="replace"))
         if length > limits.max_bytes:
             which = "the text" if len(texts) == 1 else f"text {place} of {len(texts)}"
-            raise NotTaken(
-                f"{which} has {length} bytes ({len(text)} characters), this workload takes at most {limits.max_bytes} "
-                "bytes a text",
-                way_out="shorten it, or ask in several texts",
-            )
+            has, most = f"{length} bytes ({len(text)} characters)", f"at most {limits.max_bytes} bytes per text"
+            way_out = "shorten it, or split it into several texts"
+            raise NotTaken(f"{which} has {has}, this workload takes {most}", way_out=way_out)
 
 
 def _require_ranges(params: dict[str, int], manifest: Manifest) -> None:
@@ -331,16 +318,16 @@ def _require_ranges(params: dict[str, int], manifest: Manifest) -> None:
 def _require_units(most: int, entry: PriceSheetEntry, texts: int) -> None:
     if most > entry.max_units:
         raise NotTaken(
-            f"the order may take {most} {entry.unit}s, this workload is offered up to {entry.max_units} an order; "
+            f"the order may take {most} {entry.unit}s, this workload is offered up to {entry.max_units} per order; "
             + ("ask for shorter answers (--max-new-tokens)" if entry.most_new_tokens else "shorten the texts")
-            + (f", or order the {texts} texts apart" if texts > 1 else "")
+            + (f", or order the {texts} texts separately" if texts > 1 else "")
         )
 
 
 def _packed(manifest: Manifest, vocabularies: Vocabularies, texts: list[str]) -> bytes:
-    """The prompts of texts, that spell them. Raises NotTaken."""
+    """The packed prompts of texts. Raises NotTaken."""
     try:
-        return pack_prompts(manifest, vocabularies.of(manifest), texts)
+        return vocabularies.prompts(manifest, texts)
     except BadTexts as error:
         raise NotTaken(f"{error}; nothing was signed") from error
 

@@ -1,7 +1,7 @@
 """Serializes the signing of a lane's orders over all processes that use one home.
 
-An order's cap covers what the lane was charged and all its open orders, so the caps of two orders signed at the same
-time would be too low. A client with another home is refused by the backend in that case, and signs again.
+An order's cap covers the lane's charges and all its open orders, so two orders signed at the same time would both have
+too low a cap. The backend then refuses a client with another home, which signs again.
 """
 
 import fcntl

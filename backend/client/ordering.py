@@ -29,7 +29,7 @@ def read_texts(prompts: list[str], prompt_files: list[Path], file: Path | None) 
     whole = [_read(path) for path in prompt_files]
     lines = [line for line in _read(file).splitlines() if line.strip()] if file is not None else []
     if not prompts and not whole and not lines:
-        raise BadInput("nothing to ask: give --prompt TEXT, --prompt-file FILE, or --file FILE with a text a line")
+        raise BadInput("nothing to ask: give --prompt TEXT, --prompt-file FILE, or --file FILE with one text per line")
     return [*prompts, *whole, *lines]
 
 

@@ -73,7 +73,7 @@ def cut_words(answer: Answer, view: OrderView) -> str | None:
 def _longer(view: OrderView, entry: PriceSheetEntry) -> str:
     most, limit = entry.most_new_tokens, view.order.terms.params.max_new_tokens
     if most is None or limit >= most:
-        return "; this workload has no longer ones"
+        return "; this workload allows no longer answers"
     return f"; --max-new-tokens allows up to {most}"
 
 

@@ -1,6 +1,6 @@
 """A requester's money: into lanes, and out of them after notice.
 
-Every call is the requester's own transaction. authorizations.py has what it only signs and anybody may submit.
+Every call is the requester's own transaction. authorizations.py has what anybody may submit for it.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from contracts.protocol.signing import Signer
 
 @dataclass(frozen=True)
 class WalletHoldings:
-    """What a wallet holds outside its lanes: whole units of the token, and wei of ether for gas."""
+    """A wallet's money outside its lanes: whole units of the token, and wei of ether for gas."""
 
     units: int
     ether_wei: int
@@ -49,7 +49,7 @@ class Wallet:
         """What the wallet holds outside its lanes."""
         ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
         tokens_wei = self._chain.balance_wei(self.address)
-        return WalletHoldings(tokens_wei // self._chain.deployment.constants.unit_wei, ether_wei)
+        return WalletHoldings(tokens_wei // self.constants.unit_wei, ether_wei)
 
     def lane(self, lane_signer: str | None = None) -> Lane:
         """A lane of this requester, its own by default."""
@@ -77,7 +77,8 @@ class Wallet:
         try:
             permit = sign_permit(self._chain, self._key, units)
         except (Reverted, WrongReply):  # a token without permits: two transactions
-            self._sender.call(self._chain.token.functions.approve(self._chain.escrow.address, self._wei(units)))
+            wei = units * self.constants.unit_wei
+            self._sender.call(self._chain.token.functions.approve(self._chain.escrow.address, wei))
             self._sender.call(self._escrow.deposit(self._sender.address, signer, units))
             return
         lane, signed = (self._sender.address, signer, units), parts(permit.signature)
@@ -103,6 +104,3 @@ class Wallet:
         """Moves tokens out of a lane whose notice is mature."""
         signer, target = (to_checksum_address(address or self.address) for address in (lane_signer, to))
         self._sender.call(self._escrow.withdraw(signer, units, target))
-
-    def _wei(self, units: int) -> int:
-        return units * self._chain.deployment.constants.unit_wei

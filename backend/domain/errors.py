@@ -15,10 +15,8 @@ from backend.errors import Conflict, Unacceptable
 
 class LaneNotOpened(Conflict):
     def __init__(self, *, requester: str, signer: str) -> None:
-        super().__init__(
-            f"{requester} has no lane for the signer {signer}",
-            way_out="the requester opens it with JobEscrow.openLane",
-        )
+        way_out = "the requester opens it with JobEscrow.openLane"
+        super().__init__(f"{requester} has no lane for the signer {signer}", way_out=way_out)
 
 
 class LaneExpiresFirst(Conflict):
@@ -31,10 +29,8 @@ class LaneExpiresFirst(Conflict):
 
 class LaneUnderNotice(Conflict):
     def __init__(self, *, notice_at: int, until: int) -> None:
-        super().__init__(
-            f"the lane is under notice of withdrawal from {notice_at} until {until}",
-            way_out="cancel it with JobEscrow.cancelNotice, or wait until it lapses",
-        )
+        way_out = "cancel it with JobEscrow.cancelNotice, or wait until it lapses"
+        super().__init__(f"the lane is under notice of withdrawal from {notice_at} until {until}", way_out=way_out)
 
 
 class CapTooLow(Conflict):
@@ -56,10 +52,8 @@ class BalanceTooLow(Conflict):
 
 class LaneFull(Conflict):
     def __init__(self, *, open_orders: int, limit: int) -> None:
-        super().__init__(
-            f"the lane has {open_orders} open orders, at most {limit} are accepted",
-            way_out="wait until some settle, or use another lane",
-        )
+        way_out = "wait until some settle, or use another lane"
+        super().__init__(f"the lane has {open_orders} open orders, at most {limit} are accepted", way_out=way_out)
 
 
 class OperatorSuspended(Conflict):
@@ -72,10 +66,8 @@ class OperatorSuspended(Conflict):
 
 class OperatorWithheld(Conflict):
     def __init__(self, *, operator_id: int, why: str) -> None:
-        super().__init__(
-            f"operator {operator_id} is lent no native work: {why}",
-            way_out="its exact work and its pay are not affected",
-        )
+        way_out = "its exact work and its pay are not affected"
+        super().__init__(f"operator {operator_id} is lent no native work: {why}", way_out=way_out)
 
 
 class StakeTooLow(Conflict):
@@ -105,10 +97,8 @@ class LeaseExpired(Conflict):
 
 class InputRefused(Unacceptable):
     def __init__(self, why: str) -> None:
-        super().__init__(
-            f"the input {why}",
-            way_out="the workload's manifest says what an input may be; shorten a text that is too long",
-        )
+        way_out = "the workload's manifest says what an input may be; shorten a text that is too long"
+        super().__init__(f"the input {why}", way_out=way_out)
 
 
 class DeadlineRefused(Unacceptable):

@@ -22,6 +22,11 @@ from contracts.protocol.pricing import fee_units
 OUTSIDE, FEES, BOND, SINK, SLASHED = "outside", "fees", "bond", "sink", "slashed"
 REWARDS, SUNK = "rewards", "sunk"
 
+_HOLDS = {
+    "JobEscrow": ("lane", "operator", FEES, BOND), "StakeManager": ("stake", REWARDS, SUNK), "Contests": ("contest",),
+}  # fmt: skip
+"""Contract -> the kinds of accounts whose tokens it holds."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -68,19 +73,9 @@ def balances(entries: Iterable[Entry]) -> dict[str, int]:
     return {account: amount for account, amount in sorted(totals.items()) if amount}
 
 
-def escrow_owes(accounts: Mapping[str, int]) -> int:
-    """Units that JobEscrow owes: lanes, operators' credit, fees, bond."""
-    return sum(a for name, a in accounts.items() if name in (FEES, BOND) or name.startswith(("lane:", "operator:")))
-
-
-def stakes_owed(accounts: Mapping[str, int]) -> int:
-    """Units that StakeManager owes: stake, also while unbonding, and slashed units that it still holds."""
-    return sum(a for name, a in accounts.items() if name in (REWARDS, SUNK) or name.startswith("stake:"))
-
-
-def contests_owe(accounts: Mapping[str, int]) -> int:
-    """Units that Contests owes: the bonds of contests that have not ended."""
-    return sum(amount for name, amount in accounts.items() if name.startswith("contest:"))
+def owed_by(contract: str, accounts: Mapping[str, int]) -> int:
+    """Units that a contract owes: the sum of its accounts."""
+    return sum(amount for name, amount in accounts.items() if name.split(":")[0] in _HOLDS[contract])
 
 
 def _settlement(settled: PostedRows, fee_bps: int) -> list[Entry]:

@@ -1,18 +1,9 @@
 """Which orders are acceptable, apart from their lane: signature, terms, parameters, input."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from backend.domain.errors import (
-    DeadlineRefused,
-    InputRefused,
-    ParamsRefused,
-    PriceTooHigh,
-    PriceTooLow,
-    PromptMismatch,
-    TermNotOffered,
-    TooManyUnits,
-)
-from backend.domain.pricing import Offer
+from backend.domain import errors
 from backend.errors import WrongSigner
 from contracts.protocol.constants import Constants
 from contracts.protocol.errors import BadTexts
@@ -29,6 +20,17 @@ PackPrompts = Callable[[Sequence[str]], bytes]
 """The packed prompts of texts, by the workload's tokenizer. Raises BadTexts."""
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A workload as offered now. Prices in units of the token; a job has at most `max_units` metered units."""
+
+    workload_id: str
+    manifest: Manifest
+    fixed_price: int
+    unit_price: int
+    max_units: int
+
+
 def check_signature(order: Order, signer: str, signature: str, domain: Domain) -> str:
     """The order's id. Raises WrongSigner or BadSignature unless `signer` signed it."""
     digest = domain.order_id(order)
@@ -43,46 +45,42 @@ def check_terms(
 ) -> bytes:
     """The packed prompts of an acceptable order. Raises an Unacceptable. `texts`: what `terms.texts_hash` names."""
     if not now_s < terms.deadline <= now_s + constants.order_ttl_s:
-        raise DeadlineRefused(deadline=terms.deadline, now_s=now_s, ttl_s=constants.order_ttl_s)
+        raise errors.DeadlineRefused(deadline=terms.deadline, now_s=now_s, ttl_s=constants.order_ttl_s)
     _check_offered(terms, offer.manifest)
     check_params(terms.params, offer.manifest)
     try:
         prompts = pack_prompts(offer.manifest.input.read(texts))
     except BadTexts as error:
-        raise InputRefused(error.why) from error
+        raise errors.InputRefused(error.why) from error
     _check_prices(terms, counts(prompts), offer)
     actual = to_hex(packed_root(prompts))
     if actual != terms.prompt_root:
-        raise PromptMismatch(signed=terms.prompt_root, actual=actual)
+        raise errors.PromptMismatch(signed=terms.prompt_root, actual=actual)
     return prompts
 
 
 def _check_offered(terms: Terms, manifest: Manifest) -> None:
-    offered = {
-        "comparator": COMPARATORS[manifest.comparator],
-        "copies": _COPIES,
-        "visibility": VISIBILITY_OPEN,
-    }
+    offered = {"comparator": COMPARATORS[manifest.comparator], "copies": _COPIES, "visibility": VISIBILITY_OPEN}
     for name, value in offered.items():
         found: int = getattr(terms, name)
         if found != value:
-            raise TermNotOffered(name=name, value=found, offered=value)
+            raise errors.TermNotOffered(name=name, value=found, offered=value)
 
 
 def check_params(params: Params, manifest: Manifest) -> None:
     """Raises ParamsRefused unless the workload's parameters are within their ranges and all others are 0."""
     for name, value in params.beside(manifest.params).items():
-        raise ParamsRefused(name=name, value=value, why="must be 0, the workload has no such parameter")
+        raise errors.ParamsRefused(name=name, value=value, why="must be 0, the workload has no such parameter")
     for name, value in params.of(manifest.params).items():
         low, high = manifest.params[name].minimum, manifest.params[name].maximum
         if not low <= value <= high:
-            raise ParamsRefused(name=name, value=value, why=f"must be from {low} to {high}")
+            raise errors.ParamsRefused(name=name, value=value, why=f"must be from {low} to {high}")
 
 
 def _check_prices(terms: Terms, tokens: Sequence[int], offer: Offer) -> None:
     most = offer.manifest.most_units(tokens, terms.params.max_new_tokens)
     if most > offer.max_units:
-        raise TooManyUnits(most=most, unit=offer.manifest.unit, limit=offer.max_units)
+        raise errors.TooManyUnits(most=most, unit=offer.manifest.unit, limit=offer.max_units)
     least = {
         "fixed_price": offer.fixed_price,
         "unit_price": offer.unit_price,
@@ -92,6 +90,6 @@ def _check_prices(terms: Terms, tokens: Sequence[int], offer: Offer) -> None:
     for name, value in least.items():
         found: int = getattr(terms, name)
         if found < value:
-            raise PriceTooLow(name=name, value=found, least=value)
+            raise errors.PriceTooLow(name=name, value=found, least=value)
     if terms.max_price > U48:
-        raise PriceTooHigh(max_price=terms.max_price, limit=U48)
+        raise errors.PriceTooHigh(max_price=terms.max_price, limit=U48)

@@ -1,7 +1,7 @@
-"""Answers contests: shows on chain what a charge was for.
+"""Answers contests by showing on chain what a charge was for.
 
-Everything that an answer needs is in the published log, so a worker whose database was lost can answer too. Outputs
-come from the blobs or, for open orders, from the log's copies.
+The published log has everything that an answer needs, so a worker whose database was lost can answer too. Outputs come
+from the blobs or, for open orders, from the log's copies.
 """
 
 import logging

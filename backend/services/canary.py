@@ -14,8 +14,8 @@ from sqlmodel import Session, col
 from backend.chain.views import ChainView
 from backend.domain.assignment import Cover, lendable
 from backend.domain.errors import BalanceTooLow, CapTooLow, LaneUnderNotice, OperatorSuspended, StakeTooLow
+from backend.domain.orders import Offer
 from backend.domain.outcomes import state_of
-from backend.domain.pricing import Offer
 from backend.errors import CanaryBudgetSpent, CanaryOff, CanaryUnfunded
 from backend.services.clock import Clock
 from backend.services.intake import Intake
@@ -112,17 +112,10 @@ class Canary:
     def _signed(self, signer: Signer, offer: Offer, params: Params, root: str, price: int, data: bytes) -> SubmitOrder:
         ttl_s = self.deployment.constants.order_ttl_s * _TTL_PART[0] // _TTL_PART[1]
         terms = Terms(
-            workload_id=offer.workload_id,
-            prompt_root=root,
-            texts_hash=to_hex(keccak(data)),
-            params=params,
-            comparator=COMPARATORS[offer.manifest.comparator],
-            fixed_price=offer.fixed_price,
-            unit_price=offer.unit_price,
-            max_price=price,
-            deadline=self.clock() + ttl_s,
-            salt=secrets.randbits(64),
-        )
+            workload_id=offer.workload_id, prompt_root=root, texts_hash=to_hex(keccak(data)), params=params,
+            comparator=COMPARATORS[offer.manifest.comparator], fixed_price=offer.fixed_price,
+            unit_price=offer.unit_price, max_price=price, deadline=self.clock() + ttl_s, salt=secrets.randbits(64),
+        )  # fmt: skip
         lane = self.views.lane(signer.address, signer.address)
         cap = spend_cap_units(lane.charged, lane.open_max, price)
         order = Order(requester=signer.address, spend_cap=cap, terms=terms)

@@ -1,10 +1,10 @@
-"""Closes an epoch: gathers what was delivered, fixes its rows, its log and both roots in one transaction.
+"""Closes an epoch: gathers what was delivered, and fixes its rows, its log and both roots in one transaction.
 
-Nothing is posted before both roots are durable, so that the later choice of checks cannot depend on them.
+Nothing is posted before both roots are durable, so that they cannot depend on the later choice of checks.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
@@ -13,20 +13,10 @@ from backend.domain.epochs import MAX_ROWS, RowCandidate, budget_units, choose, 
 from backend.services import log_lines
 from backend.services.checks import new_verdicts
 from backend.services.record import PublicRecord
-from backend.store import facts
+from backend.store import facts, tables
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.database import Database
 from backend.store.record import TRACE_FACT, VERDICT_FACT, WORKLOAD_FACT
-from backend.store.tables import (
-    CommitmentRow,
-    EpochRow,
-    LeafRow,
-    LogLineRow,
-    OrderRow,
-    TraceRow,
-    VerdictRow,
-    WorkloadRow,
-)
 from contracts.onchain.chain import Chain
 from contracts.protocol.hashing import from_hex, to_hex
 from contracts.protocol.log import log_root
@@ -49,10 +39,8 @@ class _Plan:
 
     epoch_id: int
     chosen: list[RowCandidate]
-    verdicts: list[VerdictRow]
-    traces: list[TraceRow]
-    workloads: list[WorkloadRow]
-    lines: list[bytes]
+    verdicts: list[tables.VerdictRow]
+    traces: list[tables.TraceRow]
 
 
 def close_epoch(
@@ -67,12 +55,14 @@ def close_epoch(
         plan = _plan(session, record, chain, treasury_signer, posted_id + 1)
         if not is_due(plan.chosen, now, rule.epoch_s, rule.row_goal) and not _idle_reveal(last, plan, rule, now):
             return
-        plan = _with_lines(session, plan)
-    _write(database, plan, now)
+        jobs = [to_hex(candidate.row.digest) for candidate in plan.chosen if candidate.kind == "job"]
+        workloads = log_lines.workloads_to_log(session, jobs)
+        lines = log_lines.epoch_lines(session, plan.chosen, plan.verdicts, plan.traces, workloads)
+    _write(database, plan, workloads, lines, now)
     _log.info("epoch %d: closed with %d rows", plan.epoch_id, len(plan.chosen))
 
 
-def _idle_reveal(last: EpochRow | None, plan: _Plan, rule: ClosingRule, now: int) -> bool:
+def _idle_reveal(last: tables.EpochRow | None, plan: _Plan, rule: ClosingRule, now: int) -> bool:
     """Whether an empty epoch is due, to reveal the sample of the last one's rows while nothing waits to be rooted."""
     return last is not None and last.row_count > 0 and not plan.chosen and now - last.closed_at >= rule.epoch_s
 
@@ -86,23 +76,16 @@ def _plan(session: Session, record: PublicRecord, chain: Chain, treasury_signer:
     taken = {candidate.row.digest for candidate in chosen}
     waiting = fresh.payable.keys() - taken
     verdicts = [verdict for verdict in fresh.verdicts if from_hex(verdict.digest) not in waiting]
-    return _Plan(epoch_id, chosen, verdicts, log_lines.traces_to_log(session), [], [])
-
-
-def _with_lines(session: Session, plan: _Plan) -> _Plan:
-    jobs = [to_hex(candidate.row.digest) for candidate in plan.chosen if candidate.kind == "job"]
-    workloads = log_lines.workloads_to_log(session, jobs)
-    lines = log_lines.epoch_lines(session, plan.chosen, plan.verdicts, plan.traces, workloads)
-    return replace(plan, workloads=workloads, lines=lines)
+    return _Plan(epoch_id, chosen, verdicts, log_lines.traces_to_log(session))
 
 
 def _delivered(session: Session) -> list[RowCandidate]:
     """Accepted commitments that are in no epoch."""
     query = (
-        select(CommitmentRow, OrderRow)
-        .join(OrderRow, col(OrderRow.order_id) == CommitmentRow.order_id)
-        .outerjoin(LeafRow, col(LeafRow.digest) == CommitmentRow.digest)
-        .where(col(LeafRow.digest).is_(None))
+        select(tables.CommitmentRow, tables.OrderRow)
+        .join(tables.OrderRow, col(tables.OrderRow.order_id) == tables.CommitmentRow.order_id)
+        .outerjoin(tables.LeafRow, col(tables.LeafRow.digest) == tables.CommitmentRow.digest)
+        .where(col(tables.LeafRow.digest).is_(None))
     )
     return [
         RowCandidate(
@@ -122,20 +105,21 @@ def _budget(session: Session, chain: Chain) -> int:
     return budget_units(settler_bond(chain), head.timestamp, constants.charge_window_s, owed)
 
 
-def _write(database: Database, plan: _Plan, now: int) -> None:
+def _write(database: Database, plan: _Plan, workloads: list[tables.WorkloadRow], lines: list[bytes], now: int) -> None:
     root = merkle_root([candidate.row.leaf() for candidate in plan.chosen])
     logged = [VERDICT_FACT + verdict.digest for verdict in plan.verdicts]
     logged += [TRACE_FACT + trace.commitment_digest for trace in plan.traces]
-    logged += [WORKLOAD_FACT + workload.workload_id for workload in plan.workloads]
+    logged += [WORKLOAD_FACT + workload.workload_id for workload in workloads]
     with database.begin() as session:
         session.add(
-            EpochRow(
-                epoch_id=plan.epoch_id, closed_at=now, root=to_hex(root), log_root=to_hex(log_root(plan.lines)),
+            tables.EpochRow(
+                epoch_id=plan.epoch_id, closed_at=now, root=to_hex(root), log_root=to_hex(log_root(lines)),
                 row_count=len(plan.chosen),
             )
         )  # fmt: skip
-        session.add_all(LeafRow.of(plan.epoch_id, index, c.kind, c.row) for index, c in enumerate(plan.chosen))
+        session.add_all(tables.LeafRow.of(plan.epoch_id, index, c.kind, c.row) for index, c in enumerate(plan.chosen))
         session.add_all(
-            LogLineRow(epoch_id=plan.epoch_id, position=position, line=line) for position, line in enumerate(plan.lines)
+            tables.LogLineRow(epoch_id=plan.epoch_id, position=position, line=line)
+            for position, line in enumerate(lines)
         )
         session.add_all(LoggedFactRow(fact=fact, epoch_id=plan.epoch_id) for fact in logged)

@@ -5,15 +5,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, select
 
-from backend.errors import (
-    BlobMissing,
-    ContradictingCommitment,
-    OutputRefused,
-    OutputTooLong,
-    UnitsRefused,
-    UnknownOrder,
-    WrongSigner,
-)
+from backend import errors
 from backend.services.clock import Clock
 from backend.services.node_requests import require_lease
 from backend.services.offering import find_offer
@@ -52,19 +44,19 @@ class Delivery:
         raw_digest = self.deployment.domain.commitment_digest(commitment)
         recovered = recover(raw_digest, submitted.signature)
         if recovered != commitment.node:
-            raise WrongSigner(what="commitment", named=commitment.node, recovered=recovered)
+            raise errors.WrongSigner(what="commitment", named=commitment.node, recovered=recovered)
         digest, now_s = to_hex(raw_digest), self.clock()
         self._keep_equivocation(submitted, digest, now_s)
         has_output = self.blobs.has(commitment.output_root)
         with self.database.begin() as session:
             order = session.get(OrderRow, commitment.order_id)
             if order is None:
-                raise UnknownOrder(order_id=commitment.order_id)
+                raise errors.UnknownOrder(order_id=commitment.order_id)
             if _is_known(session, commitment.order_id, digest):
                 return Acknowledgement(digest=digest, new=False)
             lease = require_lease(session, order.order_id, commitment.node, now_s)
             if not has_output:
-                raise BlobMissing(field="commitment.output_root", name=commitment.output_root)
+                raise errors.BlobMissing(field="commitment.output_root", name=commitment.output_root)
             self._check_work(session, commitment, order)
             amount = amount_units(order.record.terms, commitment.units)
             session.add(CommitmentRow.of(digest, commitment, submitted.signature, lease.operator_id, amount, now_s))
@@ -87,19 +79,19 @@ class Delivery:
         settler's bond would pay. Raises OutputTooLong, OutputRefused, UnitsRefused."""
         output = self.blobs.get(commitment.output_root)
         if len(output) > MAX_OUTPUT_BYTES:
-            raise OutputTooLong(length=len(output), limit=MAX_OUTPUT_BYTES)
+            raise errors.OutputTooLong(length=len(output), limit=MAX_OUTPUT_BYTES)
         manifest = find_offer(session, order.workload_id).manifest
         params = order.record.terms.params
         asked = counts(self.blobs.get(order.prompt_root))
         try:
             answered = counts(output)
         except NotPacked as error:
-            raise OutputRefused(str(error)) from error
+            raise errors.OutputRefused(str(error)) from error
         if len(answered) != len(asked):
-            raise OutputRefused(f"it answers {len(answered)} texts, {len(asked)} were asked")
+            raise errors.OutputRefused(f"it answers {len(answered)} texts, {len(asked)} were asked")
         units, most = manifest.units(asked, answered), manifest.most_units(asked, params.max_new_tokens)
         if commitment.units != units or units > most:
-            raise UnitsRefused(units=commitment.units, counted=units, most=most)
+            raise errors.UnitsRefused(units=commitment.units, counted=units, most=most)
 
 
 def _is_known(session: Session, order_id: str, digest: str) -> bool:
@@ -108,5 +100,5 @@ def _is_known(session: Session, order_id: str, digest: str) -> bool:
         return False
     if known.digest != digest:
         log.warning("contradicting commitments order=%s kept=%s refused=%s", order_id, known.digest, digest)
-        raise ContradictingCommitment(order_id=order_id, kept=known.digest, refused=digest)
+        raise errors.ContradictingCommitment(order_id=order_id, kept=known.digest, refused=digest)
     return True

@@ -20,19 +20,10 @@ from backend.store.database import Database
 from backend.store.facts import exposed_of_operator, guilty_case, held_by, waiting
 from backend.store.tables import LeaseRow, OrderRow, ReturnRow
 from contracts.onchain.deployment import Deployment
+from contracts.protocol import wire
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.records import Lease, NodeRequest
 from contracts.protocol.signing import Signer
-from contracts.protocol.wire import (
-    ACTION_HEARTBEAT,
-    ACTION_LEASE,
-    ACTION_RETURN,
-    Acknowledgement,
-    Heartbeat,
-    LeaseGrant,
-    LeaseRequest,
-    ReturnLease,
-)
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +42,14 @@ class Leasing:
     record: PublicRecord
     clock: Clock
 
-    def lend(self, asked: LeaseRequest) -> LeaseGrant | None:
+    def lend(self, asked: wire.LeaseRequest) -> wire.LeaseGrant | None:
         """The oldest job of the workload that the node may take, or None; first a job that it holds but does not name.
 
         Raises an Unauthenticated, UnknownWorkload, OperatorSuspended, OperatorWithheld, StakeTooLow, NodeBusy or
         NodeElsewhere.
         """
         operator_id = authenticate(
-            asked.request, asked.signature, ACTION_LEASE, self.chain, self.deployment.domain, self.clock()
+            asked.request, asked.signature, wire.ACTION_LEASE, self.chain, self.deployment.domain, self.clock()
         )
         account = self.chain.operator(operator_id)
         node, now_s, constants = asked.request.node, self.clock(), self.deployment.constants
@@ -88,9 +79,11 @@ class Leasing:
         log.info("leased order=%s node=%s operator=%d until=%d", job.order_id, node, operator_id, row.expires)
         return grant
 
-    def extend(self, beat: Heartbeat) -> LeaseGrant:
+    def extend(self, beat: wire.Heartbeat) -> wire.LeaseGrant:
         """The lease, extended from now. Raises LeaseNotHeld or LeaseExpired if the node has lost the job."""
-        authenticate(beat.request, beat.signature, ACTION_HEARTBEAT, self.chain, self.deployment.domain, self.clock())
+        authenticate(
+            beat.request, beat.signature, wire.ACTION_HEARTBEAT, self.chain, self.deployment.domain, self.clock()
+        )
         now_s = self.clock()
         with self.database.begin() as session:
             order, row = _held(session, beat.request, now_s)
@@ -99,13 +92,13 @@ class Leasing:
             grant = self._sign(session, row)
         return grant
 
-    def take_back(self, returned: ReturnLease) -> Acknowledgement:
+    def take_back(self, returned: wire.ReturnLease) -> wire.Acknowledgement:
         """Ends a lease now, so that the next node that asks gets the job. Raises LeaseNotHeld or LeaseExpired.
 
         It ends with the present second, so that no two leases of a job end together, as the audit requires.
         """
         request, domain = returned.request, self.deployment.domain
-        authenticate(request, returned.signature, ACTION_RETURN, self.chain, domain, self.clock())
+        authenticate(request, returned.signature, wire.ACTION_RETURN, self.chain, domain, self.clock())
         now_s = self.clock()
         with self.database.begin() as session:
             _, row = _held(session, request, now_s)
@@ -118,7 +111,7 @@ class Leasing:
                 )
             )  # fmt: skip
         log.info("returned order=%s node=%s %s: %s", request.order_id, request.node, returned.reason, returned.words)
-        return Acknowledgement(digest=to_hex(domain.node_request_digest(request)), new=True)
+        return wire.Acknowledgement(digest=to_hex(domain.node_request_digest(request)), new=True)
 
     def _reputation_ppm(self, session: Session, operator_id: int, workload_id: str, now_s: int) -> int:
         """An operator's reputation on native work. Raises OperatorWithheld if it is lent none."""
@@ -135,14 +128,14 @@ class Leasing:
             raise OperatorWithheld(operator_id=operator_id, why=f"it has not shown the trace of {late}")
         return found.reputation_ppm
 
-    def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> LeaseGrant:
+    def _held_grant(self, session: Session, held: LeaseRow, workload_id: str) -> wire.LeaseGrant:
         """The grant, again, for a node that lost it in a restart or with an answer. Raises NodeBusy."""
         order = session.get_one(OrderRow, held.order_id)
         if order.workload_id != workload_id:
             raise NodeBusy(node=held.node, order_id=held.order_id, expires=held.expires)
         return _grant(held, order)
 
-    def _sign(self, session: Session, row: LeaseRow) -> LeaseGrant:
+    def _sign(self, session: Session, row: LeaseRow) -> wire.LeaseGrant:
         lease = Lease(order_id=row.order_id, node=row.node, expires=row.expires)
         row.signature = self.settler.sign(self.deployment.domain.lease_digest(lease))
         session.add(row)
@@ -157,8 +150,8 @@ def _held(session: Session, request: NodeRequest, now_s: int) -> tuple[OrderRow,
     return order, require_lease(session, order.order_id, request.node, now_s)
 
 
-def _grant(lease: LeaseRow, order: OrderRow) -> LeaseGrant:
-    return LeaseGrant(
+def _grant(lease: LeaseRow, order: OrderRow) -> wire.LeaseGrant:
+    return wire.LeaseGrant(
         lease=Lease(order_id=lease.order_id, node=lease.node, expires=lease.expires),
         lease_signature=lease.signature,
         order=order.record,

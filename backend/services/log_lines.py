@@ -9,19 +9,8 @@ from backend.domain.epochs import RowCandidate
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.record import TRACE_FACT, WORKLOAD_FACT
 from backend.store.tables import CommitmentRow, LeaseRow, OrderRow, TraceRow, VerdictRow, WorkloadRow
+from contracts.protocol import log
 from contracts.protocol.hashing import to_hex
-from contracts.protocol.log import (
-    CommitmentEntry,
-    LeaseEntry,
-    LogEntry,
-    ObservationEntry,
-    OrderEntry,
-    RowEntry,
-    TraceEntry,
-    VerdictEntry,
-    WorkloadEntry,
-    dump_line,
-)
 from contracts.protocol.records import Lease, Opening, Verdict
 
 
@@ -36,18 +25,18 @@ def epoch_lines(
     traces; rows.
     """
     jobs = _jobs(session, [to_hex(c.row.digest) for c in chosen if c.kind == "job"])
-    entries: list[LogEntry] = [WorkloadEntry(manifest=json.loads(row.manifest)) for row in new_workloads]
+    entries: list[log.LogEntry] = [log.WorkloadEntry(manifest=json.loads(row.manifest)) for row in new_workloads]
     for commitment, order in jobs:
-        entries.append(OrderEntry(order=order.record, signer=order.signer, signature=order.signature))
+        entries.append(log.OrderEntry(order=order.record, signer=order.signer, signature=order.signature))
         entries += _leases(session, order.order_id)
-        entries.append(CommitmentEntry(commitment=commitment.record, signature=commitment.signature))
+        entries.append(log.CommitmentEntry(commitment=commitment.record, signature=commitment.signature))
     for row in verdicts:
         entries.append(_verdict(row))
         if row.observation is not None:
-            entries.append(ObservationEntry(verdict_digest=row.digest, observation=row.observation))
-    entries += [TraceEntry(commitment_digest=row.commitment_digest, trace=row.trace) for row in traces]
+            entries.append(log.ObservationEntry(verdict_digest=row.digest, observation=row.observation))
+    entries += [log.TraceEntry(commitment_digest=row.commitment_digest, trace=row.trace) for row in traces]
     entries += [_row(index, candidate) for index, candidate in enumerate(chosen)]
-    return [dump_line(entry) for entry in entries]
+    return [log.dump_line(entry) for entry in entries]
 
 
 def workloads_to_log(session: Session, commitment_digests: Iterable[str]) -> list[WorkloadRow]:
@@ -79,16 +68,16 @@ def _jobs(session: Session, digests: list[str]) -> list[tuple[CommitmentRow, Ord
     return [found[digest] for digest in digests]
 
 
-def _leases(session: Session, order_id: str) -> list[LeaseEntry]:
+def _leases(session: Session, order_id: str) -> list[log.LeaseEntry]:
     rows = session.exec(select(LeaseRow).where(LeaseRow.order_id == order_id).order_by(col(LeaseRow.id)))
     return [
-        LeaseEntry(lease=Lease(order_id=row.order_id, node=row.node, expires=row.expires), signature=row.signature)
+        log.LeaseEntry(lease=Lease(order_id=row.order_id, node=row.node, expires=row.expires), signature=row.signature)
         for row in rows
     ]
 
 
-def _verdict(row: VerdictRow) -> VerdictEntry:
-    return VerdictEntry(
+def _verdict(row: VerdictRow) -> log.VerdictEntry:
+    return log.VerdictEntry(
         epoch_id=row.epoch_id,
         verdict=Verdict.model_validate_json(row.verdict_json),
         signature=row.signature,
@@ -96,9 +85,9 @@ def _verdict(row: VerdictRow) -> VerdictEntry:
     )
 
 
-def _row(index: int, candidate: RowCandidate) -> RowEntry:
+def _row(index: int, candidate: RowCandidate) -> log.RowEntry:
     row = candidate.row
-    return RowEntry(
+    return log.RowEntry(
         index=index, requester=row.requester, signer=row.signer, operator_id=row.operator_id,
         amount_units=row.amount_units, digest=to_hex(row.digest),
     )  # fmt: skip

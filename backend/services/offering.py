@@ -2,17 +2,22 @@
 
 from sqlmodel import Session, col, select
 
-from backend.domain.pricing import Offer
+from backend.domain.orders import Offer
 from backend.errors import Misconfigured, UnknownWorkload
 from backend.store.database import Database
 from backend.store.home import MAX_BLOB_BYTES
 from backend.store.tables import WorkloadRow
 from backend.store.tokenizers import TokenizerStore
-from contracts.protocol.manifest import Manifest
-from contracts.protocol.tokens import TextTokenizer
+from contracts.protocol.manifest import Manifest, TokenizerFamily
 
 MOST_NATIVE_UNITS = 16_000
 """Traces and observations of native work have at most four bytes per unit plus 1,000, and must fit into a blob."""
+
+SAMPLES: dict[TokenizerFamily, str] = {
+    "byte_bpe": "Letters, accents (\u00e9), CJK (\u6f22), emoji (\U0001f642),\n  spaces and 2026 digits.",
+    "wordpiece": "Letters, accents (\u00e9) and 2026 digits.",
+}
+"""Texts that only a tokenizer of the family cuts into ids that spell them by its rule."""
 
 
 def offer_workload(
@@ -45,8 +50,8 @@ def offer_workload(
             f"{MAX_BLOB_BYTES}",
             way_out="lower input.max_texts or input.max_bytes",
         )
-    _require_family(manifest, TextTokenizer(tokenizer_json, manifest.tokenizer_sha256))
-    tokenizers.put(manifest.tokenizer_sha256, tokenizer_json)
+    tokenizers.put(manifest, tokenizer_json)
+    _require_family(manifest, tokenizers)
     row = WorkloadRow(
         workload_id=manifest.workload_id(), manifest=manifest.canonical(), fixed_price=fixed_price,
         unit_price=unit_price, max_units=max_units,
@@ -56,13 +61,14 @@ def offer_workload(
     return row.workload_id
 
 
-def _require_family(manifest: Manifest, tokenizer: TextTokenizer) -> None:
+def _require_family(manifest: Manifest, tokenizers: TokenizerStore) -> None:
     """Clients check the ids of their texts by family: by a wrong one, or by none, they would refuse to order."""
-    if tokenizer.family != manifest.tokenizer:
+    sample = SAMPLES[manifest.tokenizer]
+    if not tokenizers.spelling(manifest).spells(tokenizers.get(manifest).encode(sample), sample):
         raise Misconfigured(
-            f"the manifest of {manifest.model} names the tokenizer {manifest.tokenizer}, its tokenizer.json is "
-            f"{tokenizer.family}; supported are byte_bpe (GPT-2's, Llama 3's: it gives every text back) and wordpiece "
-            "(uncased BERT's)",
+            f"the manifest of {manifest.model} names the tokenizer {manifest.tokenizer}, and by its rule the ids of "
+            f"{sample!r} do not spell it; supported are byte_bpe (GPT-2's, Llama 3's: it gives every text back) and "
+            "wordpiece (uncased BERT's)",
             way_out="name the family of its tokenizer in the manifest; a model without a supported one is not offered",
         )
 
@@ -71,7 +77,7 @@ def require_tokenizers(database: Database, tokenizers: TokenizerStore) -> None:
     """Loads the tokenizer of every workload on offer. Raises Misconfigured or WrongTokenizer."""
     with database.read() as session:
         for offer in all_offers(session):
-            tokenizers.get(offer.manifest.tokenizer_sha256)
+            tokenizers.get(offer.manifest).encode("a")
 
 
 def find_offer(session: Session, workload_id: str) -> Offer:

@@ -10,8 +10,9 @@ from sqlmodel import col, select
 
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
+from backend.store.facts import log_lines
 from backend.store.space import explained
-from backend.store.tables import EpochRow, LogLineRow
+from backend.store.tables import EpochRow
 from contracts.protocol.log import CommitmentEntry, ObservationEntry, OrderEntry, TraceEntry
 from contracts.protocol.records import VISIBILITY_OPEN
 from contracts.record.log_book import entries_of
@@ -33,7 +34,8 @@ def publish_epochs(database: Database, blobs: BlobStore, folder: Path) -> None:
 
 
 def _publish(database: Database, blobs: BlobStore, folder: Path, epoch_id: int) -> None:
-    lines = _lines(database, epoch_id)
+    with database.read() as session:
+        lines = log_lines(session, epoch_id)
     for name in _blob_names(lines):
         blob = folder / "blobs" / name
         temporary = blob.with_suffix(".tmp")
@@ -47,12 +49,6 @@ def _publish(database: Database, blobs: BlobStore, folder: Path, epoch_id: int) 
 
 def epoch_path(folder: Path, epoch_id: int) -> Path:
     return folder / "epochs" / f"{epoch_id}.jsonl"
-
-
-def _lines(database: Database, epoch_id: int) -> list[bytes]:
-    with database.read() as session:
-        query = select(LogLineRow.line).where(LogLineRow.epoch_id == epoch_id).order_by(col(LogLineRow.position))
-        return list(session.exec(query))
 
 
 def _blob_names(lines: list[bytes]) -> list[str]:

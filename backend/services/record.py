@@ -1,4 +1,4 @@
-"""The public record as this process has folded it so far: history, sample and standings, by everybody's rules."""
+"""The public record as folded by this process: history, sample and standings, by the same rules as everybody's."""
 
 import threading
 from collections.abc import Callable, Iterator

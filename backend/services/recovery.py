@@ -13,22 +13,12 @@ from sqlmodel import Session, SQLModel, select
 
 from backend.errors import NotRecoverable
 from backend.services.publishing import epoch_path
+from backend.store import tables
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import LoggedFactRow
 from backend.store.database import Database
 from backend.store.event_rows import load_history
 from backend.store.record import TRACE_FACT, VERDICT_FACT, WORKLOAD_FACT
-from backend.store.tables import (
-    CommitmentRow,
-    EpochRow,
-    LeafRow,
-    LeaseRow,
-    LogLineRow,
-    OrderRow,
-    TraceRow,
-    VerdictRow,
-    WorkloadRow,
-)
 from contracts.onchain.deployment import Deployment
 from contracts.protocol.errors import AssayError, ProtocolError
 from contracts.protocol.hashing import from_hex, to_hex
@@ -68,8 +58,8 @@ class _EpochFile:
 def recover_database(database: Database, blobs: BlobStore, deployment: Deployment, folder: Path) -> Recovered:
     """Fills a database that has the chain's events and nothing else, in one transaction.
 
-    Every posted epoch's file must have the roots that are on chain. A file after the last posted epoch was closed and
-    maybe sent: it is taken if all its signatures hold, so that a transaction still under way finds its epoch.
+    Every posted epoch's file must have the roots that are on chain. An epoch after the last posted one may have been
+    sent: its file is used if all its signatures are valid, so that a transaction under way finds its epoch.
 
     Raises NotRecoverable for a database with rows, a missing file or an altered one; then nothing was changed.
     """
@@ -92,12 +82,10 @@ def recover_database(database: Database, blobs: BlobStore, deployment: Deploymen
 
 
 def _require_empty(session: Session) -> None:
-    for table in (EpochRow, OrderRow):
+    for table in (tables.EpochRow, tables.OrderRow):
         if session.exec(select(table)).first() is not None:
-            raise NotRecoverable(
-                f"the database has rows in {table.__tablename__}",
-                way_out="recover into an empty one: move assay.db away, or give another --home",
-            )
+            way_out = "recover into an empty one: move assay.db away, or give another --home"
+            raise NotRecoverable(f"the database has rows in {table.__tablename__}", way_out=way_out)
 
 
 # ------------------------------------------------------------ reading
@@ -190,48 +178,50 @@ def _rows(file: _EpochFile, deployment: Deployment, history: History) -> Iterato
     """An epoch's facts as the services wrote them."""
     log, epoch_id, at_s = file.log, file.log.epoch_id, file.at_s
     root = merkle_root([row.leaf() for row in log.leaves])
-    yield EpochRow(
+    yield tables.EpochRow(
         epoch_id=epoch_id, closed_at=at_s, root=to_hex(root), log_root=to_hex(log_root(file.lines)),
         row_count=len(log.rows),
     )  # fmt: skip
     for position, line in enumerate(file.lines):
-        yield LogLineRow(epoch_id=epoch_id, position=position, line=line)
+        yield tables.LogLineRow(epoch_id=epoch_id, position=position, line=line)
     for key, order in log.orders.items():
         accepted_at = order.order.terms.deadline - deployment.constants.order_ttl_s
-        yield OrderRow.of(to_hex(key), order.order, order.signer, order.signature, accepted_at, JobSize())
+        yield tables.OrderRow.of(to_hex(key), order.order, order.signer, order.signature, accepted_at, JobSize())
     for lease in (entry for leases in log.leases.values() for entry in leases):
         node, expires = lease.lease.node, lease.lease.expires
-        yield LeaseRow(
+        yield tables.LeaseRow(
             order_id=lease.lease.order_id, node=node, operator_id=history.node_keys.get(node, 0), granted_at=expires,
             expires=expires, signature=lease.signature,
         )  # fmt: skip
     for row in log.rows:
-        yield LeafRow.of(epoch_id, row.index, "check" if from_hex(row.digest) in log.verdicts else "job", row.row())
+        yield tables.LeafRow.of(
+            epoch_id, row.index, "check" if from_hex(row.digest) in log.verdicts else "job", row.row()
+        )
         paid = log.commitments.get(from_hex(row.digest))
         if paid is not None:
-            yield CommitmentRow.of(
+            yield tables.CommitmentRow.of(
                 row.digest, paid.commitment, paid.signature, row.operator_id, row.amount_units, at_s
             )  # fmt: skip
     for key, entry in log.verdicts.items():
         seen, account = log.observations.get(key), history.verifier_keys.get(entry.verdict.verifier, 0)
         observation = None if seen is None else seen.observation
-        yield VerdictRow.of(
+        yield tables.VerdictRow.of(
             to_hex(key), entry.epoch_id, entry.verdict, entry.opening, observation, entry.signature, account, at_s
         )
         yield LoggedFactRow(fact=VERDICT_FACT + to_hex(key), epoch_id=epoch_id)
     for trace in log.traces.values():
-        yield TraceRow(commitment_digest=trace.commitment_digest, trace=trace.trace, received_at=at_s)
+        yield tables.TraceRow(commitment_digest=trace.commitment_digest, trace=trace.trace, received_at=at_s)
         yield LoggedFactRow(fact=TRACE_FACT + trace.commitment_digest, epoch_id=epoch_id)
 
 
 def _write_workload(session: Session, epoch_id: int, terms: Terms, book: LogBook) -> None:
     """An order's workload, unless it is there, at the order's prices: the log has no price sheet."""
-    if session.get(WorkloadRow, terms.workload_id) is not None:
+    if session.get(tables.WorkloadRow, terms.workload_id) is not None:
         return
     most = (terms.max_price - terms.fixed_price) // max(terms.unit_price, 1)
     manifest: Manifest = book.manifest(terms.workload_id)
     session.add(
-        WorkloadRow(
+        tables.WorkloadRow(
             workload_id=terms.workload_id, manifest=manifest.canonical(), fixed_price=terms.fixed_price,
             unit_price=terms.unit_price, max_units=max(most, 1),
         )

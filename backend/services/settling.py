@@ -40,9 +40,9 @@ def settle_epoch(database: Database, chain: Chain, manager: TxManager, treasury:
     with database.read() as session:
         posted = facts.posts_since(session, head - 2 * chain.deployment.constants.settle_wait_s)
         settled = facts.settled_epochs(session, posted)
-        until = facts.indexed_until(session)
+        tip = facts.newest_block(session)
     epoch = _next_to_settle(chain, posted, settled, head)
-    if epoch is None or not _check_period_over(chain, posted, epoch.epoch_id, until):
+    if epoch is None or not _check_period_over(chain, posted, epoch.epoch_id, tip.timestamp if tip else 0):
         return
     key = manager.next_key(f"settle:{epoch.epoch_id}")
     if key is None:

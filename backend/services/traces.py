@@ -5,14 +5,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, select
 
-from backend.errors import (
-    BlobMissing,
-    ContradictingTrace,
-    TraceMismatch,
-    TraceTooEarly,
-    TraceTooLong,
-    UnknownCommitment,
-)
+from backend import errors
 from backend.services.clock import Clock
 from backend.store.blobs import BlobStore
 from backend.store.database import Database
@@ -44,15 +37,15 @@ class Traces:
         with self.database.begin() as session:
             commitment = session.get(CommitmentRow, digest)
             if commitment is None:
-                raise UnknownCommitment(digest=digest)
+                raise errors.UnknownCommitment(digest=digest)
             known = session.get(TraceRow, digest)
             if known is not None:
                 if known.trace != shown.trace:
-                    raise ContradictingTrace(digest=digest, kept=known.trace, refused=shown.trace)
+                    raise errors.ContradictingTrace(digest=digest, kept=known.trace, refused=shown.trace)
                 return Acknowledgement(digest=digest, new=False)
             due_at = self._due_at(session, commitment)
             if due_at is None or now_s < due_at:
-                raise TraceTooEarly(digest=digest, opens_at=due_at, now_s=now_s)
+                raise errors.TraceTooEarly(digest=digest, opens_at=due_at, now_s=now_s)
             self._check(shown, commitment.record)
             session.add(TraceRow(commitment_digest=digest, trace=shown.trace, received_at=now_s))
             self.blobs.keep_named("trace", shown.trace)
@@ -60,7 +53,7 @@ class Traces:
         return Acknowledgement(digest=digest, new=True)
 
     def _due_at(self, session: Session, commitment: CommitmentRow) -> int | None:
-        """When the trace may first be shown, Unix seconds; None while its sample is not revealed."""
+        """When the trace may first be shown, Unix seconds; None until its sample is revealed."""
         leaf = session.exec(select(LeafRow).where(LeafRow.digest == commitment.digest)).first()
         if leaf is None:
             return None
@@ -73,9 +66,9 @@ class Traces:
 
     def _check(self, shown: SubmitTrace, commitment: Commitment) -> None:
         if not self.blobs.has(shown.trace):
-            raise BlobMissing(field="trace", name=shown.trace)
+            raise errors.BlobMissing(field="trace", name=shown.trace)
         trace = self.blobs.get(shown.trace)
         if len(trace) > MAX_TRACE_BYTES:
-            raise TraceTooLong(length=len(trace), limit=MAX_TRACE_BYTES)
+            raise errors.TraceTooLong(length=len(trace), limit=MAX_TRACE_BYTES)
         if not is_trace_of(trace, commitment):
-            raise TraceMismatch(digest=shown.commitment_digest, trace=shown.trace)
+            raise errors.TraceMismatch(digest=shown.commitment_digest, trace=shown.trace)

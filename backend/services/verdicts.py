@@ -5,18 +5,8 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, select
 
+from backend import errors
 from backend.chain.views import ChainView
-from backend.errors import (
-    BlobMissing,
-    ContradictingVerdict,
-    InactiveVerifier,
-    NotSampled,
-    ObservationRefused,
-    OpeningDisagrees,
-    OpeningMismatch,
-    UnknownRow,
-    WrongSigner,
-)
 from backend.services.clock import Clock
 from backend.services.record import PublicRecord
 from backend.store.blobs import BlobStore
@@ -37,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Receives verdicts: one per verifier and commitment. It judges nothing: who disagrees goes to the court."""
+    """Receives verdicts, one per verifier and commitment. It does not judge: verifiers who disagree go to court."""
 
     database: Database
     blobs: BlobStore
@@ -56,10 +46,10 @@ class Verdicts:
         raw_digest = self.deployment.domain.verdict_digest(verdict)
         recovered = recover(raw_digest, submitted.signature)
         if recovered != verdict.verifier:
-            raise WrongSigner(what="verdict", named=verdict.verifier, recovered=recovered)
+            raise errors.WrongSigner(what="verdict", named=verdict.verifier, recovered=recovered)
         account_id = self.chain.active_verifier(verdict.verifier)
         if account_id == 0:
-            raise InactiveVerifier(key=verdict.verifier)
+            raise errors.InactiveVerifier(key=verdict.verifier)
         self._require_sampled(submitted.epoch_id, verdict.commitment_digest)
         digest, now_s = to_hex(raw_digest), self.clock()
         with self.database.begin() as session:
@@ -71,7 +61,7 @@ class Verdicts:
             if submitted.observation is not None:
                 self._check_observation(session, submitted, commitment)
             elif submitted.opening is not None and not agrees(submitted.opening, commitment):
-                raise OpeningDisagrees(digest=verdict.commitment_digest)
+                raise errors.OpeningDisagrees(digest=verdict.commitment_digest)
             row = VerdictRow.of(
                 digest, submitted.epoch_id, verdict, submitted.opening, submitted.observation, submitted.signature,
                 account_id, now_s,
@@ -87,19 +77,23 @@ class Verdicts:
         digest, name = submitted.verdict.commitment_digest, submitted.observation
         assert name is not None, "there is one"
         if not self.blobs.has(name):
-            raise BlobMissing(field="observation", name=name)
+            raise errors.BlobMissing(field="observation", name=name)
         observation = self.blobs.get(name)
         order = session.get_one(OrderRow, commitment.order_id)
         if order.record.terms.comparator != COMPARATOR_NATIVE:
-            raise ObservationRefused(digest=digest, why="the order's comparator is not `native`")
+            raise errors.ObservationRefused(digest=digest, why="the order's comparator is not `native`")
         if session.get(TraceRow, digest) is not None:
-            raise ObservationRefused(digest=digest, why="its node has shown its trace, so that it could be copied")
+            raise errors.ObservationRefused(
+                digest=digest, why="its node has shown its trace, so that it could be copied"
+            )
         try:
             Observation.decode(observation)
         except BadFingerprint as error:
-            raise ObservationRefused(digest=digest, why=str(error)) from error
+            raise errors.ObservationRefused(digest=digest, why=str(error)) from error
         if submitted.opening != observed_opening(observation, commitment):
-            raise ObservationRefused(digest=digest, why="the opening is not that of these bytes, output and units")
+            raise errors.ObservationRefused(
+                digest=digest, why="the opening is not that of these bytes, output and units"
+            )
 
     def _require_sampled(self, epoch_id: int, digest: str) -> None:
         """Raises NotSampled for a row that the sample left out. Passes while the sample is not revealed."""
@@ -108,7 +102,7 @@ class Verdicts:
             leaf = session.exec(query).first()
             drawn = None if leaf is None else self.record.drawn(session, leaf)
             if leaf is not None and drawn is not None and not drawn.sampled:
-                raise NotSampled(epoch_id=epoch_id, index=leaf.index, digest=digest)
+                raise errors.NotSampled(epoch_id=epoch_id, index=leaf.index, digest=digest)
 
 
 def _posted_commitment(session: Session, epoch_id: int, digest: str) -> Commitment:
@@ -120,14 +114,14 @@ def _posted_commitment(session: Session, epoch_id: int, digest: str) -> Commitme
     )
     row = session.exec(query).first()
     if row is None or epoch_id not in posts(session, [epoch_id]):
-        raise UnknownRow(epoch_id=epoch_id, digest=digest)
+        raise errors.UnknownRow(epoch_id=epoch_id, digest=digest)
     return row.record
 
 
 def _check_hidden(opening: Opening, verdict: Verdict) -> None:
     actual = to_hex(answer_commit(opening, from_hex(verdict.commitment_digest), verdict.verifier))
     if actual != verdict.answer_commit:
-        raise OpeningMismatch(answer_commit=verdict.answer_commit, actual=actual)
+        raise errors.OpeningMismatch(answer_commit=verdict.answer_commit, actual=actual)
 
 
 def _is_known(session: Session, verdict: Verdict, digest: str) -> bool:
@@ -136,5 +130,5 @@ def _is_known(session: Session, verdict: Verdict, digest: str) -> bool:
     )
     known = session.exec(query).first()
     if known is not None and known.digest != digest:
-        raise ContradictingVerdict(kept=known.digest, refused=digest)
+        raise errors.ContradictingVerdict(kept=known.digest, refused=digest)
     return known is not None

@@ -21,23 +21,13 @@ from backend.services.withholding import overdue_trace
 from backend.store import facts
 from backend.store.chain_tables import SettlementRow
 from backend.store.database import Database
-from backend.store.tables import CommitmentRow, EpochRow, LeafRow, LogLineRow, OrderRow, VerdictRow, WorkloadRow
+from backend.store.tables import CommitmentRow, EpochRow, LeafRow, OrderRow, VerdictRow, WorkloadRow
 from contracts.onchain.deployment import Deployment
+from contracts.protocol import wire
 from contracts.protocol.hashing import to_hex
 from contracts.protocol.merkle import merkle_proof
 from contracts.protocol.packing import bit_at
 from contracts.protocol.receipt import PaymentReceipt
-from contracts.protocol.wire import (
-    EpochState,
-    EpochView,
-    LaneView,
-    NativeStanding,
-    NetworkInfo,
-    NodeView,
-    OrderView,
-    PriceSheetEntry,
-    Receipt,
-)
 from contracts.record.history import PostedEpoch
 
 LIST_LIMIT = 200
@@ -57,11 +47,11 @@ class Views:
     newcomer_price: int
     public_rpc: str | None = None
 
-    def network(self) -> NetworkInfo:
+    def network(self) -> wire.NetworkInfo:
         with self.database.read() as session:
             offers, asking = all_offers(session), serving(session, self.clock())
         sheet = [
-            PriceSheetEntry(
+            wire.PriceSheetEntry(
                 workload_id=offer.workload_id,
                 kind=offer.manifest.kind,
                 model=offer.manifest.model,
@@ -75,22 +65,12 @@ class Views:
             for offer in offers
         ]
         d = self.deployment
-        return NetworkInfo(
-            chain_id=d.chain_id,
-            escrow=d.escrow,
-            stake_manager=d.stake_manager,
-            court=d.court,
-            contests=d.contests,
-            token=d.token,
-            settler=d.settler,
-            treasury=d.treasury,
-            treasury_signer=self.treasury_signer,
-            first_block=d.first_block,
-            constants=d.constants,
-            price_sheet=sheet,
-            newcomer_price=self.newcomer_price,
+        return wire.NetworkInfo(
+            chain_id=d.chain_id, escrow=d.escrow, stake_manager=d.stake_manager, court=d.court, contests=d.contests,
+            token=d.token, settler=d.settler, treasury=d.treasury, treasury_signer=self.treasury_signer,
+            first_block=d.first_block, constants=d.constants, price_sheet=sheet, newcomer_price=self.newcomer_price,
             public_rpc=self.public_rpc,
-        )
+        )  # fmt: skip
 
     def manifest(self, workload_id: str) -> bytes:
         """The canonical manifest of a workload on offer."""
@@ -100,13 +80,13 @@ class Views:
             raise UnknownWorkload(workload_id=workload_id)
         return row.manifest
 
-    def lane(self, requester: str, signer: str) -> LaneView:
+    def lane(self, requester: str, signer: str) -> wire.LaneView:
         """A lane with its open orders' maxima; read in the same order as by intake."""
         now_s = self.clock()
         with self.database.read() as session:
             open_max = sum(facts.open_in_lane(session, requester, signer, now_s).values())
         lane = self.chain.lane(requester, signer)
-        return LaneView(
+        return wire.LaneView(
             requester=requester,
             signer=signer,
             balance=lane.balance,
@@ -116,14 +96,14 @@ class Views:
             under_notice=lane.is_under_notice(now_s, self.deployment.constants),
         )
 
-    def order(self, order_id: str) -> OrderView:
+    def order(self, order_id: str) -> wire.OrderView:
         """An order's present view. Raises UnknownOrder."""
         found = self._orders(col(OrderRow.order_id) == order_id)
         if not found:
             raise UnknownOrder(order_id=order_id)
         return found[0]
 
-    def orders_of(self, requester: str, signer: str | None = None) -> list[OrderView]:
+    def orders_of(self, requester: str, signer: str | None = None) -> list[wire.OrderView]:
         """The newest orders of a requester, oldest first; with `signer`, those in one lane."""
         where = col(OrderRow.requester) == requester
         return self._orders(where if signer is None else and_(where, col(OrderRow.signer) == signer))
@@ -133,7 +113,7 @@ class Views:
         with self.database.read() as session:
             return payment_receipt(session, self.deployment, order_id, self.clock())
 
-    def _orders(self, where: ColumnElement[bool]) -> list[OrderView]:
+    def _orders(self, where: ColumnElement[bool]) -> list[wire.OrderView]:
         now_s = self.clock()
         with self.database.read() as session:
             jobs = facts.jobs(session, where, newest=LIST_LIMIT)
@@ -141,7 +121,7 @@ class Views:
             leaves = {epoch_id: leaf_hashes(session, epoch_id) for epoch_id in epochs}
         return [_order_view(job, leaves, now_s) for job in jobs]
 
-    def nodes(self) -> list[NodeView]:
+    def nodes(self) -> list[wire.NodeView]:
         """All operators that ever had node keys, by id, with their present keys."""
         now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
         with self.database.read() as session:
@@ -159,7 +139,7 @@ class Views:
             native = {id_: self._native(session, id_, now_s) for id_ in keys}
         accounts = {id_: self.chain.operator(id_) for id_ in keys}
         return [
-            NodeView(
+            wire.NodeView(
                 operator_id=id_,
                 nodes=nodes,
                 stake=accounts[id_].stake,
@@ -176,11 +156,11 @@ class Views:
             for id_, nodes in sorted(keys.items())
         ]
 
-    def _native(self, session: Session, operator_id: int, now_s: int) -> NativeStanding:
+    def _native(self, session: Session, operator_id: int, now_s: int) -> wire.NativeStanding:
         late = overdue_trace(session, operator_id, now_s, self.deployment.constants)
-        return NativeStanding(**asdict(self.record.standing(session, operator_id)), overdue_trace=late)
+        return wire.NativeStanding(**asdict(self.record.standing(session, operator_id)), overdue_trace=late)
 
-    def epochs(self) -> list[EpochView]:
+    def epochs(self) -> list[wire.EpochView]:
         """The newest epochs, newest first."""
         now_s, settle_wait_s = self.clock(), self.deployment.constants.settle_wait_s
         with self.database.read() as session:
@@ -204,33 +184,27 @@ class Views:
         with self.database.read() as session:
             if session.get(EpochRow, epoch_id) is None:
                 raise UnknownEpoch(epoch_id=epoch_id)
-            query = select(LogLineRow.line).where(LogLineRow.epoch_id == epoch_id)
-            lines = session.exec(query.order_by(col(LogLineRow.position))).all()
+            lines = facts.log_lines(session, epoch_id)
         return b"".join(line + b"\n" for line in lines)
 
 
-def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int) -> OrderView:
+def _order_view(job: facts.JobRecord, leaves: dict[int, list[bytes]], now_s: int) -> wire.OrderView:
     commitment, state = job.commitment, state_of(job.facts, now_s)
     holder = commitment or (job.lease if state == "leased" else None)
-    return OrderView(
-        order_id=job.order.order_id,
-        state=state,
-        order=job.order.record,
-        signer=job.order.signer,
-        signature=job.order.signature,
-        node=None if holder is None else holder.node,
+    return wire.OrderView(
+        order_id=job.order.order_id, state=state, order=job.order.record, signer=job.order.signer,
+        signature=job.order.signature, node=None if holder is None else holder.node,
         commitment=None if commitment is None else commitment.record,
         commitment_signature=None if commitment is None else commitment.signature,
-        amount_units=None if commitment is None else commitment.amount,
-        refunded_units=job.refunded,
+        amount_units=None if commitment is None else commitment.amount, refunded_units=job.refunded,
         receipt=_receipt(job.leaf, leaves),
-    )
+    )  # fmt: skip
 
 
-def _receipt(leaf: LeafRow | None, leaves: dict[int, list[bytes]]) -> Receipt | None:
+def _receipt(leaf: LeafRow | None, leaves: dict[int, list[bytes]]) -> wire.Receipt | None:
     if leaf is None or leaf.epoch_id not in leaves:
         return None
-    return Receipt(
+    return wire.Receipt(
         epoch_id=leaf.epoch_id,
         index=leaf.index,
         operator_id=leaf.operator_id,
@@ -261,9 +235,9 @@ def _epoch_view(
     posted: dict[int, PostedEpoch],
     charged: int,
     stranded_before: int,
-) -> EpochView:
+) -> wire.EpochView:
     post = posted.get(epoch.epoch_id)
-    state: EpochState = "closing"
+    state: wire.EpochState = "closing"
     if settlement is not None:
         state = "settled"
     elif post is not None and post.timestamp < stranded_before and epoch.row_count > 0:
@@ -272,15 +246,9 @@ def _epoch_view(
         state = "revealed" if epoch.epoch_id + 1 in posted else "posted"
     bits = (b"", b"") if settlement is None else (settlement.void_bits, settlement.skipped_bits)
     void_rows, skipped_rows = ([i for i in range(len(b) * 8) if bit_at(b, i)] for b in bits)
-    return EpochView(
-        epoch_id=epoch.epoch_id,
-        rows=epoch.row_count,
-        root=epoch.root,
-        log_root=epoch.log_root,
-        state=state,
+    return wire.EpochView(
+        epoch_id=epoch.epoch_id, rows=epoch.row_count, root=epoch.root, log_root=epoch.log_root, state=state,
         post_tx=None if post is None else to_hex(post.tx_hash),
-        settle_tx=None if settlement is None else settlement.tx_hash,
-        charged=charged,
-        void_rows=void_rows,
+        settle_tx=None if settlement is None else settlement.tx_hash, charged=charged, void_rows=void_rows,
         skipped_rows=skipped_rows,
-    )
+    )  # fmt: skip

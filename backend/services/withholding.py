@@ -1,4 +1,4 @@
-"""Reasons beside its standing to lend an operator no native work: an overdue trace, or an unmeasured class."""
+"""Reasons to lend an operator no native work, apart from its standing: an overdue trace, or an unmeasured class."""
 
 from sqlmodel import Session, col, select
 
@@ -14,7 +14,7 @@ from contracts.protocol.trace import opens_at
 
 
 def _native_workloads(session: Session) -> list[str]:
-    """The ids of native workloads. Traces of exact work are published too, but withhold nothing."""
+    """The ids of native workloads. Traces of exact work are published too, but nothing is withheld for them."""
     rows = session.exec(select(WorkloadRow))
     return [row.workload_id for row in rows if row.record.comparator == "native"]
 

@@ -32,7 +32,7 @@ class Words:
 
     def pack(self, manifest: Manifest, texts: Sequence[str]) -> bytes:
         """The packed prompts of texts. Raises BadTexts."""
-        return pack_prompts(manifest, self.tokenizers.get(manifest.tokenizer_sha256), texts)
+        return pack_prompts(manifest, self.tokenizers.get(manifest), texts)
 
     def tokenize(self, asked: Tokenize) -> Tokenized:
         """The prompts of texts by a workload's tokenizer. Raises UnknownWorkload, InputRefused."""
@@ -61,4 +61,4 @@ class Words:
                 raise NothingDelivered(order_id=order_id)
             manifest = find_offer(session, order.workload_id).manifest
         output = self.blobs.get(row.record.output_root)
-        return read_answer(manifest, self.tokenizers.get(manifest.tokenizer_sha256), output)
+        return read_answer(manifest, self.tokenizers.spelling(manifest), output)

@@ -9,13 +9,12 @@ import errno
 import logging
 import os
 import re
-import secrets
 import threading
 import time
 from pathlib import Path
 
 from backend.errors import BadBlobName, BlobHashMismatch, BlobMissing, BlobTooLarge, UnknownBlob
-from backend.store.space import explained
+from backend.store.space import sync, write_durably
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.packed import is_named
 
@@ -46,7 +45,7 @@ class BlobStore:
         """
         name = self._checked_name(data, name)
         if _content(self._folder / name) != data:
-            self._write(self._folder, name, data)
+            write_durably(self._folder / name, data)
         return name
 
     def hold(self, data: bytes, name: str | None = None) -> str:
@@ -54,7 +53,7 @@ class BlobStore:
         name = self._checked_name(data, name)
         if _content(self._folder / name) == data:
             return name
-        self._write(self._loose_folder, name, data)
+        write_durably(self._loose_folder / name, data)
         with self._lock:
             self._loose.pop(name, None)
             self._loose[name] = _room(len(data))
@@ -72,7 +71,7 @@ class BlobStore:
                 if not target.exists():
                     raise BlobMissing(field=field, name=name) from error
                 return
-        _sync(self._folder)
+        sync(self._folder)
 
     def get(self, name: str) -> bytes:
         """The bytes under a name. Raises BadBlobName or UnknownBlob.
@@ -105,20 +104,6 @@ class BlobStore:
         if _NAME.fullmatch(name) is None:
             raise BadBlobName(name=name)
         return self._folder / name
-
-    def _write(self, folder: Path, name: str, data: bytes) -> None:
-        """The whole file under its name, durable, or none. Raises StorageFull."""
-        temporary = folder / f".{name}.{secrets.token_hex(8)}"
-        with explained(folder):
-            try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(folder / name)
-            finally:
-                temporary.unlink(missing_ok=True)
-            _sync(folder)
 
     def _make_room(self) -> None:
         """Deletes the oldest loose files. Another process may have kept or deleted them already."""
@@ -158,11 +143,3 @@ def _content(path: Path) -> bytes | None:
         return None
     with os.fdopen(descriptor, "rb") as file:
         return file.read()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

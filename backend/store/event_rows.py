@@ -16,16 +16,10 @@ from contracts.record.history import History
 def to_row(event: Event) -> ChainEventRow:
     args = {name: to_hex(value) if isinstance(value, bytes) else value for name, value in event.args.items()}
     return ChainEventRow(
-        block_number=event.block_number,
-        log_index=event.log_index,
-        contract=event.contract,
-        name=event.name,
-        subject=subject_of(event.name, args),
-        operator_id=event.args.get("operatorId"),
-        args=args,
-        block_hash=to_hex(event.block_hash),
-        tx_hash=to_hex(event.tx_hash),
-    )
+        block_number=event.block_number, log_index=event.log_index, contract=event.contract, name=event.name,
+        subject=subject_of(event.name, args), operator_id=event.args.get("operatorId"), args=args,
+        block_hash=to_hex(event.block_hash), tx_hash=to_hex(event.tx_hash),
+    )  # fmt: skip
 
 
 def subject_of(name: str, args: Mapping[str, Any]) -> str:

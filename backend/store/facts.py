@@ -12,7 +12,7 @@ from backend.domain.assignment import WaitingJob
 from backend.domain.outcomes import JobFacts, Settlement, is_exposed, is_open
 from backend.store.chain_tables import BlockRow, ChainEventRow, SettlementRow
 from backend.store.event_rows import to_event
-from backend.store.tables import CanaryRow, CommitmentRow, EpochRow, LeafRow, LeaseRow, OrderRow, ReturnRow
+from backend.store.tables import CanaryRow, CommitmentRow, EpochRow, LeafRow, LeaseRow, LogLineRow, OrderRow, ReturnRow
 from contracts.protocol.merkle import Row
 from contracts.protocol.pace import JobSize
 from contracts.protocol.packing import bit_at
@@ -63,16 +63,12 @@ def jobs(session: Session, *where: ColumnElement[bool], newest: int | None = Non
         lease = leases.get(order.order_id)
         place = None if leaf is None else (leaf.epoch_id, leaf.index)
         facts = JobFacts(
-            order_id=order.order_id,
-            max_price=order.max_price,
-            deadline=order.deadline,
-            lease_expires=None if lease is None else lease.expires,
-            is_delivered=commitment is not None,
+            order_id=order.order_id, max_price=order.max_price, deadline=order.deadline,
+            lease_expires=None if lease is None else lease.expires, is_delivered=commitment is not None,
             is_posted=leaf is not None and leaf.epoch_id in posted,
             settlement=None if settlement is None else settlement_of(settlement, leaf.index),
-            settled_alone=place in alone,
-            closed_unpaid=place in guilty,
-        )
+            settled_alone=place in alone, closed_unpaid=place in guilty,
+        )  # fmt: skip
         refunded = 0 if place is None else refunds[place]
         found.append(JobRecord(order, lease, commitment, leaf, facts, refunded))
     return found
@@ -182,6 +178,11 @@ def rows_of(session: Session, epoch_id: int) -> list[Row]:
     return [leaf.row() for leaf in session.exec(query)]
 
 
+def log_lines(session: Session, epoch_id: int) -> list[bytes]:
+    query = select(LogLineRow.line).where(LogLineRow.epoch_id == epoch_id).order_by(col(LogLineRow.position))
+    return list(session.exec(query))
+
+
 def rows_units(session: Session, epoch_ids: Iterable[int]) -> int:
     """The sum of these epochs' rows, units."""
     return sum(session.exec(select(LeafRow.amount).where(col(LeafRow.epoch_id).in_(list(epoch_ids)))))
@@ -232,9 +233,9 @@ def _posts(session: Session, *where: ColumnElement[bool], newest: int | None = N
 # ------------------------------------------------------------ events
 
 
-def indexed_until(session: Session) -> int:
-    """Time of the newest block that was read, or 0: every confirmed event up to then is known."""
-    return session.exec(select(BlockRow.timestamp).order_by(col(BlockRow.number).desc())).first() or 0
+def newest_block(session: Session) -> BlockRow | None:
+    """The newest block that was read: every confirmed event up to it is known."""
+    return session.exec(select(BlockRow).order_by(col(BlockRow.number).desc()).limit(1)).first()
 
 
 def events(session: Session, name: str, subjects: Iterable[object] | None = None) -> list[ChainEventRow]:

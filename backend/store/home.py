@@ -9,6 +9,11 @@ from backend.store.blobs import BlobStore
 from backend.store.database import Database
 from backend.store.tokenizers import TokenizerStore
 
+SETTLER_KEY, TREASURY_KEY, CANARY_KEY = "settler.json", "treasury.json", "canary.json"
+"""Encrypted keys: the settler's; of the treasury's lane, which pays for checks; of the lane that pays for canary jobs,
+which need this file."""
+LOG = "log"
+"""The published log as files, for mirrors."""
 MAX_BLOB_BYTES = 1024 * 1024
 """Above every output (at most 64 KiB by the protocol); a workload that allows longer inputs cannot be offered."""
 
@@ -22,10 +27,8 @@ def open_database(home: Path) -> Database:
     try:
         return Database.at(path)
     except DatabaseError as error:
-        raise Misconfigured(
-            f"{path} does not open as a database: {error.orig}",
-            way_out="check --home and its permissions, or restore the file",
-        ) from error
+        way_out = "check --home and its permissions, or restore the file"
+        raise Misconfigured(f"{path} does not open as a database: {error.orig}", way_out=way_out) from error
 
 
 def open_blobs(home: Path) -> BlobStore:
@@ -36,22 +39,3 @@ def open_blobs(home: Path) -> BlobStore:
 def open_tokenizers(home: Path) -> TokenizerStore:
     """Tokenizers of the workloads on offer, in `tokenizers/`."""
     return TokenizerStore(home / "tokenizers")
-
-
-def settler_keystore(home: Path) -> Path:
-    return home / "settler.json"
-
-
-def treasury_keystore(home: Path) -> Path:
-    """The encrypted session key of the treasury's lane, which pays for checks."""
-    return home / "treasury.json"
-
-
-def canary_keystore(home: Path) -> Path:
-    """The encrypted key whose own lane pays canary jobs. Without the file there are no canary jobs."""
-    return home / "canary.json"
-
-
-def log_folder(home: Path) -> Path:
-    """The published log as files, for mirrors."""
-    return home / "log"

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from backend.store.blobs import BlobStore
 from backend.store.chain_tables import BlockRow, LoggedFactRow
 from backend.store.event_rows import add_newer
+from backend.store.facts import newest_block
 from backend.store.tables import CommitmentRow, LeafRow, OrderRow, TraceRow, VerdictRow, WorkloadRow
 from contracts.protocol.hashing import from_hex
 from contracts.protocol.manifest import Manifest
@@ -102,7 +103,7 @@ class KeptHistory:
             stands = session.exec(select(BlockRow.hash).where(BlockRow.number == number)).first() == block_hash
             if number >= 0 and not stands:
                 self._history, number = History(), -1
-            newest = session.exec(select(BlockRow).order_by(col(BlockRow.number).desc()).limit(1)).first()
+            newest = newest_block(session)
             if newest is not None and newest.number > number:
                 add_newer(session, self._history, number)
                 self._tip = newest.number, newest.hash

@@ -1,9 +1,12 @@
-"""Turns a full disk into StorageFull."""
+"""Writes files durably, and turns a full disk into StorageFull."""
 
 import errno
+import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
@@ -28,3 +31,27 @@ def explained(path: object) -> Iterator[None]:
         if getattr(error.orig, "sqlite_errorcode", None) in _SQLITE_FULL:
             raise StorageFull(path=str(path), why=str(error.orig)) from error
         raise
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """The whole file, durable, or none. Raises StorageFull."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with explained(path.parent):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

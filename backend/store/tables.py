@@ -86,7 +86,7 @@ class OrderRow(SQLModel, table=True):
 
 
 class LeaseRow(SQLModel, table=True):
-    """A lease as first granted; `expires` moves forward with heartbeats, each signed anew."""
+    """A lease as first granted; `expires` moves forward with heartbeats, each signed again."""
 
     __tablename__ = "lease"
     id: int | None = Field(default=None, primary_key=True)

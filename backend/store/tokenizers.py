@@ -1,12 +1,43 @@
-"""The tokenizers of the workloads on offer: files named by their sha256, so that intake cuts texts as requesters do."""
+"""The tokenizers of the workloads on offer, as files named by their sha256.
 
-import os
-import secrets
+A model's publisher writes its tokenizer, so it cuts texts in a confined process; our own code reads what ids spell.
+"""
+
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from backend.errors import Misconfigured
-from contracts.protocol.tokens import TextTokenizer
+from backend.store.space import write_durably
+from contracts.protocol.errors import BadTexts, WrongTokenizer
+from contracts.protocol.manifest import Manifest, TokenizerFamily
+from contracts.protocol.spelling import Spelling
+from node_agent.execution.errors import ExecutionError, ExecutorFailed, SandboxUnavailable
+from node_agent.execution.sandbox import Executor
+
+
+@dataclass(frozen=True)
+class ConfinedTokenizer:
+    """A tokenizer in a confined process."""
+
+    executor: Executor
+    path: Path
+    sha256: str
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text alone.
+
+        Raises BadTexts where the process cannot cut it in time, WrongTokenizer where the file is no tokenizer,
+        Misconfigured where this host cannot confine a process.
+        """
+        try:
+            return self.executor.cut(self.path, self.sha256, text)
+        except SandboxUnavailable as error:
+            raise Misconfigured(error.message, way_out=error.way_out) from error
+        except ExecutorFailed as error:
+            raise BadTexts(f"cannot be cut into tokens: {error.message}", way_out="send another text") from error
+        except ExecutionError as error:
+            raise WrongTokenizer(error.message) from error
 
 
 class TokenizerStore:
@@ -14,22 +45,18 @@ class TokenizerStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._loaded: dict[str, TextTokenizer] = {}
+        self._executor = Executor(folder)
+        self._spellings: dict[tuple[str, TokenizerFamily], Spelling] = {}
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def put(self, sha256: str, data: bytes) -> None:
-        """Keeps a tokenizer. Durable when it returns. Raises WrongTokenizer unless it is that one."""
-        TextTokenizer(data, sha256)
-        temporary = self._folder / f".{sha256}.{secrets.token_hex(8)}"
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path(sha256))
+    def put(self, manifest: Manifest, data: bytes) -> None:
+        """Keeps a workload's tokenizer. Durable when it returns. Raises WrongTokenizer for another one, StorageFull."""
+        Spelling(data, manifest.tokenizer_sha256, manifest.tokenizer)
+        write_durably(self._path(manifest.tokenizer_sha256), data)
 
     def read(self, sha256: str) -> bytes:
-        """A tokenizer's file. Raises Misconfigured where it is missing."""
+        """A tokenizer's file. Raises Misconfigured if it is missing."""
         path = self._path(sha256)
         if not path.exists():
             raise Misconfigured(
@@ -38,12 +65,19 @@ class TokenizerStore:
             )
         return path.read_bytes()
 
-    def get(self, sha256: str) -> TextTokenizer:
-        """A tokenizer, loaded once. Raises Misconfigured where it is missing, WrongTokenizer where it was changed."""
+    def get(self, manifest: Manifest) -> ConfinedTokenizer:
+        """What cuts texts for a workload. Raises as `spelling` does."""
+        self.spelling(manifest)
+        return ConfinedTokenizer(self._executor, self._path(manifest.tokenizer_sha256), manifest.tokenizer_sha256)
+
+    def spelling(self, manifest: Manifest) -> Spelling:
+        """What a workload's ids spell; read once. Raises Misconfigured where its tokenizer is missing, WrongTokenizer
+        where it was changed."""
+        named = manifest.tokenizer_sha256, manifest.tokenizer
         with self._lock:
-            if sha256 not in self._loaded:
-                self._loaded[sha256] = TextTokenizer(self.read(sha256), sha256)
-            return self._loaded[sha256]
+            if named not in self._spellings:
+                self._spellings[named] = Spelling(self.read(manifest.tokenizer_sha256), *named)
+            return self._spellings[named]
 
     def _path(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.json"

@@ -1,4 +1,4 @@
-"""What is asked of the chain before anything is sent: is it the right one, is the token one, is there enough ether."""
+"""Checks before anything is sent: the chain's id, the token, pending transactions, the ether."""
 
 import time
 
@@ -12,7 +12,7 @@ from contracts.protocol.records import U64
 from deploy.deploying.errors import EmptyAccount, StuckTransactions, UnusableToken
 
 _LEAST_TOKENS_IN_UINT64 = 10**9
-"""What the contracts' 64 bits must be able to count of a token."""
+"""Tokens that the contracts' 64-bit amounts must be able to count."""
 _POLL_S = 0.5
 
 
@@ -24,21 +24,18 @@ def check_chain(w3: Rpc, expected: int) -> None:
 
 
 def check_token(w3: Rpc, token: str, unit_wei: int, holder: str) -> None:
-    """Whether a token answers as an ERC-20 does and `unit_wei` suits its decimals. Raises UnusableToken.
+    """Raises UnusableToken unless the token answers like an ERC-20 and `unit_wei` suits its decimals.
 
-    Fees and rebasing cannot be seen without moving money; the contracts refuse them with each transfer.
+    Fees and rebasing only show when money moves; the contracts check every transfer for them.
     """
     if not w3.eth.get_code(to_checksum_address(token)):
         raise UnusableToken(token, "has no code on this chain; check the address and the chain")
-    someone = from_hex(holder).rjust(32, b"\0")
+    account = from_hex(holder).rjust(32, b"\0")
     decimals = _word(w3, token, "decimals()", b"", holder)
-    for signature, arguments in {
-        "totalSupply()": b"",
-        "balanceOf(address)": someone,
-        "allowance(address,address)": someone * 2,
-    }.items():
+    reads = {"totalSupply()": b"", "balanceOf(address)": account, "allowance(address,address)": account * 2}
+    for signature, arguments in reads.items():
         _word(w3, token, signature, arguments, holder)
-    answer = _ask(w3, token, "transfer(address,uint256)", someone + bytes(32), holder)
+    answer = _ask(w3, token, "transfer(address,uint256)", account + bytes(32), holder)
     if answer and int.from_bytes(answer, "big") != 1:
         raise UnusableToken(token, f"answers a transfer of nothing with 0x{answer.hex()[:64]}; take an ERC-20")
     if decimals > 36 or 10**decimals % unit_wei or 10**decimals * _LEAST_TOKENS_IN_UINT64 // unit_wei > U64:
@@ -58,19 +55,15 @@ def _word(w3: Rpc, token: str, signature: str, arguments: bytes, holder: str) ->
 
 
 def _ask(w3: Rpc, token: str, signature: str, arguments: bytes, holder: str) -> bytes:
-    call = {
-        "to": to_checksum_address(token),
-        "from": to_checksum_address(holder),
-        "data": keccak(signature.encode())[:4] + arguments,
-    }
+    data = keccak(signature.encode())[:4] + arguments
     try:
-        return bytes(w3.eth.call(call))
+        return bytes(w3.eth.call({"to": to_checksum_address(token), "from": to_checksum_address(holder), "data": data}))
     except Reverted as error:
         raise UnusableToken(token, f"refuses {signature}: {error}; take an ERC-20 that is not paused") from error
 
 
 def check_queue(sender: Sender, wait_s: float) -> None:
-    """Waits for what an earlier run sent. Raises StuckTransactions if it is not mined in time."""
+    """Waits for an earlier run's transactions. Raises StuckTransactions if they are not mined in time."""
     until = time.monotonic() + wait_s
     while waiting := _waiting(sender):
         if time.monotonic() > until:

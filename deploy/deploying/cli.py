@@ -17,9 +17,9 @@ def deploy_network(
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC", help="URL of the chain.")] = "http://127.0.0.1:8545",
     config: Annotated[Path | None, typer.Option(help="Configuration to deploy, TOML or JSON.")] = None,
     key: Annotated[
-        Path | None, typer.Option(help=f"Key file of who pays; default: {KEY_FILE} by the configuration.")
+        Path | None, typer.Option(help=f"Key file that pays; default: {KEY_FILE} beside the configuration.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Address file to write; commands called in its folder find it.")] = Path(
+    out: Annotated[Path, typer.Option(help="Address file to write; commands run in its folder find it.")] = Path(
         DEPLOYMENT_FILE
     ),
     check: Annotated[Path | None, typer.Option(help="Address file to check instead.")] = None,
@@ -27,12 +27,11 @@ def deploy_network(
 ) -> None:
     """Deploy the contracts that a configuration describes, and write the address file that every command reads.
 
-    The addresses follow from the configuration and the code. What is there already is checked, never done again: a run
-    that was killed, or stopped for want of ether, goes on where it stopped when the same is run again, and a run with
-    nothing left to do sends nothing. The account that pays gets no role by it.
+    The addresses follow from the configuration and the code. Contracts that exist are checked, not deployed again: run
+    the same command again after a run that was killed or lacked ether. The account that pays gets no role.
 
-    With --check nothing is sent and no key is needed: it shows whether a network is the one that an address file
-    describes, every byte of it made of this build.
+    --check sends nothing and needs no key: it shows whether a network is the one in an address file, built from this
+    code.
     """
     from backend.client.options import password_of
     from contracts.onchain.chain import connect

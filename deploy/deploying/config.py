@@ -1,6 +1,6 @@
-"""The configuration of `assay deploy`: everything that a network is made of, in one TOML or JSON file.
+"""The configuration of `assay deploy`: everything that defines a network, in one TOML or JSON file.
 
-There is no key in it and no endpoint: it can be published, and whoever deploys it deploys the same network.
+It contains no key and no endpoint, so it can be published. Whoever deploys it deploys the same network.
 """
 
 import json
@@ -23,21 +23,21 @@ EXAMPLE = """\
 chain_id      = 1
 token         = "0x…"           # an ERC-20
 settler       = "0x…"           # posts and settles epochs
-treasury      = "0x…"           # fees go there
+treasury      = "0x…"           # receives the fees
 guardian      = "0x…"           # may pause what comes in
 beacon_anchor = "0x…"           # what `assay beacon init` printed
 constants     = "production"    # or "development"
-salt          = "main"          # optional: tells networks with the same numbers apart
+salt          = "main"          # optional: distinguishes networks with the same configuration
 
 [overrides]                     # optional: constants by name
 unit_wei = 1_000_000_000        # base units of the token in a unit: 1 for a token of 6 decimals
 
 [governor]                      # its delay is the constant timelock_s
 proposers  = ["0x…"]            # may propose, and cancel
-executors  = []                 # optional: who may execute what waited; anyone if empty
-cancellers = []                 # optional: who else may cancel, when that was proposed and executed
+executors  = []                 # optional: may execute proposals after the delay; anyone if empty
+cancellers = []                 # optional: may cancel too, once that was proposed and executed
 
-[[verifiers]]                   # optional, any number: each is proposed to the governor when it is registered
+[[verifiers]]                   # optional, any number: each is proposed to the governor once it is registered
 owner = "0x…"
 key   = "0x…"
 """
@@ -45,40 +45,40 @@ _SETS = {"production": PRODUCTION, "development": DEVELOPMENT}
 
 
 def _lowered(value: object) -> object:
-    """An address in one case, or mixed case with the right checksum (EIP-55)."""
+    """Lowers an address. Raises ValueError for mixed case with a wrong checksum (EIP-55)."""
     if not isinstance(value, str) or value.lower() == value:
         return value
     if not is_checksum_address(value) and value[2:] != value[2:].upper():
-        raise ValueError("the checksum of its mixed case is wrong, so a digit is; copy it again")
+        raise ValueError("has a wrong checksum, so a digit is wrong; copy it again")
     return value.lower()
 
 
-def _somebody(value: str) -> str:
+def _not_zero(value: str) -> str:
     if value == ANYONE:
-        raise ValueError("is the zero address, which is nobody; give an account")
+        raise ValueError("is the zero address; give an account")
     return value
 
 
-Account = Annotated[Address, BeforeValidator(_lowered), AfterValidator(_somebody)]
+Account = Annotated[Address, BeforeValidator(_lowered), AfterValidator(_not_zero)]
 
 
 class Governor(Record):
-    """Who may do what with the timelock. Nobody is its admin."""
+    """The roles of the timelock. It has no admin."""
 
     proposers: Annotated[tuple[Account, ...], Field(min_length=1)]
     executors: tuple[Account, ...] = ()
     cancellers: tuple[Account, ...] = ()
 
 
-class VerifierToBe(Record):
-    """An account to propose as a verifier, by its owner, with the key that it signs verdicts with."""
+class ProposedVerifier(Record):
+    """An account to propose as a verifier: its owner, and the key that signs its verdicts."""
 
     owner: Account
     key: Account
 
 
 class Config(Record):
-    """What is deployed."""
+    """What to deploy."""
 
     chain_id: Annotated[int, Field(gt=0)]
     token: Account
@@ -90,16 +90,16 @@ class Config(Record):
     overrides: dict[str, int] = Field(default_factory=dict)
     salt: str = ""
     governor: Governor
-    verifiers: tuple[VerifierToBe, ...] = ()
+    verifiers: tuple[ProposedVerifier, ...] = ()
 
     @staticmethod
     def load(path: Path) -> "Config":
-        """Reads TOML, or JSON if the file's name ends so. Raises BadConfig, naming the key and what is wrong."""
+        """Reads TOML, or JSON from a .json file. Raises BadConfig, which names the key and the fault."""
         try:
             text = path.read_text()
             data: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
             config = Config.model_validate_json(json.dumps(data, default=str))
-            config.charter()
+            config.network()
         except OSError as error:
             raise BadConfig(path, error.strerror or str(error)) from error
         except ValidationError as error:
@@ -108,8 +108,8 @@ class Config(Record):
             raise BadConfig(path, str(error)) from error
         return config
 
-    def charter(self) -> NetworkConfig:
-        """What follows from it for the contracts. Raises ValueError for constants that do not fit."""
+    def network(self) -> NetworkConfig:
+        """The contracts' configuration. Raises ValueError for constants that do not fit."""
         unknown = self.overrides.keys() - Constants.model_fields.keys()
         if unknown:
             raise ValueError(
@@ -120,17 +120,11 @@ class Config(Record):
         if misfits:
             raise ValueError(f"with these overrides {misfits[0]}")
         return NetworkConfig(
-            token=self.token,
-            settler=self.settler,
-            treasury=self.treasury,
-            guardian=self.guardian,
-            beacon_anchor=self.beacon_anchor,
-            proposers=self.governor.proposers,
-            executors=self.governor.executors,
-            constants=constants,
-            salt=to_hex(keccak(self.salt.encode())),
-        )
+            token=self.token, settler=self.settler, treasury=self.treasury, guardian=self.guardian,
+            beacon_anchor=self.beacon_anchor, proposers=self.governor.proposers, executors=self.governor.executors,
+            constants=constants, salt=to_hex(keccak(self.salt.encode())),
+        )  # fmt: skip
 
     def digest(self) -> str:
-        """keccak-256 of the configuration's canonical JSON: which one was deployed, however its file was written."""
+        """keccak-256 of the configuration's canonical JSON, whatever its file's format."""
         return to_hex(hash_json(self.model_dump(mode="json")))

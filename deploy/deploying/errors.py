@@ -1,13 +1,13 @@
-"""What can keep a network from being deployed, or from being the one that a file describes.
+"""Why a network cannot be deployed, or is not the one that a file describes.
 
 DeployError
-├── BadConfig            a configuration that is missing, or says what cannot be
+├── BadConfig            a configuration that is missing or invalid
 ├── OtherDeployment      the address file to be written describes another network
-├── UnusableToken        the token is none, or not one that the contracts can count
-├── EmptyAccount         the account cannot pay for what is to be sent
-├── StuckTransactions    transactions of the account wait to be mined
-├── OtherBuild           the file's network is not made of this build, or its file was changed
-└── AdminLeft            somebody could skip the governor's delay
+├── UnusableToken        no token, or one that the contracts cannot count
+├── EmptyAccount         the account cannot pay for the transactions
+├── StuckTransactions    earlier transactions of the account are not mined
+├── OtherBuild           the file's network is not of this build, or the file was changed
+└── AdminLeft            an account could skip the governor's delay
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from contracts.protocol.errors import AssayError
 
 
 class DeployError(AssayError):
-    """Base. `code` is for machines; the message names the value and the way out."""
+    """Base of the errors of `assay deploy`."""
 
 
 class BadConfig(DeployError):
@@ -27,10 +27,8 @@ class BadConfig(DeployError):
 
 class OtherDeployment(DeployError):
     def __init__(self, path: Path, differing: Sequence[str]) -> None:
-        super().__init__(
-            f"{path} describes another network: {'; '.join(differing)}. Nothing was sent",
-            way_out="give another file with --out, or the configuration that this file came from",
-        )
+        way_out = "give another file with --out, or the configuration that this file came from"
+        super().__init__(f"{path} describes another network: {'; '.join(differing)}. Nothing was sent", way_out=way_out)
 
 
 class UnusableToken(DeployError):
@@ -50,18 +48,15 @@ class EmptyAccount(DeployError):
 class StuckTransactions(DeployError):
     def __init__(self, address: str, count: int) -> None:
         super().__init__(
-            f"{count} transactions of {address} wait to be mined, of an earlier run or another program",
-            way_out=(
-                "nothing was sent. Run the same again when they are mined, or replace them from a wallet with a higher "
-                "fee"
-            ),
+            f"{count} transactions of {address}, of an earlier run or another program, are not mined",
+            way_out="nothing was sent. Run the same again when they are mined, or replace them with a higher fee",
         )
 
 
 class OtherBuild(DeployError):
     def __init__(self, path: Path, differing: Sequence[str]) -> None:
         super().__init__(
-            f"{path} does not describe what this build makes of its numbers: {'; '.join(differing)}. Check it with the "
+            f"{path} is not what this build derives from its configuration: {'; '.join(differing)}. Check it with the "
             "release that deployed it, and take the file from the network's own pages"
         )
 
@@ -75,6 +70,6 @@ class AdminLeft(DeployError):
 
 
 def _ether(wei: int) -> str:
-    """Rounded up, so that what is asked for is enough."""
+    """Rounded up, so that it is enough."""
     micro = -(-wei // 10**12)
     return f"{micro // 10**6}.{micro % 10**6:06}"

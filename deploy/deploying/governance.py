@@ -1,4 +1,4 @@
-"""The governor of a network: who holds which role, and what is proposed to it when the network is founded."""
+"""A network's governor: its roles, and the proposals that follow from the configuration."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ _PROPOSER, _EXECUTOR, _CANCELLER = (keccak(f"{role}_ROLE".encode()) for role in 
 _UNSET, _WAITING, _READY = 0, 1, 2
 """TimelockController.OperationState."""
 PROPOSAL_GAS = 200_000
-"""The most that proposing or executing one call takes. A test holds it."""
+"""The most that proposing or executing one call takes, by test."""
 
 
-def check_roles(chain: Chain, others: tuple[str, ...] = ()) -> list[str]:
-    """Reads roles from the chain. Returns a line for each that is not as founded, which only the governor can do.
+def check_roles(chain: Chain, others: tuple[str, ...]) -> list[str]:
+    """Returns a line for each role that the governor has changed since the deployment.
 
-    Raises AdminLeft if anybody named in the deployment, or one of `others`, could skip the delay.
+    Raises AdminLeft if an account in the deployment, or one of `others`, could skip the delay.
     """
     deployment, founding = chain.deployment, chain.deployment.founding
     assert founding is not None
@@ -52,7 +52,7 @@ def _has(chain: Chain, role: bytes, account: str) -> bool:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A call that the governor shall make, and what it is for."""
+    """A call for the governor to make, and its purpose."""
 
     what: str
     target: str
@@ -60,12 +60,12 @@ class Proposal:
 
 
 def unregistered(chain: Chain, config: Config) -> list[str]:
-    """Owners of verifiers to be who have no account that could be proposed."""
+    """Owners of proposed verifiers that have no account yet."""
     return [verifier.owner for verifier in config.verifiers if _account(chain, verifier.owner) == 0]
 
 
 def proposals(chain: Chain, config: Config) -> Iterator[Proposal]:
-    """What the configuration wants of the governor, can be proposed, and is not so yet."""
+    """The configuration's proposals that can be made and are not executed yet."""
     for account in config.governor.cancellers:
         if not _has(chain, _CANCELLER, account):
             data = chain.governor.encode_abi("grantRole", [_CANCELLER, to_checksum_address(account)])
@@ -82,7 +82,7 @@ def _account(chain: Chain, owner: str) -> int:
 
 
 def propose(chain: Chain, sender: Sender, proposal: Proposal) -> str:
-    """Brings one proposal a step on: proposes it, or executes it once it has waited. Returns how it stands then."""
+    """Takes a proposal's next step: proposes it, or executes it after the delay. Returns its state in words."""
     governor = chain.governor.functions
     call = (proposal.target, 0, proposal.data, ZERO32, ZERO32)
     operation = governor.hashOperation(*call).call()
@@ -95,7 +95,7 @@ def propose(chain: Chain, sender: Sender, proposal: Proposal) -> str:
         sender.call(governor.execute(*call))
         return f"{proposal.what}: executed"
     elif state not in (_WAITING, _READY):
-        return f"{proposal.what}: was executed and undone since; propose it anew by hand if that is meant"
+        return f"{proposal.what}: was executed and later undone; if you want it back, propose it by hand"
     ready_at = governor.getTimestamp(operation).call()
     return f"{proposal.what}: proposed; from {_time(ready_at)} on, running the same again executes it"
 

@@ -1,4 +1,4 @@
-"""Deploying a configuration, and checking what an address file says: the two things that `assay deploy` does."""
+"""Deploys a configuration, and checks an address file against a chain."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +22,11 @@ _QUEUE_WAIT_S = 60.0
 
 
 def deploy(sender: Sender, config: Config, file: Path, say: Say, *, wait_s: float = _QUEUE_WAIT_S) -> Deployment:
-    """Deploys what is not there yet, checks all of it and writes `file`. Where nothing is left to do nothing changes.
+    """Deploys what is missing, checks all of it and writes `file`. Changes nothing if nothing is missing.
 
-    Raises DeployError or ChainError; until `say` tells of a step, nothing was sent.
+    Raises DeployError or ChainError; nothing was sent before `say` reports a step.
     """
-    w3, plan = sender.w3, DeploymentPlan(config.charter())
+    w3, plan = sender.w3, DeploymentPlan(config.network())
     check_chain(w3, config.chain_id)
     wanted = Deployment.of(plan, config.chain_id, 0, config.digest())
     kept = _kept(file, wanted)
@@ -48,15 +48,15 @@ def deploy(sender: Sender, config: Config, file: Path, say: Say, *, wait_s: floa
         deployment.save(file)
         say(f"wrote {file}")
     chain = Chain(w3, deployment)
-    _tell_roles(chain, say, (sender.address.lower(),))
+    _tell_roles(chain, say, sender.address.lower())
     _propose(chain, sender, config, say)
     return deployment
 
 
 def _kept(file: Path, wanted: Deployment) -> Deployment | None:
-    """The address file, if there is one. Raises OtherDeployment unless it describes the network that is wanted.
+    """The address file, if there is one. Raises OtherDeployment if it describes another network.
 
-    A configuration may have grown since, by a verifier say, and be the same network.
+    The configuration may have grown since, e.g. by a verifier: it still describes the same network.
     """
     if not file.exists():
         return None
@@ -71,7 +71,7 @@ def _kept(file: Path, wanted: Deployment) -> Deployment | None:
 
 
 def _differences(found_file: Deployment, wanted: Deployment) -> list[str]:
-    """What differs, decisions before what follows from them."""
+    """The differences, in the order of the file's fields."""
     pairs = _flat(found_file.model_dump(mode="json"), wanted.model_dump(mode="json"))
     return [f"{key} is {left}, not {right}" for key, left, right in pairs]
 
@@ -89,12 +89,12 @@ def _tell(plan: DeploymentPlan, todo: list[DeployStep], say: Say) -> None:
     lacking = {step.name for step in todo}
     there = [name for name in plan.addresses if name not in lacking]
     if not todo:
-        say("every contract is there already, and is this build's")
+        say("every contract is deployed already, from this build")
     elif there:
-        say(f"an earlier run got as far as {', '.join(there)}; going on with {todo[0].name}")
+        say(f"an earlier run deployed {', '.join(there)}; continuing with {todo[0].name}")
 
 
-def _tell_roles(chain: Chain, say: Say, others: tuple[str, ...] = ()) -> None:
+def _tell_roles(chain: Chain, say: Say, *others: str) -> None:
     changed = check_roles(chain, others)
     founding, delay_s = chain.deployment.founding, chain.governor.functions.getMinDelay().call()
     assert founding is not None
@@ -115,14 +115,14 @@ def _propose(chain: Chain, sender: Sender, config: Config, say: Say) -> None:
 
 
 def verify(w3: Rpc, file: Path, say: Say) -> Deployment:
-    """Whether a network is the one that an address file describes, made of this build. Needs no key and sends nothing.
+    """Checks that a network is the one in an address file, of this build. Needs no key and sends nothing.
 
     Raises BadDeployment, WrongChain, OtherBuild, NoContract, ForeignCode, AdminLeft.
     """
     deployment = Deployment.load(file)
     if deployment.founding is None:
         raise BadDeployment(file, "founding is missing, so it was not written by `assay deploy`")
-    plan = DeploymentPlan(charter_of(deployment))
+    plan = DeploymentPlan(config_of(deployment))
     first_block, config_hash = deployment.first_block, deployment.founding.config_hash
     differing = _differences(deployment, Deployment.of(plan, deployment.chain_id, first_block, config_hash))
     if differing:
@@ -143,18 +143,11 @@ def verify(w3: Rpc, file: Path, say: Say) -> Deployment:
     return deployment
 
 
-def charter_of(deployment: Deployment) -> NetworkConfig:
-    """What a deployment was founded with. Its `founding` must be known."""
-    founding = deployment.founding
+def config_of(deployment: Deployment) -> NetworkConfig:
+    """The configuration of a deployment. Its `founding` must be known."""
+    d, founding = deployment, deployment.founding
     assert founding is not None
     return NetworkConfig(
-        token=deployment.token,
-        settler=deployment.settler,
-        treasury=deployment.treasury,
-        guardian=deployment.guardian,
-        beacon_anchor=deployment.beacon_anchor,
-        proposers=founding.proposers,
-        executors=founding.executors,
-        constants=deployment.constants,
-        salt=founding.salt,
-    )
+        token=d.token, settler=d.settler, treasury=d.treasury, guardian=d.guardian, beacon_anchor=d.beacon_anchor,
+        proposers=founding.proposers, executors=founding.executors, constants=d.constants, salt=founding.salt,
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from math import ceil
 from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
 from deploy.localnet.network import Offered
 from node_agent.execution import kinds
-from node_agent.execution.deterrence import DETERRENCE
+from node_agent.execution.kinds import DETERRENCE
 from node_agent.execution.kinds import generation as generation_kind
 from node_agent.models import ModelStore
 

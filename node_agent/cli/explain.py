@@ -50,11 +50,9 @@ def _whole_id(where: "NodePlace", job: str | None) -> str:
         return given
     known = [order_id for order_id in where.journal.known() if order_id.startswith(given)]
     if len(known) != 1:
-        raise BadSetting(
-            f"{given or 'Nothing'} is the start of {len(known)} orders that this node knows.",
-            way_out="Give the whole id, 0x and 64 hex digits; `assay node status --json` and the log name them.",
-            job=given,
-        )
+        says = f"{given or 'Nothing'} is the start of {len(known)} orders that this node knows."
+        way_out = "Give the whole id, 0x and 64 hex digits; `assay node status --json` and the log name them."
+        raise BadSetting(says, way_out=way_out, job=given)
     return known[0]
 
 

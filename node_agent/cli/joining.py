@@ -90,10 +90,7 @@ def init(
 def _settings(where: "NodePlace", given: dict[str, object]) -> "tuple[HomeSettings, NetworkInfo | None]":
     """The options over what an earlier run kept; the deployment from its file, or found through the backend.
 
-    Raises:
-        BadSetting: no RPC URL, or neither a deployment file nor a backend.
-        ForeignBackend: the backend contradicts the chain.
-        WrongChain: backend and RPC are on different chains.
+    Raises BadSetting for a missing option, ForeignBackend or WrongChain if backend and chain contradict each other.
     """
     from contracts.onchain.deployment import Deployment
     from node_agent.app import require_same_deployment

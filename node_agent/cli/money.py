@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 @node_command("rpc", "deployment", "owner_key", context_settings={"ignore_unknown_options": True})
 def stake(
-    where: "NodePlace",
-    tokens: Annotated[str, typer.Argument(help="How many tokens to add.", callback=positive_amount)],
+    where: "NodePlace", tokens: Annotated[str, typer.Argument(help="How many tokens to add.", callback=positive_amount)]
 ) -> None:
     """Add to the operator's stake."""
     from node_agent.cli.show import show_account

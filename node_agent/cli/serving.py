@@ -52,13 +52,8 @@ def node_settings(
     kept = where.settings
     kept_models = kept.models if kept else None
     return NodeSettings(
-        home=where.home,
-        rpc_url=where.rpc,
-        deployment=where.deployment,
-        backend_url=where.backend,
-        workloads=tuple(workloads or (kept.workloads if kept else [])),
-        password=password(),
-        models=models or (Path(kept_models) if kept_models else None),
-        device=device or (kept.device if kept else None),
+        home=where.home, rpc_url=where.rpc, deployment=where.deployment, backend_url=where.backend,
+        workloads=tuple(workloads or (kept.workloads if kept else [])), password=password(),
+        models=models or (Path(kept_models) if kept_models else None), device=device or (kept.device if kept else None),
         **served,
-    )
+    )  # fmt: skip

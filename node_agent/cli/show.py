@@ -18,7 +18,7 @@ def show_account(chain: Chain, account: Account) -> None:
     console.print(table)
 
 
-def show_standing(chain: Chain, found: NodeStatus) -> None:
+def show_status(chain: Chain, found: NodeStatus) -> None:
     show_account(chain, found.account)
     free, view, multiple = found.free_units, found.view, found.penalty_multiple
     lines = {

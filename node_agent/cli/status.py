@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 @node_command("rpc", "deployment", "backend")
 def status(where: "NodePlace", as_json: JsonOption = False) -> None:
     """Show account, room for jobs, work, cases with their deadlines, and what limits earnings. Needs no password."""
-    from node_agent.cli.show import show_standing
-    from node_agent.status import read_standing
+    from node_agent.cli.show import show_status
+    from node_agent.status import read_status
 
-    found = read_standing(where)
+    found = read_status(where)
     if as_json:
         print_json(_plain(found))
     else:
-        show_standing(where.chain, found)
+        show_status(where.chain, found)
 
 
 @node_command("rpc", "deployment")

@@ -20,15 +20,10 @@ _DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,3})?")
 
 @dataclass(frozen=True)
 class Device:
-    """One device.
+    """One device. `driver` and `cuda`: versions of NVIDIA's driver and of torch's CUDA; empty on a CPU.
 
-    Attributes:
-        kind: "cpu" or "cuda".
-        capability: of a GPU its compute capability ("9.0"), of a CPU the instruction set torch uses ("AVX512").
-        driver: NVIDIA driver's version; empty on a CPU.
-        cuda: CUDA version torch was built with; empty on a CPU.
-        memory_bytes: of the device, or of the host for a CPU.
-        processors: multiprocessors of a GPU, logical cores of a CPU.
+    `capability`: a GPU's compute capability ("9.0"), or the CPU instruction set that torch uses ("AVX512").
+    `memory_bytes`: the device's, or the host's for a CPU. `processors`: a GPU's multiprocessors, or logical cores.
     """
 
     kind: Literal["cpu", "cuda"]

@@ -16,25 +16,16 @@ from node_agent.devices import numeric_class
 from node_agent.devices.gpu import resolve
 from node_agent.execution import determinism
 from node_agent.execution.errors import SelfTestFailed
-from node_agent.execution.floats.decoding import greedy, prefill, step
+from node_agent.execution.floats.decoding import greedy, read
 from node_agent.execution.floats.llama import Llama
 from node_agent.execution.published import LlamaConfig
 from node_agent.execution.trace import Trace
 
 REFERENCE_CONFIG = LlamaConfig(
-    vocab_size=512,
-    hidden_size=64,
-    intermediate_size=160,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=16,
-    max_position_embeddings=512,
-    rms_norm_eps=1e-5,
-    rope_theta=10_000.0,
-    tie_word_embeddings=True,
-    eos_token_id=2,
-)
+    vocab_size=512, hidden_size=64, intermediate_size=160, num_hidden_layers=3, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=16, max_position_embeddings=512, rms_norm_eps=1e-5, rope_theta=10_000.0,
+    tie_word_embeddings=True, eos_token_id=2,
+)  # fmt: skip
 
 _REQUIRED_SWITCHES = {
     "cudnn_benchmark": "False",
@@ -57,11 +48,9 @@ class Report:
 
 
 def run(device: str | None = None) -> Report:
-    """Check a device ("cpu", "cuda" or "cuda:N"); takes under a second on a CPU.
+    """Checks a device ("cpu", "cuda" or "cuda:N"); takes under a second on a CPU.
 
-    Raises:
-        SelfTestFailed: a check computed a wrong value; carries the check and both values.
-        NumericClassMismatch: the device is missing.
+    Raises SelfTestFailed, which names the check and both values, or NumericClassMismatch if the device is missing.
     """
     where = resolve(device)
     found = numeric_class.current(str(where))
@@ -155,9 +144,9 @@ def _repetition(device: torch.device) -> str:
 def _reference_trace(model: Llama, prompt_tokens: int = 70, new_tokens: int = 24) -> str:
     prompt = [(7 * index + 3) % model.config.vocab_size for index in range(prompt_tokens)]
     cache, trace = model.new_cache(prompt_tokens + new_tokens), Trace()
-    token = prefill(model, prompt, cache, trace)
+    token = read(model, prompt, cache, trace)
     for _ in range(new_tokens):
-        token = step(model, token, cache, trace)
+        token = read(model, [token], cache, trace)
     return trace.digest().hex()
 
 

@@ -9,7 +9,7 @@ from contracts.onchain.keystore import load_key
 from node_agent.doctor.findings import DoctorFinding, fail, ok, tried, warn
 from node_agent.home import NODE_KEY
 from node_agent.session.gas import ether
-from node_agent.status import NodeStatus, read_standing
+from node_agent.status import NodeStatus, read_status
 from node_agent.where import NodePlace, tokens_of
 
 
@@ -47,7 +47,7 @@ def _readable_by_others(name: str, path: Path) -> DoctorFinding | None:
 
 
 def _account(where: NodePlace) -> list[DoctorFinding]:
-    found = read_standing(where)
+    found = read_status(where)
     says = f"operator {found.account.operator_id}, paid to {found.account.payout}"
     lines = [ok("registration", says), _stake(where, found), _gas(found), _cases(found)]
     if found.view is not None and found.view.suspended:

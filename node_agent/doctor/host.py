@@ -15,6 +15,11 @@ _CPU_MEANS = (
     "Jobs run on the CPU, which is slower, so fewer jobs are earned. Of float workloads only those pinned to this "
     "CPU's numeric class can be served. If there is a GPU, install NVIDIA's driver and `pip install 'assay[cuda]'`."
 )
+_FLOOR_MEANS = (
+    "Input that takes the process over can see which files, processes and connections there are, and reach none of "
+    "them. To hide them too, let this user have user namespaces: on Ubuntu 24.04, set the sysctl "
+    "kernel.apparmor_restrict_unprivileged_userns to 0; in a container, allow unshare and mount."
+)
 
 
 def look_at_host(home: Path, models: Path, device: str | None, limits: Limits) -> list[DoctorFinding]:
@@ -134,6 +139,7 @@ def _exact(device: str | None) -> list[DoctorFinding]:
 
 def _confinement(models: Path) -> list[DoctorFinding]:
     executor = Executor(models)
-    executor.start()
+    layers = executor.start()
     executor.close()
-    return [ok("confinement", "jobs run in a process without network, keys or other files (Landlock, seccomp)")]
+    says = f"jobs run in a process {layers}"
+    return [warn("confinement", says, _FLOOR_MEANS) if layers.namespaces else ok("confinement", says)]

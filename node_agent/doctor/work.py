@@ -11,8 +11,7 @@ from node_agent.devices.probe import choose
 from node_agent.doctor.findings import DoctorFinding, fail, is_well, ok, tried, warn
 from node_agent.execution import kinds
 from node_agent.execution.errors import TorchMissing
-from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS
-from node_agent.execution.model_files import require_config, require_digest
+from node_agent.execution.model_files import CONFIG, TOKENIZER, WEIGHTS, require_config, require_digest
 from node_agent.execution.sandbox import Executor
 from node_agent.models import ModelStore
 from node_agent.where import NodePlace

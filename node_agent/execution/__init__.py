@@ -1,5 +1,5 @@
 """Engines and workloads: turn (workload, input) into (output, trace).
 
-Knows nothing of the network, the chain, prices, stakes or who asked. A node runs it to earn, a verifier runs the same
-code to check, and neither needs the other's word.
+This package knows nothing of the network, the chain, prices, stakes or who asks. Nodes run it to earn; verifiers run
+the same code to check them.
 """

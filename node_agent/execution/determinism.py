@@ -1,6 +1,6 @@
-"""The switches that make torch repeat itself, in one place.
+"""The switches that make torch deterministic.
 
-They are process-wide, so an engine asserts them before every run: another library in the process may have turned one.
+They are process-wide, so engines set them before every run: another library in the process may have changed one.
 Sources: PyTorch notes on reproducibility and on numerical accuracy; cuBLAS documentation, "Results reproducibility"
 (the workspace must be configured before the first CUDA call).
 """
@@ -18,10 +18,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
 
 
 def enforce(threads: int = CPU_THREADS) -> None:
-    """Turn every switch to its deterministic side. Cheap (microseconds) when they already are.
-
-    `threads`: of a CPU; another number is another numeric class.
-    """
+    """Sets every switch; takes microseconds where nothing changes. Another number of CPU threads is another numeric
+    class."""
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     if not torch.are_deterministic_algorithms_enabled():
@@ -35,14 +33,14 @@ def enforce(threads: int = CPU_THREADS) -> None:
 
 
 def full_precision() -> None:
-    """What fp32 products need to keep all 24 bits. Exact arithmetic needs no more: any number of threads will do."""
+    """Keeps all 24 bits in fp32 products. Exact arithmetic needs nothing else, and any number of threads will do."""
     if torch.get_float32_matmul_precision() != "highest":
         torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def switches() -> dict[str, str]:
-    """The switches as they are now: part of the numeric class, and what the self-test looks at."""
+    """The present switches, for the numeric class and the self-test."""
     return {
         "cublas_workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ""),
         "cudnn_benchmark": str(torch.backends.cudnn.benchmark),

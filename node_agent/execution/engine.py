@@ -1,20 +1,20 @@
 """The port between the rest of Assay and whatever computes.
 
-An engine turns (prompts, parameters) of one workload into an output, a trace hash and a number of units; prompts and
-output are packed words (`contracts.protocol.packed`): token ids, or numbers of vectors. It is
-built for one workload and one device and then called any number of times.
+An engine turns (prompts, parameters) of one workload into an output, a trace hash and a number of units. Prompts and
+output are packed words (`contracts.protocol.packed`): token ids, or numbers of vectors. An engine is built for one
+workload and one device, and then called any number of times.
 
-What it owes: *the same call gives the same bytes* on every host that may serve the workload, because a verifier
-re-derives all three values and compares them for equality. The trace hash covers everything computed on the way (the
-logits of each position), so it cannot be known without doing the work.
+Its contract: *the same call gives the same bytes* on every host that may serve the workload, because a verifier
+derives all three values again and compares them for equality. The trace hash covers everything computed on the way (the
+logits of each position), so nobody can know it without doing the work.
 
-How its work is checked is the engine's own property:
+Each engine says how its work is checked:
 - `regenerate`: the verifier runs the same generation again, step by step. For plain float engines, whose prefill and
   decode differ in the last bits.
 - `prefill`: one teacher-forced pass over prompt and completion. For engines whose arithmetic does not depend on how
-  positions are batched. Where nothing is decoded, as for embeddings, that pass is the work itself.
+  positions are batched. Embeddings decode nothing, so that pass is the work itself.
 
-What it may not know: the network, the chain, orders, prices, keys, or whether the caller is a node or a verifier.
+An engine does not know the network, the chain, orders, prices, keys, or whether a node or a verifier calls it.
 """
 
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ class Execution:
         output: the packed ids, or vectors, that answer each text.
         trace_hash: 32 bytes over everything computed on the way to the answer.
         units: how much was done, in the workload's unit of metering (at least 0).
-        trace: what a node shows of the way once nobody can copy it any more: bytes from which `trace_hash` follows
-            (`contracts.protocol.trace`). Empty where the engine has nothing short to show.
+        trace: bytes from which `trace_hash` follows (`contracts.protocol.trace`); a node publishes them once nobody can
+            copy them any more. Empty where the engine has nothing short to show.
     """
 
     output: bytes
@@ -59,10 +59,10 @@ class Execution:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a host was measured to do for one job alone, before it takes any.
+    """The measured speed of a host on one job alone, before it takes any.
 
     Attributes:
-        way: how it computes, in words for people: "AVX2 kernels, 1 thread".
+        way: how it computes, for display: "AVX2 kernels, 1 thread".
         read_per_s: tokens a second read in one pass: a prompt, a check, a text to embed.
         write_per_s: tokens a second generated one after the other; equal to `read_per_s` where nothing is generated.
     """
@@ -76,7 +76,7 @@ class Speed:
             raise ValueError(f"nothing is as fast as {self}")
 
     def seconds(self, read: int, written: int) -> float:
-        """How long a job takes that reads and writes so many tokens."""
+        """How long a job of so many tokens read and written takes."""
         return read / self.read_per_s + written / self.write_per_s
 
 
@@ -87,10 +87,9 @@ class Engine(Protocol):
         name: the manifest's `engine`.
         version: the manifest's `engine_version`; it changes whenever the same call could give other bytes.
         check: how a verifier re-derives the work.
-        numeric_class: hex digest of this host's calibration, where engines of other classes may answer otherwise; None
-            where the workload knows no such classes.
-        concurrent: whether calls of `execute` may overlap, from several threads; they are then answered together.
-        speed: what this host was measured to do; None where nobody measured.
+        numeric_class: hex digest of this host's calibration, if hosts of another class may get other bits; else None.
+        concurrent: whether several threads may call `execute` at once; their orders are then answered together.
+        speed: of this host, if it was measured.
     """
 
     name: str
@@ -114,11 +113,11 @@ class Engine(Protocol):
         ...
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """What `execute` gives, whatever is claimed; cheaper where the engine can and the claim is right.
+        """Gives what `execute` gives, whatever is claimed. Some engines do it faster where the claim is right.
 
         Args:
             input_bytes, params: see `execute`.
-            claimed: what some node says is the output; any bytes.
+            claimed: the output that a node claims; any bytes.
         """
         return self.execute(input_bytes, params)
 
@@ -137,7 +136,7 @@ class Engine(Protocol):
 
 
 class Batch(Protocol):
-    """Orders under way together: each joins at any step, and leaves when it is done."""
+    """Orders answered together: each joins at any step, and leaves when it is done."""
 
     @property
     def busy(self) -> bool:
@@ -145,21 +144,21 @@ class Batch(Protocol):
         ...
 
     def join(self, key: int, input_bytes: bytes, params: Mapping[str, int]) -> None:
-        """Let an order take part in every step from the next on, under a key that no other has.
+        """Add an order under a key of its own; it takes part from the next step on.
 
         Raises:
-            ExecutionError: what `Engine.execute` would raise, and OutOfMemory; the others are not touched.
+            ExecutionError: as `Engine.execute` would, or OutOfMemory. The other orders are not affected.
         """
         ...
 
     def step(self) -> list[tuple[int, Execution | ExecutionError]]:
-        """One step of all that are under way. Returns what got done, by key: what `execute` would return or raise."""
+        """Advance every order by one step. Returns the finished ones: key, and what `execute` would return or raise."""
         ...
 
 
 @runtime_checkable
 class Batching(Protocol):
-    """An engine in whose arithmetic company changes not a bit, so that it answers orders of any mix together."""
+    """An engine whose results do not depend on what else it computes, so that it can answer any orders together."""
 
     def new_batch(self) -> Batch:
         """An empty batch."""

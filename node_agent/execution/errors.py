@@ -1,7 +1,7 @@
 """What can go wrong while a model is loaded or run.
 
 ExecutionError
-+-- InvalidInput           the requester's bytes cannot be run: no list of texts, empty, too long
++-- InvalidInput           the requester's bytes are no packed prompts within the workload's limits
 +-- InvalidParams          the requester's parameters do not fit the workload's schema
 +-- WorkloadMismatch       this host is not set up for the workload it was asked to run
 |   +-- EngineMismatch         another engine or engine version
@@ -9,17 +9,15 @@ ExecutionError
 |   +-- NumericClassMismatch   another numeric class: equal bits are not to be expected
 +-- UnknownKind            no file of this installation runs that kind of work
 +-- TorchMissing           this work needs torch, which is not installed
-+-- OutputTooLong          an answer that nobody could show in a contest
++-- OutputTooLong          an output too large for the transaction that answers a contest
 +-- ModelUnavailable       no such model here, or it could not be fetched
 +-- UnsafeModelFormat      not safetensors or GGUF; pickles run code when loaded and are never opened
 +-- UnsupportedModel       a safe file, but not an architecture this engine computes
 +-- OutOfMemory            no room for an order beside those under way
 +-- NumericFailure         the model produced NaN or infinity
-+-- SelfTestFailed         this host computes something else than it must
++-- SelfTestFailed         this host gets a known answer wrong
 +-- SandboxUnavailable     this host cannot keep a job from network, files and other processes
-+-- ExecutorFailed         the confined process died, hung or babbled while it ran a job
-
-
++-- ExecutorFailed         the confined process exited, timed out or sent malformed output during a job
 """
 
 from contracts.protocol.errors import AssayError
@@ -30,7 +28,7 @@ class ExecutionError(AssayError):
 
 
 class InvalidInput(ExecutionError):
-    """Thrown when the input bytes are no canonical list of texts, or exceed the workload's limits."""
+    """Thrown when the input bytes are no packed prompts, or exceed the workload's limits."""
 
 
 class InvalidParams(ExecutionError):
@@ -38,7 +36,7 @@ class InvalidParams(ExecutionError):
 
 
 class WorkloadMismatch(ExecutionError):
-    """Thrown when this host is not the one the workload's manifest describes."""
+    """Thrown when this host, or its files, are not what the workload's manifest describes."""
 
 
 class EngineMismatch(WorkloadMismatch):
@@ -54,7 +52,7 @@ class NumericClassMismatch(WorkloadMismatch):
 
 
 class UnknownKind(ExecutionError):
-    """Thrown when no file under `node_agent/execution/kinds` runs the kind of work that is asked for."""
+    """Thrown when no file under `node_agent/execution/kinds` runs the requested kind of work."""
 
 
 class TorchMissing(ExecutionError):
@@ -62,7 +60,7 @@ class TorchMissing(ExecutionError):
 
 
 class AnswerTooLong(ExecutionError):
-    """Thrown when an output exceeds what fits into the transaction that answers a contest."""
+    """Thrown when an output does not fit into the transaction that answers a contest."""
 
     code = "output_too_long"
 
@@ -88,12 +86,12 @@ class NumericFailure(ExecutionError):
 
 
 class SelfTestFailed(ExecutionError):
-    """Thrown when a start-up check computes another value than the one it must."""
+    """Thrown when a start-up check gives another value than the known answer."""
 
 
 class SandboxUnavailable(ExecutionError):
-    """Thrown when the kernel lacks what confines the process that runs jobs. Nothing of a job is run then."""
+    """Thrown when the operating system cannot confine the process that runs jobs. No job runs then."""
 
 
 class ExecutorFailed(ExecutionError):
-    """Thrown when the confined process that runs jobs ended, hung, or answered nonsense. Nothing of it is signed."""
+    """Thrown when the confined process exited, timed out or sent malformed output. Nothing of it is signed."""

@@ -16,9 +16,7 @@ from gguf import GGUFReader, ReaderTensor
 from gguf.quants import dequantize
 
 from node_agent.execution.errors import UnsupportedModel
-from node_agent.execution.model_files import CONFIG_KEY, Fp32, write_safetensors
-
-WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
+from node_agent.execution.model_files import CONFIG, CONFIG_KEY, TOKENIZER, WEIGHTS, Fp32, write_safetensors
 
 _NORMAL_TOKEN = 1  # GGUF token type: an ordinary vocabulary entry
 

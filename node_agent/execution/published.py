@@ -1,5 +1,5 @@
-"""What a published model's config.json says, by Hugging Face's names: a Llama's and a BERT encoder's. Without torch, so
-that the exact engine's builders read it too."""
+"""config.json of a published Llama or BERT encoder, by Hugging Face's names. Needs no torch, so that the exact engine's
+builders read it too."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ PLAIN_LLAMA: Mapping[str, object] = {
     "mlp_bias": False,
     "model_type": "llama",
 }
-"""What every engine here takes for granted of a Llama."""
+"""What every engine requires of a Llama's config.json."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PublishedConfig:
     """Sizes and constants; a family's fields are keys of config.json.
 
     Attributes:
-        fixed: fields that would change the arithmetic, with the one value that is computed here.
+        fixed: fields that would change the arithmetic, each with its only supported value.
     """
 
     fixed: ClassVar[Mapping[str, object]]
@@ -91,7 +91,7 @@ class BertConfig(PublishedConfig):
 
 
 def require_fixed(fields: Mapping[str, Any], fixed: Mapping[str, object]) -> None:
-    """Raises UnsupportedModel where a field has another value than the one that is computed; it may be absent."""
+    """Raises UnsupportedModel where a field is there and has another value than the supported one."""
     for name, only in fixed.items():
         if fields.get(name, only) != only:
             raise unsupported(f"{name} is {fields[name]!r}, this engine computes {only!r}.", name, fields[name])

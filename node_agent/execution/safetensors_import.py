@@ -11,8 +11,14 @@ from pathlib import Path
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
-from node_agent.execution.gguf_convert import CONFIG, TOKENIZER, WEIGHTS
-from node_agent.execution.model_files import CONFIG_KEY, Fp32, require_safetensors, write_safetensors
+from node_agent.execution.model_files import (
+    CONFIG,
+    CONFIG_KEY,
+    TOKENIZER,
+    WEIGHTS,
+    require_safetensors,
+    write_safetensors,
+)
 
 _WEIGHT, _BUFFER = "F32", ("I64", "I32", "BOOL")
 
@@ -42,12 +48,7 @@ def import_safetensors(weights: Path, tokenizer: Path, config: Path, folder: Pat
             for name, kind in kinds.items()
             if kind == _WEIGHT
         }
-
-        def tensor(name: str) -> Fp32:
-            values: Fp32 = file.get_tensor(name)
-            return values
-
         bound = {CONFIG_KEY: hashlib.sha256(settings).hexdigest()}
-        write_safetensors(folder / WEIGHTS, shapes, tensor, bound)
+        write_safetensors(folder / WEIGHTS, shapes, file.get_tensor, bound)
     (folder / CONFIG).write_bytes(settings)
     (folder / TOKENIZER).write_bytes(tokenizer.read_bytes())

@@ -1,10 +1,9 @@
-"""The trace hash: a digest over everything computed on the way to an answer, unguessable without doing the work.
+"""The trace hash of float engines: a digest over everything computed on the way to an answer.
 
-sha256 over, for each text in order, TRACE_TAG and then the little-endian fp32 rows that were computed for it, in order.
+It is the sha256 of, for each text in order, TRACE_TAG and the little-endian fp32 rows that were computed, in order.
 """
 
 import hashlib
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +11,8 @@ from numpy.typing import NDArray
 TRACE_TAG = b"assay/trace/torch-float/1\n"
 
 
-class Sink(Protocol):
-    """Hears every row that is computed, in order, as (rows, width) fp32 on the host."""
-
-    def update(self, rows: NDArray[np.float32]) -> None:
-        """Take the next rows."""
-        ...
-
-
 class Trace:
-    """The trace hash under way."""
+    """The trace hash, fed row by row."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

@@ -23,13 +23,9 @@ from node_agent.session.journal import KeptTrace
 def trace_in_words(
     history: History, constants: Constants, epoch_id: int, shown_in: int | None, kept: KeptTrace | None, now_s: int
 ) -> str:
-    """The state of a job's trace.
+    """The state of a job's trace. `epoch_id`: of the job's row. `shown_in`: the first epoch whose log has the trace.
 
-    Args:
-        epoch_id: the posted epoch of the job's row.
-        shown_in: the first epoch whose log has the trace.
-        kept: the node's journal entry, if any.
-        now_s: the chain's time, Unix seconds.
+    `kept`: the node's journal entry, if any. `now_s`: the chain's time, Unix seconds.
     """
     following = history.epochs.get(epoch_id + 1)
     if shown_in is not None:

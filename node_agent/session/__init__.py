@@ -1,5 +1,5 @@
-"""What a node does with a backend and the chain: lease, heartbeat, journal, commitment, earnings.
+"""A node's dealings with a backend and the chain: leases, heartbeats, journal, commitments, earnings.
 
-Knows the protocol and the engine's port, not how an answer is computed. Trusts no response: leases are checked against
-the deployment's settler, orders against their signers, bytes against their hashes.
+Knows the protocol and the engine's port, not how an answer is computed. Trusts no response: checks leases against the
+deployment's settler, orders against their signers, bytes against their hashes.
 """

@@ -1,4 +1,4 @@
-"""What a working node reads from the chain, as a port: it trusts nobody else on who pays or what is rooted."""
+"""The port through which a working node reads the chain, which alone tells it who pays and what is rooted."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,24 +24,19 @@ class LiveFacts(Protocol):
     """Reads of the latest block. Raises ChainUnavailable when there is no answer."""
 
     def settler(self) -> str:
-        """Whose leases count now."""
-        ...
+        """The settler, whose leases count now."""
 
     def operator_of(self, node: str) -> int:
         """The operator that a node key belongs to; 0: none."""
-        ...
 
     def lane(self, requester: str, signer: str) -> Lane:
-        """A lane as it stands."""
-        ...
+        """A lane's present state."""
 
     def last_epoch(self) -> int:
         """The number of the epoch posted last; 0: none."""
-        ...
 
     def posted(self, epoch_id: int) -> RootFacts:
         """An epoch's root; a zero root where it is empty or not posted, and zero seconds where it is not posted."""
-        ...
 
 
 class OnchainFacts:
@@ -70,9 +65,7 @@ class OnchainFacts:
 def require_registered(operator_id: int, node: str) -> int:
     """The operator of a node key; 0 stands for none. Raises NotRegistered."""
     if operator_id == 0:
-        raise NotRegistered(
-            f"{node} is no operator's node key on this deployment, or was revoked.",
-            way_out="Run `assay node init` first. A revoked key cannot be used again: give another --home.",
-            node=node,
-        )
+        says = f"{node} is no operator's node key on this deployment, or was revoked."
+        way_out = "Run `assay node init` first. A revoked key cannot be used again: give another --home."
+        raise NotRegistered(says, way_out=way_out, node=node)
     return operator_id

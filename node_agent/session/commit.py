@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Committer:
-    """Commits answers of one node."""
+    """Commits the answers of one node."""
 
     api: BackendApi
     journal: NodeJournal
@@ -33,11 +33,10 @@ class Committer:
     clock: Callable[[], int]
 
     def commit(self, grant: LeaseGrant, execution: Execution) -> None:
-        """Commits to what was computed for a lease, or to what was answered for its order before.
+        """Commits to a lease's result, or to its order's first answer if the journal has one.
 
-        Raises:
-            BackendError: it could not be delivered now; it is in the journal and `resume` delivers it.
-            JournalError: it could not be written down, so it was not signed.
+        Raises CallFailed if it could not be delivered: `resume` delivers it from the journal. Raises JournalError if it
+        could not be written down; then it was not signed.
         """
         order_id = grant.lease.order_id
         commitment = Commitment(
@@ -51,7 +50,7 @@ class Committer:
         self.deliver(self.journal.record(answer, execution.trace))
 
     def resume(self) -> None:
-        """Delivers what an earlier run or a failed call left undelivered. Raises BackendError."""
+        """Delivers the answers that an earlier run or a failed call left. Raises CallFailed."""
         for answer in self.journal.pending():
             log.info("delivering the answer of %s again", answer.order_id)
             self.deliver(answer)
@@ -74,11 +73,8 @@ class Committer:
         self.api.put_blob(answer.commitment.output_root, answer.output)
         done = self.api.submit(SubmitCommitment(commitment=answer.commitment, signature=answer.signature))
         if done.digest != digest:
-            raise BadAnswer(
-                f"The backend acknowledged {done.digest}, the commitment is {digest}.",
-                way_out="It is sent again; agent and backend may be of different releases.",
-                found=done.digest,
-                expected=digest,
-            )
+            says = f"The backend acknowledged {done.digest}, the commitment is {digest}."
+            way_out = "It is sent again; agent and backend may be of different releases."
+            raise BadAnswer(says, way_out=way_out, found=done.digest, expected=digest)
         self.journal.acknowledge(answer.order_id, self.clock())
         log.info("delivered %s: %d units of work", answer.order_id, answer.commitment.units)

@@ -1,8 +1,8 @@
-"""Cases against this node's operator: watches for them, and appeals those on answers that the journal holds.
+"""Watches for cases against this node's operator, and appeals those on answers that the journal holds.
 
 An appeal costs only gas. After it, only an answer opened by more than half of all active verifier stake can convict
-(SPEC section 8), so two lying verifiers can no longer slash a node while the others are silent. A node that did the
-work therefore always appeals. Runs in a thread of its own, since an answer window may be shorter than a job.
+(SPEC section 8), so two lying verifiers can no longer slash a node while the others are silent. An honest node
+therefore always appeals. Runs in its own thread, since an answer window may be shorter than a job.
 """
 
 import logging
@@ -33,8 +33,8 @@ RULINGS = ("open", "dismissed", "node upheld", "node guilty")
 
 @dataclass(frozen=True)
 class Accusation:
-    """A case against an operator as it stands. Times in Unix seconds. `penalty_units`: the most of the stake that it
-    can take. `leaf`: as the court takes it."""
+    """A case against an operator. Times in Unix seconds. `penalty_units`: the most stake that it can take. `leaf`: the
+    court's argument."""
 
     case_id: bytes
     leaf: tuple[Any, ...]
@@ -65,26 +65,19 @@ class Accusation:
 
 
 def read_accusation(chain: Chain, opened: Event) -> Accusation:
-    """A case as the court has it now. Raises ChainError."""
+    """A case's present state. Raises ChainError."""
     case_id = opened.args["caseId"]
     file, ruling = (chain.court.functions[name](case_id).call() for name in ("cases", "ruling"))
     return Accusation(
-        case_id=case_id,
-        epoch_id=opened.args["epochId"],
-        index=opened.args["index"],
-        leaf=named_leaf(opened.args),
-        digest=bytes(opened.args["commitmentDigest"]),
-        penalty_units=file.penaltyUnits,
-        commit_ends=file.commitEnds,
-        reveal_ends=file.commitEnds + chain.deployment.constants.reveal_window_s,
-        appealed=file.appealed,
-        executed=file.executed,
-        ruling=RULINGS[ruling],
-    )
+        case_id=case_id, epoch_id=opened.args["epochId"], index=opened.args["index"], leaf=named_leaf(opened.args),
+        digest=bytes(opened.args["commitmentDigest"]), penalty_units=file.penaltyUnits, commit_ends=file.commitEnds,
+        reveal_ends=file.commitEnds + chain.deployment.constants.reveal_window_s, appealed=file.appealed,
+        executed=file.executed, ruling=RULINGS[ruling],
+    )  # fmt: skip
 
 
 class CourtWatch:
-    """Appeals for one operator. `sender`: the node's hot key, on this thread's own connection."""
+    """Appeals for one operator. `sender`: the node's hot key, on this thread's connection."""
 
     def __init__(self, chain: Chain, journal: NodeJournal, sender: Sender, operator_id: int) -> None:
         self._chain, self._journal, self._sender, self._operator_id = chain, journal, sender, operator_id
@@ -93,7 +86,7 @@ class CourtWatch:
         self._told: set[tuple[bytes, str]] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Looks until told to stop, also while the chain does not answer."""
+        """Watches until told to stop, also while the chain does not answer."""
         window_s = self._chain.deployment.constants.commit_window_s
         pause_s, failing = min(_LONGEST_PAUSE_S, window_s / _LOOKS_A_WINDOW), ""
         while not stop.is_set():

@@ -1,6 +1,6 @@
-"""What an operator earned, as the chain has it, and how it is drawn: by a claim, or by settling one leaf.
+"""Reads what an operator earned from the chain, and draws it: by a claim, or by settling one leaf.
 
-Neither needs the backend: the journal holds the order that proves the cap, and the leaf's receipt.
+Needs no backend: the journal has the order that proves the cap, and the leaf's receipt.
 """
 
 from dataclasses import dataclass
@@ -47,15 +47,11 @@ def read_account(chain: Chain, operator_id: int) -> Account:
     held = chain.stakes.functions.operators(operator_id).call()
     credit = chain.escrow.functions.operators(operator_id).call()
     return Account(
-        operator_id=operator_id,
-        owner=held.owner.lower(),
-        payout=chain.stakes.functions.payoutOf(operator_id).call().lower(),
-        stake_units=held.stakeUnits,
-        unbonding_units=held.unbondingUnits,
-        locked_units=held.lockedUnits,
-        earned_units=credit.earnedUnits,
+        operator_id=operator_id, owner=held.owner.lower(),
+        payout=chain.stakes.functions.payoutOf(operator_id).call().lower(), stake_units=held.stakeUnits,
+        unbonding_units=held.unbondingUnits, locked_units=held.lockedUnits, earned_units=credit.earnedUnits,
         claimed_units=credit.claimedUnits,
-    )
+    )  # fmt: skip
 
 
 def draw_credit(chain: Chain, sender: Sender, operator_id: int, *, to_stake: bool) -> int:
@@ -70,16 +66,15 @@ def draw_credit(chain: Chain, sender: Sender, operator_id: int, *, to_stake: boo
 
 
 def settleable(chain: Chain, answers: list[JournaledAnswer]) -> list[JournaledAnswer]:
-    """Those rooted answers that wait to be settled one by one."""
+    """The rooted answers that wait to be settled one by one."""
     return [answer for answer in answers if _why_not(chain, _receipt(answer)) is None]
 
 
 def settle_one(chain: Chain, sender: Sender, answer: JournaledAnswer, operator_id: int) -> None:
     """Settles one leaf of a stranded epoch, or a skipped one of a settled epoch (SPEC section 6, `settleOne`).
 
-    Raises:
-        NotSettleable: the answer has no receipt, was paid, or its epoch can still be settled as a whole.
-        Reverted: the contract refuses, e.g. because the lane does not cover it.
+    Raises NotSettleable if the answer has no receipt, was paid, or its epoch can still be settled as a whole; Reverted,
+    e.g. if the lane does not cover it.
     """
     receipt = _receipt(answer)
     why = _why_not(chain, receipt)
@@ -97,12 +92,9 @@ def settle_one(chain: Chain, sender: Sender, answer: JournaledAnswer, operator_i
 
 def _receipt(answer: JournaledAnswer) -> Receipt:
     if answer.receipt is None:
-        raise NotSettleable(
-            f"The answer of {answer.order_id} is under no root that this node knows.",
-            way_out="Run the agent while the backend answers, so that it fetches the receipt. Work without a root is "
-            "lost.",
-            order_id=answer.order_id,
-        )
+        says = f"The answer of {answer.order_id} is under no root that this node knows."
+        way_out = "Run the agent while the backend answers, to fetch the receipt. Work without a root is lost."
+        raise NotSettleable(says, way_out=way_out, order_id=answer.order_id)
     return answer.receipt
 
 

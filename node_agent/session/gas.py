@@ -1,6 +1,6 @@
-"""What transactions of an operator and its node cost at most now, so that what must be funded can be named.
+"""The most that an operator's transactions cost now, to tell how much must be funded.
 
-The limits are Sender's: an estimate with a margin, measured on Anvil, rounded up.
+The gas limits are Sender's: an estimate with a margin, measured on Anvil, rounded up.
 """
 
 from eth_utils.address import to_checksum_address
@@ -30,7 +30,7 @@ def appeal_wei(chain: Chain) -> int:
 
 
 def ether(wei: int) -> str:
-    """An amount in ether, rounded up to four significant digits, so that whoever sends it sends enough."""
+    """An amount in ether, rounded up to four significant digits, so that it is enough."""
     if wei <= 0:
         return "0"
     step = 10 ** max(0, len(str(wei)) - 4)

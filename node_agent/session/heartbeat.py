@@ -15,10 +15,10 @@ _JOIN_S = 1.0
 
 
 class LeaseRenewal:
-    """Renews a lease three times in its life, from `start` to `end`.
+    """Renews a lease three times per lease length, from `start` to `end`.
 
-    A refusal ends the renewals: the backend decides whether the answer still counts when it gets it. After no answer
-    the next renewal is tried. `expires`: when the lease ends as last granted, Unix seconds.
+    A refusal ends the renewals: the backend decides whether a late answer counts. Without an answer the next renewal is
+    tried. `expires`: when the lease as last granted ends, Unix seconds.
     """
 
     def __init__(self, lease: Lease, renew: Callable[[], Lease], clock: Callable[[], int]) -> None:

@@ -1,11 +1,11 @@
 """A node's answers, written down before they are signed: one answer per order, for ever.
 
 A node that signs two answers for one order can be slashed without a verdict (A56), and it may crash between any two
-steps. So an answer is durable before it is signed, and is reused from then on: SQLite with `synchronous=FULL` in WAL
+steps. So an answer is durable before it is signed and is reused from then on: SQLite with `synchronous=FULL` in WAL
 mode syncs each commit to disk (sqlite.org/pragma.html#pragma_synchronous).
 
-Also keeps what a node needs to be paid without the backend: the order that proves the cap, and the leaf's receipt.
-Only its owner can read the file: traces and their hashes are secret until nobody can copy them any more.
+Also keeps what a node needs to be paid without the backend: the order that proves the cap, and the leaf's receipt. Only
+its owner can read the file: traces and their hashes are secret while somebody could profit from copying them.
 """
 
 import errno
@@ -57,16 +57,10 @@ CREATE TABLE IF NOT EXISTS leases (
 
 @dataclass(frozen=True)
 class JournaledAnswer:
-    """One order's answer.
+    """One order's answer. `acknowledged_at`: by the backend, Unix seconds. `refusal`: why the backend refused it.
 
-    Attributes:
-        commitment: what is signed.
-        trace_hash: 32 bytes, secret until a case asks for them.
-        grant: the lease and order that it answers.
-        signature: of the commitment, once made.
-        acknowledged_at: when the backend acknowledged it, Unix seconds.
-        refusal: why the backend refused it.
-        receipt: its leaf under a posted root, checked against the chain.
+    `trace_hash`: 32 bytes, secret until a case asks for them. `grant`: the lease and order that it answers.
+    `signature`: of the commitment, once made. `receipt`: its leaf under a posted root, checked against the chain.
     """
 
     commitment: Commitment
@@ -94,7 +88,7 @@ class LentJob:
 
 @dataclass(frozen=True)
 class KeptTrace:
-    """A trace in this home. `shown_at`: when the backend took it, Unix seconds; `refusal`: why it did not."""
+    """A trace in this home. `shown_at`: when the backend accepted it, Unix seconds; `refusal`: why it did not."""
 
     shown_at: int | None
     refusal: str | None
@@ -126,12 +120,9 @@ class NodeJournal:
             found = self._db.execute("SELECT node, chain_id, escrow FROM bound_to").fetchone()
         if found != bound:
             self.close()
-            raise JournalError(
-                f"{path} is the journal of node {found[0]} on chain {found[1]}, escrow {found[2]}; this is {bound}.",
-                way_out="Use another --home for another node key or deployment.",
-                found=found,
-                expected=bound,
-            )
+            says = f"{path} is the journal of node {found[0]} on chain {found[1]}, escrow {found[2]}; this is {bound}."
+            way_out = "Use another --home for another node key or deployment."
+            raise JournalError(says, way_out=way_out, found=found, expected=bound)
 
     def require_room(self) -> None:
         """Raises JournalFull when the disk may not hold the next answer."""
@@ -179,13 +170,8 @@ class NodeJournal:
 
         `trace`: what can be shown of the answer later, if anything.
         """
-        values = (
-            answer.order_id,
-            answer.commitment.model_dump_json(),
-            answer.trace_hash,
-            answer.output,
-            answer.grant.model_dump_json(),
-        )
+        commitment, grant = answer.commitment.model_dump_json(), answer.grant.model_dump_json()
+        values = answer.order_id, commitment, answer.trace_hash, answer.output, grant
         with self._explained(), self._db:  # atomic: native work without its trace could never be judged
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
@@ -234,10 +220,7 @@ class NodeJournal:
         return self._select("receipt_json IS NOT NULL")
 
     def unshown(self, comparator: int, most: int) -> list[tuple[JournaledAnswer, bytes]]:
-        """The oldest answers with a receipt whose trace was neither shown nor refused, with that trace.
-
-        `comparator`: of their orders; `most`: how many at most.
-        """
+        """The oldest answers with a receipt and a trace neither shown nor refused, with that trace; at most `most`."""
         rows = self._rows(
             f"SELECT {_COLUMNS}, trace FROM traces JOIN answers USING (order_id) WHERE comparator = ? AND "
             "shown_at IS NULL AND kept_for IS NULL AND receipt_json IS NOT NULL ORDER BY traces.rowid LIMIT ?",
@@ -268,11 +251,8 @@ class NodeJournal:
     def _standing(self, order_id: str) -> JournaledAnswer:
         answer = self.find(order_id)
         if answer is None:
-            raise JournalError(
-                f"{self._path} has no answer for {order_id}.",
-                way_out="An answer is recorded before it is signed; restore the file from a backup.",
-                order_id=order_id,
-            )
+            way_out = "An answer is recorded before it is signed; restore the file from a backup."
+            raise JournalError(f"{self._path} has no answer for {order_id}.", way_out=way_out, order_id=order_id)
         return answer
 
     def _write(self, statement: str, *values: object) -> None:
@@ -295,34 +275,22 @@ class NodeJournal:
             code = getattr(error, "sqlite_errorcode", None)
             if code in _SQLITE_FULL or getattr(error, "errno", None) in _OS_FULL:
                 raise _full(self._path, str(error)) from error
-            raise JournalError(
-                f"The journal {self._path} cannot be read or written: {error}.",
-                way_out="Free disk space or repair the file; until then nothing is signed.",
-                path=str(self._path),
-            ) from error
+            says = f"The journal {self._path} cannot be read or written: {error}."
+            way_out = "Free disk space or repair the file; until then nothing is signed."
+            raise JournalError(says, way_out=way_out, path=str(self._path)) from error
 
 
 def _answer(row: tuple[str, bytes, bytes, str, str | None, int | None, str | None, str | None]) -> JournaledAnswer:
     commitment, trace_hash, output, grant, signature, acknowledged_at, refusal, receipt = row
     return JournaledAnswer(
-        commitment=Commitment.model_validate_json(commitment),
-        trace_hash=trace_hash,
-        output=output,
-        grant=LeaseGrant.model_validate_json(grant),
-        signature=signature,
-        acknowledged_at=acknowledged_at,
-        refusal=refusal,
-        receipt=None if receipt is None else Receipt.model_validate_json(receipt),
-    )
+        Commitment.model_validate_json(commitment), trace_hash, output, LeaseGrant.model_validate_json(grant),
+        signature, acknowledged_at, refusal, None if receipt is None else Receipt.model_validate_json(receipt),
+    )  # fmt: skip
 
 
 def _full(path: Path, why: str) -> JournalFull:
-    return JournalFull(
-        f"The journal {path} has no room: {why}.",
-        way_out="Free space there or move the node's home to a larger disk. Until then no job is taken and nothing is "
-        "signed; then the node goes on by itself.",
-        path=str(path),
-    )
+    way_out = "Free space there or move the home to a larger disk. Until then the node takes no job and signs nothing."
+    return JournalFull(f"The journal {path} has no room: {why}.", way_out=way_out, path=str(path))
 
 
 def _require_agreement(db: sqlite3.Connection, path: Path) -> None:
@@ -331,12 +299,9 @@ def _require_agreement(db: sqlite3.Connection, path: Path) -> None:
     if found == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
         db.execute(f"PRAGMA user_version = {_AGREEMENT}")
     elif found != _AGREEMENT:
-        raise JournalError(
-            f"{path} holds answers of agreement {found or 1}, this release is of agreement {_AGREEMENT}.",
-            way_out="Let the release that wrote it deliver what is left, then use another --home.",
-            found=found or 1,
-            expected=_AGREEMENT,
-        )
+        says = f"{path} holds answers of agreement {found or 1}, this release is of agreement {_AGREEMENT}."
+        way_out = "Let the release that wrote it deliver what is left, then use another --home."
+        raise JournalError(says, way_out=way_out, found=found or 1, expected=_AGREEMENT)
 
 
 def _create_private(path: Path) -> None:

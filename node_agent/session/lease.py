@@ -1,8 +1,7 @@
-"""Requests a job and checks everything about it before a single token is computed.
+"""Requests a job and checks it before a single token is computed.
 
-The lease must be signed by the deployment's settler for this node, the order by its signer, the prompts must be those
-that were signed, the workload must be one that this node serves, and the price must pay for the work and be covered by
-the lane on chain.
+The settler must have signed the lease for this node, and the signer the order; the prompts must be the signed ones;
+this node must serve the workload; the price must pay for the work, and the lane on chain must cover it.
 """
 
 import logging
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contracts.onchain.deployment import Deployment
+from contracts.protocol import wire
 from contracts.protocol.errors import BadSignature, BadTexts, NotPacked
 from contracts.protocol.hashing import ZERO32, to_hex
 from contracts.protocol.lane import Lane
@@ -19,18 +19,6 @@ from contracts.protocol.packed import counts
 from contracts.protocol.pricing import amount_units
 from contracts.protocol.records import COMPARATORS, U48, Lease, NodeRequest, Order
 from contracts.protocol.signing import Signer, recover
-from contracts.protocol.wire import (
-    ACTION_HEARTBEAT,
-    ACTION_LEASE,
-    ACTION_RETURN,
-    MOST_WORDS,
-    REQUEST_TOLERANCE_S,
-    LeaseGrant,
-    LeaseRequest,
-    ReturnLease,
-    ReturnReason,
-)
-from contracts.protocol.wire import Heartbeat as HeartbeatCall
 from node_agent.errors import AlteredJob, CallFailed, ForgedLease, ForgedOrder, LeaseOver, TooSlow, UnpayableJob
 from node_agent.session.backend_api import BackendApi
 from node_agent.session.chain_facts import LiveFacts
@@ -38,6 +26,8 @@ from node_agent.session.pacing import Pacer
 
 log = logging.getLogger(__name__)
 
+_TELL = "Nothing was computed; tell the backend's operator."
+_UNACCEPTABLE = "Nothing was computed; the backend should not have accepted the order."
 _CLOCK_OFF_S = 3.0
 """The most that two correct clocks differ by, including the network's delay."""
 
@@ -54,7 +44,7 @@ class PriceFloor:
 class CheckedJob:
     """A checked job. `prompts`: packed. `size`: the most work that it can be."""
 
-    grant: LeaseGrant
+    grant: wire.LeaseGrant
     manifest: Manifest
     prompts: bytes = field(repr=False)
     size: JobSize
@@ -69,12 +59,8 @@ class CheckedJob:
 class LeaseClient:
     """Asks a backend for jobs in a node's name.
 
-    Attributes:
-        workloads: manifests that this node serves, by workload id.
-        floor: the lowest price it works for.
-        pacer: how fast it is.
-        clock: Unix seconds.
-        session: names where the key is used, so that the backend serves one place at a time.
+    `workloads`: manifests that this node serves, by workload id. `floor`: the lowest price that it works for. `clock`:
+    Unix seconds. `session`: names the place where the key is used, so that the backend serves one place at a time.
     """
 
     api: BackendApi
@@ -87,17 +73,15 @@ class LeaseClient:
     clock: Callable[[], int]
     session: str | None = None
 
-    def ask(self, workload_id: str, held: Sequence[str] = ()) -> LeaseGrant | None:
+    def ask(self, workload_id: str, held: Sequence[str] = ()) -> wire.LeaseGrant | None:
         """A lease of a job whose signatures check out, or None when there is no job.
 
         `held`: orders whose leases this node holds; the backend first grants again any other that it has on record.
-
-        Raises:
-            ForgedLease, LeaseOver, ForgedOrder: it is not what the settler leased or the signer ordered.
-            BackendError: nothing usable came.
+        Raises ForgedLease, LeaseOver, ForgedOrder for another job than the settler leased or the signer ordered;
+        CallFailed.
         """
-        request, signature = self._request(ACTION_LEASE, to_hex(ZERO32))
-        asked = LeaseRequest(
+        request, signature = self._request(wire.ACTION_LEASE, to_hex(ZERO32))
+        asked = wire.LeaseRequest(
             request=request, signature=signature, workload_id=workload_id, held=list(held),
             session=self.session, pace=self.pacer.pace(workload_id),
         )  # fmt: skip
@@ -107,14 +91,11 @@ class LeaseClient:
             self._check_order(grant)
         return grant
 
-    def accept(self, grant: LeaseGrant) -> CheckedJob:
-        """The job behind a lease, once its terms, parameters, lane and input check out.
+    def accept(self, grant: wire.LeaseGrant) -> CheckedJob:
+        """The job behind a lease, once its terms, parameters, lane and input are checked.
 
-        Raises:
-            AlteredJob, UnpayableJob: this node cannot do it and be paid for it.
-            TooSlow: this node cannot do it in time.
-            BackendError: the input did not arrive.
-            ChainUnavailable: the lane could not be read.
+        Raises AlteredJob or UnpayableJob for a job that this node cannot do and be paid for, TooSlow for one that it
+        cannot do in time; CallFailed without the input, ChainUnavailable without the lane.
         """
         manifest = self._check_workload(grant)
         _check_params(grant, manifest)
@@ -129,17 +110,17 @@ class LeaseClient:
         self._check_time(grant.order, size)
         return CheckedJob(grant, manifest, prompts, size)
 
-    def renew(self, grant: LeaseGrant) -> Lease:
-        """Extends a lease. Raises ForgedLease, LeaseOver or BackendError."""
-        request, signature = self._request(ACTION_HEARTBEAT, grant.lease.order_id)
-        renewed = self.api.heartbeat(HeartbeatCall(request=request, signature=signature))
+    def renew(self, grant: wire.LeaseGrant) -> Lease:
+        """Extends a lease. Raises ForgedLease, LeaseOver or CallFailed."""
+        request, signature = self._request(wire.ACTION_HEARTBEAT, grant.lease.order_id)
+        renewed = self.api.heartbeat(wire.Heartbeat(request=request, signature=signature))
         self._check_lease(renewed, grant.order)
         return renewed.lease
 
-    def give_back(self, order_id: str, reason: ReturnReason, words: str) -> bool:
+    def give_back(self, order_id: str, reason: wire.ReturnReason, words: str) -> bool:
         """Gives a job back, so that another node gets it at once. False when that failed; its lease then runs out."""
-        request, signature = self._request(ACTION_RETURN, order_id)
-        returned = ReturnLease(request=request, signature=signature, reason=reason, words=words[:MOST_WORDS])
+        request, signature = self._request(wire.ACTION_RETURN, order_id)
+        returned = wire.ReturnLease(request=request, signature=signature, reason=reason, words=words[: wire.MOST_WORDS])
         try:
             self.api.give_back(returned)
         except CallFailed as error:
@@ -153,103 +134,75 @@ class LeaseClient:
         request = NodeRequest(node=node, action=action, order_id=order_id, timestamp=self.clock())
         return request, self.signer.sign(self.deployment.domain.node_request_digest(request))
 
-    def _check_lease(self, grant: LeaseGrant, order: Order) -> None:
+    def _check_lease(self, grant: wire.LeaseGrant, order: Order) -> None:
         lease, settler = grant.lease, self.facts.settler()
         found = _signer_of(self.deployment.domain.lease_digest(lease), grant.lease_signature, "lease")
         if found != settler:
-            raise ForgedLease(
-                f"The lease is signed by {found}, the escrow's settler is {settler}.",
-                way_out="Work for this deployment's backend; if its settler was just rotated, ask again.",
-                found=found,
-                expected=settler,
-            )
+            says = f"The lease is signed by {found}, the escrow's settler is {settler}."
+            way_out = "Work for this deployment's backend; if its settler was just rotated, ask again."
+            raise ForgedLease(says, way_out=way_out, found=found, expected=settler)
         expected = (self.signer.address, to_hex(self.deployment.domain.order_id(order)))
         if (lease.node, lease.order_id) != expected:
-            raise ForgedLease(
-                f"The lease gives {lease.order_id} to {lease.node}; this is {expected[0]} and the order {expected[1]}.",
-                way_out="Nothing was computed; tell the backend's operator.",
-                found=(lease.node, lease.order_id),
-                expected=expected,
+            says = (
+                f"The lease gives {lease.order_id} to {lease.node}; this is {expected[0]} and the order {expected[1]}."
             )
+            raise ForgedLease(says, way_out=_TELL, found=(lease.node, lease.order_id), expected=expected)
         now = self.clock()
         if lease.expires <= now:
-            raise LeaseOver(
-                f"The lease ended at {lease.expires}, this host's clock says {now}.",
-                way_out=self._clock_off() or "The job had no time left when it came; the clock is right.",
-                expires=lease.expires,
-                now=now,
-            )
+            says = f"The lease ended at {lease.expires}, this host's clock says {now}."
+            way_out = self._clock_off() or "The job had no time left when it came; the clock is right."
+            raise LeaseOver(says, way_out=way_out, expires=lease.expires, now=now)
 
-    def _check_order(self, grant: LeaseGrant) -> None:
+    def _check_order(self, grant: wire.LeaseGrant) -> None:
         found = _signer_of(self.deployment.domain.order_id(grant.order), grant.order_signature, "order")
         if found != grant.signer:
-            raise ForgedOrder(
-                f"The order {grant.lease.order_id} is signed by {found}, not by its lane's signer {grant.signer}.",
-                way_out="Nothing was computed; tell the backend's operator.",
-                found=found,
-                expected=grant.signer,
-            )
+            says = f"The order {grant.lease.order_id} is signed by {found}, not by its lane's signer {grant.signer}."
+            raise ForgedOrder(says, way_out=_TELL, found=found, expected=grant.signer)
 
-    def _check_workload(self, grant: LeaseGrant) -> Manifest:
+    def _check_workload(self, grant: wire.LeaseGrant) -> Manifest:
         terms = grant.order.terms
         manifest = self.workloads.get(terms.workload_id)
         if manifest is None or terms.comparator != COMPARATORS[manifest.comparator]:
             raise AlteredJob(
                 f"The job wants workload {terms.workload_id} with comparator {terms.comparator}; this node serves "
                 f"{', '.join(self.workloads)}, each with its manifest's comparator.",
-                way_out="Nothing was computed; tell the backend's operator.",
-                workload_id=terms.workload_id,
-                comparator=terms.comparator,
-            )
+                way_out=_TELL, workload_id=terms.workload_id, comparator=terms.comparator,
+            )  # fmt: skip
         return manifest
 
-    def _check_price(self, grant: LeaseGrant, most: int) -> None:
-        """Checks both ends: an amount is concave in units and the floor is linear, so it holds in between too."""
+    def _check_price(self, grant: wire.LeaseGrant, most: int) -> None:
+        """Checks both ends: the amount is concave in units and the floor linear, so it holds in between too."""
         terms = grant.order.terms
         for units in (0, most):
             pays, asks = amount_units(terms, units), self.floor.fixed_units + units * self.floor.unit_units
             if pays < asks:
-                raise UnpayableJob(
-                    f"The order pays {pays} units for {units} units of work, this node asks {asks}.",
-                    way_out="Lower --min-fixed-price or --min-unit-price, or leave the job to others.",
-                    pays=pays,
-                    asks=asks,
-                )
+                says = f"The order pays {pays} units for {units} units of work, this node asks {asks}."
+                way_out = "Lower --min-fixed-price or --min-unit-price, or leave the job to others."
+                raise UnpayableJob(says, way_out=way_out, pays=pays, asks=asks)
         if terms.max_price > min(U48, grant.order.spend_cap):
-            raise UnpayableJob(
-                f"maxPrice {terms.max_price} exceeds the order's cap {grant.order.spend_cap} or what a row carries.",
-                way_out="Nothing was computed; such an order cannot be settled.",
-                max_price=terms.max_price,
-                spend_cap=grant.order.spend_cap,
-            )
+            cap = grant.order.spend_cap
+            says = f"maxPrice {terms.max_price} exceeds the order's cap {cap} or what a row carries."
+            way_out = "Nothing was computed; such an order cannot be settled."
+            raise UnpayableJob(says, way_out=way_out, max_price=terms.max_price, spend_cap=cap)
 
     def _check_deadline(self, order: Order) -> None:
         now, deadline = self.clock(), order.terms.deadline
-        latest = now + self.deployment.constants.order_ttl_s + REQUEST_TOLERANCE_S
+        latest = now + self.deployment.constants.order_ttl_s + wire.REQUEST_TOLERANCE_S
         if now >= deadline:
             says, way_out = f"was {now - deadline} s ago", "It had no time left when it came."
         elif deadline > latest:
             says, way_out = f"is later than {latest}, the latest allowed", "It could not be settled."
         else:
             return
-        raise UnpayableJob(
-            f"The order's deadline {deadline} {says}.",
-            way_out=self._clock_off() or way_out,
-            deadline=deadline,
-            now=now,
-            latest=latest,
-        )
+        values = {"deadline": deadline, "now": now, "latest": latest}
+        raise UnpayableJob(f"The order's deadline {deadline} {says}.", way_out=self._clock_off() or way_out, **values)
 
     def _check_time(self, order: Order, size: JobSize) -> None:
         terms = order.terms
         why = self.pacer.too_late(terms.workload_id, size, terms.deadline)
         if why is not None:
-            raise TooSlow(
-                f"{why[0].upper()}{why[1:]}.",
-                way_out="It is given back at once, for a faster host.",
-                size=size,
-                deadline=terms.deadline,
-            )
+            way_out = "It is given back at once, for a faster host."
+            raise TooSlow(f"{why[0].upper()}{why[1:]}.", way_out=way_out, size=size, deadline=terms.deadline)
 
     def _clock_off(self) -> str | None:
         """What to do about this host's clock if it differs from the backend's; None if it does not."""
@@ -268,23 +221,17 @@ def _signer_of(digest: bytes, signature: str, what: str) -> str:
         return recover(digest, signature)
     except BadSignature as error:
         kind = ForgedLease if what == "lease" else ForgedOrder
-        raise kind(
-            f"The {what}'s signature cannot be read: {error}.",
-            way_out="Nothing was computed; tell the backend's operator.",
-            signature=signature,
-        ) from error
+        says = f"The {what}'s signature cannot be read: {error}."
+        raise kind(says, way_out=_TELL, signature=signature) from error
 
 
-def _check_params(grant: LeaseGrant, manifest: Manifest) -> None:
+def _check_params(grant: wire.LeaseGrant, manifest: Manifest) -> None:
     params, allowed = grant.order.terms.params, manifest.params
     given = params.of(allowed)
     fits = all(allowed[name].minimum <= value <= allowed[name].maximum for name, value in given.items())
     if not fits or params.beside(allowed):
-        raise AlteredJob(
-            f"The parameters {params} do not fit the workload's {allowed}.",
-            way_out="Nothing was computed; such an order should not have been accepted.",
-            params=params,
-        )
+        says = f"The parameters {params} do not fit the workload's {allowed}."
+        raise AlteredJob(says, way_out=_UNACCEPTABLE, params=params)
 
 
 def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
@@ -292,15 +239,12 @@ def _count_tokens(prompts: bytes, manifest: Manifest) -> list[int]:
         found = counts(prompts)
         manifest.input.require_tokens(found)
     except (BadTexts, NotPacked) as error:
-        raise AlteredJob(
-            f"The prompts are not what the workload takes: {error}.",
-            way_out="Nothing was computed; such an order should not have been accepted.",
-            limits=manifest.input,
-        ) from error
+        says = f"The prompts are not what the workload accepts: {error}."
+        raise AlteredJob(says, way_out=_UNACCEPTABLE, limits=manifest.input) from error
     return found
 
 
-def _check_lane(grant: LeaseGrant, lane: Lane, deployment: Deployment, now: int) -> None:
+def _check_lane(grant: wire.LeaseGrant, lane: Lane, deployment: Deployment, now: int) -> None:
     """Raises UnpayableJob unless the lane, as the chain has it now, can be charged when the job's epoch is settled.
 
     A cap that is already proven covers an older order too (SPEC section 3). A notice counts if it lets the requester
@@ -319,9 +263,5 @@ def _check_lane(grant: LeaseGrant, lane: Lane, deployment: Deployment, now: int)
     elif window is not None and now < window[1] and window[0] <= must_hold_until:
         why = f"can be withdrawn from {window[0]} on; the job is settled by {must_hold_until}"
     if why is not None:
-        raise UnpayableJob(
-            f"The lane of {grant.order.requester} with signer {grant.signer} {why}.",
-            way_out="Nothing was computed; the backend should not have accepted the order.",
-            lane=lane,
-            max_price=terms.max_price,
-        )
+        says = f"The lane of {grant.order.requester} with signer {grant.signer} {why}."
+        raise UnpayableJob(says, way_out=_UNACCEPTABLE, lane=lane, max_price=terms.max_price)

@@ -1,7 +1,7 @@
-"""Lease, compute, commit; wait when there is no job. Nothing that a backend does ends the loop.
+"""The loop: lease, compute, commit; wait when there is no job. Nothing that a backend does ends it.
 
-Up to `slots` jobs are under way at once. Engines and heartbeats run in threads of their own; one thread makes all other
-requests, journals, signs and delivers.
+Up to `slots` jobs run at once. Engines and heartbeats have their own threads; one thread makes all other requests,
+journals, signs and delivers.
 """
 
 import logging
@@ -16,18 +16,7 @@ from contracts.onchain.errors import ChainError
 from contracts.protocol.pace import JobSize
 from contracts.protocol.records import Lease
 from contracts.protocol.wire import LeaseGrant, ReturnReason
-from node_agent.errors import (
-    AgentError,
-    BackendRefused,
-    CallFailed,
-    EngineFailed,
-    JobAbandoned,
-    JournalFull,
-    LeaseLost,
-    LeaseRejected,
-    OutOfTime,
-    RootsOverdue,
-)
+from node_agent import errors
 from node_agent.execution.engine import Engine, Execution
 from node_agent.session.commit import Committer
 from node_agent.session.heartbeat import LeaseRenewal
@@ -50,15 +39,12 @@ _STAKE_TOO_LOW = "stake_too_low"
 class NodeSession:
     """A node at work.
 
-    Attributes:
-        engines: the engine of each workload id; jobs of each are requested in turn.
-        pacer: how fast this host is.
-        poll_s: pause when there is no job or something went wrong, give or take a quarter, so that nodes spread.
-        slots: most jobs held at once; one per workload whose engine is not `concurrent`.
-        beat: receives what is being done.
+    `engines`: by workload id; jobs of each are requested in turn. `poll_s`: pause when there is no job or after an
+    error, give or take a quarter, so that nodes spread. `slots`: most jobs held at once; one per workload whose engine
+    is not `concurrent`. `beat`: receives what is being done.
     """
 
-    desk: LeaseClient
+    leases: LeaseClient
     committer: Committer
     watch: RootWatch
     traces: TraceClient
@@ -72,7 +58,7 @@ class NodeSession:
 
     def __post_init__(self) -> None:
         self._turns = cycle(self.engines)
-        self._told: AgentError | ChainError | None = None
+        self._told: errors.AgentError | ChainError | None = None
         self._stop = threading.Event()
         self._under_way: dict[str, Work] = {}
         self._over: SimpleQueue[Work] = SimpleQueue()
@@ -93,30 +79,36 @@ class NodeSession:
                 work.heartbeat.end()
 
     def step(self) -> bool:
-        """One round: fills the free slots and delivers one finished job, if any.
-
-        True when a job was delivered, so that the next can be requested at once. Raises JournalError.
-        """
+        """One round: fills the free slots and delivers one finished job, if any. Returns whether it delivered one, so
+        that the next can be requested at once. Raises JournalError."""
         begun, delivered = self._tried(self._take), self._tried(self._deliver_one)
         if begun is None or delivered is None:
             return False
         if delivered or not self._under_way:
             self.beat("delivered" if delivered else "no_job", "")
         if self._told is not None:
-            log.info("going on after: %s", self._told.code)
+            log.info("continuing after: %s", self._told.code)
             self._told = None
         return delivered
 
     def _tried(self, part: Callable[[], bool]) -> bool | None:
-        """What a part of a round returns; None when it failed, which is reported."""
+        """What a part of a round returns; None if it failed, after reporting that."""
         try:
             return part()
-        except (CallFailed, LeaseRejected, JobAbandoned, RootsOverdue, JournalFull, ChainError) as error:
+        except (
+            errors.CallFailed,
+            errors.LeaseRejected,
+            errors.JobAbandoned,
+            errors.RootsOverdue,
+            errors.JournalFull,
+            ChainError,
+        ) as error:
             self._report(error)
             return None
 
     def _take(self) -> bool:
-        """Requests jobs of each workload in turn until the slots are full or none has any. Whether a job was begun."""
+        """Requests jobs of each workload in turn until the slots are full or none has any. Returns whether one
+        began."""
         self.committer.resume()
         self.watch.require_rooted()
         self.traces.step()
@@ -135,8 +127,8 @@ class NodeSession:
 
     def _ask(self, workload_id: str, held: Sequence[str]) -> LeaseGrant | None:
         try:
-            return self.desk.ask(workload_id, held)
-        except BackendRefused as error:
+            return self.leases.ask(workload_id, held)
+        except errors.BackendRefused as error:
             if error.reason == _STAKE_TOO_LOW and self._under_way:
                 return None  # the stake is fully used: nothing is wrong
             raise
@@ -167,8 +159,8 @@ class NodeSession:
             return False
         self.journal.lend(grant, self.clock())
         try:
-            job = self.desk.accept(grant)
-        except LeaseRejected as error:
+            job = self.leases.accept(grant)
+        except errors.LeaseRejected as error:
             self._give_up(order_id, grant.lease.expires, error, "too_slow" if error.code == "too_slow" else "refused")
             raise
         log.info("working on %s until %d", order_id, grant.lease.expires)
@@ -198,11 +190,11 @@ class NodeSession:
         now = self.clock()
         try:
             execution = work.execution(now)
-        except LeaseLost as error:
+        except errors.LeaseLost as error:
             self._failed[work.order_id] = work.heartbeat.expires
             self.journal.abandon(work.order_id, str(error))
             raise
-        except EngineFailed as error:
+        except errors.EngineFailed as error:
             self._give_up(work.order_id, work.heartbeat.expires, error, "failed")
             raise
         written = execution.units if work.job.size.written_tokens else 0
@@ -210,7 +202,7 @@ class NodeSession:
         return execution
 
     def _next_over(self) -> Work | None:
-        """The next finished job; None if none finishes for a while and a slot is free. Gives back what is too late."""
+        """The next finished job; None if none finishes for a while and a slot is free. Gives late jobs back."""
         while True:
             try:
                 return self._over.get(timeout=self._pause_s())
@@ -220,7 +212,7 @@ class NodeSession:
                     return None
 
     def _give_back_late(self) -> None:
-        """Gives back at once what can't be answered in time any more. Its engine still occupies the slot."""
+        """Gives back every job that can no longer be answered in time. Its engine still occupies the slot."""
         for work in self._under_way.values():
             size, until = work.job.size, work.until
             why = None if work.given_back else self.pacer.out_of_time(work.workload_id, size, work.begun_at, until)
@@ -229,14 +221,14 @@ class NodeSession:
             work.given_back = True
             work.heartbeat.end()
             way_out = "It was given back, for a faster host; nothing is signed."
-            error = OutOfTime(f"{work.order_id} can't be answered in time: {why}.", way_out=way_out, until=until)
+            error = errors.OutOfTime(f"{work.order_id} can't be answered in time: {why}.", way_out=way_out, until=until)
             self._give_up(work.order_id, work.heartbeat.expires, error, "too_slow")
             self._report(error)
 
-    def _give_up(self, order_id: str, lent_until: int, error: AgentError, reason: ReturnReason) -> None:
-        """Gives a job back and says why. After an engine's failure the lease occupies a slot until it ends, so that a
-        broken host does not burn through the queue."""
-        gave_back = self.desk.give_back(order_id, reason, error.message)
+    def _give_up(self, order_id: str, lent_until: int, error: errors.AgentError, reason: ReturnReason) -> None:
+        """Gives a job back with the reason. After an engine's failure the lease occupies a slot until it ends, so that
+        a broken host does not use up the queue."""
+        gave_back = self.leases.give_back(order_id, reason, error.message)
         self.journal.abandon(order_id, str(error))
         if reason == "failed" or not gave_back:
             self._failed[order_id] = lent_until
@@ -245,17 +237,17 @@ class NodeSession:
         return LeaseRenewal(grant.lease, lambda: self._renew(grant), self.clock)
 
     def _renew(self, grant: LeaseGrant) -> Lease:
-        lease = self.desk.renew(grant)
+        lease = self.leases.renew(grant)
         self.beat("working", lease.order_id)
         return lease
 
     def _pause_s(self) -> float:
         return self.poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)
 
-    def _report(self, error: AgentError | ChainError) -> None:
-        """Logs an error once, not at every round while it lasts."""
+    def _report(self, error: errors.AgentError | ChainError) -> None:
+        """Logs an error once while it lasts."""
         self.beat(error.code, str(error))
         if self._told is None or (self._told.code, str(self._told)) != (error.code, str(error)):
-            unexpected = isinstance(error, EngineFailed)
+            unexpected = isinstance(error, errors.EngineFailed)
             log.error("%s: %s", error.code, error, exc_info=error.__cause__ if unexpected else None)
         self._told = error

@@ -34,12 +34,9 @@ class _Took:
 
 
 class Pacer:
-    """Knows how fast this host is, by workload. Used from one thread.
+    """Estimates how fast this host is, by workload. Used from one thread.
 
-    Args:
-        speeds: the measured speed of each workload's engine, for one job alone.
-        slots: how many jobs may be under way at once.
-        clock: Unix seconds.
+    `speeds`: of each workload's engine, measured for one job alone. `slots`: how many jobs may run at once.
     """
 
     def __init__(self, speeds: Mapping[str, Speed | None], slots: int, clock: Callable[[], int]) -> None:

@@ -1,4 +1,4 @@
-"""What a running node did last, in a small file that `assay node status` and `doctor` read. Never synced to disk."""
+"""A running node's last beat, in a small file that `assay node status` and `doctor` read. Never synced to disk."""
 
 import json
 import logging

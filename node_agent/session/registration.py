@@ -1,7 +1,7 @@
 """An operator joins: registers, adds its node's key, stakes, gives the node gas for appeals.
 
-Every step is done once, so joining again is harmless. What all missing steps cost is checked before the first one is
-sent, so that whoever funds the owner is told everything at once.
+Every step happens once, so joining again is harmless. The cost of all missing steps is checked before the first one, so
+that the owner learns at once how much to fund.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,8 @@ from contracts.protocol.hashing import from_hex
 from contracts.protocol.signing import Signer
 from contracts.protocol.wire import PriceSheetEntry
 from node_agent.errors import BadSetting, NotFunded
+from node_agent.session import gas
 from node_agent.session.earnings import Account, read_account
-from node_agent.session.gas import (
-    APPEALS_FUNDED,
-    APPROVE_GAS,
-    NODE_KEY_GAS,
-    PAY_GAS,
-    REGISTER_GAS,
-    STAKE_GAS,
-    appeal_wei,
-    balance_wei,
-    ether,
-    gas_price_wei,
-)
 
 JOBS_AT_ONCE = 10
 """How many of the dearest jobs the stake covers that `assay node init` proposes."""
@@ -43,16 +32,11 @@ def proposed_stake_units(price_sheet: list[PriceSheetEntry], penalty_multiple: i
 
 
 def join(chain: Chain, owner: Sender, node: Signer, payout: str | None, stake_units: int, on_step: OnStep) -> Account:
-    """Takes every step that is missing before an operator can serve: account, node key, stake.
+    """Takes every missing step before an operator can serve: account, node key, stake of at least `stake_units`.
 
-    Args:
-        payout: where claims go; None: as it is, or the owner.
-        stake_units: the least stake.
-
-    Raises:
-        NotFunded: the owner lacks gas or tokens for the missing steps. Nothing was sent.
-        BadSetting: the account has another payout address, or the node's key was revoked or is another operator's.
-        ChainError: the chain refused or did not answer.
+    `payout`: where claims go; None: as it is, or the owner. Raises NotFunded, before anything is sent, if the owner
+    lacks gas or tokens; BadSetting for another payout address than the account's, or a node key that was revoked or is
+    another operator's; ChainError.
     """
     operator_id = _operator_of_owner(chain, owner.address)
     account = read_account(chain, operator_id) if operator_id else None
@@ -69,21 +53,21 @@ def join(chain: Chain, owner: Sender, node: Signer, payout: str | None, stake_un
         _stake(chain, owner, account.operator_id, missing_units, on_step)
     gift_wei = _gift_wei(chain, node)
     if gift_wei:
-        on_step(f"sending {ether(gift_wei)} ether to the hot key {node.address}, for appeals")
+        on_step(f"sending {gas.ether(gift_wei)} ether to the hot key {node.address}, for appeals")
         owner.pay([node.address], gift_wei)
     return read_account(chain, account.operator_id)
 
 
 def add_stake(chain: Chain, owner: Sender, operator_id: int, units: int, on_step: OnStep = lambda step: None) -> None:
     """Moves the owner's tokens into its stake. Raises NotFunded or ChainError."""
-    gas = APPROVE_GAS + STAKE_GAS
-    _require(chain, owner.address, gas * gas_price_wei(chain), units * chain.deployment.constants.unit_wei)
+    needed_wei = (gas.APPROVE_GAS + gas.STAKE_GAS) * gas.gas_price_wei(chain)
+    _require(chain, owner.address, needed_wei, units * chain.deployment.constants.unit_wei)
     _stake(chain, owner, operator_id, units, on_step)
 
 
 def revoke_node_key(chain: Chain, owner: Sender, node: str, on_step: OnStep = lambda step: None) -> None:
     """Revokes a node key at once and for ever. Raises NotFunded or ChainError."""
-    _require(chain, owner.address, NODE_KEY_GAS * gas_price_wei(chain), 0)
+    _require(chain, owner.address, gas.NODE_KEY_GAS * gas.gas_price_wei(chain), 0)
     on_step(f"revoking the node key {node.lower()}")
     owner.call(chain.stakes.functions.revokeNodeKey(to_checksum_address(node)))
 
@@ -94,50 +78,43 @@ def _operator_of_owner(chain: Chain, owner: str) -> int:
 
 def _check_identity(chain: Chain, account: Account | None, node: Signer, payout: str | None) -> None:
     if account is not None and payout is not None and account.payout != payout.lower():
-        raise BadSetting(
-            f"Operator {account.operator_id} is paid to {account.payout}, not to {payout.lower()}.",
-            way_out="Give that address, or change it first with StakeManager.setPayout and wait out its delay.",
-            found=account.payout,
-            expected=payout.lower(),
-        )
+        says = f"Operator {account.operator_id} is paid to {account.payout}, not to {payout.lower()}."
+        way_out = "Give that address, or change it first with StakeManager.setPayout and wait out its delay."
+        raise BadSetting(says, way_out=way_out, found=account.payout, expected=payout.lower())
     revoked_at = chain.stakes.functions.nodeKeys(to_checksum_address(node.address)).call().revokedAt
     if revoked_at:
-        raise BadSetting(
-            f"The node key {node.address} was revoked at {revoked_at} (Unix seconds).",
-            way_out="A revoked key can never be used again; give another --home for a new node key.",
-            found=revoked_at,
-        )
+        says = f"The node key {node.address} was revoked at {revoked_at} (Unix seconds)."
+        way_out = "A revoked key can never be used again; give another --home for a new node key."
+        raise BadSetting(says, way_out=way_out, found=revoked_at)
     holder = _holder(chain, node)
     if holder not in (0, account.operator_id if account is not None else 0):
-        raise BadSetting(
-            f"The node key {node.address} belongs to operator {holder}, not to this owner's.",
-            way_out="A key belongs to one operator for ever; give another --home for a new node key.",
-            found=holder,
-        )
+        says = f"The node key {node.address} belongs to operator {holder}, not to this owner's."
+        way_out = "A key belongs to one operator for ever; give another --home for a new node key."
+        raise BadSetting(says, way_out=way_out, found=holder)
 
 
 def _require_funds(chain: Chain, owner: str, node: Signer, account: Account | None, missing_units: int) -> None:
-    gas = (REGISTER_GAS if account is None else 0) + (NODE_KEY_GAS if _holder(chain, node) == 0 else 0)
-    gas += APPROVE_GAS + STAKE_GAS if missing_units else 0
+    units = (gas.REGISTER_GAS if account is None else 0) + (gas.NODE_KEY_GAS if _holder(chain, node) == 0 else 0)
+    units += gas.APPROVE_GAS + gas.STAKE_GAS if missing_units else 0
     gift_wei = _gift_wei(chain, node)
-    gas += PAY_GAS if gift_wei else 0
-    needed_wei = gas * gas_price_wei(chain) + gift_wei
+    units += gas.PAY_GAS if gift_wei else 0
+    needed_wei = units * gas.gas_price_wei(chain) + gift_wei
     _require(chain, owner, needed_wei, missing_units * chain.deployment.constants.unit_wei)
 
 
 def _gift_wei(chain: Chain, node: Signer) -> int:
     """What the hot key is sent: nothing while it can pay for two appeals."""
-    one, held = appeal_wei(chain), balance_wei(chain, node.address)
-    return 0 if held >= 2 * one else APPEALS_FUNDED * one - held
+    one, held = gas.appeal_wei(chain), gas.balance_wei(chain, node.address)
+    return 0 if held >= 2 * one else gas.APPEALS_FUNDED * one - held
 
 
 def _require(chain: Chain, owner: str, gas_wei: int, token_wei: int) -> None:
     """Raises NotFunded, naming at once all that the owner lacks."""
     held_token_wei = chain.balance_wei(owner)
-    held_wei = balance_wei(chain, owner)
+    held_wei = gas.balance_wei(chain, owner)
     lacking = []
     if held_wei < gas_wei:
-        lacking.append(f"{ether(gas_wei - held_wei)} ether for gas (it holds {ether(held_wei)})")
+        lacking.append(f"{gas.ether(gas_wei - held_wei)} ether for gas (it holds {gas.ether(held_wei)})")
     if held_token_wei < token_wei:
         more, held = _tokens(chain, token_wei - held_token_wei), _tokens(chain, held_token_wei)
         lacking.append(f"{more} tokens of {chain.deployment.token} for the stake (it holds {held})")

@@ -1,8 +1,8 @@
 """Checks that delivered work comes under a root, and stops the node before it works for nothing.
 
 Work without a root is lost when the settler dies (SPEC section 13): at most one epoch of it, if a node stops in time.
-The backend hands out receipts, which are checked against the chain and kept in the journal, so that a stranded leaf can
-be settled without the backend.
+Receipts from the backend are checked against the chain and kept in the journal, so that a stranded leaf can be settled
+without the backend.
 """
 
 import logging
@@ -40,12 +40,8 @@ class RootWatch:
     _looked_at: int = field(default=0, init=False)
 
     def require_rooted(self) -> None:
-        """Returns while the settler does its part.
-
-        Raises:
-            NotRooted: more than `max_unrooted` delivered jobs have waited for a root too long.
-            BackendUnavailable, ChainError: it is not known now.
-        """
+        """Raises RootsOverdue if more than `max_unrooted` delivered jobs have waited for a root too long; NoAnswer or
+        ChainError if that is not known now."""
         patience_s, waiting = 2 * self.deployment.constants.epoch_max_s, self.journal.unrooted()
         if waiting and self._worth_a_look():
             waiting = [answer for answer in waiting if not self._collect_receipt(answer)]
@@ -68,7 +64,7 @@ class RootWatch:
         return self._seen_epoch != seen or self.clock() - self._looked_at >= look_again_s
 
     def _collect_receipt(self, answer: JournaledAnswer) -> bool:
-        """Whether there is one now. A bad one is logged and requested again; it must not hide the others."""
+        """Whether there is one now. A bad one is logged and requested again, so that it does not hide the others."""
         try:
             receipt = self.api.order(answer.order_id).receipt
             if receipt is None:

@@ -1,7 +1,7 @@
-"""Shows the traces of answers once nobody can copy them any more (`contracts.protocol.trace`).
+"""Shows the traces of answers once nobody can profit from copying them (`contracts.protocol.trace`).
 
-A shown trace lets anyone who re-runs the job see where a difference begins. Native work is judged by it. It does not
-affect pay: a trace that the backend does not take is offered again, or its refusal is noted.
+A shown trace tells anyone who runs the job again where a difference begins. Native work is judged by it. It does not
+affect pay: a trace that the backend does not accept is offered again, or its refusal is noted.
 """
 
 import logging
@@ -36,11 +36,7 @@ class TraceClient:
     _posted_at: dict[int, int] = field(default_factory=dict, init=False)
 
     def step(self) -> None:
-        """Shows what is due. A refusal is written down and logged, not raised.
-
-        Raises:
-            BackendUnavailable, ChainError: try again later.
-        """
+        """Shows what is due. Journals and logs a refusal. Raises NoAnswer or ChainError."""
         for comparator in COMPARATORS.values():
             for answer, trace in self.journal.unshown(comparator, _MOST_A_STEP):
                 assert answer.receipt is not None, "only answers with a receipt are unshown"

@@ -1,4 +1,4 @@
-"""A job under way: its engine computes in a thread of its own, and another keeps its lease alive."""
+"""A job under way: one thread runs its engine, another renews its lease."""
 
 import threading
 from queue import SimpleQueue
@@ -11,14 +11,10 @@ from node_agent.session.lease import CheckedJob
 
 
 class Work:
-    """One job from its start to its answer. Its threads end with the process; they sign nothing.
+    """One job from its start to its answer. Its threads end with the process and sign nothing.
 
-    Args:
-        over: receives this object once the engine has succeeded or failed.
-        begun_at: Unix seconds.
-
-    Attributes:
-        given_back: whether its lease was given back. What its engine still computes is then dropped.
+    `over`: receives this object once the engine has succeeded or failed. `begun_at`: Unix seconds. `given_back`:
+    whether its lease was given back; its result is then dropped.
     """
 
     def __init__(
@@ -58,12 +54,9 @@ class Work:
         if self._execution is None:
             error = self._failure
             name = error.code if isinstance(error, ExecutionError) else type(error).__name__
-            raise EngineFailed(
-                f"The engine failed on {self.order_id}: {name}: {error}.",
-                way_out="Nothing was signed; the job is given back, for another node.",
-                order_id=self.order_id,
-                cause=name,
-            ) from error
+            says = f"The engine failed on {self.order_id}: {name}: {error}."
+            way_out = "Nothing was signed; the job is given back, for another node."
+            raise EngineFailed(says, way_out=way_out, order_id=self.order_id, cause=name) from error
         if self.heartbeat.expires <= now:
             deadline = self.job.grant.order.terms.deadline
             why = "this host was too slow" if deadline <= now else "its heartbeats did not reach the backend"

@@ -25,8 +25,7 @@ from deploy.localnet.founding import TOKEN_UNITS, NetworkSetup, Parties
 from deploy.localnet.network import Network, Offered
 from deploy.localnet.processes import Processes
 from node_agent.execution import kinds
-from node_agent.execution.deterrence import DETERRENCE
-from node_agent.execution.kinds import native_generation
+from node_agent.execution.kinds import DETERRENCE, native_generation
 from node_agent.execution.native.calibration import class_digest
 from node_agent.execution.native.model import NativeLlama
 from node_agent.execution.native.settings import NativeSettings

@@ -5,17 +5,15 @@ Run as a file, it is the process that holds the keys, of the user that it is tol
 
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import platform
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -25,11 +23,11 @@ from typing import Any
 
 from node_agent.execution.sandbox import launch, syscalls
 from node_agent.execution.sandbox.needs import Needs
-from tests.escape import acts
 from tests.escape.acts import NUMBERS, Scene
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
+FAULTS = ("", "SIGALRM", "SIGSEGV", "SIGBUS", "SIGPIPE", "SIGTERM")
 SECRET = "opens the key"
 
 VICTIM = """
@@ -43,6 +41,20 @@ while True:
 
 NO_NAMESPACES = {"pivot_root": errno.EPERM}
 """By this the upper layer cannot be had; no probe needs it."""
+
+_TAKEN_OUT = {
+    "namespace mount": ('    _checked("unshare", _libc.unshare(_NEWNS))\n', "    return\n"),
+    "namespace pid": (
+        "_NEWPID | _NEWNET | _NEWIPC | _NEWUTS))",
+        "_NEWNET | _NEWIPC | _NEWUTS))",
+        '_mount("proc", "/new/proc", "proc", _NOSUID | _NODEV | _RDONLY | _NOEXEC)',
+        '_mount("/old/proc", "/new/proc", None, _BIND | _REC)',
+    ),
+    "namespace net": (" | _NEWNET", ""),
+    "namespace ipc": (" | _NEWIPC", ""),
+    "namespace uts": (" | _NEWUTS", "", '    _checked("sethostname", _libc.sethostname(b"confined", 8))\n', ""),
+}
+"""What a keeper is without a rule: pieces of its text, and what stands there instead."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,19 @@ class Round:
     outer: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What became of a round: `namespaces`, why there were none, empty if there were; and of each attempt."""
+
+    namespaces: str
+    outcomes: list[str]
+
+
+def is_denied(outcome: str) -> bool:
+    """Whether a probe came to nothing by a rule, not by a fault of its own."""
+    return outcome != "open" and not outcome.startswith("broken") and outcome not in FAULTS
+
+
 def other_user() -> str:
     """Why root cannot run probes as an ordinary user here; empty if it can."""
     if os.getuid() != 0:
@@ -79,8 +104,8 @@ def other_user() -> str:
     return "" if _python(NOBODY) else f"no Python {platform.python_version_tuple()[:2]} that user {NOBODY} may run"
 
 
-def tried(user: int, rounds: Sequence[Round]) -> list[list[str]]:
-    """What became of each attempt, when the whole cage is this user's. Raises CalledProcessError."""
+def tried(user: int, rounds: Sequence[Round]) -> list[Found]:
+    """What became of each round, when the whole cage is this user's. Raises CalledProcessError."""
     path = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(path), "OPENBLAS_NUM_THREADS": "1"}
     asked = json.dumps([asdict(one) for one in rounds])
@@ -88,7 +113,7 @@ def tried(user: int, rounds: Sequence[Round]) -> list[list[str]]:
     command = [_python(user), "-P", "-m", "tests.escape.cage"]
     done = subprocess.run(command, input=asked, stdout=subprocess.PIPE, text=True, check=True, env=environment,
                           cwd="/", **become)  # fmt: skip
-    return json.loads(done.stdout)
+    return [Found(**one) for one in json.loads(done.stdout)]
 
 
 def _python(user: int) -> str:
@@ -119,7 +144,7 @@ def scene() -> Iterator[Scene]:
     victim = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", VICTIM], stdout=subprocess.PIPE, start_new_session=True
     )
-    shared = tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="assay-escape-") if os.path.isdir("/dev/shm") else None
+    shared = tempfile.mkstemp(dir="/dev/shm", prefix="assay-escape-")[1]
     libc = ctypes.CDLL(None, use_errno=True)
     listening = [_listening(socket.AF_INET, ("127.0.0.1", 0)), _listening(socket.AF_UNIX, f"{folder}/socket"),
                  _listening(socket.AF_UNIX, f"\0{folder}")]  # fmt: skip
@@ -133,10 +158,10 @@ def scene() -> Iterator[Scene]:
         os.chmod(f"{folder}/models/closed", 0)
         os.symlink("node.key.json", f"{folder}/keys/current")
         assert victim.stdout is not None
-        disks = sorted(glob("/dev/vd?") + glob("/dev/sd?") + glob("/dev/nvme*n1") + glob("/dev/loop?"))
+        disks = sorted(glob("/dev/vd?") + glob("/dev/sd?") + glob("/dev/nvme*n1"))
         yield Scene(
             victim=victim.pid, address=int(victim.stdout.readline()), folder=folder, model=f"{folder}/models/model",
-            disk=disks[0] if disks else "/dev/no-disk", shared=shared.name if shared else "/dev/shm/none",
+            disk=disks[0] if disks else "/dev/no-disk", shared=shared,
             port=listening[0].getsockname()[1], host=os.uname().nodename, ipc_key=key, ipc_id=segment,
         )  # fmt: skip
     finally:
@@ -148,6 +173,7 @@ def scene() -> Iterator[Scene]:
             one.close()
         _set_up(folder)
         shutil.rmtree(folder)
+        os.unlink(shared)
 
 
 def _listening(family: int, where: Any) -> socket.socket:
@@ -167,18 +193,18 @@ def _set_up(folder: str) -> None:
     (scratch / "old").write_text(SECRET)
 
 
-def _round(one: dict[str, Any], scene: Scene) -> list[str]:
-    attempts = one["attempts"]
+def _round(one: dict[str, Any], scene: Scene) -> Found:
     with _program(one, scene) as program:
-        assert program.stdin is not None and program.stdout is not None
-        said = []
-        for attempt in attempts:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        namespaces, said = json.loads(program.stdout.readline()), []
+        for attempt in one["attempts"]:
             _set_up(scene.folder)
             asked = attempt | {"confined": one["confined"], "scene": asdict(scene)}
             program.stdin.write(json.dumps(asked).encode() + b"\n")
             program.stdin.flush()
             said.append(json.loads(program.stdout.readline()))
-        return said
+        return Found(namespaces, said)
 
 
 @contextmanager
@@ -192,15 +218,26 @@ def _program(one: dict[str, Any], scene: Scene) -> Iterator["subprocess.Popen[by
                 launch.subprocess.Popen = partial(subprocess.Popen, close_fds=False)
             if "launch environment" in one["without"]:
                 launch._PASSED_ON += ("ASSAY_PASSWORD",)
+            for rule in {*one["without"]} & {*_TAKEN_OUT}:
+                launch._KEEPER = [*launch._KEEPER[:-1], "-c", _keeper_without(rule)]
             folder = Path(__file__).parent
             started = launch.launch(command, Needs((folder, Path(scene.folder, "models"))))
         else:
             started = subprocess.Popen(command, stdin=-1, stdout=-1, close_fds=False, bufsize=0, start_new_session=True)
         with started:
             yield started
+            assert started.stdin is not None
             started.stdin.close()
     finally:
         os.close(key)
+
+
+def _keeper_without(rule: str) -> str:
+    text, pieces = Path(launch._KEEPER[-1]).read_text(), _TAKEN_OUT[rule]
+    for old, new in zip(pieces[::2], pieces[1::2], strict=True):
+        assert text.count(old) == 1, f"{rule}: the keeper has changed"
+        text = text.replace(old, new)
+    return text
 
 
 def load_outer(calls: Mapping[str, int]) -> None:
@@ -225,13 +262,13 @@ def main() -> None:
                 outer = dict(one["outer"]) | (NO_NAMESPACES if not one["upper"] else {})
                 if outer:
                     load_outer(outer)
-                os.write(write, json.dumps(_round(one, found)).encode())
+                os.write(write, json.dumps(asdict(_round(one, found))).encode())
                 os._exit(0)
             os.close(write)
             with os.fdopen(read) as said:
                 answers.append(json.loads(said.read()))
             os.waitpid(made, 0)
-        print(json.dumps(answers))
+        sys.stdout.write(json.dumps(answers))
 
 
 if __name__ == "__main__":

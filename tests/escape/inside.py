@@ -1,16 +1,17 @@
 """The program that takes the place of the one that runs jobs: it tries probes, each in a process that it forks.
 
-Reads lines of JSON, {"probe", "confined", "without": [rule, ...], "thread", "abi", "scene": {...}}, and answers each with
-what became of it: "open", the error's name, or the signal that ended it.
+It says why it has no namespaces of its own, then reads lines of JSON, {"probe", "confined", "without": [rule, ...],
+"thread", "abi", "scene": {...}}, and answers each with what became of it: "open", an error, or a signal that ended it.
 """
 
+import gc
 import json
 import os
 import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,23 @@ RIGHTS = (
 """Landlock's over files, in the order of their bits; those over TCP and the scopes are told by name alone."""
 
 _TCP, _SCOPES = ("bind_tcp", "connect_tcp"), ("abstract", "signals")
+_READ_DIR = 1 << RIGHTS.index("read_dir")
 _PATIENCE_S = 20
 
 
 def main() -> None:
     """Answers until stdin ends."""
     probes = {probe.name: probe for probe in PROBES}
+    gc.freeze()  # or every fork would copy what it looks at
+    _say(os.environ.get("ASSAY_NAMESPACES", "outside"))
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(_tried(probes[asked["probe"]], asked)), flush=True)
+        _say(_tried(probes[asked["probe"]], asked))
+
+
+def _say(said: str) -> None:
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
 
 
 def _tried(probe: Probe, asked: dict[str, Any]) -> str:
@@ -65,7 +74,7 @@ def _try(probe: Probe, asked: dict[str, Any], said: int) -> None:
             probe.act(scene)
         except OSError as error:
             answer = os.strerror(error.errno or 0)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the probe itself is at fault
             answer = f"broken: {error!r}"
 
     try:
@@ -76,14 +85,14 @@ def _try(probe: Probe, asked: dict[str, Any], said: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (most, most))
         if asked["confined"]:
             _change(asked)
-            confinement.confine(Needs((Path(scene.model),)))
+            confinement.confine(Needs((Path(scene.model).parent,)))
         if asked["thread"]:
             one = threading.Thread(target=act)
             one.start()
             one.join()
         else:
             act()
-    except BaseException as error:
+    except Exception as error:  # noqa: BLE001  nothing may leave this process but its answer
         answer = f"broken: {error!r}"
     os.write(1, answer.encode())
     os._exit(0)
@@ -108,6 +117,7 @@ def _change(asked: dict[str, Any]) -> None:
         confinement._see_that_it_holds = lambda: None
     confinement.rights = _without_rights(confinement.rights, names["landlock"])
     confinement.limits = _without_limits(confinement.limits, names["limit"])
+    confinement._allow = _of_some_right(confinement._allow)
 
 
 def _named(rules: Iterable[str], kind: str) -> set[str]:
@@ -120,6 +130,15 @@ def _without_rights(rights: Callable[[int], list[int]], names: set[str]) -> Call
         return [bits & ~sum(1 << of.index(name) for name in names if name in of) for bits, of in handled]
 
     return fewer
+
+
+def _of_some_right(allow: Callable[[int, Sequence[str], int], None]) -> Callable[[int, Sequence[str], int], None]:
+    """Landlock refuses a rule that allows nothing: what is left of one for files where reading them is taken out."""
+
+    def allow_some(ruleset: int, paths: Sequence[str], rights: int) -> None:
+        allow(ruleset, [path for path in paths if rights & ~_READ_DIR or (rights and os.path.isdir(path))], rights)
+
+    return allow_some
 
 
 def _without_limits(limits: Callable[[Needs], dict[int, int]], names: set[str]) -> Callable[[Needs], dict[int, int]]:

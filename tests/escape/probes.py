@@ -41,9 +41,9 @@ class Probe:
         return frozenset(self.rules.split(", "))
 
     @property
-    def upper_only(self) -> bool:
-        """Whether the floor lets it pass."""
-        return self.rules.startswith("namespace")
+    def floor(self) -> frozenset[str]:
+        """Those of the floor; where there are none, the upper layer alone stops it."""
+        return frozenset(rule for rule in self.denied_by if not rule.startswith("namespace"))
 
 
 P = Probe
@@ -55,7 +55,7 @@ _SIGCHLD = 17
 PROBES = (
     # Other processes of this user, the one that holds the keys among them
     P("kill", "call kill, landlock signals", lambda s: os.kill(s.victim, WINCH)),
-    P("kill everyone", "call kill, landlock signals", lambda s: os.kill(-1, 0)),
+    P("kill everyone", "call kill", lambda s: os.kill(-1, 0)),
     P("kill a group", "call kill, landlock signals", lambda s: os.killpg(s.victim, WINCH)),
     P("tkill", "call tkill, landlock signals", lambda s: call("tkill", s.victim, WINCH)),
     P("tgkill", "call tgkill, landlock signals", lambda s: call("tgkill", s.victim, s.victim, WINCH)),
@@ -84,7 +84,7 @@ PROBES = (
     ),
     P("another's memory", "landlock, capabilities", lambda s: opened(f"/proc/{s.victim}/mem", os.O_RDWR)),
     P("another's environment", "landlock, capabilities", lambda s: there(read(f"/proc/{s.victim}/environ"))),
-    P("another's descriptors", "landlock, capabilities", lambda s: there(os.listdir(f"/proc/{s.victim}/fd"))),
+    P("another's descriptors", "landlock", lambda s: there(os.listdir(f"/proc/{s.victim}/fd"))),
     P("another's root", "landlock, capabilities", lambda s: os.readlink(f"/proc/{s.victim}/root")),
     P("another's command", "landlock read_file", lambda s: there(read(f"/proc/{s.victim}/cmdline"))),
     P("list of processes", "landlock read_dir", lambda s: os.listdir("/proc")),
@@ -95,23 +95,31 @@ PROBES = (
     ),
     P("kcmp", "call kcmp, landlock, capabilities", lambda s: call("kcmp", s.victim, s.victim, 0, 0, 0), may_lack=True),
     P("limits of another", "call prlimit64", lambda s: resource.prlimit(s.victim, resource.RLIMIT_NOFILE)),
-    P("priority of another", "call setpriority", lambda s: os.setpriority(os.PRIO_PROCESS, s.victim, 5)),
+    P("priority of another", "call setpriority, capabilities", lambda s: os.setpriority(os.PRIO_PROCESS, s.victim, 5)),
     P(
         "affinity of another",
-        "call sched_setaffinity",
+        "call sched_setaffinity, capabilities",
         lambda s: os.sched_setaffinity(s.victim, os.sched_getaffinity(0)),
     ),
     P(
         "scheduler of another",
-        "call sched_setscheduler",
+        "call sched_setscheduler, capabilities",
         lambda s: os.sched_setscheduler(s.victim, os.SCHED_BATCH, os.sched_param(0)),
     ),
-    P("disk priority of another", "call ioprio_set", lambda s: call("ioprio_set", 1, s.victim, 2 << 13 | 5)),
+    P(
+        "disk priority of another",
+        "call ioprio_set, capabilities",
+        lambda s: call("ioprio_set", 1, s.victim, 2 << 13 | 5),
+    ),
     # Programs and processes
     P("fork", "call clone", lambda s: acts.end(os.fork())),
     P("clone3", "call clone3", lambda s: acts.clone3()),
     P("execve", "call execve, landlock execute", lambda s: acts.echo(os.execv)),
-    P("program in memory", "call memfd_create, call execveat, limit fsize", lambda s: acts.run_from_memory()),
+    P(
+        "program in memory",
+        "call memfd_create, call execveat, limit fsize, landlock execute",
+        lambda s: acts.run_from_memory(),
+    ),
     P("memfd_create", "call memfd_create", lambda s: os.memfd_create("x")),
     P("leave the session", "call setsid", lambda s: os.setsid()),
     P("leave the group", "call setpgid", lambda s: os.setpgid(0, 0)),
@@ -181,7 +189,7 @@ PROBES = (
     ),
     P("make a file", "landlock make_reg, landlock write_file", lambda s: opened(s.new, os.O_CREAT | os.O_WRONLY)),
     P("fill the disk", "landlock make_reg, landlock write_file, limit fsize", lambda s: acts.fill(s.new)),
-    P("overwrite shared memory", "landlock write_file", lambda s: opened(s.shared, os.O_RDWR)),
+    P("overwrite shared memory", "landlock read_file, landlock write_file", lambda s: opened(s.shared, os.O_RDWR)),
     P("watch a key", "call inotify_init1, call inotify_add_watch", lambda s: acts.watch(s.key)),
     P("lock the model", "call flock", lambda s: fcntl.flock(opened(s.model), fcntl.LOCK_EX)),
     P("lock a part of the model", "call fcntl", lambda s: acts.fcntl_of(s.model, fcntl.F_SETLK, acts.SHARED_LOCK)),
@@ -234,9 +242,9 @@ PROBES = (
     P("userfaultfd", "call userfaultfd", lambda s: call("userfaultfd", 1), may_lack=True),
     P("add_key", "call add_key", lambda s: call("add_key", "user", "x", "x", 1, -2), may_lack=True),
     P("keyctl", "call keyctl", lambda s: call("keyctl", 0, -2, 1), may_lack=True),
-    P("shmat", "call shmat", lambda s: call("shmat", s.ipc_id, 0, 0)),
-    P("shmget", "call shmget", lambda s: call("shmget", s.ipc_key, 1, 0)),
-    P("msgget", "call msgget", lambda s: call("msgget", s.ipc_key, 0)),
+    P("shmat", "call shmat, namespace ipc", lambda s: call("shmat", s.ipc_id, 0, 0)),
+    P("shmget", "call shmget, namespace ipc", lambda s: call("shmget", s.ipc_key, 1, 0)),
+    P("msgget", "call msgget, namespace ipc", lambda s: call("msgget", s.ipc_key, 0)),
     # Networks
     P(
         "TCP",
@@ -245,19 +253,23 @@ PROBES = (
     ),
     P("TCP server", "call socket, call bind, landlock bind_tcp", lambda s: acts.bind()),
     P("UDP", "call socket, call sendto", acts.send),
-    P("IPv6", "call socket", lambda s: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM), may_lack=True),
+    P("IPv6", "call socket", lambda s: acts.socket_of(socket.AF_INET6, socket.SOCK_DGRAM), may_lack=True),
     P("UNIX socket", "call socket, call connect", lambda s: acts.connect(socket.AF_UNIX, f"{s.folder}/socket")),
     P(
         "abstract UNIX socket",
         "call socket, call connect, landlock abstract",
         lambda s: acts.connect(socket.AF_UNIX, f"\0{s.folder}"),
     ),
-    P("netlink", "call socket", lambda s: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
-    P("packets", "call socket, capabilities", lambda s: socket.socket(17, socket.SOCK_RAW), root=True, may_lack=True),
-    P("raw socket", "call socket, capabilities", lambda s: socket.socket(2, socket.SOCK_RAW, 1), root=True),
-    P("vsock", "call socket", lambda s: socket.socket(40, socket.SOCK_STREAM), may_lack=True),
-    P("kernel cryptography", "call socket", lambda s: socket.socket(38, socket.SOCK_SEQPACKET), may_lack=True),
-    P("socketpair", "call socketpair", lambda s: socket.socketpair()),
+    P("netlink", "call socket", lambda s: acts.socket_of(socket.AF_NETLINK, socket.SOCK_RAW)),
+    P("packets", "call socket, capabilities", lambda s: acts.socket_of(17, socket.SOCK_RAW), root=True, may_lack=True),
+    P("raw socket", "call socket, capabilities", lambda s: acts.socket_of(2, socket.SOCK_RAW, 1), root=True),
+    P("vsock", "call socket", lambda s: acts.socket_of(40, socket.SOCK_STREAM), may_lack=True),
+    P("kernel cryptography", "call socket", lambda s: acts.socket_of(38, socket.SOCK_SEQPACKET), may_lack=True),
+    P(
+        "socketpair",
+        "call socketpair",
+        lambda s: call("socketpair", socket.AF_UNIX, socket.SOCK_STREAM, 0, (ctypes.c_int * 2)()),
+    ),
     # Too much of what there is
     P("more memory", "limit data", lambda s: acts.mapped(6 << 30, _PRIVATE | _NORESERVE)),
     P("memory that no limit counts", "call mmap", lambda s: acts.mapped(4096, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)),
@@ -265,7 +277,7 @@ PROBES = (
     P("locked memory", "call mlock", lambda s: call("mlock", ctypes.create_string_buffer(64), 64)),
     P("descriptors without end", "limit nofile", lambda s: acts.many(s.model)),
     P("CPU time without end", "limit cpu", lambda s: acts.burn()),
-    P("core dump", "limit core, limit fsize, dumpable, landlock", lambda s: os.abort(), may_lack=True),
+    P("core dump", "limit core, dumpable, landlock", lambda s: os.abort(), may_lack=True),
     # What a start leaves behind
     P("a password", "launch environment", lambda s: there(os.environ.get("ASSAY_PASSWORD"))),
     P("a descriptor of a key", "launch descriptors", acts.inherited),

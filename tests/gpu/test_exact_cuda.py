@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from bench.gpu import models, speed
+from contracts.protocol.trace import trace_hash_of
 from node_agent.execution import determinism
 from node_agent.execution.exact import golden
+from node_agent.execution.exact.build import build_from
 from node_agent.execution.exact.eager import ways
 from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, by_name
-from node_agent.execution.exact.encoder import build as build_encoder
 from node_agent.execution.exact.encoder.model_file import read_encoder
-from node_agent.execution.exact.llama.build import build_from
 from node_agent.execution.exact.llama.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.sampling import ExactSampling
-from node_agent.execution.exact.trace import trace_hash
+from node_agent.execution.exact.trace import encode
 from tests.unit.node_agent.execution.exact.conftest import TINY, TINY_ENCODER, random_encoder_state, random_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none")
@@ -74,7 +74,7 @@ def on_the_cpu(parameters: Parameters, tasks: list[DecodingTask]) -> list[bytes]
 
 
 def hashes(runs: Sequence[DecodingRun]) -> list[bytes]:
-    return [trace_hash([run.trace]) for run in runs]
+    return [trace_hash_of(encode([run.trace])) for run in runs]
 
 
 @pytest.mark.timeout(900)
@@ -171,7 +171,7 @@ def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
     """An encoder's states and vectors of 64 texts, in one batch on the card and one by one on a CPU. Covers: A09"""
     fields = TINY_ENCODER | {"hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 1536}
     path = tmp_path / "model.safetensors"
-    build_encoder.build_from(fields, random_encoder_state(fields, 5).__getitem__, "0" * 64, path)
+    build_from(fields, random_encoder_state(fields, 5).__getitem__, "0" * 64, path)
     rng = np.random.Generator(np.random.PCG64(7))
     texts = [rng.integers(0, 53, int(length)).tolist() for length in rng.integers(1, 65, 64)]
     gpu = EagerEncoder(read_encoder(path), by_name(products), GPU)

@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from node_agent.devices import gpu, numeric_class, self_test
 from node_agent.execution import determinism
-from node_agent.execution.floats.decoding import prefill, step
+from node_agent.execution.floats.decoding import read
 from node_agent.execution.trace import Trace
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none")
@@ -22,9 +22,9 @@ def generate(device: str, tokens: int = 40) -> tuple[list[int], bytes]:
     determinism.enforce()
     model, trace = self_test.reference_model(torch.device(device)), Trace()
     cache = model.new_cache(len(PROMPT) + tokens)
-    chosen = [prefill(model, PROMPT, cache, trace)]
+    chosen = [read(model, PROMPT, cache, trace)]
     for _ in range(tokens - 1):
-        chosen.append(step(model, chosen[-1], cache, trace))
+        chosen.append(read(model, chosen[-1:], cache, trace))
     return chosen, trace.digest()
 
 

@@ -30,20 +30,11 @@ def _report(evidence: AuditEvidence, books: Books, sampled: int) -> AuditReport:
     money = holdings(evidence, books)
     faults = evidence.findings.ordered()
     return AuditReport(
-        ok=not faults,
-        head_block=evidence.head.number,
-        epochs=len(evidence.history.epochs),
-        rows=sum(posted.count for posted in evidence.history.epochs.values()),
-        rows_sampled=sampled,
-        payments_recomputed=len(books.paid),
-        charged_units=books.charged,
-        void_rows=sum(len(epoch.void) for epoch in evidence.packed.values()),
-        skipped_rows=len(books.skipped),
-        cases=len(evidence.history.cases),
-        contests=len(evidence.history.of("Contested")),
+        ok=not faults, head_block=evidence.head.number, epochs=len(evidence.history.epochs),
+        rows=sum(posted.count for posted in evidence.history.epochs.values()), rows_sampled=sampled,
+        payments_recomputed=len(books.paid), charged_units=books.charged,
+        void_rows=sum(len(epoch.void) for epoch in evidence.packed.values()), skipped_rows=len(books.skipped),
+        cases=len(evidence.history.cases), contests=len(evidence.history.of("Contested")),
         refunded_units=sum(event.args["units"] for events in books.refunds.values() for event in events),
-        held_wei=money.held_wei,
-        donated_wei=money.donated_wei,
-        unexplained_wei=money.unexplained_wei,
-        faults=faults,
-    )
+        held_wei=money.held_wei, donated_wei=money.donated_wei, unexplained_wei=money.unexplained_wei, faults=faults,
+    )  # fmt: skip

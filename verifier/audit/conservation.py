@@ -42,17 +42,17 @@ def check_views(evidence: AuditEvidence, books: Books) -> None:
         call = functions.lanes(to_checksum_address(requester), to_checksum_address(signer))
         told = _struct(evidence, call)
         name = f"lane {requester}/{signer}"
-        expect(f"balance of {name}", lane.balance, told["balanceUnits"], epoch=None)
-        expect(f"charged of {name}", lane.charged, told["chargedUnits"], epoch=None)
+        expect(f"balance of {name}", lane.balance, told["balanceUnits"])
+        expect(f"charged of {name}", lane.charged, told["chargedUnits"])
         proven = told["capProvenUnits"]
-        expect(f"proven cap of {name}", lane.cap_proven, proven, epoch=None)
-        expect(f"{name} was charged no more than its proven cap", True, lane.charged <= proven, epoch=None)
+        expect(f"proven cap of {name}", lane.cap_proven, proven)
+        expect(f"{name} was charged no more than its proven cap", True, lane.charged <= proven)
     for operator in sorted(books.earned.keys() | books.claimed.keys()):
         told = _struct(evidence, functions.operators(operator))
-        expect(f"earned by operator {operator}", books.earned[operator], told["earnedUnits"], epoch=None)
-        expect(f"claimed by operator {operator}", books.claimed[operator], told["claimedUnits"], epoch=None)
-    expect("fees", books.fees, _struct(evidence, functions.totals())["feesUnits"], epoch=None)
-    expect("settler's bond", books.bond, _struct(evidence, functions.settlerBond())["bondUnits"], epoch=None)
+        expect(f"earned by operator {operator}", books.earned[operator], told["earnedUnits"])
+        expect(f"claimed by operator {operator}", books.claimed[operator], told["claimedUnits"])
+    expect("fees", books.fees, _struct(evidence, functions.totals())["feesUnits"])
+    expect("settler's bond", books.bond, _struct(evidence, functions.settlerBond())["bondUnits"])
 
 
 def holdings(evidence: AuditEvidence, books: Books) -> Holdings:
@@ -68,7 +68,7 @@ def holdings(evidence: AuditEvidence, books: Books) -> Holdings:
         balance = _balance(evidence, address)
         gifts = _donations(evidence, address, name, inflows)
         missing = balance - units * unit - gifts
-        evidence.findings.expect(f"unexplained wei of {name}", 0, missing, epoch=None)
+        evidence.findings.expect(f"unexplained wei of {name}", 0, missing)
         held, donated, unexplained = held + balance, donated + gifts, unexplained + missing
     return Holdings(held, donated, unexplained)
 
@@ -100,17 +100,11 @@ def _donations(evidence: AuditEvidence, address: str, contract: str, inflows: di
 
 def _transfers_to(evidence: AuditEvidence, address: str) -> list[tuple[bytes, int]]:
     token, last = evidence.chain.token, evidence.head.number
-    topics: list[Any] = [_TRANSFER, None, bytes(12) + bytes.fromhex(address[2:])]
+    topics = ["0x" + _TRANSFER.hex(), None, "0x" + 24 * "0" + address[2:]]
     found = []
     for start in range(evidence.chain.deployment.first_block, last + 1, _BLOCKS_A_CALL):
-        logs = evidence.chain.w3.eth.get_logs(
-            {
-                "address": token.address,
-                "fromBlock": start,
-                "toBlock": min(last, start + _BLOCKS_A_CALL - 1),
-                "topics": ["0x" + t.hex() if t else None for t in topics],
-            }
-        )
+        blocks = {"fromBlock": start, "toBlock": min(last, start + _BLOCKS_A_CALL - 1)}
+        logs = evidence.chain.w3.eth.get_logs({"address": token.address, "topics": topics, **blocks})
         found += [(bytes(log["transactionHash"]), int.from_bytes(log["data"], "big")) for log in logs]
     return found
 

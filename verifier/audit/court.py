@@ -163,7 +163,7 @@ def _check_equivocation(evidence: AuditEvidence, event: Event) -> None:
         return
     _, given = chain.court.decode_function_input(call["input"])
     limit = evidence.constants.penalty_multiple * as_dict(as_dict(given["order"])["terms"])["maxPrice"]
-    expect("an equivocation costs at most k * maxPrice", True, a["slashedUnits"] <= limit, epoch=None)
+    expect("an equivocation costs at most k * maxPrice", True, a["slashedUnits"] <= limit)
     _check_ordered(evidence, event, given)
     signed = []
     for which in ("first", "second"):
@@ -172,7 +172,7 @@ def _check_equivocation(evidence: AuditEvidence, event: Event) -> None:
         signer = recover(digest, to_hex(bytes(given[f"{which}Signature"])))
         signed.append((digest, signer == commitment.node == a["node"], commitment.order_id))
     told = [(a[f"{which}Digest"], True, to_hex(a["orderId"])) for which in ("first", "second")]
-    expect("the node signed two commitments for one order", told, signed, epoch=None)
+    expect("the node signed two commitments for one order", told, signed)
 
 
 def _check_ordered(evidence: AuditEvidence, event: Event, given: dict[str, Any]) -> None:
@@ -182,7 +182,7 @@ def _check_ordered(evidence: AuditEvidence, event: Event, given: dict[str, Any])
     lanes = [e for e in evidence.history.of("LaneOpened") if e.position < event.position]
     opened = any((e.args["requester"], e.args["signer"]) == (requester, signer) for e in lanes)
     rule_ = "the order answered twice is signed for its requester"
-    evidence.findings.expect(rule_, True, signer == requester or opened, epoch=None)
+    evidence.findings.expect(rule_, True, signer == requester or opened)
 
 
 def _commitment(given: dict[str, Any]) -> Commitment:
@@ -201,7 +201,7 @@ def _check_slashes(evidence: AuditEvidence) -> None:
     causes = {e.tx_hash for name in names for e in evidence.history.of(name)}
     for event in evidence.history.of("Slashed"):
         rule = f"a cause for the slash of account {event.args['id']}"
-        evidence.findings.expect(rule, True, event.tx_hash in causes, epoch=None)
+        evidence.findings.expect(rule, True, event.tx_hash in causes)
 
 
 def _check_voids(evidence: AuditEvidence, epoch_id: int, rulings: dict[tuple[int, int], tuple[Ruling, int]]) -> None:

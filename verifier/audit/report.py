@@ -64,7 +64,9 @@ class Findings:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
-    def expect(self, rule: str, expected: object, found: object, *, epoch: int | None, row: int | None = None) -> bool:
+    def expect(
+        self, rule: str, expected: object, found: object, *, epoch: int | None = None, row: int | None = None
+    ) -> bool:
         """Notes a fault unless both are equal. Returns whether they are."""
         if expected != found:
             self._faults.append(Fault(epoch_id=epoch, row=row, rule=rule, expected=_show(expected), found=_show(found)))
@@ -83,8 +85,7 @@ class Findings:
     def ordered(self) -> list[Fault]:
         """By epoch and row; faults of a whole epoch after its rows, those of no epoch last."""
         return sorted(
-            self._faults,
-            key=lambda f: tuple(_NOWHERE if place is None else place for place in (f.epoch_id, f.row)),
+            self._faults, key=lambda f: tuple(_NOWHERE if place is None else place for place in (f.epoch_id, f.row))
         )
 
 

@@ -23,8 +23,7 @@ _KEY, _CHAIN = "beacon.key.json", "beacon.json"
 
 @beacon_app.command()
 def init(
-    home: HomeOption,
-    length: Annotated[int, typer.Option(min=1, help="Epochs that the chain lasts.")] = DEFAULT_LENGTH,
+    home: HomeOption, length: Annotated[int, typer.Option(min=1, help="Epochs that the chain lasts.")] = DEFAULT_LENGTH
 ) -> None:
     """Make a secret, and print the anchor that the escrow is deployed with."""
     from contracts.onchain.keystore import create_key

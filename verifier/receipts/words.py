@@ -55,7 +55,8 @@ def cut_words(receipt: PaymentReceipt, output: bytes) -> list[str]:
     except NotPacked:
         return []
     full = sum(length >= limit for length in lengths)
-    return [f"{full} of {len(lengths)} answers have all the {limit} tokens ordered: they may go on."] if full else []
+    words = f"{full} of {len(lengths)} answers have all the {limit} tokens ordered: they may have been cut."
+    return [words] if full else []
 
 
 def _charge(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, lane: str) -> str:

@@ -15,11 +15,17 @@ from node_agent.devices.probe import choose
 from node_agent.execution import kinds
 from node_agent.execution.engine import Engine
 from node_agent.execution.errors import ModelUnavailable
-from node_agent.execution.model_files import ModelFiles, require_config, require_digest, sha256_file
+from node_agent.execution.model_files import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    ModelFiles,
+    require_config,
+    require_digest,
+    sha256_file,
+)
 from node_agent.execution.sandbox import Executor
 from node_agent.hosts import require_serving_host
-
-_WEIGHTS, _TOKENIZER, _CONFIG = "model.safetensors", "tokenizer.json", "config.json"
 
 
 class Engines(Protocol):
@@ -27,7 +33,6 @@ class Engines(Protocol):
 
     def get(self, manifest: Manifest) -> Engine:
         """The engine of a workload, loaded on first use. Raises ExecutionError where this host cannot run it."""
-        ...
 
 
 class LocalEngines:
@@ -54,12 +59,10 @@ class LocalEngines:
         """The workload's files, hashed here: a verifier vouches for the bytes that it ran."""
         folder = self._model_dir / manifest.weights_sha256
         if not folder.is_dir():
-            raise ModelUnavailable(
-                f"Model {manifest.model} ({manifest.weights_sha256}) is not in {self._model_dir}.",
-                way_out=f"Run `assay models pull {manifest.model}`; until then this verifier abstains.",
-                weights_sha256=manifest.weights_sha256,
-            )
-        weights, tokenizer, config = folder / _WEIGHTS, folder / _TOKENIZER, folder / _CONFIG
+            says = f"Model {manifest.model} ({manifest.weights_sha256}) is not in {self._model_dir}."
+            way_out = f"Run `assay models pull {manifest.model}`; until then this verifier abstains."
+            raise ModelUnavailable(says, way_out=way_out, weights_sha256=manifest.weights_sha256)
+        weights, tokenizer, config = folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
         require_digest(weights, manifest.weights_sha256)
         require_config(weights, config)
         return ModelFiles(weights, tokenizer, config, manifest.weights_sha256, sha256_file(tokenizer))

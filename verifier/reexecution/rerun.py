@@ -28,14 +28,10 @@ LATEST = "latest"
 
 
 class Seen(BaseModel):
-    """This machine's observation of native work.
+    """This machine's observation of native work, and a verifier's judgement of it (`contracts.protocol.native`).
 
-    Attributes:
-        node_class: from the node's trace; None if the trace is malformed.
-        own_class: of this machine.
-        calibrated: whether there are thresholds for the two classes; without them nothing is known.
-        distance: the median over the tokens, in steps, 0 to 256: noise is near 0, another model near 128.
-        judgement: a verifier's (`contracts.protocol.native`).
+    `node_class`: from the node's trace; None if that is malformed. `calibrated`: whether there are thresholds for the
+    two classes. `distance`: the median over the tokens, in steps, 0 to 256: noise is near 0, another model near 128.
     """
 
     node_class: str | None
@@ -46,20 +42,12 @@ class Seen(BaseModel):
 
 
 class Rerun(BaseModel):
-    """A job that was run again.
+    """A job that was run again. `opening` and `trace_commit` are this machine's.
 
-    Attributes:
-        same: whether trace, output and units are what the node signed.
-        differs_in: which of the three are not.
-        first_difference: where the outputs first differ ("text 0, token 17"); None if they are equal or the node's is
-            not published.
-        trace_difference: where the traces first differ ("text 0, tokens 16 to 31"), which may be earlier; None if they
-            are equal or the node's is not shown yet, and for native work.
-        seen: for native work that differs, once the node has shown its trace.
-        unshown: whether this is native work that differs and whose node has not shown its trace yet.
-        signed_trace_commit: by the node.
-        trace_commit: what this machine would have signed.
-        opening: what this machine computed.
+    `same`: whether trace, output and units are what the node signed. `differs_in`: which of the three are not.
+    `first_difference`: where the outputs first differ ("text 0, token 17"). `trace_difference`: where the traces first
+    differ ("text 0, tokens 16 to 31"), which may be earlier. Both are None if equal or if the node's is not published.
+    `seen`: for native work that differs, once the node has shown its trace; until then `unshown` is True.
     """
 
     order_id: str
@@ -124,14 +112,8 @@ def rerun(job: PaidJob, source: LogSource, engines: Engines) -> Rerun:
     opening = Opening(trace_hash=to_hex(run.trace_hash), output_root=to_hex(packed_root(run.output)), units=run.units)
     differing, generates = differences(opening, commitment), job.manifest.meter == "new_tokens"
     return Rerun(
-        order_id=commitment.order_id,
-        epoch_id=job.epoch_id,
-        row=job.row.index,
-        node=commitment.node,
-        kind=job.manifest.kind,
-        model=job.manifest.model,
-        engine=f"{engine.name} {engine.version}",
-        same=not differing,
+        order_id=commitment.order_id, epoch_id=job.epoch_id, row=job.row.index, node=commitment.node,
+        kind=job.manifest.kind, model=job.manifest.model, engine=f"{engine.name} {engine.version}", same=not differing,
         differs_in=differing,
         first_difference=first_difference(claimed, run.output, "token" if generates else "number"),
         trace_difference=None if job.is_native else trace_difference(shown, run, "token" if generates else "row"),
@@ -139,9 +121,8 @@ def rerun(job: PaidJob, source: LogSource, engines: Engines) -> Rerun:
         seen=_seen(job, engine, prompts, claimed, shown) if job.is_native and differing and shown else None,
         signed_trace_commit=commitment.trace_commit,
         trace_commit=to_hex(trace_commit(run.trace_hash, from_hex(commitment.order_id), commitment.node)),
-        opening=opening,
-        seconds=seconds,
-    )
+        opening=opening, seconds=seconds,
+    )  # fmt: skip
 
 
 def _seen(job: PaidJob, engine: Engine, prompts: bytes, claimed: bytes, shown: bytes) -> Seen:

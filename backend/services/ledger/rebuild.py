@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from backend.chain.indexer import Indexer
-from backend.store.chain_tables import BlockRow, LedgerEntryRow
+from backend.store.chain_tables import LedgerEntryRow
 from backend.store.database import Database
+from backend.store.facts import newest_block
 from backend.store.home import open_database
 from backend.store.ledger import net
 from contracts.onchain.chain import Chain
@@ -25,7 +26,8 @@ class Rebuilt:
 def rebuild_ledger(kept: Database, chain: Chain, scratch: Path) -> Rebuilt:
     """Indexes the chain into a fresh database under `scratch`, and compares up to the newest stored block."""
     with kept.read() as session:
-        newest = session.exec(select(BlockRow.number).order_by(col(BlockRow.number).desc())).first() or 0
+        tip = newest_block(session)
+    newest = 0 if tip is None else tip.number
     fresh = open_database(scratch)
     indexer = Indexer(fresh, chain, confirmations=0)
     while indexer.step():

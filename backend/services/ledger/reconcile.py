@@ -1,15 +1,13 @@
 """Compares the ledger with what the contracts hold, for the worker's log and for GET /v1/books."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-
-from sqlmodel import Session, col, select
+from collections.abc import Iterable, Mapping
 
 from backend.chain.escrow_reads import Holding, holdings
 from backend.chain.views import ChainView
-from backend.domain import ledger
-from backend.store.chain_tables import BlockRow
+from backend.domain.ledger import owed_by
 from backend.store.database import Database
+from backend.store.facts import newest_block
 from backend.store.ledger import balances
 from contracts.onchain.chain import Chain
 from contracts.onchain.errors import ChainUnavailable, RequestRefused, Reverted
@@ -17,18 +15,11 @@ from contracts.protocol.wire import BooksView, ContractBooks
 
 _log = logging.getLogger(__name__)
 
-_OWED: dict[str, Callable[[Mapping[str, int]], int]] = {
-    "JobEscrow": ledger.escrow_owes,
-    "StakeManager": ledger.stakes_owed,
-    "Contests": ledger.contests_owe,
-}
-"""Contract -> units that it owes by the ledger."""
-
 
 def reconcile(database: Database, chain: Chain) -> tuple[int, list[ContractBooks]]:
     """Each contract at the newest block that the ledger has, and that block's number. Logs a deficit as an error."""
     with database.read() as session:
-        block, accounts = _newest(session), balances(session)
+        block, accounts = newest_block(session), balances(session)
     if block is None:
         return 0, []
     books = _books(accounts, holdings(chain, block.number), chain.deployment.constants.unit_wei)
@@ -38,15 +29,11 @@ def reconcile(database: Database, chain: Chain) -> tuple[int, list[ContractBooks
     return block.number, books
 
 
-def _newest(session: Session) -> BlockRow | None:
-    return session.exec(select(BlockRow).order_by(col(BlockRow.number).desc())).first()
-
-
 def _books(accounts: Mapping[str, int], held: Iterable[Holding], unit_wei: int) -> list[ContractBooks]:
     """`owed_wei` is by our ledger; `donated_wei` are tokens beyond what the contract itself says it owes."""
     books = []
     for one in held:
-        owed_wei, donated_wei = _OWED[one.contract](accounts) * unit_wei, max(0, one.held_wei - one.own_wei)
+        owed_wei, donated_wei = owed_by(one.contract, accounts) * unit_wei, max(0, one.held_wei - one.own_wei)
         books.append(
             ContractBooks(
                 contract=one.contract,
@@ -71,7 +58,7 @@ class PublicBooks:
         """Tokens held, owed, donated, unexplained, by contract. Raises ChainUnavailable."""
         last, token = self._last, self._chain.token()
         with self._database.read() as session:
-            block = _newest(session)
+            block = newest_block(session)
             if last is not None and block is not None and last[0] == block.hash:
                 return last[1]
             accounts = balances(session)

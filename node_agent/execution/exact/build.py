@@ -1,36 +1,60 @@
 """From a stored model in fp32 to the model file of the exact engine, the same bytes on every host."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.exact.container import ModelConfig, write_model
 from node_agent.execution.exact.encoder import build as encoder
 from node_agent.execution.exact.llama import build as llama
-from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.exact.quantise import TensorMaker
+from node_agent.execution.model_files import Fp32, ModelFiles
 
-_BUILDERS = {"bert": encoder.build_from, "llama": llama.build_from}
+ReadConfig = Callable[[Mapping[str, Any], str, int | None], ModelConfig]
+"""The model file's configuration from a config.json, the digest of its weights, and the longest text to build for."""
+
+_FAMILIES: Mapping[str, tuple[ReadConfig, Callable[[Any, Mapping[str, Any], Callable[[str], Fp32]], TensorMaker]]] = {
+    "bert": (encoder.read_config, encoder.EncoderMaker),
+    "llama": (llama.read_config, llama.LlamaMaker),
+}
 
 
 def build(files: ModelFiles, path: Path, positions: int | None = None) -> None:
-    """Write the model file of a stored model, of the family that its config.json names.
+    """Write the model file of a stored model in fp32 with Hugging Face names; otherwise as `build_from`."""
+    with safe_open(files.weights, framework="np") as file:
+        build_from(json.loads(files.config.read_bytes()), file.get_tensor, files.weights_sha256, path, positions)
+
+
+def build_from(
+    fields: Mapping[str, Any],
+    tensor: Callable[[str], Fp32],
+    source_sha256: str,
+    path: Path,
+    positions: int | None = None,
+) -> None:
+    """Write the model file of the family that a config.json names.
 
     Args:
-        files: safetensors in fp32 with Hugging Face names, and their config.json.
+        fields: of config.json.
+        tensor: from Hugging Face names to fp32 tensors.
+        source_sha256: of the weights.
         path: the file to write.
         positions: longest text to build for; what the model was made for if not given.
 
     Raises:
         UnsupportedModel: not a Llama or a BERT encoder that this engine computes.
     """
-    fields = json.loads(files.config.read_bytes())
     family = fields.get("model_type", "llama")
-    if family not in _BUILDERS:
+    if family not in _FAMILIES:
         raise UnsupportedModel(
-            f"model_type is {family!r}, the exact engine computes {', '.join(_BUILDERS)}.",
+            f"model_type is {family!r}, the exact engine computes {', '.join(_FAMILIES)}.",
             way_out="Use a plain Llama or BERT encoder.",
             model_type=family,
         )
-    with safe_open(files.weights, framework="np") as file:
-        _BUILDERS[family](fields, file.get_tensor, files.weights_sha256, path, positions)
+    read_config, source = _FAMILIES[family]
+    config = read_config(fields, source_sha256, positions)
+    write_model(path, config, source(config, fields, tensor))

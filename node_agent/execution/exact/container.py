@@ -1,8 +1,8 @@
-"""The file that carries a model of the exact engine: safetensors whose sha256 names all that decides the arithmetic.
+"""The exact engine's model file: safetensors whose sha256 names everything that decides the arithmetic.
 
-Its header carries the configuration as JSON; its tensors are integers only (SPEC.md, "The model file"). Opening it
-checks every range that the bounds of the specification rest on, so that no file can make the arithmetic overflow.
-What stands in it is said by each family of models: `llama/model_file.py`, `encoder/model_file.py`.
+The header carries the configuration as JSON; all tensors are integers (SPEC.md, "The model file"). Opening a file
+checks every range that the specification's bounds rest on, so that no file can make the arithmetic overflow. Each
+family of models defines its tensors: `llama/model_file.py`, `encoder/model_file.py`.
 
 Shapes: O and I outputs and inputs of a matrix.
 """
@@ -13,23 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
-from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.model_files import CONFIG_KEY, require_digest, require_safetensors
+from node_agent.execution.model_files import CONFIG_KEY, require_safetensors, write_safetensors
 
 Integers = NDArray[Any]
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 """Shape and type of each tensor of a file, by name."""
-
-_TYPES = {"int8": "I8", "int16": "I16", "int32": "I32"}
 
 MATRIX_RANGES: dict[str, tuple[int, int]] = {
     "weight": (-a.WEIGHT_MAX, a.WEIGHT_MAX),
@@ -37,7 +33,7 @@ MATRIX_RANGES: dict[str, tuple[int, int]] = {
     "exponent": (a.MIN_EXPONENT, a.MAX_EXPONENT),
     "bias": (-a.BIAS_MAX, a.BIAS_MAX),
 }
-"""What the tensors of a matrix hold, by the last part of their names."""
+"""Least and largest number in the tensors of a matrix, by the last part of their names."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +44,32 @@ class ModelConfig(ABC):
         format: what the file calls its layout.
         ranges: least and largest number of each tensor, by the last part of its name.
         limits: the largest value of each field that counts something; the least is 1.
+        epsilon: what norms add to sums of squares, with 40 fraction bits.
+        query_bits, key_bits: with sign; `arithmetic.query_key_bits` of the heads' width.
+        source_sha256: of the weights that the file was built from.
     """
 
     format: ClassVar[str]
     ranges: ClassVar[Mapping[str, tuple[int, int]]]
-    limits: ClassVar[Mapping[str, int]]
+    limits: ClassVar[Mapping[str, int]] = {
+        "vocab_size": 2**31 - 1,
+        "num_hidden_layers": 2**16,
+        "hidden_size": a.MAX_WIDTH,
+        "intermediate_size": a.MAX_INNER,
+        "positions": a.MAX_POSITIONS,
+        "epsilon": a.EPSILON_MAX,
+    }
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    positions: int
+    epsilon: int
+    query_bits: int
+    key_bits: int
+    source_sha256: str
 
     @abstractmethod
     def shapes(self) -> Shapes:
@@ -76,6 +93,8 @@ class ModelConfig(ABC):
             value = getattr(self, name)
             if not 0 < value <= most:
                 refuse(f"{name} is {value}, this engine computes 1 to {most}", name, value)
+        if (self.query_bits, self.key_bits) != a.query_key_bits(getattr(self, "head_dim")):  # noqa: B009  # a family's
+            refuse("bit widths of queries and keys do not fit the heads' width", "config", asdict(self))
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,7 @@ class Matrix:
         weight: (O, I) int8 in -127..127.
         multiplier: (O,) int32 in 0..2^24 - 1.
         exponent: 24..37.
-        bias: (O,) int32 in +-(2^30 - 1), with as many fraction bits as what comes out; none in a Llama.
+        bias: (O,) int32 in +-(2^30 - 1), with as many fraction bits as the product; a Llama has none.
     """
 
     weight: Integers
@@ -132,7 +151,7 @@ class Tensors:
         return Matrix(self(name + ".weight"), self(name + ".multiplier"), exponent, bias)
 
     def exp2(self) -> Integers:
-        """The table of powers of two: the weight of the largest score is one, or sums of weights break their bounds."""
+        """The table of powers of two, which begins with one: otherwise sums of weights would break their bounds."""
         table = self("table.exp2")
         if table[0] != 2**a.EXP2_FRACTION:
             refuse(f"table.exp2 begins with {table[0]}, not {2**a.EXP2_FRACTION}", "table.exp2", int(table[0]))
@@ -140,7 +159,7 @@ class Tensors:
 
 
 def write_model(path: Path, config: ModelConfig, tensor: Callable[[str], Integers]) -> None:
-    """Write a model file, and its configuration as config.json beside it; what is the same gives the same bytes.
+    """Write a model file, and its configuration as config.json beside it. The same model gives the same bytes.
 
     Args:
         path: the file to write.
@@ -151,37 +170,19 @@ def write_model(path: Path, config: ModelConfig, tensor: Callable[[str], Integer
     described = json.dumps(asdict(config), sort_keys=True, separators=(",", ":"))
     (path.parent / "config.json").write_text(described)
     bound = {"config": described, CONFIG_KEY: sha256(described.encode()).hexdigest(), "format": config.format}
-    header: dict[str, object] = {"__metadata__": bound}
-    offset = 0
-    for name, (shape, kind) in sorted(shapes.items()):
-        end = offset + prod(shape) * np.dtype(kind).itemsize
-        header[name] = {"dtype": _TYPES[kind], "shape": list(shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the reference implementation wants the data 8-byte aligned
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        file.writelines(_little_endian(shapes, tensor))
+    kinds = {name: kind for name, (_, kind) in shapes.items()}
+    write_safetensors(path, {name: shape for name, (shape, _) in shapes.items()}, tensor, bound, kinds)
 
 
 @contextmanager
-def opened(path: Path, sha256: str | None, family: type[C]) -> Iterator[tuple[C, Callable[[str], Integers]]]:
-    """The configuration of a model file of a family, and what returns its tensors by name, unchecked.
-
-    Args:
-        path: the file.
-        sha256: what it must hash to, in hex; not looked at if not given (its store has).
-        family: what configuration it must carry.
+def opened(path: Path, family: type[C]) -> Iterator[tuple[C, Callable[[str], Integers]]]:
+    """A model file's configuration, and a function from names to its tensors, unchecked. The store checks its digest.
 
     Raises:
-        ModelDigestMismatch: it has another digest.
         UnsafeModelFormat: it is not safetensors.
-        UnsupportedModel: it is no file of this family, or a number in it breaks a bound of the specification.
+        UnsupportedModel: it is of another family, or a number in it breaks a bound of the specification.
     """
     require_safetensors(path)
-    if sha256 is not None:
-        require_digest(path, sha256)
     with safe_open(path, framework="np") as file:
         said: Mapping[str, str] = file.metadata() or {}
         found = said.get("format")
@@ -200,11 +201,3 @@ def refuse(message: str, name: str, value: object) -> NoReturn:
         way_out="Build the file again with this release, from a model within the limits of its specification.",
         **{name: value},
     )
-
-
-def _little_endian(shapes: Shapes, tensor: Callable[[str], Integers]) -> Iterator[bytes]:
-    for name, (shape, kind) in sorted(shapes.items()):
-        values = tensor(name)
-        if values.shape != shape or values.dtype.name != kind:
-            raise ValueError(f"{name} is {values.shape} {values.dtype}, but {shape} {kind} was announced")
-        yield np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()

@@ -1,20 +1,20 @@
 """What the exact engines share: how one is loaded on a host that computes rightly, and which workloads it serves."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from contracts.protocol.manifest import EXACT_ENGINE, Manifest
+from contracts.protocol.packed import pack
 from contracts.protocol.trace import trace_hash_of
 from node_agent.devices.probe import choose
 from node_agent.execution.engine import Check, Engine, Execution, Speed
-from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact import ways
 from node_agent.execution.exact.model_root import require_root
 from node_agent.execution.exact.port import Way
 from node_agent.execution.exact.trace import TextTrace, encode
-from node_agent.execution.limits import require_named
+from node_agent.execution.limits import require_described, require_named, require_positions, require_showable
 from node_agent.execution.model_files import ModelFiles
 
 USUAL_JOB = (64, 64)
@@ -25,7 +25,8 @@ class ExactEngine(Engine, ABC):
     """See `engine.Engine`. Calls must not overlap in a process.
 
     Attributes:
-        meter: of the workloads that it serves.
+        meter, params, optional: of the workloads that it serves: what is metered, and the parameters that they must
+            and may have.
     """
 
     name: str = EXACT_ENGINE
@@ -34,19 +35,30 @@ class ExactEngine(Engine, ABC):
     pinned: bool = False
     concurrent: bool = False
     meter: ClassVar[str]
+    params: ClassVar[Collection[str]] = ()
+    optional: ClassVar[Collection[str]] = ()
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.manifest = manifest
+    def __init__(self, model: Any, manifest: Manifest) -> None:
+        """Assemble from parts; `load` is the way in that verifies them.
 
-    @classmethod
+        Raises:
+            EngineMismatch: the manifest describes another engine, or other parameters than this one has.
+            UnsupportedModel: the workload allows more positions than the model has.
+        """
+        self.model, self.manifest = model, manifest
+        described = {"engine": self.name, "engine_version": self.version, "check": self.check, "meter": self.meter}
+        require_described(manifest, self.params, self.optional, **described)
+        require_positions(manifest, model.config.positions)
+
+    @staticmethod
     @abstractmethod
-    def read(cls, weights: Path) -> Any:
+    def read(path: Path) -> Any:
         """What a model file says. Errors as in `load`."""
 
-    @classmethod
+    @staticmethod
     @abstractmethod
-    def build(cls, parameters: Any, way: Way, manifest: Manifest) -> Self:
-        """An engine over what `read` read, computed in one way. Errors as in `load`."""
+    def model_by(way: Way, parameters: Any) -> Any:
+        """The model that `read` read, computed in one way."""
 
     @abstractmethod
     def measure(self, way: str, patience_s: float) -> Speed:
@@ -74,48 +86,15 @@ class ExactEngine(Engine, ABC):
         require_named(files, manifest)
         parameters = cls.read(files.weights)
         require_root(parameters, manifest)
-        chosen = ways.fastest(
-            choose(device),
-            lambda way: cls.build(parameters, way, manifest),
-            lambda engine, way, patience_s: engine.measure(way, patience_s),
-            USUAL_JOB,
-            known,
+        engine, speed = ways.fastest(
+            choose(device), lambda way: cls(cls.model_by(way, parameters), manifest), cls.measure, USUAL_JOB, known
         )
-        chosen.model.speed = chosen.speed
-        return chosen.model
-
-    def _require_manifest(self, params: frozenset[str] = frozenset(), known: frozenset[str] = frozenset()) -> None:
-        """Raises EngineMismatch unless the manifest describes this engine.
-
-        Args:
-            params: parameters that the workload must have.
-            known: all that it may have.
-        """
-        manifest, names = self.manifest, frozenset(self.manifest.params)
-        wanted = (manifest.engine, manifest.engine_version, manifest.check, manifest.meter)
-        have = (self.name, self.version, self.check, self.meter)
-        if wanted != have or not params <= names <= known:
-            raise EngineMismatch(
-                f"The workload wants engine, version, check and meter {wanted} and the parameters {sorted(names)}; "
-                f"this is {have}, of {sorted(known)}.",
-                way_out="Correct the manifest; its workload id changes with it.",
-                expected=have,
-                found=wanted,
-            )
-
-    def _require_positions(self, new_tokens: int, available: int) -> None:
-        """Raises UnsupportedModel where the workload's longest text and answer exceed the model's positions."""
-        needed = self.manifest.input.max_tokens + new_tokens
-        if needed > available:
-            raise UnsupportedModel(
-                f"The workload allows {needed} positions, the model has {available}.",
-                way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
-                needed=needed,
-                available=available,
-            )
+        engine.speed = speed
+        return engine
 
 
-def traced_execution(output: bytes, traces: Sequence[TextTrace], units: int) -> Execution:
-    """An execution with the trace of its texts, in order."""
-    trace = encode(traces)
+def traced_execution(answers: Sequence[Sequence[int]], traces: Sequence[TextTrace], units: int) -> Execution:
+    """An execution from the answers and traces of its texts, in order. Raises OutputTooLong."""
+    output, trace = pack(answers), encode(traces)
+    require_showable(output)
     return Execution(output=output, trace_hash=trace_hash_of(trace), units=units, trace=trace)

@@ -7,7 +7,7 @@ computes wrongly, whatever it computes with (`ways.py`).
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import cache
-from math import prod
+from math import isqrt, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +149,14 @@ def require(check: str, expected: object, found: object) -> None:
             expected=expected,
             found=found,
         )
+
+
+def require_square_roots(name: str, square_roots: Callable[[list[int]], list[int]]) -> None:
+    """Raises SelfTestFailed where a way's integer square root is wrong: next to perfect squares of its whole range."""
+    roots = [2**30, 2**30 + 1, 2**31 - 1, *(2**30 + 7919 * index * index for index in range(300))]
+    squares = [root * root + step for root in roots for step in (-1, 0, 1) if 2**60 <= root * root + step < 2**62]
+    found = zip(squares, square_roots(squares), strict=True)
+    require(f"{name}: wrong square roots", [], [square for square, root in found if root != isqrt(square)])
 
 
 def worst_activations(rows: int, inputs: int) -> dict[str, NDArray[np.int64]]:

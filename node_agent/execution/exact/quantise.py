@@ -4,6 +4,8 @@ Quantising divides, multiplies and rounds in IEEE double precision, one operatio
 host makes the same bytes. Weights are int8, one multiplier an output channel.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from math import isqrt
 
@@ -11,8 +13,49 @@ import numpy as np
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.model_files import Fp32
+
+
+class TensorMaker(ABC):
+    """Makes the tensors of a model file by name, a matrix at a time.
+
+    Args:
+        tensor: from Hugging Face names to fp32 tensors.
+        tables: by the last part of their names.
+    """
+
+    def __init__(self, tensor: Callable[[str], Fp32], tables: Mapping[str, Integers]) -> None:
+        self.tensor, self._tables = tensor, tables
+        self._last: tuple[str, Matrix] | None = None
+
+    @abstractmethod
+    def matrix(self, name: str) -> Matrix:
+        """A matrix by its name in the file."""
+
+    @abstractmethod
+    def vector(self, name: str) -> Integers:
+        """What is neither a table nor of a matrix: parts of norms, and positions."""
+
+    def __call__(self, name: str) -> Integers:
+        owner, _, field = name.rpartition(".")
+        if owner == "table":
+            return self._tables[field]
+        if "norm" in name or name == "position":
+            return self.vector(name)
+        if self._last is None or self._last[0] != owner:  # a matrix's tensors are asked for in a row
+            self._last = owner, self.matrix(owner)
+        value = getattr(self._last[1], field)
+        return np.array([value], np.int32) if field == "exponent" else np.asarray(value)
+
+
+def query_factor(rows: int, queries: int, head_dim: int) -> Integers:
+    """(rows,) what each row of `qkv` is multiplied by: log2(e) / sqrt(D) turns the queries' scores into exponents of
+    two."""
+    factor = np.ones(rows)
+    factor[:queries] = float(tables.query_scale(head_dim))
+    return factor
 
 
 def quantise(weight: Fp32, factor: Integers | None = None) -> Matrix:

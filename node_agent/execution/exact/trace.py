@@ -39,11 +39,6 @@ def encode(traces: Sequence[TextTrace]) -> bytes:
     return encode_shown(trace.shown() for trace in traces)
 
 
-def trace_hash(traces: Sequence[TextTrace]) -> bytes:
-    """32 bytes over the texts of an input, in order."""
-    return list_root(trace.shown().root() for trace in traces)
-
-
 def first_difference(one: bytes, other: bytes) -> tuple[int, range] | None:
     """The text and its rows in which two shown traces first differ; None if they are equal, or one is no trace.
 

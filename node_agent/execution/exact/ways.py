@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import isqrt
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -120,34 +119,18 @@ def require_sound_kernels(way: KernelWay) -> None:
             for rows in (x, x[:1]):  # other tiles for one row
                 wrong = int((way.kernels.products(rows.astype(np.int16), weight) != rows @ wide).sum())
                 require(f"{name}: {len(rows)} x {inputs} x {outputs}, {kind} activations: wrong entries", 0, wrong)
-    roots = [2**30, 2**30 + 1, 2**31 - 1, *(2**30 + 7919 * index * index for index in range(300))]
-    squares = [root * root + step for root in roots for step in (-1, 0, 1) if 2**60 <= root * root + step < 2**62]
-    found = way.kernels.square_roots(np.array(squares, np.int64)).tolist()
-    require(f"{name}: wrong square roots", [], [s for s, root in zip(squares, found, strict=True) if root != isqrt(s)])
+    golden.require_square_roots(name, lambda squares: way.kernels.square_roots(np.array(squares, np.int64)).tolist())
     for reading, chunk in (("prefill", len(GOLDEN_TOKENS)), ("decode", 1), ("chunks of 5", 5)):
         hashed = golden.golden_hash(way.llama(golden.golden_parameters()), chunk)
         require(f"{name}: golden logits, {reading}", GOLDEN_LOGITS, hashed)
     require(f"{name}: golden vectors", GOLDEN_VECTORS, golden.golden_vectors_hash(way.encoder(golden.golden_encoder())))
 
 
-@dataclass(frozen=True)
-class Chosen(Generic[M]):
-    """A model by the fastest sound way.
-
-    Attributes:
-        model: computed so.
-        speed: what was measured.
-    """
-
-    model: M
-    speed: Speed
-
-
 def fastest(
     device: str, make: Callable[[Way], M], measure: Callable[[M, str, float], Speed], job: tuple[int, int],
     known: Speed | None = None,
-) -> Chosen[M]:  # fmt: skip
-    """A model by the fastest of the sound ways of a device.
+) -> tuple[M, Speed]:  # fmt: skip
+    """A model by the fastest of the sound ways of a device, and the speed that was measured.
 
     Args:
         device: see `sound`.
@@ -162,14 +145,14 @@ def fastest(
     ways = sound(device).ways
     kept = next((way for way in ways if known is not None and way.name == known.way), None)
     if kept is not None and known is not None:
-        return Chosen(make(kept), known)
-    best: Chosen[M] | None = None
+        return make(kept), known
+    best: tuple[M, Speed] | None = None
     for way in ways:
         model = make(way)
-        patience = float("inf") if best is None else best.speed.seconds(*job)
+        patience = float("inf") if best is None else best[1].seconds(*job)
         speed = measure(model, way.name, patience)
         if best is None or speed.seconds(*job) < patience:
-            best = Chosen(model, speed)
+            best = model, speed
     assert best is not None  # `sound` found one
     return best
 

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from node_agent.execution.floats.state import State
+from node_agent.execution.floats.state import StateReader
 from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.published import BertConfig
 
@@ -132,8 +132,8 @@ class Bert:
         return torch.bmm(weights, value).transpose(0, 1).reshape(t, heads * d)  # (T, C)
 
 
-class _BertState(State):
-    """See `State`."""
+class _BertState(StateReader):
+    """See `StateReader`."""
 
     def __init__(self, config: BertConfig, *state: Any) -> None:
         super().__init__(*state)

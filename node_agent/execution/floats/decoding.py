@@ -3,27 +3,19 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from node_agent.execution.errors import NumericFailure
 from node_agent.execution.floats.llama import LOGIT_ROWS, KeyValueCache, Llama
-from node_agent.execution.trace import Sink
+from node_agent.execution.trace import Trace
 
 
-def prefill(model: Llama, prompt: list[int], cache: KeyValueCache, trace: Sink) -> int:
-    """Run a whole prompt in one pass, trace each position's logits, and choose the next token."""
-    hidden = model.forward(torch.tensor(prompt, device=model.device), cache)  # (T, C)
+def read(model: Llama, tokens: list[int], cache: KeyValueCache, trace: Trace) -> int:
+    """Run tokens in one pass, a whole prompt or the last one; trace each position's logits, and choose the next."""
+    hidden = model.forward(torch.tensor(tokens, device=model.device), cache)  # (T, C)
     for rows in torch.split(hidden, LOGIT_ROWS):
-        logits = _on_host(model.logits(rows))  # (<= LOGIT_ROWS, V)
+        logits: NDArray[np.float32] = model.logits(rows).cpu().numpy()  # (<= LOGIT_ROWS, V)
         trace.update(logits)
     return greedy(logits[-1])
-
-
-def step(model: Llama, token: int, cache: KeyValueCache, trace: Sink) -> int:
-    """Run one token, trace its logits, and choose the next."""
-    logits = _on_host(model.logits(model.forward(torch.tensor([token], device=model.device), cache)))  # (1, V)
-    trace.update(logits)
-    return greedy(logits[0])
 
 
 def greedy(logits: NDArray[np.float32]) -> int:
@@ -42,8 +34,3 @@ def greedy(logits: NDArray[np.float32]) -> int:
             token=best,
         )
     return best
-
-
-def _on_host(logits: Tensor) -> NDArray[np.float32]:
-    rows: NDArray[np.float32] = logits.cpu().numpy()
-    return rows

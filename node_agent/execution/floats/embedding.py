@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contracts.protocol.manifest import Manifest
-from node_agent.execution.errors import EngineMismatch, NumericFailure, UnsupportedModel
+from node_agent.execution.errors import NumericFailure
 from node_agent.execution.floats.bert import Bert
 from node_agent.execution.floats.engine import FloatEngine
 from node_agent.execution.kinds.float_embedding import SCALE
+from node_agent.execution.limits import require_described, require_positions
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
@@ -39,7 +40,8 @@ class FloatEmbedding(FloatEngine):
         """Assemble from parts; `load` is the way in that verifies them."""
         super().__init__(manifest)
         self.model, self.vocab_size = model, model.config.vocab_size
-        self._require_fit()
+        require_described(manifest, (), meter="input_tokens")
+        require_positions(manifest, model.config.max_position_embeddings)
 
     @classmethod
     def build(cls, files: ModelFiles, manifest: Manifest, device: torch.device) -> Self:
@@ -57,24 +59,6 @@ class FloatEmbedding(FloatEngine):
         for state in states:
             trace.update(state.cpu().numpy())
         return F.normalize(states[-1].mean(0), dim=0)
-
-    def _require_fit(self) -> None:
-        manifest, positions = self.manifest, self.model.config.max_position_embeddings
-        if manifest.meter != "input_tokens" or manifest.params:
-            raise EngineMismatch(
-                f"An embedding workload has no parameters and the meter input_tokens; this one has "
-                f"{sorted(manifest.params)} and {manifest.meter}.",
-                way_out="Correct the manifest; its workload id changes with it.",
-                params=sorted(manifest.params),
-                meter=manifest.meter,
-            )
-        if manifest.input.max_tokens > positions:
-            raise UnsupportedModel(
-                f"The workload allows {manifest.input.max_tokens} tokens a text, the model has {positions} positions.",
-                way_out="Lower input.max_tokens in the manifest.",
-                needed=manifest.input.max_tokens,
-                available=positions,
-            )
 
 
 def to_integers(vector: NDArray[np.float32]) -> list[int]:

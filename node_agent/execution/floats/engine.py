@@ -18,12 +18,8 @@ from node_agent.devices import numeric_class, self_test
 from node_agent.devices.gpu import resolve
 from node_agent.execution import determinism
 from node_agent.execution.engine import Check, Engine, Execution, Speed
-from node_agent.execution.errors import (
-    EngineMismatch,
-    NumericClassMismatch,
-    SelfTestFailed,
-)
-from node_agent.execution.limits import read_prompts, require_named, require_params, require_showable
+from node_agent.execution.errors import NumericClassMismatch, SelfTestFailed
+from node_agent.execution.limits import read_prompts, require_described, require_named, require_params, require_showable
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
@@ -88,14 +84,8 @@ class FloatEngine(Engine, ABC):
 
     @classmethod
     def _require_match(cls, files: ModelFiles, manifest: Manifest, device: str) -> None:
-        wanted, have = (manifest.engine, manifest.engine_version, manifest.check), (cls.name, cls.version, cls.check)
-        if wanted != have:
-            raise EngineMismatch(
-                f"The workload wants engine, version and check {wanted}, this is {have}.",
-                way_out="Install the release of Assay that carries that engine version.",
-                expected=wanted,
-                found=have,
-            )
+        described = {"engine": cls.name, "engine_version": cls.version, "check": cls.check}
+        require_described(manifest, manifest.params, **described)
         require_named(files, manifest)
         here = numeric_class.current(device)
         if here.digest != manifest.numeric_class:
@@ -124,10 +114,6 @@ class FloatEngine(Engine, ABC):
         require_showable(output)
         units = self.manifest.units([len(prompt) for prompt in prompts], [len(answer) for answer in answers])
         return Execution(output=output, trace_hash=trace.digest(), units=units)
-
-    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """See `engine.Engine`: the work again, since prefill and decode differ in the last bits."""
-        return self.execute(input_bytes, params)
 
     def require_repetition(self) -> None:
         """This engine's own self-test, after the device's: the same input twice must give the same answer.

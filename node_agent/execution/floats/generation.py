@@ -14,10 +14,10 @@ from typing import Self
 import torch
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
-from node_agent.execution.errors import EngineMismatch, UnsupportedModel
-from node_agent.execution.floats.decoding import prefill, step
+from node_agent.execution.floats.decoding import read
 from node_agent.execution.floats.engine import FloatEngine
 from node_agent.execution.floats.llama import Llama, load_llama
+from node_agent.execution.limits import require_described, require_positions
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
@@ -36,7 +36,8 @@ class FloatGeneration(FloatEngine):
         super().__init__(manifest)
         self.model, self.vocab_size = model, model.config.vocab_size
         self._stops = frozenset(manifest.stops)
-        self._require_fit()
+        require_described(manifest, (MAX_NEW_TOKENS,), meter="new_tokens")
+        require_positions(manifest, model.config.max_position_embeddings)
 
     @classmethod
     def build(cls, files: ModelFiles, manifest: Manifest, device: torch.device) -> Self:
@@ -47,26 +48,7 @@ class FloatGeneration(FloatEngine):
         """See `engine.FloatEngine`."""
         limit = params[MAX_NEW_TOKENS]
         cache = self.model.new_cache(len(prompt) + limit - 1)
-        chosen = [prefill(self.model, prompt, cache, trace)]
+        chosen = [read(self.model, prompt, cache, trace)]
         while chosen[-1] not in self._stops and len(chosen) < limit:
-            chosen.append(step(self.model, chosen[-1], cache, trace))
+            chosen.append(read(self.model, chosen[-1:], cache, trace))
         return chosen
-
-    def _require_fit(self) -> None:
-        manifest = self.manifest
-        if set(manifest.params) != {MAX_NEW_TOKENS} or manifest.meter != "new_tokens":
-            raise EngineMismatch(
-                f"A generation workload has one parameter, {MAX_NEW_TOKENS}, and the meter new_tokens; "
-                f"this one has {sorted(manifest.params)} and {manifest.meter}.",
-                way_out="Correct the manifest; its workload id changes with it.",
-                params=sorted(manifest.params),
-                meter=manifest.meter,
-            )
-        needed = manifest.input.max_tokens + manifest.params[MAX_NEW_TOKENS].maximum
-        if needed > self.model.config.max_position_embeddings:
-            raise UnsupportedModel(
-                f"The workload allows {needed} positions, the model has {self.model.config.max_position_embeddings}.",
-                way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
-                needed=needed,
-                available=self.model.config.max_position_embeddings,
-            )

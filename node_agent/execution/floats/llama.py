@@ -23,7 +23,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from node_agent.execution.floats.state import LlamaLayer, State
+from node_agent.execution.floats.state import LlamaLayer, StateReader
 from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.published import LlamaConfig
 
@@ -84,7 +84,7 @@ class Llama:
         Raises:
             UnsupportedModel: a tensor is missing or has another shape or type.
         """
-        take, table = State(names, tensor, device), (config.vocab_size, config.hidden_size)
+        take, table = StateReader(names, tensor, device), (config.vocab_size, config.hidden_size)
         layers = [_transposed(take.llama_layer(config, index)) for index in range(config.num_hidden_layers)]
         embedding = take("model.embed_tokens.weight", *table).t().contiguous()
         head = embedding if config.tie_word_embeddings else take("lm_head.weight", *table).t().contiguous()

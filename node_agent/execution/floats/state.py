@@ -21,7 +21,7 @@ class LlamaLayer:
     down: Tensor  # (C, F)
 
 
-class State:
+class StateReader:
     """Takes tensors by name, checked for shape and type, cast and moved to a device.
 
     Args:

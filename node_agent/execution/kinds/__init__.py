@@ -23,6 +23,17 @@ from node_agent.execution.model_files import Built, ModelFiles, Source
 
 __all__ = ["Kind", "find", "load", "names", "sources", "write_manifest"]
 
+DETERRENCE = {
+    "honest_cost_ppm": 1_000_000,
+    "cheat_cost_ppm": 0,
+    "detection_ppm": 1_000_000,
+    "collusion_ppm": 350_000,
+    "false_alarm_ppm": 0,
+}
+"""By which checks are priced where an answer is either right or wrong (`contracts.protocol.sampling.Deterrence`;
+`verifier/ECONOMICS.md` has why): even a cheat that costs its node nothing loses money, with up to 35 % of the checks
+drawn to its friends."""
+
 
 class EngineType(Protocol):
     """What makes engines of a kind.

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from node_agent.execution.deterrence import DETERRENCE
 from node_agent.execution.exact.arithmetic import VECTOR_FRACTION
+from node_agent.execution.kinds import DETERRENCE
 from node_agent.execution.model_files import Source, Wording
 
 SCALE = 2**VECTOR_FRACTION

@@ -3,7 +3,7 @@
 from typing import Any
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS
-from node_agent.execution.deterrence import DETERRENCE
+from node_agent.execution.kinds import DETERRENCE
 from node_agent.execution.model_files import Source, Wording
 
 ENGINE = "node_agent.execution.floats.generation:FloatGeneration"

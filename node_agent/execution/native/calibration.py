@@ -1,10 +1,9 @@
-"""The numeric class of a host, as its work shows it: a digest over what fixed calibration jobs gave, bit for bit.
+"""The numeric class of a host: a digest over the logits of fixed calibration jobs, bit for bit.
 
-Nobody declares a class. Equal digests mean that the same jobs gave the same bits, through prompts of several lengths
-and a batch; whatever moves a bit (silicon, driver, kernels, libraries, threads, type, attention, batching) gives
-another. The digest of the fixed jobs names the class. Since a name can be copied, membership is shown on a challenge:
-jobs that follow from bytes which nobody knew before, done by the host and by a member, and compared for equality; and
-by every ordinary job that a member checks.
+Nobody declares a class. Two hosts with equal digests got the same bits for prompts of several lengths and a batch;
+whatever changes a bit (silicon, driver, kernels, libraries, threads, type, attention, batching) changes the digest. A
+name can be copied, so a host proves membership on a challenge: it and a member run jobs that follow from fresh random
+bytes, and their digests must be equal. Every ordinary job that a member checks proves it again.
 """
 
 import hashlib
@@ -16,13 +15,13 @@ from node_agent.execution.native.sampling import random_words
 
 CLASS_TAG = b"assay/native/class/1\n"
 PROMPT_LENGTHS = (5, 33, 90)
-"""In tokens: below, about and above the sizes at which products change their kernels."""
+"""Tokens: below, near and above the sizes at which matrix products switch kernels."""
 
 NEW_TOKENS = 12
 
 
 def jobs(vocabulary: int, challenge: bytes = b"") -> list[GenerationTask]:
-    """The calibration jobs: random tokens, greedy, no stop. Empty challenge: those that name the class."""
+    """The calibration jobs: random tokens, greedy, no stop. An empty challenge gives the jobs that name the class."""
     seed = hashlib.sha256(CLASS_TAG + challenge).digest()
     found = []
     for index, length in enumerate(PROMPT_LENGTHS):
@@ -32,7 +31,7 @@ def jobs(vocabulary: int, challenge: bytes = b"") -> list[GenerationTask]:
 
 
 def results(model: NativeLlama, challenge: bytes = b"") -> list[str]:
-    """Hex digests of all logits of each job: first all in one batch, then the first alone."""
+    """Hex digests of all logits of each job: all in one batch, then the first job alone."""
     wanted = jobs(model.config.vocab_size, challenge)
     runs = [*generate(model, wanted), *generate(model, wanted[:1])]
     return [run.rows_digest.hex() for run in runs]
@@ -41,8 +40,3 @@ def results(model: NativeLlama, challenge: bytes = b"") -> list[str]:
 def class_digest(model: NativeLlama) -> str:
     """The name of this host's class for this model, hex sha256. Takes some seconds."""
     return hashlib.sha256(CLASS_TAG + canonical_json(results(model))).hexdigest()
-
-
-def same_class(theirs: list[str], model: NativeLlama, challenge: bytes) -> bool:
-    """Whether what a host answered to a challenge is what this host, a member of the class, computes."""
-    return theirs == results(model, challenge)

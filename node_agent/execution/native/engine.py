@@ -1,17 +1,16 @@
 """Chat completion by a native model, behind the port of `node_agent.execution.engine`.
 
-Prompt, output and units are those of the kind `generation`. Parameters: `max_new_tokens`, and as far as the manifest
-has them `temperature_milli` (0: greedy) and `seed`; the order signs them, so no node chooses what is drawn. Seed and
-input also turn the fingerprint, so an answer to one order says nothing about another.
+Prompt, output and units are those of the kind `generation`. Parameters: `max_new_tokens`, and if the manifest has them
+`temperature_milli` (0: greedy) and `seed`. The order signs them, so no node chooses what is drawn. The fingerprint's
+directions depend on seed and input, so the answer to one order says nothing about another.
 
-What a node signs is `NativeOpening.trace_hash` (`contracts.protocol.native.fingerprint`): over its class, the digest of
-all its logits and its fingerprint. Hosts of one class repeat it by running the job again. Others call `observe`, and
-compare what they see with what the node has opened (`contracts.protocol.native`).
+A node signs `NativeOpening.trace_hash` (`contracts.protocol.native.fingerprint`): its class, the digest of all its
+logits and its fingerprint. Hosts of the same class check it by running the job again. Others call `observe` and compare
+the result with what the node opened (`contracts.protocol.native`).
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
@@ -21,9 +20,15 @@ from contracts.protocol.packed import pack, packed_root
 from node_agent.devices import self_test
 from node_agent.devices.gpu import resolve
 from node_agent.execution.engine import Check, Engine, Execution, Speed
-from node_agent.execution.errors import EngineMismatch, UnsupportedModel
 from node_agent.execution.exact.llama.engine import SEED, TEMPERATURE, token_ids
-from node_agent.execution.limits import read_prompts, require_named, require_params, require_showable
+from node_agent.execution.limits import (
+    read_prompts,
+    require_described,
+    require_named,
+    require_params,
+    require_positions,
+    require_showable,
+)
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.native.calibration import class_digest
 from node_agent.execution.native.generation import GenerationTask, generate, recheck
@@ -32,19 +37,6 @@ from node_agent.execution.native.sampling import NativeSampling
 from node_agent.execution.native.settings import NativeSettings
 
 SEED_TAG = b"assay/native/seed/2\n"
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A run, and what its node shows of it once it is bound to it.
-
-    Attributes:
-        execution: output, trace hash and units, as committed to.
-        opening: behind the trace hash.
-    """
-
-    execution: Execution
-    opening: NativeOpening
 
 
 class NativeGeneration(Engine):
@@ -62,20 +54,16 @@ class NativeGeneration(Engine):
     concurrent: bool = False
 
     def __init__(self, model: NativeLlama, manifest: Manifest) -> None:
-        """Assemble from parts, and calibrate; `load` is the way in that verifies the parts.
-
-        Raises:
-            EngineMismatch: the manifest describes another engine, type or other parameters than this one has.
-            UnsupportedModel: the workload allows more positions than the model has.
-        """
+        """Assemble from parts and calibrate; `load` is the way in that verifies the parts. Raises UnsupportedModel
+        where the workload allows more positions than the model has."""
         self.model, self.manifest, self.stops = model, manifest, frozenset(manifest.stops)
-        self._require_fit()
+        require_positions(manifest, model.config.max_position_embeddings)
         self.numeric_class = class_digest(model)
 
     @classmethod
     def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
-        """Load a model whose digests the store has verified: on a GPU in the manifest's type of number, on a CPU in
-        fp32, which is nearer to the model and faster there.
+        """Load a model whose digests the store has verified: on a GPU in the manifest's number type, on a CPU in fp32,
+        which is more precise and faster there.
 
         Raises:
             SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
@@ -84,22 +72,15 @@ class NativeGeneration(Engine):
         where = resolve(device)
         self_test.passed(str(where))
         require_named(files, manifest)
-        if manifest.dtype == "int8":
-            raise _mismatch(manifest, "a type of float")
-        settings = NativeSettings(manifest.dtype if where.type == "cuda" else "float32")
+        described = {"engine": cls.name, "engine_version": cls.version, "check": cls.check, "comparator": "native"}
+        dtype = "float32" if manifest.dtype == "int8" else manifest.dtype
+        require_described(manifest, (MAX_NEW_TOKENS,), (TEMPERATURE, SEED), **described, dtype=dtype)
+        settings = NativeSettings(dtype if where.type == "cuda" else "float32")
         model = NativeLlama.load(files.weights, files.config, settings, where)
         return cls(model, manifest)
 
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer the texts of an input together. Errors as in `engine.Engine`, NumericFailure and OutputTooLong."""
-        return self.run(input_bytes, params).execution
-
-    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """The work again: within one class that is how equality is shown. Across classes, see `observe`."""
-        return self.execute(input_bytes, params)
-
-    def run(self, input_bytes: bytes, params: Mapping[str, int]) -> Opened:
-        """`execute`, with what can be opened later."""
         runs = generate(self.model, self._tasks(input_bytes, params))
         output = pack([run.chosen for run in runs])
         require_showable(output)
@@ -107,15 +88,15 @@ class NativeGeneration(Engine):
         fingerprint = b"".join(run.fingerprint for run in runs)
         units = sum(len(run.chosen) for run in runs)
         opening = NativeOpening(self.numeric_class, rows, fingerprint)
-        return Opened(Execution(output, opening.trace_hash, units, opening.encode()), opening)
+        return Execution(output, opening.trace_hash, units, opening.encode())
 
     def observe(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> bytes:
-        """What this host sees in an answer, from one pass over each text; see `engine.Engine`.
+        """What this host computes for an answer, in one pass over each text; see `engine.Engine`.
 
         Args:
             input_bytes, params: of the order.
-            claimed: the node's output; any bytes. What is no output of this engine, or answers another number of
-                texts, has no tokens to look at and has not ended as it must.
+            claimed: the node's output; any bytes. Bytes that are no output of this engine, or answer another number of
+                texts, have no tokens to examine and count as not ended.
         """
         tasks, answers = self._tasks(input_bytes, params), token_ids(claimed)
         if len(answers) != len(tasks) or not all(map(_readable, answers, tasks)):
@@ -132,38 +113,10 @@ class NativeGeneration(Engine):
         require_params(self.manifest.params, params)
         prompts = read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + packed_root(input_bytes)
-        sampling, limit = (
-            NativeSampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest()),
-            params[MAX_NEW_TOKENS],
-        )
+        sampling = NativeSampling(params.get(TEMPERATURE, 0), hashlib.sha256(seed).digest())
+        limit = params[MAX_NEW_TOKENS]
         return [GenerationTask(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
-
-    def _require_fit(self) -> None:
-        manifest = self.manifest
-        known = {MAX_NEW_TOKENS, TEMPERATURE, SEED}
-        wanted = (manifest.engine, manifest.engine_version, manifest.check, manifest.comparator)
-        have = (self.name, self.version, self.check, "native")
-        if wanted != have or not {MAX_NEW_TOKENS} <= set(manifest.params) <= known:
-            raise _mismatch(manifest, f"{have} with parameters of {sorted(known)}")
-        needed = manifest.input.max_tokens + manifest.params[MAX_NEW_TOKENS].maximum
-        available = self.model.config.max_position_embeddings
-        if needed > available:
-            raise UnsupportedModel(
-                f"The workload allows {needed} positions, the model has {available}.",
-                way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
-                needed=needed,
-                available=available,
-            )
 
 
 def _readable(answer: Sequence[int], task: GenerationTask) -> bool:
     return 0 < len(answer) <= task.limit
-
-
-def _mismatch(manifest: Manifest, have: str) -> EngineMismatch:
-    return EngineMismatch(
-        f"The workload is {manifest.engine} {manifest.engine_version}, {manifest.check}, {manifest.comparator}, "
-        f"{manifest.dtype}, parameters {sorted(manifest.params)}; this engine has {have}.",
-        way_out="Correct the manifest; its workload id changes with it.",
-        found=have,
-    )

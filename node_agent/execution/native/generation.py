@@ -1,7 +1,7 @@
 """Generating with a native model, and checking it by one teacher-forced pass.
 
-A batch is the texts of one input: each prompt is read alone, then all texts take one step after the other until the
-last is done. Who shares a batch moves the last bits, so an input's batch is part of what is repeated.
+The texts of one input form a batch: each prompt is read alone, then all texts advance step by step until the last is
+done. Sharing a batch changes the last bits, so a check repeats the whole batch.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class GenerationRun:
         return self._rows.digest()
 
     def hear(self, hidden: Float32, logits: Float32, claimed: int | None = None) -> int:
-        """Take one position's (C,) hidden state and (V,) logits, and return the token: the claimed, else the best."""
+        """Take one position's (C,) hidden state and (V,) logits. Returns the claimed token, else the best."""
         text, step, sampling = self.task.text, len(self.chosen), self.task.sampling
         self._rows.update(np.ascontiguousarray(logits, dtype="<f4").data)
         self.fingerprint += project(hidden, sampling.seed, text, step)
@@ -84,7 +84,7 @@ class GenerationRun:
 
 
 Listener = Callable[[int, int, Float32], None]
-"""Hears (text's place in the batch, step, (C,) hidden state): for measurements."""
+"""Receives (text's place in the batch, step, (C,) hidden state), for measurements."""
 
 
 @torch.inference_mode()
@@ -106,7 +106,7 @@ def generate(
                 run.hear(rows[row], logits[row])
         if all(run.done for run in runs):
             return runs
-        # A text that is done reads its last token again and again, unheard: the batch keeps its shape.
+        # A finished text reads its last token again and is ignored, so that the batch keeps its shape.
         cache.used[:] = [len(run.task.prompt) + len(run.chosen) - 1 for run in runs]
         hidden = model.forward(batch_of([run.chosen[-1:] for run in runs], model.device), cache)[:, 0]
 
@@ -120,8 +120,8 @@ def recheck(
     Args:
         model: this host's.
         task: what was asked.
-        answer: the tokens that are said to have been generated, at least one; whether it ends where it must is
-            `Task.ended`'s to say. A token that is none of the vocabulary's gets the largest margin and is read as 0.
+        answer: the claimed tokens, at least one; `GenerationTask.ended` says whether they end where they must. A token
+            outside the vocabulary gets the largest margin and is read as 0.
         listener: see `Listener`.
     """
     model.settings.enforce()

@@ -1,7 +1,7 @@
-"""Llama weights as they are, in fp32, bf16 or fp16: batches of texts of unequal length, two attention kernels.
+"""A Llama with its published weights, in fp32, bf16 or fp16: texts of unequal length in a batch, two attention kernels.
 
-Follows Hugging Face's `LlamaForCausalLM` in what is rounded where: products, residuals and rotary embedding in the
-model's type, norms and softmax in fp32. Configuration and rotary tables are those of `floats/llama.py`.
+It rounds where Hugging Face's `LlamaForCausalLM` does: products, residuals and rotary embedding in the model's type,
+norms and softmax in fp32. Configuration and rotary tables are those of `floats/llama.py`.
 
 Shapes: B texts, T new positions each, S positions of the longest text so far (new ones included), C model width,
 H query heads, K key/value heads, G = H / K, D head width, F feed-forward width, V vocabulary, L layers.
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from node_agent.execution.floats.llama import rotary_tables
-from node_agent.execution.floats.state import LlamaLayer, State
+from node_agent.execution.floats.state import LlamaLayer, StateReader
 from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.native.settings import DTYPES, NativeSettings
 from node_agent.execution.published import LlamaConfig
@@ -31,7 +31,7 @@ class NativeCache:
         self.used = used
 
     def row(self, index: int) -> "NativeCache":
-        """One text's row, sharing memory. What it reads is counted by the caller."""
+        """One text's row, in the same memory. The caller updates `used`."""
         one = slice(index, index + 1)
         return NativeCache(self.keys[:, one], self.values[:, one], self.used[one])
 
@@ -80,7 +80,7 @@ class NativeLlama:
         Raises:
             UnsupportedModel: a tensor is missing, misshapen, or of a type that is not a float's.
         """
-        take = State(names, tensor, device, DTYPES[settings.dtype], DTYPES.values())
+        take = StateReader(names, tensor, device, DTYPES[settings.dtype], DTYPES.values())
         table = (config.vocab_size, config.hidden_size)
         embedding = take("model.embed_tokens.weight", *table)
         head = embedding if config.tie_word_embeddings else take("lm_head.weight", *table)

@@ -1,7 +1,7 @@
 """Hidden states to the bytes of a fingerprint (`contracts.protocol.native.fingerprint`).
 
-Sums are `math.fsum`, which rounds once whatever the order of its terms, and squares of fp32 are exact in fp64: equal
-hidden states give equal bytes on any host.
+`math.fsum` rounds once, whatever the order of its terms, and squares of fp32 are exact in fp64. So equal hidden states
+give equal bytes on any host.
 """
 
 import math

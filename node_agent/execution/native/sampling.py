@@ -1,10 +1,9 @@
-"""Choosing a token from float logits so that whoever knows the order's seed finds the same one, up to float noise.
+"""Choosing a token from float logits: everybody who knows the order's seed finds the same one, up to float noise.
 
 Gumbel-max: the token of the largest logit / temperature + Gumbel noise is drawn from softmax(logits / temperature)
-(Gumbel 1954; Maddison, Tarlow, Minka 2014, arXiv:1411.0030). The noise is a function of seed, text and step alone, so a
-choice says how far the chooser's logits were from the verifier's: the margin by which the verifier's own best token
-beats the one that was claimed (Token-DiFR, arXiv:2511.20621). At temperature 0 there is no noise, and the margin is one
-of logits.
+(Gumbel 1954; Maddison, Tarlow, Minka 2014, arXiv:1411.0030). The noise depends on seed, text and step alone. So the
+margin between the verifier's best token and the claimed one shows how far the node's logits were from the verifier's
+(Token-DiFR, arXiv:2511.20621). At temperature 0 there is no noise, and the margin is in logits.
 
 Generator: Philox 4x64-10 (Salmon et al. 2011), whose raw stream numpy keeps stable, keyed by sha256.
 """
@@ -41,7 +40,7 @@ class NativeSampling:
 
 
 def scores(logits: NDArray[np.float32], sampling: NativeSampling, text: int, step: int) -> Scores:
-    """(V,) logits to what the choice is the largest of, in nats (in logits where greedy).
+    """(V,) logits to scores, whose largest is chosen: in nats, or in logits where greedy.
 
     Args:
         logits: (V,) of one position.
@@ -72,7 +71,7 @@ def best(found: Scores) -> int:
 def margin_milli(found: Scores, claimed: int) -> int:
     """By how much the best token beats the claimed one, in thousandths, cut off at MARGIN_CLIP_MILLI.
 
-    A token that is none of the vocabulary's is as wrong as can be.
+    A token outside the vocabulary gets the largest margin.
     """
     if not 0 <= claimed < len(found):
         return MARGIN_CLIP_MILLI

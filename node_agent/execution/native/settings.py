@@ -1,4 +1,4 @@
-"""How a native engine computes: what its owner may choose, and what therefore moves the last bits."""
+"""How a native engine computes: the choices of its operator, each of which changes the last bits."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +19,7 @@ DTYPES: dict[Dtype, torch.dtype] = {
 
 @dataclass(frozen=True)
 class NativeSettings:
-    """The choices of a host. They name no numeric class: its calibration does (`calibration.py`).
+    """The choices of a host. They do not name its numeric class; its calibration does (`calibration.py`).
 
     Attributes:
         dtype: of weights, activations and cache.
@@ -36,5 +36,5 @@ class NativeSettings:
             raise ValueError(f"no way to compute: {self}")
 
     def enforce(self) -> None:
-        """Turns torch's switches to where these settings repeat themselves. Cheap when they already are."""
+        """Sets torch's switches so that these settings are deterministic."""
         determinism.enforce(self.threads)

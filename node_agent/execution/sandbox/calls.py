@@ -6,11 +6,12 @@ from itertools import count
 from typing import NamedTuple
 
 from node_agent.execution.sandbox.frames import BadFrame, Cutter, Frame
-from node_agent.execution.sandbox.messages import ANSWERS, Message, Problem
+from node_agent.execution.sandbox.messages import ANSWERS, Block, Failed, Message
 
 
 class _Call(NamedTuple):
     wanted: type[Message]
+    take: Callable[[bytes], None] | None
     answer: "Future[Message]"
 
 
@@ -33,9 +34,9 @@ class Calls:
         """One that no other call has."""
         return next(self._numbers)
 
-    def add(self, number: int, wanted: type[Message]) -> "Future[Message]":
-        """A call that is to be answered with this type, or with a Problem."""
-        self._waiting[number] = call = _Call(wanted, Future())
+    def add(self, number: int, wanted: type[Message], take: Callable[[bytes], None] | None = None) -> "Future[Message]":
+        """A call that is to be answered with this type, or with a Failed. `take`: receives the blocks before that."""
+        self._waiting[number] = call = _Call(wanted, take, Future())
         return call.answer
 
     def take(self, piece: bytes) -> int:
@@ -60,7 +61,10 @@ class Calls:
         if call is None:
             raise BadFrame("answers what nobody asked")
         kind = ANSWERS[frame.kind]
-        if kind not in (Problem, call.wanted):
+        if kind is Block and call.take is not None:
+            call.take(frame.payload)
+            return
+        if kind not in (Failed, call.wanted):
             raise BadFrame(f"is a {kind.__name__} where a {call.wanted.__name__} is awaited")
         said = kind.read(frame.payload)
         del self._waiting[frame.call]

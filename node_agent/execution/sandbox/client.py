@@ -5,7 +5,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -15,7 +15,26 @@ from node_agent.execution import kinds
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
-from node_agent.execution.sandbox.messages import Confine, Confined, Load, Loaded, Message, Observe, Observed, Ran, Run
+from node_agent.execution.sandbox.confinement import Layers
+from node_agent.execution.sandbox.making import BlocksToFiles
+from node_agent.execution.sandbox.messages import (
+    Build,
+    Confine,
+    Confined,
+    Convert,
+    Cut,
+    FindRoot,
+    Load,
+    Loaded,
+    Made,
+    Message,
+    Observe,
+    Observed,
+    Ran,
+    Root,
+    Run,
+    Tokens,
+)
 from node_agent.execution.sandbox.needs import Needs
 from node_agent.execution.sandbox.process import CauseUnknown, Process
 from node_agent.execution.sandbox.shared_lock import SharedLock
@@ -24,6 +43,9 @@ from node_agent.execution.sandbox.speeds import Speeds
 log = logging.getLogger(__name__)
 
 _PROGRAM = [sys.executable, "-P", "-m", "node_agent.execution.sandbox.executor"]
+
+_MOST_MADE_BYTES, _TIMES_ORIGIN = 64 << 20, 16
+"""A weight of two bits becomes one of 32."""
 
 M = TypeVar("M", bound=Message)
 
@@ -54,13 +76,16 @@ class Executor:
         self._loaded: list[_Wanted] = []
         self._needs = Needs()
         self._process: Process | None = None
+        self._layers: Layers | None = None
         self._lock = threading.Lock()
         self._calls = SharedLock()
         self._closed = threading.Event()
 
-    def start(self) -> None:
-        """Starts the process, if it does not run. Raises SandboxUnavailable where this kernel cannot confine it."""
+    def start(self) -> Layers:
+        """Starts the process, if it does not run; which layers confine it. Raises SandboxUnavailable where none can."""
         self._running()
+        assert self._layers is not None
+        return self._layers
 
     def load(self, files: ModelFiles, manifest: Manifest, device: str | None = None) -> Engine:
         """The engine of a workload, in the process. Waits for the calls under way.
@@ -76,14 +101,47 @@ class Executor:
             kinds.require_torch(f"{manifest.kind} on {where}")
         wanted = _Wanted(manifest, files, where)
         with self._calls.exclusive():
-            needs = self._needs.grown(files, torch=needs_torch, gpu=where != "cpu")
-            if needs != self._needs:  # given before a process is confined, so the next one has them
-                self._needs = needs
-                with self._lock:
-                    self._end()
+            self._need(self._needs.grown(files, torch=needs_torch, gpu=where != "cpu"))
             said = self._running().ask(self._request(wanted), Loaded)
             self._loaded.append(wanted)
         return self._engine(said, wanted)
+
+    def cut(self, tokenizer: Path, sha256: str, text: str) -> list[int]:
+        """The token ids of a text alone, by a tokenizer.json with this digest.
+
+        Raises UnsupportedModel where it is none, SandboxUnavailable, ExecutorFailed.
+        """
+        if tokenizer not in self._needs.models:
+            with self._calls.exclusive():
+                self._need(replace(self._needs, models=tuple({*self._needs.models, tokenizer})))
+        return list(self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens).ids)
+
+    def make(self, request: Convert | Build, folder: Path) -> None:
+        """Makes a model's files from others, in a folder that is there.
+
+        Raises UnsafeModelFormat, UnsupportedModel, SandboxUnavailable, ExecutorFailed; OSError where this host cannot
+        write them.
+        """
+        files = request.files if isinstance(request, Convert) else (request.files.weights, request.files.config)
+        most_bytes = _MOST_MADE_BYTES + _TIMES_ORIGIN * sum(path.stat().st_size for path in files)
+        with self._calls.exclusive(), BlocksToFiles(folder, most_bytes) as blocks:
+            self._need(replace(self._needs, models=tuple({*self._needs.models, *files})))
+            self._running().ask(request, Made, blocks.take)
+        if blocks.error is not None:
+            raise blocks.error
+
+    def root_of(self, weights: Path) -> str:
+        """The root of a file of the exact engine, 0x hex. Raises as `make` does."""
+        with self._calls.exclusive():
+            self._need(replace(self._needs, models=tuple({*self._needs.models, weights})))
+            return self._running().ask(FindRoot(weights=weights), Root).root
+
+    def _need(self, needs: Needs) -> None:
+        """What a process needs is given before it is confined: if it is more, the next one has it."""
+        if needs != self._needs:
+            self._needs = needs
+            with self._lock:
+                self._end()
 
     def _request(self, wanted: _Wanted) -> Load:
         known = self._speeds.known(wanted.device, wanted.files.weights_sha256)
@@ -129,7 +187,11 @@ class Executor:
         needs = self._needs
         process = Process(_PROGRAM, needs)
         try:
-            process.ask(Confine(models=needs.models, torch=needs.torch, gpu=needs.gpu), Confined)
+            said = process.ask(Confine(models=needs.models, torch=needs.torch, gpu=needs.gpu), Confined)
+            layers = Layers(said.landlock, said.namespaces)
+            if layers != self._layers:
+                log.info("jobs run in a process %s", layers)
+            self._layers = layers
             for wanted in self._loaded:
                 process.ask(self._request(wanted), Loaded)
         except BaseException:

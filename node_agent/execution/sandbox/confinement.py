@@ -42,6 +42,11 @@ class Layers:
     landlock: int
     namespaces: str
 
+    def __str__(self) -> str:
+        upper = f"without namespaces of its own ({self.namespaces})" if self.namespaces else "in namespaces of its own"
+        floor = f"seccomp, Landlock (ABI {self.landlock}), limits and no capability"
+        return f"without network, keys or other files: {floor}, {upper}"
+
 
 def confine(needs: Needs) -> Layers:
     """Gives up all but what is needed, for this process and every thread that it starts.

@@ -8,26 +8,39 @@ it all. It ends with its stdin.
 import os
 import select
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from contracts.protocol.errors import WrongTokenizer
 from node_agent.execution.engine import Batch, Batching
-from node_agent.execution.errors import ExecutionError
+from node_agent.execution.errors import ExecutionError, UnsafeModelFormat, UnsupportedModel
 from node_agent.execution.sandbox.confinement import confine
 from node_agent.execution.sandbox.frames import Cutter, Frame
+from node_agent.execution.sandbox.making import make, piped_folder
 from node_agent.execution.sandbox.messages import (
     REQUESTS,
+    Block,
+    Build,
     Confine,
     Confined,
+    Convert,
+    Cut,
+    Failed,
+    FindRoot,
     Load,
     Loaded,
+    Made,
     Message,
     Observe,
     Observed,
-    Problem,
     Ran,
+    Root,
     Run,
+    Tokens,
 )
 from node_agent.execution.sandbox.needs import Needs
 
@@ -79,6 +92,7 @@ class _Server:
         self._say = say
         self._engines: list[Any] = []
         self._batches: dict[int, Batch] = {}
+        self._tokenizers: dict[str, Any] = {}
 
     @property
     def busy(self) -> bool:
@@ -90,7 +104,7 @@ class _Server:
         try:
             said = self._confine(request) if isinstance(request, Confine) else self._serve(call, request)
         except ExecutionError as error:
-            said = Problem.of(error)
+            said = Failed.of(error)
         if said is not None:
             self._say(call, said)
 
@@ -98,7 +112,7 @@ class _Server:
         """One step of every batch; answers what got done."""
         for batch in self._batches.values():
             for call, found in batch.step() if batch.busy else ():
-                self._say(call, Problem.of(found) if isinstance(found, ExecutionError) else Ran(execution=found))
+                self._say(call, Failed.of(found) if isinstance(found, ExecutionError) else Ran(execution=found))
 
     def _confine(self, request: Confine) -> Confined:
         if request.torch:
@@ -114,6 +128,15 @@ class _Server:
         match request:
             case Load():
                 return self._load(request)
+            case Cut():
+                return self._cut(request)
+            case Convert() | Build():
+                with _refusing():
+                    make(request, piped_folder(lambda data: self._say(call, Block(data=data))))
+                return Made()
+            case FindRoot(weights=weights):
+                with _refusing():
+                    return _root_of(weights)
             case Observe(engine=engine, input=prompts, params=params, claimed=claimed):
                 return Observed(observation=self._engines[engine].observe(prompts, params, claimed))
             case Run(engine=engine, work="recheck", input=prompts, params=params, claimed=claimed):
@@ -125,16 +148,48 @@ class _Server:
                 return Ran(execution=self._engines[engine].execute(prompts, params))
         raise AssertionError(f"{request!r} is no request")
 
+    def _cut(self, request: Cut) -> Tokens:
+        from contracts.protocol.tokens import TextTokenizer
+
+        if request.sha256 not in self._tokenizers:
+            try:
+                self._tokenizers[request.sha256] = TextTokenizer(request.tokenizer.read_bytes(), request.sha256)
+            except WrongTokenizer as error:
+                raise UnsupportedModel(str(error)) from error
+        return Tokens(ids=tuple(self._tokenizers[request.sha256].encode(request.text)))
+
     def _load(self, request: Load) -> Loaded:
         from node_agent.execution import kinds
 
-        engine = kinds.load(request.files, request.manifest, request.device, request.known)
+        with _refusing():
+            engine = kinds.load(request.files, request.manifest, request.device, request.known)
         number = len(self._engines)
         self._engines.append(engine)
         if isinstance(engine, Batching):
             self._batches[number] = engine.new_batch()
         about = {name: getattr(engine, name) for name in ("name", "version", "check", "numeric_class", "speed")}
         return Loaded(engine=number, concurrent=number in self._batches, **about)
+
+
+def _root_of(weights: Path) -> Root:
+    from node_agent.execution.exact.model_root import file_root
+
+    return Root(root=file_root(weights))
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever a library raises over a file is a refusal of the file, and told in this process's log."""
+    try:
+        yield
+    except ExecutionError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise UnsafeModelFormat(
+            f"The model cannot be read: {type(error).__name__}: {error}.",
+            way_out="Get its own files again, all.",
+        ) from error
 
 
 def _import_torch() -> None:

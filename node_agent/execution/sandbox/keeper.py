@@ -1,21 +1,19 @@
 """Starts a program in namespaces of its own where the kernel lets this user have them, watches it, and ends with it.
 
-Run as a file by `launch.py`, without Assay's packages, so that it costs a few milliseconds. Namespaces:
+Run as a file by `launch.py`, without Assay's packages and with few of Python's, so that it costs a few milliseconds.
+Arguments: PARENT THREADS MEMORY_BYTES, the numbers of files and devices, FILE ... DEVICE ... PROGRAM ... Namespaces:
 https://man7.org/linux/man-pages/man7/namespaces.7.html. They are tried first in a process that ends, because one that
 fails halfway cannot go back. `ASSAY_NAMESPACES` tells the program why it has none; it is empty where it has them.
 """
 
 import ctypes
-import json
 import os
-import resource
 import select
-import signal
 import sys
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 1 << 26, 1 << 27, 1 << 28, 1 << 29, 1 << 30
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE, _DETACH = 1, 2, 4, 8, 4096, 16384, 1 << 18, 2
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
@@ -39,8 +37,7 @@ def main(parent: int, view: View, most: dict[str, int], program: list[str]) -> i
     """
     death = os.pidfd_open(parent)
     if os.getppid() != parent:
-        return signal.SIGKILL
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        return _SIGKILL
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, the first to be ended
     why = _tried(view)
@@ -51,9 +48,9 @@ def main(parent: int, view: View, most: dict[str, int], program: list[str]) -> i
     if worker == 0:
         if not why:
             _build_root(view)
-        _checked("prctl", _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
+        _checked("prctl", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL))
         if select.select([keeper], [], [], 0)[0]:
-            os.kill(os.getpid(), signal.SIGKILL)  # the keeper ended before this process could be told to end with it
+            os.kill(os.getpid(), _SIGKILL)  # the keeper ended before this process could be told to end with it
         os.execve(program[0], program, os.environ | {"ASSAY_NAMESPACES": why})
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1):
@@ -154,10 +151,10 @@ def _watched(worker: int, death: int, most: dict[str, int]) -> int:
         for name, limit in most.items():
             if has[name] > limit:
                 sys.stderr.write(f"it was ended: {has[name]} {name.replace('_', ' ')}, {limit} are the most\n")
-                os.kill(worker, signal.SIGKILL)
+                os.kill(worker, _SIGKILL)
                 looks.unregister(death)
     if ended not in ready:
-        os.kill(worker, signal.SIGKILL)
+        os.kill(worker, _SIGKILL)
     return os.waitpid(worker, 0)[1]
 
 
@@ -179,8 +176,11 @@ def _checked(name: str, result: int) -> None:
 
 
 if __name__ == "__main__":
-    status = main(int(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4:])
+    parent, threads, memory_bytes, files, devices = map(int, sys.argv[1:6])
+    paths, rest = sys.argv[6 : 6 + files + devices], sys.argv[6 + files + devices :]
+    seen = {"files": paths[:files], "devices": paths[files:]}
+    status = main(parent, seen, {"threads": threads, "memory_bytes": memory_bytes}, rest)
     if os.WIFSIGNALED(status):  # ends as its program did
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL) if os.WTERMSIG(status) != signal.SIGKILL else None
+        _libc.signal(os.WTERMSIG(status), None)
         os.kill(os.getpid(), os.WTERMSIG(status))
     sys.exit(os.waitstatus_to_exitcode(status))

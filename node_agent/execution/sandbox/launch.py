@@ -1,6 +1,5 @@
 """Starts a confined process: its environment, its pipes, and its keeper. `confinement` is what it gives up itself."""
 
-import json
 import os
 import subprocess
 import sys
@@ -23,23 +22,28 @@ _SET = {
 }
 
 
+def environment() -> dict[str, str]:
+    """What it is told of this process's environment: nothing but how it may compute."""
+    passed = {
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    return passed | _SET
+
+
 def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
     """A new process in a session of its own, with pipes for stdin, stdout and stderr.
 
     It ends with its keeper, whose process id this is, and that with its parent.
     """
-    passed = {
-        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    view = json.dumps({"files": needs.files, "devices": needs.devices})
-    most = json.dumps({"threads": needs.threads, "memory_bytes": needs.memory_bytes})
+    files, devices = needs.files, needs.devices
+    numbers = (os.getpid(), needs.threads, needs.memory_bytes, len(files), len(devices))
     return subprocess.Popen(
-        [*_KEEPER, str(os.getpid()), view, most, *program],
+        [*_KEEPER, *map(str, numbers), *files, *devices, *program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
-        env=passed | _SET,
+        env=environment(),
         cwd="/",
         start_new_session=True,  # a group of its own, to be ended as one; a Ctrl-C is for its parent
     )

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from contracts.protocol.errors import first_fault
 from contracts.protocol.manifest import Manifest, Sha256
+from contracts.protocol.records import Bytes32, Uint32
 from node_agent.execution import errors
 from node_agent.execution.engine import Check, Execution, Speed
 from node_agent.execution.errors import ExecutionError, ExecutorFailed
@@ -20,6 +21,7 @@ from node_agent.execution.sandbox.frames import BadFrame, Frame
 from node_agent.execution.sandbox.words import in_print
 
 _MOST_WORDS = 1000
+_LONGEST_S = 4 * 3600.0
 
 _ERRORS: Mapping[str, type[ExecutionError]] = {
     each.code: each
@@ -45,13 +47,14 @@ Words = Annotated[str, Field(max_length=_MOST_WORDS), AfterValidator(_printable)
 
 
 class Message(BaseModel):
-    """Base. `kind`: of its frames."""
+    """Base. `kind`: of its frames. `within_s`: how long its answer may take, if not as long as any."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64"
     )
 
     kind: ClassVar[int]
+    within_s: ClassVar[float | None] = None
 
     def frame(self, call: int) -> Frame:
         """As a frame."""
@@ -104,7 +107,41 @@ class Observed(Message):
     observation: bytes
 
 
-class Problem(Message):
+class Tokens(Message):
+    """The ids of a text, and of which family its tokenizer is (`TextTokenizer.family`)."""
+
+    kind = 6
+    ids: tuple[Uint32, ...]
+
+
+class Block(Message):
+    """One of many: a piece of a file that is made, see `making`. Its payload is these bytes, not JSON."""
+
+    kind = 7
+    data: bytes
+
+    def frame(self, call: int) -> Frame:
+        return Frame(self.kind, call, self.data)
+
+    @classmethod
+    def read(cls, payload: bytes) -> Self:
+        return cls(data=payload)
+
+
+class Made(Message):
+    """All blocks were said."""
+
+    kind = 8
+
+
+class Root(Message):
+    """The root of a model (`exact.model_root`)."""
+
+    kind = 9
+    root: Bytes32
+
+
+class Failed(Message):
     """Why a request has no answer."""
 
     kind = 5
@@ -166,5 +203,37 @@ class Observe(Message):
     claimed: bytes
 
 
-ANSWERS: dict[int, type[Message]] = {each.kind: each for each in (Confined, Loaded, Ran, Observed, Problem)}
-REQUESTS: dict[int, type[Message]] = {each.kind: each for each in (Confine, Load, Run, Observe)}
+class Cut(Message):
+    """Asks for a text in tokens, by a tokenizer.json with this digest."""
+
+    kind, within_s = 20, 10.0
+    tokenizer: Path
+    sha256: Sha256
+    text: str
+
+
+class Convert(Message):
+    """Asks for the files of a model, from a GGUF file, or from its published weights, tokenizer and configuration."""
+
+    kind, within_s = 21, _LONGEST_S
+    files: tuple[Path, ...]
+
+
+class Build(Message):
+    """Asks for the file of the exact engine, from a model in fp32."""
+
+    kind, within_s = 22, _LONGEST_S
+    files: ModelFiles
+
+
+class FindRoot(Message):
+    """Asks for the root of a file of the exact engine."""
+
+    kind = 23
+    weights: Path
+
+
+_ANSWERS = Confined, Loaded, Ran, Observed, Failed, Tokens, Block, Made, Root
+_REQUESTS = Confine, Load, Run, Observe, Cut, Convert, Build, FindRoot
+ANSWERS: dict[int, type[Message]] = {each.kind: each for each in _ANSWERS}
+REQUESTS: dict[int, type[Message]] = {each.kind: each for each in _REQUESTS}

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from select import POLLIN, POLLOUT, poll
 from typing import IO, TypeVar
@@ -19,12 +19,12 @@ from node_agent.execution.errors import ExecutorFailed, InvalidInput
 from node_agent.execution.sandbox.calls import Calls
 from node_agent.execution.sandbox.frames import BadFrame
 from node_agent.execution.sandbox.launch import launch
-from node_agent.execution.sandbox.messages import Message, Problem
+from node_agent.execution.sandbox.messages import Failed, Message
 from node_agent.execution.sandbox.needs import Needs
 from node_agent.execution.sandbox.words import ForwardedWords, in_print
 
-CALL_TIMEOUT_S = 900.0
-"""Longer than any job that is allowed; what takes longer hangs."""
+MOST_S = 900.0
+"""How long any call may take: longer than any job that is allowed; what takes longer hangs."""
 
 FRAME_TIMEOUT_S = 30.0
 """How long a frame may take from its first byte to its last: it is written at once."""
@@ -41,10 +41,6 @@ M = TypeVar("M", bound=Message)
 
 class CauseUnknown(ExecutorFailed):
     """Thrown where a process ended and the call need not be why: others were under way too, or it came too late."""
-
-
-class _Over(Exception):
-    """Thrown where there is nothing more to be had of a process; says why."""
 
 
 class Process:
@@ -79,8 +75,8 @@ class Process:
         with self._lock:
             return self._how is not None or _is_ready(self._ended)
 
-    def ask(self, request: Message, answer: type[M]) -> M:
-        """Sends a request and waits for its answer, of this type.
+    def ask(self, request: Message, answer: type[M], take: Callable[[bytes], None] | None = None) -> M:
+        """Sends a request and waits for its answer, of this type. `take`: receives the blocks before that.
 
         Raises ExecutionError; ExecutorFailed where the process died, hung or babbled; CauseUnknown.
         """
@@ -89,17 +85,17 @@ class Process:
         with self._lock:
             how = self._how
             if how is None:
-                said_later = self._calls.add(number, answer)
+                said_later = self._calls.add(number, answer, take)
                 self._unsent.append(memoryview(frame))
                 os.eventfd_write(self._bell, 1)
         if how is not None:
             raise _failed(how, self.end(), CauseUnknown)
         try:
-            said = said_later.result(CALL_TIMEOUT_S)
+            said = said_later.result(request.within_s or MOST_S)
         except TimeoutError:
             self._tell("hung")
             said = said_later.result()  # its thread ends it, and says so to all who wait
-        if isinstance(said, Problem):
+        if isinstance(said, Failed):
             raise said.error()
         assert isinstance(said, answer), "nothing else is handed out"
         return said
@@ -138,34 +134,32 @@ class Process:
         for number in (stdout, stderr, self._ended, self._bell):
             self._looks.register(number, POLLIN)
         try:
-            while True:
-                self._move(stdin, stdout, stderr)
-        except _Over as over:
-            return str(over)
+            while (how := self._move(stdin, stdout, stderr)) is None:
+                pass
+            return how
         except BadFrame as error:
             return in_print(f"sent a frame that {error}", _MOST_HOW)
 
-    def _move(self, stdin: int, stdout: int, stderr: int) -> None:
-        """Waits until a pipe is ready, and moves what there is. Raises _Over, BadFrame."""
+    def _move(self, stdin: int, stdout: int, stderr: int) -> str | None:
+        """Waits until a pipe is ready, and moves what there is; why there will be no more. Raises BadFrame."""
         self._looks.register(stdin, POLLOUT if self._unsent else 0)
         left_s = self._until - time.monotonic()
         ready = dict(self._looks.poll(None if left_s == math.inf else max(0, math.ceil(left_s * 1000))))
         if stderr in ready:
             self._forward(stderr)
-        if stdout in ready:
-            self._listen(stdout)
+        if stdout in ready and not self._listen(stdout):
+            return _ENDED
         if self._bell in ready:
             os.eventfd_read(self._bell)
         if self._told is not None:
-            raise _Over(self._told)
+            return self._told
         if ready.get(stdin) == POLLOUT:
             self._speak(stdin)
         if self._ended in ready or (stdin in ready and ready[stdin] != POLLOUT):
             self._until = min(self._until, time.monotonic() + _END_S)
             if stdout not in ready:
-                raise _Over(_ENDED)
-        if time.monotonic() >= self._until:
-            raise _Over("stopped amid an answer")
+                return _ENDED
+        return "stopped amid an answer" if time.monotonic() >= self._until else None
 
     def _forward(self, stderr: int) -> None:
         piece = _read(stderr)
@@ -173,11 +167,12 @@ class Process:
         if not piece:
             self._looks.unregister(stderr)
 
-    def _listen(self, stdout: int) -> None:
-        if not (piece := _read(stdout)):
-            raise _Over(_ENDED)
+    def _listen(self, stdout: int) -> bool:
+        """Whether there was anything to read."""
+        piece = _read(stdout)
         if self._calls.take(piece) or self._until == math.inf:
             self._until = time.monotonic() + FRAME_TIMEOUT_S if self._calls.is_amid_answer else math.inf
+        return bool(piece)
 
     def _speak(self, stdin: int) -> None:
         with suppress(BrokenPipeError):  # it closed its end; poll says so too

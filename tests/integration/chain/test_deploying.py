@@ -127,7 +127,7 @@ def test_deploying_twice_changes_nothing(place: Place) -> None:
     assert place.deploy() == first
     assert (place.nonce(), place.transactions_since(block)) == (nonce, 0)
     assert (place.file.read_bytes(), place.file.stat().st_mtime_ns) == (text, stamp.st_mtime_ns)
-    assert "every contract is there already, and is this build's" in place.said
+    assert "every contract is deployed already, from this build" in place.said
     place.file.unlink()
     assert place.deploy() == first, "the file that was lost is written again as it was"
     assert place.nonce() == nonce
@@ -137,7 +137,7 @@ def test_what_is_deployed_is_the_build_and_the_roles_are_the_governors(place: Pl
     """Every byte on chain is the build's with its immutables; nobody but the governor is its admin. Covers: A28"""
     config = place.config(governor={"proposers": [PROPOSER], "executors": [SETTLER]})
     deployment = place.deploy(config)
-    plan = DeploymentPlan(config.charter())
+    plan = DeploymentPlan(config.network())
     for name, address in plan.addresses.items():
         assert bytes(place.w3.eth.get_code(to_checksum_address(address))) == plan.runtime(name, 31337)
     assert place.verify() == deployment
@@ -212,7 +212,7 @@ def test_a_run_killed_again_and_again_gets_there(place: Place) -> None:
             place.deploy(sender=Mortal(place.w3, key(0), 1))
             break
         except Killed:
-            if any("earlier run got as far as" in line for line in place.said):
+            if any("earlier run deployed" in line for line in place.said):
                 assert "Origin" in place.said[0]
     assert place.nonce() == (6 if place.is_anvil else 7), "six creations, and where no factory is, its maker is paid"
     place.verify()
@@ -250,7 +250,7 @@ class Overtaken(Sender):
 def test_two_accounts_at_once_deploy_one_network(place: Place) -> None:
     """Whoever comes second to a step fails cheaply and goes on. Covers: A39"""
     ensure_factory(place.sender())
-    plan = DeploymentPlan(place.config().charter())
+    plan = DeploymentPlan(place.config().network())
     sender = Overtaken(place.w3, key(0), place.sender(2))
     create_contracts(sender, plan, place.said.append)
     assert [line.split(", ")[1] for line in place.said] == ["by another account"] * 6
@@ -289,7 +289,7 @@ def test_no_step_takes_more_gas_than_it_is_given_nor_much_less(place: Place) -> 
     ensure_factory(place.sender())
     for proposers in (1, 6):
         accounts = tuple("0x" + f"{n:02x}" * 20 for n in range(1, proposers + 1))
-        charter = place.config().charter().model_copy(update={"proposers": accounts, "executors": accounts})
+        charter = place.config().network().model_copy(update={"proposers": accounts, "executors": accounts})
         todo = steps(DeploymentPlan(charter), 31337)
         used = [place.sender().transact(s.to, s.data, gas=s.gas, describe=s.name)["gasUsed"] for s in todo]
         assert all(gas <= step.gas for gas, step in zip(used, todo, strict=True))
@@ -417,7 +417,7 @@ def test_a_check_refuses_files_that_say_something_else(place: Place) -> None:
 def test_a_check_on_a_chain_without_the_network_says_what_is_missing(place: Place) -> None:
     """The factory first, then the contracts in their order."""
     config = place.config()
-    Deployment.of(DeploymentPlan(config.charter()), 31337, 0, config.digest()).save(place.file)
+    Deployment.of(DeploymentPlan(config.network()), 31337, 0, config.digest()).save(place.file)
     if not place.is_anvil:
         with pytest.raises(NoContract, match="deterministic deployment proxy"):
             place.verify()
@@ -494,7 +494,7 @@ def test_constants_are_refused_here_exactly_where_the_constructors_refuse_them(p
         assert constants.model_copy(update={name: fits}).misfits() == []
         for value, refusal in ((broken, error), (fits, None)):
             charter = (
-                place.config().charter().model_copy(update={"constants": constants.model_copy(update={name: value})})
+                place.config().network().model_copy(update={"constants": constants.model_copy(update={name: value})})
             )
             if refusal is None:
                 create_contracts(place.sender(), DeploymentPlan(charter))
@@ -599,7 +599,7 @@ def test_the_command_deploys_checks_and_explains_itself(place: Place, monkeypatc
         assert done.exit_code == 0, done.output
     assert "secret" not in done.output
     deployment = Deployment.load(Path("deployment.json"))
-    assert deployment.escrow == DeploymentPlan(place.config(token=token.lower()).charter()).addresses["JobEscrow"]
+    assert deployment.escrow == DeploymentPlan(place.config(token=token.lower()).network()).addresses["JobEscrow"]
     checked = CliRunner().invoke(deploy_app, ["--rpc", rpc, "--check", "deployment.json"], catch_exceptions=False)
     assert "each as built" in checked.output
     assert "has no admin but itself" in checked.output

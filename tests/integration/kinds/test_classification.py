@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 
 from backend.cli import workloads_app
 from backend.domain.errors import PriceTooLow
-from backend.domain.orders import check_terms
-from backend.domain.pricing import Offer
+from backend.domain.orders import Offer, check_terms
 from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.manifest import Manifest

@@ -21,7 +21,7 @@ from node_agent.devices import numeric_class, self_test
 from node_agent.doctor import DoctorFinding, Limits, host, look_at_account, look_at_host, look_at_network, look_at_work
 from node_agent.execution import kinds
 from node_agent.execution.model_files import CONFIG_KEY, sha256_file, write_safetensors
-from node_agent.execution.sandbox import client
+from node_agent.execution.sandbox import client, launch
 from node_agent.models import ModelStore
 from node_agent.where import NodePlace
 from tests.integration.node_agent.operator_world import (
@@ -148,7 +148,10 @@ def test_a_healthy_node(node: Path) -> None:
     names = ("memory", "disk of the home", "rpc", "contracts", "backend", "clock", "node key", "owner key", "stake")
     assert all(told[name][0].startswith("OK") for name in (*names, "registration", "gas for appeals", "self-test"))
     assert told["exact arithmetic"][0].startswith("OK")
-    assert told["confinement"][0].startswith("OK jobs run in a process without network")
+    assert (
+        "jobs run in a process without network, keys or other files: seccomp, Landlock (ABI" in told["confinement"][0]
+    )
+    assert told["confinement"][0].startswith("OK") == ("in namespaces of its own" in told["confinement"][0])
     files = ("model.safetensors", "tokenizer.json", "config.json")
     assert all(line.startswith(f"OK {name} is") for name, line in zip(files, told["model tiny"], strict=True))
     assert told["engine of tiny"][0].startswith("OK a job was run in the confined process")
@@ -191,6 +194,18 @@ def test_a_kernel_that_cannot_confine(node: Path, monkeypatch: pytest.MonkeyPatc
     """Without Landlock no job runs, and the doctor says so before one is leased. Covers: A50"""
     monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-c", UNCONFINED])
     assert "sandbox_unavailable: This kernel cannot." in failed(by_name(look_at_host(node, node, "cpu", Limits())))
+
+
+def test_a_kernel_that_gives_no_namespaces(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer less is told, with why it is missing, what that shows of the host, and what to do. Covers: A50"""
+    text = (
+        Path(launch._KEEPER[-1]).read_text().replace("why = _tried(view)", 'why = "unshare: Operation not permitted"')
+    )
+    monkeypatch.setattr(launch, "_KEEPER", [*launch._KEEPER[:-1], "-c", text])
+    (said,) = by_name(look_at_host(node, node, "cpu", Limits()))["confinement"]
+    assert said.startswith("WARN jobs run in a process without network")
+    assert "without namespaces of its own (unshare: Operation not permitted)" in said
+    assert "let this user have user namespaces" in said
 
 
 def test_an_engine_that_dies_in_the_confined_process(node: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

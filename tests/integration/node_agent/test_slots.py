@@ -95,7 +95,7 @@ class Scene:
         )
         manifests, now = {self.manifest.workload_id(): self.manifest}, lambda: self.world.now_s
         pacer = Pacer({}, SLOTS, now)
-        desk = LeaseClient(
+        leases = LeaseClient(
             api=api, facts=facts, signer=NODE, deployment=DEPLOYMENT, workloads=manifests, floor=PriceFloor(),
             pacer=pacer, clock=now,
         )  # fmt: skip
@@ -103,7 +103,7 @@ class Scene:
             api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, operator_id=1, max_unrooted=99, clock=now
         )
         return NodeSession(
-            desk=desk, committer=Committer(api=api, journal=journal, signer=NODE, domain=DOMAIN, clock=now),
+            leases=leases, committer=Committer(api=api, journal=journal, signer=NODE, domain=DOMAIN, clock=now),
             watch=watch, journal=journal,
             traces=TraceClient(api=api, facts=facts, journal=journal, deployment=DEPLOYMENT, clock=now),
             engines=dict.fromkeys(manifests, self.engine), pacer=pacer,

@@ -208,7 +208,7 @@ def test_an_observation_that_is_another_is_named_by_the_audit(
     swapped = seen.model_copy(update={"observation": network.blob(b"something else")})
     network.post([], shown=[verdict, swapped])
     faults = audit(network.chain, FolderLog(network.folder)).faults
-    assert any("what the verifier saw" in fault.rule for fault in faults)
+    assert any("follows from the observation" in fault.rule for fault in faults)
 
 
 @pytest.mark.chain

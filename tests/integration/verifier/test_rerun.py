@@ -131,7 +131,7 @@ def test_the_first_difference_is_located(theirs: list[list[int]], where: str | N
 def test_nothing_claimed_and_nonsense_are_told_apart() -> None:
     """An output that is not published differs nowhere; one that is no packed words does; vectors hold numbers."""
     assert first_difference(b"", pack([[1]])) is None
-    assert first_difference(b"\xff", pack([[1]])) == "the node's output is no packed words"
+    assert first_difference(b"\xff", pack([[1]])) == "the node's output is malformed"
     assert first_difference(pack([[-1]]), pack([[1]]), "number") == "text 0, number 0"
 
 

@@ -75,7 +75,7 @@ def test_the_example_is_one(tmp_path: Path) -> None:
     config = Config.load(file)
     assert set(config.model_dump()) == set(config.model_fields_set)
     assert set(config.governor.model_dump()) == set(config.governor.model_fields_set)
-    assert config.charter().constants == PRODUCTION
+    assert config.network().constants == PRODUCTION
 
 
 def test_the_same_decisions_have_one_digest_and_one_network(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_same_decisions_have_one_digest_and_one_network(tmp_path: Path) -> N
     )
     other = Config.load(tmp_path / "other.toml")
     assert other.digest() == written.digest()
-    assert DeploymentPlan(other.charter()).addresses == DeploymentPlan(written.charter()).addresses
+    assert DeploymentPlan(other.network()).addresses == DeploymentPlan(written.network()).addresses
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_the_same_decisions_have_one_digest_and_one_network(tmp_path: Path) -> N
 def test_any_other_decision_is_another_network(tmp_path: Path, change: dict[str, Any]) -> None:
     """No address is shared by two networks that differ, so code at an address says what it is. Covers: A18, A28"""
     first, second = (
-        DeploymentPlan(load(tmp_path, GOOD).charter()),
-        DeploymentPlan(load(tmp_path, GOOD | change).charter()),
+        DeploymentPlan(load(tmp_path, GOOD).network()),
+        DeploymentPlan(load(tmp_path, GOOD | change).network()),
     )
     assert not set(first.addresses.values()) & set(second.addresses.values())
 
@@ -112,8 +112,8 @@ def test_any_other_decision_is_another_network(tmp_path: Path, change: dict[str,
 def test_the_chain_is_not_part_of_the_addresses(tmp_path: Path) -> None:
     """One configuration has the same addresses everywhere; signatures are told apart by the chain id. Covers: A17"""
     here, there = load(tmp_path, GOOD), load(tmp_path, GOOD | {"chain_id": 5})
-    plan = DeploymentPlan(here.charter())
-    assert plan.addresses == DeploymentPlan(there.charter()).addresses
+    plan = DeploymentPlan(here.network())
+    assert plan.addresses == DeploymentPlan(there.network()).addresses
     assert here.digest() != there.digest()
     assert difference("JobEscrow", plan.runtime("JobEscrow", 1), plan.runtime("JobEscrow", 5)).startswith(
         "_cachedChainId is 5, not 1, _cachedDomainSeparator is 0x"
@@ -122,7 +122,7 @@ def test_the_chain_is_not_part_of_the_addresses(tmp_path: Path) -> None:
 
 def test_every_part_has_its_step_and_its_place(tmp_path: Path) -> None:
     """Origin, then the parts, each at its own address and with all its immutables known."""
-    plan = DeploymentPlan(load(tmp_path, GOOD).charter())
+    plan = DeploymentPlan(load(tmp_path, GOOD).network())
     assert [step.name for step in steps(plan, 1)] == ["Origin", *PARTS]
     assert len({step.address for step in steps(plan, 1)}) == len(PARTS) + 1
 

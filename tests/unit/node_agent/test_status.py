@@ -148,6 +148,6 @@ def test_status_shows_the_speed_and_what_was_given_up(monkeypatch: pytest.Monkey
     monkeypatch.setattr(show, "tokens_of", lambda chain, units: str(units))
     words = f"{ID}: This host does 5 tokens/s, the order leaves 20 s."
     beat = LastBeat(990, 1, "no_job", "", 3, ("m: AVX2 kernels: writes 5 tokens/s",))
-    show.show_standing(cast(Chain, None), replace(WELL, beat=beat, given_up=[words]))
+    show.show_status(cast(Chain, None), replace(WELL, beat=beat, given_up=[words]))
     assert "speed                      m: AVX2 kernels: writes 5 tokens/s" in printed.getvalue()
     assert f"given up: {words}" in printed.getvalue()

@@ -17,8 +17,8 @@ from verifier.errors import BackendSilent
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("backend", "contracts", "deploy", "node_agent", "verifier")
-OTHERS = {"_Refused", "RpcError", "BannedOperation"}
-"""Inside one module: a JSON reader's, JSON-RPC's with its number and a self-test's."""
+OTHERS = {"_Refused", "RpcError", "BannedOperation", "_Over"}
+"""Inside one module: of a JSON reader, of JSON-RPC with its number, of a self-test, of an executor that ended."""
 
 
 def test_values_areWhatItWasRaisedWith() -> None:

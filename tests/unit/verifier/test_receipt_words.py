@@ -19,7 +19,7 @@ def receipt(units: int, most: int) -> PaymentReceipt:
 @pytest.mark.parametrize(
     ("output", "most", "said"),
     [
-        (pack([[1, 2, 3, 4], [5, 2]]), 4, ["1 of 2 answers have all the 4 tokens ordered: they may go on."]),
+        (pack([[1, 2, 3, 4], [5, 2]]), 4, ["1 of 2 answers have all the 4 tokens ordered: they may have been cut."]),
         (pack([[5, 2]]), 4, []),
         (pack([[1, 2, 3]]), 0, []),
         (b"\xff no words", 4, []),

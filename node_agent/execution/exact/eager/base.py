@@ -1,13 +1,14 @@
-"""What the exact models share, in eager torch: the words of SPEC.md on one device, with one way to multiply.
+"""The operations of SPEC.md in eager torch, on one device and with one way to multiply; both models use them.
 
-Every operation is on int64 tensors, or a product that is exact because its integers are bounded (`products.py`), or a
-table look-up. No operation rounds, so none depends on order, threads, instruction sets, or who shares a batch. `sqrt`
-only seeds an integer square root that is then corrected. `operations.py` lists what may run; a test watches.
+An operation works on int64 tensors, looks up a table, or is a product of bounded integers and therefore exact
+(`products.py`). None rounds, so none depends on order, threads, instruction sets, or the rest of the batch. `sqrt` only
+seeds an integer square root, which is then corrected. `operations.py` lists the allowed operations; a test enforces it.
 
 Shapes: T rows, I and O inputs and outputs of a matrix, K key/value heads, D head width, n queries, S positions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.exact.eager.products import Products, Weight
 
 HIDDEN = -(2**61)
-"""The score of a position that may not be seen: its weight is 0, its difference to any score fits into 63 bits."""
+"""The score of a masked position: its weight is 0, and its difference to any score fits into 63 bits."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class ExactLinear:
     multiplier: Tensor  # (O,) int64
     exponent: int
     bias: Tensor | None  # (O,) int64
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Layer normalisation on the device."""
+
+    gain: Tensor  # (C,) int64
+    bias: Tensor  # (C,) int64
 
 
 class EagerModel:
@@ -85,15 +94,15 @@ class EagerModel:
         self, query: tuple[Tensor, Tensor], key: tuple[Tensor, Tensor], value: tuple[Tensor, Tensor],
         hidden: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Scores, weights, shares and mixtures of SPEC.md, for all heads of one text, or of B texts.
+        """Attention of SPEC.md (scores, weights, shares, mixtures) for all heads of one text, or of B texts.
 
         A hidden position's weight and share are exactly 0, so it adds nothing to any sum, whatever its key and value.
 
         Args:
             query: (K, n, D) integers and (K, n, 1) powers of two.
             key, value: (K, S, D) integers and (K, 1, S) powers of two.
-            hidden: (B, 1, t, S) positions that the queries may not see, in groups of t, of B texts whose heads lie one
-                after the other; none if not given.
+            hidden: (B, 1, t, S) mask of the positions that queries may not see, in groups of t, for B texts whose heads
+                lie one after the other; nothing is masked if not given.
 
         Returns:
             (K, n, D) with 20 fraction bits.
@@ -109,7 +118,7 @@ class EagerModel:
         return self._row_shift_(sums.mul_(scale), shift)
 
     def _shares(self, exps: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(K, n, S) weights to shares of 16 bits in the products' type, and the (K, n, 1) scale and shift after."""
+        """(K, n, S) weights to 16-bit shares in the products' type, and the (K, n, 1) scale and shift of their sums."""
         exp_sum, weight_sum = exps.sum(-1, keepdim=True), weights.sum(-1, keepdim=True)
         drop = (self._bits(weight_sum) - a.WEIGHT_SUM_BITS).clamp_(min=0)
         short_sum = weight_sum >> drop
@@ -142,16 +151,26 @@ class EagerModel:
         return self._row_shift(y, exponent).clamp_(-most, most), exponent
 
     def _bits(self, x: Tensor) -> Tensor:
-        """Number of bits of each integer of at least 0: how many powers of two do not exceed it."""
+        """Number of bits of each non-negative integer: how many powers of two do not exceed it."""
         return torch.bucketize(x, self._powers, right=True)
 
     def _row_shift(self, x: Tensor, bits: Tensor) -> Tensor:
-        """`rsh` of SPEC.md with a number of bits of its own for each row; a fresh tensor."""
+        """`rsh` of SPEC.md, each row by its own number of bits; a fresh tensor."""
         return (x + ((self._one << bits) >> 1)).bitwise_right_shift_(bits)
 
     def _row_shift_(self, x: Tensor, bits: Tensor) -> Tensor:
         """`_row_shift` in place: large tensors cost more to allocate than to shift."""
         return x.add_((self._one << bits) >> 1).bitwise_right_shift_(bits)
+
+    def _on_device(self, layer: Any) -> dict[str, Any]:
+        """The parts of a model file's layer on the device, by name."""
+        parts = {each.name: getattr(layer, each.name) for each in fields(layer)}
+        return {
+            name: self._linear(part) if isinstance(part, Matrix)
+            else LayerNorm(**self._on_device(part)) if is_dataclass(part)
+            else self._int64(part)
+            for name, part in parts.items()
+        }  # fmt: skip
 
     def _int64(self, values: Integers) -> Tensor:
         return torch.as_tensor(values).to(self.device, torch.int64)
@@ -168,7 +187,7 @@ def add(x: Tensor, update: Tensor) -> Tensor:
 
 
 def square_root(x: Tensor) -> Tensor:
-    """Integer square roots, rounded down, of integers in 2^60..2^62 - 1: a float seed within 1, then two corrections.
+    """Integer square roots, rounded down, of integers in 2^60..2^62 - 1: a float seed, then two corrections by 1.
 
     A double holds x to 2^-53 of itself and its root is below 2^31, so the seed is off by far less than 1 even where the
     host's `sqrt` is not correctly rounded.

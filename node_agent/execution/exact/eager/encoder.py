@@ -1,7 +1,7 @@
-"""SPEC_ENCODER.md in eager torch: what `encoder/reference.py` computes, fast, on any device, for many texts at once.
+"""SPEC_ENCODER.md in eager torch: what `encoder/reference.py` computes, for many texts at once and on any device.
 
-Each step's arithmetic is `base.py`'s; here is the order of the steps. Texts of a batch lie one after the other
-along one axis of rows: linear maps run over all rows, attention text by text. Nothing is padded.
+This file has the order of the steps, `base.py` their arithmetic. The texts of a batch lie one after the other along one
+axis of rows: linear maps run over all rows, attention text by text. Nothing is padded.
 
 Shapes: T rows (tokens of all texts), C width, H heads, D head width, F inner width.
 """
@@ -17,20 +17,12 @@ from torch import Tensor
 
 from node_agent.execution import determinism
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact.eager.base import EagerModel, ExactLinear, add, round_shift
+from node_agent.execution.exact.eager.base import EagerModel, ExactLinear, LayerNorm, add, round_shift
 from node_agent.execution.exact.eager.products import Products
-from node_agent.execution.exact.encoder.model_file import EncoderLayer, EncoderParameters, Norm
+from node_agent.execution.exact.encoder.model_file import EncoderParameters
 
 PIECE_ROWS, PIECE_QUERIES = 64, 32
-"""Rows, and queries of one text, computed at once on a CPU: what they need stays in its cache. Speed alone changes."""
-
-
-@dataclass(frozen=True)
-class _Norm:
-    """Layer normalisation on the device."""
-
-    gain: Tensor  # (C,)
-    bias: Tensor  # (C,)
+"""Rows, and queries of one text, that a CPU computes at once, to stay in its cache. Changes nothing but speed."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +31,10 @@ class _EncoderLayer:
 
     qkv: ExactLinear
     attention_out: ExactLinear
-    attention_norm: _Norm
+    attention_norm: LayerNorm
     up: ExactLinear
     down: ExactLinear
-    out_norm: _Norm
+    out_norm: LayerNorm
 
 
 class EagerEncoder(EagerModel):
@@ -56,9 +48,9 @@ class EagerEncoder(EagerModel):
     def __init__(self, parameters: EncoderParameters, products: Products, device: torch.device) -> None:
         super().__init__(parameters.embedding, parameters.exp2, products, device)
         self.config = parameters.config
-        self.layers = [self._layer(layer) for layer in parameters.layers]
+        self.layers = [_EncoderLayer(**self._on_device(layer)) for layer in parameters.layers]
         self._position = self._int64(parameters.position)  # (P, C)
-        self._embedding_norm = self._norm_of(parameters.embedding_norm)
+        self._embedding_norm = LayerNorm(**self._on_device(parameters.embedding_norm))
         self._normal = self._int64(parameters.normal)
 
     @torch.inference_mode()
@@ -102,7 +94,7 @@ class EagerEncoder(EagerModel):
         return torch.cat([self._rest(layer, x[piece], mixed[piece]) for piece in pieces])
 
     def _attention(self, qkv: Tensor, texts: Sequence[slice]) -> Tensor:
-        """(T, 3C) queries, keys and values to (T, C) mixtures, 20 fraction bits: each text by itself, all of it."""
+        """(T, 3C) queries, keys and values to (T, C) mixtures with 20 fraction bits, each text by itself."""
         c = self.config
         query, key, value = qkv.view(len(qkv), 3, c.num_attention_heads, -1).permute(1, 2, 0, 3)  # (H, T, D) each
         mixed = []
@@ -122,34 +114,18 @@ class EagerEncoder(EagerModel):
         gelu = self._looked_up(up, self._normal, a.NORMAL_STEP_BITS).mul_(up)
         return self._updated(x, layer.down, gelu, a.GATED_FRACTION, layer.out_norm)
 
-    def _updated(self, x: Tensor, linear: ExactLinear, y: Tensor, fraction: int, norm: _Norm) -> Tensor:
-        """(T, C) states, and what a matrix makes of (T, I) with `fraction` fraction bits added to them, normed."""
+    def _updated(self, x: Tensor, linear: ExactLinear, y: Tensor, fraction: int, norm: LayerNorm) -> Tensor:
+        """(T, C) states plus a matrix times y, (T, I) with `fraction` fraction bits; the sum normed."""
         return self._normed(add(x, self._apply(linear, y, fraction, a.RESIDUAL_FRACTION)), norm)
 
-    def _normed(self, x: Tensor, norm: _Norm) -> Tensor:
+    def _normed(self, x: Tensor, norm: LayerNorm) -> Tensor:
         """`layer_norm` of SPEC_ENCODER.md: (T, C) with 20 fraction bits to states."""
         centred = x * x.shape[1] - x.sum(-1, keepdim=True)
         normed = self._norm(centred, self.config.epsilon, norm.gain)
-        return (
-            round_shift(normed, a.NORMED_FRACTION - a.RESIDUAL_FRACTION)
-            .add_(norm.bias)
-            .clamp_(-a.STATE_MAX, a.STATE_MAX)
-        )
+        states = round_shift(normed, a.NORMED_FRACTION - a.RESIDUAL_FRACTION).add_(norm.bias)
+        return states.clamp_(-a.STATE_MAX, a.STATE_MAX)
 
     def _pieces(self, rows: slice, size: int) -> list[slice]:
         """The same rows, a few at a time where that is faster."""
         size = size if self.device.type == "cpu" else rows.stop - rows.start
         return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
-
-    def _norm_of(self, norm: Norm) -> _Norm:
-        return _Norm(self._int64(norm.gain), self._int64(norm.bias))
-
-    def _layer(self, layer: EncoderLayer) -> _EncoderLayer:
-        return _EncoderLayer(
-            qkv=self._linear(layer.qkv),
-            attention_out=self._linear(layer.attention_out),
-            attention_norm=self._norm_of(layer.attention_norm),
-            up=self._linear(layer.up),
-            down=self._linear(layer.down),
-            out_norm=self._norm_of(layer.out_norm),
-        )

@@ -1,13 +1,13 @@
-"""SPEC.md in eager torch: what `llama/reference.py` computes, fast, on any device, for many texts at once.
+"""SPEC.md in eager torch: what `llama/reference.py` computes, for many texts at once and on any device.
 
-Each step's arithmetic is `base.py`'s; here is the order of the steps.
+This file has the order of the steps, `base.py` their arithmetic.
 
 `forward` reads any number of tokens of each text. Texts lie one after the other along one axis of rows: linear maps run
 over all rows at once, attention text by text. Nothing is padded.
 
-`decode` reads one token of each text, and its shapes depend on how much memory there is, not on how much of it is used:
-attention runs over all slots at once, what a text may not see is masked, and what is masked weighs exactly 0. So the
-bits are those of `forward`, and a GPU can replay a step without asking the host (`static_decoding.py`).
+`decode` reads one token of each text. Its shapes depend on the size of the slots, not on how full they are: attention
+runs over all slots at once, and masked positions weigh exactly 0. So it gives the bits of `forward`, and a GPU can
+replay a step without asking the host (`static_decoding.py`).
 
 Shapes: T rows (new positions of all texts), t those of one text, S its positions so far; B slots; L layers; C, H, K, G,
 D, F, V as in SPEC.md.
@@ -31,7 +31,7 @@ from node_agent.execution.exact.eager.base import EagerModel, ExactLinear, add, 
 from node_agent.execution.exact.eager.products import Products
 from node_agent.execution.exact.eager.slots import Slots, TextCache
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
-from node_agent.execution.exact.llama.model_file import LayerParameters, Parameters
+from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.port import Reading
 
 HEAD_PIECE = 2048
@@ -39,7 +39,7 @@ HEAD_PIECE = 2048
 
 
 class _Heads(NamedTuple):
-    """What attention takes of new positions, as it is kept: integers in the products' type, and powers of two."""
+    """Queries, keys and values of new positions: integers in the products' type, and powers of two."""
 
     query: Tensor  # (T, H, D)
     query_powers: Tensor  # (T, H, 1)
@@ -67,7 +67,7 @@ class EagerLlama(EagerModel):
     Attributes:
         config: sizes.
         layers: its blocks in order. Dropping one gives another model, and another trace.
-        static_decoding: whether batches decode by steps of fixed shapes: on a GPU. Changes nothing but speed.
+        static_decoding: whether batches decode in steps of fixed shapes, as on a GPU. Changes nothing but speed.
     """
 
     def __init__(self, parameters: Parameters, products: Products, device: torch.device) -> None:
@@ -75,7 +75,7 @@ class EagerLlama(EagerModel):
         self.static_decoding = device.type == "cuda" and products.graphs
         self.config = parameters.config
         self._head = self._in_pieces(parameters.head)
-        self.layers = [self._layer(layer) for layer in parameters.layers]
+        self.layers = [_LlamaLayer(**self._on_device(layer)) for layer in parameters.layers]
         self._final_norm = self._int64(parameters.final_norm)  # (C,)
         self._sigmoid = self._int64(parameters.sigmoid)
         self._cos, self._sin = self._int64(parameters.cos), self._int64(parameters.sin)  # (P, D / 2)
@@ -86,25 +86,21 @@ class EagerLlama(EagerModel):
         """See `port.LlamaModel`."""
         determinism.full_precision()
         if self.static_decoding and all(len(each.tokens) == each.wanted == 1 for each in batch):
-            with suppress(torch.OutOfMemoryError):  # slots for all of them do not fit; text by text they may
+            with suppress(
+                torch.OutOfMemoryError
+            ):  # there is no room for slots for all; one text after the other may fit
                 decoder = self.decoder_of([each.cache for each in batch])
-                found: NDArray[np.int32] = (
-                    decoder.logits([(each.tokens[0], each.cache) for each in batch]).cpu().numpy()
-                )
-                return found
+                logits = decoder.logits([(each.tokens[0], each.cache) for each in batch])
+                return np.asarray(logits.cpu())
         hidden = self.forward([(each.tokens, each.cache) for each in batch])  # (T, C)
         ends = np.cumsum([len(each.tokens) for each in batch])
         rows = np.concatenate([np.arange(end - each.wanted, end) for end, each in zip(ends, batch, strict=True)])
-        logits: NDArray[np.int32] = (
-            self.logits(hidden.index_select(0, torch.tensor(rows, device=self.device))).cpu().numpy()
-        )
-        return logits
+        wanted = hidden.index_select(0, torch.tensor(rows, device=self.device))
+        return np.asarray(self.logits(wanted).cpu())
 
     def decoder_of(self, texts: Sequence[TextCache]) -> StaticDecoder:
-        """What steps some texts by fixed shapes: the decoder that they are in, else one that nobody uses.
-
-        Making its graphs takes as long as many steps, so a decoder is kept.
-        """
+        """The decoder that some texts are in, else an idle one, else a new one. Decoders are kept, since making their
+        graphs takes as long as many steps."""
         holding = (each for each in self._decoders if each.holds(texts))
         idle = (each for each in self._decoders if each.idle)
         found = next(holding, None) or next(idle, None)
@@ -141,16 +137,16 @@ class EagerLlama(EagerModel):
         return hidden
 
     def decode(self, tokens: Tensor, places: Tensor, slots: Slots, span: int) -> Tensor:
-        """Read one token of each slot and append it to what the slot holds. Nothing is asked of the host.
+        """Read one token of each slot and append it to what the slot holds, without waiting for the host.
 
         Args:
             tokens: (B,) int64; any token of the model for a slot without a text.
             places: (B,) int64 how many positions each slot's text has used; 0 for a slot without a text.
             slots: the B texts' pasts.
-            span: attention looks at so many positions of each slot; more than any of `places`.
+            span: how many positions of each slot attention covers; more than any of `places`.
 
         Returns:
-            (B, C) as from `forward`; of a slot without a text, integers within bounds that mean nothing.
+            (B, C) as from `forward`; for a slot without a text, meaningless integers within bounds.
         """
         kv_heads = self.config.num_key_value_heads
         steps = torch.arange(span, device=self.device)
@@ -173,7 +169,7 @@ class EagerLlama(EagerModel):
         return logits
 
     def _states(self, tokens: Tensor, places: Tensor, mix: Callable[[int, _Heads], Tensor]) -> Tensor:
-        """All layers over (T,) tokens at (T,) places; `mix` is attention of a layer over pasts: to (T, H D)."""
+        """All layers over (T,) tokens at (T,) places; `mix` computes a layer's attention over the pasts, (T, H D)."""
         cos = self._cos.index_select(0, places)[:, None]  # (T, 1, D / 2)
         sin = self._sin.index_select(0, places)[:, None]
         x = self._embedded(tokens)
@@ -259,22 +255,12 @@ class EagerLlama(EagerModel):
         return self._norm(x, self.config.epsilon, gain)
 
     def _in_pieces(self, matrix: Matrix) -> list[ExactLinear]:
-        """The output matrix cut along its rows, so that what is done to each piece's logits stays in a CPU's cache.
-        Elsewhere it is one piece: fewer kernels."""
+        """The output matrix in pieces along its rows, so that each piece's logits stay in a CPU's cache. On a GPU it is
+        one piece, which takes fewer kernels."""
         size = HEAD_PIECE if self.device.type == "cpu" else matrix.weight.shape[0]
         cuts = range(0, matrix.weight.shape[0], size)
         parts = [(matrix.weight[cut : cut + size], matrix.multiplier[cut : cut + size]) for cut in cuts]
         return [self._linear(Matrix(weight, multiplier, matrix.exponent)) for weight, multiplier in parts]
-
-    def _layer(self, layer: LayerParameters) -> _LlamaLayer:
-        return _LlamaLayer(
-            attention_norm=self._int64(layer.attention_norm),
-            qkv=self._linear(layer.qkv),
-            attention_out=self._linear(layer.attention_out),
-            mlp_norm=self._int64(layer.mlp_norm),
-            gate_up=self._linear(layer.gate_up),
-            down=self._linear(layer.down),
-        )
 
 
 def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

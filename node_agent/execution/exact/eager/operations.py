@@ -1,9 +1,9 @@
-"""Which torch operations the exact engine may run, and a watch that refuses every other.
+"""The torch operations that the exact engine may run, and a watch that refuses all others.
 
-Allowed are operations whose results are defined to the bit: integer arithmetic, comparisons, copies and look-ups on
-any type, conversions that lose nothing, and two kinds of float operations: products of bounded integers, whose sums
-are exact in any order, and the square root that seeds an integer square root. Nothing on this list rounds where it
-matters; fused multiply-adds, float reductions, division, exp, softmax and their like are not on it.
+Allowed operations have results that are defined to the bit: integer arithmetic, comparisons, copies and look-ups on any
+type, lossless conversions, and two kinds of float operations: products of bounded integers, whose sums are exact in any
+order, and the square root that seeds an integer square root. Fused multiply-adds, float reductions, division, exp,
+softmax and the like are not allowed.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,8 @@ MOVES = frozenset({
     "masked_fill_", "new_zeros", "ones", "permute", "reshape", "resolve_conj", "resolve_neg", "select", "slice",
     "split", "t", "to", "transpose", "unbind", "unsqueeze", "view", "view_as", "zeros",
 })
-"""Copies and look-ups, on any type. That conversions lose nothing follows from the bounds in SPEC.md. What `empty`
-gives is written in full before it is read: a test fills it with other bytes. `index_copy_` writes to places that differ
-from each other."""
+"""Copies and look-ups, on any type. The bounds in SPEC.md make conversions lossless. What `empty` returns is written in
+full before it is read, which a test checks by filling it with other bytes. `index_copy_` writes to distinct places."""
 
 PRODUCTS = frozenset({"_int_mm", "bmm", "matmul"})
 """Products of bounded integers; float ones in fp32 and fp64 only."""
@@ -86,7 +85,7 @@ def _tensors(values: Sequence[Any]) -> list[torch.Tensor]:
 
 
 def watched(work: Callable[[], Any]) -> set[str]:
-    """Run something under a watch and return the names of the operations that it ran. Raises BannedOperation."""
+    """Run something under a watch; returns the names of the operations that ran. Raises BannedOperation."""
     watch = Watch()
     with watch:
         work()

@@ -1,11 +1,11 @@
-"""Exact integer matrix products in the ways that hosts can compute them.
+"""Exact integer matrix products, in three ways.
 
-All give the same integers; which are sound and fastest differs by host (`ways.py` finds out):
+All give the same integers. Which ones are sound, and which is fastest, differs by host (`ways.py` finds out):
 - `int8`: `torch._int_mm` on two int8 halves stacked along the rows, so that weights are read once. On CPUs without VNNI
-  oneDNN adds pairs of products in 16 bits and saturates: silently wrong (pytorch #136746).
-- `fp32`: float products of integers, exact in any order while sums of |a b| stay within 2^24: long rows are cut. TF32
-  and other shortened products would break it; `determinism.enforce` turns them off.
-- `fp64`: the same within 2^53, uncut and without halves. Slow and sound everywhere.
+  oneDNN adds pairs of products in 16 bits and saturates, so results are silently wrong (pytorch #136746).
+- `fp32`: float products of integers, exact in any order while sums of |a b| stay within 2^24, so long rows are cut.
+  TF32 and other shortened products would break it; `determinism.full_precision` turns them off.
+- `fp64`: the same within 2^53, without cuts or halves. Slow, and sound everywhere.
 
 Attention's products are small integers by construction and run in fp32, or in fp64 where products are `fp64`.
 
@@ -24,7 +24,7 @@ from node_agent.execution.exact import arithmetic as a
 _LOW_BITS = 7
 _LOW_MASK = (1 << _LOW_BITS) - 1
 _SHORT = ((1 << 31) - 1) // ((a.ACTIVATION_MAX + 1) * a.WEIGHT_MAX)
-"""Of up to so many inputs the sums fit into 32 bits, high halves shifted back included."""
+"""The most inputs whose sums fit into 32 bits, high halves shifted back included."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Products(ABC):
     Attributes:
         name: as in reports.
         attention_type: the float type whose products of attention's integers are exact here.
-        graphs: whether it may be captured in CUDA graphs, where there are any; the self-test finds out.
+        graphs: whether CUDA graphs may capture it; the self-test finds out.
     """
 
     name: ClassVar[str]
@@ -70,8 +70,8 @@ class Int8Products(Products):
     name = "int8"
 
     def prepare(self, weight: Tensor) -> Weight:
-        """See `Products`. Zeros are added: CUDA wants multiples of 8, and CPUs multiply a matrix of one input wrongly,
-        since the strides of its view do not tell how it lies."""
+        """See `Products`. Zeros are added: CUDA needs multiples of 8, and CPUs multiply a matrix of one input wrongly,
+        because the strides of its view do not show its layout."""
         outputs, inputs = weight.shape
         multiple = 8 if weight.is_cuda else 2 if inputs == 1 else 1
         if outputs % multiple or inputs % multiple:
@@ -147,7 +147,7 @@ ALL: tuple[Products, ...] = (Int8Products(), Fp32Products(), Fp64Products())
 
 
 def by_name(name: str, graphs: bool = True) -> Products:
-    """As one of ALL. Raises KeyError."""
+    """One of ALL by its name. Raises KeyError."""
     return {each.name: type(each) for each in ALL}[name](graphs)
 
 

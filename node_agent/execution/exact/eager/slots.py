@@ -30,7 +30,7 @@ class TextCache:
         return self.keys.shape[2]
 
     def move(self, to: "TextCache") -> None:
-        """Copy what it holds to the memory of another, with room for it, and live there from now on."""
+        """Move what it holds to the memory of another cache that has room for it."""
         for name in ("keys", "values", "key_powers", "value_powers"):
             target = getattr(to, name)
             target[:, :, : self.used] = getattr(self, name)[:, :, : self.used]
@@ -40,7 +40,7 @@ class TextCache:
 class Slots:
     """Room for the pasts of several texts in one block of memory.
 
-    What a slot holds behind the positions that its text has used is within the bounds of SPEC.md and weighs nothing.
+    Behind the positions that its text has used, a slot holds numbers within the bounds of SPEC.md that weigh nothing.
     """
 
     def __init__(

@@ -1,12 +1,12 @@
 """Decode steps whose shapes stay the same from step to step, so that a GPU replays them as CUDA graphs.
 
-A step of the exact model is thousands of small kernels, and a GPU spends most of it waiting for the host to start the
-next. Captured once as a graph, all of them are started by one call. A graph replays the same kernels over the same
-memory, so texts live in slots of one block, and what differs between steps are a few integers in a fixed place:
-tokens, and how much of each slot is used. Memory and shapes are powers of two and seldom change.
+A step of the exact model runs thousands of small kernels, and a GPU mostly waits for the host to start the next one. A
+captured graph starts all of them by one call. It replays the same kernels over the same memory, so texts live in slots
+of one block, and only a few integers in a fixed place differ between steps: the tokens, and how full each slot is.
+Memory and shapes are powers of two and seldom change.
 
-The arithmetic is `EagerLlama.decode`'s, the bits are those of `EagerLlama.forward`. Elsewhere than on a GPU the same
-steps run without graphs, for tests.
+The arithmetic is `EagerLlama.decode`'s, and gives the bits of `EagerLlama.forward`. On a CPU the same steps run without
+graphs, for tests.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from torch import Tensor
 from node_agent.execution.exact.eager.slots import Slots, TextCache
 
 LEAST_SPAN = 64
-"""Positions that attention looks at are a power of two, at least this: every span needs a graph of its own."""
+"""Attention covers a power of two of positions, at least this: each span needs its own graph."""
 
 
 class SteppedModel(Protocol):
-    """What it decodes with (`EagerLlama`)."""
+    """The model that it decodes with (`EagerLlama`)."""
 
     device: torch.device
 
@@ -59,7 +59,7 @@ class StaticDecoder:
         return any(text in self._seats for text in texts)
 
     def logits(self, batch: Sequence[tuple[int, TextCache]]) -> Tensor:
-        """Read one more token of each text and append it to its cache. Texts that are not named have left.
+        """Read one more token of each text and append it to its cache. Texts that are not in the batch have left.
 
         Args:
             batch: for each text its next token, and its past with room for it. Pasts move into this decoder's memory.
@@ -81,7 +81,7 @@ class StaticDecoder:
         return logits.index_select(0, torch.tensor(taken, device=logits.device))
 
     def _seat(self, texts: Sequence[TextCache]) -> list[int]:
-        """Each text's slot; those without one get one that is free."""
+        """Each text's slot; texts without one get a free one."""
         positions = max(text.positions for text in texts)
         if len(texts) > self._slots.count or positions > self._slots.positions:
             self._make_room(max(len(texts), self._slots.count), max(positions, self._slots.positions))
@@ -113,8 +113,8 @@ class StaticDecoder:
         return logits
 
     def _capture(self, span: int) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-        """A graph of the step. It is run before, since libraries set up at first use what no capture may contain; that
-        writes to the slots only what the replay writes again."""
+        """A graph of the step. The step runs once before, because libraries set themselves up at first use, which no
+        capture may contain; that run writes to the slots only what the replay writes again."""
         self._side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._side):
             self._compute(span)
@@ -126,15 +126,15 @@ class StaticDecoder:
 
     @cached_property
     def _side(self) -> torch.cuda.Stream:
-        """The stream of all captures and of the runs before them: cuBLAS keeps memory for each stream it has seen."""
+        """The one stream of all captures and of the runs before them: cuBLAS keeps memory for each stream it sees."""
         return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def _compute(self, span: int) -> Tensor:
-        """What is captured: nothing in it may depend on the host's reading a tensor."""
+        """The captured step: the host may read no tensor in it."""
         tokens, places = self._inputs.unbind()
         return self._model.logits(self._model.decode(tokens, places, self._slots, span))
 
 
 def _power_of_two(number: int, least: int = 1) -> int:
-    """The least that is not below either."""
+    """The smallest power of two that is at least both; `least` is one."""
     return max(least, 1 << (number - 1).bit_length())

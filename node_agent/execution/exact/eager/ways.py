@@ -1,15 +1,14 @@
-"""Torch's ways to multiply on a device, and whether each computes rightly there.
+"""Torch's ways to multiply on a device, and the self-test of each.
 
-Known answers of three kinds: products of the largest integers that can occur, in the sizes that choose other kernels;
-integer square roots next to perfect squares, where a seed that is off shows; the golden models, on a GPU by CUDA graphs
-too. A GPU on which a way fails by graphs may still use it without.
+There are three kinds of known answers: products of the largest possible integers, in sizes that choose different
+kernels; integer square roots next to perfect squares, where a wrong seed shows; and the golden models, on a GPU by CUDA
+graphs too. Where a way fails with graphs, the GPU may still use it without.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import isqrt
 
 import torch
 
@@ -22,12 +21,9 @@ from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, Products, by_name
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
 from node_agent.execution.exact.encoder.model_file import EncoderParameters
-from node_agent.execution.exact.golden import GOLDEN_LOGITS, GOLDEN_TOKENS, GOLDEN_VECTORS, require
+from node_agent.execution.exact.golden import GOLDEN_JOINS, GOLDEN_LOGITS, GOLDEN_TOKENS, GOLDEN_VECTORS, require
 from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.ways import Sound, tried
-
-GOLDEN_JOINS = (0, 2, 7)
-"""Steps at which the texts decoded together join, so that slots are added, moved, empty and taken again."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class EagerWay:
 
 
 def ways_of(device: str) -> Sequence[EagerWay]:
-    """Every way on a device; on a GPU with graphs and without."""
+    """Every way on a device; on a GPU both with and without graphs."""
     where = torch.device(device)
     ways = [EagerWay(products, where) for products in ALL]
     if where.type == "cuda":
@@ -73,13 +69,13 @@ def sound_products(device: str) -> Products:
 
 @torch.inference_mode()
 def require_sound(way: EagerWay) -> None:
-    """Raises SelfTestFailed where one way to multiply, or anything else that a model runs, computes a wrong number."""
+    """Raises SelfTestFailed where a way to multiply, or another operation of the models, gives a wrong number."""
     determinism.full_precision()
     for inputs, outputs in golden.WORST_SHAPES:
         for rows in (1, 33):
             _linear(way, rows, inputs, outputs)
     _attention(way.products, way.device)
-    _square_roots(way)
+    golden.require_square_roots(way.name, lambda values: square_root(torch.tensor(values, device=way.device)).tolist())
     for reading, chunk in (("prefill", len(GOLDEN_TOKENS)), ("decode", 1)):
         found = golden.golden_hash(way.llama(golden.golden_parameters()), chunk)
         require(f"{way.name}: golden logits, {reading}", GOLDEN_LOGITS, found)
@@ -91,7 +87,7 @@ def require_sound(way: EagerWay) -> None:
 
 
 def golden_static_hashes(model: EagerLlama) -> set[str]:
-    """Hex sha256 of the golden model's logits for each of some texts decoded together by steps of fixed shapes."""
+    """Hex sha256 of the golden model's logits, for each of several texts decoded together in steps of fixed shapes."""
     texts = [(join, model.new_cache(len(GOLDEN_TOKENS)), hashlib.sha256()) for join in GOLDEN_JOINS]
     decoder = StaticDecoder(model)
     for step in range(max(GOLDEN_JOINS) + len(GOLDEN_TOKENS)):
@@ -130,11 +126,3 @@ def _attention(products: Products, device: torch.device) -> None:
     values[:, 77], shares[:, :, 77] = 1, 1
     mixtures = set(torch.bmm(shares, values).flatten().tolist())
     require(f"{products.name}: mixtures of 4096 values", {(4095 * 16 * 255) + 1}, mixtures)
-
-
-def _square_roots(way: EagerWay) -> None:
-    roots = [2**30, 2**30 + 1, 2**31 - 1, *(2**30 + 7919 * index * index for index in range(300))]
-    squares = [root * root + step for root in roots for step in (-1, 0, 1) if 2**60 <= root * root + step < 2**62]
-    found = square_root(torch.tensor(squares, device=way.device)).tolist()
-    wrong = [square for square, root in zip(squares, found, strict=True) if root != isqrt(square)]
-    require(f"{way.name}: wrong square roots", [], wrong)

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
-from node_agent.execution.exact.container import Integers, Matrix, write_model
+from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.exact.encoder.model_file import EncoderConfig
-from node_agent.execution.exact.quantise import fixed_point, gain, quantise
+from node_agent.execution.exact.quantise import TensorMaker, fixed_point, gain, quantise, query_factor
 from node_agent.execution.model_files import Fp32
 from node_agent.execution.published import BertConfig
 
@@ -24,22 +23,6 @@ _MATRICES = {
 _NORMS = {"attention_norm": "attention.output.LayerNorm", "out_norm": "output.LayerNorm"}
 _FRACTIONS = {"qkv": a.HEAD_FRACTION, "up": a.HEAD_FRACTION}
 """Fraction bits of what comes out of a matrix; RESIDUAL_FRACTION of the others."""
-
-
-def build_from(
-    fields: Mapping[str, Any],
-    tensor: Callable[[str], Fp32],
-    source_sha256: str,
-    path: Path,
-    positions: int | None = None,
-) -> None:
-    """Write a model file from a config.json's fields and a function from Hugging Face names to fp32 tensors.
-
-    Raises:
-        UnsupportedModel: not an encoder that this engine computes.
-    """
-    config = read_config(fields, source_sha256, positions)
-    write_model(path, config, _EncoderSource(config, tensor))
 
 
 def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | None = None) -> EncoderConfig:
@@ -63,58 +46,44 @@ def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | 
     )
 
 
-class _EncoderSource:
-    """Makes the tensors of the file by name, a matrix at a time."""
+class EncoderMaker(TensorMaker):
+    """See `TensorMaker`."""
 
-    def __init__(self, config: EncoderConfig, tensor: Callable[[str], Fp32]) -> None:
-        self._config, self._tensor = config, tensor
-        self._tables: dict[str, Integers] = {"exp2": tables.exp2_table(), "normal": tables.normal_table()}
-        self._last: tuple[str, Matrix] | None = None
+    def __init__(self, config: EncoderConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:
+        super().__init__(tensor, {"exp2": tables.exp2_table(), "normal": tables.normal_table()})
+        self._config = config
 
-    def __call__(self, name: str) -> Integers:
+    def vector(self, name: str) -> Integers:
+        """See `TensorMaker`."""
         owner, _, field = name.rpartition(".")
-        if owner == "table":
-            return self._tables[field]
-        if name == "position":
-            return self._positions()
-        if owner.endswith("norm"):
-            return self._norm(owner, field)
-        if self._last is None or self._last[0] != owner:  # a matrix's tensors are asked for in a row
-            self._last = owner, self._matrix(owner)
-        value = getattr(self._last[1], field)
-        return np.array([value], np.int32) if field == "exponent" else np.asarray(value)
+        return self._norm(owner, field) if owner else self._positions()
 
     def _positions(self) -> Integers:
         """There is one text, of type 0, so that its type's embedding is part of each position's."""
-        places = self._tensor("embeddings.position_embeddings.weight")[: self._config.positions].astype(np.float64)
-        kind = self._tensor("embeddings.token_type_embeddings.weight")[0].astype(np.float64)
+        places = self.tensor("embeddings.position_embeddings.weight")[: self._config.positions].astype(np.float64)
+        kind = self.tensor("embeddings.token_type_embeddings.weight")[0].astype(np.float64)
         return fixed_point(places + kind, a.RESIDUAL_FRACTION, a.BIAS_MAX)
 
     def _norm(self, owner: str, field: str) -> Integers:
         prefix, _, part = owner.rpartition(".")
         name = f"{_layer(prefix)}{_NORMS[part]}" if prefix else "embeddings.LayerNorm"
         if field == "gain":
-            return gain(self._tensor(f"{name}.weight"))
-        return fixed_point(self._tensor(f"{name}.bias").astype(np.float64), a.RESIDUAL_FRACTION, a.BIAS_MAX)
+            return gain(self.tensor(f"{name}.weight"))
+        return fixed_point(self.tensor(f"{name}.bias").astype(np.float64), a.RESIDUAL_FRACTION, a.BIAS_MAX)
 
-    def _matrix(self, owner: str) -> Matrix:
-        prefix, _, part = owner.rpartition(".")
+    def matrix(self, name: str) -> Matrix:
+        """See `TensorMaker`."""
+        prefix, _, part = name.rpartition(".")
         if not prefix:
-            return quantise(self._tensor("embeddings.word_embeddings.weight"))
+            return quantise(self.tensor("embeddings.word_embeddings.weight"))
         names = [f"{_layer(prefix)}{name}" for name in _MATRICES[part]]
         weight, bias = (
-            np.concatenate([self._tensor(f"{name}.{kind}") for name in names]) for kind in ("weight", "bias")
+            np.concatenate([self.tensor(f"{name}.{kind}") for name in names]) for kind in ("weight", "bias")
         )
-        factor = self._query_factor() if part == "qkv" else np.ones(len(bias))
+        queries = self._config.hidden_size if part == "qkv" else 0
+        factor = query_factor(len(bias), queries, self._config.head_dim)
         short = fixed_point(bias.astype(np.float64) * factor, _FRACTIONS.get(part, a.RESIDUAL_FRACTION), a.BIAS_MAX)
         return replace(quantise(weight, factor), bias=short)
-
-    def _query_factor(self) -> Integers:
-        """What the queries' rows are multiplied by: log2(e) / sqrt(D) turns their scores into exponents of two."""
-        width = self._config.hidden_size
-        factor = np.ones(3 * width)
-        factor[:width] = float(tables.query_scale(self._config.head_dim))
-        return factor
 
 
 def _layer(prefix: str) -> str:

@@ -7,14 +7,10 @@ states after the embedding and after each layer (`trace.py`). There is nothing t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.protocol.manifest import Manifest
-from contracts.protocol.packed import pack
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError
 from node_agent.execution.exact.encoder.model_file import EncoderParameters, read_encoder
@@ -22,7 +18,7 @@ from node_agent.execution.exact.engine import ExactEngine, traced_execution
 from node_agent.execution.exact.port import EncoderModel, Way
 from node_agent.execution.exact.trace import TextTrace
 from node_agent.execution.exact.ways import timed
-from node_agent.execution.limits import read_prompts, require_params, require_showable
+from node_agent.execution.limits import read_prompts, require_params
 
 MEASURED_TOKENS = 64
 """By which a host's speed is measured."""
@@ -39,28 +35,13 @@ class ExactEmbedding(ExactEngine):
     """
 
     meter = "input_tokens"
+    read = staticmethod(read_encoder)
+    model: EncoderModel
 
-    def __init__(self, model: EncoderModel, manifest: Manifest) -> None:
-        """Assemble from parts; `load` is the way in that verifies them.
-
-        Raises:
-            EngineMismatch: the manifest describes another engine, or parameters, which this one has none of.
-            UnsupportedModel: the workload allows more positions than the model has.
-        """
-        super().__init__(manifest)
-        self.model = model
-        self._require_manifest()
-        self._require_positions(0, model.config.positions)
-
-    @classmethod
-    def read(cls, weights: Path) -> EncoderParameters:
+    @staticmethod
+    def model_by(way: Way, parameters: EncoderParameters) -> EncoderModel:
         """See `ExactEngine`."""
-        return read_encoder(weights)
-
-    @classmethod
-    def build(cls, parameters: EncoderParameters, way: Way, manifest: Manifest) -> Self:
-        """See `ExactEngine`."""
-        return cls(way.encoder(parameters), manifest)
+        return way.encoder(parameters)
 
     def measure(self, way: str, patience_s: float) -> Speed:
         """See `ExactEngine`: a text of some length. Nothing is generated."""
@@ -75,10 +56,6 @@ class ExactEmbedding(ExactEngine):
         while order.left:
             self.advance([order])
         return self.execution(order)
-
-    def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """See `engine.Engine`: the one pass, whatever is claimed."""
-        return self.execute(input_bytes, params)
 
     def new_batch(self) -> "EmbeddingBatch":
         """See `engine.Batching`."""
@@ -100,9 +77,8 @@ class ExactEmbedding(ExactEngine):
 
     def execution(self, order: "TextOrder") -> Execution:
         """What an order comes to that has no text left. Raises OutputTooLong."""
-        output = pack([self.answer(vector) for vector in order.vectors])
-        require_showable(output)
-        return traced_execution(output, order.traces, sum(len(text) for text in order.texts))
+        answers = [self.answer(vector) for vector in order.vectors]
+        return traced_execution(answers, order.traces, sum(len(text) for text in order.texts))
 
     def answer(self, vector: list[int]) -> list[int]:
         """What stands in the output for a text, from its unit vector with 20 fraction bits: int32 numbers.

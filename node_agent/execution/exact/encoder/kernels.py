@@ -6,32 +6,31 @@ Shapes: T rows (tokens of all texts); C width, H heads, D head width.
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, byref, c_int64, c_void_p
 from math import isqrt
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.exact import kernels as k
 from node_agent.execution.exact.encoder.model_file import EncoderConfig, EncoderLayer, EncoderParameters
-from node_agent.execution.exact.kernels import (
-    ROOM,
-    TEXT_FIELDS,
-    Kept,
-    KernelMatrix,
-    Kernels,
-    Rooms,
-    Sizes,
-    address,
-    embedded,
-)
 
 
 class KernelEncoderLayer(Structure):
     """`EncoderLayer` of kernels.c."""
 
+    _matrices = ("qkv", "attention_out", "up", "down")
     _fields_ = (
-        *((name, KernelMatrix) for name in ("qkv", "attention_out", "up", "down")),
+        *((name, k.KernelMatrix) for name in _matrices),
         *((name, c_void_p) for name in ("attention_gain", "attention_bias", "out_gain", "out_bias")),
     )
+
+    @classmethod
+    def of(cls, layer: EncoderLayer, kept: k.Kept) -> Self:
+        """A block of the model file."""
+        norms = (each for norm in (layer.attention_norm, layer.out_norm) for each in (norm.gain, norm.bias))
+        matrices = (kept.matrix(getattr(layer, name)) for name in cls._matrices)
+        return cls(*matrices, *(kept.pointer(each, np.int32) for each in norms))
 
 
 class KernelEncoder:
@@ -42,34 +41,34 @@ class KernelEncoder:
         layers: its blocks in order. Dropping one gives another model, and another trace.
     """
 
-    def __init__(self, parameters: EncoderParameters, kernels: Kernels) -> None:
+    def __init__(self, parameters: EncoderParameters, kernels: k.Kernels) -> None:
         self.config, self.kernels = parameters.config, kernels
         self._embedding, self._position = parameters.embedding, parameters.position
-        self._kept = kept = Kept()
-        self._sizes = _sizes(parameters, kept)
-        self._rooms = Rooms(self._sizes, kernels.threads)
+        self._kept = kept = k.Kept()
+        self._sizes = k.sizes_of(parameters.config, kept, parameters.exp2, parameters.normal)
+        self._rooms = k.Rooms(self._sizes, kernels.threads)
         norm = parameters.embedding_norm
         self._norm = kept.pointer(norm.gain, np.int32), kept.pointer(norm.bias, np.int32)
-        self.layers = [_layer(layer, kept) for layer in parameters.layers]
-        sizes = POINTER(Sizes)
+        self.layers = [KernelEncoderLayer.of(layer, kept) for layer in parameters.layers]
+        sizes = POINTER(k.Sizes)
         self._run_embedded = kernels.function("encoder_embedded", sizes, c_void_p, c_void_p, c_int64, c_void_p)
         self._run_layer = kernels.function(
-            "encoder_layer", sizes, POINTER(KernelEncoderLayer), c_void_p, c_int64, c_int64, c_void_p, ROOM
+            "encoder_layer", sizes, POINTER(KernelEncoderLayer), c_void_p, c_int64, c_int64, c_void_p, k.ROOM
         )
 
     def states(self, texts: Sequence[Sequence[int]]) -> list[NDArray[np.int64]]:
         """See `port.EncoderModel`."""
         self.kernels.take_turn()
-        x = embedded(self._embedding, [token for text in texts for token in text])
+        x = k.embedded(self._embedding, [token for text in texts for token in text])
         x += np.concatenate([self._position[: len(text)] for text in texts])
-        self._run_embedded(byref(self._sizes), *self._norm, len(x), address(x))
+        self._run_embedded(byref(self._sizes), *self._norm, len(x), k.address(x))
         states = [x]
         room = self._rooms.room(len(x), max(len(text) for text in texts))
         pasts = _Pasts(self.config, texts)
         for layer in self.layers:
             x = x.copy()
-            sizes, here = byref(self._sizes), address(pasts.texts)
-            self._run_layer(sizes, byref(layer), here, len(texts), len(x), address(x), byref(room))
+            sizes, here = byref(self._sizes), k.address(pasts.texts)
+            self._run_layer(sizes, byref(layer), here, len(texts), len(x), k.address(x), byref(room))
             states.append(x)
         return states
 
@@ -96,42 +95,11 @@ class _Pasts:
         rows, heads, d = sum(len(text) for text in texts), config.num_attention_heads, config.head_dim
         self._numbers = np.empty((2, rows * heads * d), np.int16)  # keys, values
         self._exponents = np.empty((2, rows * heads), np.uint8)
-        self.texts = np.empty((len(texts), TEXT_FIELDS), np.int64)
-        numbers, exponents = address(self._numbers), address(self._exponents)
+        self.texts = np.empty((len(texts), k.TEXT_FIELDS), np.int64)
+        numbers, exponents = k.address(self._numbers), k.address(self._exponents)
         start = 0
         for index, text in enumerate(texts):
             keys, places = numbers + 2 * start * heads * d, exponents + start * heads
             offsets = keys, keys + self._numbers.strides[0], places, places + self._exponents.strides[0]
             self.texts[index] = (*offsets, len(text), 0, len(text))
             start += len(text)
-
-
-def _sizes(parameters: EncoderParameters, kept: Kept) -> Sizes:
-    c = parameters.config
-    return Sizes(
-        width=c.hidden_size,
-        inner=c.intermediate_size,
-        heads=c.num_attention_heads,
-        kv_heads=c.num_attention_heads,
-        head_dim=c.head_dim,
-        query_max=(1 << (c.query_bits - 1)) - 1,
-        key_max=(1 << (c.key_bits - 1)) - 1,
-        epsilon=c.epsilon,
-        exp2=kept.pointer(parameters.exp2, np.int32),
-        curve=kept.pointer(parameters.normal, np.int32),
-        cos=None,
-        sin=None,
-    )
-
-
-def _layer(layer: EncoderLayer, kept: Kept) -> KernelEncoderLayer:
-    return KernelEncoderLayer(
-        qkv=kept.matrix(layer.qkv),
-        attention_out=kept.matrix(layer.attention_out),
-        up=kept.matrix(layer.up),
-        down=kept.matrix(layer.down),
-        attention_gain=kept.pointer(layer.attention_norm.gain, np.int32),
-        attention_bias=kept.pointer(layer.attention_norm.bias, np.int32),
-        out_gain=kept.pointer(layer.out_norm.gain, np.int32),
-        out_bias=kept.pointer(layer.out_norm.bias, np.int32),
-    )

@@ -3,7 +3,7 @@
 Shapes: C width, F inner width, V vocabulary, P positions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -24,13 +24,7 @@ from node_agent.execution.exact.container import (
 
 @dataclass(frozen=True)
 class EncoderConfig(ModelConfig):
-    """Sizes, and the three numbers that differ between models of one size.
-
-    Attributes:
-        epsilon: round(layer_norm_eps * hidden_size^3 * 2^40).
-        query_bits, key_bits: with sign; `arithmetic.query_key_bits(head_dim)`.
-        source_sha256: of the weights that the file was built from.
-    """
+    """See `ModelConfig`. `epsilon`: round(layer_norm_eps * hidden_size^3 * 2^40)."""
 
     format: ClassVar[str] = "assay/exact-encoder/1"
     ranges: ClassVar[dict[str, tuple[int, int]]] = MATRIX_RANGES | {
@@ -39,33 +33,12 @@ class EncoderConfig(ModelConfig):
         "exp2": (0, 2**a.EXP2_FRACTION),
         "normal": (0, 2**a.NORMAL_FRACTION),
     }
-    limits: ClassVar[dict[str, int]] = {
-        "vocab_size": 2**31 - 1,
-        "num_hidden_layers": 2**16,
-        "num_attention_heads": a.MAX_WIDTH,
-        "hidden_size": a.MAX_WIDTH,
-        "intermediate_size": a.MAX_INNER,
-        "positions": a.MAX_POSITIONS,
-        "epsilon": a.EPSILON_MAX,
-    }
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    positions: int
-    epsilon: int
-    query_bits: int
-    key_bits: int
-    source_sha256: str
+    limits: ClassVar[Mapping[str, int]] = {**ModelConfig.limits, "num_attention_heads": a.MAX_WIDTH}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.hidden_size % self.num_attention_heads or self.head_dim > a.MAX_HEAD_DIM:
             refuse(f"heads do not divide the width, or are wider than {a.MAX_HEAD_DIM}", "config", asdict(self))
-        if (self.query_bits, self.key_bits) != a.query_key_bits(self.head_dim):
-            refuse("bit widths of queries and keys do not fit the heads' width", "config", asdict(self))
 
     @property
     def head_dim(self) -> int:
@@ -158,7 +131,7 @@ class EncoderParameters:
         )
 
 
-def read_encoder(path: Path, sha256: str | None = None) -> EncoderParameters:
-    """Open an encoder's model file; arguments and errors as in `container.opened`."""
-    with opened(path, sha256, EncoderConfig) as (config, tensor):
+def read_encoder(path: Path) -> EncoderParameters:
+    """Read an encoder's model file. Errors as of `container.opened`."""
+    with opened(path, EncoderConfig) as (config, tensor):
         return EncoderParameters.assemble(config, tensor)

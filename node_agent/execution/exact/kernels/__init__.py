@@ -256,6 +256,26 @@ class Kept:
         )
 
 
+def sizes_of(
+    c: Any, kept: Kept, exp2: Integers, curve: Integers, cos: Integers | None = None, sin: Integers | None = None
+) -> Sizes:
+    """A model's configuration and tables as kernels.c wants them; `curve` is a Llama's sigmoid, an encoder's normal."""
+    return Sizes(
+        width=c.hidden_size,
+        inner=c.intermediate_size,
+        heads=c.num_attention_heads,
+        kv_heads=getattr(c, "num_key_value_heads", c.num_attention_heads),
+        head_dim=c.head_dim,
+        query_max=(1 << (c.query_bits - 1)) - 1,
+        key_max=(1 << (c.key_bits - 1)) - 1,
+        epsilon=c.epsilon,
+        exp2=kept.pointer(exp2, np.int32),
+        curve=kept.pointer(curve, np.int32),
+        cos=None if cos is None else kept.pointer(cos, np.int16),
+        sin=None if sin is None else kept.pointer(sin, np.int16),
+    )
+
+
 class Rooms:
     """Room for what kernels compute on the way, grown as needed.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,9 @@ import numpy as np
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
-from node_agent.execution.exact.container import Integers, Matrix, write_model
+from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.exact.llama.model_file import ExactConfig
-from node_agent.execution.exact.quantise import gain, quantise
+from node_agent.execution.exact.quantise import TensorMaker, gain, quantise, query_factor
 from node_agent.execution.model_files import Fp32
 from node_agent.execution.published import PLAIN_LLAMA, require_fixed
 
@@ -25,23 +24,6 @@ _LAYER_PARTS = {
     "mlp_norm": ("post_attention_layernorm",),
 }
 _TOP_PARTS = {"embedding": "model.embed_tokens", "head": "lm_head", "final_norm": "model.norm"}
-
-
-def build_from(
-    fields: Mapping[str, Any],
-    tensor: Callable[[str], Fp32],
-    source_sha256: str,
-    path: Path,
-    positions: int | None = None,
-) -> None:
-    """Write a model file from a config.json's fields and a function from Hugging Face names to fp32 tensors.
-
-    Raises:
-        UnsupportedModel: not a Llama that this engine computes.
-    """
-    config = read_config(fields, source_sha256, positions)
-    source = _LlamaSource(config, fields, tensor)
-    write_model(path, config, source)
 
 
 def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | None = None) -> ExactConfig:
@@ -68,51 +50,30 @@ def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | 
     )
 
 
-class _LlamaSource:
-    """Makes the tensors of the file by name, a matrix at a time."""
+class LlamaMaker(TensorMaker):
+    """See `TensorMaker`."""
 
     def __init__(self, config: ExactConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:
-        self._config, self._tensor = config, tensor
-        theta, scaling = _rotary(fields)
-        cos, sin = tables.rotary_tables(config.head_dim, config.positions, theta, scaling)
-        self._tables: dict[str, Integers] = {
-            "exp2": tables.exp2_table(),
-            "sigmoid": tables.sigmoid_table(),
-            "cos": cos,
-            "sin": sin,
-        }
-        self._last: tuple[str, Matrix] | None = None
+        cos, sin = tables.rotary_tables(config.head_dim, config.positions, *_rotary(fields))
+        curves = {"exp2": tables.exp2_table(), "sigmoid": tables.sigmoid_table()}
+        super().__init__(tensor, {**curves, "cos": cos, "sin": sin})
+        self._config = config
 
-    def __call__(self, name: str) -> Integers:
-        owner, _, field = name.rpartition(".")
-        if owner == "table":
-            return self._tables[field]
-        if field not in ("weight", "multiplier", "exponent"):
-            return gain(self._part(name))
-        if self._last is None or self._last[0] != owner:  # a matrix's three tensors are asked for in a row
-            self._last = owner, quantise(self._part(owner), self._factor(owner))
-        matrix = self._last[1]
-        values: dict[str, Integers] = {
-            "weight": matrix.weight,
-            "multiplier": matrix.multiplier,
-            "exponent": np.array([matrix.exponent], np.int32),
-        }
-        return values[field]
+    def vector(self, name: str) -> Integers:
+        """See `TensorMaker`."""
+        return gain(self._part(name))
+
+    def matrix(self, name: str) -> Matrix:
+        """See `TensorMaker`."""
+        c, weight = self._config, self._part(name)
+        queries = c.num_attention_heads * c.head_dim
+        return quantise(weight, query_factor(len(weight), queries, c.head_dim) if name.endswith("qkv") else None)
 
     def _part(self, name: str) -> Fp32:
         if name in _TOP_PARTS:
-            return self._tensor(f"{_TOP_PARTS[name]}.weight")
+            return self.tensor(f"{_TOP_PARTS[name]}.weight")
         prefix, _, part = name.rpartition(".")
-        return np.concatenate([self._tensor(f"model.{prefix}.{each}.weight") for each in _LAYER_PARTS[part]])
-
-    def _factor(self, name: str) -> Integers | None:
-        """What the queries' rows are multiplied by: log2(e) / sqrt(D) turns their scores into exponents of two."""
-        if not name.endswith("qkv"):
-            return None
-        c = self._config
-        factor = np.ones((c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim)
-        factor[: c.num_attention_heads * c.head_dim] = float(tables.query_scale(c.head_dim))
-        return factor
+        return np.concatenate([self.tensor(f"model.{prefix}.{each}.weight") for each in _LAYER_PARTS[part]])
 
 
 def _rotary(fields: Mapping[str, Any]) -> tuple[Fraction, Mapping[str, Any] | None]:

@@ -10,12 +10,10 @@ Parameters: `max_new_tokens`, and as far as the manifest has them `temperature_m
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Self
 
 from contracts.protocol.errors import NotPacked
-from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
-from contracts.protocol.packed import pack, packed_root, unpack
+from contracts.protocol.manifest import MAX_NEW_TOKENS
+from contracts.protocol.packed import packed_root, unpack
 from node_agent.execution.engine import Execution, Speed
 from node_agent.execution.errors import ExecutionError, OutOfMemory
 from node_agent.execution.exact.engine import ExactEngine, traced_execution
@@ -24,7 +22,7 @@ from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.port import LlamaModel, Reading, Way
 from node_agent.execution.exact.sampling import WHOLE_PPM, ExactSampling
 from node_agent.execution.exact.ways import timed
-from node_agent.execution.limits import read_prompts, require_params, require_showable
+from node_agent.execution.limits import read_prompts, require_params
 
 TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
 SEED_TAG = b"assay/exact/seed/2\n"
@@ -37,29 +35,15 @@ class ExactGeneration(ExactEngine):
     """See `engine.Engine`."""
 
     meter = "new_tokens"
+    params = (MAX_NEW_TOKENS,)
+    optional = (TEMPERATURE, TOP_P, SEED)
+    read = staticmethod(read_model)
+    model: LlamaModel
 
-    def __init__(self, model: LlamaModel, manifest: Manifest) -> None:
-        """Assemble from parts; `load` is the way in that verifies them.
-
-        Raises:
-            EngineMismatch: the manifest describes another engine, or other parameters than this one has.
-            UnsupportedModel: the workload allows more positions than the model has.
-        """
-        super().__init__(manifest)
-        self.model, self.stops = model, frozenset(manifest.stops)
-        known = frozenset({MAX_NEW_TOKENS, TEMPERATURE, TOP_P, SEED})
-        self._require_manifest(frozenset({MAX_NEW_TOKENS}), known)
-        self._require_positions(manifest.params[MAX_NEW_TOKENS].maximum, model.config.positions)
-
-    @classmethod
-    def read(cls, weights: Path) -> Parameters:
+    @staticmethod
+    def model_by(way: Way, parameters: Parameters) -> LlamaModel:
         """See `ExactEngine`."""
-        return read_model(weights)
-
-    @classmethod
-    def build(cls, parameters: Parameters, way: Way, manifest: Manifest) -> Self:
-        """See `ExactEngine`."""
-        return cls(way.llama(parameters), manifest)
+        return way.llama(parameters)
 
     def measure(self, way: str, patience_s: float) -> Speed:
         """See `ExactEngine`: a prompt read, then tokens generated after it."""
@@ -105,15 +89,13 @@ class ExactGeneration(ExactEngine):
         sampling = ExactSampling(
             params.get(TEMPERATURE, 0), params.get(TOP_P, WHOLE_PPM), hashlib.sha256(seed).digest()
         )
-        limit = params[MAX_NEW_TOKENS]
-        return [DecodingTask(prompt, limit, self.stops, sampling, index) for index, prompt in enumerate(prompts)]
+        limit, stops = params[MAX_NEW_TOKENS], frozenset(self.manifest.stops)
+        return [DecodingTask(prompt, limit, stops, sampling, index) for index, prompt in enumerate(prompts)]
 
     def execution(self, runs: Sequence[DecodingRun]) -> Execution:
         """What an order's finished runs, in order, come to. Raises OutputTooLong."""
-        output = pack([run.chosen for run in runs])
-        require_showable(output)
-        units = sum(len(run.chosen) for run in runs)
-        return traced_execution(output, [run.trace for run in runs], units)
+        answers = [run.chosen for run in runs]
+        return traced_execution(answers, [run.trace for run in runs], sum(map(len, answers)))
 
 
 class OrderBatch:

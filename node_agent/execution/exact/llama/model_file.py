@@ -4,7 +4,7 @@ Shapes: C width, F inner width, H query heads, K key/value heads, D head width, 
 O and I outputs and inputs of a matrix.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Self
@@ -28,13 +28,7 @@ _TURN = (-(2**a.ROTARY_FRACTION), 2**a.ROTARY_FRACTION)
 
 @dataclass(frozen=True)
 class ExactConfig(ModelConfig):
-    """Sizes, and the three numbers that differ between models of one size.
-
-    Attributes:
-        epsilon: round(rms_norm_eps * hidden_size * 2^40).
-        query_bits, key_bits: with sign; `arithmetic.query_key_bits(head_dim)`.
-        source_sha256: of the weights that the file was built from.
-    """
+    """See `ModelConfig`. `epsilon`: round(rms_norm_eps * hidden_size * 2^40)."""
 
     format: ClassVar[str] = "assay/exact/1"
     ranges: ClassVar[dict[str, tuple[int, int]]] = MATRIX_RANGES | {
@@ -46,31 +40,16 @@ class ExactConfig(ModelConfig):
         "cos": _TURN,
         "sin": _TURN,
     }
-    limits: ClassVar[dict[str, int]] = {
-        "vocab_size": 2**31 - 1,
-        "num_hidden_layers": 2**16,
+    limits: ClassVar[Mapping[str, int]] = {
+        **ModelConfig.limits,
         "num_attention_heads": a.MAX_INNER,
         "num_key_value_heads": a.MAX_INNER,
-        "hidden_size": a.MAX_WIDTH,
-        "intermediate_size": a.MAX_INNER,
-        "positions": a.MAX_POSITIONS,
         "head_dim": a.MAX_HEAD_DIM,
-        "epsilon": a.EPSILON_MAX,
     }
 
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
-    positions: int
     tied: bool
-    epsilon: int
-    query_bits: int
-    key_bits: int
-    source_sha256: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,8 +57,6 @@ class ExactConfig(ModelConfig):
             refuse("heads do not divide into groups, or their width is odd", "config", asdict(self))
         if self.num_attention_heads * self.head_dim > a.MAX_INNER:
             refuse("the heads together are too wide", "config", asdict(self))
-        if (self.query_bits, self.key_bits) != a.query_key_bits(self.head_dim):
-            refuse("bit widths of queries and keys do not fit the heads' width", "config", asdict(self))
 
     def shapes(self) -> Shapes:
         """See `ModelConfig`."""
@@ -158,7 +135,7 @@ class Parameters:
         )
 
 
-def read_model(path: Path, sha256: str | None = None) -> Parameters:
-    """Open a Llama's model file; arguments and errors as in `container.opened`."""
-    with opened(path, sha256, ExactConfig) as (config, tensor):
+def read_model(path: Path) -> Parameters:
+    """Read a Llama's model file. Errors as of `container.opened`."""
+    with opened(path, ExactConfig) as (config, tensor):
         return Parameters.assemble(config, tensor)

@@ -83,7 +83,7 @@ def test_over_long_input_never_reaches_a_node(running: Coordinator) -> None:
     client = running.client()
     with pytest.raises(NotTaken, match="201 tokens in text 1"):
         client.submit(["short", "x" * 201], max_new_tokens=1)
-    with pytest.raises(NotTaken, match=r"80 completion tokens.* up to 64 .* order the 2 texts apart"):
+    with pytest.raises(NotTaken, match=r"80 completion tokens.* up to 64 .* order the 2 texts separately"):
         client.submit(["one", "two"], max_new_tokens=40)
     for texts, why in ((["x"] * 5, "5 texts.* at most 4"), (["x" * 1001], "1001 bytes .* at most 1000")):
         with pytest.raises(NotTaken, match=why):

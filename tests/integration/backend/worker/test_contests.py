@@ -108,7 +108,7 @@ def test_the_worker_answers_and_the_output_is_on_chain(bench: Bench) -> None:
     assert contests.shown_output(hidden) == b""
     assert balance_units(bench, "settler") == 2 * bench.constants.contest_bond_units
     accounts = bench.assert_books_are_right()
-    assert ledger.contests_owe(accounts) == 0
+    assert ledger.owed_by("Contests", accounts) == 0
     assert accounts["bond"] == 10**7
     bench.drive(worker, 3)
     assert len(bench.events("Answered")) == 2
@@ -155,7 +155,7 @@ def test_a_lapse_bars_nobody_and_the_worker_answers_the_next_contest(bench: Benc
     bench.drive(worker, 4)
     assert contests.view(*place).status is ContestStatus.ANSWERED
     assert balance_units(bench, "settler") == balance_units(bench, "bob") == bench.constants.contest_bond_units
-    assert ledger.contests_owe(bench.assert_books_are_right()) == 0
+    assert ledger.owed_by("Contests", bench.assert_books_are_right()) == 0
 
 
 def test_nobody_answers_and_the_lane_gets_its_money_back(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -184,7 +184,7 @@ def test_nobody_answers_and_the_lane_gets_its_money_back(bench: Bench, caplog: p
     alice = KEYS["alice"].address
     assert accounts[ledger.lane_account(alice, alice)] == 10**6
     assert accounts["bond"] == bench.chain.escrow.functions.settlerBond().call()[0] == 10**7 - 150
-    assert ledger.contests_owe(accounts) == 0
+    assert ledger.owed_by("Contests", accounts) == 0
     with bench.database.read() as session:
         refunded = {found.order.order_id: found.refunded for found in facts.jobs(session)}
     assert refunded == {job.order_id: 150, other.order_id: 0}

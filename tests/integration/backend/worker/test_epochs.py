@@ -32,7 +32,7 @@ def test_an_epoch_is_closed_posted_revealed_and_settled(bench: Bench) -> None:
     assert accounts[f"operator:{bench.operator_id}"] == 1320 - 132
     balances, credits, fees = bench.chain.escrow.functions.totals().call()
     assert (credits, fees) == (1188, 132)
-    assert balances + credits + fees + 10**7 == ledger.escrow_owes(accounts)
+    assert balances + credits + fees + 10**7 == ledger.owed_by("JobEscrow", accounts)
     lines = (bench.home / "log" / "epochs" / "1.jsonl").read_bytes().splitlines()
     assert log_root(lines) == from_hex(bench.events("EpochPosted")[0].args["logRoot"])
 

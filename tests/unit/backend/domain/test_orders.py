@@ -18,8 +18,7 @@ from typing import Any
 
 import pytest
 
-from backend.domain.orders import check_signature, check_terms
-from backend.domain.pricing import Offer
+from backend.domain.orders import Offer, check_signature, check_terms
 from backend.errors import BackendError, WrongSigner
 from contracts.protocol import prompts
 from contracts.protocol.constants import DEVELOPMENT

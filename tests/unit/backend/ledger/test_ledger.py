@@ -75,7 +75,7 @@ def test_slash_passes_through_to_nothing() -> None:
         ledger.lane_account(**lane): 30, "outside": -100, "rewards": 5, "sink": 34,
         "stake:1": 20, "stake:2": 10, "sunk": 1,
     }  # fmt: skip
-    assert ledger.stakes_owed(ledger.balances(entries)) == 100 - 30 - 34
+    assert ledger.owed_by("StakeManager", ledger.balances(entries)) == 100 - 30 - 34
 
 
 def test_money_that_comes_goes() -> None:
@@ -119,11 +119,11 @@ def test_a_refund_from_the_bond_fills_the_lane() -> None:
     entries = [entry for name, args in events for entry in ledger.posting(name, args, None, DEVELOPMENT)]
     accounts = ledger.balances(entries)
     assert (accounts["bond"], accounts[ledger.lane_account(**lane)]) == (70, 30)
-    assert ledger.contests_owe(accounts) == DEVELOPMENT.contest_bond_units
-    assert ledger.escrow_owes(accounts) == 100
+    assert ledger.owed_by("Contests", accounts) == DEVELOPMENT.contest_bond_units
+    assert ledger.owed_by("JobEscrow", accounts) == 100
     ended[1]["bondUnits"] = 0  # the token refused to pay the contester: its bond is a donation from now on
     accounts = ledger.balances([*entries, *ledger.posting(*ended, None, DEVELOPMENT)])
-    assert ledger.contests_owe(accounts) == 0
+    assert ledger.owed_by("Contests", accounts) == 0
 
 
 def test_a_claim_to_stake_moves_between_the_contracts() -> None:

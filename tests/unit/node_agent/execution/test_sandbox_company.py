@@ -153,7 +153,7 @@ def test_only_the_one_that_kills_fails(scene: Scene, place: int) -> None:
 
 def test_one_that_hangs_costs_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects the others from a job that never ends: it is given up twice, they are answered."""
-    monkeypatch.setattr(process, "CALL_TIMEOUT_S", 1)
+    monkeypatch.setattr(process, "MOST_S", 1)
     calls = scene.held_up(["a", "hang", "b"])
     scene.go_on()
     with pytest.raises(ExecutorFailed, match="hung"):

@@ -132,7 +132,7 @@ def test_nobody_waits_for_it(taken_over: Callable[[str], Engine], code: str, mon
     """Whatever it leaves undone, whoever asked has an error in time, and no process of its group is left: the deadlines
     are cut to a second here. Covers: A69"""
     engine = taken_over(code)
-    monkeypatch.setattr(process, "CALL_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(process, "MOST_S", 1.0)
     monkeypatch.setattr(process, "FRAME_TIMEOUT_S", 1.0)
     group, started = engine.executor._process.pid, time.monotonic()  # type: ignore[attr-defined]
     with pytest.raises(ExecutorFailed):
@@ -198,7 +198,7 @@ def test_what_does_not_read_is_not_written_to_forever(
 ) -> None:
     """Protects who asks with more than a pipe holds from a process that does not read it. Covers: A69"""
     engine = taken_over("time.sleep(1000)")
-    monkeypatch.setattr(process, "CALL_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(process, "MOST_S", 1.0)
     started = time.monotonic()
     with pytest.raises(ExecutorFailed, match="hung"):
         engine.execute(bytes(2 << 20), {})

@@ -18,13 +18,13 @@ from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor, client, process
 from node_agent.execution.sandbox.calls import Calls
 from node_agent.execution.sandbox.frames import BadFrame
-from node_agent.execution.sandbox.messages import Message, Observed, Problem, Ran
+from node_agent.execution.sandbox.messages import Failed, Message, Observed, Ran
 from tests.world import hostile_frames as hostile
 from tests.world.soak import keep_count, short_or_long
 
 FRAMES = short_or_long(10_000, 1_000_000)
 HOSTILE_JOBS = short_or_long(20, 4_000)
-MOST_S = 1.0
+FRAME_MOST_S = 1.0
 """For one frame, on a machine that does something else beside."""
 
 
@@ -56,7 +56,7 @@ def test_no_frame_is_taken_for_an_answer_but_one() -> None:
             assert_in_bounds(each.result(0), stream)
     assert taken > FRAMES // 50, "the frames are too bad to reach what is behind the header"
     assert refused > FRAMES // 2
-    assert slowest < MOST_S
+    assert slowest < FRAME_MOST_S
     keep_count("frames-fuzzed", frames=FRAMES, refused=refused, answers=taken, slowest_ms=math.ceil(slowest * 1000))
 
 
@@ -69,7 +69,7 @@ def assert_in_bounds(said: Message, stream: bytes) -> None:
         digest = hashlib.sha256(said.execution.trace).digest() if said.execution.trace else bytes(32)
         assert len(said.execution.trace_hash) == 32
         assert digest in (said.execution.trace_hash, bytes(32))
-    elif isinstance(said, Problem):
+    elif isinstance(said, Failed):
         error = said.error()
         assert isinstance(error, ExecutionError)
         assert not isinstance(error, ExecutorFailed)
@@ -122,7 +122,7 @@ def engine(
     """An engine in a process that writes whatever its input says. Deadlines are short."""
     mark = hostile.CALL.to_bytes(8, "little").hex()
     monkeypatch.setattr(client, "_PROGRAM", [sys.executable, "-S", "-c", TAKEN_OVER, mark])
-    monkeypatch.setattr(process, "CALL_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(process, "MOST_S", 2.0)
     monkeypatch.setattr(process, "FRAME_TIMEOUT_S", 0.5)
     executor = Executor(Path("/"))
     yield executor.load(tiny_files, make_manifest(tiny_files), "cpu")

@@ -91,7 +91,7 @@ def chosen(names: list[str], monkeypatch: pytest.MonkeyPatch, known: Speed | Non
         return Speed(way, 64 / model.seconds, 64 / model.seconds)
 
     monkeypatch.setattr(ways, "sound", lambda device: ways.Sound(tuple(map(Way, names)), {}))  # type: ignore[arg-type]
-    return ways.fastest("cpu", Timed, measure, (64, 64), known).speed.way, measured
+    return ways.fastest("cpu", Timed, measure, (64, 64), known)[1].way, measured
 
 
 @pytest.mark.parametrize(

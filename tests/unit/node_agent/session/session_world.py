@@ -64,8 +64,8 @@ class World:
         """What the engine's speed makes of the slots."""
         return Pacer({self.manifest.workload_id(): self.engine.speed}, self.slots, self.clock)
 
-    def desk(self, pacer: Pacer | None = None) -> LeaseClient:
-        """A desk that serves the one workload."""
+    def leases(self, pacer: Pacer | None = None) -> LeaseClient:
+        """A leases that serves the one workload."""
         return LeaseClient(
             api=self.api, facts=self.facts, signer=self.signer, deployment=self.deployment,
             workloads={self.manifest.workload_id(): self.manifest}, floor=self.floor,
@@ -95,7 +95,7 @@ class World:
         """A whole session, as after a start."""
         journal, pacer = self.journal(), self.pacer()
         return NodeSession(
-            desk=self.desk(pacer), pacer=pacer, committer=self.committer(journal), watch=self.watch(journal),
+            leases=self.leases(pacer), pacer=pacer, committer=self.committer(journal), watch=self.watch(journal),
             journal=journal,
             traces=self.traces(journal), engines={self.manifest.workload_id(): self.engine},
             clock=self.clock, poll_s=0.01,

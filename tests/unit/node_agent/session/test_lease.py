@@ -19,14 +19,14 @@ Forge = Callable[[World, LeaseGrant], LeaseGrant]
 
 
 def lend(world: World, forge: Forge) -> CheckedJob | None:
-    """Takes the first job through the desk, after a forger had it."""
+    """Takes the first job through the leases, after a forger had it."""
     grant = forge(world, world.backend.grant(world.backend.jobs[0], world.signer.address))
     world.backend.intercept = lambda method, path, body: (
         (200, grant.model_dump_json().encode()) if path.endswith("/leases") else None
     )
-    desk = world.desk()
-    granted = desk.ask(world.manifest.workload_id())
-    return None if granted is None else desk.accept(granted)
+    leases = world.leases()
+    granted = leases.ask(world.manifest.workload_id())
+    return None if granted is None else leases.accept(granted)
 
 
 def resigned(world: World, grant: LeaseGrant, key: Signer | None = None, **changes: object) -> LeaseGrant:
@@ -88,7 +88,7 @@ def test_honest_grant_is_accepted(world: World) -> None:
 
 def test_no_job_is_none(world: World) -> None:
     """204 is an answer, not an error."""
-    assert world.desk().ask(world.manifest.workload_id()) is None
+    assert world.leases().ask(world.manifest.workload_id()) is None
 
 
 @pytest.mark.parametrize(
@@ -210,4 +210,4 @@ def test_renewal_is_checked_too(world: World) -> None:
     forged = resigned(world, grant, Signer(b"\5" * 32), expires=NOW_S + 999)
     world.backend.intercept = lambda method, path, body: (200, forged.model_dump_json().encode())
     with pytest.raises(ForgedLease):
-        world.desk().renew(grant)
+        world.leases().renew(grant)

@@ -127,7 +127,7 @@ def test_unavailable_backend_is_told_once(world: World, caplog: pytest.LogCaptur
         world.backend.intercept = lambda method, path, body: None
         session.step()
     lines = [record.message for record in caplog.records if record.name.endswith("loop")]
-    assert [line.split(":")[0] for line in lines] == ["backend_unavailable", "going on after"]
+    assert [line.split(":")[0] for line in lines] == ["backend_unavailable", "continuing after"]
 
 
 def test_acknowledgement_of_something_else_is_not_believed(world: World) -> None:

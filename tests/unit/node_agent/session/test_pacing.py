@@ -257,10 +257,10 @@ def test_the_clock_is_blamed_only_where_it_is_wrong(world: World, ahead_s: float
     world.backend.order(b"late", changes={"deadline": NOW_S - 1})
     grant = world.backend.grant(world.backend.jobs[0], world.signer.address)
     with pytest.raises(UnpayableJob) as late:
-        world.desk().accept(grant)
+        world.leases().accept(grant)
     world.backend.lease_s = 0
     with pytest.raises(LeaseOver) as over:
-        world.desk().ask(world.manifest.workload_id())
+        world.leases().ask(world.manifest.workload_id())
     for caught in (late, over):
         assert ("Set this host's clock: it is 600 s" in str(caught.value)) == told
         assert told or "had no time left when it came" in str(caught.value)
@@ -270,9 +270,9 @@ def test_the_clock_is_blamed_only_where_it_is_wrong(world: World, ahead_s: float
 
 
 def test_too_slow_is_said_before_a_single_token(world: World) -> None:
-    """Protects the desk's promise: `accept` itself refuses, whoever calls it."""
+    """Protects the leases's promise: `accept` itself refuses, whoever calls it."""
     world.engine = EchoEngine(speed=SLOW)
     world.backend.order(b"hello", changes={"deadline": NOW_S + 40})
     grant = world.backend.grant(world.backend.jobs[0], world.signer.address)
     with pytest.raises(TooSlow, match="leaves 40 s"):
-        world.desk().accept(grant)
+        world.leases().accept(grant)

@@ -12,11 +12,9 @@ import pytest
 
 from contracts.protocol.manifest import Manifest
 from node_agent.execution.exact import kernels
-from node_agent.execution.exact.build import build
+from node_agent.execution.exact.build import build, build_from
 from node_agent.execution.exact.eager.ways import ways_of
-from node_agent.execution.exact.encoder import build as build_encoder
 from node_agent.execution.exact.encoder.model_file import EncoderParameters, read_encoder
-from node_agent.execution.exact.llama.build import build_from
 from node_agent.execution.exact.llama.engine import ExactGeneration
 from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.model_root import file_root
@@ -181,7 +179,7 @@ def make_encoder(tmp_path_factory: pytest.TempPathFactory) -> MakeEncoder:
         fields = TINY_ENCODER | changes
         state = random_encoder_state(fields, seed, size)
         path: Path = tmp_path_factory.mktemp("exact") / "model.safetensors"
-        build_encoder.build_from(fields, state.__getitem__, hashlib.sha256(b"tiny").hexdigest(), path)
+        build_from(fields, state.__getitem__, hashlib.sha256(b"tiny").hexdigest(), path)
         return read_encoder(path)
 
     return make

@@ -14,23 +14,22 @@ from tests.world.prompts import answered, asked
 
 def test_what_is_signed_binds_what_is_opened(engine: NativeGeneration) -> None:
     """Trace hash over class, logits and fingerprint; two bytes a token; the same again on the same host."""
-    opened = engine.run(INPUT, PARAMS)
-    signed = opened.execution
+    signed = engine.execute(INPUT, PARAMS)
     assert signed == engine.execute(INPUT, PARAMS) == engine.recheck(INPUT, PARAMS, b"anything")
-    published = opened.opening.encode()
-    assert NativeOpening.decode(published).trace_hash == signed.trace_hash
-    assert opened.opening.numeric_class == engine.numeric_class
-    assert len(published) == OPENING_HEAD + PROJECTIONS * signed.units
+    opening = NativeOpening.decode(signed.trace)
+    assert opening.trace_hash == signed.trace_hash
+    assert opening.numeric_class == engine.numeric_class
+    assert len(signed.trace) == OPENING_HEAD + PROJECTIONS * signed.units
     assert signed.units == sum(map(len, answered(signed.output)))
 
 
 def test_another_host_sees_an_honest_answer_as_it_is(engine: NativeGeneration) -> None:
     """One pass over the output alone gives a fingerprint of the same length, and no margins."""
-    opened = engine.run(INPUT, PARAMS)
-    seen = Observation.decode(engine.observe(INPUT, PARAMS, opened.execution.output))
+    signed = engine.execute(INPUT, PARAMS)
+    seen = Observation.decode(engine.observe(INPUT, PARAMS, signed.output))
     assert seen.ended
     assert set(seen.margins_milli) == {0}
-    assert len(seen.fingerprint) == len(opened.opening.fingerprint)
+    assert len(seen.fingerprint) == len(NativeOpening.decode(signed.trace).fingerprint)
 
 
 def test_seed_and_input_turn_tokens_and_fingerprint(engine: NativeGeneration) -> None:
@@ -38,9 +37,13 @@ def test_seed_and_input_turn_tokens_and_fingerprint(engine: NativeGeneration) ->
 
     Covers: A01
     """
-    base = engine.run(INPUT, PARAMS)
-    for params, input_bytes in ((PARAMS | {"seed": 8}, INPUT), (PARAMS, asked(["What is 2 + 2?", "Name one."]))):
-        assert engine.run(input_bytes, params).opening.fingerprint != base.opening.fingerprint
+    fingerprints = {
+        NativeOpening.decode(engine.execute(input_bytes, params).trace).fingerprint
+        for params, input_bytes in (
+            (PARAMS, INPUT), (PARAMS | {"seed": 8}, INPUT), (PARAMS, asked(["What is 2 + 2?", "Name one."])),
+        )
+    }  # fmt: skip
+    assert len(fingerprints) == 3
 
 
 def test_altered_outputs_have_not_ended_as_they_must(engine: NativeGeneration) -> None:
@@ -48,7 +51,7 @@ def test_altered_outputs_have_not_ended_as_they_must(engine: NativeGeneration) -
 
     Covers: A55, A58
     """
-    answers = answered(engine.run(INPUT, PARAMS).execution.output)
+    answers = answered(engine.execute(INPUT, PARAMS).output)
     first, second = answers
     for claimed in ([first[:-1], second], [[*first, 5, 5, 5], second], [first], [], [[], [1]], [*answers, first]):
         assert not Observation.decode(engine.observe(INPUT, PARAMS, pack(claimed))).ended

@@ -15,10 +15,11 @@ from contracts.model.court.trees import Key, TreeOpening, leaf, list_root, shown
 from contracts.protocol import trace_tree
 from contracts.protocol.hashing import keccak
 from contracts.protocol.packed import pack, packed_root
+from contracts.protocol.trace import trace_hash_of
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.encoder.model_file import EncoderParameters
 from node_agent.execution.exact.llama.model_file import Parameters
-from node_agent.execution.exact.trace import TextTrace, trace_hash
+from node_agent.execution.exact.trace import TextTrace, encode
 from tests.unit.node_agent.execution.exact.conftest import MakeModel
 from tests.unit.node_agent.execution.exact.court.cases import Case, decoder_case, encoder_case
 from tests.unit.node_agent.execution.exact.court.tracing import model_shelf
@@ -80,7 +81,7 @@ def test_the_roots_are_those_of_order_commitment_and_engine(case: Case, tiny_enc
             array = shelf.layout.arrays[name]
             for row in range(array.shape((0,))[0]):
                 traces[-1].update(np.frombuffer(b"".join(shelf.data(array, (0,), row)), "<i4"))
-        assert each.claims.roots[Home.LOGGED] == trace_hash(traces)
+        assert each.claims.roots[Home.LOGGED] == trace_hash_of(encode(traces))
         assert {home: packed_root(pack(lists)) for home, lists in words.items()}.items() <= each.claims.roots.items()
 
 

@@ -21,7 +21,8 @@ from node_agent.execution.errors import (
     ModelDigestMismatch,
     UnsupportedModel,
 )
-from node_agent.execution.exact.encoder import build as build_encoder
+from node_agent.execution.exact import engine as exact_engine
+from node_agent.execution.exact.build import build_from
 from node_agent.execution.exact.encoder import engine as embedding
 from node_agent.execution.exact.encoder.engine import EmbeddingBatch, ExactEmbedding
 from node_agent.execution.exact.encoder.model_file import read_encoder
@@ -53,7 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     folder = tmp_path_factory.mktemp("embedding")
     path, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
     fields = TINY_ENCODER | {"vocab_size": 300}
-    build_encoder.build_from(fields, random_encoder_state(fields, 3).__getitem__, "0" * 64, path)
+    build_from(fields, random_encoder_state(fields, 3).__getitem__, "0" * 64, path)
     tokenizer.write_bytes(BYTE_TOKENIZER)
     return ModelFiles(path, tokenizer, folder / "config.json", sha256_file(path), sha256_file(tokenizer))
 
@@ -159,7 +160,7 @@ def test_what_fails_fails_alone(engine: ExactEmbedding, monkeypatch: pytest.Monk
         if len(output) > len(alone.output):
             raise AnswerTooLong("Too long.", way_out="Ask for less.")
 
-    monkeypatch.setattr(embedding, "require_showable", no_long_ones)
+    monkeypatch.setattr(exact_engine, "require_showable", no_long_ones)
     batch = engine.new_batch()
     batch.join(0, good, {})
     with pytest.raises(InvalidInput):

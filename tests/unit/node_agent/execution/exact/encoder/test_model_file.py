@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
+from node_agent.execution.exact.build import build_from
 from node_agent.execution.exact.container import write_model
-from node_agent.execution.exact.encoder import build as build_encoder
 from node_agent.execution.exact.encoder.model_file import EncoderParameters, read_encoder
 from node_agent.execution.exact.llama.model_file import read_model
 from node_agent.execution.model_files import sha256_file
@@ -26,14 +26,14 @@ PINNED = "34ac0efdd67f419778613e11240086697a890fb1079f781f35122614f1fa6cb7"
 def path(tmp_path: Path) -> Path:
     """A tiny encoder's file."""
     state = random_encoder_state(TINY_ENCODER, 1)
-    build_encoder.build_from(TINY_ENCODER, state.__getitem__, "0" * 64, tmp_path / "model.safetensors")
+    build_from(TINY_ENCODER, state.__getitem__, "0" * 64, tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"
 
 
 def test_the_same_model_gives_the_same_bytes(path: Path) -> None:
     """The digest is pinned: a builder that changes a bit would give every host another model."""
     assert sha256_file(path) == PINNED
-    assert read_encoder(path, PINNED).config.query_bits == 10
+    assert read_encoder(path).config.query_bits == 10
 
 
 def test_numbers_stand_for_the_models(path: Path) -> None:
@@ -104,9 +104,7 @@ def test_senseless_sizes_are_refused(tiny_encoder: EncoderParameters, change: di
 def test_other_models_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     """What the page does not cover is refused, not approximated."""
     with pytest.raises(UnsupportedModel):
-        build_encoder.build_from(
-            TINY_ENCODER | change, lambda name: np.zeros((1, 1), np.float32), "0" * 64, tmp_path / "model"
-        )
+        build_from(TINY_ENCODER | change, lambda name: np.zeros((1, 1), np.float32), "0" * 64, tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["embeddings.LayerNorm.bias", "encoder.layer.0.output.dense.bias"])
@@ -115,7 +113,7 @@ def test_senseless_numbers_are_refused(tmp_path: Path, name: str) -> None:
     state = random_encoder_state(TINY_ENCODER, 1)
     state[name][3] = np.inf
     with pytest.raises(UnsupportedModel, match="infinity"):
-        build_encoder.build_from(TINY_ENCODER, state.__getitem__, "0" * 64, tmp_path / "model")
+        build_from(TINY_ENCODER, state.__getitem__, "0" * 64, tmp_path / "model")
 
 
 def test_the_store_builds_it_from_a_folder(tmp_path: Path) -> None:
@@ -128,7 +126,7 @@ def test_the_store_builds_it_from_a_folder(tmp_path: Path) -> None:
     files = ModelStore(tmp_path / "store", sources={}).build_exact(str(folder), "mine")
     assert ModelStore(tmp_path / "store", sources={}).load("mine") == files
     built, direct = read_encoder(files.weights), tmp_path / "direct"
-    build_encoder.build_from(TINY_ENCODER, state.__getitem__, built.config.source_sha256, direct)
+    build_from(TINY_ENCODER, state.__getitem__, built.config.source_sha256, direct)
     assert sha256_file(direct) == files.weights_sha256
     (folder / "config.json").write_text(json.dumps(TINY_ENCODER | {"model_type": "gpt2"}))
     with pytest.raises(UnsupportedModel, match="gpt2"):

@@ -20,7 +20,7 @@ from node_agent.execution.errors import (
     InvalidParams,
     OutOfMemory,
 )
-from node_agent.execution.exact.llama import engine as engine_module
+from node_agent.execution.exact import engine as engine_module
 from node_agent.execution.exact.llama.engine import ExactGeneration, OrderBatch
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor, client

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.protocol.trace import CHUNK_ROWS, decode_shown, trace_hash_of
+from contracts.protocol.trace_tree import list_root
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.llama.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.sampling import ExactSampling
-from node_agent.execution.exact.trace import TextTrace, encode, first_difference, trace_hash
+from node_agent.execution.exact.trace import TextTrace, encode, first_difference
 
 WARM = ExactSampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
 
@@ -109,7 +110,7 @@ def test_what_is_shown_leads_to_the_trace_hash_and_to_a_changed_row(rows: list[i
         return found
 
     shown = encode(traced(texts))
-    assert trace_hash_of(shown) == trace_hash(traced(texts))
+    assert trace_hash_of(shown) == list_root(trace.shown().root() for trace in traced(texts))
     assert [text.rows for text in decode_shown(shown) or ()] == rows
     text = data.draw(st.integers(0, len(rows) - 1))
     row = data.draw(st.integers(0, rows[text] - 1))
@@ -124,10 +125,10 @@ def test_what_is_shown_leads_to_the_trace_hash_and_to_a_changed_row(rows: list[i
 def test_trace_covers_every_logit(model: EagerLlama) -> None:
     """A change of one in one logit gives another trace hash; so do texts in another order."""
     (run,), (other_run,) = generate(model, [task()]), generate(model, [task(1)])
-    assert trace_hash([run.trace, other_run.trace]) != trace_hash([other_run.trace, run.trace])
+    assert trace_hash_of(encode([run.trace, other_run.trace])) != trace_hash_of(encode([other_run.trace, run.trace]))
     row = np.zeros(61, np.int32)
     one, other = DecodingRun(task(), model.exp2).trace, DecodingRun(task(), model.exp2).trace
     one.update(row)
     row[60] = 1
     other.update(row)
-    assert trace_hash([one]) != trace_hash([other])
+    assert trace_hash_of(encode([one])) != trace_hash_of(encode([other]))

@@ -35,7 +35,8 @@ from pathlib import Path
 from node_agent.execution.exact.llama.decoding import DecodingTask, generate, recheck
 from node_agent.execution.exact.llama.model_file import read_model
 from node_agent.execution.exact.sampling import ExactSampling
-from node_agent.execution.exact.trace import trace_hash
+from contracts.protocol.trace import trace_hash_of
+from node_agent.execution.exact.trace import encode
 
 model = WAY.llama(read_model(Path(sys.argv[1])))
 prompts = [[1, 4093, 198, 1780], [1, 504, 3575, 282, 4649, 314], list(range(300, 371)), [28]]
@@ -44,7 +45,7 @@ tasks = [DecodingTask(prompt, 6, frozenset(), how, i) for i, (prompt, how) in en
 together = generate(model, tasks)
 alone = [run for task in tasks for run in generate(model, [task])]
 checked = [recheck(model, task, run.chosen) for task, run in zip(tasks, together)]
-found = {trace_hash([run.trace for run in runs]).hex() for runs in (together, alone, checked)}
+found = {trace_hash_of(encode([run.trace for run in runs])).hex() for runs in (together, alone, checked)}
 sys.stdout.write(" ".join(sorted(found)))
 """
 

@@ -1,0 +1,99 @@
+"""What token ids spell, by the tokenizer.json that a manifest names: read by these lines alone, no regex of the file's.
+
+So a requester sees that no other ids pass for its texts, and reads answers, without running a stranger's tokenizer.
+Cutting texts into ids takes the `tokenizers` library (`tokens`). Byte-level characters: GPT-2's `bytes_to_unicode`.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import BaseModel, ValidationError
+
+from contracts.protocol.errors import WrongTokenizer, first_fault
+from contracts.protocol.manifest import TokenizerFamily
+from contracts.protocol.records import Uint32
+
+MAX_TOKENIZER_BYTES = 32 << 20
+"""Above those of vocabularies with a quarter of a million entries."""
+
+
+class _Added(BaseModel):
+    id: Uint32
+    content: str
+    special: bool
+
+
+class _Model(BaseModel):
+    vocab: dict[str, Uint32]
+
+
+class _TokenizerFile(BaseModel):
+    model: _Model
+    added_tokens: list[_Added] = []
+
+
+def _byte_characters() -> dict[str, int]:
+    """The character of each byte: printable ones as they are, the others from 256 on."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(256 + place): byte for place, byte in enumerate(others)}
+
+
+_BYTES: Mapping[str, int] = _byte_characters()
+
+
+class Spelling:
+    """What the ids of one tokenizer spell."""
+
+    def __init__(self, tokenizer_json: bytes, sha256: str, family: TokenizerFamily) -> None:
+        """Raises WrongTokenizer unless the file hashes to `sha256` and has a vocabulary."""
+        require_named(tokenizer_json, sha256)
+        try:
+            file = _TokenizerFile.model_validate_json(tokenizer_json)
+        except ValidationError as error:
+            raise WrongTokenizer(f"has no vocabulary: {first_fault(error)}") from error
+        self._is_bytes = family == "byte_bpe"
+        self._pieces = {number: self._piece(text) for text, number in file.model.vocab.items()}
+        self._pieces |= {each.id: each.content.encode() for each in file.added_tokens}
+        self._special = {each.id for each in file.added_tokens if each.special}
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The text of ids without control tokens; bytes that are not UTF-8 become U+FFFD."""
+        return self._join(each for each in ids if each not in self._special).decode(errors="replace")
+
+    def spells(self, ids: Sequence[int], text: str) -> bool:
+        """Whether the ids are those of a text, as far as can be seen: byte for byte, or, of a wordpiece family, letter
+        for letter without case, accents and white space."""
+        if any(each in self._special or each not in self._pieces for each in ids):
+            return False
+        return self._join(ids) == (text if self._is_bytes else _plain(text)).encode()
+
+    def _join(self, ids: Iterable[int]) -> bytes:
+        return b"".join(self._pieces.get(each, b"") for each in ids)
+
+    def _piece(self, text: str) -> bytes:
+        if not self._is_bytes:
+            return text.removeprefix("##").encode()
+        if all(character in _BYTES for character in text):
+            return bytes(_BYTES[character] for character in text)
+        return text.encode(errors="replace")
+
+
+def require_named(tokenizer_json: bytes, sha256: str) -> None:
+    """Raises WrongTokenizer unless the file hashes to `sha256` and is no longer than a tokenizer may be."""
+    if len(tokenizer_json) > MAX_TOKENIZER_BYTES:
+        raise WrongTokenizer(f"has {len(tokenizer_json)} bytes, {MAX_TOKENIZER_BYTES} are the most")
+    found = hashlib.sha256(tokenizer_json).hexdigest()
+    if found != sha256:
+        raise WrongTokenizer(f"hashes to {found}, the manifest names {sha256}")
+
+
+def _plain(text: str) -> str:
+    """What of a text the ids of a wordpiece family spell."""
+    return "".join(each for each in unicodedata.normalize("NFD", text).lower() if not _is_left_out(each))
+
+
+def _is_left_out(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind == "Mn" or kind[0] == "C" or character.isspace() or character == "\ufffd"

@@ -1,0 +1,98 @@
+"""Tries all probes; takes each rule out in turn, and finds whether probes then succeed that it denied before.
+
+A rule is shown where a probe is denied with all of its rules but this one taken out, and succeeds without it too.
+"""
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from node_agent.execution.sandbox import confinement
+from tests.escape.cage import Attempt, Found, Round, is_denied, tried
+from tests.escape.probes import PROBES, Probe
+
+FIRST_ABI = {
+    "landlock truncate": 3,
+    "landlock bind_tcp": 4,
+    "landlock connect_tcp": 4,
+    "landlock abstract": 6,
+    "landlock signals": 6,
+}
+"""The first of Landlock that has a rule; the others are in all."""
+
+
+@dataclass(frozen=True)
+class Cages:
+    """What became of all probes, of one user."""
+
+    user: int
+    outside: Found
+    floor: Found
+    both: Found
+
+    @property
+    def opened(self) -> list[Probe]:
+        """Those that succeed outside."""
+        return [probe for probe, said in zip(PROBES, self.outside.outcomes, strict=True) if said == "open"]
+
+    def of(self, found: Found) -> list[tuple[Probe, str]]:
+        """Those that succeed outside, with what became of them in a cage."""
+        outcomes = zip(PROBES, self.outside.outcomes, found.outcomes, strict=True)
+        return [(probe, said) for probe, outside, said in outcomes if outside == "open"]
+
+
+def look(user: int) -> Cages:
+    """Tries all. Raises CalledProcessError."""
+    attempts = [Attempt(probe.name) for probe in PROBES]
+    rounds = (Round(attempts, confined=False, upper=False), Round(attempts, upper=False), Round(attempts))
+    return Cages(user, *tried(user, rounds))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a rule does to a probe: what became of it `within` the rule alone, and `without` it."""
+
+    rule: str
+    probe: str
+    within: str
+    without: str
+
+    @property
+    def red(self) -> bool:
+        """Whether the rule is what denies it."""
+        return is_denied(self.within) and self.without == "open"
+
+
+def taken_out(cages: Cages) -> list[Shown]:
+    """Every rule of probes that succeed outside, but those that this kernel has not got for this user."""
+    abi = confinement.landlock_abi()
+    pairs = [
+        (rule, probe)
+        for probe in cages.opened
+        for rule in sorted(probe.denied_by)
+        if FIRST_ABI.get(rule, 0) <= abi and not (cages.both.namespaces and rule.startswith("namespace"))
+    ]
+    pairs.sort(key=lambda pair: _cage(pair[0]))
+    rounds, of = [], []
+    for cage, group in groupby(pairs, key=lambda pair: _cage(pair[0])):
+        of += (some := list(group))
+        within, without = _rounds(cage, some)
+        rounds += [within, without]
+    found = tried(cages.user, rounds)
+    outcomes = [
+        pair for a, b in zip(found[::2], found[1::2], strict=True) for pair in zip(a.outcomes, b.outcomes, strict=True)
+    ]
+    return [Shown(rule, probe.name, *said) for (rule, probe), said in zip(of, outcomes, strict=True)]
+
+
+def _cage(rule: str) -> str:
+    """Rules of one cage are taken out inside; of the start and of the namespaces, each needs a cage without it."""
+    return rule if rule.startswith(("launch", "namespace")) else ""
+
+
+def _rounds(cage: str, pairs: list[tuple[str, Probe]]) -> tuple[Round, Round]:
+    """With each rule and without."""
+    upper = cage.startswith("namespace")
+    within = [Attempt(probe.name, sorted(probe.floor - {rule})) for rule, probe in pairs]
+    without = [Attempt(probe.name, sorted(probe.floor)) for _, probe in pairs]
+    out = [cage] if cage else []
+    return Round(within, upper=upper), Round(without, upper=upper, without=out)
