@@ -261,7 +261,7 @@ class Escrow(Lanes):
     # ---- court, contests
 
     def refund(self, caller: str, proof: LeafProof, outcomes: Outcomes, limit: int) -> int:
-        """Refunds a leaf's remaining charge, at most `limit`, or closes an uncharged leaf, which the court has checked."""
+        """Refunds a leaf's remaining charge, at most `limit`, or closes an uncharged leaf. The court has checked it."""
         refuse_if(caller != self.court, "JobEscrow_NotCourt", caller)
         status, _ = self._leaf_status(proof, outcomes)
         leaf = self.leaves.setdefault((proof.epoch_id, proof.index), Leaf())
