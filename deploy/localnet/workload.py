@@ -1,4 +1,4 @@
-"""What the local networks offer: chats and vectors by the exact engine."""
+"""The workloads of local networks: chats and vectors by the exact engine."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -16,10 +16,10 @@ LEAST_RATE, _PPM = 0.5, 1_000_000
 
 
 def terms(check_rate: float) -> dict[str, int]:
-    """The constants by which jobs are checked at this rate at least, 0 to 0.769, where a wrong one costs one price.
+    """Constants with at least this check rate, 0 to 0.769, at a stake of one price a job.
 
-    At k = 1 production's terms would check three jobs of four. With p = (C - C') / (caught * (1 + k)) a cheat earns
-    less than work where work costs at most C of its reward.
+    At k = 1 production's terms would check three jobs of four. With p = (C - C') / (caught * (1 + k)) cheating pays
+    less than working if work costs at most C of its reward.
     """
     caught = DETERRENCE["detection_ppm"] * (_PPM - DETERRENCE["collusion_ppm"]) // _PPM
     return DETERRENCE | {"honest_cost_ppm": min(_PPM, ceil(2 * caught * check_rate))}
