@@ -28,10 +28,10 @@ def terms(check_rate: float) -> dict[str, int]:
 TERMS = terms(LEAST_RATE)
 MOST_NEW_TOKENS: int = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["maximum"]
 USUAL_NEW_TOKENS: int = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["default"]
-"""Of one answer: at most 512, and 128 where nothing else is asked for."""
+"""Tokens of one answer: at most 512, by default 128."""
 MOST_TEXTS = 4
 MOST_TOKENS = 640
-"""Of all texts of an order: one answer of 512, four of 160."""
+"""Tokens of all answers of an order: one of 512, four of 160."""
 
 
 def generation(store: ModelStore, device: str = "cpu", terms: Mapping[str, int] = TERMS) -> Offered:
