@@ -72,7 +72,7 @@ WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests
 test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
 	@$(MAKE) --no-print-directory -j3 -Otarget $(UNIT) types forge-test-after-lint
 	@$(PYTEST) -n 2 tests/unit -m 'model or process'
-	@$(PYTEST) tests/escape
+	@$(PYTEST) -n 2 --dist loadgroup tests/escape
 	@$(PYTEST) $(ON_CHAINS) $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(PYTEST) tests/e2e/test_demo.py
 
