@@ -8,10 +8,7 @@ from tests.escape.cage import NOBODY, other_user
 from tests.escape.rules import Cages, look
 
 
-@pytest.fixture(
-    scope="package",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("root", "ordinary user")],
-)
+@pytest.fixture(scope="package", params=["root", "ordinary user"])
 def cages(request: pytest.FixtureRequest) -> Cages:
     """Of root, and of a user that is not; skipped in words where these tests can be only one of them."""
     if request.param == "root" and os.getuid() != 0:
