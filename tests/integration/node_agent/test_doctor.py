@@ -303,7 +303,7 @@ def test_a_container_with_little_memory(node: Path, tmp_path: Path, monkeypatch:
     assert host.cgroup_room_bytes(membership, root) == 100 << 20
     monkeypatch.setattr(host, "_CGROUP", membership)
     monkeypatch.setattr(host, "_CGROUPS", root)
-    assert "100 MiB left of what this process's control group may use" in failed(
+    assert "100 MiB left in this process's control group" in failed(
         by_name(look_at_host(node, node, "cpu", Limits()))
     )
     membership.write_text("0::/\n")
