@@ -3,7 +3,6 @@
 The engines are passed in. Only the default ones import torch, so commands that compute nothing start fast.
 """
 
-import json
 import logging
 import signal
 import threading
@@ -265,7 +264,7 @@ def resolve_workload(name: str, api: BackendApi) -> Manifest:
     if name.startswith("0x"):
         return api.manifest(name)
     try:
-        return Manifest.model_validate(json.loads(Path(name).read_bytes()))
+        return Manifest.model_validate_json(Path(name).read_bytes())
     except (OSError, ValueError, ValidationError) as error:
         says = f"{name} is no workload id and no manifest: {error}."
         way_out = "Give the 0x id of a workload that the backend offers, or the path of its manifest."

@@ -31,6 +31,7 @@ def show_status(chain: Chain, found: NodeStatus) -> None:
         "undelivered answers": str(found.undelivered),
         "delivered, without a root": str(found.unrooted),
         "under a root": str(found.rooted),
+        "jobs failed since it began": "unknown" if found.beat is None else str(found.beat.failed),
         "last heartbeat": _beat(found),
     }  # fmt: skip
     for name, value in lines.items():

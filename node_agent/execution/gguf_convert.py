@@ -1,7 +1,7 @@
 """From a Llama in GGUF to safetensors (fp32), tokenizer.json and config.json, the same bytes on every host.
 
-Dequantising multiplies and adds in fp32, one rounding each; files are written by our own few lines, so that a library's
-new version cannot change a digest. References: the GGUF specification (ggml/docs/gguf.md); llama.cpp's converter, which
+Dequantising multiplies and adds in fp32, one rounding each. Assay writes the files itself, so that a library's new
+version cannot change a digest. References: the GGUF specification (ggml/docs/gguf.md); llama.cpp's converter, which
 reorders the rows of the query and key projections from the half-split rotary layout of Hugging Face to an interleaved
 one (undone here); byte-level BPE as in GPT-2.
 """
@@ -31,6 +31,16 @@ _LAYER_NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_FIELDS = frozenset(
+    f"llama.{name}"
+    for name in (
+        *("block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size"),
+        *("attention.head_count", "attention.head_count_kv", "attention.layer_norm_rms_epsilon"),
+        *("rope.dimension_count", "rope.freq_base"),
+    )
+)
+"""All that is read of how the model computes: one with more to say is another model."""
+
 _TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
 # What llama.cpp calls a pre-tokenizer: how text is cut before byte pairs are merged.
@@ -53,7 +63,9 @@ def convert(gguf: Path, folder: Path) -> None:
         UnsupportedModel: another architecture, tokenizer or pre-tokenizer.
     """
     reader = GGUFReader(gguf)
-    config = _json(_config(reader))
+    settings = _config(reader)
+    _require_all_read(reader, settings)
+    config = _json(settings)
     (folder / CONFIG).write_bytes(config)
     (folder / TOKENIZER).write_bytes(_json(_tokenizer(reader)))
     tensors = {_hugging_face_name(tensor.name): tensor for tensor in reader.tensors}
@@ -67,6 +79,24 @@ def convert(gguf: Path, folder: Path) -> None:
     )
 
 
+def _require_all_read(reader: GGUFReader, settings: dict[str, Any]) -> None:
+    """Raises UnsupportedModel where a field or a tensor would be left out, or is missing."""
+    for name in sorted(set(reader.fields) - _FIELDS):
+        if name.startswith("llama."):
+            raise _unsupported(name, _field(reader, name))
+    for name, only in (("rope.dimension_count", settings["head_dim"]), ("vocab_size", settings["vocab_size"])):
+        if f"llama.{name}" in reader.fields and _number(reader, f"llama.{name}") != only:
+            raise _unsupported(f"llama.{name}", _number(reader, f"llama.{name}"))
+    layers = (f"blk.{layer}.{part}" for layer in range(settings["num_hidden_layers"]) for part in _LAYER_NAMES)
+    top = set(_TOP_NAMES) - ({"output"} if settings["tie_word_embeddings"] else set())
+    wanted, found = {f"{name}.weight" for name in (*top, *layers)}, {tensor.name for tensor in reader.tensors}
+    if wanted != found:
+        raise _unsupported(
+            "its tensors",
+            f"not those of its {settings['num_hidden_layers']} layers: {', '.join(sorted(wanted ^ found)[:5])}",
+        )
+
+
 def _fp32(name: str, tensor: ReaderTensor, heads: tuple[int, int]) -> Fp32:
     values: Fp32 = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
     if name.endswith("q_proj.weight"):
@@ -77,7 +107,7 @@ def _fp32(name: str, tensor: ReaderTensor, heads: tuple[int, int]) -> Fp32:
 
 
 def _half_split(rows: Fp32, heads: int) -> Fp32:
-    """(heads D, C) rows whose rotary pairs lie side by side, to rows whose pairs lie half a head apart."""
+    """(heads D, C) rows: rotary pairs go from side by side to half a head apart."""
     out, width = rows.shape
     return rows.reshape(heads, out // heads // 2, 2, width).swapaxes(1, 2).reshape(out, width)
 

@@ -15,6 +15,7 @@ PLAIN_LLAMA: Mapping[str, object] = {
     "hidden_act": "silu",
     "mlp_bias": False,
     "model_type": "llama",
+    "sliding_window": None,
 }
 """What every engine requires of a Llama's config.json."""
 

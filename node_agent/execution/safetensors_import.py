@@ -20,7 +20,7 @@ from node_agent.execution.model_files import (
     write_safetensors,
 )
 
-_WEIGHT, _BUFFER = "F32", ("I64", "I32", "BOOL")
+_WEIGHT, _BUFFERS = "F32", ("position_ids", "token_type_ids")
 
 
 def import_safetensors(weights: Path, tokenizer: Path, config: Path, folder: Path) -> None:
@@ -36,7 +36,7 @@ def import_safetensors(weights: Path, tokenizer: Path, config: Path, folder: Pat
         raise UnsupportedModel(f"{config.name} is no JSON object.", way_out="Use the model's own.", path=str(config))
     with safe_open(weights, framework="np") as file:
         kinds = {name: str(file.get_slice(name).get_dtype()) for name in file.keys()}  # noqa: SIM118  # no mapping
-        strange = {name: kind for name, kind in kinds.items() if kind not in (_WEIGHT, *_BUFFER)}
+        strange = {name: kind for name, kind in kinds.items() if kind != _WEIGHT and not name.endswith(_BUFFERS)}
         if strange:
             raise UnsupportedModel(
                 f"{weights.name} holds {strange}, this engine computes with {_WEIGHT}.",
@@ -46,7 +46,7 @@ def import_safetensors(weights: Path, tokenizer: Path, config: Path, folder: Pat
         shapes = {
             name: tuple(int(size) for size in file.get_slice(name).get_shape())
             for name, kind in kinds.items()
-            if kind == _WEIGHT
+            if kind == _WEIGHT and not name.endswith(_BUFFERS)
         }
         bound = {CONFIG_KEY: hashlib.sha256(settings).hexdigest()}
         write_safetensors(folder / WEIGHTS, shapes, file.get_tensor, bound)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from node_agent.errors import EngineFailed
+
 log = logging.getLogger(__name__)
 
 Beat = Callable[[str, str], None]
@@ -16,14 +18,15 @@ Beat = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class LastBeat:
-    """`at_s`: Unix seconds. `state`: see Beat. `detail`: an order id, or an error's message. `served`: jobs since the
-    node started. `speeds`: how fast it computes each workload, in words."""
+    """`at_s`: Unix seconds. `state`: see Beat. `detail`: an order id, or an error's message. `served`, `failed`: jobs
+    that were delivered, and whose engine failed, since the node started. `speeds`: of each workload, in words."""
 
     at_s: int
     pid: int
     state: str
     detail: str
     served: int
+    failed: int = 0
     speeds: tuple[str, ...] = ()
 
 
@@ -31,11 +34,12 @@ class Pulse:
     """Writes beats to a file. Called from several threads. `speeds`: see LastBeat."""
 
     def __init__(self, path: Path, speeds: Sequence[str] = ()) -> None:
-        self._path, self._speeds, self._served, self._is_lost = path, tuple(speeds), 0, False
+        self._path, self._speeds, self._served, self._failed, self._is_lost = path, tuple(speeds), 0, 0, False
 
     def __call__(self, state: str, detail: str = "") -> None:
         self._served += state == "delivered"
-        beat = LastBeat(int(time.time()), os.getpid(), state, detail, self._served, self._speeds)
+        self._failed += state == EngineFailed.code
+        beat = LastBeat(int(time.time()), os.getpid(), state, detail, self._served, self._failed, self._speeds)
         temporary = self._path.with_suffix(f".{os.getpid()}.{id(beat)}")
         try:
             temporary.write_text(json.dumps(asdict(beat)))

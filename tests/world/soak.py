@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_RAW = Path(__file__).parents[2] / "bench" / "results" / "raw"
+_FUZZED = Path(__file__).parents[2] / "bench" / "results" / "raw" / "escape-fuzz.json"
 
 SOAK = os.environ.get("ASSAY_SOAK") == "1"
 
@@ -17,9 +17,10 @@ def short_or_long(short: T, long: T) -> T:
     return long if SOAK else short
 
 
-def keep_count(name: str, **counts: int) -> None:
-    """Of a long run, for `bench/results/raw/<name>.json`. Short runs keep none."""
+def keep_fuzzed(**counts: int) -> dict[str, int]:
+    """Adds counts of a long run to `bench/results/raw/escape-fuzz.json`; all that it then holds. Short runs: none."""
+    found: dict[str, int] = json.loads(_FUZZED.read_bytes()) if _FUZZED.exists() else {}
+    found |= counts
     if SOAK:
-        command = f"ASSAY_SOAK=1 python -m pytest {os.environ['PYTEST_CURRENT_TEST'].split(' ')[0]}"
-        text = json.dumps({"command": command, **counts}, indent=1, sort_keys=True)
-        (_RAW / f"{name}.json").write_text(text + "\n")
+        _FUZZED.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    return found

@@ -22,11 +22,28 @@ _FAMILIES: Mapping[str, tuple[ReadConfig, Callable[[Any, Mapping[str, Any], Call
     "llama": (llama.read_config, llama.LlamaMaker),
 }
 
+_NOT_COMPUTED = frozenset({"pooler.dense.weight", "pooler.dense.bias"})
+"""A BERT encoder's head for sentence pairs: an embedding is the mean of the states below it."""
+
 
 def build(files: ModelFiles, path: Path, positions: int | None = None) -> None:
     """Write the model file of a stored model in fp32 with Hugging Face names; otherwise as `build_from`."""
+    fields = json.loads(files.config.read_bytes())
     with safe_open(files.weights, framework="np") as file:
-        build_from(json.loads(files.config.read_bytes()), file.get_tensor, files.weights_sha256, path, positions)
+        unread = set(file.keys()) - _NOT_COMPUTED
+
+        def tensor(name: str) -> Fp32:
+            unread.discard(name)
+            values: Fp32 = file.get_tensor(name)
+            return values
+
+        build_from(fields, tensor, files.weights_sha256, path, positions)
+    if unread:
+        raise UnsupportedModel(
+            f"The model has tensors that its config.json has no use for: {', '.join(sorted(unread)[:5])}.",
+            way_out="Use a plain Llama or BERT encoder, with its own config.json.",
+            unread=sorted(unread),
+        )
 
 
 def build_from(

@@ -13,6 +13,7 @@ from contracts.protocol.constants import DEVELOPMENT
 from contracts.protocol.native.standing import State
 from contracts.protocol.wire import NativeStanding, NetworkInfo, NodeView, PriceSheetEntry
 from node_agent.cli import show
+from node_agent.errors import EngineFailed
 from node_agent.session.court import Accusation
 from node_agent.session.earnings import Account
 from node_agent.session.gas import ether
@@ -131,10 +132,11 @@ def test_a_pulse_is_read_back(tmp_path: Path) -> None:
     assert last_beat(path) is None
     pulse = Pulse(path, ["m: AVX2 kernels: reads 80 tokens/s, writes 20 tokens/s"])
     pulse("delivered")
+    pulse(EngineFailed.code, "The process that runs jobs hung.")
     pulse("no_job", "")
     found = last_beat(path)
     assert found is not None
-    assert (found.state, found.served) == ("no_job", 1)
+    assert (found.state, found.served, found.failed) == ("no_job", 1, 1)
     assert list(found.speeds) == ["m: AVX2 kernels: reads 80 tokens/s, writes 20 tokens/s"]
     path.write_text("{")
     assert last_beat(path) is None
@@ -147,7 +149,8 @@ def test_status_shows_the_speed_and_what_was_given_up(monkeypatch: pytest.Monkey
     monkeypatch.setattr(show, "show_account", lambda chain, account: None)
     monkeypatch.setattr(show, "tokens_of", lambda chain, units: str(units))
     words = f"{ID}: This host does 5 tokens/s, the order leaves 20 s."
-    beat = LastBeat(990, 1, "no_job", "", 3, ("m: AVX2 kernels: writes 5 tokens/s",))
+    beat = LastBeat(990, 1, "no_job", "", 3, 2, ("m: AVX2 kernels: writes 5 tokens/s",))
     show.show_status(cast(Chain, None), replace(WELL, beat=beat, given_up=[words]))
     assert "speed                      m: AVX2 kernels: writes 5 tokens/s" in printed.getvalue()
     assert f"given up: {words}" in printed.getvalue()
+    assert "jobs failed since it began 2" in " ".join(printed.getvalue().split())

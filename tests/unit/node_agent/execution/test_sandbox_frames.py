@@ -53,6 +53,9 @@ while header := os.read(0, HEADER.size):
         exec(sys.argv[1])
 """
 
+IN_TIME_S = 60
+"""Far below the deadlines of the product, and enough on a machine with much else to do."""
+
 NO_ANSWERS = {
     "no frame": "send(b'no frame, but more bytes than a header has')",
     "no JSON": "say(3, call, 'no json')",
@@ -106,7 +109,7 @@ def test_nonsense_is_never_taken_for_an_answer(taken_over: Callable[[str], Engin
     engine, started = taken_over(code), time.monotonic()
     with pytest.raises(ExecutorFailed, match="sent a frame that"):
         engine.execute(b"", {})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < IN_TIME_S
 
 
 def test_each_of_them_would_be_an_answer_without_its_fault(taken_over: Callable[[str], Engine]) -> None:
@@ -138,9 +141,9 @@ def test_nobody_waits_for_it(taken_over: Callable[[str], Engine], code: str, mon
     with pytest.raises(ExecutorFailed):
         engine.execute(b"", {})
     while states(group):
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < IN_TIME_S
         time.sleep(0.01)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < IN_TIME_S
 
 
 @pytest.mark.parametrize("way_out", ["", "os.setsid(); "], ids=["in its group", "out of its group"])
@@ -169,9 +172,9 @@ def test_a_child_ends_with_it(
     with pytest.raises(ExecutorFailed, match="exit status 3"):
         engine.execute(b"", {})
     while states(group):
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < IN_TIME_S
         time.sleep(0.01)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < IN_TIME_S
     if way_out:
         os.kill(int(child.read_text()), signal.SIGKILL)
 
@@ -202,4 +205,4 @@ def test_what_does_not_read_is_not_written_to_forever(
     started = time.monotonic()
     with pytest.raises(ExecutorFailed, match="hung"):
         engine.execute(bytes(2 << 20), {})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < IN_TIME_S

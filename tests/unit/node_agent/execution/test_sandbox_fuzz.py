@@ -20,12 +20,12 @@ from node_agent.execution.sandbox.calls import Calls
 from node_agent.execution.sandbox.frames import BadFrame
 from node_agent.execution.sandbox.messages import Failed, Message, Observed, Ran
 from tests.world import hostile_frames as hostile
-from tests.world.soak import keep_count, short_or_long
+from tests.world.soak import keep_fuzzed, short_or_long
 
 FRAMES = short_or_long(10_000, 1_000_000)
 HOSTILE_JOBS = short_or_long(20, 4_000)
 FRAME_MOST_S = 1.0
-"""For one frame, on a machine that does something else beside."""
+"""Of this thread's CPU, for one frame."""
 
 
 def test_no_frame_is_taken_for_an_answer_but_one() -> None:
@@ -41,13 +41,13 @@ def test_no_frame_is_taken_for_an_answer_but_one() -> None:
         before, target, other = (calls.add(calls.number(), kind) for kind in (Ran, Ran, Observed))
         honest = Ran(execution=Execution(b"\1", hashlib.sha256(b"").digest(), 1))
         stream = bytes(honest.frame(hostile.CALL - 1)) + stream
-        started = time.monotonic()
+        started = time.thread_time()
         try:
             for piece in hostile.pieces(draw, stream):
                 calls.take(piece)
         except BadFrame:
             refused += 1
-        slowest = max(slowest, time.monotonic() - started)
+        slowest = max(slowest, time.thread_time() - started)
         assert before.result(0) == honest, seed
         answered = [each for each in (target, other) if each.done()]
         assert len(calls) == 2 - len(answered), seed
@@ -57,7 +57,7 @@ def test_no_frame_is_taken_for_an_answer_but_one() -> None:
     assert taken > FRAMES // 50, "the frames are too bad to reach what is behind the header"
     assert refused > FRAMES // 2
     assert slowest < FRAME_MOST_S
-    keep_count("frames-fuzzed", frames=FRAMES, refused=refused, answers=taken, slowest_ms=math.ceil(slowest * 1000))
+    keep_fuzzed(frames_fuzzed=FRAMES, frames_refused=refused, frames_slowest_ms=math.ceil(slowest * 1000))
 
 
 def assert_in_bounds(said: Message, stream: bytes) -> None:
@@ -144,6 +144,6 @@ def test_no_other_job_is_lost(engine: Engine) -> None:
             if evil.exception(30) is not None:
                 assert isinstance(evil.exception(), ExecutionError)
                 lost.append(evil)
-            assert time.monotonic() - started < 15
+            assert time.monotonic() - started < 60
     assert len(lost) > HOSTILE_JOBS // 2
-    keep_count("hostile-jobs", jobs=HOSTILE_JOBS, failed=len(lost), others_lost=0)
+    keep_fuzzed(hostile_jobs=HOSTILE_JOBS, hostile_jobs_failed=len(lost))

@@ -14,7 +14,9 @@ from node_agent.execution.exact.build import build_from
 from node_agent.execution.exact.container import write_model
 from node_agent.execution.exact.encoder.model_file import EncoderParameters, read_encoder
 from node_agent.execution.exact.llama.model_file import read_model
-from node_agent.execution.model_files import sha256_file
+from node_agent.execution.model_files import ModelFiles, sha256_file
+from node_agent.execution.sandbox.making import make
+from node_agent.execution.sandbox.messages import Build, Convert
 from node_agent.models import ModelStore
 from tests.unit.node_agent.execution.exact.conftest import TINY_ENCODER, random_encoder_state
 from tests.unit.node_agent.execution.exact.encoder.test_model import tensors
@@ -131,3 +133,33 @@ def test_the_store_builds_it_from_a_folder(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(TINY_ENCODER | {"model_type": "gpt2"}))
     with pytest.raises(UnsupportedModel, match="gpt2"):
         ModelStore(tmp_path / "store", sources={}).build_exact(str(folder), "other")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "fields", "told"),
+    [
+        ({"embeddings.more": np.ones(3, np.float32)}, {}, "embeddings.more"),
+        ({}, {"num_hidden_layers": 1}, r"encoder\.layer\.1"),
+        ({"window": np.ones(3, np.int64)}, {}, "window"),
+    ],
+    ids=["one more", "cut layers", "a buffer"],
+)
+def test_no_tensor_is_left_out(
+    tmp_path: Path, tensors: dict[str, np.ndarray], fields: dict[str, int], told: str
+) -> None:
+    """Protects whoever offers a model from another one under its name: what its file holds is computed, or refused by
+    name. Covers: A70"""
+    state = random_encoder_state(TINY_ENCODER, 1)
+    save_file(state | tensors, tmp_path / "weights")
+    (tmp_path / "config.json").write_text(json.dumps(TINY_ENCODER | fields))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(UnsupportedModel, match=told):
+        imported_and_built(tmp_path)
+
+
+def imported_and_built(folder: Path) -> None:
+    names = "model.safetensors", "tokenizer.json", "config.json"
+    origin = folder / "origin"
+    origin.mkdir()
+    make(Convert(files=(folder / "weights", *(folder / name for name in names[1:]))), origin)
+    make(Build(files=ModelFiles(*(origin / name for name in names), "0" * 64, "0" * 64)), folder)
