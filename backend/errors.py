@@ -1,6 +1,7 @@
-"""What the backend refuses and why. An error's branch decides its HTTP status (backend/api/problems.py).
+"""Errors of the backend: refused requests and faults of its set-up.
 
-Errors that break a rule of the domain are in backend/domain/errors.py, on the same branches.
+An error's branch decides its HTTP status (backend/api/problems.py). Errors that break a rule of the domain are in
+backend/domain/errors.py, on the same branches.
 
 BackendError
 ├── Unauthenticated              401

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 LONGEST_WAIT_S = 30.0
-"""Before a step that keeps failing runs again."""
+"""Waits before a failing step runs again, seconds."""
 _RECONCILE_EVERY_S = 30.0
 _REPORT_EVERY_S = 30.0
 _RANGES_A_TICK = 20

@@ -1,7 +1,7 @@
 """`python -m bench.assurance`: gathers what the long tests of the contracts left in bench/results/raw.
 
-Runs none of them: `make soak-contracts` does. A figure of other sources than those at hand is no figure, and its value
-is null.
+Runs none of them: `make soak-contracts` does. A figure measured on other sources is null, with the reason. Whoever ran
+less than the whole command finds the command that ran beside the figure.
 """
 
 import argparse
@@ -66,19 +66,36 @@ def figures() -> dict[str, Figure]:
     return {name: Figure(_value(source), source.unit, must=source.must) for name, source in SOURCES.items()}
 
 
+def origins() -> dict[str, dict[str, str]]:
+    """Where each figure comes from: its raw file, the command that ran, and for a null the reason and the command."""
+    return {name: _origin(source) for name, source in SOURCES.items()}
+
+
+def _origin(source: Source) -> dict[str, str]:
+    raw, file = _raw(source), f"raw/{source.file}.json"
+    if _value(source) is not None:
+        return {"file": file, "ran": raw.get("command", source.command), "whole": source.command}
+    measured = raw.get("src_sha256")
+    why = f"measured on sources {measured}, not on these" if measured else f"no result in {file}"
+    return {"file": file, "null_because": why, "whole": source.command}
+
+
 def _value(source: Source) -> float | None:
-    path = RAW / f"{source.file}.json"
-    raw: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    raw = _raw(source)
     found: float | None = raw.get(source.key)
     return found if raw.get("src_sha256") == src_sha256() else None
+
+
+def _raw(source: Source) -> dict[str, Any]:
+    path = RAW / f"{source.file}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def main() -> None:
     """Writes, prints; fails where something that must hold does not, or was not measured on this code."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     found = figures()
-    raw = {name: {"file": f"raw/{one.file}.json", "command": one.command} for name, one in SOURCES.items()}
-    path = write("contracts-assurance", "python -m bench.assurance", found, src_sha256=src_sha256(), raw=raw)
+    path = write("contracts-assurance", "python -m bench.assurance", found, src_sha256=src_sha256(), raw=origins())
     for name, figure in found.items():
         value = "not measured" if figure.value is None else f"{figure.value:,}"
         print(f"{name:<28}{value:>14} {figure.unit:<12} must {figure.must:,}")

@@ -1,4 +1,4 @@
-"""What can go wrong between a node, a backend and the chain. Errors of computing are in `execution/errors.py`.
+"""Errors between a node, a backend and the chain. Errors of computing are in `execution/errors.py`.
 
 AgentError
 ├── SetupError                 fatal: the agent does not start
@@ -10,7 +10,7 @@ AgentError
 │   ├── NodeRunning                another process serves with this key already
 │   ├── NothingToServe             none of the offered workloads can be served here
 │   └── ForeignBackend             the backend works on another deployment
-├── BackendError               the loop reports it, waits and goes on
+├── BackendError               the loop reports it, waits and continues
 │   ├── BackendUnavailable         no answer, or only 5xx, after every attempt
 │   ├── BackendRefused             an RFC 9457 problem: carries the backend's own code and words
 │   └── BadAnswer                  breaks contracts.protocol.wire, is too large, or has another hash
@@ -27,7 +27,7 @@ AgentError
 │   └── LeaseLost                  the lease ran out before the answer was there
 ├── NotRooted                  too many delivered jobs stay without a root: the agent takes no more
 ├── JournalError               fatal: what cannot be written down is not signed
-│   └── JournalFull                the disk is full: the loop reports it, takes no job, and goes on
+│   └── JournalFull                the disk is full: the loop reports it, takes no job, and continues
 ├── CanaryFailed               the canary job did not end in a credit
 └── NotSettleable              a leaf that its node cannot settle (now)
 """

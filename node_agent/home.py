@@ -38,7 +38,7 @@ _MACHINE_ID = Path("/etc/machine-id")
 
 
 class HomeSettings(Record):
-    """What `assay node init` was given or found. `stake`: in tokens. `workloads`: empty means all offered."""
+    """Settings that `assay node init` was given or found. `stake`: in tokens. `workloads`: empty means all offered."""
 
     rpc: str
     deployment: Deployment
@@ -58,7 +58,7 @@ class HomeSettings(Record):
 
 
 def load_settings(home: Path) -> HomeSettings | None:
-    """What `save` wrote, or None if there is no file. Raises BadSetting for a file that cannot be read."""
+    """The saved settings, or None if there is no file. Raises BadSetting for a file that cannot be read."""
     path = home / SETTINGS
     try:
         return HomeSettings.model_validate_json(path.read_text())

@@ -97,7 +97,7 @@ class ModelStore:
 
     @property
     def sources(self) -> Mapping[str, Source | Built]:
-        """What can be pulled, by name. Found on first use."""
+        """The models that can be pulled, by name. Found on first use."""
         if self._given is None:
             from node_agent.execution import kinds
 
@@ -186,8 +186,8 @@ class ModelStore:
         return files
 
     def _origin(self, source: Source, work: Path, on_step: OnStep) -> ModelFiles:
-        """What a model file is built from: the stored one, else one made in `work` and not kept, since fp32 takes four
-        times the space of the result."""
+        """The origin of a model file: the stored one, else one made in `work` and not kept, since fp32 takes four times
+        the space of the result."""
         if self._folder(source.weights_sha256).is_dir():
             return self._open(source.weights_sha256)
         folder = work / "origin"

@@ -62,7 +62,7 @@ class NodeStatus:
 
     @property
     def free_units(self) -> int | None:
-        """How much more open value the stake covers; None if what is open is not known."""
+        """The further open value that the stake covers; None if what is open is not known."""
         if self.view is None:
             return None
         return max(0, self.account.stake_units // self.penalty_multiple - self.view.open_max)
@@ -94,7 +94,7 @@ def read_status(where: NodePlace) -> NodeStatus:
 
 
 def limits(found: NodeStatus) -> list[str]:
-    """What keeps the operator from earning more now, the worst first."""
+    """Obstacles to earning more now, the worst first."""
     return [*_node_limits(found), *_stake_limits(found), *_native_limits(found), *_demand_limits(found)]
 
 

@@ -1,4 +1,4 @@
-"""Where a command finds what it was not told: an option or its environment variable, else HOME/settings.json."""
+"""Finds a command's settings: an option or its environment variable, else HOME/settings.json."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class NodePlace:
-    """What a command works with, closed when it ends. Reading what is missing raises BadSetting."""
+    """A command's resources, closed when it ends. Reading a missing one raises BadSetting."""
 
     home: Path
     rpc_option: str | None = None
@@ -64,7 +64,7 @@ class NodePlace:
 
     @property
     def owner_key(self) -> Path:
-        """Where the owner's key file is, if it is on this machine."""
+        """The owner's key file, if it is on this machine."""
         kept = self.settings.owner_key if self.settings else None
         return self.owner_key_option or (Path(kept) if kept else self.home / OWNER_KEY)
 

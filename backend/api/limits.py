@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.api.problems import problem
 
 JSON_LIMIT_BYTES = 64 * 1024
-"""Far more than the largest record of contracts.protocol.wire has."""
+"""Far above the largest record of contracts.protocol.wire."""
 TARGET_LIMIT_BYTES = 2048
-"""For path and query; the API's longest has 100."""
+"""Path and query together; the API's longest has 100."""
 HEADERS_LIMIT_BYTES = 16 * 1024
 BODY_SECONDS = 30.0
-"""For a body to arrive: 35 KB/s for the largest blob."""
+"""A body must arrive in this time: 35 KB/s for the largest blob."""
 
 
 class RequestLimits:
@@ -80,6 +80,6 @@ def _too_long(scope: Scope) -> tuple[int, str, str] | None:
         return 414, "uri_too_long", why
     headers = sum(len(name) + len(value) for name, value in scope["headers"])
     if headers > HEADERS_LIMIT_BYTES:
-        why = f"the headers have {headers} bytes, at most {HEADERS_LIMIT_BYTES} are accepted; none is needed"
+        why = f"headers of {headers} bytes, at most {HEADERS_LIMIT_BYTES} are accepted; send fewer: none is needed"
         return 431, "headers_too_long", why
     return None

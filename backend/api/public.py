@@ -39,7 +39,7 @@ def public_router(services: Services) -> APIRouter:
 
     @router.get("/network")
     def network() -> NetworkInfo:
-        """Where and on what terms this backend works, with the price sheet."""
+        """This backend's contracts, terms and price sheet."""
         return services.views.network()
 
     @router.get("/workloads/{workload_id}", responses=_MANIFEST_ANSWERS, response_class=Response)
@@ -88,7 +88,7 @@ def content_router(services: Services) -> APIRouter:
 
     @router.get("/log/blobs/{name}", responses=_BLOB_ANSWERS, response_class=Response)
     def log_blob(name: Bytes32) -> Response:
-        """What the published log names, of open orders."""
+        """A blob that the published log names, of open orders."""
         return _octets(services.blobs.get(name))
 
     @router.get("/log/epochs/{epoch_id}.jsonl", responses=_LOG_ANSWERS, response_class=Response)

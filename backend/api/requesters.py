@@ -49,12 +49,12 @@ def requesters_router(services: Services) -> APIRouter:
 
     @router.get("/orders/{order_id}/answer", responses=problems.told(errors.UnknownOrder, errors.NothingDelivered))
     def answer(order_id: Bytes32) -> list[Any]:
-        """What people read of the output, an item a text. The ids in it stand under the commitment's root."""
+        """The output for people, an item a text. The commitment's root covers its ids."""
         return services.words.answer(order_id)
 
     @router.get("/orders/{order_id}/receipt", responses=problems.told(errors.UnknownOrder, errors.NotRooted))
     def receipt(order_id: Bytes32) -> PaymentReceipt:
-        """What proves the payment to anyone with an RPC endpoint: `assay verify`. Complete once the epoch settled."""
+        """Proof of the payment for anyone with an RPC endpoint: `assay verify`. Complete once the epoch settled."""
         return services.views.receipt(order_id)
 
     @router.get("/orders")
@@ -66,7 +66,7 @@ def requesters_router(services: Services) -> APIRouter:
 
     @router.get("/lanes/{requester}/{signer}")
     def lane(requester: Address, signer: Address) -> LaneView:
-        """What the next order's cap must be, and whether the lane covers it."""
+        """The cap that the next order needs, and whether the lane covers it."""
         return services.views.lane(requester, signer)
 
     return router

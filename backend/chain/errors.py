@@ -1,4 +1,4 @@
-"""What can go wrong while the worker drives epochs on chain. The worker logs these errors and tries again.
+"""Errors of the worker while it drives epochs on chain. The worker logs these errors and tries again.
 
 DrivingError
 ├── NodeRefused             the chain's node refused a signed transaction; `refusal` says why

@@ -1,4 +1,4 @@
-"""What the worker asks the chain before it acts. The coordinator's questions are in views.py."""
+"""The worker's questions to the chain before it acts. The coordinator's questions are in views.py."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Holding:
 
 
 def holdings(chain: Chain, block_number: int) -> list[Holding]:
-    """What each contract of ours held at a block."""
+    """Each contract's tokens at a block."""
     found = []
     holders = {"JobEscrow": chain.escrow, "StakeManager": chain.stakes, "Contests": chain.contests}
     for name, contract in holders.items():

@@ -1,4 +1,4 @@
-"""What the transaction manager asks of a chain's node, and the adapter over JSON-RPC."""
+"""The transaction manager's port to a chain's node, and the adapter over JSON-RPC."""
 
 from typing import Protocol
 

@@ -45,7 +45,7 @@ class Mined:
 
 @dataclass(frozen=True)
 class TxView:
-    """What is known of one intent now.
+    """The known facts of one intent.
 
     `attempts`: those with its present nonce, oldest first. `mined`: the receipt of any attempt. `known`: whether the
     newest attempt is in the node's pool. `mined_nonce`, `confirmed_nonce`: the sender's transaction count at the head
@@ -62,7 +62,7 @@ class TxView:
 
 
 class TxStep(Enum):
-    """What to do next with an intent."""
+    """The next step of an intent."""
 
     SIGN = "sign"
     RESEND = "resend"

@@ -1,4 +1,4 @@
-"""What the coordinator asks the chain during a request: lanes, stakes, keys, rulings. A port and its adapter.
+"""The coordinator's questions to the chain during a request: lanes, stakes, keys, rulings. A port and its adapter.
 
 Lanes are never cached, since money is decided on them; keys and stakes may be a second old.
 """
@@ -61,7 +61,7 @@ class ChainView(Protocol):
         """The hash of a block, 32 bytes."""
 
     def holdings(self, block_number: int) -> list[Holding]:
-        """What each contract held at a block, and what it said it owed."""
+        """Each contract's tokens at a block, and its own account of its debts."""
 
     def token(self) -> Token:
         """The deployment's token."""

@@ -1,4 +1,4 @@
-"""What can go wrong for a requester.
+"""Errors of the requester's client.
 
 ClientError
 ├── Refused               the backend refused; `status`, `code` and its message

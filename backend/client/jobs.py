@@ -35,7 +35,7 @@ from contracts.protocol.wire import LaneView, NetworkInfo, OrderView, PriceSheet
 _DELIVERED = ("delivered", "rooted", "paid", "void", "skipped", "expired")
 _SETTLED = ("paid", "void", "skipped", "expired")
 _TRIES, _TRIED_AGAIN = 5, ("cap_too_low", "blob_missing")
-"""How often an order is signed again after another client of the lane was faster, or its texts were evicted."""
+"""Attempts to sign an order again after another client of the lane was faster, or its texts were evicted."""
 _CUT = "length"
 """The finish reason of an answer that reached its limit."""
 _DEFAULT_NEW_TOKENS = 64

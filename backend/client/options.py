@@ -1,4 +1,4 @@
-"""How a requester's command is declared, and what its options open: a key, a chain, a wallet, a client.
+"""Declares requesters' commands, and opens what their options name: a key, a chain, a wallet, a client.
 
 Each option can also come from its ASSAY_* variable. `assay` sets those for the network of the present folder
 (deploy/settings.py), so that no options are needed there.

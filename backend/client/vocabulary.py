@@ -1,4 +1,4 @@
-"""What a workload's token ids spell: its tokenizer is fetched once and named by its sha256, so no backend can pass
+"""Spells a workload's token ids: its tokenizer is fetched once and named by its sha256, so no backend can pass
 another. A client runs no tokenizer: the backend cuts, and the client sees that the ids spell the texts."""
 
 import hashlib

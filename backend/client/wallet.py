@@ -46,7 +46,7 @@ class Wallet:
         return scale_of(self._chain)
 
     def holdings(self) -> WalletHoldings:
-        """What the wallet holds outside its lanes."""
+        """The wallet's tokens outside its lanes."""
         ether_wei = self._chain.w3.eth.get_balance(self._sender.address)
         tokens_wei = self._chain.balance_wei(self.address)
         return WalletHoldings(tokens_wei // self.constants.unit_wei, ether_wei)

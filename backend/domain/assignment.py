@@ -1,4 +1,4 @@
-"""Who gets which job, and for how long. Amounts in units, times in seconds.
+"""Decides which node gets which job, and for how long. Amounts in units, times in seconds.
 
 - A job is lent to one node at a time: leases never overlap.
 - k * (open maxima + this maximum) <= stake, so that cheating on all open jobs costs more than it brings (SPEC 10).

@@ -102,7 +102,7 @@ def _lane(a: Mapping[str, Any]) -> str:
 
 
 def _operator(a: Mapping[str, Any]) -> str:
-    """What an operator earned and has not claimed."""
+    """An operator's unclaimed earnings."""
     return f"operator:{a['operatorId']}"
 
 

@@ -10,7 +10,7 @@ CLOSED_STATES: frozenset[OrderState] = frozenset(("paid", "void", "expired"))
 
 @dataclass(frozen=True)
 class Settlement:
-    """What a settlement did with one row."""
+    """A settlement's effect on one row."""
 
     is_void: bool
     is_skipped: bool
@@ -18,7 +18,7 @@ class Settlement:
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What is known of a job. Times in seconds, `max_price` in units.
+    """The known facts of a job. Times in seconds, `max_price` in units.
 
     `settled_alone`: the leaf was paid on its own (settleOne). `closed_unpaid`: the court closed it without payment.
     """

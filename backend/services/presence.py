@@ -55,7 +55,7 @@ def note_alive(session: Session, node: str, now_s: int) -> None:
 
 
 def serving(session: Session, now_s: int) -> dict[str, int]:
-    """How many nodes asked for work within the window, by workload id."""
+    """The number of nodes that asked for work within the window, by workload id."""
     query = (
         select(PresenceRow.workload_id, func.count())
         .where(col(PresenceRow.asked_at) > now_s - SERVING_WINDOW_S)

@@ -38,7 +38,7 @@ from contracts.record.log_source import FolderLog
 
 @dataclass(frozen=True)
 class Recovered:
-    """What came back: how many epochs and orders, the blobs that the folder lacks, and an epoch not yet posted."""
+    """The result: numbers of epochs and orders, the blobs that the folder lacks, and an epoch not yet posted."""
 
     epochs: int
     orders: int
@@ -153,7 +153,7 @@ def _is_earned(log: EpochLog, row: RowEntry, deployment: Deployment, history: Hi
 
 
 def _open_blobs(log: EpochLog) -> list[str]:
-    """What the log names. Blobs of restricted orders are not published."""
+    """Blobs that the log names. Those of restricted orders are not published."""
     terms = [entry.order.terms for entry in log.orders.values()]
     names = {name for each in terms for name in (each.texts_hash, each.prompt_root)}
     names |= {entry.commitment.output_root for entry in log.commitments.values()}

@@ -1,4 +1,4 @@
-"""What anyone may read: orders, lanes, operators, epochs, the network. Derived on demand.
+"""Views for anyone: orders, lanes, operators, epochs, the network. Derived on demand.
 
 An order's view follows from public facts only. Nothing here depends on whether a job will be checked.
 """

@@ -21,7 +21,7 @@ from contracts.protocol.packed import is_named
 _NAME = re.compile(r"0x[0-9a-f]{64}")
 _LOOSE = "loose"
 _BLOCK_BYTES = 4096
-"""What the smallest file takes on disk: the least that each blob counts as."""
+"""Disk space of the smallest file: each blob counts at least as this."""
 _ABANDONED_S = 3600
 """A temporary file older than this was left by a crashed process."""
 

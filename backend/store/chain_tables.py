@@ -1,4 +1,4 @@
-"""What the backend knows of the chain and what it sent: confirmed blocks and logs, transactions, the ledger.
+"""Tables of the chain's facts and the backend's transactions: confirmed blocks and logs, transactions, the ledger.
 
 Rows of `block`, `chain_event`, `settlement` and `ledger_entry` are copies of confirmed chain facts. After a reorg the
 copies of orphaned blocks are deleted and their ledger entries reversed; replaying the logs rebuilds the same rows.
@@ -47,7 +47,7 @@ class ChainEventRow(SQLModel, table=True):
 
 
 class SettlementRow(SQLModel, table=True):
-    """How an epoch was settled, from its event and the calldata of its transaction."""
+    """An epoch's settlement, from its event and the calldata of its transaction."""
 
     __tablename__ = "settlement"
     epoch_id: int = Field(primary_key=True)
@@ -88,7 +88,7 @@ class TxAttemptRow(SQLModel, table=True):
 
 
 class TxReceiptRow(SQLModel, table=True):
-    """How an intent ended, once its transaction had enough confirmations. `error`: why it reverted, or null."""
+    """The end of an intent, once its transaction had enough confirmations. `error`: why it reverted, or null."""
 
     __tablename__ = "tx_receipt"
     key: str = Field(primary_key=True)

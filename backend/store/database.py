@@ -21,7 +21,7 @@ from backend.store.space import explained
 from contracts.protocol.typed_data import VERSION
 
 _BUSY_TIMEOUT_MS = 15_000
-"""How long a process waits for another's write lock; the longest write here is one epoch's rows."""
+"""A process waits so long for another's write lock; the longest write here is one epoch's rows."""
 
 
 class Database:

@@ -23,7 +23,7 @@ def to_row(event: Event) -> ChainEventRow:
 
 
 def subject_of(name: str, args: Mapping[str, Any]) -> str:
-    """What an event is about: a lane for LaneSkipped; else an epoch, a case, an order or an account, by its id."""
+    """The subject of an event: a lane for LaneSkipped; else an epoch, a case, an order or an account, by its id."""
     if name == "LaneSkipped":
         return f"{args['requester']}:{args['signer']}"
     return str(next((args[key] for key in ("epochId", "caseId", "orderId", "id") if key in args), ""))

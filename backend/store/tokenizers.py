@@ -27,8 +27,8 @@ class ConfinedTokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of a text alone.
 
-        Raises BadTexts where the process cannot cut it in time, WrongTokenizer where the file is no tokenizer,
-        Misconfigured where this host cannot confine a process.
+        Raises BadTexts if the process cannot tokenize it in time, WrongTokenizer if the file is no tokenizer,
+        Misconfigured if this host cannot confine a process.
         """
         try:
             return self.executor.cut(self.path, self.sha256, text)
@@ -66,13 +66,13 @@ class TokenizerStore:
         return path.read_bytes()
 
     def get(self, manifest: Manifest) -> ConfinedTokenizer:
-        """What cuts texts for a workload. Raises as `spelling` does."""
+        """Tokenizes texts for a workload. Raises as `spelling` does."""
         self.spelling(manifest)
         return ConfinedTokenizer(self._executor, self._path(manifest.tokenizer_sha256), manifest.tokenizer_sha256)
 
     def spelling(self, manifest: Manifest) -> Spelling:
-        """What a workload's ids spell; read once. Raises Misconfigured where its tokenizer is missing, WrongTokenizer
-        where it was changed."""
+        """Spells a workload's ids; its tokenizer is read once. Raises Misconfigured if it is missing, WrongTokenizer if
+        it was changed."""
         named = manifest.tokenizer_sha256, manifest.tokenizer
         with self._lock:
             if named not in self._spellings:

@@ -1,1 +1,1 @@
-"""The formats of COURT.md: where each number of a model and of its trace lies, how it is written, and its bounds."""
+"""The formats of COURT.md: the position, encoding and bounds of each number of a model and of its trace."""

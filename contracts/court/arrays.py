@@ -20,7 +20,7 @@ WEIGHT, SHARE = unsigned(4, 2**24), unsigned(3, 2**16)
 
 
 class _Catalogue:
-    """Collects arrays of one text."""
+    """Collects the arrays of one text."""
 
     def __init__(self, text: Text) -> None:
         self.text, self.arrays = text, list[Array]()
@@ -33,7 +33,7 @@ class _Catalogue:
 
 
 class _Unit:
-    """Adds the arrays that one unit shows."""
+    """Adds the arrays of one unit."""
 
     def __init__(self, catalogue: _Catalogue, unit: str, axes: tuple[int, ...]) -> None:
         self._catalogue, self._unit, self._axes = catalogue, unit, axes
@@ -48,7 +48,7 @@ class _Unit:
     def sums(
         self, part: str, kind: ValueKind, most: int, count: Callable[[Place], int] | None = None, rows: int = 1
     ) -> None:
-        """The levels of partial sums over `count` terms, at most `most`: as many levels as that many need."""
+        """The levels of partial sums over `count` terms, as many as `most`, the largest count, needs."""
 
         def width(level: int) -> Callable[[Place], int]:
             return lambda place: n.width_at(count(place) if count else most, level)
@@ -57,17 +57,17 @@ class _Unit:
             self.add(f"{part}.{level}", kind, width(level), rows)
 
     def largest(self, part: str, kind: ValueKind, width: int = 1) -> None:
-        """A largest value, and the first index that has it."""
+        """A largest value and its first index."""
         self.add(part, kind, width)
         self.add(f"{part}_at", COUNT32, width)
 
     def short(self, width: int) -> None:
-        """A vector shortened for a matrix: exponent, first index that asks for it, integers."""
+        """A vector shortened for a matrix: exponent, first index that needs it, integers."""
         self.largest("short_exponent", EXPONENT)
         self.add("short", SHORT, width)
 
     def normaliser(self, width: int) -> None:
-        """Exponent, partial sums of squares, and the integer root."""
+        """Exponent, partial sums of squares, integer root."""
         self.largest("exponent", EXPONENT)
         self.sums("squares", SUM, width)
         self.add("root", unsigned(4, 2**31))
@@ -89,7 +89,7 @@ def layout(text: Text) -> Layout:
 
 
 def matrices(config: CourtConfig) -> dict[str, tuple[int, int, int]]:
-    """Sheets, outputs and inputs of each matrix that the file has."""
+    """Sheets, outputs and inputs of each matrix in the file."""
     c, f, h, k, d = config.width, config.inner, config.heads, config.kv_heads, config.head_dim
     found = {
         "embedding": (1, config.vocabulary, c),
@@ -104,14 +104,14 @@ def matrices(config: CourtConfig) -> dict[str, tuple[int, int, int]]:
 
 
 def products(config: CourtConfig) -> dict[str, tuple[int, int, int]]:
-    """Sheets, outputs and inputs of each matrix that something is multiplied by: a tied embedding is the head too."""
+    """Sheets, outputs and inputs of each matrix in a product. A tied embedding is also the head."""
     found = matrices(config)
     embedding = found.pop("embedding")
     return found if config.encoder else found | {"head": embedding}
 
 
 def _given(catalogue: _Catalogue) -> None:
-    """What order, commitment and trace hash say; ids and vectors lie by the word, logits and states by 256."""
+    """What order, commitment and trace hash bind."""
     text, config = catalogue.text, catalogue.text.config
     catalogue.add("prompt", Home.PROMPT, COUNT32, (1,), 1, text.prompt)
     if config.encoder:
@@ -124,7 +124,7 @@ def _given(catalogue: _Catalogue) -> None:
 
 
 def _model(catalogue: _Catalogue) -> None:
-    """Under the model root, after the configuration."""
+    """Arrays under the model root, after the configuration."""
     c = catalogue.text.config
 
     def add(name: str, kind: ValueKind, sheets: int, rows: int, width: int) -> None:
@@ -151,7 +151,7 @@ def _model(catalogue: _Catalogue) -> None:
 
 
 def _bound(catalogue: _Catalogue) -> None:
-    """Under the trace root: what other positions and stages read. Values lie by dimension, positions side by side."""
+    """Arrays under the trace root, which other positions and stages read. The rows of `value` are dimensions."""
     text, c = catalogue.text, catalogue.text.config
     heads, read = (c.layers, c.kv_heads), text.positions
     catalogue.add("token", Home.TRACE, COUNT32, (1,), 1, text.prompt + (0 if c.encoder else text.output))

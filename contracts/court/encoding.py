@@ -1,18 +1,18 @@
-"""One encoding a value: a width, a sign, a byte order and a range, so that no two blocks of bytes mean the same."""
+"""One encoding per value: width, sign, byte order and range, so that no two byte strings encode the same values."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 
 class Malformed(ValueError):
-    """Bytes under a node's root that encode no values: spare bits convict as wrong values do."""
+    """Bytes under a node's root that encode no values. They convict as wrong values do."""
 
 
 @dataclass(frozen=True)
 class ValueKind:
-    """How values are written: two's complement of `width` bytes, within low..high.
+    """Two's complement of `width` bytes, within low..high.
 
-    Big-endian as the chain reads words, but for the numbers of the trace hash, which are int32 little-endian.
+    Big-endian, as the chain reads words. Only the numbers under the trace hash are int32 little-endian.
     """
 
     width: int
@@ -21,12 +21,12 @@ class ValueKind:
     little: bool = False
 
     def encode(self, values: list[int]) -> bytes:
-        """The bytes of values. Raises OverflowError where one needs more than the width."""
+        """The bytes of values. Raises OverflowError for a value beyond the width."""
         order, signed = self._written
         return b"".join(value.to_bytes(self.width, order, signed=signed) for value in values)
 
     def decode(self, data: bytes, count: int) -> list[int]:
-        """The `count` values that the bytes encode. Raises Malformed for another length, or a value out of range."""
+        """The `count` values in the bytes. Raises Malformed for another length or a value out of range."""
         if len(data) != self.width * count:
             raise Malformed(f"{len(data)} bytes are not {count} values of {self.width}")
         order, signed = self._written

@@ -1,8 +1,8 @@
-"""Where every value of a text's computation lies: arrays with a name, a home, a shape and a kind (COURT.md, section 2).
+"""The position of every value of a text's computation: arrays with a name, home, shape and kind (COURT.md, section 2).
 
-An array is a list of sheets, a sheet a list of rows, a row a list of blocks of 64 values. Its sheets are numbered by
-`axes`, outermost first. What is bound at once has its home in the trace root; what is inside an operation belongs to a
-unit, an array of which has one sheet for each of the unit's places, and is bound when the unit is shown.
+An array is a list of sheets, a sheet a list of rows, a row a list of blocks of 64 values. `axes` number its sheets,
+outermost first. The trace root binds arrays at once. Values inside an operation belong to a unit: each array of a unit
+has one sheet per place of the unit, and is bound when the unit is shown.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Shape = tuple[int, int]
 
 
 class Home(StrEnum):
-    """Under which root an array lies."""
+    """The root under which an array is."""
 
     TRACE = "trace"
     UNIT = "unit"
@@ -33,7 +33,7 @@ class Home(StrEnum):
 
 @dataclass(frozen=True)
 class CourtConfig:
-    """What of a model's configuration decides the arithmetic.
+    """The part of a model's configuration that determines the arithmetic.
 
     Attributes:
         encoder: 1 for SPEC_ENCODER.md, 0 for SPEC.md.
@@ -55,23 +55,23 @@ class CourtConfig:
     key_bits: int
 
     def packed(self) -> bytes:
-        """Each field as a word of 32 bytes, big-endian, in order."""
+        """Each field in order, as 32 bytes big-endian."""
         return b"".join(int(getattr(self, field.name)).to_bytes(32, "big") for field in fields(self))
 
     def leaf(self) -> bytes:
-        """The digest of that: the first leaf under the model root."""
+        """The digest of `packed`: the first leaf under the model root."""
         return keccak(b"\0" + self.packed())
 
 
 @dataclass(frozen=True)
 class Array:
-    """One name, and where its values are.
+    """A named array.
 
     Attributes:
-        axes: how many sheets there are along each axis; in a unit the places of the unit.
-        shape: rows, and values in a row, of the sheet at a place.
-        unit: the unit's name, in the home UNIT.
-        block: values in a block.
+        axes: number of sheets along each axis; in a unit the unit's places.
+        shape: rows, and values per row, of the sheet at a place.
+        unit: the unit's name, for the home UNIT.
+        block: values per block.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Array:
     block: int = BLOCK
 
     def sheet(self, place: Place) -> int:
-        """The sheet's index among all of the array. Raises IndexError outside the axes."""
+        """The index of the sheet at a place. Raises IndexError outside the axes."""
         if len(place) != len(self.axes) or any(not 0 <= at < size for at, size in zip(place, self.axes, strict=True)):
             raise IndexError(f"{self.name} has no sheet {place} in {self.axes}")
         index = 0
@@ -93,21 +93,21 @@ class Array:
 
     @property
     def sheets(self) -> int:
-        """How many sheets the array has."""
+        """The number of sheets."""
         return prod(self.axes)
 
     def blocks(self, place: Place) -> int:
-        """How many blocks a row of the sheet has."""
+        """The number of blocks in a row of the sheet."""
         return -(-self.shape(place)[1] // self.block)
 
     def length(self, place: Place, block: int) -> int:
-        """How many values a block of the sheet's rows has: 64, or what is left in the last."""
+        """The number of values in a block of the sheet's rows: `self.block`, or the rest in the last."""
         return min(self.block, self.shape(place)[1] - block * self.block)
 
 
 @dataclass(frozen=True)
 class Text:
-    """One text of a job: what the order and the commitment say of its size."""
+    """One text of a job, with its sizes by the order and the commitment."""
 
     config: CourtConfig
     prompt: int
@@ -115,18 +115,18 @@ class Text:
 
     @property
     def positions(self) -> int:
-        """How many tokens the model reads: of a generated answer all but the last."""
+        """The number of tokens that the model reads: of a generated answer all but the last."""
         return self.prompt if self.config.encoder else self.prompt + self.output - 1
 
     @property
     def first_logits(self) -> int:
-        """The position whose logits the first token is chosen from."""
+        """The position with the logits of the first chosen token."""
         return self.prompt - 1
 
 
 @dataclass(frozen=True)
 class Layout:
-    """All arrays of a text, in the order in which roots list them."""
+    """All arrays of a text, in the order of the roots."""
 
     text: Text
     all: tuple[Array, ...]

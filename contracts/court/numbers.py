@@ -1,10 +1,10 @@
-"""The arithmetic of the exact engine's SPEC, as the court computes it: each number in at most 63 bits.
+"""The arithmetic of the exact engine's SPEC as the court computes it, with numbers of at most 63 bits.
 
-Written from the specification a second time, and apart from the engine's, so that one checks the other.
+A second implementation of the specification, independent of the engine's, so that each checks the other.
 """
 
 BLOCK = 64
-"""Values at a leaf of the court's trees, and terms of one partial sum."""
+"""Values per leaf of the court's trees, and terms per partial sum."""
 
 ACTIVATION_BITS, VALUE_BITS = 15, 9
 NORM_BITS, NORM_FRACTION, VECTOR_FRACTION = 23, 24, 20
@@ -18,11 +18,11 @@ LOG2_E_32, DRAW_BITS, WHOLE_PPM = 6_196_328_019, 128, 1_000_000
 
 
 class Beyond(ArithmeticError):
-    """A number that the specification's bounds rule out: where a trace leads to one, it is no right trace."""
+    """A number beyond the specification's bounds. No right trace leads to one."""
 
 
 def fits(value: int) -> int:
-    """The value itself. Raises Beyond where it needs more than 63 bits."""
+    """The value. Raises Beyond if it needs more than 63 bits."""
     if abs(value) > 2**62:
         raise Beyond(f"{value} needs more than 63 bits")
     return value
@@ -45,7 +45,7 @@ def lifted(value: int, bits: int) -> int:
 def over(value: int, divisor: int) -> int:
     """value // divisor. Raises Beyond for a divisor that is not positive."""
     if divisor <= 0:
-        raise Beyond(f"{divisor} divides nothing")
+        raise Beyond(f"a division by {divisor}")
     return value // divisor
 
 
@@ -55,17 +55,17 @@ def saturated(value: int, most: int) -> int:
 
 
 def excess(value: int, bits: int) -> int:
-    """By how many bits a value is too long for `bits` with its sign: what it asks of the exponent of `shorten`."""
+    """By how many bits a value exceeds `bits` with its sign: the exponent that `shorten` needs for it."""
     return max(0, abs(value).bit_length() - (bits - 1))
 
 
 def shortened(value: int, bits: int, exponent: int) -> int:
-    """The value's part in `shorten(v, bits)` with this exponent."""
+    """The value within `shorten(v, bits)` at this exponent."""
     return saturated(halved(value, exponent), (1 << (bits - 1)) - 1)
 
 
 def levels(count: int) -> int:
-    """How many levels of partial sums there are over `count` terms, 64 at a time, the total's included."""
+    """The number of levels of partial sums over `count` terms, 64 at a time, with the total."""
     depth = 1
     while count > BLOCK:
         count, depth = parts(count), depth + 1
@@ -73,17 +73,17 @@ def levels(count: int) -> int:
 
 
 def parts(count: int) -> int:
-    """How many blocks of 64 hold `count` values."""
+    """The number of blocks of 64 for `count` values."""
     return -(-count // BLOCK)
 
 
 def width_at(count: int, level: int) -> int:
-    """How many partial sums the level `level` has over `count` terms."""
+    """The number of partial sums on a level over `count` terms."""
     for _ in range(level + 1):
         count = parts(count)
     return count
 
 
 def is_root(root: int, square: int) -> bool:
-    """Whether `root` is the integer root of `square`, by multiplying alone."""
+    """Whether `root` is the integer square root of `square`. Only multiplies."""
     return root >= 0 and root * root <= square < (root + 1) * (root + 1)

@@ -1,4 +1,4 @@
-"""What every modelled contract stands on: time, events, refusals."""
+"""Shared by all modelled contracts: time, events, refusals."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,11 @@ U16, U32, U64, U256 = 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**256 - 1
 ZERO_ADDRESS = "0x" + "00" * 20
 
 Value = int | str | bytes | bool | tuple["Value", ...] | list["Value"]
-"""What an ABI can carry: addresses are lower-case hex, byte strings are bytes."""
+"""ABI values: addresses as lower-case hex, byte strings as bytes."""
 
 
 class Refused(Exception):
-    """A call that changes nothing: the error's name and its values."""
+    """A call was refused and changed nothing. Has the error's name and values."""
 
     def __init__(self, name: str, *values: Value) -> None:
         super().__init__(name, *values)
@@ -22,20 +22,20 @@ class Refused(Exception):
 
 
 def refuse_if(holds: bool, name: str, *values: Value) -> None:
-    """Raises the error if its condition holds."""
+    """Raises the error if the condition holds."""
     if holds:
         raise Refused(name, *values)
 
 
 def add64(value: int, more: int) -> int:
-    """A sum that 64 bits must hold. No named error guards these sums: Solidity panics."""
+    """A sum that must fit 64 bits. These sums have no named error: Solidity panics."""
     refuse_if(value + more > U64, "Panic", 0x11)
     return value + more
 
 
 @dataclass(frozen=True)
 class Event:
-    """One log: the contract, the event's name, its values in the ABI's order."""
+    """One log: contract, event name, values in the ABI's order."""
 
     address: str
     name: str
@@ -44,7 +44,7 @@ class Event:
 
 @dataclass
 class Chain:
-    """The block a call runs in, who signed its transaction, and what it logged so far."""
+    """The block of a call, the signer of its transaction, and the logs so far."""
 
     now: int = 0
     block: int = 0
@@ -57,7 +57,7 @@ class Chain:
 
 
 def signer_of(digest: bytes, signature: bytes) -> str:
-    """Who signed, or the zero address for bytes that are no valid signature of anybody."""
+    """The signer, or the zero address for an invalid signature."""
     try:
         return recover(digest, "0x" + signature.hex())
     except BadSignature:

@@ -1,4 +1,4 @@
-"""Contests (SPEC section 15): show the order and the delivery behind a charge, or it comes back."""
+"""Contests (SPEC section 15): charges are refunded unless somebody shows their order and delivery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class ContestStatus(IntEnum):
 
 @dataclass
 class Contest:
-    """Of one leaf: the last one, all before which lapsed."""
+    """The last contest of a leaf; earlier ones lapsed."""
 
     contester: str = ZERO_ADDRESS
     contested_at: int = 0
@@ -52,7 +52,7 @@ class Contests:
     open_contests: int = 0
 
     def contest(self, caller: str, proof: LeafProof, outcomes: Outcomes) -> None:
-        """Asks for what stands behind a charge, with a bond."""
+        """Contests a charge, with a bond."""
         ends_at = self._charged_at(proof, outcomes) + self.constants.contest_window_s
         refuse_if(self.chain.now >= ends_at, "Contests_TooLate", self.chain.now, ends_at)
         key = proof.epoch_id, proof.index
@@ -67,7 +67,7 @@ class Contests:
         self, caller: str, proof: LeafProof, order: Order, order_r: bytes, order_vs: bytes,
         commitment: Commitment, node_signature: bytes, output: bytes,
     ) -> None:  # fmt: skip
-        """Shows it; the contester's bond goes to the caller."""
+        """Shows order and delivery. The contester's bond goes to the caller."""
         self._require_status(proof.epoch_id, proof.index, ContestStatus.OPEN)
         self.escrow.require_leaf(proof)
         order_id = require_leaf_of(self.escrow, self.stakes, proof, order, commitment, node_signature)
@@ -93,7 +93,7 @@ class Contests:
         self._unit_token.push(caller, self._bond)
 
     def resolve(self, caller: str, proof: LeafProof, outcomes: Outcomes) -> None:
-        """Unanswered: the bond returns to the contester, the charge to the lane."""
+        """Ends an unanswered contest: returns the bond to the contester and the charge to the lane."""
         key = proof.epoch_id, proof.index
         self._require_status(*key, ContestStatus.UNANSWERED)
         contester = self._close(*key, ContestStatus.REFUNDED)
@@ -102,7 +102,7 @@ class Contests:
         self._emit("ContestResolved", *key, contester, refund, self._bond)
 
     def lapse(self, caller: str, epoch_id: int, index: int) -> None:
-        """Nobody resolved it in time: the bond returns, nothing else."""
+        """Ends a contest that nobody resolved in time: returns the bond only."""
         self._require_status(epoch_id, index, ContestStatus.OVERDUE)
         contester = self._close(epoch_id, index, ContestStatus.LAPSED)
         self._emit("ContestLapsed", epoch_id, index, contester, self._bond)
@@ -116,7 +116,7 @@ class Contests:
         outcomes: Sequence[Outcomes],
         commitments: Sequence[Commitment],
     ) -> None:
-        """More paid leaves than copies of one order: the one charged last comes back at once."""
+        """Given one more paid leaf than the order has copies, refunds the one charged last."""
         needed = order.terms.copies + 1
         complete = len(proofs) == len(outcomes) == len(commitments) == needed
         refuse_if(not complete, "Contests_WrongNumberOfLeaves", len(proofs), needed)
@@ -137,7 +137,7 @@ class Contests:
         self._emit("DuplicateRefunded", proof.epoch_id, proof.index, from_hex(commitments[latest].order_id), refund)
 
     def status(self, epoch_id: int, index: int) -> ContestStatus:
-        """Of the contest of a leaf."""
+        """The status of a leaf's contest."""
         contest = self.contests.get((epoch_id, index))
         if contest is None:
             return ContestStatus.NONE
@@ -154,7 +154,7 @@ class Contests:
         return self.open_contests * self._bond * self.constants.unit_wei
 
     def donated(self) -> int:
-        """Base units beyond that."""
+        """Base units beyond what is owed."""
         return max(0, self.token.balance_of(self.address) - self.held())
 
     # ---- inside
@@ -171,7 +171,7 @@ class Contests:
         self.chain.emit(self.address, name, *values)
 
     def _charged_at(self, proof: LeafProof, outcomes: Outcomes) -> int:
-        """When the lane was charged, if it was and is not the treasury's."""
+        """When the lane was charged. Refuses uncharged leaves and the treasury's lane."""
         status, charged_at = self.escrow.leaf_status(proof, outcomes)
         key = proof.epoch_id, proof.index
         refuse_if(status != LeafStatus.PAID, "Contests_NotCharged", *key, int(status))
@@ -190,7 +190,7 @@ class Contests:
 
 
 def _root_of(output: bytes) -> bytes:
-    """The root of packed words, refused where counts and length part, at the first that does."""
+    """The root of packed words. Refuses bytes whose counts and length differ."""
     length, needed = len(output), WORD_BYTES
     refuse_if(length < needed, "PackedWords_NotPacked", length, needed)
     lists = int.from_bytes(output[:WORD_BYTES], "big")

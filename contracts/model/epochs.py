@@ -1,6 +1,6 @@
 """The packed epoch (SPEC section 5) as the contract reads it, with the contract's errors.
 
-`contracts/protocol/packing` reads the same bytes for auditors; it says what is wrong in words and is not used here.
+`contracts/protocol/packing` reads the same bytes for auditors, with readable errors, and is not used here.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from contracts.protocol.packing import CapProof
 
 @dataclass(frozen=True)
 class PackedRow:
-    """40 bytes of a group."""
+    """A row of a group, 40 bytes."""
 
     op_index: int
     amount_units: int
@@ -21,7 +21,7 @@ class PackedRow:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of one lane that stand together. `proof` is None where its cap is 0."""
+    """Consecutive rows of one lane. `proof` is None if its cap is 0."""
 
     requester: str
     signer: str
@@ -32,12 +32,12 @@ class Group:
 
     @property
     def indices(self) -> range:
-        """Of its rows in the epoch."""
+        """The positions of its rows in the epoch."""
         return range(self.first_row, self.first_row + len(self.rows))
 
     @property
     def sum_units(self) -> int:
-        """Of its rows that are not VOID."""
+        """The sum of its rows that are not VOID."""
         return sum(row.amount_units for row in self.paid_rows)
 
 
@@ -55,7 +55,7 @@ class _Bytes:
         self.data, self.at = data, 0
 
     def require(self, size: int) -> None:
-        """So many more bytes are there."""
+        """Refuses if fewer bytes are left."""
         needed = self.at + size
         refuse_if(len(self.data) < needed, "PackedEpoch_Truncated", needed, len(self.data))
 
@@ -68,7 +68,7 @@ class _Bytes:
 
 
 def read_epoch(packed: bytes, count: int) -> Record:
-    """The record of `count` rows. What a part needs is looked for before any of it is read."""
+    """The epoch of `count` rows. Checks that a part is complete before reading it."""
     data = _Bytes(packed)
     data.require(2)
     operators = data.uint(2)

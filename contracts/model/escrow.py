@@ -1,4 +1,4 @@
-"""JobEscrow (SPEC section 6): epochs, what they pay, and the settler's bond. Lanes are in the base."""
+"""JobEscrow (SPEC section 6): epochs, payments and the settler's bond. Lanes are in the base class."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -29,7 +29,7 @@ class EpochStatus(IntEnum):
 
 
 class LeafStatus(IntEnum):
-    """Of a leaf in a settled or stranded epoch."""
+    """The status of a leaf in a settled or stranded epoch."""
 
     UNCHARGED = 0
     PAID = 1
@@ -40,7 +40,7 @@ class LeafStatus(IntEnum):
 
 @dataclass
 class Epoch:
-    """What was posted, and how it came out; `outcomes` is 0 until it is settled."""
+    """A posted epoch. `outcomes` is 0 until it is settled."""
 
     root: bytes = ZERO32
     count: int = 0
@@ -51,7 +51,7 @@ class Epoch:
 
 @dataclass
 class Leaf:
-    """What happened to a leaf by itself."""
+    """What happened to a leaf apart from its epoch."""
 
     paid_at: int = 0
     closed: bool = False
@@ -60,7 +60,7 @@ class Leaf:
 
 @dataclass
 class Credit:
-    """What an operator earned and drew, modulo 2^64."""
+    """What an operator earned and claimed, modulo 2^64."""
 
     earned: int = 0
     claimed: int = 0
@@ -77,7 +77,7 @@ class SettlerBond:
     unbond_at: int = 0
 
     def roll(self, now: int, window: int) -> None:
-        """Moves the buckets on to the present."""
+        """Moves the buckets on to the current time."""
         if now >= self.bucket_start + 2 * window:
             self.spent_previous, self.spent_current, self.bucket_start = 0, 0, now
         elif now >= self.bucket_start + window:
@@ -85,8 +85,7 @@ class SettlerBond:
             self.bucket_start += window
 
     def give_back(self, units: int) -> int:
-        """What a refund takes of the bond counts as spent no longer; of the two buckets the older one is lowered
-        first."""
+        """Takes a refund out of the bond and out of the buckets, the older one first."""
         taken = min(units, self.bond)
         self.bond -= taken
         from_previous = min(taken, self.spent_previous)
@@ -97,7 +96,7 @@ class SettlerBond:
 
 @dataclass(kw_only=True)
 class Escrow(Lanes):
-    """State and functions of the contract."""
+    """The contract's state and functions."""
 
     stakes: "Stakes"
     settler: str
@@ -116,7 +115,7 @@ class Escrow(Lanes):
     # ---- settler
 
     def post_epoch(self, caller: str, epoch_id: int, root: bytes, count: int, beacon: bytes, log_root: bytes) -> None:
-        """The next epoch's root; its beacon reveals the seed of the one before."""
+        """Posts the next epoch's root. Its beacon reveals the previous epoch's seed."""
         self._require_settler(caller)
         refuse_if(epoch_id != self.last_epoch + 1, "JobEscrow_WrongEpochId", epoch_id, self.last_epoch + 1)
         refuse_if(keccak(beacon) != self.tip, "JobEscrow_WrongBeacon", beacon, self.tip)
@@ -134,7 +133,7 @@ class Escrow(Lanes):
         self._emit("EpochPosted", epoch_id, root, count, beacon, log_root)
 
     def settle_epoch(self, caller: str, epoch_id: int, packed: bytes) -> None:
-        """Pays a whole epoch, but for the lanes that fail."""
+        """Settles a whole epoch and skips lanes that fail."""
         self._require_settler(caller)
         refuse_if(caller != self.chain.origin, "JobEscrow_NotDirect", caller)
         epoch = self.epoch(epoch_id)
@@ -161,7 +160,7 @@ class Escrow(Lanes):
         self._emit("EpochSettled", epoch_id, charged, fees, record.void_bits, skipped_bits)
 
     def bond_settler(self, caller: str, units: int) -> None:
-        """Adds to the bond; by the settler itself it ends an unbonding."""
+        """Adds to the bond. If the settler itself pays, an unbonding ends."""
         self.bond.bond = add64(self.bond.bond, units)
         if caller == self.settler:
             self.bond.unbond_at = 0
@@ -169,13 +168,13 @@ class Escrow(Lanes):
         self._unit_token.pull(caller, units)
 
     def unbond_settler(self, caller: str) -> None:
-        """Starts the bond's way to the treasury."""
+        """Starts the wait before the bond goes to the treasury."""
         self._require_settler(caller)
         self.bond.unbond_at = self.chain.now
         self._emit("SettlerUnbonding", self.chain.now)
 
     def withdraw_bond(self, caller: str) -> None:
-        """Ends it, once nothing was charged lately."""
+        """Pays the bond to the treasury if nothing was charged lately."""
         self._require_settler(caller)
         ends_at = self.bond.unbond_at + self.constants.unbond_s
         locked = self.bond.unbond_at == 0 or self.chain.now < ends_at
@@ -191,19 +190,19 @@ class Escrow(Lanes):
     # ---- guardian, governor
 
     def pause(self, caller: str) -> None:
-        """Stops what comes in."""
+        """Stops new rows and deposits."""
         refuse_if(caller != self.guardian, "JobEscrow_NotGuardian", caller)
         self.paused = True
         self._emit("Paused")
 
     def unpause(self, caller: str) -> None:
-        """Lets it in again."""
+        """Ends a pause."""
         refuse_if(caller not in (self.guardian, self.governor), "JobEscrow_NotGuardian", caller)
         self.paused = False
         self._emit("Unpaused", caller)
 
     def set_settler(self, caller: str, settler: str) -> None:
-        """Another key from now on; the bond stays."""
+        """Names another settler. The bond stays."""
         refuse_if(caller != self.governor, "JobEscrow_NotGovernor", caller)
         refuse_if(settler == ZERO_ADDRESS, "JobEscrow_MissingParam")
         self._emit("SettlerChanged", self.settler, settler)
@@ -211,7 +210,7 @@ class Escrow(Lanes):
         self.bond.unbond_at = 0
 
     def reset_beacon(self, caller: str, tip: bytes) -> None:
-        """Another hash chain, while no row waits for a seed."""
+        """Starts another hash chain, while no row waits for a seed."""
         refuse_if(caller != self.governor, "JobEscrow_NotGovernor", caller)
         last = self.epoch(self.last_epoch)
         pending = last.count != 0 and self.epoch_status(self.last_epoch) != EpochStatus.STRANDED
@@ -222,7 +221,7 @@ class Escrow(Lanes):
     # ---- anyone
 
     def settle_one(self, caller: str, proof: LeafProof, outcomes: Outcomes, cap: CapProof) -> None:
-        """Pays a leaf that its epoch did not."""
+        """Pays a leaf that its epoch did not pay."""
         status, _ = self.leaf_status(proof, outcomes)
         payable = status == LeafStatus.UNCHARGED
         refuse_if(not payable, "JobEscrow_LeafNotPayable", proof.epoch_id, proof.index, int(status))
@@ -245,7 +244,7 @@ class Escrow(Lanes):
         self._unit_token.push(payout, units)
 
     def claim_to_stake(self, caller: str, operator_id: int) -> None:
-        """Moves it into the account's stake."""
+        """Moves what an operator earned into its stake."""
         owner = self.stakes.owner_of(operator_id)
         refuse_if(caller != owner, "JobEscrow_NotOwner", caller, operator_id)
         units = self._take_credit(operator_id)
@@ -254,7 +253,7 @@ class Escrow(Lanes):
         self.stakes.stake(self.address, operator_id, units)
 
     def withdraw_fees(self, caller: str) -> None:
-        """To the treasury."""
+        """Pays the fees to the treasury."""
         units, self.fees_units = self.fees_units, 0
         self._emit("FeesWithdrawn", units)
         self._unit_token.push(self.treasury, units)
@@ -262,7 +261,7 @@ class Escrow(Lanes):
     # ---- court, contests
 
     def refund(self, caller: str, proof: LeafProof, outcomes: Outcomes, limit: int) -> int:
-        """What is left of a leaf's charge, at most `limit`; an uncharged leaf is closed. The court saw the leaf."""
+        """Refunds a leaf's remaining charge, at most `limit`, or closes an uncharged leaf. The court has checked it."""
         refuse_if(caller != self.court, "JobEscrow_NotCourt", caller)
         status, _ = self._leaf_status(proof, outcomes)
         leaf = self.leaves.setdefault((proof.epoch_id, proof.index), Leaf())
@@ -276,7 +275,7 @@ class Escrow(Lanes):
         return units
 
     def refund_from_bond(self, caller: str, proof: LeafProof, outcomes: Outcomes) -> int:
-        """What is left of a leaf's charge, as far as the bond reaches."""
+        """Refunds the rest of a leaf's charge, as far as the bond reaches."""
         refuse_if(caller != self.contests, "JobEscrow_NotContests", caller)
         status, _ = self.leaf_status(proof, outcomes)
         if status != LeafStatus.PAID:
@@ -293,7 +292,7 @@ class Escrow(Lanes):
     # ---- views
 
     def epoch(self, epoch_id: int) -> Epoch:
-        """An epoch; one that was not posted is all zero."""
+        """An epoch; all zero if it was not posted."""
         return self.epochs.get(epoch_id, Epoch())
 
     def epoch_status(self, epoch_id: int) -> EpochStatus:
@@ -308,14 +307,14 @@ class Escrow(Lanes):
         return EpochStatus.REVEALED if epoch_id < self.last_epoch else EpochStatus.POSTED
 
     def require_leaf(self, proof: LeafProof) -> None:
-        """The leaf is under its epoch's root."""
+        """Refuses a leaf that is not under its epoch's root."""
         epoch = self.epoch(proof.epoch_id)
         leaf = leaf_hash(proof.requester, proof.signer, proof.operator_id, proof.amount_units, proof.digest)
         root = root_from_proof(leaf, proof.index, epoch.count, proof.siblings)
         refuse_if(root != epoch.root, "JobEscrow_LeafNotInEpoch", proof.epoch_id, proof.index)
 
     def leaf_status(self, proof: LeafProof, outcomes: Outcomes) -> tuple[LeafStatus, int]:
-        """What became of a leaf, and when its lane was charged for it (0: never)."""
+        """A leaf's status, and when its lane was charged (0: never)."""
         self.require_leaf(proof)
         return self._leaf_status(proof, outcomes)
 
@@ -344,7 +343,7 @@ class Escrow(Lanes):
         return (self._held_units() + self.bond.bond) * self.constants.unit_wei
 
     def donated(self) -> int:
-        """Base units beyond that."""
+        """Base units beyond what is owed."""
         return max(0, self.token.balance_of(self.address) - self.held())
 
     # ---- inside
@@ -363,7 +362,7 @@ class Escrow(Lanes):
         refuse_if(runs, "JobEscrow_CheckPeriodRuns", epoch_id, now, checked_at)
 
     def _credit(self, operator_id: int, gross: int) -> int:
-        """Credits an operator less the fee, which it returns."""
+        """Credits an operator without the fee, and returns the fee."""
         fee = gross * self.constants.fee_bps // ONE_BPS
         credit = self.credits.setdefault(operator_id, Credit())
         credit.earned = (credit.earned + gross - fee) & U64
@@ -378,7 +377,7 @@ class Escrow(Lanes):
         return units
 
     def _book(self, charged: int, fees: int) -> None:
-        """Within the charge window, from balances to credits and fees."""
+        """Books a charge from balances to credits and fees, within the charge window."""
         bond = SettlerBond(**vars(self.bond))
         bond.roll(self.chain.now, self.constants.charge_window_s)
         spent = bond.spent_previous + bond.spent_current

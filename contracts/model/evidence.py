@@ -1,4 +1,4 @@
-"""What stands behind a leaf's digest (SPEC sections 8 and 15): its commitment, the order, the node's signature."""
+"""Checks a leaf's commitment, its order and the node's signature (SPEC sections 8 and 15)."""
 
 from contracts.model.base import ZERO_ADDRESS, refuse_if, signer_of
 from contracts.model.escrow import Escrow
@@ -11,8 +11,8 @@ from contracts.protocol.records import Commitment, Order
 def require_leaf_of(
     escrow: Escrow, stakes: Stakes, proof: LeafProof, order: Order, commitment: Commitment, signature: bytes
 ) -> bytes:
-    """The leaf is this commitment's, to this order of the leaf's requester, signed by a node of its operator, whose key
-    was not revoked EPOCH_MAX before the leaf was posted. Returns the order's id."""
+    """Refuses unless the leaf is this commitment's, to this order of the leaf's requester, signed by a key of its
+    operator that was not revoked EPOCH_MAX before the post. Returns the order's id."""
     digest = require_commitment(escrow, commitment, proof.digest)
     order_id = require_order(escrow, order, commitment)
     other = order.requester != proof.requester
@@ -25,14 +25,14 @@ def require_leaf_of(
 
 
 def require_commitment(escrow: Escrow, commitment: Commitment, expected: bytes) -> bytes:
-    """It is the one expected; its digest."""
+    """Refuses another commitment than expected. Returns its digest."""
     digest = escrow.domain.commitment_digest(commitment)
     refuse_if(digest != expected, "Evidence_WrongCommitment", digest, expected)
     return digest
 
 
 def require_order(escrow: Escrow, order: Order, commitment: Commitment) -> bytes:
-    """The commitment names this order; its id."""
+    """Refuses a commitment to another order. Returns the order's id."""
     order_id = escrow.domain.order_id(order)
     named = from_hex(commitment.order_id)
     refuse_if(order_id != named, "Evidence_WrongOrder", order_id, named)
@@ -40,7 +40,7 @@ def require_order(escrow: Escrow, order: Order, commitment: Commitment) -> bytes
 
 
 def require_signed(stakes: Stakes, digest: bytes, node: str, operator_id: int, signature: bytes) -> int:
-    """By the node, which is or was a key of the operator; operator 0 has none. When the key was revoked; 0: never."""
+    """Refuses unless a key of the operator, current or revoked, signed. Returns when it was revoked; 0: never."""
     found, key = signer_of(digest, signature), stakes.key_of(node)
     signed = found == node != ZERO_ADDRESS and operator_id != 0 and key.operator_id == operator_id
     refuse_if(not signed, "Evidence_NotSignedByNode", node, found, operator_id)

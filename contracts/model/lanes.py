@@ -1,4 +1,4 @@
-"""What requesters' money does in the escrow (SPEC section 6): deposits, notice, withdrawals, charges to a lane."""
+"""Lanes in the escrow (SPEC section 6): deposits, notices, withdrawals, charges."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from contracts.protocol.typed_data import Domain, order_struct_hash
 
 @dataclass
 class Lane:
-    """Money of one (requester, signer)."""
+    """The lane of one (requester, signer)."""
 
     balance: int = 0
     charged: int = 0
@@ -32,7 +32,7 @@ class Lane:
 
 @dataclass(kw_only=True)
 class Lanes:
-    """State and functions of the part of JobEscrow that lanes are in."""
+    """State and functions of JobEscrow's lanes."""
 
     chain: Chain
     address: str
@@ -50,13 +50,13 @@ class Lanes:
     # ---- requesters
 
     def open_lane(self, caller: str, signer: str, expiry: int, units: int) -> None:
-        """A session lane gets an expiry, and money if any is given."""
+        """Sets a session lane's expiry and deposits into it."""
         self._open_lane(caller, signer, expiry, units)
 
     def open_lane_with_grant(
         self, caller: str, requester: str, signer: str, units: int, expiry: int, nonce: int, signature: bytes
     ) -> None:
-        """The same, by the requester's signature, each nonce once."""
+        """The same by the requester's signature, with each nonce once."""
         expected = self.nonces.get(requester, 0)
         refuse_if(nonce != expected, "InvalidAccountNonce", requester, expected)
         self.nonces[requester] = nonce + 1
@@ -68,14 +68,14 @@ class Lanes:
         self._open_lane(requester, signer, expiry, units)
 
     def deposit(self, caller: str, requester: str, signer: str, units: int) -> None:
-        """Anyone's money into anyone's lane."""
+        """Deposits anyone's money into anyone's lane."""
         self._book_deposit(caller, requester, signer, units)
         self._unit_token.pull(caller, units)
 
     def deposit_with_permit(
         self, caller: str, requester: str, signer: str, units: int, deadline: int, signature: bytes
     ) -> None:
-        """A permit that fails is no matter as long as the allowance suffices."""
+        """Deposits with a permit. It may fail if the allowance suffices."""
         self.token.try_permit(caller, self.address, units * self.constants.unit_wei, deadline, signature)
         self.deposit(caller, requester, signer, units)
 
@@ -83,7 +83,7 @@ class Lanes:
         self, caller: str, payer: str, requester: str, signer: str, units: int,
         after: int, before: int, salt: bytes, signature: bytes,
     ) -> None:  # fmt: skip
-        """The payer's authorization names the lane by its nonce."""
+        """Deposits with the payer's authorization, whose nonce names the lane."""
         self._book_deposit(payer, requester, signer, units)
         nonce = hash_words(requester, signer, salt)
         amount = units * self.constants.unit_wei
@@ -95,12 +95,12 @@ class Lanes:
         self._emit("NoticeGiven", caller, signer, self.chain.now)
 
     def cancel_notice(self, caller: str, signer: str) -> None:
-        """Ends it."""
+        """Cancels the notice."""
         self.lane(caller, signer).notice_at = 0
         self._emit("NoticeCancelled", caller, signer)
 
     def withdraw(self, caller: str, signer: str, units: int, to: str) -> None:
-        """While the notice is mature, once a notice."""
+        """Pays out while the notice is mature, once per notice."""
         lane, now = self.lane(caller, signer), self.chain.now
         matures_at = lane.notice_at + self.constants.notice_s
         mature = lane.notice_at != 0 and matures_at <= now < matures_at + self.constants.notice_life_s
@@ -116,11 +116,11 @@ class Lanes:
 
     @property
     def domain(self) -> Domain:
-        """Where its signatures count."""
+        """The EIP-712 domain of signatures for it."""
         return Domain(self.token.chain_id, self.address)
 
     def lane(self, requester: str, signer: str) -> Lane:
-        """A lane; nobody's is empty."""
+        """A lane; empty if it was never used."""
         return self.lanes.setdefault((requester, signer), Lane())
 
     # ---- inside
@@ -159,7 +159,7 @@ class Lanes:
         self.balances_units += units
 
     def _charge(self, requester: str, signer: str, units: int, proof: CapProof | None) -> SkipReason | None:
-        """Charges a lane, or says why not: the first reason that holds, in the order of the codes."""
+        """Charges a lane, or returns the first reason not to, in the order of the codes."""
         lane = self.lane(requester, signer)
         proven = lane.cap_proven
         if units > lane.balance:

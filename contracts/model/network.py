@@ -1,4 +1,4 @@
-"""The four contracts and the token as one state, which a refused call leaves as it was."""
+"""The four contracts and the token as one state. A refused call leaves it unchanged."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from contracts.protocol.constants import Constants
 
 @dataclass(frozen=True)
 class Addresses:
-    """Of the contracts and of the roles, lower-case hex."""
+    """Addresses of contracts and roles, in lower-case hex."""
 
     token: str
     stakes: str
@@ -30,7 +30,7 @@ class Addresses:
 
 @dataclass
 class Network:
-    """Everything that the chain knows. Picklable, so that it can be put aside and taken up again."""
+    """The whole state. Picklable, so that it can be saved and restored."""
 
     chain: Chain
     token: Token
@@ -41,7 +41,7 @@ class Network:
 
 
 def deploy(at: Addresses, constants: Constants, chain_id: int, tip: bytes, wallets: dict[str, str]) -> Network:
-    """The network as it is after its constructors. `wallets`: contract wallets and whose key signs for them."""
+    """The network after its constructors. `wallets`: contract wallet -> its owner's address."""
     chain = Chain()
     token = Token(chain, at.token, chain_id, at.minter)
     stakes = Stakes(chain, at.stakes, token, constants, at.governor, at.escrow, at.court, at.sink)

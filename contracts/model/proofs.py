@@ -31,17 +31,17 @@ class Outcomes:
 
 
 def is_set(bitmap: bytes, index: int) -> bool:
-    """Bit of a row: byte i >> 3, mask 1 << (i & 7)."""
+    """A row's bit: byte i >> 3, mask 1 << (i & 7)."""
     return bool(bitmap[index >> 3] >> (index & 7) & 1)
 
 
 def leaf_hash(requester: str, signer: str, operator_id: int, amount_units: int, digest: bytes) -> bytes:
-    """The leaf; its amount may be any 64 bits, also such as no packed row can carry."""
+    """The leaf. Its amount may be any 64-bit number, also one too large for a packed row."""
     return hash_words(lane_key(requester, signer), operator_id << 64 | amount_units, digest)
 
 
 def root_from_proof(node: bytes, index: int, count: int, siblings: Sequence[bytes]) -> bytes:
-    """The root that a proof leads to. Refuses a position outside the tree and too few or too many siblings."""
+    """The root by a proof. Refuses a position outside the tree, and too few or too many siblings."""
     refuse_if(index >= count, "Merkle_IndexOutOfRange", index, count)
     used, width = 0, count
     while width > 1:

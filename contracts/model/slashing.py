@@ -15,7 +15,7 @@ from contracts.protocol.typed_data import agrees, answer_commit, answer_key
 
 
 class Ruling(IntEnum):
-    """Derived once the openings are over."""
+    """The rulings; OPEN until the reveal window has ended."""
 
     OPEN = 0
     DISMISSED = 1
@@ -33,7 +33,7 @@ class Vote:
 
 @dataclass
 class Answer:
-    """An opened answer and who stands behind it."""
+    """An opened answer and its openers."""
 
     agrees_with_node: bool
     stake: int = 0
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass
 class Case:
-    """A file on one leaf. `votes` are those not settled yet; `answers` stand in the order of their first openings."""
+    """A case on one leaf. `votes` are not settled yet; `answers` are in the order of their first openings."""
 
     leaf: LeafProof
     penalty: int
@@ -59,7 +59,7 @@ class Case:
 
 @dataclass
 class Court:
-    """The contract's state and its functions."""
+    """The contract's state and functions."""
 
     chain: Chain
     address: str
@@ -74,7 +74,7 @@ class Court:
     def open_case(
         self, caller: str, proof: LeafProof, order: Order, commitment: Commitment, signature: bytes, commit: bytes
     ) -> bytes:
-        """A verifier computed something else than the node committed to."""
+        """Opens a case with a verifier's hidden answer."""
         case_id = self.case_id(proof)
         refuse_if(case_id in self.cases, "SlashingCourt_CaseExists", case_id)
         self.escrow.require_leaf(proof)
@@ -97,7 +97,7 @@ class Court:
         return case_id
 
     def commit_verdict(self, caller: str, case_id: bytes, commit: bytes) -> None:
-        """Another verifier's answer, hidden."""
+        """Commits another verifier's hidden answer."""
         case = self._case(case_id)
         ended = self.chain.now >= case.commit_ends
         refuse_if(ended, "SlashingCourt_OutsideWindow", self.chain.now, 0, case.commit_ends)
@@ -108,7 +108,7 @@ class Court:
     def reveal(
         self, caller: str, leaf: LeafProof, commitment: Commitment, trace_hash: bytes, output_root: bytes, units: int
     ) -> None:
-        """Opens it."""
+        """Opens a committed answer."""
         case_id = self.case_id(leaf)
         case, now = self._case(case_id), self.chain.now
         ends = case.commit_ends + self.constants.reveal_window_s
@@ -135,7 +135,7 @@ class Court:
     # ---- the accused
 
     def appeal(self, caller: str, leaf: LeafProof) -> None:
-        """By a node key or the owner, once: then only a majority convicts."""
+        """Appeals, once, by a node key or the owner. Then only a majority convicts."""
         case_id = self.case_id(leaf)
         case, now = self._case(case_id), self.chain.now
         refuse_if(case.appealed, "SlashingCourt_AlreadyAppealed", case_id)
@@ -150,7 +150,7 @@ class Court:
     # ---- anyone
 
     def execute(self, caller: str, leaf: LeafProof, outcomes: Outcomes, verifier_ids: Sequence[int]) -> None:
-        """Moves the money as the ruling says, and settles the votes that are named."""
+        """Moves the money as ruled, and settles the named votes."""
         case_id = self.case_id(leaf)
         case, ruling = self._case(case_id), self.ruling(case_id)
         refuse_if(ruling == Ruling.OPEN, "SlashingCourt_StillOpen", case_id)
@@ -170,7 +170,7 @@ class Court:
         self._settle_votes(case_id, ruling, verifier_ids)
 
     def settle_votes(self, caller: str, case_id: bytes, verifier_ids: Sequence[int]) -> None:
-        """Of an executed case; who did not vote, or was settled before, is passed over."""
+        """Settles votes of an executed case; skips verifiers without an unsettled vote."""
         case = self._case(case_id)
         refuse_if(not case.executed, "SlashingCourt_StillOpen", case_id)
         self._settle_votes(case_id, self.ruling(case_id), verifier_ids)
@@ -179,7 +179,7 @@ class Court:
         self, caller: str, order: Order, order_r: bytes, order_vs: bytes, first: Commitment, first_signature: bytes,
         second: Commitment, second_signature: bytes,
     ) -> None:  # fmt: skip
-        """Two commitments of one node to one order that was really given need no verdict."""
+        """Slashes a node for two commitments to one order that its requester signed."""
         order_id = require_order(self.escrow, order, first)
         require_order(self.escrow, order, second)
         self._require_ordered(order, compact_signer_of(order_id, order_r, order_vs))
@@ -203,13 +203,13 @@ class Court:
 
     @staticmethod
     def case_id(leaf: LeafProof) -> bytes:
-        """One case a leaf, ever: a leaf has one content."""
+        """The case's id: a hash of the whole leaf."""
         return hash_words(
             leaf.epoch_id, leaf.index, leaf.requester, leaf.signer, leaf.operator_id, leaf.amount_units, leaf.digest
         )
 
     def ruling(self, case_id: bytes) -> Ruling:
-        """What the openings say."""
+        """The ruling by the openings."""
         case = self.cases.get(case_id)
         if case is None or self.chain.now < case.commit_ends + self.constants.reveal_window_s:
             return Ruling.OPEN
@@ -236,7 +236,7 @@ class Court:
         return min(U64, self.constants.penalty_multiple * order.terms.max_price)
 
     def _require_ordered(self, order: Order, signer: str) -> None:
-        """By the requester's own key, or by that of a lane that it opened."""
+        """Refuses unless the requester's key, or that of a lane it opened, signed."""
         own = signer == order.requester or self.escrow.lane(order.requester, signer).expiry != 0
         refuse_if(signer == ZERO_ADDRESS or not own, "SlashingCourt_NotOrdered", order.requester, signer)
 
@@ -252,7 +252,7 @@ class Court:
         self._emit("VerdictCommitted", case_id, verifier_id, commit)
 
     def _upheld(self, case: Case) -> bytes | None:
-        """A majority's answer; or, unappealed, the only one, if two opened it and it is not the node's."""
+        """A majority's answer. Without an appeal also the only answer, if two opened it and it is not the node's."""
         majority = self.majority(case)
         if majority is not None or case.appealed or len(case.answers) != 1:
             return majority
@@ -260,7 +260,7 @@ class Court:
         return key if answer.openers >= 2 and not answer.agrees_with_node else None
 
     def _settle_votes(self, case_id: bytes, ruling: Ruling, verifier_ids: Sequence[int]) -> None:
-        """Slashes who did not open the upheld answer, or, where none is, who opened nothing; frees the rest."""
+        """Slashes who did not open the upheld answer or, if none is upheld, opened nothing; unlocks the rest."""
         case = self.cases[case_id]
         upheld = self._upheld(case)
         for verifier_id in verifier_ids:

@@ -1,4 +1,4 @@
-"""StakeManager (SPEC section 7): accounts, their keys, their stake, what of it is locked."""
+"""StakeManager (SPEC section 7): accounts, keys, stake and locks."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from contracts.protocol.typed_data import Domain
 
 @dataclass
 class Account:
-    """An operator: of nodes or a verifier."""
+    """An account, of a node operator or a verifier."""
 
     owner: str = ZERO_ADDRESS
     payout: str = ZERO_ADDRESS
@@ -26,13 +26,13 @@ class Account:
 
     @property
     def slashable(self) -> int:
-        """All that a slash can take, whatever cases ask for."""
+        """All that a slash can take, locked or not."""
         return self.stake + self.unbonding
 
 
 @dataclass
 class NodeKey:
-    """Whose key it is or was; `revoked_at` 0: it is."""
+    """A key's account; `revoked_at` 0: not revoked."""
 
     operator_id: int = 0
     revoked_at: int = 0
@@ -40,20 +40,20 @@ class NodeKey:
 
 @dataclass
 class Checkpoints:
-    """A number as it was at each block."""
+    """A number's history by block."""
 
     points: list[tuple[int, int]] = field(default_factory=list)
 
     def latest(self) -> int:
-        """As it is now."""
+        """The current value."""
         return self.points[-1][1] if self.points else 0
 
     def at(self, block: int) -> int:
-        """As it was at the end of a block."""
+        """The value at the end of a block."""
         return next((value for since, value in reversed(self.points) if since <= block), 0)
 
     def push(self, block: int, value: int) -> None:
-        """From this block on."""
+        """Sets the value from this block on."""
         if self.points and self.points[-1][0] == block:
             self.points.pop()
         self.points.append((block, value))
@@ -61,7 +61,7 @@ class Checkpoints:
 
 @dataclass
 class Stakes:
-    """The contract's state and its functions."""
+    """The contract's state and functions."""
 
     chain: Chain
     address: str
@@ -84,7 +84,7 @@ class Stakes:
     # ---- owners
 
     def register(self, caller: str, payout: str) -> int:
-        """A new account, one an owner."""
+        """Creates an account, one per owner."""
         known = self.id_of_owner.get(caller, 0)
         refuse_if(known != 0, "StakeManager_AlreadyRegistered", caller, known)
         refuse_if(payout == ZERO_ADDRESS, "StakeManager_ZeroPayout")
@@ -95,7 +95,7 @@ class Stakes:
         return new
 
     def add_node_key(self, caller: str, node: str, signature: bytes) -> None:
-        """A key that signed that it belongs to this owner. A key is used once in its life."""
+        """Adds a key that signed for this owner. A key can be used only once."""
         own = self._id_of(caller)
         refuse_if(self.accounts[own].verifier_key != ZERO_ADDRESS, "StakeManager_IsVerifierAccount", own)
         self._require_unused(node)
@@ -106,14 +106,14 @@ class Stakes:
         self._emit("NodeKeyAdded", own, node)
 
     def revoke_node_key(self, caller: str, node: str) -> None:
-        """A key of the caller's own, at once and for ever."""
+        """Revokes a key of the caller, at once and for ever."""
         own = self._id_of(caller)
         refuse_if(self.operator_of(node) != own, "StakeManager_NotNodeKey", own, node)
         self.node_keys[node].revoked_at = self.chain.now
         self._emit("NodeKeyRevoked", own, node)
 
     def set_payout(self, caller: str, payout: str) -> None:
-        """Counts after a delay."""
+        """Changes the payout address after a delay."""
         own = self._id_of(caller)
         refuse_if(payout == ZERO_ADDRESS, "StakeManager_ZeroPayout")
         account = self.accounts[own]
@@ -123,7 +123,7 @@ class Stakes:
         self._emit("PayoutChanged", own, payout, account.payout_at)
 
     def unbond(self, caller: str, units: int) -> None:
-        """From stake to unbonding; the clock restarts for all of it."""
+        """Moves stake to unbonding; the clock restarts for all of it."""
         own = self._id_of(caller)
         account = self.accounts[own]
         refuse_if(units > account.stake, "StakeManager_StakeTooLow", own, account.stake, units)
@@ -134,7 +134,7 @@ class Stakes:
         self._emit("Unbonding", own, units, account.stake, account.unbonding, account.unbond_at)
 
     def withdraw_stake(self, caller: str, to: str) -> None:
-        """What has unbonded; what is locked beyond the stake stays."""
+        """Pays out what has unbonded, less locks beyond the stake."""
         own = self._id_of(caller)
         account = self.accounts[own]
         ends_at = account.unbond_at + self.constants.unbond_s
@@ -151,7 +151,7 @@ class Stakes:
     # ---- anyone
 
     def stake(self, caller: str, account_id: int, units: int) -> None:
-        """Anyone's money into an account's stake."""
+        """Adds anyone's money to an account's stake."""
         self._require_known(account_id)
         self.total = add64(self.total, units)
         self._add_stake(account_id, units)
@@ -159,7 +159,7 @@ class Stakes:
         self._unit_token.pull(caller, units)
 
     def sweep(self, caller: str) -> None:
-        """What was slashed and nobody is owed, to the sink."""
+        """Pays slashed stake that is owed to nobody to the sink."""
         units, self.sunk = self.sunk, 0
         self._emit("Swept", units)
         self._unit_token.push(self.sink, units)
@@ -167,7 +167,7 @@ class Stakes:
     # ---- governor
 
     def admit_verifier(self, caller: str, account_id: int, key: str) -> None:
-        """An account without node keys becomes a verifier's."""
+        """Makes an account without node keys a verifier's."""
         refuse_if(caller != self.governor, "StakeManager_NotGovernor", caller)
         self._require_known(account_id)
         account = self.accounts[account_id]
@@ -181,7 +181,7 @@ class Stakes:
         self._emit("VerifierAdmitted", account_id, key)
 
     def retire_verifier(self, caller: str, account_id: int) -> None:
-        """Its stake no longer counts."""
+        """Retires a verifier: its stake no longer counts."""
         refuse_if(caller != self.governor, "StakeManager_NotGovernor", caller)
         is_verifier = account_id in self.accounts and self.accounts[account_id].is_verifier
         refuse_if(not is_verifier, "StakeManager_WrongVerifierState", account_id, False)
@@ -192,12 +192,12 @@ class Stakes:
     # ---- court
 
     def lock(self, caller: str, account_id: int, units: int) -> None:
-        """All of `units`, there or not: what is there of them can't be withdrawn."""
+        """Locks `units`, even beyond the stake."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
         self.accounts[account_id].locked += units
 
     def lock_verifier(self, caller: str, key: str, units: int) -> int:
-        """All of `units`, of an active verifier; its account."""
+        """Locks all `units` of an active verifier and returns its account."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
         account_id = self.verifier_of(key)
         account = self.accounts.get(account_id, Account())
@@ -209,13 +209,12 @@ class Stakes:
         return account_id
 
     def unlock(self, caller: str, account_id: int, units: int) -> None:
-        """Frees what was locked."""
+        """Unlocks units."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
         self._unlock(account_id, units)
 
     def slash(self, caller: str, account_id: int, units: int, refund: int, rewards: int) -> None:
-        """Takes what was locked: the refund goes to the escrow, rewards wait for who earned them, the rest for the
-        sink."""
+        """Takes locked units: the refund goes to the escrow; rewards wait for verifiers, the rest for the sink."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
         self._unlock(account_id, units)
         account = self.accounts[account_id]
@@ -231,7 +230,7 @@ class Stakes:
             self._unit_token.push(self.escrow, refund)
 
     def reward(self, caller: str, account_id: int, units: int) -> None:
-        """Out of what slashes left for it, to what the account has unbonding."""
+        """Pays a reward out of earlier slashes into the account's unbonding stake."""
         refuse_if(caller != self.court, "StakeManager_NotCourt", caller)
         self.rewards -= units
         self.total += units
@@ -243,15 +242,15 @@ class Stakes:
 
     @property
     def domain(self) -> Domain:
-        """Where node keys' signatures count."""
+        """The EIP-712 domain of node keys' signatures."""
         return Domain(self.token.chain_id, self.address)
 
     def key_of(self, node: str) -> NodeKey:
-        """A node's key; nobody's is all zero."""
+        """A node's key; all zero if it is nobody's."""
         return self.node_keys.get(node, NodeKey())
 
     def operator_of(self, node: str) -> int:
-        """Whose key it is now; 0: nobody's, or it was revoked."""
+        """The key's account; 0: none, or revoked."""
         key = self.key_of(node)
         return 0 if key.revoked_at else key.operator_id
 
@@ -260,26 +259,26 @@ class Stakes:
         return self.accounts.get(account_id, Account()).slashable
 
     def owner_of(self, account_id: int) -> str:
-        """Zero for no account."""
+        """The owner; zero for an unknown account."""
         return self.accounts.get(account_id, Account()).owner
 
     def payout_of(self, account_id: int) -> str:
-        """The payout address that counts now."""
+        """The current payout address."""
         account = self.accounts.get(account_id, Account())
         changed = account.payout_at != 0 and self.chain.now >= account.payout_at
         return account.pending_payout if changed else account.payout
 
     def verifier_of(self, key: str) -> int:
-        """The account whose present verifier key this is."""
+        """The account with this verifier key now."""
         account_id = self.account_of_key.get(key, 0)
         return account_id if account_id and self.accounts[account_id].verifier_key == key else 0
 
     def active_stake_at(self, account_id: int, block: int) -> int:
-        """What an account's stake counted for."""
+        """An account's active stake at a block."""
         return self.active.get(account_id, Checkpoints()).at(block)
 
     def total_active_stake_at(self, block: int) -> int:
-        """What all verifiers' stake counted for."""
+        """All verifiers' active stake at a block."""
         return self.total_active.at(block)
 
     def held(self) -> int:
@@ -287,7 +286,7 @@ class Stakes:
         return (self.total + self.rewards + self.sunk) * self.constants.unit_wei
 
     def donated(self) -> int:
-        """Base units beyond that."""
+        """Base units beyond what is owed."""
         return max(0, self.token.balance_of(self.address) - self.held())
 
     # ---- inside

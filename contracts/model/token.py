@@ -1,4 +1,4 @@
-"""The token the money is in: ERC-20 with permit (ERC-2612) and transfer by authorization (EIP-3009)."""
+"""The token: ERC-20 with permits (ERC-2612) and authorizations (EIP-3009)."""
 
 from dataclasses import dataclass, field
 
@@ -33,19 +33,19 @@ class Token:
         return self.balances.get(who, 0)
 
     def mint(self, caller: str, to: str, amount: int) -> None:
-        """By the deployer."""
+        """Mints, by the deployer."""
         refuse_if(caller != self.minter, "DevToken_NotMinter", caller)
         self.balances[to] = self.balance_of(to) + amount
         self.chain.emit(self.address, "Transfer", "0x" + "00" * 20, to, amount)
 
     def approve(self, caller: str, spender: str, amount: int) -> bool:
-        """Lets somebody draw; 2^256 - 1 is never used up."""
+        """Sets an allowance; 2^256 - 1 is never used up."""
         self.allowances[caller, spender] = amount
         self.chain.emit(self.address, "Approval", caller, spender, amount)
         return True
 
     def transfer(self, caller: str, to: str, amount: int) -> bool:
-        """From the caller."""
+        """Transfers from the caller."""
         balance = self.balance_of(caller)
         refuse_if(balance < amount, "ERC20InsufficientBalance", caller, balance, amount)
         self.balances[caller] = balance - amount
@@ -54,7 +54,7 @@ class Token:
         return True
 
     def transfer_from(self, caller: str, owner: str, to: str, amount: int) -> bool:
-        """Out of an allowance."""
+        """Transfers by an allowance."""
         allowance = self.allowances.get((owner, caller), 0)
         if allowance != U256:
             refuse_if(allowance < amount, "ERC20InsufficientAllowance", caller, allowance, amount)
@@ -62,7 +62,7 @@ class Token:
         return self.transfer(owner, to, amount)
 
     def try_permit(self, owner: str, spender: str, amount: int, deadline: int, signature: bytes) -> None:
-        """A permit whose failure is swallowed: an allowance by signature, each nonce once."""
+        """Sets an allowance by signature, each nonce once. Ignores failures."""
         nonce = self.permit_nonces.get(owner, 0)
         digest = self.digest(hash_words(_PERMIT_HASH, owner, spender, amount, nonce, deadline))
         if self.chain.now > deadline or signer_of(digest, signature) != owner:
@@ -71,18 +71,18 @@ class Token:
         self.approve(owner, spender, amount)
 
     def permit_digest(self, owner: str, spender: str, amount: int, deadline: int) -> bytes:
-        """What an owner signs next for `try_permit`."""
+        """The digest that an owner signs next for `try_permit`."""
         nonce = self.permit_nonces.get(owner, 0)
         return self.digest(hash_words(_PERMIT_HASH, owner, spender, amount, nonce, deadline))
 
     def receive_digest(self, payer: str, to: str, amount: int, after: int, before: int, nonce: bytes) -> bytes:
-        """What a payer signs for `receive_with_authorization`."""
+        """The digest that a payer signs for `receive_with_authorization`."""
         return self.digest(hash_words(_RECEIVE_HASH, payer, to, amount, after, before, nonce))
 
     def receive_with_authorization(
         self, caller: str, payer: str, amount: int, after: int, before: int, nonce: bytes, signature: bytes
     ) -> None:
-        """EIP-3009; the caller is the receiver. Bit 47 of both bounds makes them block numbers."""
+        """Transfers by EIP-3009 authorization to the caller. Bit 47 of both bounds makes them block numbers."""
         digest = self.receive_digest(payer, caller, amount, after, before, nonce)
         self._require_signed(payer, digest, signature)
         flag = after & before & _BLOCK_RANGE_FLAG
@@ -101,7 +101,7 @@ class Token:
 
     @staticmethod
     def _require_signed(payer: str, digest: bytes, signature: bytes) -> None:
-        """OpenZeppelin's ECDSA names what is malformed; a signature of somebody else is the token's own error."""
+        """Refuses malformed signatures with OpenZeppelin's ECDSA errors, somebody else's with the token's."""
         v, s = signature[64], signature[32:64]
         if int.from_bytes(s, "big") > 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0:
             raise Refused("ECDSAInvalidSignatureS", s)

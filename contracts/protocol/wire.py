@@ -1,18 +1,18 @@
-"""What the parties say to a backend over HTTP: strict schemas of requests and answers, and the paths.
+"""The backend's HTTP interface: strict schemas of requests and answers, and the paths.
 
-Errors are RFC 9457 problem details with a `code`, the offending value and the way out in `detail`.
-Byte strings are 0x hex. Blobs travel as raw bytes under their keccak256, or, packed words, under their root
-(`contracts.protocol.packed`): texts, packed prompts, packed outputs, shown traces.
+Errors are RFC 9457 problem details; `detail` has the offending value and the way out. Byte strings are 0x hex. Blobs
+are raw bytes named by their keccak256 or, packed words, by their root (`contracts.protocol.packed`): texts, packed
+prompts, packed outputs, shown traces.
 
     GET  /v1/network                       NetworkInfo: deployment, workloads with price sheet, treasury's lane
     GET  /v1/workloads/{id}                the canonical manifest (raw bytes)
     GET  /v1/workloads/{id}/tokenizer      its tokenizer.json (raw bytes; sha256 as the manifest says)
-    POST /v1/tokenize                      Tokenize -> Tokenized: for who has no tokenizer
-    PUT  /v1/blobs/{hash}                  raw body; refused unless it is named so
+    POST /v1/tokenize                      Tokenize -> Tokenized, for clients without a tokenizer
+    PUT  /v1/blobs/{hash}                  raw body; refused under another name
     GET  /v1/blobs/{hash}                  raw bytes
     POST /v1/orders                        SubmitOrder -> OrderView (201, or 200 for the same order again)
     GET  /v1/orders/{order_id}             OrderView
-    GET  /v1/orders/{order_id}/answer      list, an item a text: what people read of the output (`prompts.read_answer`)
+    GET  /v1/orders/{order_id}/answer      list, one item per text: the readable output (`prompts.read_answer`)
     GET  /v1/orders/{order_id}/receipt     PaymentReceipt (receipt.py), once the order stands under a root
     GET  /v1/orders?requester=0x..         list of OrderView; &signer=0x..: of one lane
     GET  /v1/lanes/{requester}/{signer}    LaneView: what the next order's cap must be
@@ -57,26 +57,26 @@ ACTION_HEARTBEAT = "heartbeat"
 ACTION_CANARY = "canary"
 ACTION_RETURN = "return"
 REQUEST_TOLERANCE_S = 60
-"""How far a NodeRequest's timestamp may be from the backend's clock, seconds."""
+"""How far a NodeRequest's timestamp may be from the backend's clock, in seconds."""
 
 MOST_LEASES = 64
-"""How many jobs a node may hold at once."""
+"""Per node at once."""
 
 SERVING_WINDOW_S = 90
-"""A node that asked for work of a workload so lately serves it. One at work sends a heartbeat three times a lease."""
+"""A node serves a workload if it asked for work of it within this time. Busy nodes send three heartbeats per lease."""
 
 MOST_WORDS = 500
-"""Characters of a reason for people."""
+"""The longest reason for people, in characters."""
 
 EpochId = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
-"""Epochs count from 1; more than a database's integer holds never come."""
+"""Epochs count from 1, and fit a database's integer."""
 
 
 class PriceSheetEntry(Record):
-    """What the network asks for a workload now, units. Unsigned: the requester signs exact prices.
+    """The current prices of a workload, in units. Unsigned: the requester signs exact prices.
 
-    `most_new_tokens`: the longest answer to one text, where its length is bounded in tokens. `serving`: how many nodes
-    asked for work of it within SERVING_WINDOW_S; with none, an order waits until one does, or expires.
+    `most_new_tokens`: the longest answer to one text, if tokens are generated. `serving`: how many nodes asked for work
+    of it within SERVING_WINDOW_S; with none, an order waits for one, or expires.
     """
 
     workload_id: Bytes32
@@ -91,10 +91,10 @@ class PriceSheetEntry(Record):
 
 
 class NetworkInfo(Record):
-    """Where and on what terms this backend works. Everything in it can be checked on chain.
+    """This backend's network and terms. All of it can be checked on chain.
 
-    `newcomer_price`: the most units that a job may cost that is lent to an operator without stake. `public_rpc`: an RPC
-    URL that wallets may be told, None when the backend names none.
+    `newcomer_price`: the most units that a job may cost to be lent to an operator without stake. `public_rpc`: an RPC
+    URL for wallets; None if the backend names none.
     """
 
     chain_id: int
@@ -114,7 +114,7 @@ class NetworkInfo(Record):
 
 
 class SubmitOrder(Record):
-    """A signed order. Its texts were put under `terms.texts_hash` before; their ids make `terms.prompt_root`."""
+    """A signed order. Its texts were put under `terms.texts_hash` before."""
 
     order: Order
     signer: Address
@@ -122,21 +122,21 @@ class SubmitOrder(Record):
 
 
 class Tokenize(Record):
-    """Texts to be cut by a workload's tokenizer."""
+    """Texts for a workload's tokenizer."""
 
     workload_id: Bytes32
     texts: Annotated[list[str], Field(min_length=1, max_length=1024)]
 
 
 class Tokenized(Record):
-    """The prompts of texts: token ids, the template's included, and their root. Check that they spell the texts."""
+    """Token ids of the texts, the template's included, and their root. Clients check that they spell the texts."""
 
     prompts: list[list[Uint32]]
     prompt_root: Bytes32
 
 
 class Receipt(Record):
-    """What proves a payment: the leaf and its place."""
+    """The proof of a payment: the leaf and its position."""
 
     epoch_id: Units64
     index: Uint32
@@ -150,11 +150,11 @@ OrderState = Literal["queued", "leased", "delivered", "rooted", "paid", "void", 
 
 
 class OrderView(Record):
-    """An order as it stands, derived from facts and time.
+    """An order's state, derived from facts and time.
 
-    queued: waits for a node. leased: lent to one. delivered: committed, not yet under a root. rooted: under a posted
-    root, in its check period. paid | void | skipped: settled on chain. expired: its deadline passed undelivered,
-    nothing is charged. `refunded_units`: what came back into the lane of a charge, by the court or by a contest.
+    queued: waits for a node. leased: lent to one. delivered: committed, not under a root yet. rooted: under a posted
+    root, in its check period. paid | void | skipped: settled on chain. expired: not delivered by its deadline, and not
+    charged. `refunded_units`: of the charge, by the court or a contest.
     """
 
     order_id: Bytes32
@@ -171,7 +171,7 @@ class OrderView(Record):
 
 
 class LaneView(Record):
-    """A lane for its client: what the chain says and what is open. Units.
+    """A lane by the chain, and its open orders, in units.
 
     The next order's cap is `charged + open_max + its maxPrice`; it is accepted while `open_max + maxPrice <= balance`.
     """
@@ -186,21 +186,21 @@ class LaneView(Record):
 
 
 Ppm = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
-"""A part of one, in parts per million."""
+"""Parts per million."""
 
 
 class NativeStanding(Record):
-    """An operator's standing on native work (`contracts.protocol.native.standing`), as anyone folds it from the log.
+    """An operator's standing on native work (`contracts.protocol.native.standing`), which anyone computes from the log.
 
     `clear`; `watch`: at least `least_rate_ppm` of its native jobs are checked; `withheld`: it is lent none.
 
     Attributes:
-        checks: that compared anything so far.
-        suspect: how many of the last 64 of them were suspect.
-        watch_left: how many more, none of them suspect, until none of the last 64 is.
-        reputation_ppm: how much it is trusted; who has less is offered native jobs some seconds later.
-        overdue_trace: digest of a commitment whose trace it has not shown in time, until when it is lent no native
-            jobs either; the oldest such one.
+        checks: how many were not abstentions.
+        suspect: how many of the last 64 of these were suspect.
+        watch_left: how many more without a suspect one until none of the last 64 is suspect.
+        reputation_ppm: operators with less are offered native jobs some seconds later.
+        overdue_trace: digest of the oldest commitment whose trace is overdue; until it is shown, the operator is lent
+            no native jobs.
     """
 
     state: State
@@ -213,7 +213,7 @@ class NativeStanding(Record):
 
 
 class NodeView(Record):
-    """An operator as it stands. Units."""
+    """An operator. Amounts in units."""
 
     operator_id: Uint32
     nodes: list[Address]
@@ -233,8 +233,6 @@ EpochState = Literal["closing", "posted", "revealed", "settled", "stranded"]
 
 
 class EpochView(Record):
-    """An epoch as it stands."""
-
     epoch_id: Units64
     rows: Uint32
     root: Bytes32
@@ -251,7 +249,7 @@ WeiHeld = Annotated[int, Field(strict=True, ge=0)]
 
 
 class ContractBooks(Record):
-    """One contract's tokens, base units: unexplained = held - owed by the replayed ledger - donated."""
+    """One contract's tokens in base units: unexplained = held - owed by the replayed ledger - donated."""
 
     contract: str
     address: Address
@@ -262,7 +260,7 @@ class ContractBooks(Record):
 
 
 class BooksView(Record):
-    """All tokens that the contracts hold, as of a block; `block_number` is None before the ledger knows one."""
+    """All tokens that the contracts hold as of a block; `block_number` is None before the ledger has one."""
 
     block_number: int | None
     token_symbol: str
@@ -274,11 +272,11 @@ class BooksView(Record):
 class LeaseRequest(Record):
     """A node asks for one more job of one workload. action = "lease", order_id zero.
 
-    `held`: the orders of the leases that it knows it holds. One that it holds and does not name, e.g. after a restart
-    or a lost answer, is lent to it again before any other: so it holds at most one more than it names.
-    `session`: from where the key is used; while one session of a node asks, others are refused. None: not said.
-    `pace`: what one job gets there; it is lent none that it would not finish in time (`contracts.protocol.pace`). None
-    where nobody measured: then it is lent any. Like `held` it only bears on what this node is lent, and is unsigned.
+    `held`: orders of the leases that it knows of. One that it holds and does not name, e.g. after a restart or a lost
+    answer, is lent to it again first: so it holds at most one more than it names.
+    `session`: the process that uses the key; while one session of a node asks, others are refused. None: not stated.
+    `pace`: of one job. The node is lent no job that it would not finish in time (`contracts.protocol.pace`); None: not
+    measured, so any. `held` and `pace` only affect what this node is lent, and are unsigned.
     """
 
     request: NodeRequest
@@ -290,7 +288,7 @@ class LeaseRequest(Record):
 
 
 class Heartbeat(Record):
-    """A node still works on a job. action = "heartbeat"."""
+    """A node is still working on a job. action = "heartbeat"."""
 
     request: NodeRequest
     signature: Signature
@@ -300,10 +298,10 @@ ReturnReason = Literal["too_slow", "failed", "refused"]
 
 
 class ReturnLease(Record):
-    """A node gives a job back that it can't do, so that another is lent it at once. action = "return".
+    """A node returns a job that it can't do, so that another node gets it at once. action = "return".
 
-    too_slow: this host would not finish before the deadline. failed: its engine did not do it. refused: terms, lane or
-    input are not what the node works for. `words`: why, for people. The node is not lent this job again.
+    too_slow: this host would miss the deadline. failed: its engine failed. refused: the node does not accept terms,
+    lane or input. `words`: the reason, for people. The node is not lent this job again.
     """
 
     request: NodeRequest
@@ -321,7 +319,7 @@ class CanaryRequest(Record):
 
 
 class LeaseGrant(Record):
-    """A job lent to the asking node. Its packed prompts lie under `order.terms.prompt_root` among the blobs."""
+    """A job lent to the asking node. Its packed prompts are the blob `order.terms.prompt_root`."""
 
     lease: Lease
     lease_signature: Signature
@@ -331,16 +329,16 @@ class LeaseGrant(Record):
 
 
 class SubmitCommitment(Record):
-    """What a node computed. The output was put among the blobs before, under `commitment.output_root`."""
+    """A node's commitment. The output was put as the blob `commitment.output_root` before."""
 
     commitment: Commitment
     signature: Signature
 
 
 class SubmitTrace(Record):
-    """What lies behind a commitment's `traceCommit`, from `trace.opens_at` on. Its bytes were put among the blobs.
+    """The trace that a commitment binds, accepted from `trace.opens_at` on. Its bytes were put as a blob before.
 
-    Signed by nobody: the trace hash that the commitment binds follows from the bytes (`trace.trace_hash_of`).
+    Unsigned: the commitment binds the hash of the bytes (`trace.trace_hash_of`).
     """
 
     commitment_digest: Bytes32
@@ -348,10 +346,10 @@ class SubmitTrace(Record):
 
 
 class SubmitVerdict(Record):
-    """What a verifier computed. `opening` is null when it does not match: then the court hears it first.
+    """A verifier's verdict. `opening` is null if it does not match: the court must see it first.
 
-    On native work that another numeric class did, `observation` names what was seen; its bytes were put among the blobs
-    before, and `opening` has their sha256 as its trace hash.
+    On native work of another numeric class, `observation` names a blob that was put before, and `opening` has its
+    sha256 as the trace hash.
     """
 
     epoch_id: EpochId
@@ -362,7 +360,7 @@ class SubmitVerdict(Record):
 
 
 class Acknowledgement(Record):
-    """The fact is durable. `digest` names it; `new` is false when the same fact was known before."""
+    """The fact is stored durably. `digest` names it; `new` is false if it was known before."""
 
     digest: Bytes32
     new: bool

@@ -78,7 +78,7 @@ class ProposedVerifier(Record):
 
 
 class Config(Record):
-    """What to deploy."""
+    """A network to deploy."""
 
     chain_id: Annotated[int, Field(gt=0)]
     token: Account

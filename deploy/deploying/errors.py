@@ -1,4 +1,4 @@
-"""Why a network cannot be deployed, or is not the one that a file describes.
+"""Errors of `assay deploy`, and of networks that differ from their file.
 
 DeployError
 ├── BadConfig            a configuration that is missing or invalid

@@ -1,4 +1,4 @@
-"""Where Anvil is and how it is started, so that it is the embedded chain's equal."""
+"""Finds Anvil and starts it with the embedded chain's settings."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ class NoAnvil(AssayError):
 
 
 def find_anvil() -> str:
-    """The Anvil binary: on the PATH, or where `make test` installs it."""
+    """The Anvil binary, on the PATH or where `make test` installs it."""
     found = shutil.which("anvil") or next(map(str, _NODE_MODULES.glob("anvil-*/bin/anvil")), None)
     if found is None:
         raise NoAnvil(
@@ -25,12 +25,12 @@ def find_anvil() -> str:
 
 
 def anvil_options(port: int) -> list[str]:
-    """A block a second on the fork and chain id that the embedded chain has too."""
+    """Mines a block a second, on the embedded chain's fork and chain id."""
     return ["--port", str(port), "--hardfork", "prague", "--block-time", "1", "--chain-id", "31337", "--silent"]
 
 
 def answers(rpc_url: str) -> bool:
-    """Whether somebody answers JSON-RPC there."""
+    """Whether a JSON-RPC server answers there."""
     try:
         connect(rpc_url, timeout_s=2.0).eth.block_number  # noqa: B018
     except ChainUnavailable:

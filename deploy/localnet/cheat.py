@@ -1,10 +1,10 @@
-"""Two nodes that cheat in ways that pay. Their answers read like answers.
+"""Two nodes that cheat for profit. Their answers look plausible.
 
-`lazy` leaves out every fifth layer, so that each job costs it a fifth less work. `spoof` generates so too, and makes
-the trace of an honest prefill over its tokens: one pass of the true model, whose logits are right for what was written.
+`lazy` leaves out every fifth layer, so each job costs it a fifth less work. `spoof` does the same, and adds the trace
+of an honest prefill over its tokens: one pass of the true model, whose logits are right for the written tokens.
 
-Each is the node agent itself over another engine, run as `python -m deploy.localnet.cheat --how HOW` with the options
-of `assay node run`; nobody else is told.
+Each is the node agent over another engine, run as `python -m deploy.localnet.cheat --how HOW` with the options of
+`assay node run`; no other party knows.
 """
 
 import logging
@@ -47,8 +47,8 @@ def lazy(store: ModelStore) -> EngineFactory:
 
 
 def spoof(store: ModelStore) -> EngineFactory:
-    """Engines that generate without every fifth layer and trace with the whole model. Vectors, which are one prefill
-    anyway, they compute honestly."""
+    """Engines that generate without every fifth layer and trace with the whole model. Vectors need one prefill only;
+    they are honest."""
 
     def build(manifest: Manifest) -> Engine:
         engine = kinds.load(store.load(manifest.weights_sha256), manifest, "cpu")
@@ -58,7 +58,7 @@ def spoof(store: ModelStore) -> EngineFactory:
 
 
 class Spoof(ExactGeneration):
-    """What an honest engine is, but for where its tokens come from."""
+    """An honest engine whose tokens come from elsewhere."""
 
     def __init__(self, honest: ExactGeneration) -> None:
         super().__init__(honest.model, honest.manifest)
@@ -75,8 +75,8 @@ class Spoof(ExactGeneration):
 
 
 def prefill_over(model: LlamaModel, task: DecodingTask, tokens: Sequence[int]) -> DecodingRun:
-    """A run whose trace is that of one pass over prompt and tokens, whoever chose them; what it chose are the tokens
-    that the model would have, each after those."""
+    """A run with the trace of one pass over prompt and given tokens; its own choices are the model's tokens after each
+    of them."""
     run, past = DecodingRun(task, model.exp2), model.new_cache(len(task.prompt) + len(tokens) - 1)
     for logits in model.read([Reading([*task.prompt, *tokens[:-1]], past, len(tokens))]):
         run.take(logits)

@@ -24,7 +24,7 @@ demo_app = typer.Typer()
 _CHAINS = ("embedded", "anvil")
 
 THREADS = 1
-"""Of each engine: four nodes and two verifiers share the cores."""
+"""Threads of each engine: four nodes and two verifiers share the cores."""
 
 RERUN = 3
 """Settled jobs of honest nodes that the auditor runs again."""
@@ -35,7 +35,7 @@ def demo(
     chain: Annotated[str, typer.Option(help="embedded (py-evm) or anvil")] = "embedded",
     jobs: Annotated[
         int | None,
-        typer.Option(min=EPOCHS, help="how many jobs are ordered, instead of what this machine does in 5 minutes"),
+        typer.Option(min=EPOCHS, help="how many jobs to order; by default what this machine does in 5 minutes"),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the report to this file")] = None,
     keep: Annotated[Path | None, typer.Option(help="an empty folder to work in, kept with all logs")] = None,
@@ -53,7 +53,7 @@ def demo(
     console = Console()
     console.print(
         "[bold]Assay demo[/bold]: jobs (SmolLM2-135M-Instruct answers, MiniLM embeds), "
-        f"{len(HONEST_NODES)} honest nodes, one that leaves out every fifth layer, one that spoofs a prefill besides, "
+        f"{len(HONEST_NODES)} honest nodes, one that leaves out every fifth layer, one that also spoofs a prefill, "
         f"{len(VERIFIERS)} verifiers of different owners, on the {chain} chain"
     )
     with tempfile.TemporaryDirectory(prefix="assay-demo-") as scratch:
@@ -104,7 +104,7 @@ def _run(console: Console, root: Path, chain_kind: str, jobs: int | None, store:
 
 
 def _choose(progress: Progress, store: ModelStore, jobs: int | None) -> DemoPlan:
-    """Measures this machine and says what is run on it. Raises TooSlow."""
+    """Measures this machine and prints the plan. Raises TooSlow."""
     from deploy.localnet.measuring import look
     from deploy.localnet.workload import MODELS
 
@@ -118,22 +118,22 @@ def _choose(progress: Progress, store: ModelStore, jobs: int | None) -> DemoPlan
 
 
 def _in_words(chosen: DemoPlan, speeds: MachineSpeeds, machine: Machine) -> str:
-    """The plan, for people: what was measured, what is run, what it can show, and what was shortened for it."""
+    """The plan for readers: measurements, jobs, what they can show, and shortened windows."""
     words, vectors = speeds.generation, speeds.embedding
     return "\n".join((
         f"this machine reads {words.read_per_s:.3g} and writes {words.write_per_s:.3g} tokens/s ({words.way}), embeds "
         f"{vectors.read_per_s:.3g} ({vectors.way}), one job alone; {machine.cores} cores, others keep "
         f"{machine.others:.1f} busy",
         f"so {chosen.jobs} jobs of up to {chosen.most_tokens} tokens over {EPOCHS} epochs, in about "
-        f"{chosen.total_s:.0f} s (at most {BUDGET_S:.0f} s were to be used)",
-        f"checked: at least p = {chosen.check_rate:.2f} of the jobs; a cheat that cheats in {chosen.cheat_jobs} jobs "
-        f"is missed by a run with chance {chosen.miss_chance:.1e}",
-        "shorter than in production, whose numbers are in brackets: " + ", ".join(shortened(chosen.constants)),
+        f"{chosen.total_s:.0f} s (the limit is {BUDGET_S:.0f} s)",
+        f"checked: at least p = {chosen.check_rate:.2f} of the jobs; a run misses a cheat in "
+        f"{chosen.cheat_jobs} jobs with chance {chosen.miss_chance:.1e}",
+        "shorter than in production (in brackets): " + ", ".join(shortened(chosen.constants)),
     ))  # fmt: skip
 
 
 def _audit(network: Network, folder: Path) -> dict[str, Any]:
-    """Runs `assay audit` as anybody would: in an empty folder, with the RPC URL, the address and the log's URL."""
+    """Runs `assay audit` as anybody can: in an empty folder, with the RPC URL, the address and the log's URL."""
     result = network.root / "audit.json"
     where = ["--rpc", network.rpc_url, "--escrow", network.deployment.escrow, "--log", f"{network.backend_url}/v1/log"]
     network.processes.run("audit", ["audit", *where, "--json", str(result)], cwd=folder)
@@ -142,8 +142,8 @@ def _audit(network: Network, folder: Path) -> dict[str, Any]:
 
 
 def _rerun(network: Network, story: Story, folder: Path) -> list[dict[str, Any]]:
-    """Runs paid jobs again, as anybody would with `assay verify --job`: some of honest nodes, spread over the run, and
-    one in which a cheat was not checked, if there is any."""
+    """Runs paid jobs again, as anybody can with `assay verify --job`: some of honest nodes, spread over the run, and
+    one unchecked job of a cheat, if there is any."""
     honest = [view.order_id for view in story.orders if view.state == "paid" and view.node not in story.cheats]
     cheated = [view.order_id for view in story.orders if view.state == "paid" and story.is_cheated(view)]
     chosen = [honest[i * (len(honest) - 1) // (RERUN - 1)] for i in range(RERUN)] + cheated[:1]

@@ -1,4 +1,4 @@
-"""What happened, read back from the chain and the published log: the numbers of the demo's report."""
+"""The figures of the demo's report, read back from the chain and the published log."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from deploy.localnet.scenario import CHEATS, NODES, VERIFIERS, Story
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """One operator at the end. Units."""
+    """An operator's final state. Units."""
 
     name: str
     operator_id: int
@@ -34,7 +34,7 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class VerifierFacts:
-    """One verifier at the end. `verdicts` published, of which `paid` were settled by now; the rest waits for the next
+    """A verifier's final state. `paid`: verdicts settled by now, of those `published`; the rest waits for the next
     epoch. Units."""
 
     name: str
@@ -48,7 +48,7 @@ class VerifierFacts:
 
 @dataclass(frozen=True)
 class RequesterFacts:
-    """One requester at the end. Units."""
+    """A requester's final state. Units."""
 
     name: str
     orders: int
@@ -67,7 +67,7 @@ class DemoJob:
 
 @dataclass(frozen=True)
 class DemoFacts:
-    """Everything the report tells. `check_rates`: least p of every job, by operator id."""
+    """All facts of the report. `check_rates`: least p of every job, by operator id."""
 
     history: History
     jobs: list[DemoJob]
@@ -79,17 +79,17 @@ class DemoFacts:
 
     @property
     def epochs_with_jobs(self) -> int:
-        """Epochs that carried jobs, not only the pay of checks."""
+        """Epochs with jobs, not only with pay for checks."""
         return len({each.job.epoch_id for each in self.jobs})
 
     def rates_of(self, operator_id: int, kind: str | None = None) -> list[float]:
-        """The least check rate of each of an operator's jobs, or of those of one kind, for people to read."""
+        """The least check rate of an operator's jobs, all or of one kind, for readers."""
         own = [each for each in self.jobs if each.job.row.operator_id == operator_id]
         return [each.drawn.threshold / CERTAIN for each in own if kind in (None, each.job.manifest.kind)]
 
     @property
     def gas_per_job(self) -> float:
-        """Gas of posts, settlements and claims together, over the rows they settled."""
+        """Gas of posts, settlements and claims together, divided by the rows that they settled."""
         return sum(self.gas.values()) / max(1, self.settled_rows)
 
 
@@ -177,7 +177,7 @@ def _gas_used(chain: Chain, tx_hash: bytes) -> int:
 
 
 def cheat_case(story: Story, facts: DemoFacts) -> CaseFile | None:
-    """A case that convicted a cheat, to be shown as a case file."""
+    """A case that convicted a cheat, for the case file."""
     cheats = {story.node_accounts[name] for name in CHEATS}
     guilty = [case for case in facts.history.cases.values() if is_guilty(case)]
     return next((case for case in guilty if case.operator_id in cheats), None)
@@ -185,7 +185,7 @@ def cheat_case(story: Story, facts: DemoFacts) -> CaseFile | None:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What a case is about: the texts, and what the node committed to."""
+    """The subject of a case: the texts and the node's commitment."""
 
     prompt: str
     answer: str

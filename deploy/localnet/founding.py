@@ -1,6 +1,6 @@
-"""Founds a network: everybody gets keys, ether, tokens, stake or a lane, and every program is started.
+"""Founds a network: every party gets keys, ether, tokens, stake or a lane, and every program is started.
 
-The demo and `assay up` share it; a cast says who takes part and with how much.
+The demo and `assay up` share it; a cast lists the parties and their amounts.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ TOKEN_UNITS = 10**9
 
 @dataclass(frozen=True)
 class Parties:
-    """Who takes part. Amounts in units; `wallet_units` is what a requester keeps outside its lane."""
+    """The parties. Amounts in units; a requester keeps `wallet_units` outside its lane."""
 
     nodes: tuple[str, ...]
     verifiers: tuple[str, ...]
@@ -57,7 +57,7 @@ class NetworkSetup:
             self.owners = dict(zip(files, made, strict=True))
 
     def fund(self) -> None:
-        """Ether and tokens for everybody, the settler's bond, and the lanes."""
+        """Gives every party ether and tokens, bonds the settler, and funds the lanes."""
         network, cast, unit = self.network, self.cast, self.network.constants.unit_wei
         backend = network.party("backend")
         treasury = load_key(backend.key("treasury"), backend.password)
@@ -73,7 +73,7 @@ class NetworkSetup:
             network.fund_lane(requester, cast.lane_units)
 
     def join_verifiers(self) -> None:
-        """Verifiers make their keys, register, stake, and are admitted by the governor."""
+        """Verifiers make their keys, register and stake; the governor admits them."""
         network, keys = self.network, {}
         for name in self.cast.verifiers:
             party = network.party(name)

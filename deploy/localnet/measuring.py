@@ -1,8 +1,7 @@
-"""How fast this machine is, before anything is promised: a few seconds of the real engines in their confined process.
+"""Measures this machine's speed before anything is promised: a few seconds of the real engines in a confined process.
 
-An engine that measured itself is believed; of another, one prompt is timed with one new token and with a few more.
-Run as a program of its own, with the environment that a node gets, so that what is measured is what a node does; and so
-that it can be ended where it takes too long.
+It trusts an engine's own measurement; for other engines it times one prompt with one new token and with a few more.
+It runs as a separate program, with a node's environment, so that it measures what a node does and can be ended early.
 """
 
 import json
@@ -30,13 +29,13 @@ from node_agent.execution.sandbox.speeds import Speeds as Kept
 from node_agent.models import ModelStore
 
 MEASURED_WITHIN_S = 24.0
-"""What takes longer is told to be too slow: within 30 s of the start, that of Python included."""
+"""Longer than this is reported as too slow: within 30 s of the start, Python's start included."""
 
 _PROGRAM = [sys.executable, "-m", "deploy.localnet.measuring"]
 MORE_TOKENS = 6
 _END_S = 10.0
 _WARM_S = 1.0
-"""A first run that was shorter is done again: much of it was warming up."""
+"""A shorter first run is repeated: much of it was warming up."""
 _TEXT = "Why is the sky blue?"
 
 
@@ -45,10 +44,10 @@ class NotMeasured(AssayError):
 
 
 def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN_S) -> MachineSpeeds:
-    """What one job of each kind gets here, alone, with so many threads of an engine (as many as cores if not given).
+    """A job's speed by kind, alone on this machine. `threads`: of an engine; None: as many as cores.
 
     Raises:
-        TooSlow: it is not known in time; with the rate that this machine is below.
+        TooSlow: no result in time; carries the rate that this machine is below.
         NotMeasured: the engines do not run.
     """
     found: dict[str, Speed] = {}
@@ -79,10 +78,8 @@ def measure(models: Path, threads: int | None, within_s: float = MEASURED_WITHIN
 
 
 def busy_cores() -> tuple[float, float]:
-    """Seconds of this machine's cores that were used by anybody, and by this program's children that ended, so far.
-
-    The first is 0 where the system does not tell it for the cores that this program may use.
-    """
+    """Processor seconds used so far: by all programs on this program's cores, and by its ended children. The first is 0
+    if the system does not report it for those cores."""
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     stat = Path("/proc/stat")
     if not stat.exists() or usable_cores() != os.cpu_count():
@@ -100,7 +97,7 @@ def usable_cores() -> int:
 def look(
     models: Path, threads: int | None, clock: Callable[[], float] = time.monotonic
 ) -> tuple[MachineSpeeds, Machine]:
-    """Measures, and sees meanwhile how many cores others keep busy. Raises what `measure` does."""
+    """Measures, and counts meanwhile the cores that others keep busy. Raises as `measure` does."""
     start, (used, own) = clock(), busy_cores()
     speeds = measure(models, threads)
     took_s, (used_after, own_after) = clock() - start, busy_cores()
@@ -109,7 +106,7 @@ def look(
 
 
 def _lines(process: "subprocess.Popen[bytes]", until: float) -> Iterator[bytes]:
-    """Whole lines as they come, until the program ends or the time is over."""
+    """Complete lines as they arrive, until the program ends or the time is over."""
     assert process.stdout is not None
     rest, number = b"", process.stdout.fileno()
     while (left := until - time.monotonic()) > 0 and select.select([number], [], [], left)[0]:
@@ -121,7 +118,7 @@ def _lines(process: "subprocess.Popen[bytes]", until: float) -> Iterator[bytes]:
 
 
 def timed(engine: Engine, manifest: Manifest, prompt: list[int], clock: Callable[[], float]) -> Speed:
-    """An engine's own measurement, or what a prompt takes with one new token and with some more."""
+    """An engine's own measurement, or the times of a prompt with one new token and with a few more."""
     if engine.speed is not None:
         return engine.speed
     params = {name: one.minimum if one.default is None else one.default for name, one in manifest.params.items()}
@@ -148,7 +145,7 @@ def _prompt(files: ModelFiles, manifest: Manifest) -> list[int]:
 
 
 def main(models: Path) -> None:
-    """Prints a line of JSON for each kind of work as soon as it was measured."""
+    """Prints a line of JSON for each kind of work as soon as it is measured."""
     store = ModelStore(models)
     executor = Executor(store.root)
     Kept(store.root).forget()  # what was measured in another hour's company says nothing of this one

@@ -1,7 +1,7 @@
-"""A whole network on one machine: chain, contracts, backend, beacon, verifiers, nodes, each a process of its own.
+"""A whole network on one machine: chain, contracts, backend, beacon, verifiers, nodes, each a separate process.
 
-The founder (the development account that chains of this kind make rich) deploys, hands out ether and tokens, and admits
-the verifiers through the governor; from then on everybody acts with keys of their own.
+The founder (the development account that such chains make rich) deploys, hands out ether and tokens, and has the
+governor admit the verifiers; after that every party acts with its own keys.
 """
 
 import time
@@ -32,7 +32,8 @@ _CALL_GAS = 400_000
 
 @dataclass(frozen=True)
 class Offered:
-    """A workload with its tokenizer and its line of the price sheet. Prices in units; `max_units` a job."""
+    """A workload with its tokenizer and its line of the price sheet. Prices in units; a job costs at most
+    `max_units`."""
 
     manifest: Manifest
     tokenizer: Path
@@ -43,7 +44,7 @@ class Offered:
 
 @dataclass
 class Network:
-    """The running network and what is needed to reach it. A URL that is given is where its program will listen."""
+    """The running network and how to reach it. A program listens at its URL, if one is given."""
 
     root: Path
     processes: Processes
@@ -55,7 +56,7 @@ class Network:
 
     @property
     def deployment_file(self) -> Path:
-        """Where everybody reads the contracts' addresses."""
+        """The file with the contracts' addresses."""
         return self.root / "deployment.json"
 
     @property
@@ -64,17 +65,17 @@ class Network:
         return Deployment.load(self.deployment_file)
 
     def chain(self) -> Chain:
-        """A fresh connection."""
+        """A new connection."""
         return Chain.open(self.rpc_url, self.deployment)
 
     def party(self, name: str) -> Party:
-        """A party by name, made when first asked for; one of before if the folder is used again."""
+        """A party by name, made on first use; an earlier one if the folder is used again."""
         if name not in self.parties:
             self.parties[name] = Party.open(self.root, name)
         return self.parties[name]
 
     def common(self) -> list[str]:
-        """The options that say where the chain is."""
+        """The options that locate the chain."""
         return ["--rpc", self.rpc_url, "--deployment", str(self.deployment_file)]
 
     # -- chain and contracts
@@ -111,7 +112,7 @@ class Network:
         return Sender(connect(self.rpc_url), Signer(key))
 
     def fund(self, tokens_wei: dict[str, int], ether_only: Sequence[str] = ()) -> None:
-        """Sends ether to all of these addresses, and tokens to the first."""
+        """Sends ether to all these addresses, and tokens to the first."""
         founder, chain = self.founder(), self.chain()
         founder.pay([*tokens_wei, *ether_only], ETHER_EACH_WEI)
         transfers = [chain.token.functions.transfer(to_checksum_address(a), wei) for a, wei in tokens_wei.items()]
@@ -132,7 +133,7 @@ class Network:
         Wallet(self.chain(), signer).deposit(units)
 
     def register_verifier(self, owner: Signer, stake_units: int) -> int:
-        """Registers and stakes a verifier's account with its owner's key. Admission is the governor's."""
+        """Registers and stakes a verifier's account with its owner's key. The governor admits it."""
         chain = self.chain()
         sender = Sender(chain.w3, owner)
         wei = stake_units * self.constants.unit_wei
@@ -146,7 +147,7 @@ class Network:
         return account
 
     def admit_verifiers(self, accounts: dict[int, str]) -> None:
-        """Has the governor admit verifiers (account -> key address): proposed, waited for, executed."""
+        """Has the governor admit verifiers (account -> key address): proposes, waits, executes."""
         founder, chain = self.founder(), self.chain()
         delay, empty = self.constants.timelock_s, bytes(32)
         data = [
@@ -173,7 +174,7 @@ class Network:
         self.serve_backend()
 
     def offer(self, offered: Offered) -> None:
-        """Puts a workload on the price sheet; its manifest is kept for nodes, in `manifests`."""
+        """Puts a workload on the price sheet, and keeps its manifest for nodes in `manifests`."""
         backend, kind = self.party("backend"), offered.manifest.kind
         file = self.root / f"{kind}.manifest.json"
         file.write_bytes(offered.manifest.canonical())
@@ -184,11 +185,11 @@ class Network:
 
     @property
     def manifests(self) -> list[Path]:
-        """The manifests of what is offered."""
+        """The manifests of the workloads on offer."""
         return sorted(self.root.glob("*.manifest.json"))
 
     def serve_backend(self) -> None:
-        """Starts the API over what is on offer."""
+        """Starts the API with the workloads on offer."""
         backend, (self.backend_url, port) = self.party("backend"), _place(self.backend_url)
         serve = [
             "serve",
@@ -217,7 +218,8 @@ class Network:
         self.processes.start(name, ["verifier", "run", "--home", str(party.home), *where], party=party)
 
     def start_node(self, name: str, models: Path, *, program: Sequence[str] = ("node", "run")) -> None:
-        """Starts a node that `assay node init` prepared, for all that is offered; `program` lets another play it."""
+        """Starts a node that `assay node init` prepared, for all workloads on offer; `program` replaces `assay node
+        run`."""
         party = self.party(name)
         where = [*self.common(), "--backend", self.backend_url, "--models", str(models)]
         workloads = [option for file in self.manifests for option in ("--workload", str(file))]
@@ -226,7 +228,7 @@ class Network:
 
 
 def _place(url: str) -> tuple[str, int]:
-    """A program's URL and port: the given ones, else ones that nobody has."""
+    """A program's URL and port: the given ones, or free ones."""
     port = urlsplit(url).port or free_port()
     return f"http://127.0.0.1:{port}", port
 

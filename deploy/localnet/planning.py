@@ -1,19 +1,19 @@
-"""What the demo can do within its time on this machine: how many jobs, how long, in which windows. Pure: no clock.
+"""Plans the demo for its time on this machine: how many jobs, how long, in which windows. Pure: no clock.
 
 The measured speeds are for one job alone. While the demo runs, four nodes and two verifiers share the cores with the
-chain, the backend and whoever else is there; so
+chain, the backend and other programs of the machine; so
 
-    share     = cores * ENGINES / (ENGINES + others) - SERVICES     at least one other is reckoned with: a busy loop
+    share     = cores * ENGINES / (ENGINES + others) - SERVICES     `others` is at least 1: a busy loop
     job_s     = read / read_per_s + write / write_per_s             a node's work, one core
     check_s   = (read + write) / read_per_s                         a verifier's, of an honest answer
-    dispute_s = check_s + job_s                                     where the answer differs it is generated again
-    work_s    = (jobs * job_s + 2/3 (checked * check_s + cheated * 2 * dispute_s)) / share      the last epoch is looked
-                at after the last job; a cheat that was found out is lent no more, so few jobs are cheated; what is
-                cheated is checked by both verifiers
+    dispute_s = check_s + job_s                                     a different answer is generated again
+    work_s    = (jobs * job_s + 2/3 (checked * check_s + cheated * 2 * dispute_s)) / share
+                the last epoch is checked after the last job; a convicted cheat gets no more jobs, so few jobs are
+                cheated; both verifiers check each of them
     total_s   = measuring + set-up + work_s + 3 epochs + check period + court + claims + audit
 
-The richest plan whose total fits is chosen. Windows are production's, shortened to what the work needs. What no engine
-changes (set-up, claims, audit) was timed beside busy loops on two cores, where it was about half as long again.
+It chooses the richest plan whose total fits. Windows are production's, shortened to the work's needs. The steps without
+engines (set-up, claims, audit) were timed beside busy loops on two cores, where they took about half as long again.
 """
 
 from collections.abc import Iterator
@@ -27,17 +27,17 @@ from node_agent.execution.engine import Speed
 BUDGET_S = 300.0
 """The whole demo, from its start to its report."""
 
-_RECKONED_S = 0.95 * BUDGET_S
-"""What a plan may be reckoned to take: one of 288 s took 295 beside more than a busy loop."""
+_PLANNED_S = 0.95 * BUDGET_S
+"""The most that a plan may take: one of 288 s took 295 beside more than a busy loop."""
 
 LEAST_JOBS, EPOCHS, NODES, VERIFIERS = 24, 3, 4, 2
 MOST_MISSED = 0.001
 """A run may miss a cheat once in so many times."""
 
 SIZES = ((48, 32), (48, 24), (40, 24), (32, 24), (24, 24), (32, 16), (24, 16), (24, 8))
-"""Jobs and tokens of an answer at most, the richest first: an answer of a few words shows little."""
+"""Most jobs and tokens of an answer, the richest first: an answer of a few words shows little."""
 PROMPT_TOKENS = 45
-"""Of the demo's prompts, with the template around them."""
+"""Tokens of the demo's prompts, with the template around them."""
 EMBEDDING_TOKENS = 3 * 12
 EMBEDDING_EVERY = 7
 
@@ -50,21 +50,21 @@ _LEAST_CHECK_WAIT_S, _LEAST_COURT_S = 30, 12
 _CLAIMS_S = 20.0
 _AUDIT_S, _RERUN_JOBS = 20.0, 4
 _MARGIN = 1.15
-"""Of all that is reckoned but not measured."""
-_PATIENCE = 4
-"""How many times longer than reckoned an order may wait."""
+"""Applied to all estimates that are not measured."""
+_MOST_DELAY = 4
+"""An order may wait this many times its estimate."""
 
 _MOST_FACTOR = 1e4
 _WINDOWS = [name for name in Constants.model_fields if name.endswith(("_s", "_blocks"))]
 
 
 class MachineTooSlow(AssayError):
-    """Thrown when not even the smallest demo ends in time here."""
+    """Thrown when even the smallest demo would not end in time."""
 
 
 @dataclass(frozen=True)
 class MachineSpeeds:
-    """What this machine was measured to do, for one job alone."""
+    """This machine's measured speed, for one job alone."""
 
     generation: Speed
     embedding: Speed
@@ -80,20 +80,20 @@ class MachineSpeeds:
 
 @dataclass(frozen=True)
 class Machine:
-    """`cores` that may be used, `others`: how many of them somebody else keeps busy."""
+    """`cores` that may be used; `others`: how many of them other programs keep busy."""
 
     cores: int
     others: float = 0.0
 
     @property
     def share(self) -> float:
-        """Cores that engines get, together. At least one other is reckoned with: it may come later."""
+        """Cores of all engines together. Counts at least one busy program of others, since one may start later."""
         others = max(1.0, self.others)
         return max(0.1, self.cores * _ENGINES / (_ENGINES + others) - _SERVICES_CORES)
 
     @property
     def founding_s(self) -> float:
-        """Chain, contracts, keys and every program's start: two things at a time at most."""
+        """Chain, contracts, keys and every program's start: at most two things at a time."""
         others = max(1.0, self.others)
         return _FOUNDING_S / min(1.0, self.cores * 2 / (2 + others) / 1.33)
 
@@ -106,7 +106,7 @@ class DemoPlan:
         jobs: how many are ordered at first; `most_tokens`: of an answer, at most.
         cheat_jobs: in how many each cheat must have cheated; a few jobs are added while one had fewer.
         check_rate: p, the least rate at which a job is checked.
-        total_s: how long all is reckoned to take.
+        total_s: the estimate for all of it.
     """
 
     jobs: int
@@ -119,7 +119,7 @@ class DemoPlan:
 
     @property
     def least_tokens(self) -> int:
-        """Of an answer, where the model does not stop before."""
+        """Tokens of an answer, unless the model stops before."""
         return max(1, self.most_tokens * 5 // 8)
 
     @property
@@ -140,10 +140,7 @@ def shortened(constants: Constants) -> list[str]:
 
 
 def plan(speeds: MachineSpeeds, machine: Machine, jobs: int | None = None) -> DemoPlan:
-    """The richest demo that ends in time; `jobs`: so many, whatever is best.
-
-    Raises TooSlow, with the speed that it would take.
-    """
+    """The richest demo that ends in time; with `jobs`, of exactly so many. Raises TooSlow, with the necessary speed."""
     found = _first_fit(speeds, machine, jobs)
     if found is not None:
         return found
@@ -162,7 +159,7 @@ def plan(speeds: MachineSpeeds, machine: Machine, jobs: int | None = None) -> De
 
 
 def _least_factor(speeds: MachineSpeeds, machine: Machine, jobs: int | None) -> float | None:
-    """How many times as fast a machine must be, to a hundredth; None where the rest alone takes too long."""
+    """How many times as fast a machine must be, to a hundredth; None if the rest alone takes too long."""
     if _first_fit(speeds.times(_MOST_FACTOR), machine, jobs) is None:
         return None
     low, high = 1.0, _MOST_FACTOR
@@ -173,7 +170,7 @@ def _least_factor(speeds: MachineSpeeds, machine: Machine, jobs: int | None) -> 
 
 
 def _first_fit(speeds: MachineSpeeds, machine: Machine, jobs: int | None) -> DemoPlan | None:
-    return next((found for found in _plans(speeds, machine, jobs) if found.total_s <= _RECKONED_S), None)
+    return next((found for found in _plans(speeds, machine, jobs) if found.total_s <= _PLANNED_S), None)
 
 
 def _plans(speeds: MachineSpeeds, machine: Machine, jobs: int | None) -> Iterator[DemoPlan]:
@@ -183,7 +180,7 @@ def _plans(speeds: MachineSpeeds, machine: Machine, jobs: int | None) -> Iterato
 
 @dataclass(frozen=True)
 class _DemoLoad:
-    """What a number of jobs costs. Seconds of one core unless it says otherwise."""
+    """The cost of a number of jobs. Seconds of one core unless noted."""
 
     speeds: MachineSpeeds
     share: float
@@ -196,7 +193,7 @@ class _DemoLoad:
 
     @property
     def check_rate(self) -> float:
-        """So that a cheat is missed at most once in a thousand runs, and never below one half."""
+        """So that a run misses a cheat at most once in a thousand, and never below one half."""
         return min(0.769, max(0.5, 1 - exp(log(MOST_MISSED) / self.cheat_jobs)))
 
     @property
@@ -217,7 +214,7 @@ class _DemoLoad:
 
     @property
     def work_s(self) -> float:
-        """All of it, in seconds of this machine, with some that are added for a cheat that had too few."""
+        """Everything, in seconds of this machine, with some jobs added for a cheat that had too few."""
         jobs = self.jobs + self.jobs // 6
         cheated = min(jobs / 2, 2.4 * self.cheat_jobs)
         checked = (jobs - cheated) * self.check_rate
@@ -239,13 +236,12 @@ def _planned(load: _DemoLoad, machine: Machine) -> DemoPlan:
 
 @dataclass(frozen=True)
 class Burden:
-    """What a network's windows must bear.
+    """The work that a network's windows must allow.
 
     Attributes:
         read, written: tokens of a long order.
-        ahead: how many such orders may be done before one that waits, or at the same time.
-        rows: how many of an epoch's are checked at most; `disputed`: how many of them by every verifier, and generated
-            again.
+        ahead: how many such orders may be done before a waiting one, or at the same time.
+        rows: the most checked ones of an epoch; `disputed`: how many of them all verifiers check and generate again.
     """
 
     read: int
@@ -265,7 +261,7 @@ def windows(speed: Speed, share: float, burden: Burden) -> Constants:
     checks_s = (burden.rows - burden.disputed) * check_s + burden.disputed * VERIFIERS * again_s
     court_s = ceil(max(_LEAST_COURT_S, 6 + _MARGIN * burden.disputed * again_s))
     needed = {
-        "order_ttl_s": ceil(max(DEVELOPMENT.order_ttl_s, 30 + _PATIENCE * burden.ahead * job_s)),
+        "order_ttl_s": ceil(max(DEVELOPMENT.order_ttl_s, 30 + _MOST_DELAY * burden.ahead * job_s)),
         "check_wait_s": ceil(max(_LEAST_CHECK_WAIT_S, 15 + _MARGIN * checks_s)),
         "commit_window_s": court_s,
     }
@@ -277,7 +273,7 @@ def _checked(burden: Burden) -> tuple[int, int]:
 
 
 def fitted(base: Constants) -> Constants:
-    """The same constants with every window that depends on others made long enough. Never shortens one."""
+    """The same constants with every window that depends on others lengthened as needed. Never shortens one."""
     court_s = 2 * base.commit_window_s + base.reveal_window_s
     settle_s = max(base.settle_wait_s, base.epoch_max_s + base.check_wait_s + court_s + 60)
     contest_s = max(base.contest_window_s, settle_s + 60)

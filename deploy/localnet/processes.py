@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ProcessFailed(AssayError):
-    """A program of the network ended or did not come up; the message carries the end of its log."""
+    """Thrown when a program of the network ended or did not come up; the message has the end of its log."""
 
     def __init__(self, name: str, why: str, log: Path) -> None:
         tail = log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:] if log.exists() else []
@@ -33,7 +33,8 @@ class ProcessFailed(AssayError):
 
 @dataclass(frozen=True)
 class Party:
-    """Somebody of the network: a folder only its owner may enter, and a password only its own processes are told."""
+    """A party of the network: a folder that only its owner may enter, and a password that only its own processes
+    get."""
 
     name: str
     home: Path
@@ -41,9 +42,8 @@ class Party:
 
     @staticmethod
     def open(root: Path, name: str) -> "Party":
-        """A party of before, or a new one with an empty folder. The password lies beside the keys, in a file that only
-        its owner may read: right for a network of development, so that its folder can be used again.
-        """
+        """An existing party, or a new one with an empty folder. The password lies beside the keys, readable for its
+        owner only: right for development, since the folder can then be used again."""
         home = root / name
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = home / PASSWORD_FILE
@@ -62,8 +62,8 @@ class Party:
 class Processes:
     """The running programs, by name, with their logs.
 
-    `end_with_us`: the programs are told to end when the thread that started them is gone, however it went (Linux).
-    `threads`: of each engine, see `environment`.
+    `end_with_us`: programs get SIGTERM when the thread that started them is gone for any reason (Linux). `threads`: of
+    each engine, see `environment`.
     """
 
     logs: Path
@@ -98,7 +98,7 @@ class Processes:
         cwd: Path | None = None,
         ends_with: Sequence[int] = (0,),
     ) -> str:
-        """Runs `assay ARGUMENTS` to its end and returns what it printed. Raises ProcessFailed for another end."""
+        """Runs `assay ARGUMENTS` and returns its output. Raises ProcessFailed unless it exits with 0."""
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{name}.log"
         with log.open("ab") as errors:
@@ -155,7 +155,7 @@ class Processes:
 
 
 def _end_with_parent() -> None:
-    """In the child, before it becomes the program: asks the kernel for SIGTERM when the parent is gone."""
+    """In the child, before the program starts: asks the kernel for SIGTERM when the parent is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
@@ -166,10 +166,9 @@ def assay_command() -> str:
 
 
 def environment(party: Party | None, threads: int | None = None) -> dict[str, str]:
-    """What a process is told: the password of its own party alone, and how it computes.
+    """A process's environment: its own party's password, and how it computes.
 
-    `threads`: how many an engine uses; as many as there are cores if not given. Of this program's own settings only
-    those of the kernels are passed on.
+    `threads`: of an engine; None: as many as cores. Of this program's settings, only those of the kernels pass on.
     """
     passed = {key: value for key, value in os.environ.items() if not key.startswith("ASSAY_") or key in _PASSED_ON}
     passed |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "COLUMNS": "160"}

@@ -1,4 +1,4 @@
-"""What the demo's requesters ask: short, ordinary questions."""
+"""The questions of the demo's requesters, short and ordinary."""
 
 PROMPTS = (
     "Why is the sky blue?",

@@ -1,4 +1,4 @@
-"""The demo's report, for a machine (JSON) and for somebody who never saw this project (tables)."""
+"""The demo's report, as JSON for machines and as tables for newcomers."""
 
 from math import prod
 from typing import Any
@@ -58,12 +58,12 @@ def as_json(
 
 
 def cheated(story: Story, facts: DemoFacts, name: str) -> list[float]:
-    """The least check rate of each job in which a node cheated."""
+    """The least check rate of each cheated job."""
     return facts.rates_of(story.node_accounts[name], CHEATED_KIND[CHEATS[name]])
 
 
 def outcomes(story: Story) -> dict[str, int]:
-    """Jobs by how they ended."""
+    """Jobs by outcome."""
     counts: dict[str, int] = {}
     for view in story.orders:
         counts[view.state] = counts.get(view.state, 0) + 1
@@ -170,7 +170,7 @@ def _case(story: Story, facts: DemoFacts, case: CaseFile, shown: Exhibit) -> Pan
         ("committed", f"{shown.units} units, answering: {_short(shown.answer)}"),
         ("signed by", f"{shown.node}, digest {_cut(case.commitment_digest)}"),
         ("opened by", f"{names[case.voters[0]]}"),
-        ("at stake", f"{tokens(case.penalty_units)} of the node's, as far as it is there when the case is executed"),
+        ("at stake", f"{tokens(case.penalty_units)} of the node's stake, or the rest of it at execution"),
         ("windows", f"answers hidden until {constants.commit_window_s} s after opening, shown within "
          f"{constants.reveal_window_s} s (production: {PRODUCTION.commit_window_s} s each)"),
         *_answers(case, names),
@@ -237,7 +237,7 @@ def _last_lines(console: Console, report: dict[str, Any]) -> None:
     )
     for name, cheat in report["cheats"].items():
         console.print(
-            f"{name} ({cheat['how']}) cheated in {cheat['jobs']} jobs; a run misses that with chance "
+            f"{name} ({cheat['how']}) cheated in {cheat['jobs']} jobs; a run misses this with chance "
             f"{cheat['miss_chance']:.1e}"
         )
     gas = report["gas"]

@@ -1,4 +1,4 @@
-"""The demo's story: who takes part, with how much, and what happens from the first block to the last claim."""
+"""The demo's story: its parties, their amounts, and all events from the first block to the last claim."""
 
 import json
 import time
@@ -27,9 +27,9 @@ from node_agent.models import ModelStore
 
 HONEST_NODES = ("node-ana", "node-bo")
 CHEATS = {"node-dex": "lazy", "node-eli": "spoof"}
-"""What each does: `deploy.localnet.cheat`. Who spoofs a prefill can only do so where there is more than a prefill."""
+"""How each cheats, see `deploy.localnet.cheat`. Spoofing a prefill needs work that is more than a prefill."""
 CHEATED_KIND = {"lazy": None, "spoof": workload.GENERATION}
-"""The kind of work in which it cheats; None: in all."""
+"""The kind of work in which it cheats; None: all."""
 NODES = (*CHEATS, *HONEST_NODES)
 VERIFIERS = ("verifier-eva", "verifier-finn")
 REQUESTERS = ("requester-gil", "requester-hana")
@@ -47,7 +47,7 @@ CAST = Parties(
 CONFIRMATIONS = 1
 OPEN_ORDERS = 10
 BATCH = 3
-"""Texts of a job that embeds; every EMBEDDING_EVERY-th does, the others generate."""
+"""Texts of an embedding job; every EMBEDDING_EVERY-th job embeds, the others generate."""
 FINAL_STATES = frozenset({"paid", "void", "skipped", "expired"})
 _POLL_S = 1.0
 
@@ -76,7 +76,7 @@ class Story:
         network.start_chain(chain_kind)
         self.progress.step("deploying the contracts")
         network.deploy()
-        self.progress.step("making keys and funding everybody")
+        self.progress.step("making keys and funding all parties")
         founding.make_keys()
         founding.fund()
         self.requesters = founding.requesters
@@ -127,7 +127,7 @@ class Story:
             client.close()
 
     def _order(self, client: AssayClient, number: int) -> None:
-        """Mostly an answer to one question; now and then the vectors of three."""
+        """Usually an answer to one question; sometimes the vectors of three."""
         first, least = number % len(PROMPTS), self.plan.least_tokens
         tokens = least + number * 5 % (self.plan.most_tokens - least + 1)
         if (number + 1) % EMBEDDING_EVERY:
@@ -136,7 +136,7 @@ class Story:
             client.submit([*PROMPTS, *PROMPTS][first : first + BATCH], workload.EMBEDDING)
 
     def _more(self, asked: int) -> int:
-        """How many orders to submit now: a few stay open, and some are added while a cheat has had too few."""
+        """How many orders to submit now: a few stay open, and more follow while a cheat has had too few."""
         waiting = sum(view.state in ("queued", "leased") for view in self.orders)
         rooted = len({view.receipt.epoch_id for view in self.orders if view.receipt})
         jobs = self.plan.jobs
@@ -156,7 +156,7 @@ class Story:
         return {"0x" + str(key["address"]).lower(): name for name, key in keys.items()}
 
     def is_cheated(self, view: OrderView) -> bool:
-        """Whether a cheat delivered it, and cheats in its kind of work."""
+        """Whether a cheat delivered it, in a kind of work in which it cheats."""
         if view.node not in self.cheats:
             return False
         return CHEATED_KIND[CHEATS[self.cheats[view.node]]] in (None, self.kinds[view.order.terms.workload_id])
@@ -174,7 +174,7 @@ class Story:
         return [OrderView.model_validate(item) for item in answer.json()]
 
     def finish_cases(self, timeout_s: float = 120.0) -> None:
-        """Waits until every case that was opened is executed."""
+        """Waits until every open case is executed."""
         self.progress.step("the court finishes its cases")
         chain = self.network.chain()
         until = time.monotonic() + timeout_s
@@ -185,7 +185,7 @@ class Story:
             time.sleep(_POLL_S)
 
     def claim(self) -> None:
-        """Every node claims what it earned, with its own command."""
+        """Every node claims its earnings with its own command."""
         self.progress.step("operators claim what they earned")
         with ThreadPoolExecutor(len(NODES)) as pool:
             list(pool.map(self._claim_one, NODES))

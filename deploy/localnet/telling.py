@@ -1,4 +1,4 @@
-"""What the demo tells while it works: bars on a terminal, and elsewhere a line at least every few seconds."""
+"""The demo's progress: bars on a terminal, elsewhere a line at least every few seconds."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 QUIET_S = 8.0
-"""After so long without a line, one says what goes on."""
+"""A progress line follows after so long without one."""
 
 _TICK_S = 0.5
 _STAGES = (
@@ -24,8 +24,8 @@ _STAGES = (
 
 @dataclass
 class Progress:
-    """What the story tells whoever watches: a line for the present step, how many jobs there will be, and how many are
-    in which state."""
+    """The story's progress for its audience: the present step, how many jobs there will be, and how many are in which
+    state."""
 
     step: Callable[[str], None]
     expect: Callable[[int], None]
@@ -34,13 +34,13 @@ class Progress:
 
 @contextmanager
 def watching(console: Console) -> Iterator[Progress]:
-    """Tells on a console while the block lasts."""
+    """Shows progress on a console while the block lasts."""
     with _bars(console) if console.is_terminal else _lines(console) as progress:
         yield progress
 
 
 class SteadyLines:
-    """Says each step, and after QUIET_S without a line how long it has taken and how the jobs stand. Thread-safe.
+    """Prints each step, and after QUIET_S without a line its duration and the jobs' states. Thread-safe.
 
     Args:
         say: prints a line.
@@ -70,7 +70,7 @@ class SteadyLines:
             self._counts = dict(states)
 
     def tick(self) -> None:
-        """Says something where nothing was said for QUIET_S. Call it often."""
+        """Prints a line if there was none for QUIET_S. Call it often."""
         with self._lock:
             now = self._clock()
             if now - self._said_at < QUIET_S:
@@ -91,7 +91,7 @@ def _stages(states: dict[str, int], total: int) -> list[str]:
 
 @contextmanager
 def ticking(lines: SteadyLines) -> Iterator[None]:
-    """Keeps lines coming while the block lasts."""
+    """Prints lines regularly while the block lasts."""
     over = threading.Event()
 
     def keep_ticking() -> None:

@@ -1,4 +1,4 @@
-"""What the local networks offer: chats and vectors by the exact engine."""
+"""The workloads of local networks: chats and vectors by the exact engine."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -16,10 +16,10 @@ LEAST_RATE, _PPM = 0.5, 1_000_000
 
 
 def terms(check_rate: float) -> dict[str, int]:
-    """The constants by which jobs are checked at this rate at least, 0 to 0.769, where a wrong one costs one price.
+    """Constants with at least this check rate, 0 to 0.769, at a stake of one price a job.
 
-    At k = 1 production's terms would check three jobs of four. With p = (C - C') / (caught * (1 + k)) a cheat earns
-    less than work where work costs at most C of its reward.
+    At k = 1 production's terms would check three jobs of four. With p = (C - C') / (caught * (1 + k)) cheating pays
+    less than working if work costs at most C of its reward.
     """
     caught = DETERRENCE["detection_ppm"] * (_PPM - DETERRENCE["collusion_ppm"]) // _PPM
     return DETERRENCE | {"honest_cost_ppm": min(_PPM, ceil(2 * caught * check_rate))}
@@ -28,10 +28,10 @@ def terms(check_rate: float) -> dict[str, int]:
 TERMS = terms(LEAST_RATE)
 MOST_NEW_TOKENS: int = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["maximum"]
 USUAL_NEW_TOKENS: int = generation_kind.TEMPLATE["params"][MAX_NEW_TOKENS]["default"]
-"""Of one answer: at most 512, and 128 where nothing else is asked for."""
+"""Tokens of one answer: at most 512, by default 128."""
 MOST_TEXTS = 4
 MOST_TOKENS = 640
-"""Of all texts of an order: one answer of 512, four of 160."""
+"""Tokens of all answers of an order: one of 512, four of 160."""
 
 
 def generation(store: ModelStore, device: str = "cpu", terms: Mapping[str, int] = TERMS) -> Offered:

@@ -1,4 +1,4 @@
-"""How a command of `assay node` is declared, and the options that several commands share.
+"""Declares the commands of `assay node`, and the options that several of them share.
 
 A command's module imports what its options need; the command imports the rest when it runs.
 """

@@ -58,7 +58,7 @@ def choose(device: str | None = None) -> str:
 
 
 def nvidia_driver() -> Driver | None:
-    """What nvidia-smi reports; None if it is not installed.
+    """The report of nvidia-smi; None if it is not installed.
 
     Raises NumericClassMismatch if it fails, hangs, or prints nothing.
     """

@@ -22,7 +22,7 @@ class DoctorFinding:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is enough. The journal itself needs only kilobytes.
+    """Limits that suffice. The journal itself needs only kilobytes.
 
     `skew_s`: beyond it a backend refuses requests (contracts.protocol.wire.REQUEST_TOLERANCE_S).
     """
@@ -47,7 +47,7 @@ def fail(name: str, says: str, fix: str) -> DoctorFinding:
 
 
 def tried(name: str, look: Callable[[], list[DoctorFinding]]) -> list[DoctorFinding]:
-    """What `look` finds; an error becomes a FAIL in the error's words."""
+    """The findings of `look`; an error becomes a FAIL with the error's text."""
     try:
         return look()
     except AssayError as error:

@@ -63,7 +63,7 @@ def offered(where: NodePlace) -> list[Manifest]:
 
 
 def why_not(manifest: Manifest, device: str | None) -> DoctorFinding | None:
-    """Why this host cannot serve the workload, whatever files it has."""
+    """The reason why this host cannot serve the workload, with any files."""
     name = f"workload {manifest.model}"
     if manifest.kind not in kinds.names():
         return warn(name, f"is of the kind {manifest.kind}, unknown here.", "Install the release that carries it.")

@@ -1,7 +1,7 @@
 """From a Llama in GGUF to safetensors (fp32), tokenizer.json and config.json, the same bytes on every host.
 
-Dequantising multiplies and adds in fp32, one rounding each; files are written by our own few lines, so that a library's
-new version cannot change a digest. References: the GGUF specification (ggml/docs/gguf.md); llama.cpp's converter, which
+Dequantising multiplies and adds in fp32, one rounding each. Assay writes the files itself, so that a library's new
+version cannot change a digest. References: the GGUF specification (ggml/docs/gguf.md); llama.cpp's converter, which
 reorders the rows of the query and key projections from the half-split rotary layout of Hugging Face to an interleaved
 one (undone here); byte-level BPE as in GPT-2.
 """
@@ -107,7 +107,7 @@ def _fp32(name: str, tensor: ReaderTensor, heads: tuple[int, int]) -> Fp32:
 
 
 def _half_split(rows: Fp32, heads: int) -> Fp32:
-    """(heads D, C) rows whose rotary pairs lie side by side, to rows whose pairs lie half a head apart."""
+    """(heads D, C) rows: rotary pairs go from side by side to half a head apart."""
     out, width = rows.shape
     return rows.reshape(heads, out // heads // 2, 2, width).swapaxes(1, 2).reshape(out, width)
 

@@ -56,7 +56,7 @@ def require_named(files: ModelFiles, manifest: Manifest) -> None:
         expected, found = getattr(manifest, what), getattr(files, what)
         if expected != found:
             raise ModelDigestMismatch(
-                f"The workload names {what} {expected}, the files have {found}.",
+                f"The workload names the {what} {expected}, the files have {found}.",
                 way_out="Pull the model that the workload names.",
                 expected=expected,
                 found=found,
@@ -98,10 +98,10 @@ def require_positions(manifest: Manifest, available: int) -> None:
 
 
 def require_showable(output: bytes) -> None:
-    """Raises OutputTooLong for an output that nobody could show in a contest."""
+    """Raises OutputTooLong for an output that does not fit into the transaction that answers a contest."""
     if len(output) > MAX_OUTPUT_BYTES:
         raise AnswerTooLong(
-            f"The output has {len(output)} bytes, a contest can show {MAX_OUTPUT_BYTES}.",
+            f"The output has {len(output)} bytes, the transaction that answers a contest carries {MAX_OUTPUT_BYTES}.",
             way_out="Lower input.max_texts or the parameters' ranges in the workload's manifest.",
             found=len(output),
             limit=MAX_OUTPUT_BYTES,

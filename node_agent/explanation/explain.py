@@ -75,7 +75,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Sources:
-    """What an explanation is made from. `api`: None if there is no backend."""
+    """The sources of an explanation. `api`: None if there is no backend."""
 
     chain: Chain
     journal: NodeJournal

@@ -122,7 +122,7 @@ class BackendApi:
         return split_lines(self._get(f"/v1/log/epochs/{epoch_id}.jsonl", MAX_LIST_BYTES))
 
     def clock_ahead_s(self) -> float | None:
-        """How far the backend's clock (Date header, whole seconds) is ahead of this host's, if it sends one."""
+        """Seconds that the backend's clock (Date header, whole seconds) is ahead of this host's, if it sends one."""
         try:
             answer = self._http.get("/v1/network")
             told = parsedate_to_datetime(answer.headers["date"])

@@ -38,7 +38,7 @@ class Account:
 
     @property
     def claimable_units(self) -> int:
-        """What a claim would pay now."""
+        """The amount that a claim would pay now."""
         return self.earned_units - self.claimed_units
 
 
@@ -103,7 +103,7 @@ def _status(chain: Chain, epoch_id: int) -> str:
 
 
 def _why_not(chain: Chain, receipt: Receipt) -> str | None:
-    """Why a leaf cannot be settled by its node now, or None if it can."""
+    """The reason why a leaf cannot be settled by its node now, or None if it can."""
     status = _status(chain, receipt.epoch_id)
     leaf = chain.escrow.functions.leaves(receipt.epoch_id, receipt.index).call()
     if leaf.paidAt or leaf.closed:

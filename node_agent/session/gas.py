@@ -10,7 +10,7 @@ from contracts.onchain.chain import Chain
 REGISTER_GAS, NODE_KEY_GAS, APPROVE_GAS, STAKE_GAS, PAY_GAS = 220_000, 220_000, 130_000, 220_000, 21_000
 APPEAL_GAS = 150_000
 APPEALS_FUNDED = 5
-"""How many appeals `assay node init` leaves gas for on the hot key."""
+"""`assay node init` leaves gas for so many appeals on the hot key."""
 
 
 def gas_price_wei(chain: Chain) -> int:
@@ -25,7 +25,7 @@ def balance_wei(chain: Chain, address: str) -> int:
 
 
 def appeal_wei(chain: Chain) -> int:
-    """What one appeal costs at most."""
+    """The highest cost of one appeal."""
     return APPEAL_GAS * gas_price_wei(chain)
 
 

@@ -145,7 +145,7 @@ class NodeJournal:
         self._write("UPDATE leases SET abandoned = ? WHERE order_id = ?", reason, order_id)
 
     def lent(self, order_id: str) -> LentJob | None:
-        """How a job was leased to this node, if it was."""
+        """A job's lease to this node, if there was one."""
         rows = self._rows("SELECT grant_json, lent_at, abandoned FROM leases WHERE order_id = ?", order_id)
         return LentJob(LeaseGrant.model_validate_json(rows[0][0]), *rows[0][1:]) if rows else None
 
@@ -229,7 +229,7 @@ class NodeJournal:
         return [(_answer(row[:-1]), row[-1]) for row in rows]
 
     def kept_trace(self, order_id: str) -> KeptTrace | None:
-        """What became of an answer's trace; None: this home has none."""
+        """The fate of an answer's trace; None: this home has none."""
         rows = self._rows("SELECT shown_at, kept_for FROM traces WHERE order_id = ?", order_id)
         return KeptTrace(*rows[0]) if rows else None
 

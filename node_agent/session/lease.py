@@ -205,7 +205,7 @@ class LeaseClient:
             raise TooSlow(f"{why[0].upper()}{why[1:]}.", way_out=way_out, size=size, deadline=terms.deadline)
 
     def _clock_off(self) -> str | None:
-        """What to do about this host's clock if it differs from the backend's; None if it does not."""
+        """Advice if this host's clock differs from the backend's; else None."""
         try:
             ahead_s = self.api.clock_ahead_s()
         except CallFailed as error:

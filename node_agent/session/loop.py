@@ -92,7 +92,7 @@ class NodeSession:
         return delivered
 
     def _tried(self, part: Callable[[], bool]) -> bool | None:
-        """What a part of a round returns; None if it failed, after reporting that."""
+        """The result of a part of a round; None if it failed, after reporting that."""
         try:
             return part()
         except (
@@ -186,7 +186,7 @@ class NodeSession:
         return True
 
     def _execution_of(self, work: Work) -> Execution:
-        """What was computed; the pacer learns how long it took. Raises EngineFailed or LeaseLost."""
+        """The computed result; the pacer learns its duration. Raises EngineFailed or LeaseLost."""
         now = self.clock()
         try:
             execution = work.execution(now)

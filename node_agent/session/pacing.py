@@ -19,7 +19,7 @@ from contracts.protocol.pace import TAKEN_MARGIN_PCT, JobSize, Pace, needed_s, p
 from node_agent.execution.engine import Speed
 
 DRAG_S = 300
-"""How long a slow job counts."""
+"""A slow job counts so long."""
 
 _LEAST_EXPECTED_S = 2.0
 """Shorter jobs are not counted: they may have waited behind another, and the clock has whole seconds."""
@@ -59,7 +59,7 @@ class Pacer:
             self._took[workload_id] = [*self._took.get(workload_id, []), took][-2:]
 
     def too_late(self, workload_id: str, size: JobSize, deadline: int) -> str | None:
-        """Why a job of this size should not be started now, in words; None if it can be."""
+        """The reason against starting a job of this size now, in words; None if there is none."""
         pace, left_s = self.pace(workload_id), deadline - self._clock()
         if pace is None or (needed := needed_s(size, pace, TAKEN_MARGIN_PCT)) <= left_s:
             return None
@@ -67,7 +67,7 @@ class Pacer:
         return f"{self._says(pace, size, left_s)}: reading {size.read_tokens}{writing} tokens may take {needed} s"
 
     def out_of_time(self, workload_id: str, size: JobSize, begun_at: int, until: int) -> str | None:
-        """Why a job under way can no longer be answered by `until`, in words; None if it can."""
+        """The reason why a job under way can no longer be answered by `until`, in words; None if it can."""
         now, pace = self._clock(), self.pace(workload_id)
         if pace is None:
             return f"its time was over at {until}, and it is {now}" if now > until else None
@@ -77,7 +77,7 @@ class Pacer:
         return f"{self._says(pace, size, max(0, until - now))}: after {now - begun_at} s the rest may take {rest_s} s"
 
     def in_words(self, workload_id: str) -> str:
-        """For people: how this host computes a workload, and how fast."""
+        """This host's way of computing a workload and its speed, for people."""
         speed = self._speeds.get(workload_id)
         if speed is None:
             return "speed not measured: no job is refused for its time"

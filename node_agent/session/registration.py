@@ -19,7 +19,7 @@ from node_agent.session import gas
 from node_agent.session.earnings import Account, read_account
 
 JOBS_AT_ONCE = 10
-"""How many of the dearest jobs the stake covers that `assay node init` proposes."""
+"""The stake that `assay node init` proposes covers so many of the dearest jobs."""
 
 OnStep = Callable[[str], None]
 """Receives what is being done, in words for people."""
@@ -103,7 +103,7 @@ def _require_funds(chain: Chain, owner: str, node: Signer, account: Account | No
 
 
 def _gift_wei(chain: Chain, node: Signer) -> int:
-    """What the hot key is sent: nothing while it can pay for two appeals."""
+    """Gas to send to the hot key: none while it can pay for two appeals."""
     one, held = gas.appeal_wei(chain), gas.balance_wei(chain, node.address)
     return 0 if held >= 2 * one else gas.APPEALS_FUNDED * one - held
 

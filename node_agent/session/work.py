@@ -50,7 +50,7 @@ class Work:
         heartbeat.start()
 
     def execution(self, now: int) -> Execution:
-        """What was computed. Raises EngineFailed; LeaseLost if the lease has ended by `now`."""
+        """The computed result. Raises EngineFailed; LeaseLost if the lease has ended by `now`."""
         if self._execution is None:
             error = self._failure
             name = error.code if isinstance(error, ExecutionError) else type(error).__name__

@@ -114,10 +114,10 @@ PROBES = (
     # Programs and processes
     P("fork", "call clone", lambda s: acts.end(os.fork())),
     P("clone3", "call clone3", lambda s: acts.clone3()),
-    P("execve", "call execve, landlock execute", lambda s: acts.echo(os.execv)),
+    P("execve", "call execve, landlock execute, landlock read_file", lambda s: acts.echo(os.execv)),
     P(
         "program in memory",
-        "call memfd_create, call execveat, limit fsize, landlock execute",
+        "call memfd_create, call execveat, limit fsize, landlock execute, landlock read_file",
         lambda s: acts.run_from_memory(),
     ),
     P("memfd_create", "call memfd_create", lambda s: os.memfd_create("x")),
@@ -134,6 +134,7 @@ PROBES = (
     P("read a key", "landlock read_file", lambda s: there(read(s.key))),
     P("list a folder of keys", "landlock read_dir", lambda s: there(os.listdir(os.path.dirname(s.key)))),
     P("read passwd", "landlock read_file", lambda s: there(read("/etc/passwd"))),
+    P("read a program", "landlock read_file", lambda s: there(read("/usr/bin/env"))),
     P("read shadow", "landlock read_file", lambda s: there(read("/etc/shadow")), root=True),
     P(
         "openat2",
@@ -271,7 +272,7 @@ PROBES = (
         lambda s: call("socketpair", socket.AF_UNIX, socket.SOCK_STREAM, 0, (ctypes.c_int * 2)()),
     ),
     # Too much of what there is
-    P("more memory", "limit data", lambda s: acts.mapped(6 << 30, _PRIVATE | _NORESERVE)),
+    P("more memory", "limit data", lambda s: acts.mapped(6 << 30, _PRIVATE | _NORESERVE), may_lack=True),
     P("memory that no limit counts", "call mmap", lambda s: acts.mapped(4096, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)),
     P("memory that grows down", "call mmap", lambda s: acts.mapped(4096, _PRIVATE | _GROWSDOWN)),
     P("locked memory", "call mlock", lambda s: call("mlock", ctypes.create_string_buffer(64), 64)),

@@ -56,7 +56,7 @@ def check_views(evidence: AuditEvidence, books: Books) -> None:
 
 
 def holdings(evidence: AuditEvidence, books: Books) -> Holdings:
-    """What the contracts hold, and how much of it is unexplained; notes anything but zero."""
+    """The contracts' tokens and the unexplained part of them; notes anything but zero."""
     deployment, unit = evidence.chain.deployment, evidence.constants.unit_wei
     owed = {
         deployment.escrow: (books.held, "JobEscrow", _ESCROW_IN),

@@ -149,7 +149,7 @@ def _paid(books: Books, case: CaseFile) -> bool:
 
 
 def _refunded(books: Books, case: CaseFile, executed: Event) -> int:
-    """What a contest had refunded of the charge before the case was executed, units."""
+    """Units of the charge that a contest refunded before the case was executed."""
     refunds = books.refunds[case.epoch_id, case.index]
     earlier = [event for event in refunds if event.name == "RefundedFromBond" and event.position < executed.position]
     return sum(int(event.args["units"]) for event in earlier)

@@ -43,7 +43,7 @@ class Payment:
 
 @dataclass
 class Books:
-    """What every party has. `paid`: each charged leaf. `refunds`: the events that refunded a charge, in order."""
+    """All parties' balances. `paid`: each charged leaf. `refunds`: the events that refunded a charge, in order."""
 
     lanes: dict[LaneName, ReplayedLane] = field(default_factory=lambda: defaultdict(ReplayedLane))
     earned: dict[int, int] = field(default_factory=lambda: defaultdict(int))

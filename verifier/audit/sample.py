@@ -10,7 +10,7 @@ from verifier.audit.rows import Draws
 
 
 def draw_all(evidence: AuditEvidence) -> Draws:
-    """How every row of every revealed epoch was drawn. Notes traces and observations that the log lacks."""
+    """The draws of every row of every revealed epoch. Notes traces and observations that the log lacks."""
     draws: Draws = {}
     facts, constants = LogFacts(evidence.book, evidence.source), evidence.constants
     sample = Sample(evidence.history, facts, constants, Standings())
@@ -38,7 +38,7 @@ def check_sample(evidence: AuditEvidence, draws: Draws) -> None:
 
 
 def _tip_before(evidence: AuditEvidence, posted: PostedEpoch, following: PostedEpoch) -> bytes:
-    """What the next beacon value must hash to: this epoch's value, or the governor's reset in between."""
+    """The hash of the next beacon value: this epoch's value, or the governor's reset in between."""
     blocks = range(posted.block_number, following.block_number + 1)
     resets = [e.args["tip"] for e in evidence.history.of("BeaconReset") if e.block_number in blocks]
     return bytes(resets[-1]) if resets else posted.beacon

@@ -29,7 +29,7 @@ _STATUS = {BeaconTooEarly.code: 425, BeaconExhausted.code: 404}
 
 
 class BeaconValue(Record):
-    """What `postEpoch(epoch_id)` needs."""
+    """The arguments of `postEpoch(epoch_id)`."""
 
     epoch_id: Units64
     value: Bytes32

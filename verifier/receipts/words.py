@@ -1,4 +1,4 @@
-"""What a verified receipt proves and what it does not, in sentences for people."""
+"""States in sentences what a verified receipt proves and what it does not."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ PROVES_NOTHING = "Something in this receipt does not hold, so nothing in it can 
 
 
 def statements(chain: Chain, receipt: PaymentReceipt, facts: LeafHistory, output: bytes | None) -> list[str]:
-    """What is proven. `output`: the answer to compare, if there is one."""
+    """The proven claims. `output`: the answer to compare, if there is one."""
     order, show = receipt.order, _scale(chain).show
     lane = f"the lane of {order.requester}"
     if receipt.signer != order.requester:

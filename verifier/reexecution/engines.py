@@ -29,7 +29,7 @@ from node_agent.hosts import require_serving_host
 
 
 class Engines(Protocol):
-    """What can compute a workload."""
+    """Engines that can compute a workload."""
 
     def get(self, manifest: Manifest) -> Engine:
         """The engine of a workload, loaded on first use. Raises ExecutionError where this host cannot run it."""
@@ -102,6 +102,6 @@ def look(
 
 
 def answer(engine: Engine, input_bytes: bytes, params: Mapping[str, int], claimed: bytes = b"") -> Opening:
-    """What this host computes for a job. `claimed`: the node's output, see `Engine.recheck`. Raises ExecutionError."""
+    """This host's result for a job. `claimed`: the node's output, see `Engine.recheck`. Raises ExecutionError."""
     run = engine.recheck(input_bytes, params, claimed)
     return Opening(trace_hash=to_hex(run.trace_hash), output_root=to_hex(packed_root(run.output)), units=run.units)

@@ -1,4 +1,4 @@
-"""What a verifier has to check, and in which order. Pure.
+"""A verifier's duties and their order. Pure.
 
 The first drawn verifier is on duty from the reveal until the case window closes. The k-th after it joins CHECK_WAIT *
 k / 4 later, unless an earlier one's verdict is published. Verdicts are published with a later epoch's log, so it waits

@@ -40,7 +40,7 @@ _ANSWERS = "SELECT answer.*, observation FROM answer LEFT JOIN observation USING
 
 @dataclass(frozen=True)
 class VerifierAnswer:
-    """What was computed for a row's commitment, and whether it agrees with the node's answer.
+    """The result for a row's commitment, and whether it agrees with the node's answer.
 
     `observation`: of native work, whose opening follows from it; it never goes to court.
     """

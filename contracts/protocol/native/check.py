@@ -1,4 +1,4 @@
-"""One native job, checked by one verifier: what both have published, turned into evidence. Pure."""
+"""Turns what node and verifier published of one native job into evidence. Pure."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,7 @@ class Check:
 
     Attributes:
         verifier: whose observation it is.
-        evidence: of the job.
-        thresholds: of their two classes; None where that pair was never calibrated, so that only what is counted says
-            something.
+        thresholds: of the two classes; None if that pair was never calibrated. Then only units and lengths count.
     """
 
     verifier: str
@@ -32,14 +30,11 @@ def examine(weights_sha256: str, verifier: str, trace: bytes, observation: bytes
     Args:
         weights_sha256: the workload's model.
         verifier: who observed.
-        trace: what the node has shown; it is what the commitment binds (`contracts.protocol.trace.is_trace_of`).
-        observation: what the verdict binds.
-        units: that the node committed to. An inflated meter is no matter of floats: it is counted.
+        trace: shown by the node and bound by its commitment (`contracts.protocol.trace.is_trace_of`).
+        observation: bound by the verdict.
+        units: the node committed to them. Units are integers, so any difference is an error.
 
-    A trace that is no opening is as far off as can be.
-
-    Raises:
-        BadFingerprint: the observation is none.
+    A trace that does not decode has the largest distance. Raises BadFingerprint if the observation does not decode.
     """
     seen = Observation.decode(observation)
     try:

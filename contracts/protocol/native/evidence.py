@@ -1,4 +1,4 @@
-"""What one checked job shows: per token a distance of activations and a margin of the choice, both integers."""
+"""The evidence of one checked job: per token a distance of activations and a margin of the choice, in integers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ MOST_DISTANCE = PROJECTIONS * FARTHEST
 
 @dataclass(frozen=True)
 class Evidence:
-    """A job's tokens in order, all texts of an input one after the other.
+    """Values per token, in order over all texts.
 
     Attributes:
         distances: between node's and verifier's fingerprint, in steps, 0 to MOST_DISTANCE.
-        margins_milli: by how much the verifier prefers another token, thousandths, 0 to MARGIN_CLIP_MILLI.
-        well_formed: whether every answer ends at its first stop token or at its limit, and the fingerprint has two
-            bytes for every token. No float decides this, so an honest node's job always is.
+        margins_milli: by how much the verifier prefers another token, in thousandths, 0 to MARGIN_CLIP_MILLI.
+        well_formed: whether each answer ends at its first stop token or its limit, and the fingerprint has two bytes
+            per token. No float decides this, so an honest job always is.
     """
 
     distances: tuple[int, ...]
@@ -34,23 +34,21 @@ class Evidence:
 
     @property
     def tokens(self) -> int:
-        """How many tokens were compared."""
+        """The number of tokens compared."""
         return len(self.distances)
 
 
 def compare(node: bytes, verifier: bytes, margins_milli: Sequence[int], *, ended: bool) -> Evidence:
-    """Evidence out of what both have opened.
+    """Evidence from what both have opened.
 
     Args:
-        node: the node's fingerprint, opened; any bytes.
-        verifier: the verifier's own, of the node's tokens.
-        margins_milli: the verifier's, one a token.
+        node: the node's fingerprint; any bytes.
+        verifier: the verifier's fingerprint of the node's tokens.
+        margins_milli: the verifier's, one per token.
         ended: whether every answer ends where it must.
 
-    A node's fingerprint of the wrong length is as far off as can be.
-
-    Raises:
-        BadFingerprint: the verifier contradicts itself: its fingerprint is not of as many tokens as its margins.
+    A node's fingerprint of the wrong length has the largest distance. Raises BadFingerprint if the verifier's
+    fingerprint and margins differ in length.
     """
     if len(verifier) != PROJECTIONS * len(margins_milli):
         raise BadFingerprint(node_bytes=len(node), verifier_bytes=len(verifier))

@@ -1,16 +1,13 @@
-"""The fingerprint of a native generation: what its node publishes of the activations, and what it signs of it.
+"""The fingerprint of a native generation, which its node commits to and publishes. Integers and bytes only.
 
-For every token chosen, the last hidden state x (after the final norm) that it was chosen from is projected on
-PROJECTIONS directions of random signs, s . x / |x|, which is about normal with variance 1 whatever x is; times STEPS,
-rounded, and of that integer the lowest eight bits: one byte each. The high bits are left out since a verifier, who
-computes nearly the same x, knows them. What is left is as good as uniform to anyone who does not compute x, so a
-constant, a flipped sign or another answer's bytes are as far off as random ones; what is nearly right is near on the
-circle of 256.
+For each chosen token, the last hidden state x (after the final norm) is projected on PROJECTIONS directions of random
+signs. s . x / |x| is about normal with variance 1 for any x. It is multiplied by STEPS and rounded, and the lowest
+eight bits are kept: one byte each. A verifier computes nearly the same x and so knows the high bits. To anybody else
+the low bits are as good as uniform, so a constant, a flipped sign or another answer's bytes are as far off as random
+ones, and nearly right values are near on the circle of 256.
 
-The directions follow from the order's seed, the input, the text and the step (see `node_agent.execution.native`): who
-knows them early gains nothing, since without x there is nothing to project.
-
-Integers and bytes only.
+The directions follow from the order's seed, the input, the text and the step (see `node_agent.execution.native`).
+Knowing them early does not help: without x there is nothing to project.
 """
 
 import hashlib
@@ -21,7 +18,7 @@ from contracts.protocol.errors import BadFingerprint
 
 VERSION = 1
 PROJECTIONS = 2
-"""Bytes a token."""
+"""Bytes per token."""
 
 STEPS = 1024
 """Steps per unit: a byte spans a quarter of a unit. The noise of bf16 is near 14 of these steps, that of fp32 below one
@@ -31,10 +28,10 @@ CIRCLE = 256
 FARTHEST = CIRCLE // 2
 
 MARGIN_CLIP_MILLI = 10_000
-"""The largest margin of a token, thousandths: e^-10 of a chance is as wrong as any."""
+"""The largest margin of a token, in thousandths: a chance of e^-10 is as wrong as any smaller one."""
 
 OPENING_HEAD = 64
-"""Bytes of class and rows' digest."""
+"""Bytes of the class and the rows' digest."""
 
 
 def distance(left: int, right: int) -> int:
@@ -44,10 +41,9 @@ def distance(left: int, right: int) -> int:
 
 
 def distances(node: bytes, verifier: bytes) -> list[int]:
-    """Per token, the sum over its projections: 0 to PROJECTIONS * FARTHEST steps.
+    """Per token the sum over its projections, 0 to PROJECTIONS * FARTHEST steps.
 
-    Raises:
-        BadFingerprint: the two are not of one length, or not of whole tokens.
+    Raises BadFingerprint if the lengths differ or are not of whole tokens.
     """
     if len(node) != len(verifier) or len(node) % PROJECTIONS:
         raise BadFingerprint(node_bytes=len(node), verifier_bytes=len(verifier))
@@ -57,12 +53,12 @@ def distances(node: bytes, verifier: bytes) -> list[int]:
 
 @dataclass(frozen=True)
 class NativeOpening:
-    """What a node shows of a native job once it is bound to it: OPENING_HEAD bytes, and PROJECTIONS a token.
+    """What a node shows of a native job: OPENING_HEAD bytes, and PROJECTIONS bytes per token.
 
     Attributes:
         numeric_class: hex digest of the node's calibration.
-        rows_digest: 32 bytes over the logits of every token chosen: equal within one class.
-        fingerprint: of all texts, one after the other.
+        rows_digest: 32 bytes over the logits of every chosen token, equal within one class.
+        fingerprint: of all texts in order.
     """
 
     numeric_class: str
@@ -75,12 +71,12 @@ class NativeOpening:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Out of published bytes, whatever they are. Raises BadFingerprint where they are no opening."""
+        """Decodes published bytes. Raises BadFingerprint."""
         if len(data) < OPENING_HEAD:
             raise BadFingerprint(node_bytes=len(data), verifier_bytes=OPENING_HEAD)
         return cls(data[:32].hex(), data[32:OPENING_HEAD], data[OPENING_HEAD:])
 
     @property
     def trace_hash(self) -> bytes:
-        """32 bytes over all three: what a commitment binds. Hosts of one class compare it for equality."""
+        """32 bytes over all three, bound by the commitment. Hosts of one class compare it for equality."""
         return hashlib.sha256(self.encode()).digest()

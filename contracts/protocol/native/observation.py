@@ -1,6 +1,6 @@
-"""What a verifier saw in a native answer, from one pass of its own over prompt and answer: four bytes a token.
+"""A verifier's observation of a native answer, from one pass over prompt and answer: four bytes per token.
 
-It is published with the verdict, whose hidden answer has sha256 of these bytes in the place of a trace hash.
+It is published with the verdict, whose hidden answer has sha256 of these bytes as its trace hash.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ class Observation:
 
     Attributes:
         numeric_class: hex digest of the verifier's calibration.
-        fingerprint: its own, PROJECTIONS bytes for every token of the answer.
-        margins_milli: by how much it prefers another token, thousandths, 0 to MARGIN_CLIP_MILLI, one a token.
-        ended: whether there is an answer to each text, and each ends at its first stop token or at the limit.
+        fingerprint: the verifier's, PROJECTIONS bytes per token of the answer.
+        margins_milli: by how much it prefers another token, in thousandths, 0 to MARGIN_CLIP_MILLI, one per token.
+        ended: whether each text has an answer that ends at its first stop token or at the limit.
     """
 
     numeric_class: str
@@ -40,7 +40,7 @@ class Observation:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Out of published bytes, whatever they are. Raises BadFingerprint where they are no observation."""
+        """Decodes published bytes. Raises BadFingerprint."""
         tokens, odd = divmod(len(data) - _HEAD, PROJECTIONS + 2)
         if not data.startswith(_TAG) or tokens < 0 or odd or data[_HEAD - 1] > 1:
             raise BadFingerprint(node_bytes=0, verifier_bytes=len(data))
@@ -53,7 +53,6 @@ class Observation:
 
 
 def observed_opening(observation: bytes, commitment: Commitment) -> Opening:
-    """The answer that a verdict hides which rests on an observation: its digest, and the node's own output and units,
-    which are what was looked at."""
+    """The hidden answer of a verdict on an observation: its digest, with the output and units that were observed."""
     digest = to_hex(hashlib.sha256(observation).digest())
     return Opening(trace_hash=digest, output_root=commitment.output_root, units=commitment.units)

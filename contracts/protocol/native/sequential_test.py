@@ -1,7 +1,7 @@
 """The sequential test: a bet against honesty, in integers.
 
-Somebody starts with a stake of one and bets, token after token, that scores are larger than honest work's are. Where
-the mean of a score, given all that came before, is at most m, a bet that multiplies the stake by
+A gambler starts with a stake of one and bets, token after token, that scores are larger than those of honest work. If
+the mean of a score, given everything before, is at most m, a bet that multiplies the stake by
 
     1 + c (score / m - 1)        0 <= c <= 1
 
@@ -10,11 +10,11 @@ it *ever* reaches x is at most 1 / x, however long it goes on and whenever one l
 arXiv:2010.09686). So the reciprocal of a threshold is the false-alarm bound, and it needs no distribution, no
 independence of scores, and no number of checks fixed beforehand: only that the bound of the mean holds.
 
-The stake is spread over timid to bold bets (BETS) on each of the three scores, and over the job that a node begins to
-cheat at: 1 / (j (j + 1)) of it is put down before the j-th job. What is put down later has lost nothing to the honest
-jobs before. A sum of such stakes is one again.
+The stake is spread over timid to bold bets (BETS) on each of the three scores, and over the job at which a node starts
+to cheat: 1 / (j (j + 1)) of it is placed before the j-th job, so that it has lost nothing to the honest jobs before. A
+sum of such stakes is a supermartingale again.
 
-Everything rounds down, which only ever helps the node.
+Everything rounds down, which can only help the node.
 """
 
 from collections.abc import Iterator
@@ -28,10 +28,10 @@ UNIT = 2**128
 """A stake of one."""
 
 BETS = (2, 8, 32, 128)
-"""Parts of 256: c. On each score. The best is about the part of tokens that a cheat has wrong."""
+"""c in parts of 256, for each score. The best is about the share of tokens that a cheat has wrong."""
 
 MOST = UNIT * 10**12
-"""No bet is worth more: keeps the integers small, and less than it won is still no gain on average."""
+"""A cap on each bet keeps the integers small. Capped winnings still gain nothing on average."""
 
 _PARTS = 256
 _STRATEGIES = 3 * len(BETS)
@@ -42,9 +42,9 @@ class Capital:
     """What the bets against one node are worth.
 
     Attributes:
-        stakes: of each bet on distances, then on margins, then on outliers, in units of 1 / UNIT.
+        stakes: of each bet on distances, then margins, then outliers, in units of 1 / UNIT.
         jobs: how many jobs were bet on.
-        peak: the most that all together were ever worth.
+        peak: the highest total ever.
     """
 
     stakes: tuple[int, ...] = (0,) * _STRATEGIES
@@ -52,7 +52,7 @@ class Capital:
     peak: int = 0
 
     def after(self, evidence: Evidence, thresholds: Thresholds) -> "Capital":
-        """The capital once another job was checked."""
+        """The capital after another checked job."""
         job = self.jobs + 1
         put_down = UNIT // (job * (job + 1) * _STRATEGIES)
         now, peak = tuple(stake + put_down for stake in self.stakes), self.peak
@@ -62,12 +62,12 @@ class Capital:
 
     @property
     def worth(self) -> int:
-        """Of all bets together, in units of 1 / UNIT."""
+        """The total of all bets, in units of 1 / UNIT."""
         return sum(self.stakes)
 
 
 def job_course(evidence: Evidence, thresholds: Thresholds) -> Iterator[int]:
-    """What a stake of one, all put down before this job, is worth after each of its tokens, in units of 1 / UNIT."""
+    """The worth of a stake of one, placed before this job, after each of its tokens, in units of 1 / UNIT."""
     for stakes in _course((UNIT // _STRATEGIES,) * _STRATEGIES, evidence, thresholds):
         yield sum(stakes)
 
@@ -86,7 +86,7 @@ def _course(stakes: tuple[int, ...], evidence: Evidence, thresholds: Thresholds)
 
 
 def scored(evidence: Evidence, thresholds: Thresholds) -> tuple[tuple[Score, tuple[int, ...]], ...]:
-    """The three scores with what each is of, a value a token."""
+    """The three scores with their values, one per token."""
     return (
         (thresholds.distance, evidence.distances),
         (thresholds.margin, evidence.margins_milli),
@@ -95,5 +95,5 @@ def scored(evidence: Evidence, thresholds: Thresholds) -> tuple[tuple[Score, tup
 
 
 def numerators(score: Score, value: int) -> tuple[int, ...]:
-    """What each of BETS is multiplied by after a token, in parts of 256 * mean_ppm."""
+    """The factor of each of BETS after a token, in parts of 256 * mean_ppm."""
     return tuple((_PARTS - bet) * score.mean_ppm + bet * score.of(value) for bet in BETS)

@@ -1,14 +1,14 @@
-"""What follows for a node from all checks of it: clear, on watch, or withheld. Pure and integer.
+"""A node's standing after all checks of it: clear, on watch, or withheld. Pure and integer.
 
-It withholds leases, lowers reputation and raises the rate of checks. It never slashes: nothing here is evidence for a
-court, and floats convict nobody.
+A worse standing withholds leases, lowers reputation and raises the rate of checks. It never slashes: floats are no
+evidence for the court.
 
-**Bound.** An honest node is withheld, ever in its life, with a chance of at most 1 / WITHHELD_AT = 1e-6, as long as the
-thresholds' bounds of the means hold for the work it is given (`capital.py`).
+**Bound.** An honest node is ever withheld with a chance of at most 1 / WITHHELD_AT = 1e-6, as long as the thresholds'
+bounds of the means hold for its work (`sequential_test.py`).
 
-**No verifier alone.** A verifier that lies about its fingerprint or margins can make anyone look bad. So the capital is
-computed once for each verifier without what that one said, and the smallest counts: nobody is withheld on the word of
-one. A verifier that abstains says nothing and changes nothing.
+**No single verifier.** A verifier that lies about its fingerprint or margins can make anyone look bad. So the capital
+is computed once without each verifier, and the smallest counts: one verifier alone withholds nobody. Abstentions change
+nothing.
 """
 
 from collections.abc import Iterable
@@ -23,13 +23,13 @@ from contracts.protocol.native.verdict import Finding, judge
 WITHHELD_AT = 1_000_000
 WATCHED_AT = 100
 WATCH_CHECKS = 64
-"""After a suspect job a node stays on watch for so many checks."""
+"""How many checks a node stays on watch after a suspect job."""
 
 WATCH_RATE_PPM = 500_000
 
 
 class State(StrEnum):
-    """What a node may expect."""
+    """See the module."""
 
     CLEAR = "clear"
     WATCH = "watch"
@@ -38,15 +38,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Standing:
-    """What follows.
-
-    Attributes:
-        state: see the module.
-        least_rate_ppm: the rate at which this node's jobs are checked at least; the deterrence bound may ask for more.
-        reputation_ppm: what assignment weighs it by: a sixth less for every factor of ten that the bets have won.
-        checks: how many said anything; who abstained is not counted.
-        suspect: how many of the last WATCH_CHECKS of them were suspect.
-        watch_left: how many more, none of them suspect, until none of the last WATCH_CHECKS is.
+    """Attributes:
+    least_rate_ppm: the lowest rate at which this node's jobs are checked; the deterrence bound may be higher.
+    reputation_ppm: its weight in assignment: a sixth less for each factor of ten that the bets have won.
+    checks: how many were not abstentions.
+    suspect: how many of the last WATCH_CHECKS of these were suspect.
+    watch_left: how many more without a suspect one until none of the last WATCH_CHECKS is suspect.
     """
 
     state: State
@@ -58,12 +55,12 @@ class Standing:
 
     @property
     def leases(self) -> bool:
-        """Whether new jobs are given to it."""
+        """Whether it gets new jobs on native workloads."""
         return self.state is not State.WITHHELD
 
 
 CLEAR = Standing(State.CLEAR, 0, WHOLE_PPM)
-"""Of whoever was not checked yet."""
+"""The standing before the first check."""
 
 
 def standing(checks: Iterable[Check]) -> Standing:
@@ -89,7 +86,7 @@ def _says_something(check: Check) -> bool:
 
 
 def _suspect_ages(history: list[Check]) -> list[int]:
-    """Of the last WATCH_CHECKS, how many checks came after each suspect one."""
+    """For each suspect one among the last WATCH_CHECKS, how many checks came after it."""
     recent = (judge(check.evidence, check.thresholds).finding for check in reversed(history[-WATCH_CHECKS:]))
     return [age for age, finding in enumerate(recent) if finding is Finding.SUSPECT]
 
@@ -103,6 +100,6 @@ def _capital(checks: Iterable[Check]) -> Capital:
 
 
 def _reputation_ppm(worth: int) -> int:
-    """A million while the bets are worth less than ten times their stake, a sixth less for each further factor."""
+    """A million while the bets are worth less than ten times their stake; a sixth less per factor of ten above."""
     tens = len(str(max(1, worth // UNIT))) - 1
     return max(0, WHOLE_PPM - tens * WHOLE_PPM // 6)

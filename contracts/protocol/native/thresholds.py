@@ -1,20 +1,20 @@
-"""What honest hosts of two classes differ by: measured, bounded, and kept with the digest of what was measured.
+"""How much honest hosts of two classes differ: measured, bounded, and stored with the digest of the measured data.
 
-A **score** turns a distance or a margin into 0 to 1 (parts per million): nothing up to `low`, everything from `high`,
-a straight line between. Of honest work its mean is small; `mean_ppm` bounds it. There are three: of distances, of
-margins, and of *outliers*, margins larger than any that honest work was seen to have. The bound is the largest of
+A **score** maps a distance or a margin to 0 to 1 (in parts per million): 0 up to `low`, 1 from `high`, linear between.
+For honest work its mean is small; `mean_ppm` bounds it. There are three scores: of distances, of margins, and of
+*outliers*, which are margins larger than any measured in honest work. The bound is the largest of
 
 - the upper confidence limit of the mean over texts, at 1 - DOUBT, by Chernoff's inequality for bounded variables
   (Hoeffding 1963, theorem 1): the least m with n kl(mean / r, m / r) >= ln(1 / DOUBT). The n texts are taken as
-  independent, and no text as more than SPREAD times as noisy as the worst that was measured: r is that;
-- the mean of the worst text that was measured, so that no text like those counts against its node;
-- LEAST_MEAN_PPM, of outliers LEAST_OUTLIER_PPM, where next to nothing was seen.
+  independent, and no text as more than SPREAD times as noisy as the worst measured one: r is that;
+- the mean of the worst measured text, so that no text like it counts against its node;
+- LEAST_MEAN_PPM, for outliers LEAST_OUTLIER_PPM, where almost nothing was measured.
 
-The second decides as a rule, and lies some times above the mean: the room for texts unlike those that were measured.
-Of outliers the third decides: they begin at the largest margin of the same texts, so their measured mean says nothing,
-and LEAST_OUTLIER_PPM is an assumption, held against fresh texts (bench/results/native.json) and not derived from them.
+Usually the second decides. It is several times the mean, which leaves room for texts unlike the measured ones. For
+outliers the third decides: they begin at the largest margin of the same texts, so their measured mean says nothing, and
+LEAST_OUTLIER_PPM is an assumption, tested on fresh texts (bench/results/native.json) and not derived from them.
 
-Logarithms are `decimal`'s, which are correctly rounded: anyone computes the same thresholds from the same data.
+Logarithms are `decimal`'s, which round correctly: the same data give everyone the same thresholds.
 """
 
 from collections.abc import Sequence
@@ -28,58 +28,56 @@ from contracts.protocol.native.evidence import Evidence
 from contracts.protocol.records import Record
 
 VERSION = 2
-"""Of all verdict arithmetic in this package; a verdict names the version that it was reached by."""
+"""Of all verdict arithmetic in this package. Each verdict names its version."""
 
 WHOLE_PPM = 1_000_000
 DOUBT = Decimal("0.001")
-"""That the limit of a mean is too low, for each of a pair's scores."""
+"""The chance that the limit of a mean is too low, for each score of a pair."""
 
 SPREAD = 4
 LEAST_MEAN_PPM = 10_000
 LEAST_OUTLIER_PPM = 2_000
-"""One token in 500 may be an outlier, though none was seen: the room for texts unlike those that were measured."""
+"""One token in 500 may be an outlier though none was measured: room for texts unlike the measured ones."""
 
 LEAST_TEXT = 16
-"""Tokens; a shorter text is no measure of how far off a text can be."""
+"""In tokens. A shorter text does not show how far off a text can be."""
 
 LEAST_TEXTS = 30
-"""Fewer bound nothing: the worst of them says too little of the worst there is."""
+"""The worst of fewer texts says too little about the worst possible."""
 
 LEAST_MARGIN_MILLI = 50
-"""Where the score of margins is whole at the earliest: less is a near tie that any rounding turns."""
+"""The lowest margin with a full score: smaller ones are near ties that any rounding can turn."""
 
 LEAST_DISTANCE = 8
 """The same for distances, in steps."""
 
 MOST_MEAN_PPM = 500_000
-"""Where honest work scores more than this on average there is nothing to tell it from a cheat by."""
+"""If honest work scores more than this on average, it cannot be told from cheating."""
 
 _CONTEXT = Context(prec=40)
 _Natural = Annotated[int, Field(strict=True, ge=0)]
 
 
 class Score(Record):
-    """A ramp, and the bound of its mean over honest work."""
+    """A ramp, and the bound on its mean over honest work."""
 
     low: _Natural
     high: Annotated[int, Field(strict=True, gt=0)]
     mean_ppm: Annotated[int, Field(strict=True, gt=0, le=MOST_MEAN_PPM)]
 
     def of(self, value: int) -> int:
-        """A distance or margin in parts per million, rounded down. Never falls as the value grows."""
+        """The score of a distance or margin, in parts per million, rounded down. Monotonic."""
         return min(WHOLE_PPM, max(0, value - self.low) * WHOLE_PPM // (self.high - self.low))
 
 
 class Thresholds(Record):
-    """Of one model and one pair of classes.
+    """For one model and one pair of classes.
 
     Attributes:
         version: of the arithmetic, `VERSION`.
-        weights_sha256: the model.
         node_class, verifier_class: hex digests of calibrations (`node_agent.execution.native.calibration`).
-        data_sha256: of the file that they were computed from, byte for byte.
+        data_sha256: of the file with the measured data.
         texts, tokens: how much was measured.
-        distance, margin, outlier: the three scores.
     """
 
     version: Annotated[int, Field(strict=True, ge=1)]
@@ -96,7 +94,7 @@ class Thresholds(Record):
 
 @dataclass(frozen=True)
 class Pair:
-    """Whose answers were checked by whom, on what. Digests in hex."""
+    """The classes of node and verifier, the model and the data, as hex digests."""
 
     weights_sha256: str
     node_class: str
@@ -105,7 +103,7 @@ class Pair:
 
 
 def calibrate(texts: Sequence[Evidence], pair: Pair) -> Thresholds:
-    """Thresholds out of honest work, one `Evidence` a text. Raises ValueError where there is too little of it."""
+    """Thresholds from honest work, one `Evidence` per text. Raises ValueError for too little data."""
     distances = [text.distances for text in texts]
     margins = [text.margins_milli for text in texts]
     low = _quantile(distances, 950_000)
@@ -148,7 +146,7 @@ def upper_limit_ppm(mean_ppm: int, count: int) -> int:
 
 
 def _kl(left_ppm: int, right_ppm: int) -> Decimal:
-    """Kullback and Leibler's divergence of two coins, nats; 0 < right < 1 or equal to left."""
+    """The Kullback-Leibler divergence of two coins, in nats; 0 < right < 1 or equal to left."""
     total = Decimal(0)
     for p, q in ((left_ppm, right_ppm), (WHOLE_PPM - left_ppm, WHOLE_PPM - right_ppm)):
         if p and not q:
@@ -159,6 +157,6 @@ def _kl(left_ppm: int, right_ppm: int) -> Decimal:
 
 
 def _quantile(texts: Sequence[Sequence[int]], ppm: int) -> int:
-    """The least value that so many of all tokens do not exceed."""
+    """The smallest value that this share of all tokens does not exceed."""
     ordered = sorted(value for text in texts for value in text)
     return ordered[max(0, -(-len(ordered) * ppm // WHOLE_PPM) - 1)]

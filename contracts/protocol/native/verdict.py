@@ -8,14 +8,14 @@ from contracts.protocol.native.thresholds import VERSION, Score, Thresholds
 from contracts.protocol.records import Record
 
 SUSPECT_AT = 10_000
-"""What a stake of one on a job must be worth: an honest job is suspect with a chance of at most 1e-4."""
+"""The worth at which a job is suspect. An honest job reaches it with a chance of at most 1e-4."""
 
 LEAST_TOKENS = 16
-"""Fewer tokens are accepted by nobody: nothing could have been noticed."""
+"""Fewer tokens are never accepted: nothing could have been noticed."""
 
 
 class Finding(StrEnum):
-    """What a job shows."""
+    """The verdict on a job."""
 
     ACCEPT = "accept"
     INCONCLUSIVE = "inconclusive"
@@ -27,10 +27,9 @@ class Judgement(Record):
 
     Attributes:
         version: of the arithmetic.
-        finding: the verdict.
         tokens: how many were compared.
-        worth: the most that a stake of one on this job was worth, rounded down.
-        caught_at: after how many tokens it reached SUSPECT_AT; None where it never did.
+        worth: the highest worth of a stake of one on this job, rounded down.
+        caught_at: after how many tokens it reached SUSPECT_AT; None if never.
         distance_ppm, margin_ppm, outlier_ppm: the mean scores.
     """
 
@@ -47,8 +46,8 @@ class Judgement(Record):
 def judge(evidence: Evidence, thresholds: Thresholds | None) -> Judgement:
     """The verdict on a job.
 
-    Accepted where all mean scores are within honest work's bounds; suspect where the bet on this job alone was won,
-    or where the answer is not well formed; inconclusive between, on too few tokens, and without thresholds.
+    Accepted if all mean scores are within the bounds of honest work; suspect if the bet on this job alone was won, or
+    the answer is not well formed; else inconclusive, as with too few tokens or without thresholds.
     """
     if thresholds is None or not evidence.tokens:
         finding = Finding.INCONCLUSIVE if evidence.well_formed else Finding.SUSPECT
@@ -74,5 +73,5 @@ def judge(evidence: Evidence, thresholds: Thresholds | None) -> Judgement:
 
 
 def mean_ppm(score: Score, values: tuple[int, ...]) -> int:
-    """The mean score of some tokens, parts per million, rounded down."""
+    """The mean score of some tokens, in parts per million, rounded down."""
     return sum(map(score.of, values)) // len(values)

@@ -1,1 +1,1 @@
-"""A chain of its own for a network on one machine: py-evm in process, served over JSON-RPC."""
+"""A chain for a network on one machine: py-evm in this process, served over JSON-RPC."""

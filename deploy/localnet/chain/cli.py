@@ -1,4 +1,4 @@
-"""`assay chain`: the embedded chain, and a token to play with on any chain. The contracts come by `assay deploy`."""
+"""`assay chain`: the embedded chain, and a test token on any chain. `assay deploy` brings the contracts."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-chain_app = typer.Typer(help="The embedded chain, and a token to play with.", no_args_is_help=True)
+chain_app = typer.Typer(help="The embedded chain, and a test token.", no_args_is_help=True)
 
 
 @chain_app.command("serve")
@@ -39,7 +39,7 @@ def make_token(
     key: Annotated[Path, typer.Option(help="key file of the account that makes it and may make more; needs ether")],
     rpc: Annotated[str, typer.Option(envvar="ASSAY_RPC")] = "http://127.0.0.1:8545",
 ) -> None:
-    """Makes a token of 18 decimals to play with, a thousand million of it for the key's account. Prints its address."""
+    """Makes a test token of 18 decimals, a thousand million of it for the key's account. Prints its address."""
     from contracts.onchain.chain import connect
     from contracts.onchain.deployment import make_dev_token
     from contracts.onchain.keystore import load_key

@@ -1,7 +1,7 @@
 """An EVM chain in this process (py-evm through eth-tester), served over JSON-RPC like any node.
 
-For development and the demo: one block a second, nothing kept on disk, whoever runs it is trusted. Blocks, receipts and
-logs are indexed as they are mined, so that reads neither scan the chain nor wait for a running transaction.
+For development and the demo: one block a second, nothing kept on disk, its owner is trusted. Blocks, receipts and logs
+are indexed as they are mined, so that reads neither scan the chain nor wait for a running transaction.
 """
 
 import threading
@@ -30,7 +30,7 @@ from contracts.protocol.hashing import keccak
 
 CHAIN_ID = 31337
 MNEMONIC = "test test test test test test test test test test test junk"
-"""The development mnemonic that Anvil uses too: its first ten accounts are rich on both."""
+"""Anvil's development mnemonic: its first ten accounts are rich on both chains."""
 
 _INVALID_PARAMS, _METHOD_NOT_FOUND, _SERVER_ERROR, _REVERTED = -32602, -32601, -32000, 3
 _CALL_GAS = 30_000_000
@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 
 class RpcError(Exception):
-    """An answer that is an error: JSON-RPC code, message, and revert data where a contract refused."""
+    """An error reply: JSON-RPC code, message, and revert data if a contract refused."""
 
     def __init__(self, code: int, message: str, data: str | None = None) -> None:
         super().__init__(message)
@@ -100,7 +100,7 @@ class EmbeddedChain:
         self._index_block(self._chain.get_canonical_block_by_number(0))
 
     def request(self, method: str, params: list[Any]) -> Any:
-        """Answers one JSON-RPC request. Raises RpcError."""
+        """Raises RpcError."""
         handler = self._methods.get(method)
         if handler is None:
             raise RpcError(_METHOD_NOT_FOUND, f"the method {method} does not exist on the embedded chain")
@@ -110,7 +110,7 @@ class EmbeddedChain:
             raise RpcError(_INVALID_PARAMS, f"{method}: {error}") from error
 
     def mine(self) -> None:
-        """Mines what has arrived, or an empty block."""
+        """Mines the transactions that have arrived, or an empty block."""
         with self._lock:
             self._backend.mine_blocks(1)
             self._index_block(self._chain.get_canonical_block_by_number(len(self._index.blocks)))

@@ -12,7 +12,7 @@ _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600
 
 
 def serve(chain: EmbeddedChain, host: str, port: int) -> ThreadingHTTPServer:
-    """A server that answers from `chain`; call `serve_forever` on it. Port 0 takes a free one."""
+    """A server that answers from `chain`; call `serve_forever` on it. Port 0: a free one."""
 
     class RpcHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -31,7 +31,7 @@ def serve(chain: EmbeddedChain, host: str, port: int) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Requests are not logged: a chain is asked hundreds of times a second."""
+            """Logs nothing: a chain gets hundreds of requests a second."""
 
     server = ThreadingHTTPServer((host, port), RpcHandler)
     server.daemon_threads = True
@@ -39,7 +39,7 @@ def serve(chain: EmbeddedChain, host: str, port: int) -> ThreadingHTTPServer:
 
 
 def mine_in_background(chain: EmbeddedChain, block_time_s: float) -> threading.Event:
-    """Mines from a thread of its own; set the event to stop."""
+    """Mines from a separate thread; set the event to stop."""
     stop = threading.Event()
     threading.Thread(target=chain.run, args=(stop, block_time_s), daemon=True, name="miner").start()
     return stop

@@ -1,1 +1,1 @@
-"""`assay up`: a network to play with, kept in a folder."""
+"""`assay up`: a test network, kept in a folder."""

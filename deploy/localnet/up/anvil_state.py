@@ -1,10 +1,9 @@
-"""Keeps Anvil's state in a file, and the pace of its blocks.
+"""Keeps Anvil's state in a file, and sets the pace of its blocks.
 
-Anvil writes its own state file in place, so that a kill while it writes leaves none; and with old states kept it grows
-by 300 KB a block. So the state is asked for over RPC, without old states, and written whole or not at all: at most
-SAVE_EVERY_S after a block with transactions, so that this much is what a killed Anvil loses.
-
-Each block costs about 2 KB of state for ever. So blocks come every second while something goes on, slowly otherwise.
+Anvil writes its own state file in place, so a kill while it writes leaves none; and with old states it grows by 300 KB
+a block. So this module asks for the state over RPC, without old states, and writes the whole file or none: at most
+SAVE_EVERY_S after a block with transactions, so a killed Anvil loses no more than that. Each block costs about 2 KB of
+state for ever, so blocks come every second while there is activity, slowly otherwise.
 """
 
 import gzip
@@ -26,7 +25,7 @@ BUSY_FOR_S = 120.0
 
 
 class AnvilState:
-    """Looks after one Anvil. `tick` often, from one thread; `say` tells people what goes wrong."""
+    """Supervises one Anvil. Call `tick` often, from one thread; `say` reports problems to people."""
 
     def __init__(self, rpc_url: str, file: Path, say: Callable[[str], None]) -> None:
         self._w3 = connect(rpc_url, timeout_s=60.0)
@@ -34,13 +33,13 @@ class AnvilState:
         self.started(0.0)
 
     def started(self, now: float) -> None:
-        """Anvil was started, and mines every second. What comes before the first look is taken for something."""
+        """Anvil was started, and mines every second. Blocks before the first look count as activity."""
         self._interval_s, self._busy_until = BUSY_BLOCK_S, now + BUSY_FOR_S
         self._seen = -1
         self._saved_at, self._unsaved = now, True
 
     def tick(self, now: float) -> None:
-        """Notices transactions, sets the pace, and saves when it is time. `now`: monotonic seconds."""
+        """Notices transactions, sets the pace, and saves when due. `now`: monotonic seconds."""
         try:
             self._look(now)
             self._set_pace(BUSY_BLOCK_S if now < self._busy_until else IDLE_BLOCK_S)
@@ -49,26 +48,25 @@ class AnvilState:
         except ChainUnavailable:
             return  # whoever watches the process sees that it ended
         except ChainError as error:
-            self._say(f"the chain refused what keeps it: {error}")
+            self._say(f"the chain refused a command of its supervisor: {error}")
             self._saved_at = now
         except OSError as error:
-            self._say(f"the chain's state can not be kept in {self._file}: {error}; make room, or a stop loses it")
+            self._say(f"the chain's state cannot be saved in {self._file}: {error}; make room, or a stop loses it")
             self._saved_at = now
 
     def mine_at_once(self) -> None:
-        """Each transaction makes its block, none comes by itself: for the founding, which waits for many."""
+        """Mines a block for each transaction and no other: for the founding, which waits for many."""
         self.call("evm_setAutomine", True)
 
     def mine_by_the_clock(self) -> None:
-        """Blocks come every second again."""
         self.call("evm_setIntervalMining", BUSY_BLOCK_S)
 
     def is_at_rest(self) -> bool:
-        """Whether no transaction waits to be mined. What waits when the state is saved is not in it."""
+        """Whether no transaction waits to be mined. A saved state lacks those that wait."""
         return int(self.call("txpool_status")["pending"], 16) == 0
 
     def save(self, now: float = 0.0) -> int:
-        """Writes the state, whole or not at all, and returns the number of its last block."""
+        """Writes the state, the whole file or none, and returns the number of its last block."""
         state = gzip.decompress(from_hex(self.call("anvil_dumpState")))
         temporary = self._file.with_suffix(".tmp")
         with temporary.open("wb") as file:

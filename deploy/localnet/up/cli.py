@@ -1,4 +1,4 @@
-"""`assay up`: a network to play with, in the foreground, kept in a folder from one start to the next."""
+"""`assay up`: a test network in the foreground, kept in a folder from one start to the next."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ up_app = typer.Typer()
 _console = Console(highlight=False, soft_wrap=True)
 _LOOP_S = 0.5
 _SETTLE_AFTER_S = 20.0
-"""After a start: the node has told its journal by then what was rooted meanwhile."""
+"""After a start; by then the node has recorded in its journal what was rooted meanwhile."""
 _TRY = (
     'assay jobs submit --prompt "Why is the sky blue?"',
     "assay jobs list        assay wallet lanes        assay node earnings",
@@ -44,7 +44,7 @@ def up(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
     models: Annotated[Path | None, typer.Option(help="Folder that `assay models pull` fills.")] = None,
 ) -> None:
-    """Run a network to play with until Ctrl-C. Started again, it goes on where it stopped."""
+    """Run a test network until Ctrl-C. Started again, it continues where it stopped."""
     from deploy.localnet.telling import SteadyLines
     from deploy.localnet.up.local_network import LocalNetwork
     from node_agent.hosts import require_serving_host
@@ -63,31 +63,31 @@ def up(
 
 
 def _make_room(folder: Folder, reset: bool, yes: bool) -> None:
-    """Deletes what was asked to be deleted, and what was never finished."""
+    """Deletes a network on request, or one that was never finished."""
     if reset and not folder.is_empty:
         if not yes:
             typer.confirm(f"Delete the network in {folder.path}, with its chain, keys and wallets?", abort=True)
         folder.clear()
     if not folder.is_founded and not folder.is_empty:
-        _say(f"the network in {folder.path} was never finished; founding it anew")
+        _say(f"the network in {folder.path} was never finished; founding it again")
         folder.clear()
 
 
 def _keep_up(local: LocalNetwork, folder: Folder, lines: SteadyLines) -> None:
-    """Runs the network, and stops it however that ends."""
+    """Runs the network, and always stops it."""
     try:
         _run(local, folder, lines)
     except KeyboardInterrupt:
-        _say("interrupted while it was starting")
+        _say("interrupted while starting")
     finally:
         _on_signals(signal.SIG_IGN)
-        _say("stopping; the job under way is finished")
+        _say("stopping after the current job")
         local.stop()
-        _say("stopped; `assay up` goes on from here")
+        _say("stopped; `assay up` continues from here")
 
 
 def _run(local: LocalNetwork, folder: Folder, lines: SteadyLines) -> None:
-    """Founds the network if it is new, starts it, and looks after it until told to stop."""
+    """Founds the network if it is new, starts it, and supervises it until it is asked to stop."""
     _on_signals(_interrupt)
     from deploy.localnet.telling import ticking
 
@@ -120,7 +120,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def show(local: LocalNetwork, console: Console) -> None:
-    """Where everything is, and what to try first."""
+    """Shows URLs and files, and the first commands to try."""
     from deploy.localnet.founding import TOKEN_UNITS
     from deploy.localnet.planning import shortened
     from deploy.localnet.up.local_network import CAST, REQUESTER
@@ -146,19 +146,18 @@ def show(local: LocalNetwork, console: Console) -> None:
     console.print(f"In another terminal, in {folder.parent} (elsewhere with ASSAY_NET={folder}):")
     for line in _TRY:
         console.print(f"  {line}", markup=False)
-    console.print("Anybody audits it, in any folder and without a key:")
+    console.print("Anybody can audit it, in any folder and without a key:")
     where = f"--rpc {network.rpc_url} --escrow {network.deployment.escrow} --log {network.backend_url}/v1/log"
     for command in ("audit", "verify --job latest"):
         console.print(f"  assay {command} {where}", markup=False)
     console.print(
-        "One verifier checks the samples; to convict a node takes two that agree, so here no case can. Windows follow "
-        "the speed that this machine was measured to have, and are shorter than production's (in brackets): "
+        "One verifier checks the samples; a conviction needs two that agree, so no node is convicted here. Windows "
+        "follow this machine's measured speed, and are shorter than production's (in brackets): "
         f"{', '.join(shortened(local.network.constants))}. Ctrl-C stops; nothing is lost."
     )
 
 
 def address_in(key: Path) -> str:
-    """The address that a key file names."""
     return "0x" + str(json.loads(key.read_text())["address"]).removeprefix("0x")
 
 

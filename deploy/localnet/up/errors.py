@@ -1,13 +1,13 @@
-"""What can keep a network from coming up.
+"""Errors that keep a network from starting.
 
 UpError
-├── NotOurs            the folder holds other things than a network
+├── NotOurs            the folder holds other files than a network's
 ├── AlreadyRunning     another process runs the network of this folder
 ├── OtherRelease       the folder's contracts are those of another release
 ├── NoState            this kind of chain keeps no state
-├── NoFaucet           nobody gives money away on this chain
-├── NotAnswered        the network runs, and its node answers no job
-└── PortTaken          something else listens where the network's programs listen
+├── NoFaucet           this chain is no test network
+├── NotAnswered        the network runs, but its node answers no job
+└── PortTaken          another program listens at a URL of the network
 """
 
 from pathlib import Path
@@ -21,16 +21,14 @@ class UpError(AssayError):
 
 class NoFaucet(UpError):
     def __init__(self, chain_id: int) -> None:
-        super().__init__(
-            f"chain {chain_id} is no network to play with", way_out="get its ether and tokens as there is usual"
-        )
+        super().__init__(f"chain {chain_id} is no test network", way_out="get ether and tokens as usual on it")
 
 
 class NotOurs(UpError):
     code = "not_a_network"
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(f"{folder} holds other things than a network", way_out="give an empty folder with --home")
+        super().__init__(f"{folder} holds other files than a network's", way_out="give an empty folder with --home")
 
 
 class AlreadyRunning(UpError):
@@ -44,15 +42,15 @@ class AlreadyRunning(UpError):
 class OtherRelease(UpError):
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"the network in {folder} was founded with the contracts of another release, which this one cannot drive",
-            way_out="go on with that release, or start over with `assay up --reset`",
+            f"the network in {folder} was founded with the contracts of another release, which this one cannot run",
+            way_out="use that release, or start over with `assay up --reset`",
         )
 
 
 class NoState(UpError):
     def __init__(self, kind: str) -> None:
         super().__init__(
-            f"the chain {kind!r} keeps no state, so nothing would be left after a stop",
+            f"the chain {kind!r} keeps no state, so a stop would lose everything",
             way_out="use --chain anvil (`make up` installs it), or `assay demo --chain embedded` for a short run",
         )
 
@@ -62,14 +60,14 @@ class NotAnswered(UpError):
         ended = f", and ended {failures} times" if failures else ""
         super().__init__(
             f"the node has not answered one word in {waited_s:.0f} s{ended}; the order is {state}. The node's last "
-            f"words: {last_words} (all of them in {log}). Mend that, or free the machine's cores",
-            way_out="`assay up` goes on from here",
+            f"words: {last_words} (the rest is in {log}). Fix that, or free the machine's cores",
+            way_out="`assay up` continues from here",
         )
 
 
 class PortTaken(UpError):
     def __init__(self, program: str, url: str) -> None:
         super().__init__(
-            f"something else listens at {url}, where this network's {program} belongs",
+            f"another program listens at {url}, the URL of this network's {program}",
             way_out="end it, or start a network in another folder (--home), which takes free ports",
         )

@@ -1,4 +1,4 @@
-"""`assay faucet`: gives an address ether and tokens on a network to play with."""
+"""`assay faucet`: gives an address ether and tokens on a test network."""
 
 from pathlib import Path
 from typing import Annotated

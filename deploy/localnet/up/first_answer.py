@@ -1,6 +1,6 @@
-"""A network is up when a job has been answered: ordered like any other, lent to the node, computed, delivered.
+"""A network is up once a job was answered: ordered like any other, lent to the node, computed, delivered.
 
-Each start orders one word out of the lane that pays newcomers' first jobs.
+Each start orders one word, paid from the lane for newcomers' first jobs.
 """
 
 import time
@@ -16,10 +16,10 @@ from deploy.localnet.network import Network
 from deploy.localnet.up.errors import NotAnswered
 
 QUIET_S = 8.0
-"""After so long without a word, one says what is waited for."""
+"""A progress line follows after so long without one."""
 
 MOST_FAILURES = 3
-"""A node that ended so often within the wait will not come up by itself."""
+"""A node that ended so often within the wait will not recover by itself."""
 
 _PAUSE_S = 0.5
 _ORDERED_WITHIN_S = 60.0
@@ -32,7 +32,7 @@ TEXT = "Is anybody there?"
 
 
 class CanaryOrder:
-    """One order of one word, from a network's own canary lane. Call it for its state until it is answered."""
+    """An order of one word, from a network's own canary lane. Call it for its state until it is answered."""
 
     def __init__(self, network: Network) -> None:
         backend = network.party("backend")
@@ -41,7 +41,7 @@ class CanaryOrder:
         self._order_id: str | None = None
 
     def __call__(self) -> str:
-        """Its state as the backend has it; "not taken by the backend yet (why)" until it is ordered."""
+        """The backend's state of it; "not taken by the backend yet (why)" before it is ordered."""
         try:
             if self._order_id is None:
                 self._order_id = self._client.submit(TEXT, workload.GENERATION, max_new_tokens=1).order_id
@@ -63,7 +63,7 @@ class FirstAnswer:
         failures: how often the node ended since it was started.
         tick: keeps the network running meanwhile; is given the clock's time.
         say: tells people.
-        node_log: where the node says what goes wrong; what stood there before is not looked at.
+        node_log: the node's log of failures; earlier lines are ignored.
     """
 
     state: Callable[[], str]
@@ -79,7 +79,7 @@ class FirstAnswer:
         self._from = self.node_log.stat().st_size if self.node_log.exists() else 0
 
     def wait(self) -> float:
-        """Until the order is answered; how long that took, seconds. Raises NotAnswered when it will not be."""
+        """Waits for the answer and returns its duration, seconds. Raises NotAnswered if there will be none."""
         start = said_at = self.clock()
         while (state := self.state()) not in _ANSWERED:
             now = self.clock()
@@ -94,7 +94,7 @@ class FirstAnswer:
         return self.clock() - start
 
     def last_words(self) -> str:
-        """What the node said last of what went wrong, since this was made; of anything, if nothing did."""
+        """The node's last report of a failure since this object was made; any last line if there is none."""
         if not self.node_log.exists():
             return "none"
         with self.node_log.open("rb") as file:

@@ -57,7 +57,7 @@ class Folder:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing but our own marks lies here."""
+        """Whether the folder holds only our own marks."""
         return not self._contents()
 
     @property
@@ -74,13 +74,12 @@ class Folder:
                 entry.unlink()
 
     def write_client_file(self, file: ClientFile) -> None:
-        """Makes the network findable, and founded. Whole or not at all."""
+        """Makes the network findable, and founded. Writes the whole file or none."""
         temporary = self.path / f"{CLIENT_FILE}.tmp"
         temporary.write_text(file.model_dump_json(indent=2))
         temporary.replace(self.path / CLIENT_FILE)
 
     def release(self) -> None:
-        """Lets go of the lock."""
         self._lock.close()
 
     def _contents(self) -> list[Path]:

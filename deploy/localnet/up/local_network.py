@@ -1,4 +1,4 @@
-"""The network that `assay up` keeps: one of everybody, founded once, then started and stopped in the same folder."""
+"""The network of `assay up`: one party of each kind, founded once, then started and stopped in the same folder."""
 
 import socket
 import time
@@ -31,7 +31,7 @@ from node_agent.models import ModelStore
 NODE, VERIFIER, REQUESTER = "node", "verifier", "requester"
 EPOCH_S, CONFIRMATIONS = 8, 1
 LONG_PROMPT_TOKENS = 256
-"""Of a long order, whose work the windows must bear."""
+"""Tokens of a long order, which the windows must allow."""
 CAST = Parties(
     nodes=(NODE,),
     verifiers=(VERIFIER,),
@@ -53,7 +53,7 @@ _PREFERRED_RPC_PORT, _PREFERRED_BACKEND_PORT = 8545, 8000
 
 
 class LocalNetwork:
-    """The network of one folder. `say` tells people what happens."""
+    """The network of one folder. `say` prints a line."""
 
     def __init__(self, folder: Folder, store: ModelStore, say: Callable[[str], None]) -> None:
         self._folder, self._store, self._say = folder, store, say
@@ -71,7 +71,7 @@ class LocalNetwork:
         return self._folder.path
 
     def _place(self) -> None:
-        """Where programs listen: where they did before, else on the usual ports, else on free ones."""
+        """URLs of the programs: the earlier ones, else the usual ports, else free ones."""
         network = self.network
         if self._folder.is_founded:
             file = ClientFile.load(self._folder.path)
@@ -87,7 +87,7 @@ class LocalNetwork:
         network.beacon_url = f"http://127.0.0.1:{free_port()}"
 
     def _usual(self, program: str, port: int) -> str:
-        """The URL at the usual port, or at a free one, which is said."""
+        """The URL at the usual port, or at a free one, which it prints."""
         url = f"http://127.0.0.1:{port}"
         if not _taken(url):
             return url
@@ -107,7 +107,8 @@ class LocalNetwork:
         ]
 
     def _start_chain(self) -> None:
-        """Anvil over the state that was kept. It mines before anybody reads: the state of old blocks is not kept."""
+        """Starts Anvil with the kept state. It mines before anybody reads, since the state of old blocks is not
+        kept."""
         file, folder = self._folder.chain_file, self._folder.path
         options = ["--cache-path", str(folder / "anvil-cache"), "--max-persisted-states", "0"]
         kept = ["--load-state", str(file)] if file.is_file() else []
@@ -115,7 +116,7 @@ class LocalNetwork:
         self.anvil_state.started(time.monotonic())
         if kept:
             age_s = time.time() - file.stat().st_mtime
-            self._say(f"the chain goes on from its state of {_ago(age_s)}")
+            self._say(f"the chain continues from its state of {_ago(age_s)}")
             self._warm_up()
 
     def _warm_up(self) -> None:
@@ -128,7 +129,7 @@ class LocalNetwork:
     # -- life
 
     def create(self) -> None:
-        """Makes everything for the first time. Only what was founded to the end is ever started again."""
+        """Makes everything for the first time. Only a completely founded network is ever started again."""
         self._say("measuring this machine")
         self.network.constants = self.measured_windows()
         network, founding = self.network, NetworkSetup(self.network, CAST, self._say)
@@ -136,7 +137,7 @@ class LocalNetwork:
         self._start_chain()
         self.anvil_state.mine_at_once()
         network.deploy()
-        self._say("making keys, funding everybody, offering the workloads")
+        self._say("making keys, funding all parties, offering the workloads")
         with ThreadPoolExecutor(2) as pool:  # threads run programs to their end here, and start none that stay
             offers = pool.submit(self._offer)
             founding.make_keys()
@@ -160,10 +161,8 @@ class LocalNetwork:
         )
 
     def measured_windows(self) -> Constants:
-        """As long as orders of the usual length take on this machine; the longest fit too, one at a time.
-
-        Raises TooSlow where it computes nothing to speak of.
-        """
+        """Windows for usual orders on this machine; the longest fit too, one at a time. Raises TooSlow if it is
+        hopelessly slow."""
         speeds, machine = look(self._store.root, None)
         speed, written = speeds.generation, workload.USUAL_NEW_TOKENS
         burden = Burden(LONG_PROMPT_TOKENS, written, ahead=2, rows=6, disputed=1)
@@ -192,14 +191,14 @@ class LocalNetwork:
             self.network.offer(offered)
 
     def _fund_canary(self) -> None:
-        """The key out of whose lane newcomers' first jobs are paid."""
+        """The key whose lane pays newcomers' first jobs."""
         backend, unit = self.network.party("backend"), self.network.constants.unit_wei
         canary = create_key(backend.key("canary"), backend.password)
         self.network.fund({canary.address: CANARY_LANE_UNITS * unit})
         self.network.fund_lane(canary, CANARY_LANE_UNITS)
 
     def stop(self) -> None:
-        """Stops everybody, keeps the chain's state when nobody writes any more, then stops the chain."""
+        """Stops all programs, saves the chain's state when nobody writes any more, then stops the chain."""
         services = {service.name: service for service in self._services()}
         chain = services.pop("chain")
         for service in reversed(services.values()):
@@ -214,14 +213,14 @@ class LocalNetwork:
             time.sleep(0.2)
         if self._folder.is_founded:
             block = self.anvil_state.save(time.monotonic())
-            self._say(f"the chain's state is kept, up to block {block}")
+            self._say(f"the chain's state is saved, up to block {block}")
 
     def settle_stranded(self) -> None:
-        """What a stop kept from being settled in time is paid row by row, with the node's own command."""
+        """Pays rows one by one, with the node's own command, if a stop prevented their settlement in time."""
         try:
             self._settle_stranded()
         except (ChainError, ProcessFailed) as error:
-            self._say(f"stranded epochs were not looked at: {error}; `assay node settle` does it by hand")
+            self._say(f"stranded epochs were not settled: {error}; `assay node settle` does it by hand")
 
     def _settle_stranded(self) -> None:
         chain = self.network.chain()
@@ -238,12 +237,12 @@ class LocalNetwork:
 
 
 def build_digest() -> str:
-    """Names the contracts of this release: a chain with others is none that its programs understand."""
+    """Identifies the contracts of this release: its programs understand no chain with other contracts."""
     return to_hex(keccak("".join(artifact(name).bytecode for name in CONTRACTS).encode()))
 
 
 def _taken(url: str) -> bool:
-    """Whether somebody listens there."""
+    """Whether a program listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0
 

@@ -1,4 +1,4 @@
-"""Keeps the programs of a network running: starts them in order, starts again what ends, stops them in order."""
+"""Keeps the programs of a network running: starts and stops them in order, and restarts any that ends."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,12 +9,12 @@ from deploy.localnet.processes import Processes, ProcessFailed
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 _STEADY_S = 60.0
-"""A program that ran this long starts its waits anew."""
+"""After running this long a program's waits start from the first again."""
 
 
 @dataclass
 class Service:
-    """One program. `start` starts it, also again; it may take a few seconds."""
+    """A program. `start` starts it, also repeatedly; it may take a few seconds."""
 
     name: str
     start: Callable[[], None]
@@ -25,20 +25,20 @@ class Service:
 
 
 class Supervisor:
-    """The programs of a network, in the order in which they need each other."""
+    """The programs of a network, each after those that it needs."""
 
     def __init__(self, processes: Processes, services: Sequence[Service], say: Callable[[str], None]) -> None:
         self._processes, self._services, self._say = processes, list(services), say
 
     def start_all(self) -> None:
-        """Starts those that do not run. Raises ProcessFailed."""
+        """Starts all stopped ones. Raises ProcessFailed."""
         for service in self._services:
             if service.name not in self._processes.running:
                 service.start()
             service.started_at = time.monotonic()
 
     def tick(self, now: float) -> None:
-        """Says which programs ended, and starts them again, each time after a longer wait. `now`: monotonic seconds."""
+        """Reports programs that ended, and restarts them, each time after a longer wait. `now`: monotonic seconds."""
         ended = self._processes.ended()
         for service in self._services:
             if service.name in ended and service.again_at is None:
@@ -51,7 +51,7 @@ class Supervisor:
         return next(service.failures for service in self._services if service.name == name)
 
     def stop_all(self) -> None:
-        """Stops all, the last started first, each in its own time."""
+        """Stops all, the last started first, each with its own deadline."""
         for service in reversed(self._services):
             self.stop(service)
 

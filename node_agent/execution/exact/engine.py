@@ -1,4 +1,4 @@
-"""What the exact engines share: how one is loaded on a host that computes rightly, and which workloads it serves."""
+"""The base of the exact engines: how they are loaded and tested on a host, and which workloads they serve."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -18,15 +18,14 @@ from node_agent.execution.limits import require_described, require_named, requir
 from node_agent.execution.model_files import ModelFiles
 
 USUAL_JOB = (64, 64)
-"""Tokens that a job reads and writes, by which ways are compared."""
+"""Tokens read and written by a usual job; the way that is fastest on it is chosen."""
 
 
 class ExactEngine(Engine, ABC):
     """See `engine.Engine`. Calls must not overlap in a process.
 
     Attributes:
-        meter, params, optional: of the workloads that it serves: what is metered, and the parameters that they must
-            and may have.
+        meter, params, optional: what its workloads meter, and which parameters they must and may have.
     """
 
     name: str = EXACT_ENGINE
@@ -53,12 +52,12 @@ class ExactEngine(Engine, ABC):
     @staticmethod
     @abstractmethod
     def read(path: Path) -> Any:
-        """What a model file says. Errors as in `load`."""
+        """The contents of a model file. Errors as in `load`."""
 
     @staticmethod
     @abstractmethod
     def model_by(way: Way, parameters: Any) -> Any:
-        """The model that `read` read, computed in one way."""
+        """A model from what `read` returned, computed in one way."""
 
     @abstractmethod
     def measure(self, way: str, patience_s: float) -> Speed:
@@ -66,23 +65,12 @@ class ExactEngine(Engine, ABC):
 
         Args:
             way: how it computes, in words.
-            patience_s: a usual job's time on the fastest way so far; what is slower need not be timed twice.
+            patience_s: seconds of a usual job on the fastest way so far; a slower way need not be timed twice.
         """
 
     @classmethod
     def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
-        """Load a model file whose digest the store has verified, by the fastest of the ways that are sound here.
-
-        Args:
-            files: from the model store.
-            manifest: the workload to serve.
-            device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
-            known: what was measured here before with this version, so that it need not be measured again.
-
-        Raises:
-            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
-            ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel, EngineMismatch: the parts are not the manifest's.
-        """
+        """See `kinds.EngineType`. The engine uses the fastest sound way of this host."""
         require_named(files, manifest)
         parameters = cls.read(files.weights)
         require_root(parameters, manifest)

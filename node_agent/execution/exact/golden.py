@@ -1,7 +1,7 @@
-"""Known answers: small models of fixed integers, the same on every host, and what a right host computes of them.
+"""Known answers: small models of fixed integers, the same on every host, and the hashes of their results.
 
-The references (`llama/reference.py`, `encoder/reference.py`) confirm the pinned hashes. A host that gets another one
-computes wrongly, whatever it computes with (`ways.py`).
+Tests confirm the pinned hashes by the references (`llama/reference.py`, `encoder/reference.py`). A host that gets
+another hash computes wrongly (`ways.py`).
 """
 
 import hashlib
@@ -24,7 +24,7 @@ GOLDEN_LOGITS = "639954f23c2366193830836c22660d41cee0a1328446b84a08b7d166c1abd35
 """sha256 of the golden model's logits after each of GOLDEN_TOKENS, as int32 little-endian."""
 
 GOLDEN_VECTORS = "499cb08bc56007fda6211fc9c56fc66a8638fb321262e0e6e4755d86fbd7dd57"
-"""sha256 of the golden encoder's states, as int32 little-endian, and vector of each of GOLDEN_TEXTS."""
+"""sha256 of the golden encoder's states and vector of each of GOLDEN_TEXTS, as int32 little-endian."""
 
 GOLDEN_TOKENS = tuple((7 * index * index + 3) % 96 for index in range(24))
 
@@ -70,8 +70,8 @@ def golden_parameters() -> Parameters:
 
 
 def fixed_llama(config: ExactConfig, qkv_exponent: int) -> Parameters:
-    """A Llama of any size of fixed integers, the same on every host. The larger the exponent, the more positions are
-    attended to."""
+    """A Llama of any size of fixed integers, the same on every host. A larger exponent spreads attention over more
+    positions."""
     cos, sin = tables.rotary_tables(config.head_dim, config.positions, tables.rational(10_000), None)
     made: dict[str, Integers] = {"table.exp2": tables.exp2_table(), "table.sigmoid": tables.sigmoid_table()}
     made["table.cos"], made["table.sin"] = cos, sin
@@ -90,7 +90,7 @@ def golden_encoder() -> EncoderParameters:
 
 
 def _fixed_integers(config: ModelConfig, made: Mapping[str, Integers]) -> Callable[[str], Integers]:
-    """Tensors by name: those made already, and noise of a size that keeps a model alive for the others."""
+    """Tensors by name: the ones in `made`; for the others noise of a size at which activations neither die nor grow."""
     shapes = config.shapes()
 
     def tensor(name: str) -> Integers:
@@ -139,11 +139,11 @@ def golden_vectors_hash(model: EncoderModel) -> str:
 
 
 def require(check: str, expected: object, found: object) -> None:
-    """Raises SelfTestFailed where a known answer is not what was computed."""
+    """Raises SelfTestFailed where `found` is not the known answer."""
     if expected != found:
         raise SelfTestFailed(
             f"Self-test '{check}' must give {expected}, and gave {found}.",
-            way_out="Use an unmodified release, and let nothing set its libraries' switches. Until it passes, this "
+            way_out="Use an unmodified release, and do not change its libraries' switches. Until the test passes, this "
             "host signs nothing with it.",
             check=check,
             expected=expected,
@@ -152,7 +152,7 @@ def require(check: str, expected: object, found: object) -> None:
 
 
 def require_square_roots(name: str, square_roots: Callable[[list[int]], list[int]]) -> None:
-    """Raises SelfTestFailed where a way's integer square root is wrong: next to perfect squares of its whole range."""
+    """Raises SelfTestFailed where a way gets integer square roots wrong: next to perfect squares of its whole range."""
     roots = [2**30, 2**30 + 1, 2**31 - 1, *(2**30 + 7919 * index * index for index in range(300))]
     squares = [root * root + step for root in roots for step in (-1, 0, 1) if 2**60 <= root * root + step < 2**62]
     found = zip(squares, square_roots(squares), strict=True)
@@ -160,7 +160,7 @@ def require_square_roots(name: str, square_roots: Callable[[list[int]], list[int
 
 
 def worst_activations(rows: int, inputs: int) -> dict[str, NDArray[np.int64]]:
-    """(T, I) activations by name: the largest, of one sign, of both, and any."""
+    """(T, I) activations by name: the largest of one sign, of both signs, and arbitrary ones."""
     noise = mixed(rows * inputs, 1).astype(np.int64).reshape(rows, inputs)
     return {
         "largest": np.full((rows, inputs), a.ACTIVATION_MAX),
@@ -181,4 +181,4 @@ def worst_weights(outputs: int, inputs: int) -> NDArray[np.int8]:
 
 
 WORST_SHAPES = ((64, 48), (576, 960), (1032, 16), (1536, 576), (4104, 24))
-"""Inputs and outputs of the products of the self-test: they choose other kernels, and long rows fill 32 bits."""
+"""Inputs and outputs of the self-test's products: they choose different kernels, and long rows fill 32 bits."""

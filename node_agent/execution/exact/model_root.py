@@ -25,7 +25,7 @@ Digests = NDArray[np.uint8]
 
 
 def court_config(model: Model) -> CourtConfig:
-    """What of a model's configuration the court needs."""
+    """The part of a model's configuration that the court needs."""
     c = model.config
     encoder = isinstance(model, EncoderParameters)
     return CourtConfig(
@@ -51,8 +51,8 @@ def require_root(model: Model, manifest: Manifest) -> None:
     if found != manifest.model_root:
         raise ModelDigestMismatch(
             f"The workload names the model root {manifest.model_root}, its model file has {found}.",
-            way_out="Serve another workload: under a foreign root honest work can be slashed. Whoever offers this one "
-            f"must offer it again with the root {found}; its workload id changes with it.",
+            way_out="Serve another workload: under a foreign root honest work can be slashed. The backend's operator "
+            f"must offer this one again with the root {found}, under another workload id.",
             expected=manifest.model_root,
             found=found,
         )
@@ -67,12 +67,12 @@ def file_root(weights: Path) -> str:
 
 
 def derived(model: Model) -> str:
-    """The root of a model, 0x hex; half a second for SmolLM2-135M."""
+    """A model's root, 0x hex; takes half a second for SmolLM2-135M."""
     return to_hex(model_root(model, k.loaded(k.available()[0], k.usable_threads())))
 
 
 def model_root(model: Model, kernels: k.Kernels) -> bytes:
-    """The 32 bytes under which the numbers of a model are opened."""
+    """A model's root, 32 bytes, by some set of kernels."""
     config = court_config(model)
     arrays = layout(Text(config, 1, 1)).at_home(Home.MODEL)
     first = np.frombuffer(config.leaf(), np.uint8)
@@ -80,7 +80,7 @@ def model_root(model: Model, kernels: k.Kernels) -> bytes:
 
 
 def _array(model: Model, array: Array, kernels: k.Kernels) -> Digests:
-    """The root of an array: of its sheets, of their rows."""
+    """The root of an array: over the roots of its sheets, each over the roots of its rows."""
     places = product(*map(range, array.axes))
     return kernels.list_root(np.stack([_sheet(sheet_of(model, array.name, at), array, kernels) for at in places]))
 

@@ -1,4 +1,4 @@
-"""The port between the exact engines and whatever computes: kernels on CPUs (`kernels/`), torch on GPUs (`eager/`).
+"""The port between the exact engines and their models: kernels on CPUs (`kernels/`), torch on GPUs (`eager/`).
 
 Both compute what SPEC.md and SPEC_ENCODER.md say, to the bit. Numbers go in and out as numpy integers.
 
@@ -31,12 +31,12 @@ C = TypeVar("C", bound=Cache)
 
 @dataclass(frozen=True)
 class Reading(Generic[C]):
-    """What one text wants of a step.
+    """One text's part in a step.
 
     Attributes:
         tokens: to read next, at least one.
-        cache: the past that they are read after; they are appended to it.
-        wanted: of how many of them, the last ones, the logits are asked for.
+        cache: the text's past, which they are appended to.
+        wanted: the number of last tokens whose logits are returned.
     """
 
     tokens: Sequence[int]
@@ -45,11 +45,11 @@ class Reading(Generic[C]):
 
 
 class LlamaModel(Protocol):
-    """A Llama on this host, whatever computes it: see `Way`.
+    """A Llama on this host, computed in some `Way`.
 
     Attributes:
         config: sizes.
-        exp2: (4096,) table, of sampling too.
+        exp2: (4096,) table, which sampling uses too.
         layers: its blocks in order. Dropping one gives another model, and another trace.
     """
 
@@ -71,7 +71,7 @@ class LlamaModel(Protocol):
 
 
 class EncoderModel(Protocol):
-    """An encoder on this host, whatever computes it.
+    """An encoder on this host, computed in some `Way`.
 
     Attributes:
         config: sizes.
@@ -102,16 +102,16 @@ class Way(Protocol):
     """One way in which this host can compute: a set of kernels, or torch on a device.
 
     Attributes:
-        name: in words for people.
+        name: for display.
     """
 
     @property
     def name(self) -> str: ...
 
     def llama(self, parameters: Parameters) -> LlamaModel:
-        """A Llama computed so."""
+        """A Llama computed in this way."""
         ...
 
     def encoder(self, parameters: EncoderParameters) -> EncoderModel:
-        """An encoder computed so."""
+        """An encoder computed in this way."""
         ...

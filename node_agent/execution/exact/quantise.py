@@ -1,7 +1,7 @@
 """From weights in fp32 to the integers of a model file.
 
-Quantising divides, multiplies and rounds in IEEE double precision, one operation at a time, in numpy, so that every
-host makes the same bytes. Weights are int8, one multiplier an output channel.
+Quantising divides, multiplies and rounds in IEEE double precision, one operation at a time, so that every host makes
+the same bytes. Weights are int8, with one multiplier an output channel.
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +36,7 @@ class TensorMaker(ABC):
 
     @abstractmethod
     def vector(self, name: str) -> Integers:
-        """What is neither a table nor of a matrix: parts of norms, and positions."""
+        """Any other tensor: a part of a norm, or the positions."""
 
     def __call__(self, name: str) -> Integers:
         owner, _, field = name.rpartition(".")
@@ -44,15 +44,15 @@ class TensorMaker(ABC):
             return self._tables[field]
         if "norm" in name or name == "position":
             return self.vector(name)
-        if self._last is None or self._last[0] != owner:  # a matrix's tensors are asked for in a row
+        if self._last is None or self._last[0] != owner:  # the tensors of a matrix are asked for one after the other
             self._last = owner, self.matrix(owner)
         value = getattr(self._last[1], field)
         return np.array([value], np.int32) if field == "exponent" else np.asarray(value)
 
 
 def query_factor(rows: int, queries: int, head_dim: int) -> Integers:
-    """(rows,) what each row of `qkv` is multiplied by: log2(e) / sqrt(D) turns the queries' scores into exponents of
-    two."""
+    """(rows,) factors for the rows of `qkv`: log2(e) / sqrt(D) for queries turns scores into exponents of two; 1 for
+    the others."""
     factor = np.ones(rows)
     factor[:queries] = float(tables.query_scale(head_dim))
     return factor
@@ -90,7 +90,7 @@ def gain(weight: Fp32) -> Integers:
 
 
 def fixed_point(values: Integers, fraction: int, most: int) -> Integers:
-    """float64 numbers as int32 with some fraction bits, saturated. Raises UnsupportedModel for NaN and infinity."""
+    """float64 as int32 with `fraction` fraction bits, saturated. Raises UnsupportedModel for NaN and infinity."""
     if not np.isfinite(values).all():
         raise UnsupportedModel(
             "A norm, a bias or an embedding holds NaN or infinity.",

@@ -1,8 +1,8 @@
-"""What the specifications' operations compute, in plain Python integers: slow, meant to be read beside SPEC.md.
+"""The operations of the specifications in plain Python integers: slow, to be read beside SPEC.md.
 
-Python's integers do not overflow, so this file also holds the bounds: `fits` fails where the specification would leave
-64 bits. A vector is a list of integers. What each operation computed is told to whoever hears, by the names of
-`contracts.court.arrays`.
+Python's integers do not overflow, so this file also checks the bounds: `fits` fails where the specification would leave
+63 bits. A vector is a list of integers. Each operation reports what it computed to a listener (`Hear`), under the names
+of `contracts.court.arrays`.
 """
 
 from collections.abc import Callable
@@ -13,24 +13,24 @@ from node_agent.execution.exact.container import Integers, Matrix
 
 Vector = list[int]
 Shortened = tuple[Vector, int]
-"""A vector's integers, and the exponent of the power of two that was taken out."""
+"""A vector's integers, and the exponent of the power of two that they were divided by."""
 
 Hear = Callable[[str, tuple[int, ...], Vector], None]
-"""Hears an array's name, the place of a sheet in it, and values."""
+"""Receives an array's name, the place of a sheet in it, and values."""
 Tell = Callable[[str, Vector], None]
-"""Tells the values of one part of an operation."""
+"""Reports the values of one part of an operation."""
 
 
 def unheard(name: str, place: tuple[int, ...], values: Vector) -> None:
-    """Nobody hears."""
+    """Ignores what it receives."""
 
 
 def untold(part: str, values: Vector) -> None:
-    """Nobody is told."""
+    """Reports nothing."""
 
 
 def telling(hear: Hear, unit: str, *place: int) -> Tell:
-    """Tells parts of one unit at one place."""
+    """Reports parts of one unit at one place to a listener."""
     return lambda part, values: hear(f"{unit}.{part}", place, values)
 
 
@@ -42,14 +42,14 @@ def round_shift(value: int, bits: int) -> int:
 
 
 def shorten(values: Vector, bits: int) -> tuple[Vector, int]:
-    """Integers of `bits` bits with sign, and the exponent e of the power of two that was taken out."""
+    """The values as integers of `bits` bits with sign, divided by the least power of two; and its exponent."""
     most = (1 << (bits - 1)) - 1
     exponent = max(0, max(abs(value) for value in values).bit_length() - (bits - 1))
     return [min(max(round_shift(value, exponent), -most), most) for value in values], exponent
 
 
 def tell_shortened(tell: Tell, part: str, bits: int, heads: list[Vector]) -> list[Shortened]:
-    """Heads, each shortened."""
+    """Each head shortened, and reported."""
     short = [shorten(head, bits) for head in heads]
     tell(part, joined_up([values for values, _ in short]))
     tell(f"{part}_exponent", [exponent for _, exponent in short])
@@ -94,7 +94,7 @@ def unit(x: Vector, epsilon: int, fraction: int, tell: Tell = untold) -> Vector:
 def mix(
     query: Shortened, keys: list[Shortened], values: list[Shortened], exp2: Integers, tell: Tell = untold
 ) -> Vector:
-    """What one query takes of one head's values, with 20 fraction bits."""
+    """Attention of one query over one head's values, with 20 fraction bits."""
     scores = []
     for key, exponent in keys:
         product = _fits_product(sum(q * k for q, k in zip(query[0], key, strict=True)))
@@ -120,13 +120,13 @@ def mix(
 
 
 def exp2_of(distance: int, table: Integers) -> int:
-    """2^-distance, which has 12 fraction bits, with 24."""
+    """2^-distance with 24 fraction bits; the distance has 12."""
     distance = min(distance, a.SCORE_DISTANCE_MAX)
     return int(table[distance & ((1 << a.SCORE_FRACTION) - 1)]) >> (distance >> a.SCORE_FRACTION)
 
 
 def looked_up(x: int, table: Integers, step_bits: int) -> int:
-    """A table's entry nearest to x, which has 16 fraction bits: entries 2^-step_bits apart, 0 in the middle."""
+    """The table's entry nearest to x, which has 16 fraction bits; entries lie 2^-step_bits apart, 0 in the middle."""
     half = len(table) // 2
     return int(table[min(max(round_shift(x, a.HEAD_FRACTION - step_bits), -half), half - 1) + half])
 
@@ -147,7 +147,7 @@ def saturate(values: Vector, most: int) -> Vector:
 
 
 def fits(value: int) -> int:
-    """The value itself. Raises ArithmeticError where it needs more than 63 bits."""
+    """Returns the value. Raises ArithmeticError where it needs more than 63 bits."""
     if abs(value) > 2**62:
         raise ArithmeticError(f"{value} needs more than the 63 bits that SPEC.md allows")
     return value

@@ -1,7 +1,7 @@
 """Choosing a token from integer logits: greedy, or from an integer distribution with a counter-based generator.
 
-Runs on the host in Python and numpy integers; SPEC.md, "Choosing a token". The same seed, text and position always draw
-the same number, so a verifier repeats any draw alone, in any order.
+SPEC.md, "Choosing a token", in Python's and numpy's integers. The same seed, text and position always draw the same
+number, so a verifier can repeat any draw alone, in any order.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ class ExactSampling:
     """How tokens are chosen.
 
     Attributes:
-        temperature_milli: thousandths; 0 is greedy, and the rest is not looked at.
+        temperature_milli: thousandths; 0 is greedy and ignores the rest.
         top_p_ppm: millionths, 1 to 1,000,000.
         seed: 32 bytes that the node could not choose.
     """
@@ -66,7 +66,7 @@ def weigh(logits: Logits, exp2: NDArray[np.int64], temperature_milli: int) -> ND
     """(V,) integer weights 2^24 exp((logit - max) * 1000 / temperature_milli), rounded down by table and shift."""
     factor = (LOG2_E_32 * 1000 // temperature_milli) >> 16
     below = int(logits.max()) - logits.astype(np.int64)  # (V,) at least 0
-    # What the clamp below would cut off anyway is cut off before the product can leave 64 bits.
+    # The clamp below would cut these off anyway; cut earlier, the product stays within 64 bits.
     below = np.minimum(below, (a.SCORE_DISTANCE_MAX + 1 << 20) // factor + 1)
     distance = np.minimum((below * factor) >> 20, a.SCORE_DISTANCE_MAX)
     weights: NDArray[np.int64] = exp2[distance & ((1 << a.SCORE_FRACTION) - 1)] >> (distance >> a.SCORE_FRACTION)

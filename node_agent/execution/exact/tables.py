@@ -1,7 +1,7 @@
-"""The tables of SPEC.md by big-integer arithmetic: no float, no library of the host.
+"""The tables of SPEC.md by big-integer arithmetic, without floats or libraries of the host.
 
 Each entry is the integer nearest to a real number. Numbers are carried with 160 fraction bits and errors stay below
-2^-120, so the nearest integer is certain unless the number lies that close to a half; `_nearest` looks.
+2^-120, so the nearest integer is certain unless the number lies that close to a half, which `_nearest` checks.
 
 Sources: Machin's formula for pi; Taylor series of exp, sin, cos and the normal distribution; ln by atanh; RoPE,
 arXiv:2104.09864; the scaling kinds `linear` and `llama3` as in Hugging Face `modeling_rope_utils.py`.
@@ -57,8 +57,8 @@ def sigmoid_table() -> NDArray[np.int32]:
 def normal_table() -> NDArray[np.int32]:
     """(32768,) 2^24 * Phi(x) for x = (i - 16384) / 2048, Phi the standard normal distribution's function.
 
-    From 0 by Taylor series from entry to entry: with h the step and t_n = phi^(n)(x) h^n / n!, the density at x + h is
-    the sum of all t_n, Phi grows by the sum of h t_n / (n + 1), and phi' = -x phi gives
+    Taylor series lead from entry to entry, from 0 on. With the step h and t_n = phi^(n)(x) h^n / n!, the density
+    at x + h is the sum of all t_n, Phi grows by the sum of h t_n / (n + 1), and phi' = -x phi gives
     t_(n+1) = -(x h t_n + h^2 t_(n-1)) / (n + 1).
     """
     half, step = 1 << (a.NORMAL_INDEX_BITS - 1), a.NORMAL_STEP_BITS
@@ -97,12 +97,12 @@ def rotary_tables(
 
 
 def query_scale(head_dim: int) -> Fraction:
-    """log2(e) / sqrt(head_dim): what turns scores into exponents of two; folded into the queries' multipliers."""
+    """log2(e) / sqrt(head_dim), which turns scores into exponents of two; part of the queries' multipliers."""
     return Fraction(ONE, ln(Fraction(2))) * Fraction(ONE, isqrt(head_dim << 2 * BITS))
 
 
 def exp(x: int) -> int:
-    """exp of a number with BITS fraction bits, |x| < 64: halved until small, Taylor series, squared back."""
+    """exp of a number with BITS fraction bits, |x| < 64: halvings, Taylor series, squarings."""
     halvings = 16
     total, term, n = ONE, ONE, 0
     while term:

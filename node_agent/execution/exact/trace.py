@@ -1,7 +1,7 @@
-"""The trace of the exact engine under way: rows of integers, the logits of generated positions or an encoder's states.
+"""The trace of the exact engine, built row by row from the logits of generated positions or an encoder's states.
 
-SPEC.md, "The trace"; the tree and what is shown of it: `contracts.protocol.trace`. A text's digests do not depend on
-what else was computed at the time.
+SPEC.md, "The trace"; `contracts.protocol.trace` has the tree and the published part. A text's digests do not depend on
+what else is computed.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from contracts.protocol.trace_tree import list_root, row_leaves, top_of
 
 
 class TextTrace:
-    """The digests of one text's rows, under way."""
+    """The digests of one text's rows so far."""
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
@@ -29,13 +29,13 @@ class TextTrace:
             self._open = []
 
     def shown(self) -> ShownText:
-        """What is shown of the rows so far."""
+        """The published part, of the rows so far."""
         rows = CHUNK_ROWS * len(self._nodes) + len(self._open)
         return ShownText(rows, [*self._nodes, top_of(self._open)] if self._open else list(self._nodes))
 
 
 def encode(traces: Sequence[TextTrace]) -> bytes:
-    """What a node may show of its trace: of the texts of an input, in order."""
+    """The published trace of the texts of an input, in order."""
     return encode_shown(trace.shown() for trace in traces)
 
 

@@ -1,8 +1,7 @@
-"""In which ways this host computes rightly, and which of them is fastest here: found by trying, at start.
+"""The ways in which this host computes rightly, and the fastest of them: both are found by trying, at start.
 
-A host signs nothing that was computed in a way that has not given the known answers (`golden.py`). Among the sound ways
-nothing but speed differs, and which is fastest differs by host, so it is measured on the model that is to be served
-(`measured`): no instruction set is preferred by name.
+A host uses only ways that give the known answers (`golden.py`). Sound ways differ in speed alone. The fastest one
+differs by host, so it is measured on the model that will be served (`fastest`); no instruction set is preferred.
 """
 
 import time
@@ -27,7 +26,7 @@ from node_agent.execution.exact.port import Way
 M = TypeVar("M")
 
 ROUNDS = 2
-"""The faster of so many rounds counts: what disturbs a round only makes it slower."""
+"""The fastest of this many rounds counts, because disturbances only make a round slower."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class Sound:
     """What the self-test found on a device.
 
     Attributes:
-        ways: that gave every known answer, in no order that matters.
-        unsound: those that did not, with what went wrong.
+        ways: those that gave every known answer; their order does not matter.
+        unsound: the others, each with what went wrong.
     """
 
     ways: tuple[Way, ...]
@@ -62,13 +61,13 @@ class Sound:
 
 @cache
 def sound(device: str) -> Sound:
-    """Tries every way of a device, once a process. A way that computes a wrong number is left out, and named.
+    """Tries every way of a device, once a process.
 
     Args:
         device: "cpu", or a GPU's name, for which torch is needed.
 
     Raises:
-        SelfTestFailed: none is sound; nothing that this host computes may be signed.
+        SelfTestFailed: no way is sound, so this host may sign nothing.
         NumericClassMismatch: torch sees no such GPU.
     """
     if device == "cpu":
@@ -94,7 +93,7 @@ W = TypeVar("W", bound=Way)
 
 
 def tried(ways: Iterable[W], require_sound: Callable[[W], None]) -> Sound:
-    """Which of some ways pass a test that raises SelfTestFailed."""
+    """The ways that pass a test, which raises SelfTestFailed, and those that do not."""
     passed: list[Way] = []
     unsound: dict[str, str] = {}
     for way in ways:
@@ -110,7 +109,7 @@ def tried(ways: Iterable[W], require_sound: Callable[[W], None]) -> Sound:
 
 
 def require_sound_kernels(way: KernelWay) -> None:
-    """Raises SelfTestFailed where a set of kernels computes a wrong number; takes a fraction of a second."""
+    """Raises SelfTestFailed where a set of kernels gets a number wrong; takes a fraction of a second."""
     name = way.name
     for inputs, outputs in golden.WORST_SHAPES:
         weight = golden.worst_weights(outputs, inputs)
@@ -130,14 +129,14 @@ def fastest(
     device: str, make: Callable[[Way], M], measure: Callable[[M, str, float], Speed], job: tuple[int, int],
     known: Speed | None = None,
 ) -> tuple[M, Speed]:  # fmt: skip
-    """A model by the fastest of the sound ways of a device, and the speed that was measured.
+    """A model in the fastest sound way of a device, and its measured speed.
 
     Args:
         device: see `sound`.
-        make: the model by a way.
-        measure: times a model: (model, the way's name, seconds after which it may give up) to its speed.
-        job: how many tokens a usual job reads and writes: what is compared is how long it takes.
-        known: what was measured on this host before, with this very version; its way is taken without measuring again.
+        make: makes the model in a way.
+        measure: gives a model's speed from (model, the way's name, seconds after which it may give up).
+        job: tokens that a usual job reads and writes; its time is compared.
+        known: the speed measured on this host before with this version; its way is taken without measuring again.
 
     Raises:
         SelfTestFailed: see `sound`.

@@ -1,4 +1,4 @@
-"""Greedy decoding of a float Llama; the trace hears the logits of every position computed, in order."""
+"""Greedy decoding of a float Llama; the trace takes the logits of every computed position, in order."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from node_agent.execution.trace import Trace
 
 
 def read(model: Llama, tokens: list[int], cache: KeyValueCache, trace: Trace) -> int:
-    """Run tokens in one pass, a whole prompt or the last one; trace each position's logits, and choose the next."""
+    """Run a whole prompt or one token in one pass, trace each position's logits, and choose the next token."""
     hidden = model.forward(torch.tensor(tokens, device=model.device), cache)  # (T, C)
     for rows in torch.split(hidden, LOGIT_ROWS):
         logits: NDArray[np.float32] = model.logits(rows).cpu().numpy()  # (<= LOGIT_ROWS, V)
@@ -21,7 +21,7 @@ def read(model: Llama, tokens: list[int], cache: KeyValueCache, trace: Trace) ->
 def greedy(logits: NDArray[np.float32]) -> int:
     """The id of the largest of (V,) logits, the lowest id on ties.
 
-    numpy's argmax promises the first of equals, and returns a NaN where there is one; torch promises neither.
+    numpy's argmax returns the first of equals, and a NaN where there is one; torch guarantees neither.
 
     Raises:
         NumericFailure: the largest is NaN or infinite.

@@ -1,14 +1,15 @@
-"""What all `torch-float` engines share: plain float inference in fp32, one text at a time, checked by doing it again.
+"""The base of `torch-float` engines: float inference in fp32, one text at a time, checked by running it again.
 
-A kind of work (`node_agent.execution.kinds`) subclasses `FloatEngine` and says how one text is answered; the rest is
-here: that files, version and numeric class are the manifest's, that the host passed its self-test, that texts and
-parameters are within the manifest's limits, and that a batch is its texts one after the other. So no text can change
-a bit of another's answer, and nothing is padded or cut off.
+A kind of work (`node_agent.execution.kinds`) subclasses `FloatEngine` and answers one text. The base class checks that
+files, version and numeric class are the manifest's, that the host passes its self-test, and that texts and parameters
+are within the manifest's limits. It computes the texts of an input one after the other, so no text can change a bit of
+another's answer, and nothing is padded or cut off.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 
@@ -19,7 +20,14 @@ from node_agent.devices.gpu import resolve
 from node_agent.execution import determinism
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import NumericClassMismatch, SelfTestFailed
-from node_agent.execution.limits import read_prompts, require_described, require_named, require_params, require_showable
+from node_agent.execution.limits import (
+    read_prompts,
+    require_described,
+    require_named,
+    require_params,
+    require_positions,
+    require_showable,
+)
 from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.trace import Trace
 
@@ -30,55 +38,47 @@ class FloatEngine(Engine, ABC):
     """See `engine.Engine`. One instance serves one workload on one device; calls must not overlap in a process.
 
     Attributes:
-        version: of a kind; it changes whenever the same call could give other bytes.
-        vocab_size: how many token ids the model knows.
+        version: of the kind's engine; it changes whenever the same call could give other bytes.
+        meter, params: what its workloads meter, and the parameters that they have.
+        model: see `read`; `model.layers` is its list of blocks.
     """
 
     name: str = "torch-float"
     version: str = "2"
-    vocab_size: int
     check: Check = "regenerate"
     pinned: bool = True
     concurrent: bool = False
+    meter: ClassVar[str]
+    params: ClassVar[Collection[str]] = ()
 
-    def __init__(self, manifest: Manifest) -> None:
-        """Keep what is needed for limits; `load` is the way in that verifies the parts."""
-        self.manifest = manifest
+    def __init__(self, model: Any, manifest: Manifest) -> None:
+        """Assemble from parts; `load` is the way in that verifies them. Raises EngineMismatch, UnsupportedModel."""
+        self.model, self.manifest = model, manifest
+        require_described(manifest, self.params, meter=self.meter)
+        require_positions(manifest, model.config.max_position_embeddings)
 
-    @classmethod
+    @staticmethod
     @abstractmethod
-    def build(cls, files: ModelFiles, manifest: Manifest, device: torch.device) -> Self:
-        """Load the model. Files and manifest match already. Raises UnsupportedModel, UnsafeModelFormat."""
+    def read(weights: Path, config: Path, device: torch.device) -> Any:
+        """The model of two files, on a device. Raises UnsupportedModel, UnsafeModelFormat."""
 
     @abstractmethod
     def answer(self, prompt: list[int], params: Mapping[str, int], trace: Trace) -> list[int]:
-        """Compute one text, and return what answers it: token ids, or int32 numbers.
+        """Compute one text. Returns its answer: token ids, or int32 numbers.
 
         Args:
-            prompt: token ids, those around the text included.
+            prompt: token ids, the template's included.
             params: within the manifest's ranges.
-            trace: takes everything that is computed on the way.
+            trace: to be fed with everything that is computed on the way.
         """
 
     @classmethod
     def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
-        """Load a model whose digests the store has verified.
-
-        Args:
-            files: from the model store.
-            manifest: the workload to serve.
-            device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
-            known: not looked at: there is one way to compute, and nobody measures it.
-
-        Raises:
-            EngineMismatch, ModelDigestMismatch, NumericClassMismatch: this host is not what the manifest describes.
-            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
-            UnsafeModelFormat, UnsupportedModel: the files are not what this engine computes.
-        """
+        """See `kinds.EngineType`. `known` is ignored, since there is only one way to compute."""
         where = resolve(device)
         cls._require_match(files, manifest, str(where))
         self_test.passed(str(where))
-        engine = cls.build(files, manifest, where)
+        engine = cls(cls.read(files.weights, files.config, where), manifest)
         engine.require_repetition()
         return engine
 
@@ -101,10 +101,10 @@ class FloatEngine(Engine, ABC):
     def execute(self, input_bytes: bytes, params: Mapping[str, int]) -> Execution:
         """Answer every text of an input, one after the other.
 
-        Errors as in `engine.Engine`, NumericFailure if the model breaks down, OutputTooLong if nobody could show it.
+        Errors as in `engine.Engine`, NumericFailure and OutputTooLong.
         """
         require_params(self.manifest.params, params)
-        prompts = read_prompts(self.manifest.input, self.vocab_size, input_bytes)
+        prompts = read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes)
         determinism.enforce()
         trace, answers = Trace(), []
         for prompt in prompts:
@@ -123,7 +123,7 @@ class FloatEngine(Engine, ABC):
         """
         params = {name: allowed.minimum for name, allowed in self.manifest.params.items()}
         count = min(_SELF_TEST_TOKENS, self.manifest.input.max_tokens)
-        prompt = pack([[7919 * place % self.vocab_size for place in range(count)]])
+        prompt = pack([[7919 * place % self.model.config.vocab_size for place in range(count)]])
         first, second = (self.execute(prompt, params) for _ in range(2))
         if first != second:
             raise SelfTestFailed(

@@ -28,7 +28,7 @@ from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.published import LlamaConfig
 
 LOGIT_ROWS = 64
-"""Positions per output product of a prompt: bounds the memory for logits (V * 4 bytes each). Part of the arithmetic."""
+"""Positions per output product of a prompt, V * 4 bytes of logits each. Another number can change the last bits."""
 
 
 class KeyValueCache:
@@ -135,7 +135,7 @@ class Llama:
         t, heads, kv_heads, d = x.shape[0], c.num_attention_heads, c.num_key_value_heads, c.head_dim
         groups = heads // kv_heads
         qkv = (x @ layer.qkv).view(t, heads + 2 * kv_heads, d)  # (T, H + 2K, D)
-        rotated = _rotate(qkv[:, : heads + kv_heads], cos, sin)  # (T, H + K, D)
+        rotated = rotate(qkv[:, : heads + kv_heads], cos, sin)  # (T, H + K, D)
         key, value = cache.append(index, rotated[:, heads:].transpose(0, 1), qkv[:, heads + kv_heads :].transpose(0, 1))
         query = rotated[:, :heads].view(t, kv_heads, groups, d).permute(1, 2, 0, 3)  # (K, G, T, D)
         scores = torch.bmm(query.reshape(kv_heads, groups * t, d), key.transpose(1, 2))  # (K, G T, S)
@@ -178,13 +178,13 @@ def rotary_tables(config: LlamaConfig, device: torch.device) -> tuple[Tensor, Te
     return torch.cat((cos, cos), -1).to(device), torch.cat((-sin, sin), -1).to(device)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of (T, heads, D) by (T, 1, D) tables: each half turns against the other."""
-    first, second = x.chunk(2, -1)  # (T, heads, D/2)
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of (..., T, heads, D) by (..., T, 1, D) tables: each half turns against the other."""
+    first, second = x.chunk(2, -1)  # (..., D/2) each
     return x * cos + torch.cat((second, first), -1) * sin
 
 
 def _future(start: int, end: int, device: torch.device) -> Tensor:
-    """(T, S) mask, true where a new position would look past itself."""
+    """(T, S) mask, true where a position lies behind the new one."""
     steps = torch.arange(end, device=device)
     return steps[None, :] > steps[start:, None]

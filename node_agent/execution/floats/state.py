@@ -11,7 +11,7 @@ from node_agent.execution.published import LlamaConfig, unsupported
 
 @dataclass
 class LlamaLayer:
-    """One block's weights, products that share an input fused; matrices (out, in), as published."""
+    """One block's weights; products of the same input are fused, matrices are (out, in) as published."""
 
     attention_norm: Tensor  # (C,)
     qkv: Tensor  # ((H + 2K) D, C)
@@ -25,9 +25,9 @@ class StateReader:
     """Takes tensors by name, checked for shape and type, cast and moved to a device.
 
     Args:
-        names: of all tensors that there are.
+        names: of all tensors.
         tensor: returns the tensor of a name.
-        device, dtype: of what is taken; always a copy.
+        device, dtype: of the returned copies.
         published: types that a tensor may have.
     """
 

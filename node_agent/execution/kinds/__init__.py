@@ -1,12 +1,12 @@
 """Kinds of work: one file each, found by its name. `README.md` beside this file shows how to add one.
 
 A file `kinds/<kind>.py` exports
-- ENGINE: what computes it, an `EngineType`; of a kind that needs torch its place, "module:Class", so that a host
-  without torch can read the file;
+- ENGINE: an `EngineType`, or for one that needs torch its place, "module:Class", so that a host without torch can read
+  the file;
 - MODELS: the models that it can run, by the names under which `assay models pull` fetches them;
 - TEMPLATE: the fields of a workload's manifest that the kind decides: unit, meter, params, input, deterrence.
 
-There is no list to edit: nodes and verifiers load the kind that a manifest names, and nobody else needs to know of it.
+There is no list to edit: nodes and verifiers load the kind that a manifest names.
 """
 
 import importlib
@@ -30,17 +30,16 @@ DETERRENCE = {
     "collusion_ppm": 350_000,
     "false_alarm_ppm": 0,
 }
-"""By which checks are priced where an answer is either right or wrong (`contracts.protocol.sampling.Deterrence`;
-`verifier/ECONOMICS.md` has why): even a cheat that costs its node nothing loses money, with up to 35 % of the checks
-drawn to its friends."""
+"""How checks are priced where an answer is either right or wrong (`contracts.protocol.sampling.Deterrence`): even a
+cheat that costs nothing loses money, with up to 35 % of the checks drawn to friends (`verifier/ECONOMICS.md`)."""
 
 
 class EngineType(Protocol):
-    """What makes engines of a kind.
+    """Makes engines of a kind.
 
     Attributes:
         name, version, check: of its engines.
-        pinned: whether its answers are the same within one numeric class only.
+        pinned: whether answers are the same within one numeric class only.
     """
 
     name: str
@@ -51,9 +50,17 @@ class EngineType(Protocol):
     def load(
         self, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None
     ) -> Engine:
-        """An engine ready to sign for. Raises ExecutionError where this host, or these files, will not do.
+        """An engine whose results may be signed.
 
-        `known`: what was measured on this host before, so that it need not be measured again.
+        Args:
+            files: from the model store, which has verified their digests.
+            manifest: the workload to serve.
+            device: "cpu", "cuda" or "cuda:N"; the first GPU, else the CPU, if not given.
+            known: the speed measured on this host before with this version, so that it is not measured again.
+
+        Raises:
+            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
+            WorkloadMismatch, UnsafeModelFormat, UnsupportedModel: this host or these files are not the manifest's.
         """
         ...
 
@@ -69,12 +76,12 @@ class Kind:
 
     @property
     def needs_torch(self) -> bool:
-        """Whether its engine runs on torch, whatever the device."""
+        """Whether its engine needs torch on every device."""
         return isinstance(self.place, str)
 
     @property
     def engine(self) -> EngineType:
-        """What computes it. Raises TorchMissing."""
+        """Its engine type. Raises TorchMissing."""
         if not isinstance(self.place, str):
             return self.place
         require_torch(f"Work of the kind {self.name}")
@@ -111,12 +118,12 @@ def find(kind: str) -> Kind:
 
 
 def load(files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Engine:
-    """The engine of a workload, ready to sign for. Raises UnknownKind, TorchMissing, and as `EngineType.load` does."""
+    """The engine of a workload. Raises UnknownKind, TorchMissing, and as `EngineType.load` does."""
     return find(manifest.kind).engine.load(files, manifest, device, known)
 
 
 def require_torch(what: str) -> None:
-    """Raises TorchMissing where torch, which something needs, is not installed."""
+    """Raises TorchMissing where torch is not installed; `what` needs it."""
     if importlib.util.find_spec("torch") is None:
         raise TorchMissing(
             f"{what} needs torch, which is not installed.",
@@ -136,7 +143,7 @@ def write_manifest(kind: str, model: str, device: str | None, *, check_price_uni
     Args:
         kind: see `names`.
         model: one of the kind's models.
-        device: one of the class of hosts that will serve it, see `probe.resolve`; not looked at where any host may.
+        device: of a host of the class that will serve it, see `probe.resolve`; ignored where any host may serve it.
         check_price_units: what a check of one job earns its verifier.
         changes: manifest fields in place of the template's.
 

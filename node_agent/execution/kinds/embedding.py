@@ -1,6 +1,6 @@
 """Kind `embedding`: one vector a text by the exact engine's encoder. Any host gives the same bytes.
 
-Prompt: [CLS], the text's tokens, [SEP]. Nothing is cut off: a text with more tokens than the workload takes is refused.
+Prompt: [CLS], the text's tokens, [SEP]. A text with more tokens than the workload takes is refused, not cut off.
 
 Vector: the mean of the last states over all tokens, [CLS] and [SEP] included, divided by its length (L2 norm), as
 sentence-transformers does for all-MiniLM-L6-v2 (arXiv:1908.10084). Dot products of vectors are cosines.

@@ -4,7 +4,7 @@ Prompt: the manifest's template around the text's own ids. A text that spells `<
 ids, not the control token, so that it cannot end its turn. Output: for each text the ids of every token chosen, the
 stop token included; units are their number, so a stop counts as one: choosing it took a pass.
 
-Parameters: `node_agent/execution/exact/llama/engine.py`; what an order does not name is greedy.
+Parameters: `node_agent/execution/exact/llama/engine.py`; by default the choice is greedy.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from node_agent.execution.kinds import float_generation
 from node_agent.execution.model_files import Built
 
 MOST_SEED = 2**53 - 1
-"""The largest integer that every JSON reader keeps."""
+"""The largest integer that every JSON reader keeps exactly."""
 
 ENGINE = ExactGeneration
 

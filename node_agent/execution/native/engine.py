@@ -62,13 +62,8 @@ class NativeGeneration(Engine):
 
     @classmethod
     def load(cls, files: ModelFiles, manifest: Manifest, device: str | None = None, known: Speed | None = None) -> Self:
-        """Load a model whose digests the store has verified: on a GPU in the manifest's number type, on a CPU in fp32,
-        which is more precise and faster there.
-
-        Raises:
-            SelfTestFailed: this host computes wrongly; nothing that it computes may be signed.
-            ModelDigestMismatch, UnsafeModelFormat, UnsupportedModel, EngineMismatch: the parts are not the manifest's.
-        """
+        """See `kinds.EngineType`. A GPU computes in the manifest's number type, a CPU in fp32, which is more precise
+        and faster there."""
         where = resolve(device)
         self_test.passed(str(where))
         require_named(files, manifest)

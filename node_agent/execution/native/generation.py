@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from node_agent.execution import determinism
 from node_agent.execution.floats.llama import LOGIT_ROWS
 from node_agent.execution.native.model import NativeCache, NativeLlama, batch_of
 from node_agent.execution.native.projection import project
@@ -92,7 +93,7 @@ def generate(
     model: NativeLlama, tasks: Sequence[GenerationTask], listener: Listener | None = None
 ) -> list[GenerationRun]:
     """Answer texts together, and return them in order."""
-    model.settings.enforce()
+    determinism.enforce(model.settings.threads)
     runs = [GenerationRun(task) for task in tasks]
     cache = model.new_cache(len(tasks), max(len(task.prompt) + task.limit for task in tasks))
     last = [_read_prompt(model, task.prompt, cache, row) for row, task in enumerate(tasks)]
@@ -124,7 +125,7 @@ def recheck(
             outside the vocabulary gets the largest margin and is read as 0.
         listener: see `Listener`.
     """
-    model.settings.enforce()
+    determinism.enforce(model.settings.threads)
     known = [token if 0 <= token < model.config.vocab_size else 0 for token in answer]
     whole = [*task.prompt, *known[:-1]]
     states = model.forward(batch_of([whole], model.device), model.new_cache(1, len(whole)))[0]

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from node_agent.execution.floats.llama import rotary_tables
+from node_agent.execution.floats.llama import rotary_tables, rotate
 from node_agent.execution.floats.state import LlamaLayer, StateReader
 from node_agent.execution.model_files import require_safetensors
 from node_agent.execution.native.settings import DTYPES, NativeSettings
@@ -140,7 +140,7 @@ class NativeLlama:
         c = self.config
         (b, t), heads, shared, d = x.shape[:2], c.num_attention_heads, c.num_key_value_heads, c.head_dim
         qkv = F.linear(x, layer.qkv).view(b, t, heads + 2 * shared, d)  # (B, T, H + 2K, D)
-        rotated = _rotate(qkv[:, :, : heads + shared], *turn)  # (B, T, H + K, D)
+        rotated = rotate(qkv[:, :, : heads + shared], *turn)  # (B, T, H + K, D)
         texts = torch.arange(b, device=self.device)[:, None]  # (B, 1)
         keys[texts, :, positions] = rotated[:, :, heads:]
         values[texts, :, positions] = qkv[:, :, heads + shared :]
@@ -174,9 +174,3 @@ class NativeLlama:
 def batch_of(tokens: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """(B, T) ids of texts that all read as many tokens."""
     return torch.tensor([list(each) for each in tokens], device=device)
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of (B, T, heads, D) by (B, T, 1, D) tables: each half turns against the other."""
-    first, second = x.chunk(2, -1)
-    return x * cos + torch.cat((second, first), -1) * sin

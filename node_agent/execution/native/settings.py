@@ -5,8 +5,6 @@ from typing import Literal
 
 import torch
 
-from node_agent.execution import determinism
-
 Dtype = Literal["float32", "bfloat16", "float16"]
 Attention = Literal["eager", "sdpa"]
 
@@ -34,7 +32,3 @@ class NativeSettings:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES or self.attention not in ("eager", "sdpa") or self.threads < 1:
             raise ValueError(f"no way to compute: {self}")
-
-    def enforce(self) -> None:
-        """Sets torch's switches so that these settings are deterministic."""
-        determinism.enforce(self.threads)

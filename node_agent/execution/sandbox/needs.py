@@ -11,13 +11,16 @@ import contracts
 import node_agent
 from node_agent.execution.model_files import ModelFiles
 
-_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
+_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _MACHINE = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 _PROC = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo")
 _DEVICES = ("/dev/null", "/dev/urandom")
+"""Not /dev/zero: who maps it has memory that no limit of the kernel's counts."""
 _GPU_MACHINE = ("/sys/bus/pci/devices", "/sys/devices/system/memory", "/sys/module/nvidia", "/sys/module/nvidia_uvm")
 _GPU_PROC = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")
-_GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/nvidia-caps")
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-caps")
+"""Besides /dev/nvidia0 and so on. gVisor's nvproxy, too, computes with no more; the last is for parts of a GPU."""
+
 
 _HEADROOM_BYTES, _TIMES_MODEL = 4 << 30, 8
 """Of memory: for Python, torch and the orders under way; and for each byte of a model, which in floats is read as bf16,
@@ -44,9 +47,8 @@ class Needs:
         packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
         libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
         own = [str(Path(str(package.__file__)).parent) for package in (contracts, node_agent)]
-        machine = [*_MACHINE, *(self._pci() if self.gpu else ())]
-        named = [sys.prefix, sys.base_prefix, *packages, *libraries, *own, *machine, *map(str, self.models)]
-        return _there([*_SYSTEM, *named])
+        machine = [*_MACHINE, *(self._gpu() if self.gpu else ())]
+        return _there([*_LIBRARIES, *_interpreter(), *packages, *libraries, *own, *machine, *map(str, self.models)])
 
     @property
     def proc(self) -> list[str]:
@@ -74,9 +76,20 @@ class Needs:
         """The most that it may have: kernels, OpenMP and tokenizers each start about one for each core."""
         return 64 + 8 * (os.cpu_count() or 1)
 
-    def _pci(self) -> Iterator[str]:
-        yield from _GPU_MACHINE
+    def _gpu(self) -> Iterator[str]:
+        yield from (*_GPU_MACHINE, *glob("/usr/local/cuda*"), "/usr/local/nvidia")
         yield from (os.path.realpath(path) for path in glob("/sys/bus/pci/drivers/nvidia/*:*"))
+
+
+def _interpreter() -> Iterator[str]:
+    """Python's program, by each of its names, and its library; of a virtual environment too."""
+    yield f"{sys.prefix}/pyvenv.cfg"
+    yield from (f"{prefix}/{name}" for prefix in (sys.prefix, sys.base_prefix) for name in ("lib", "lib64"))
+    program = sys.executable
+    yield program
+    while os.path.islink(program):
+        program = os.path.normpath(os.path.join(os.path.dirname(program), os.readlink(program)))
+        yield program
 
 
 def _there(paths: Sequence[str]) -> list[str]:

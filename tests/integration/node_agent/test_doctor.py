@@ -303,9 +303,7 @@ def test_a_container_with_little_memory(node: Path, tmp_path: Path, monkeypatch:
     assert host.cgroup_room_bytes(membership, root) == 100 << 20
     monkeypatch.setattr(host, "_CGROUP", membership)
     monkeypatch.setattr(host, "_CGROUPS", root)
-    assert "100 MiB left in this process's control group" in failed(
-        by_name(look_at_host(node, node, "cpu", Limits()))
-    )
+    assert "100 MiB left in this process's control group" in failed(by_name(look_at_host(node, node, "cpu", Limits())))
     membership.write_text("0::/\n")
     assert host.cgroup_room_bytes(membership, root) is None
 
@@ -351,7 +349,7 @@ def test_clock(node: Path, found: World, ahead_s: int, level: str) -> None:
 def test_keys(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that others may read, one that does not open, one that is missing. The owner's need not be there."""
     (node / "owner.json").unlink()
-    assert "not needed to serve" in account(node)["owner key"][0]
+    assert "serving does not need it" in account(node)["owner key"][0]
     (node / "node.json").chmod(0o644)
     told = failed(account(node))
     assert "has mode 0644" in told

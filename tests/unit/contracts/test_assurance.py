@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.assurance import figures
+from bench.assurance import figures, origins
 from bench.report import RESULTS
 from contracts.tools import product
 from contracts.tools.product import ROOT, code_tokens, src_sha256
@@ -16,6 +16,7 @@ def test_what_is_claimed_is_what_was_measured() -> None:
     """`make bench-contracts-assurance` writes what the raw files say; a changed contract takes its figures along."""
     claimed = json.loads((RESULTS / "contracts-assurance.json").read_text())
     assert claimed["figures"] == {name: figure.record() for name, figure in figures().items()}
+    assert claimed["raw"] == origins()
     assert claimed["src_sha256"] == src_sha256()
 
 

@@ -72,7 +72,7 @@ def test_an_order_that_expires_is_no_answer(tmp_path: Path) -> None:
     words = str(caught.value)
     assert caught.value.code == "not_answered"
     assert "not answered one word in 10 s; the order is expired" in words
-    assert "last words: 2026 ERROR loop: engine_failed: no memory. Nothing was signed. (all of them in" in words
+    assert "last words: 2026 ERROR loop: engine_failed: no memory. Nothing was signed. (the rest is in" in words
     assert str(log) in words
     assert "yesterday" not in words
 

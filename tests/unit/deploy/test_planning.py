@@ -73,7 +73,7 @@ def test_a_demo_is_whole_and_in_time_or_refused(measured: MachineSpeeds, machine
         assert float(told.group(2)) == pytest.approx(measured.generation.write_per_s, rel=0.01)
         return
     assert found.jobs >= LEAST_JOBS
-    assert found.total_s <= 0.95 * BUDGET_S, "a reserve for what is not reckoned"
+    assert found.total_s <= 0.95 * BUDGET_S, "a reserve for what is not estimated"
     assert 1 <= found.least_tokens <= found.most_tokens <= workload.MOST_NEW_TOKENS
 
 
@@ -182,7 +182,7 @@ def test_every_shortened_window_is_named() -> None:
     assert f"check_wait_s {found.constants.check_wait_s} ({PRODUCTION.check_wait_s})" in words
 
 
-def test_a_busy_loop_is_always_reckoned_with() -> None:
+def test_a_busy_loop_is_always_assumed() -> None:
     """Protects a run beside which somebody starts to work: an idle machine is promised no more than one with one busy
     loop, and a busier one less."""
     assert Machine(2, 0.0).share == Machine(2, 1.0).share > Machine(2, 2.0).share

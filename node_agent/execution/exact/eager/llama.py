@@ -86,9 +86,7 @@ class EagerLlama(EagerModel):
         """See `port.LlamaModel`."""
         determinism.full_precision()
         if self.static_decoding and all(len(each.tokens) == each.wanted == 1 for each in batch):
-            with suppress(
-                torch.OutOfMemoryError
-            ):  # there is no room for slots for all; one text after the other may fit
+            with suppress(torch.OutOfMemoryError):  # no room for slots for all; one text after the other may fit
                 decoder = self.decoder_of([each.cache for each in batch])
                 logits = decoder.logits([(each.tokens[0], each.cache) for each in batch])
                 return np.asarray(logits.cpu())

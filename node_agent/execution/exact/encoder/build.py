@@ -22,15 +22,15 @@ _MATRICES = {
 }
 _NORMS = {"attention_norm": "attention.output.LayerNorm", "out_norm": "output.LayerNorm"}
 _FRACTIONS = {"qkv": a.HEAD_FRACTION, "up": a.HEAD_FRACTION}
-"""Fraction bits of what comes out of a matrix; RESIDUAL_FRACTION of the others."""
+"""Fraction bits of these matrices' results; the other matrices have RESIDUAL_FRACTION."""
 
 
 def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | None = None) -> EncoderConfig:
-    """The model file's configuration from a config.json. Raises UnsupportedModel for what the page does not cover."""
+    """The model file's configuration from a config.json. Raises UnsupportedModel for what SPEC_ENCODER.md lacks."""
     c = BertConfig.from_json(fields)
     query_bits, key_bits = a.query_key_bits(c.hidden_size // c.num_attention_heads)
     longest = min(c.max_position_embeddings, a.MAX_POSITIONS)
-    # the sums of squares that it is added to are those of C times a centred row
+    # epsilon is added to the sum of squares of C times a centred row
     epsilon = tables.rational(fields["layer_norm_eps"]) * c.hidden_size**3 * 2**a.EPSILON_FRACTION
     return EncoderConfig(
         vocab_size=c.vocab_size,
@@ -59,7 +59,7 @@ class EncoderMaker(TensorMaker):
         return self._norm(owner, field) if owner else self._positions()
 
     def _positions(self) -> Integers:
-        """There is one text, of type 0, so that its type's embedding is part of each position's."""
+        """A text has type 0 throughout, so each position's embedding includes the type's."""
         places = self.tensor("embeddings.position_embeddings.weight")[: self._config.positions].astype(np.float64)
         kind = self.tensor("embeddings.token_type_embeddings.weight")[0].astype(np.float64)
         return fixed_point(places + kind, a.RESIDUAL_FRACTION, a.BIAS_MAX)

@@ -1,7 +1,7 @@
-"""Embeddings by the exact engine, behind the port of `node_agent.execution.engine`: SPEC_ENCODER.md.
+"""Embeddings by the exact engine (SPEC_ENCODER.md), behind the port of `node_agent.execution.engine`.
 
-Prompt, output and units: the kind `embedding` (`node_agent/execution/kinds/embedding.py`). The trace is taken over the
-states after the embedding and after each layer (`trace.py`). There is nothing to decode, so a check is the one pass.
+Prompt, output and units: the kind `embedding` (`node_agent/execution/kinds/embedding.py`). The trace covers the states
+after the embedding and after each layer (`trace.py`). Nothing is decoded, so a check repeats the one pass.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,10 +21,10 @@ from node_agent.execution.exact.ways import timed
 from node_agent.execution.limits import read_prompts, require_params
 
 MEASURED_TOKENS = 64
-"""By which a host's speed is measured."""
+"""Tokens of the text that measures a host's speed."""
 
 BATCH_ROWS = 256
-"""Tokens of texts computed together, of any orders, at least one text. Changes nothing but speed."""
+"""The most tokens of texts, of any orders, that are computed together; at least one text is. Changes only speed."""
 
 
 class ExactEmbedding(ExactEngine):
@@ -62,12 +62,12 @@ class ExactEmbedding(ExactEngine):
         return EmbeddingBatch(self)
 
     def order(self, input_bytes: bytes, params: Mapping[str, int]) -> "TextOrder":
-        """What an order asks for; it may be computed in any company. Errors as in `engine.Engine`."""
+        """The texts of an order; they may be computed together with any others. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
         return TextOrder(read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes))
 
     def advance(self, orders: Iterable["TextOrder"]) -> None:
-        """One forward pass over the first texts that these orders have left, whosever they are."""
+        """One forward pass over the first unfinished texts of these orders."""
         left = [(order, text) for order in orders for text in order.left]
         taken = left[: _fitting([len(text) for _, text in left])]
         states = self._states([text for _, text in taken])
@@ -76,19 +76,17 @@ class ExactEmbedding(ExactEngine):
             order.vectors.append(self.model.vector(rows[-1]))
 
     def execution(self, order: "TextOrder") -> Execution:
-        """What an order comes to that has no text left. Raises OutputTooLong."""
+        """The result of a finished order. Raises OutputTooLong."""
         answers = [self.answer(vector) for vector in order.vectors]
         return traced_execution(answers, order.traces, sum(len(text) for text in order.texts))
 
     def answer(self, vector: list[int]) -> list[int]:
-        """What stands in the output for a text, from its unit vector with 20 fraction bits: int32 numbers.
-
-        A kind of work that makes something else of vectors replaces it.
-        """
+        """The int32 numbers that answer a text, from its unit vector with 20 fraction bits. A kind of work that turns
+        vectors into something else overrides this."""
         return vector
 
     def vector(self, prompt: list[int]) -> list[int]:
-        """The vector of one text by itself, whose tokens these are."""
+        """The unit vector of one text from its tokens, with 20 fraction bits."""
         (states,) = self._states([prompt])
         return self.model.vector(states[-1])
 
@@ -101,12 +99,12 @@ class ExactEmbedding(ExactEngine):
 
 @dataclass(frozen=True)
 class TextOrder:
-    """The texts of an order, and what the first of them came to.
+    """The texts of an order, and the results of the first of them.
 
     Attributes:
-        texts: the token ids of each, with those around it.
-        vectors: of each that is done, with 20 fraction bits.
-        traces: digests of the states of each that is done.
+        texts: the token ids of each, the template's included.
+        vectors: of each finished text, with 20 fraction bits.
+        traces: digests of the states of each finished text.
     """
 
     texts: Sequence[list[int]]
@@ -115,7 +113,7 @@ class TextOrder:
 
     @property
     def left(self) -> Sequence[list[int]]:
-        """The texts that are not done."""
+        """The unfinished texts."""
         return self.texts[len(self.vectors) :]
 
 
@@ -149,7 +147,7 @@ class EmbeddingBatch:
 
 
 def _fitting(lengths: Sequence[int]) -> int:
-    """How many of the first texts have no more than BATCH_ROWS tokens together, at least one."""
+    """How many of the first texts have at most BATCH_ROWS tokens together; at least one."""
     return max(1, sum(rows <= BATCH_ROWS for rows in accumulate(lengths)))
 
 

@@ -1,4 +1,4 @@
-"""An encoder by the kernels: what `reference.py` computes, on a CPU, for many texts at once.
+"""An encoder by the kernels: what `reference.py` computes, for many texts at once on a CPU.
 
 Shapes: T rows (tokens of all texts); C width, H heads, D head width.
 """

@@ -1,4 +1,4 @@
-"""What stands in the model file of an encoder (SPEC_ENCODER.md, "The model file"), and its ranges.
+"""The contents of an encoder's model file (SPEC_ENCODER.md, "The model file"), and their ranges.
 
 Shapes: C width, F inner width, V vocabulary, P positions.
 """
@@ -80,7 +80,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class EncoderLayer:
-    """One block. `qkv` holds the rows of queries, keys and values in this order."""
+    """One block. `qkv` has the rows of queries, keys and values in this order."""
 
     qkv: Matrix  # (3C, C)
     attention_out: Matrix  # (C, C)
@@ -92,7 +92,7 @@ class EncoderLayer:
 
 @dataclass(frozen=True)
 class EncoderParameters:
-    """All that a model file says."""
+    """The whole model file."""
 
     config: EncoderConfig
     embedding: Matrix  # (V, C)

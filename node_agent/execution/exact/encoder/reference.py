@@ -1,7 +1,4 @@
-"""SPEC_ENCODER.md in plain Python integers: slow, one text at a time, meant to be read beside it.
-
-As in `reference.py`, Python's integers do not overflow and `fits` fails where the specification would leave 63 bits.
-"""
+"""SPEC_ENCODER.md in plain Python integers: slow, one text at a time, to be read beside it. Bounds: `reference.py`."""
 
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import reference as r

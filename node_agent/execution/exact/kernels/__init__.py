@@ -1,11 +1,11 @@
 """The exact engine's kernels: `kernels.c`, compiled once for each instruction set when Assay is installed.
 
-They need numpy and a CPU, no torch and no compiler. This file loads what this host can run and describes the C structs;
-`llama/kernels.py` and `encoder/kernels.py` are the models. All sets compute the same integers; `ways.py` measures
-which is fastest.
+They need numpy and a CPU, but no torch. This file loads the sets that this host can run and describes the C structs;
+`llama/kernels.py` and `encoder/kernels.py` are the models. All sets compute the same integers; `ways.py` measures which
+is fastest.
 
-`ASSAY_KERNELS` holds a process to sets named there, `ASSAY_THREADS` to a number of threads: for tests, for hosts that
-share their cores, and to see what another kind of CPU would do.
+`ASSAY_KERNELS` limits a process to the sets that it names, `ASSAY_THREADS` to a number of threads: for tests, for hosts
+that share their cores, and to try what another kind of CPU would run.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "avx2": frozenset({"avx2", "bmi1", "bmi2", "fma", "f16c", "movbe", "abm"}),
     "portable": frozenset(),
 }
-"""What /proc/cpuinfo must name before a set may be loaded; fastest first where all can be."""
+"""CPU flags that a set needs, as in /proc/cpuinfo; usually the fastest set comes first."""
 
 CACHE_LINE_BYTES = 64
 _CPUINFO = Path("/proc/cpuinfo")
@@ -78,7 +78,7 @@ TEXT_FIELDS = 7
 
 
 class Kernels:
-    """One compiled set, loaded, and so many threads. Calls must not overlap in a process.
+    """One compiled set with a number of threads. Calls must not overlap in a process.
 
     Attributes:
         name: as in NEEDS.
@@ -102,15 +102,15 @@ class Kernels:
 
     @property
     def way(self) -> str:
-        """In words for people."""
+        """Its name, for display."""
         return f"{self.name} kernels, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     def take_turn(self) -> None:
-        """Before a model computes: one with another number of threads may have computed last."""
+        """Sets the number of threads; call it before computing, since another model may have changed it."""
         self._library.use_threads(self.threads)
 
     def function(self, name: str, *kinds: Any) -> Any:
-        """A function of the set that returns nothing, with the types of its arguments."""
+        """A function of the set by its name, without a result, with these types of arguments."""
         found = getattr(self._library, name)
         found.restype, found.argtypes = None, kinds
         return found
@@ -131,7 +131,7 @@ class Kernels:
         return roots
 
     def row_roots(self, rows: NDArray[np.uint8], block_bytes: int) -> NDArray[np.uint8]:
-        """(R, bytes) rows, each the keccak list of its blocks (COURT.md): the (R, 32) roots.
+        """The (R, 32) roots of (R, bytes) rows, each a keccak list of its blocks (COURT.md).
 
         Raises ValueError for more than 1,024 blocks a row, or of more than 256 bytes.
         """
@@ -152,12 +152,12 @@ class Kernels:
 
 
 def library(name: str) -> Path:
-    """Where a set lies once it is built."""
+    """The path of a built set."""
     return FOLDER / f"kernels-{name}{SUFFIX}"
 
 
 def available() -> list[str]:
-    """The sets that this CPU can run and ASSAY_KERNELS allows, fastest first. Raises SelfTestFailed where none is."""
+    """The sets that this CPU can run and ASSAY_KERNELS allows, in order of NEEDS. Raises SelfTestFailed if none is."""
     flags = cpu_flags()
     able = [name for name, needs in NEEDS.items() if needs <= flags and (name == "portable" or _is_x86())]
     allowed = os.environ.get("ASSAY_KERNELS")
@@ -175,21 +175,21 @@ def available() -> list[str]:
 
 @cache
 def loaded(name: str, threads: int) -> Kernels:
-    """A set with so many threads, once a process."""
+    """A set with a number of threads, loaded once a process."""
     return Kernels(name, threads)
 
 
 def thread_counts() -> tuple[int, ...]:
-    """What a set may be fastest with: ASSAY_THREADS if it is set, else one, and the cores that this process may run on.
+    """The numbers of threads to try: ASSAY_THREADS, else all cores that this process may use, and one.
 
-    Where other programs keep the cores busy, threads wait for each other and one is faster.
+    One is faster where other programs keep the cores busy, because threads then wait for each other.
     """
     most = usable_threads()
     return (most,) if "ASSAY_THREADS" in os.environ or most == 1 else (most, 1)
 
 
 def usable_threads() -> int:
-    """ASSAY_THREADS, else the cores that this process may run on."""
+    """ASSAY_THREADS, else the number of cores that this process may use. Raises SelfTestFailed for a bad setting."""
     named = os.environ.get("ASSAY_THREADS")
     if named is not None:
         if not named.isascii() or not named.isdigit() or not 1 <= int(named) <= 64:
@@ -205,7 +205,7 @@ def usable_threads() -> int:
 
 
 def cpu_flags() -> frozenset[str]:
-    """What the CPU can do, as Linux names it; empty elsewhere, where the portable set runs."""
+    """The CPU's flags, as Linux names them; empty on other systems, which run the portable set."""
     if not _CPUINFO.exists():
         return frozenset()
     lines = _CPUINFO.read_text().splitlines()
@@ -218,13 +218,13 @@ def _is_x86() -> bool:
 
 
 def address(values: NDArray[Any]) -> int:
-    """Of an array's first element; the caller keeps the array."""
+    """The address of an array's first element; the caller keeps the array alive."""
     assert values.flags.c_contiguous
     return int(values.__array_interface__["data"][0])
 
 
 def aligned(count: int, dtype: type[np.generic]) -> NDArray[Any]:
-    """An array that begins where a cache line does: vectors are read from it in one piece."""
+    """An array that starts at a cache line, so that vector loads do not cross lines."""
     size = np.dtype(dtype).itemsize * count
     room = np.empty(size + CACHE_LINE_BYTES, np.uint8)
     start = -address(room) % CACHE_LINE_BYTES
@@ -232,19 +232,19 @@ def aligned(count: int, dtype: type[np.generic]) -> NDArray[Any]:
 
 
 class Kept:
-    """Arrays that C structs point into, kept as long as what uses them."""
+    """Keeps arrays alive that C structs point into."""
 
     def __init__(self) -> None:
         self._arrays: list[NDArray[Any]] = []
 
     def pointer(self, values: Integers, dtype: type[np.generic]) -> int:
-        """The address of an array of that type, copied where it is of another, or lies as C cannot read it."""
+        """The address of an array of this type; of a copy, where it has another type or a layout that C cannot read."""
         array = np.require(values, dtype, ("C_CONTIGUOUS", "ALIGNED"))
         self._arrays.append(array)
         return address(array)
 
     def matrix(self, matrix: FileMatrix) -> KernelMatrix:
-        """A matrix as kernels.c wants it."""
+        """A matrix in the struct of kernels.c."""
         outputs, inputs = matrix.weight.shape
         return KernelMatrix(
             weight=self.pointer(matrix.weight, np.int8),
@@ -259,7 +259,7 @@ class Kept:
 def sizes_of(
     c: Any, kept: Kept, exp2: Integers, curve: Integers, cos: Integers | None = None, sin: Integers | None = None
 ) -> Sizes:
-    """A model's configuration and tables as kernels.c wants them; `curve` is a Llama's sigmoid, an encoder's normal."""
+    """The struct `Sizes` of kernels.c; `curve` is a Llama's sigmoid table, or an encoder's normal table."""
     return Sizes(
         width=c.hidden_size,
         inner=c.intermediate_size,
@@ -277,11 +277,11 @@ def sizes_of(
 
 
 class Rooms:
-    """Room for what kernels compute on the way, grown as needed.
+    """Working memory of the kernels, grown as needed.
 
     Args:
         sizes: of the model.
-        threads: that share it.
+        threads: the number that share it.
     """
 
     def __init__(self, sizes: Sizes, threads: int) -> None:
@@ -293,7 +293,7 @@ class Rooms:
         self._room = Room()
 
     def room(self, rows: int, positions: int) -> Room:
-        """For T rows of texts that see at most so many positions."""
+        """Memory for a number of rows, of texts that see at most so many positions."""
         if rows > self._rows or positions > self._positions:
             self._rows, self._positions = max(rows, self._rows), max(positions, self._positions)
             self._arrays = {

@@ -2,7 +2,7 @@
 #pragma once
 #include "products.h"
 
-/* The past of one text in one layer, and what is new of it. */
+/* The past of one text in one layer, and how many positions are new. */
 typedef struct {
     int16_t *keys, *values;                   /* (K, positions, D) */
     uint8_t *key_exponents, *value_exponents; /* (K, positions) */
@@ -16,7 +16,7 @@ INLINE int32_t dot(const int16_t *a, const int16_t *b, int64_t n) {
     return sum;
 }
 
-/* The same of one query and four keys that lie one after the other. */
+/* The same for one query and four keys that lie one after the other. */
 INLINE void four_dots(const int16_t *q, const int16_t *keys, int64_t n, int32_t *dots) {
 #if defined(__AVX2__)
     if (n % 16 == 0) {
@@ -76,7 +76,7 @@ static int64_t weigh(const Past *past, const int16_t *q, int eq, int64_t *weight
 
 enum { COLUMNS = 64 };
 
-/* sums[i] = sum_j share_j v_ji of some columns; `count` is a constant where it is used, so that they stay in registers. */
+/* sums[i] = sum_j share_j v_ji of some columns; callers pass a constant `count`, so that sums stay in registers. */
 INLINE void mix_columns(const int16_t *values, int64_t d, const int64_t *share, int64_t seen, const int count,
                         int32_t *out) {
     int32_t sums[COLUMNS] = {0};

@@ -1,4 +1,4 @@
-/* keccak256 of the court's lists (contracts/COURT.md): of many rows of numbers, each the list of its blocks. */
+/* keccak256 of the court's lists (contracts/COURT.md): many rows of numbers at once, each a list of blocks. */
 #pragma once
 #include "threads.h"
 
@@ -11,7 +11,7 @@ enum { WIDE = 2 };
 #endif
 enum { DIGEST = 32, RATE = 136, BLOCK_MAX = 256, BLOCKS_MAX = 1024, LISTS = 8, LEAF = 0, PAIR = 1, LIST = 2 };
 
-/* A lane of the sponge, of WIDE messages that are hashed side by side. */
+/* A lane of the sponge, for WIDE messages that are hashed side by side. */
 typedef uint64_t Lane __attribute__((vector_size(8 * WIDE)));
 
 
@@ -22,7 +22,7 @@ static const uint64_t ROUND_CONSTANTS[24] = {
     0x8000000000008003, 0x8000000000008002, 0x8000000000000080, 0x000000000000800a, 0x800000008000000a,
     0x8000000080008081, 0x8000000000008080, 0x0000000080000001, 0x8000000080008008,
 };
-/* Where the lanes go one after the other, from lane 1 on, and how far each turns (rho and pi of FIPS 202). */
+/* The place that each lane moves to, in turn from lane 1 on, and its rotation (pi and rho of FIPS 202). */
 static const int MOVES[24] = {10, 7, 11, 17, 18, 3, 5, 16, 8, 21, 24, 4, 15, 23, 19, 13, 12, 2, 20, 14, 22, 9, 6, 1};
 static const int TURNS[24] = {1, 3, 6, 10, 15, 21, 28, 36, 45, 55, 2, 14, 27, 41, 56, 8, 25, 43, 62, 18, 39, 61, 20, 44};
 
@@ -55,7 +55,7 @@ static void permute(Lane *state) {
     UNROLLED(int i = 0; i < 25; i++) state[i] = s[i];
 }
 
-/* Up to 8 bytes as a lane, little-endian as the hosts are. */
+/* Up to 8 bytes as a lane, little-endian like the hosts. */
 INLINE uint64_t word(const uint8_t *data, int64_t size) {
     uint64_t found = 0;
     if (size >= 8) {
@@ -66,7 +66,7 @@ INLINE uint64_t word(const uint8_t *data, int64_t size) {
     return found;
 }
 
-/* Of WIDE messages: a first byte and `size` more, at most 256, which are two blocks of the sponge. */
+/* The digests of WIDE messages of a first byte and `size` more: at most 256, which fit two blocks of the sponge. */
 static void keccak(uint8_t first, const uint8_t *const *data, int64_t size, uint8_t *const *digests) {
     Lane message[2 * RATE / 8] = {{0}}, state[25] = {{0}};
     int64_t blocks = (size + 1) / RATE + 1;
@@ -97,7 +97,7 @@ typedef struct {
     int64_t list_step, step;
 } Place;
 
-/* Hashes `each` messages of `lists` lists. Digests may lie where messages did that come no later. */
+/* Hashes `each` messages of `lists` lists. A digest may overwrite its own message or earlier ones. */
 static void hash_all(uint8_t first, Place from, int64_t size, Place to, int64_t lists, int64_t each) {
     int64_t list = 0, at = 0;
     while (list < lists) {
@@ -113,7 +113,7 @@ static void hash_all(uint8_t first, Place from, int64_t size, Place to, int64_t 
     }
 }
 
-/* The roots of lists of `count` digests each, which are lost. */
+/* The roots of lists of `count` digests each; overwrites the digests. */
 static void list_roots(uint8_t *level, int64_t list_step, int64_t lists, int64_t count, uint8_t *roots) {
     uint8_t sealed[LISTS][4 + DIGEST];
     for (int64_t list = 0; list < lists; list++)

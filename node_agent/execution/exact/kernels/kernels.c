@@ -1,11 +1,11 @@
-/* SPEC.md and SPEC_ENCODER.md in C: what `llama/reference.py` and `encoder/reference.py` compute, fast, on a CPU.
+/* SPEC.md and SPEC_ENCODER.md in C: what `llama/reference.py` and `encoder/reference.py` compute.
  *
  * One source, compiled once for each instruction set (setup.py); `__init__.py` loads what the host can run.
  * All arithmetic is on integers, and no sum can overflow within the bounds of SPEC.md, so instruction sets, threads and
  * tiles change nothing but speed. The one float operation, a square root, seeds an integer root that is then corrected.
  *
- * No C library is linked and none of its headers read: the functions of POSIX threads and semaphores that threads.h
- * names, and the memory functions that a compiler may call, are those of the process that loads this.
+ * It links no C library and reads none of its headers. The loading process provides the POSIX threads and semaphores
+ * that threads.h declares, and the memory functions that a compiler may call.
  *
  * Names: T rows (new positions of all texts), C width, F inner width, H query heads, K key/value heads, D head width.
  */
@@ -16,7 +16,7 @@ typedef struct {
     int64_t width, inner, heads, kv_heads, head_dim, query_max, key_max, epsilon;
     const int32_t *exp2;      /* (4096,) */
     const int32_t *curve;     /* (32768,) sigmoid, or the normal distribution */
-    const int16_t *cos, *sin; /* (P, D / 2), or null: an encoder turns nothing */
+    const int16_t *cos, *sin; /* (P, D / 2), or null in an encoder */
 } Sizes;
 
 /* Room for T rows, made by the caller. */
@@ -245,7 +245,7 @@ EXPORT void encoder_layer(const Sizes *sizes, const EncoderLayer *layer, const T
     parallel(layer_norm, &s, rows);
 }
 
-/* (T, I) activations times (O, I) weights, by the tiles that `linear` takes: what the self-test looks at. */
+/* (T, I) activations times (O, I) weights, by the tiles of `linear`, for the self-test. */
 EXPORT void products(const int16_t *q, const int8_t *weight, int64_t rows, int64_t inputs, int64_t outputs,
                      int64_t *sums) {
     Matrix m = {weight, 0, 0, outputs, inputs, 0};
@@ -263,5 +263,5 @@ EXPORT void keccak_rows(const uint8_t *rows, int64_t count, int64_t row_bytes, i
     parallel(row_roots, &of, count);
 }
 
-/* The root of a list of digests, 1 or more, which are lost. */
+/* The root of a list of 1 or more digests; overwrites them. */
 EXPORT void keccak_list(uint8_t *level, int64_t count, uint8_t *root) { list_roots(level, 0, 1, count, root); }

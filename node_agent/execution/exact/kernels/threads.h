@@ -1,4 +1,4 @@
-/* One piece of work on several threads, one piece after the other. */
+/* Runs pieces of work, one after the other, each on several threads. */
 #pragma once
 #include "words.h"
 
@@ -26,7 +26,7 @@ typedef struct {
     const void *of;
     int64_t items;
     struct {
-        int asleep; /* whether whoever takes it back owes a post */
+        int asleep; /* whether the thread that clears it must post */
         Semaphore wake;
     } helper[THREADS_MAX];
 } Pool;
@@ -48,14 +48,14 @@ static void do_part(int thread, int64_t threads) {
     if (start < stop) pool.work(pool.of, thread, start, stop);
 }
 
-/* Waits for a piece of work after `done`: a while busily, since pieces follow each other closely, then asleep. */
+/* Waits for a piece of work after `done`: first busily, since pieces follow closely, then asleep. */
 static uint64_t await_work(int thread, uint64_t done) {
     for (int spin = 0; spin < SPINS; spin++) {
         uint64_t number = __atomic_load_n(&pool.number, __ATOMIC_ACQUIRE);
         if (number != done) return number;
         pause_cpu();
     }
-    /* A post may be late: its piece is done already, by a helper that was busy and now sleeps. So it only wakes. */
+    /* A post may come late, when a busy helper has already done its piece. So waking up only means to look again. */
     for (;;) {
         uint64_t number = __atomic_load_n(&pool.number, __ATOMIC_ACQUIRE);
         if (number != done) return number;
@@ -72,7 +72,7 @@ static void *serve(void *of) {
     for (;;) {
         done = await_work(thread, done);
         int threads = (int)(done & 255);
-        if (thread >= threads) continue; /* others share it, and nobody waits for this one */
+        if (thread >= threads) continue; /* fewer threads share this piece, and nobody waits for this one */
         do_part(thread, threads);
         __atomic_sub_fetch(&pool.left, 1, __ATOMIC_RELEASE);
     }
@@ -98,10 +98,10 @@ static void parallel(Work work, const void *of, int64_t items) {
         if (spin < SPINS)
             pause_cpu();
         else
-            sched_yield(); /* a helper may wait for this very core */
+            sched_yield(); /* a helper may be waiting for this core */
 }
 
-/* Computes with so many threads from now on, the caller's among them. Returns how many it has. */
+/* Sets the number of threads, the caller's included. Returns how many there are. */
 EXPORT int64_t use_threads(int64_t wanted) {
     void *handle;
     for (; pool.started < smaller(wanted, THREADS_MAX); pool.started++) {

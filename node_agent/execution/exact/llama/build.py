@@ -27,7 +27,7 @@ _TOP_PARTS = {"embedding": "model.embed_tokens", "head": "lm_head", "final_norm"
 
 
 def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | None = None) -> ExactConfig:
-    """The model file's configuration from a config.json. Raises UnsupportedModel for what SPEC.md does not cover."""
+    """The model file's configuration from a config.json. Raises UnsupportedModel where SPEC.md does not cover it."""
     require_fixed(fields, {**PLAIN_LLAMA, "partial_rotary_factor": 1.0})
     width, heads = fields["hidden_size"], fields["num_attention_heads"]
     head_dim = fields.get("head_dim") or width // heads
@@ -77,7 +77,7 @@ class LlamaMaker(TensorMaker):
 
 
 def _rotary(fields: Mapping[str, Any]) -> tuple[Fraction, Mapping[str, Any] | None]:
-    """theta and scaling, from either of the two places where config.json has kept them."""
+    """theta and scaling, from either of the two places where config.json may have them. Raises UnsupportedModel."""
     scaling = fields.get("rope_parameters") or fields.get("rope_scaling")
     theta = fields.get("rope_theta") or (scaling or {}).get("rope_theta")
     if theta is None:

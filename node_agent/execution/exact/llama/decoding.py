@@ -1,7 +1,7 @@
-"""Generating with the exact model: continuous batching, and checking by one teacher-forced pass.
+"""Generating with the exact model by continuous batching, and checking by one teacher-forced pass.
 
-A text may join a batch at any step and leaves it when it is done; since rows do not touch each other's arithmetic, its
-tokens and trace are the same in any company. `recheck` reads prompt and answer in chunks and derives the same trace.
+A text may join a batch at any step, and leaves it when it is done. Rows do not affect each other, so its tokens and
+trace are the same in any batch. `recheck` reads prompt and answer in chunks and derives the same trace.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from node_agent.execution.exact.sampling import ExactSampling, choose
 from node_agent.execution.exact.trace import TextTrace
 
 PREFILL_ROWS = 128
-"""New positions of one text read at once: what they need stays in a CPU's cache. Changes nothing but speed."""
+"""New positions of one text that are read at once, to stay in a CPU's cache. Changes nothing but speed."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DecodingRun:
     Args:
         task: what is asked.
         exp2: the model's table.
-        cache: the text's past, held until it is done; none where somebody else reads.
+        cache: the text's past, kept until it is done; None where the caller reads the tokens.
 
     Attributes:
         chosen: the tokens generated so far.
@@ -63,14 +63,14 @@ class DecodingRun:
         return len(self.chosen) == self.task.limit or (bool(self.chosen) and self.chosen[-1] in self.task.stops)
 
     def next_reading(self) -> Reading[Cache]:
-        """A chunk of the prompt, of whose end the logits are wanted, or the last token."""
+        """The next chunk of the prompt, or the last token; logits are wanted of the prompt's end and of every token."""
         assert self._cache is not None
         unread = list(self.task.prompt[self._cache.used : self._cache.used + PREFILL_ROWS])
         ends = self._cache.used + len(unread) >= len(self.task.prompt)
         return Reading(unread or self.chosen[-1:], self._cache, int(ends))
 
     def take(self, logits: NDArray[np.int32]) -> int:
-        """Trace a position's (V,) logits and choose the token after it, which is also returned."""
+        """Trace a position's (V,) logits, and choose and return the token after it."""
         self.trace.update(logits)
         token = choose(logits, self._exp2, self.task.sampling, self.task.text, len(self.chosen))
         self.chosen.append(token)
@@ -83,7 +83,7 @@ class DecodingBatch:
     """Texts answered together, each as if it were alone.
 
     Attributes:
-        running: those that are not done, in the order in which they joined.
+        running: the unfinished texts, in the order in which they joined.
     """
 
     def __init__(self, model: LlamaModel) -> None:
@@ -97,11 +97,11 @@ class DecodingBatch:
         return run
 
     def leave(self, runs: Sequence[DecodingRun]) -> None:
-        """Drop texts that are not wanted any more."""
+        """Drop texts."""
         self.running = [run for run in self.running if run not in runs]
 
     def step(self) -> list[DecodingRun]:
-        """One forward pass: a chunk of each prompt, or one more token of each answer. Returns those that got done."""
+        """One forward pass: a chunk of each prompt, or one more token of each answer. Returns the finished texts."""
         batch = [run.next_reading() for run in self.running]
         logits = self._model.read(batch)
         choosing = [run for run, reading in zip(self.running, batch, strict=True) if reading.wanted]
@@ -127,11 +127,11 @@ def recheck(model: LlamaModel, task: DecodingTask, answer: Sequence[int]) -> Dec
     Args:
         model: the model.
         task: what was asked.
-        answer: the tokens that are said to have been generated.
+        answer: the claimed tokens.
 
     Returns:
-        The same `DecodingRun` as generating would give, or None if the answer is not what this task generates: another
-        token, too early or too late an end. It is then known to be wrong; what is right takes generating it.
+        The `DecodingRun` that generating would give, or None where the task generates something else: another token, or
+        an earlier or later end. The answer is then wrong, and only generating tells what is right.
     """
     known = range(model.config.vocab_size)
     if not 0 < len(answer) <= task.limit or any(token not in known for token in answer):

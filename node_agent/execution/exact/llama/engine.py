@@ -1,11 +1,10 @@
 """Chat completion by the exact engine, behind the port of `node_agent.execution.engine`.
 
-Prompt, output and units: the kind `generation` (`node_agent/execution/kinds/generation.py`), the ids of every token
-chosen for a text, one unit each. Its trace (`trace.py`) is checked by one teacher-forced pass instead of doing the work
-again.
+Prompt, output and units: the kind `generation` (`node_agent/execution/kinds/generation.py`). One teacher-forced pass
+checks the trace (`trace.py`), so a check does not generate again.
 
-Parameters: `max_new_tokens`, and as far as the manifest has them `temperature_milli` (0: greedy), `top_p_ppm` and
-`seed`. The order signs them, so that no node chooses what is drawn.
+Parameters: `max_new_tokens`, and if the manifest has them `temperature_milli` (0: greedy), `top_p_ppm` and `seed`. The
+order signs them, so that no node chooses what is drawn.
 """
 
 import hashlib
@@ -28,7 +27,7 @@ TEMPERATURE, TOP_P, SEED = "temperature_milli", "top_p_ppm", "seed"
 SEED_TAG = b"assay/exact/seed/2\n"
 
 MEASURED_READ, MEASURED_WRITTEN = 32, 6
-"""Tokens by which a host's speed is measured: a second or two on a slow CPU."""
+"""Tokens that measure a host's speed: a second or two on a slow CPU."""
 
 
 class ExactGeneration(ExactEngine):
@@ -69,7 +68,7 @@ class ExactGeneration(ExactEngine):
         return self.execution(generate(self.model, tasks))
 
     def recheck(self, input_bytes: bytes, params: Mapping[str, int], claimed: bytes) -> Execution:
-        """See `engine.Engine`: derived from one pass over the claimed tokens if they are right, else the work again."""
+        """See `engine.Engine`: one pass over the claimed tokens where they are right, else the work again."""
         tasks, answers = self.tasks(input_bytes, params), token_ids(claimed)
         runs: list[DecodingRun] = []
         if len(answers) == len(tasks):
@@ -82,7 +81,7 @@ class ExactGeneration(ExactEngine):
         return OrderBatch(self)
 
     def tasks(self, input_bytes: bytes, params: Mapping[str, int]) -> list[DecodingTask]:
-        """What an order asks for, a task a text; they may be run in any company. Errors as in `engine.Engine`."""
+        """An order's tasks, one a text; they may share a batch with any others. Errors as in `engine.Engine`."""
         require_params(self.manifest.params, params)
         prompts = read_prompts(self.manifest.input, self.model.config.vocab_size, input_bytes)
         seed = SEED_TAG + params.get(SEED, 0).to_bytes(32, "big") + packed_root(input_bytes)
@@ -93,7 +92,7 @@ class ExactGeneration(ExactEngine):
         return [DecodingTask(prompt, limit, stops, sampling, index) for index, prompt in enumerate(prompts)]
 
     def execution(self, runs: Sequence[DecodingRun]) -> Execution:
-        """What an order's finished runs, in order, come to. Raises OutputTooLong."""
+        """The result of an order's finished runs, in order. Raises OutputTooLong."""
         answers = [run.chosen for run in runs]
         return traced_execution(answers, [run.trace for run in runs], sum(map(len, answers)))
 
@@ -119,7 +118,7 @@ class OrderBatch:
         except MemoryError as error:
             self._batch.leave(joined)
             raise OutOfMemory(
-                f"There is no memory for this order beside the {len(self._orders)} under way: {error}.",
+                f"No memory is left for this order beside {len(self._orders)} others: {error}.",
                 way_out="Serve fewer jobs at once (--slots), or a workload of shorter texts.",
                 under_way=len(self._orders),
             ) from error
@@ -139,7 +138,7 @@ class OrderBatch:
 
 
 def token_ids(output: bytes) -> list[list[int]]:
-    """The token ids of each answer of an output; an empty list for bytes that are no packed lists."""
+    """The token ids of each answer in an output; no answers for bytes that are no packed lists."""
     try:
         return unpack(output)
     except NotPacked:

@@ -1,4 +1,4 @@
-"""A Llama by the kernels: what `reference.py` computes, on a CPU, for many texts at once.
+"""A Llama by the kernels: what `reference.py` computes, for many texts at once on a CPU.
 
 Shapes: T rows (new positions of all texts); L layers; C, K, D, P and V as in SPEC.md.
 """
@@ -98,7 +98,7 @@ class KernelLlama:
         return logits
 
     def _states(self, batch: Sequence[Reading[KernelCache]]) -> NDArray[np.int64]:
-        """Reads new tokens and appends them to their caches: (T, C) with 20 fraction bits after the last layer."""
+        """Reads new tokens into their caches. Returns the (T, C) states after the last layer, with 20 fraction bits."""
         x = k.embedded(self._embedding, [token for each in batch for token in each.tokens])
         longest = max(each.cache.used + len(each.tokens) for each in batch)
         if longest > self.config.positions:
@@ -115,7 +115,7 @@ class KernelLlama:
 
 
 def _texts(batch: Sequence[Reading[KernelCache]], layers: int) -> NDArray[np.int64]:
-    """(L, B, 7) structs: where each text's past lies in each layer."""
+    """(L, B, 7) structs with the address of each text's past in each layer."""
     texts = np.empty((layers, len(batch), k.TEXT_FIELDS), np.int64)
     steps = np.arange(layers)[:, None]  # (L, 1)
     for index, each in enumerate(batch):

@@ -1,4 +1,4 @@
-"""What stands in the model file of a Llama (SPEC.md, "The model file"), and its ranges; `container.py` opens it.
+"""The contents of a Llama's model file (SPEC.md, "The model file"), and their ranges; `container.py` opens it.
 
 Shapes: C width, F inner width, H query heads, K key/value heads, D head width, V vocabulary, P positions,
 O and I outputs and inputs of a matrix.
@@ -87,7 +87,7 @@ class ExactConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class LayerParameters:
-    """One block. `qkv` holds the rows of queries, keys and values in this order, `gate_up` gates before ups."""
+    """One block. `qkv` has the rows of queries, keys and values in this order, `gate_up` gates before ups."""
 
     attention_norm: Integers  # (C,)
     qkv: Matrix  # ((H + 2K) D, C)
@@ -99,7 +99,7 @@ class LayerParameters:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All that a model file says. Where embeddings are tied, `head` is `embedding`."""
+    """The whole model file. Where embeddings are tied, `head` is `embedding`."""
 
     config: ExactConfig
     embedding: Matrix  # (V, C)

@@ -1,5 +1,5 @@
-"""SPEC.md's Llama in plain Python integers, one position at a time. The fast paths (`kernels.py`, `eager/`) are tested
-against it."""
+"""SPEC.md's Llama in plain Python integers: slow, one position at a time, to be read beside it. Tests compare the fast
+paths (`kernels.py`, `eager/`) with it."""
 
 from dataclasses import dataclass, field
 

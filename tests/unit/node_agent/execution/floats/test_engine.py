@@ -114,7 +114,7 @@ def test_trace_is_the_hash_of_every_logit(tiny_engine: FloatGeneration, monkeypa
 def test_stops_at_an_end_token(tiny_engine: FloatGeneration) -> None:
     """FloatGeneration ends at a stop token, which is part of the answer and counts as a unit."""
     free = answered(tiny_engine.execute(PROMPT, {"max_new_tokens": 20}).output)[0]
-    tiny_engine._stops = frozenset({free[4]})
+    tiny_engine.manifest = tiny_engine.manifest.model_copy(update={"stops": (free[4],)})
     expected = free[: free.index(free[4]) + 1]
     run = tiny_engine.execute(PROMPT, {"max_new_tokens": 20})
     (answer,) = answered(run.output)
@@ -124,7 +124,7 @@ def test_stops_at_an_end_token(tiny_engine: FloatGeneration) -> None:
 
 def test_an_answer_ends_at_the_limit(tiny_engine: FloatGeneration) -> None:
     """No more is computed, and charged, than was ordered."""
-    tiny_engine._stops = frozenset()
+    tiny_engine.manifest = tiny_engine.manifest.model_copy(update={"stops": ()})
     run = tiny_engine.execute(PROMPT, {"max_new_tokens": 3})
     assert [len(answer) for answer in answered(run.output)] == [run.units] == [3]
 
@@ -250,7 +250,8 @@ def _is_input(engine: FloatGeneration, data: bytes) -> bool:
         prompts = unpack(data)
     except NotPacked:
         return False
-    return 0 < len(prompts) < 5 and all(0 < len(ids) <= 260 and max(ids) < engine.vocab_size for ids in prompts)
+    known = engine.model.config.vocab_size
+    return 0 < len(prompts) < 5 and all(0 < len(ids) <= 260 and max(ids) < known for ids in prompts)
 
 
 def test_other_digest_is_refused(tiny_files: ModelFiles, tiny_engine_manifest: Manifest) -> None:

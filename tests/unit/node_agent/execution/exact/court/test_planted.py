@@ -13,7 +13,6 @@ from contracts.model.court.operations.base import Spot
 from contracts.model.court.trees import Key
 from node_agent.execution.exact import reference
 from node_agent.execution.exact.container import Matrix
-from node_agent.execution.exact.llama import reference as llama_reference
 from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.sampling import ExactSampling
 from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
@@ -185,8 +184,7 @@ def test_other_arithmetic_convicts_though_the_rest_follows_from_it(
     model: Parameters, cases: dict[str, Case], cheat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node that rounds otherwise everywhere, and is consistent in that, is convicted where it differs first."""
-    for module in (reference, llama_reference):
-        monkeypatch.setattr(module, "round_shift", CHEATS[cheat])
+    monkeypatch.setattr(reference, "round_shift", CHEATS[cheat])
     theirs = decoder_case(model, PROMPTS, text=1)
     monkeypatch.undo()
     assert _is_convicted(cases["greedy"], theirs)
