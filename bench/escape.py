@@ -30,7 +30,7 @@ from tests.escape.rules import Cages, Shown, look, taken_out
 
 FUZZED = report.RESULTS / "raw" / "escape-fuzz.json"
 SOURCES = ("node_agent/execution/sandbox", "tests/escape")
-STARTS, ANSWERS, NEW_TOKENS = 40, 20, 16
+STARTS, ANSWERS, NEW_TOKENS = 40, 80, 8
 WAYS, PROGRAM = ("confined", "plain"), client._PROGRAM
 
 UNCONFINED = """
