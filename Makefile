@@ -72,7 +72,7 @@ WITH_LONG_FORMS = tests/e2e tests/survival tests/bad_input/test_openapi.py tests
 test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_modules/.installed models  ## everything: lint, forge, pytest, and the demo on Anvil (`make demo` is on the other chain)
 	@$(MAKE) --no-print-directory -j3 -Otarget $(UNIT) types forge-test-after-lint
 	@$(PYTEST) -n 2 tests/unit -m 'model or process'
-	@$(PYTEST) tests/escape
+	@$(MAKE) --no-print-directory -j2 -Otarget escape-as-root escape-as-user
 	@$(PYTEST) $(ON_CHAINS) $(SLOWEST) tests/integration tests/attacks tests/differential tests/gpu
 	@$(PYTEST) tests/e2e/test_demo.py
 
@@ -103,6 +103,14 @@ unit-engines:
 
 unit-rest:
 	@$(PYTEST) tests/unit $(addprefix --ignore=,$(ENGINES)) $(QUICK)
+
+# Root's probes beside all else, so that each user's are tried outside and in both cages once.
+.PHONY: escape-as-root escape-as-user
+escape-as-root:
+	@$(PYTEST) tests/escape -k 'root]'
+
+escape-as-user:
+	@$(PYTEST) tests/escape -k 'not root]'
 
 .PHONY: forge-test-after-lint
 forge-test-after-lint: lint  # both build into contracts/out

@@ -80,6 +80,6 @@ def _too_long(scope: Scope) -> tuple[int, str, str] | None:
         return 414, "uri_too_long", why
     headers = sum(len(name) + len(value) for name, value in scope["headers"])
     if headers > HEADERS_LIMIT_BYTES:
-        why = f"the headers have {headers} bytes, at most {HEADERS_LIMIT_BYTES} are accepted; none is needed"
+        why = f"headers of {headers} bytes, at most {HEADERS_LIMIT_BYTES} are accepted; send fewer: none is needed"
         return 431, "headers_too_long", why
     return None

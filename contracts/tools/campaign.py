@@ -1,10 +1,10 @@
 """The invariant campaign: runs forge's long form and sums what its runs counted.
 
-A forge run writes one line of counts (`contracts/test/invariant/Campaign.t.sol`). This adds them up, and fails if a
-call reverted, if a move did something in less than one call in a hundred, or if a branch that
-`test/invariant/branches.txt` lists was never reached, or one that it does not list was.
+Each run writes a line of counts (`contracts/test/invariant/Campaign.t.sol`). This adds them up and fails if a call
+reverted, if a move did something in less than one call in a hundred, if a branch in `test/invariant/branches.txt` was
+never reached, or if one was reached that is not listed.
 
-Python's standard library is all that it imports.
+It imports the standard library only.
 
     python -m contracts.tools.campaign --runs 2000 --depth 500 --out bench/results/raw/invariant-campaign.json
 """
@@ -26,14 +26,14 @@ CONTRACTS = Path(__file__).resolve().parent.parent
 INVARIANTS = CONTRACTS / "test" / "invariant"
 COUNTS = CONTRACTS / "cache" / "campaign.jsonl"
 LEAST_SHARE = 0.01
-"""Of all calls, the part in which each move must have done something."""
+"""The share of all calls in which each move must have done something."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a campaign did. `calls_counted` are those of all runs that wrote their counts, forge's warm-up run included;
-    `refusals` those calls into the contracts that were refused as predicted; `rarest_move_pct` the part of the calls in
-    which the move that did something least often did."""
+    """What a campaign did. `calls_counted`: of all runs that wrote their counts, forge's warm-up run included.
+    `refusals`: calls that were refused as predicted. `rarest_move_pct`: the share of calls in which the rarest move did
+    something."""
 
     command: str
     src_sha256: str
@@ -52,7 +52,7 @@ class Summary:
 
 
 def main() -> int:
-    """Runs the campaign, writes its summary, names what is missing. 0: all holds."""
+    """Runs the campaign, writes its summary and prints what is missing. Returns 0 if nothing is."""
     arguments = parse()
     COUNTS.parent.mkdir(exist_ok=True)
     COUNTS.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def parse() -> argparse.Namespace:
 
 
 def run_forge(arguments: argparse.Namespace) -> subprocess.CompletedProcess[str]:
-    """One forge process on one thread; its summary is what it prints."""
+    """Runs one forge process on one thread. It prints its summary."""
     settings = {
         "FOUNDRY_INVARIANT_RUNS": str(arguments.runs),
         "FOUNDRY_INVARIANT_DEPTH": str(arguments.depth),
@@ -99,7 +99,7 @@ def run_forge(arguments: argparse.Namespace) -> subprocess.CompletedProcess[str]
 
 
 def summarise(printed: str, seconds: int, arguments: argparse.Namespace) -> Summary:
-    """Forge's own figures, and the counts of all runs that reached their end."""
+    """Forge's figures and the counts of all completed runs."""
     figures = re.search(r"\(runs: (\d+), calls: (\d+), reverts: (\d+)\)", printed)
     if figures is None:
         raise SystemExit("campaign: forge printed no figures")
@@ -125,7 +125,7 @@ def summarise(printed: str, seconds: int, arguments: argparse.Namespace) -> Summ
 
 
 def complaints(summary: Summary) -> list[str]:
-    """What the campaign did not show, a line each."""
+    """What the campaign did not show, one line each."""
     calls = summary.calls_counted
     expected = set((INVARIANTS / "branches.txt").read_text().split())
     rare = {name: count for name, count in summary.moves.items() if count < LEAST_SHARE * calls}
@@ -138,12 +138,12 @@ def complaints(summary: Summary) -> list[str]:
 
 
 def moves() -> list[str]:
-    """The moves that the campaign chooses from; each is counted under its own name."""
+    """The moves of the campaign, each counted under its name."""
     return sorted(re.findall(r"everybody\.(\w+)\.selector", (INVARIANTS / "Campaign.t.sol").read_text()))
 
 
 def invariants() -> set[str]:
-    """Numbers that README.md explains; each has a function of its name."""
+    """The invariants' numbers. README.md must explain exactly those that have a function."""
     explained = set(re.findall(r"^\| (I\d\d) \|", (INVARIANTS / "README.md").read_text(), re.MULTILINE))
     asserted = {
         name for path in INVARIANTS.glob("*.sol") for name in re.findall(r"function (I\d\d)_", path.read_text())

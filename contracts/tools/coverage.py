@@ -1,4 +1,4 @@
-"""Which lines and branches of src the tests reach: `forge coverage`, and faults where forge cannot see.
+"""Measures which lines and branches of src the tests reach: by `forge coverage`, and by faults where that is blind.
 
 forge must compile through the intermediate representation (the row loop of PackedEpoch does not fit the stack
 otherwise). Its source maps do not reach into assembly, nor to a line that leaves no instruction of its own. BLIND names
@@ -26,7 +26,7 @@ LEAST_LINES_PCT, LEAST_BRANCHES_PCT = 100, 95
 
 
 class Blind(NamedTuple):
-    """Lines from `first` to `last` that the fault, in the place of `point`, shows to be run."""
+    """Lines `first` to `last`. If the tests fail with `fault` in the place of `point`, these lines run."""
 
     file: str
     first: str
@@ -61,7 +61,7 @@ Missed = dict[str, set[int]]
 
 
 def main() -> int:
-    """Returns 1 if less is covered than must be, or a fault goes unnoticed."""
+    """Returns 1 if too little is covered, or a fault goes unnoticed."""
     measure()
     lines, missed_lines, branches, missed_branches = read(LCOV.read_text())
     shown = 0
@@ -94,14 +94,14 @@ def main() -> int:
 
 
 def forge(*arguments: str, root: Path = ROOT, profile: str = "default") -> subprocess.CompletedProcess[str]:
-    """Run forge. Its own output comes back with it."""
+    """Runs forge and captures its output."""
     binary = next((ROOT / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"))
     environment = os.environ | {"FOUNDRY_PROFILE": profile}
     return subprocess.run([str(binary), *arguments], cwd=root, env=environment, capture_output=True, text=True)
 
 
 def measure() -> None:
-    """Write LCOV. Raises SystemExit with forge's words where a test fails or does not compile."""
+    """Writes LCOV. Raises SystemExit with forge's output if a test fails or does not compile."""
     LCOV.parent.mkdir(exist_ok=True)
     done = forge(
         "coverage", "--ir-minimum", "--report", "lcov", "--report-file", str(LCOV), "--no-match-path", NOT_RUN,
@@ -112,7 +112,7 @@ def measure() -> None:
 
 
 def read(lcov: str) -> tuple[int, Missed, int, dict[str, list[int]]]:
-    """Lines of src in all, those not hit by file; branches in all, the lines of those not taken by file."""
+    """Number of lines in src, missed lines by file, number of branches, lines of untaken branches by file."""
     lines = branches = 0
     missed_lines: Missed = {}
     missed_branches: dict[str, list[int]] = {}
@@ -139,7 +139,7 @@ def read(lcov: str) -> tuple[int, Missed, int, dict[str, list[int]]]:
 
 
 def span(blind: Blind) -> set[int]:
-    """The numbers of a block's lines. Raises SystemExit where its first, last or point is not there exactly once."""
+    """The line numbers of a block. Raises SystemExit unless first, last and point occur exactly once."""
     text = (ROOT / blind.file).read_text()
     for part in (blind.first, blind.last, blind.point):
         if len(re.findall(re.escape(part) + r"(?!\w)", text)) != 1:
@@ -149,7 +149,7 @@ def span(blind: Blind) -> set[int]:
 
 
 def is_noticed(blind: Blind) -> bool:
-    """Whether the test is red with the fault in. Raises SystemExit where it does not compile."""
+    """Whether the test fails with the fault. Raises SystemExit if the fault does not compile."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "contracts"
         copy.mkdir()

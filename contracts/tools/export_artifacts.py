@@ -1,12 +1,12 @@
-"""Writes artifacts/<Name>.json, what deployers and clients need of each contract, out of a forge build, and
-snapshots/<Name>.storage.json, where our own contracts keep their state.
+"""Builds with forge and writes artifacts/<Name>.json, what deployers and clients need of each contract, and
+snapshots/<Name>.storage.json, the storage layout of our contracts.
 
-`runtime` is the code on chain with zeros where immutables go; `immutables` says where that is, in bytes: 32 each.
+`runtime` is the code on chain with zeros for immutables; `immutables` has the byte offsets of these, 32 bytes each.
 
-With --check it writes nothing and fails, naming the files, if the committed ones differ. So nobody changes an ABI or
-moves a slot without seeing it. The bytecode carries no metadata, so the same sources give the same bytes in any folder.
+With --check it writes nothing and fails with the names of committed files that differ, so that nobody changes an ABI or
+moves a slot unnoticed. The bytecode has no metadata: the same sources give the same bytes in any folder.
 
-With --digests it builds nothing, which takes a minute, and fails if sources or what was written of them changed since.
+With --digests it does not build, which takes a minute, and fails if sources or written files have changed since.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ CONTRACTS = (
 )  # fmt: skip
 IMPORTED = ("TimelockController",)
 DIGESTS = ROOT / "snapshots" / "artifacts.digests.json"
-"""Of what the artifacts were built from, and of what was written."""
+"""Digests of the sources and of the written files."""
 
 
 def main(arguments: list[str]) -> int:
@@ -53,14 +53,14 @@ def main(arguments: list[str]) -> int:
 
 
 def told(stale: list[str]) -> int:
-    """Says what is stale. Returns 1 if anything is."""
+    """Prints what is stale. Returns 1 if anything is."""
     if stale:
         sys.stderr.write(f"in contracts, these differ from the sources: {', '.join(stale)}; run: make artifacts\n")
     return 1 if stale else 0
 
 
 def digests() -> dict[str, str]:
-    """sha256 over names and contents: of what the compiler reads, and of what is committed of its work."""
+    """sha256 over names and contents of the compiler's inputs, and of the committed outputs."""
     compiled = [
         *(ROOT / "src").rglob("*.sol"),
         ROOT / "foundry.toml",
@@ -79,7 +79,7 @@ def _digest(paths: list[Path]) -> str:
 
 
 def files() -> dict[Path, Any]:
-    """What belongs into each file. Raises UnknownImmutable."""
+    """The content of each file. Raises UnknownImmutable."""
     found: dict[Path, Any] = {}
     for name in CONTRACTS:
         built = json.loads((ROOT / "out" / f"{name}.sol" / f"{name}.json").read_text())
@@ -90,11 +90,11 @@ def files() -> dict[Path, Any]:
 
 
 class UnknownImmutable(Exception):
-    """A reference to an immutable that no syntax tree declares."""
+    """A referenced immutable that no syntax tree declares."""
 
 
 def build(*options: str) -> None:
-    """Compile the contracts alone, in one run of the compiler. Raises CalledProcessError; forge says why itself."""
+    """Compiles the contracts alone, in one compiler run. Raises CalledProcessError; forge prints the reason."""
     # The platform's own package: npm may be told to run no install scripts, which the wrapper needs.
     forge = next((ROOT / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"), None)
     if forge is None:
@@ -109,7 +109,7 @@ def storage(built: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def place(variable: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
-    """One variable, and what its type holds further in. The compiler's ids, which move with any edit, are left out."""
+    """One variable and its members, without the compiler's ids, which change with every edit."""
     of = types[variable["type"]]
     found = {
         "label": variable["label"],
@@ -141,7 +141,7 @@ def artifact(name: str, built: dict[str, Any]) -> dict[str, Any]:
 
 
 def immutables(name: str, references: dict[str, list[dict[str, int]]]) -> dict[str, list[int]]:
-    """Name of each immutable -> where its value stands in the code on chain. Raises UnknownImmutable."""
+    """Immutable -> offsets of its value in the code on chain. Raises UnknownImmutable."""
     names = declared_immutables()
     unknown = references.keys() - names.keys()
     if unknown:

@@ -1,8 +1,8 @@
 """Runs every fuzz property of the Solidity tests with many inputs, one after the other, the quickest first.
 
-What held is written to the raw file after each property, with the hash of the sources that it ran (the contracts, the
-tests' helpers, its own file): a run that was stopped goes on where it stood, and what changed since is run again.
-`--afresh` starts over. Fails, naming the property and the input, if one does not hold.
+Each result is written at once with the hash of its sources (the contracts, the tests' helpers, its own file): an
+interrupted run resumes, and changed properties run again. `--afresh` starts over. Fails with the property and the
+input if one does not hold.
 """
 
 import argparse
@@ -33,12 +33,12 @@ class Property:
 
     @property
     def name(self) -> str:
-        """As it stands in the raw file."""
+        """The name in the raw file."""
         return f"{self.contract}.{self.test}"
 
 
 def main(arguments: list[str]) -> int:
-    """Fuzz what the raw file does not have yet. Returns 1 if a property fails."""
+    """Fuzzes what the raw file lacks. Returns 1 if a property fails."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--inputs", type=int, default=100_000, help="inputs a property")
     options.add_argument("--out", type=Path, default=RAW, help="raw results, continued where they still hold")
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def properties() -> list[Property]:
-    """Every fuzz property there is."""
+    """All fuzz properties."""
     report = forge("--match-test", "^testFuzz_", "--fuzz-runs", "16")
     return [
         Property(file, contract, test, seconds(found["duration"])) for file, contract, test, found in results(report)
@@ -75,7 +75,7 @@ def properties() -> list[Property]:
 
 
 def fuzz(one: Property, inputs: int) -> dict[str, Any]:
-    """Its result with so many inputs."""
+    """Its result with this many inputs."""
     # Not by path: forge would compile what it left out, again for each property.
     wanted = ("--match-contract", f"^{one.contract}$", "--match-test", f"^{one.test}\\(")
     ((*_, result),) = results(forge(*wanted, "--fuzz-runs", str(inputs)))
@@ -83,7 +83,7 @@ def fuzz(one: Property, inputs: int) -> dict[str, Any]:
 
 
 def forge(*arguments: str) -> dict[str, Any]:
-    """A test run's report. Raises SystemExit with forge's own words where it has no report to give."""
+    """A test run's report. Raises SystemExit with forge's output if there is none."""
     binary = next((ROOT / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"), None)
     if binary is None:
         raise SystemExit("forge is not installed; run `npm ci` in contracts/")
@@ -108,17 +108,17 @@ def results(report: dict[str, Any]) -> list[tuple[str, str, str, dict[str, Any]]
 
 
 def seconds(duration: str) -> float:
-    """Of forge's "1m 2s 3ms 4µs 5ns"."""
+    """Seconds in forge's "1m 2s 3ms 4µs 5ns"."""
     return sum(float(number) * UNITS_S[unit] for number, unit in re.findall(r"([\d.]+)(h|ms|µs|ns|m|s)", duration))
 
 
 def sources_hash(file: str) -> str:
-    """Of what a property of this test file runs."""
+    """Hash of the sources of a test file's properties."""
     return code_sha256([*ROOT.glob("src/**/*.sol"), *ROOT.glob("test/utils/*.sol"), ROOT / file])
 
 
 def write(out: Path, done: dict[str, dict[str, Any]], names: list[str]) -> None:
-    """The raw file anew. A property that was not run yet counts as 0 inputs."""
+    """Writes the raw file. A property that was not run yet counts as 0 inputs."""
     out.parent.mkdir(parents=True, exist_ok=True)
     raw = {
         "command": "python -m contracts.tools.fuzz_long",

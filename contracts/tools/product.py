@@ -1,4 +1,4 @@
-"""Which contracts a result is about."""
+"""Hashes of the contracts, by which a result names the sources it was measured on."""
 
 import hashlib
 import re

@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 
 def refute(match: str) -> tuple[int, list[str]]:
-    """How many proofs failed on their twins, as they must, and the names of those that did not."""
+    """The number of proofs that failed on their twins, as they must, and the names of the others."""
     refuted, survivors = 0, []
     for batch in BATCHES:
         names = [name for twin in batch for name in twin.proofs]
@@ -84,7 +84,7 @@ def refute(match: str) -> tuple[int, list[str]]:
 
 
 def copy_with(folder: Path, twins: tuple[Twin, ...]) -> Path:
-    """A copy of the project with these lines wrong. Raises SystemExit where a line is not there exactly once."""
+    """A copy of the project with these lines wrong. Raises SystemExit unless each line occurs exactly once."""
     folder.mkdir()
     for name in ("src", "test", "tools"):
         shutil.copytree(ROOT / name, folder / name)
@@ -100,7 +100,7 @@ def copy_with(folder: Path, twins: tuple[Twin, ...]) -> Path:
 
 
 def run(root: Path, contracts: str, tests: str = "", *more: str) -> list[dict[str, Any]]:
-    """Each property's name, outcome, paths and seconds. Raises SystemExit where halmos itself does not run."""
+    """Each property's name, outcome, paths and seconds. Raises SystemExit if halmos does not run."""
     forge = next((ROOT / "node_modules" / "@foundry-rs").glob("forge-*/bin"))
     environment = os.environ | {"FOUNDRY_PROFILE": "symbolic", "PATH": f"{forge}:{os.environ['PATH']}"}
     result = root / "cache" / "halmos.json"
@@ -127,7 +127,7 @@ def run(root: Path, contracts: str, tests: str = "", *more: str) -> list[dict[st
 
 
 def property_of(contract: str, test: dict[str, Any]) -> dict[str, Any]:
-    """A property's outcome. One whose loops were cut short is not proved."""
+    """A property's outcome. It is not proved if loops were cut short."""
     status = {PROVED: "proved", COUNTER_EXAMPLE: "failed", TIMED_OUT: "timed out"}.get(test["exitcode"], "unfinished")
     if status == "proved" and test["num_bounded_loops"]:
         status = "unfinished"

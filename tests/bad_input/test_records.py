@@ -194,12 +194,12 @@ def test_leases_named(count: int) -> None:
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_keys_that_stand_twice(kind: type[Record], data: st.DataObject) -> None:
-    """Protects signers from two readers of one body: a key that stands twice is refused, even with one value."""
+    """Protects signers from two readers of one body: a key that occurs twice is refused, even with one value."""
     text = json.dumps(example(kind))
     path = data.draw(st.sampled_from(places(example(kind))))
     key = json.dumps(path[-1]) + ": "
     doubled = text.replace(key, key + data.draw(st.sampled_from(["0", "null", '"x"', "{}"])) + ", " + key)
-    with pytest.raises(json.JSONDecodeError, match="stands twice"):
+    with pytest.raises(json.JSONDecodeError, match="occurs twice"):
         strict_loads(doubled.encode())
 
 

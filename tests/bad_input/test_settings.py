@@ -237,7 +237,7 @@ def test_times_that_do_not_fit(desk: Desk) -> None:
     """Protects nodes: leases that outlast a notice, or epochs that stay open too long, are refused at the start."""
     desk.run(desk.arguments("serve", grace=100_000), "100000", way_out="shorten the grace", code="misconfigured")
     desk.run(desk.arguments("worker", epoch_seconds=61), "61", way_out="1..60", code="misconfigured")
-    desk.run(desk.arguments("worker", epoch_seconds=0), "0 s", way_out="1..60", code="misconfigured")
+    desk.run(desk.arguments("worker", epoch_seconds=0), "--epoch-seconds 0", way_out="1..60", code="misconfigured")
 
 
 def test_another_networks_backend(desk: Desk, tmp_path: Path) -> None:

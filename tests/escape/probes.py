@@ -272,7 +272,7 @@ PROBES = (
         lambda s: call("socketpair", socket.AF_UNIX, socket.SOCK_STREAM, 0, (ctypes.c_int * 2)()),
     ),
     # Too much of what there is
-    P("more memory", "limit data", lambda s: acts.mapped(6 << 30, _PRIVATE | _NORESERVE)),
+    P("more memory", "limit data", lambda s: acts.mapped(6 << 30, _PRIVATE | _NORESERVE), may_lack=True),
     P("memory that no limit counts", "call mmap", lambda s: acts.mapped(4096, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)),
     P("memory that grows down", "call mmap", lambda s: acts.mapped(4096, _PRIVATE | _GROWSDOWN)),
     P("locked memory", "call mlock", lambda s: call("mlock", ctypes.create_string_buffer(64), 64)),

@@ -4,7 +4,7 @@ A rule is shown where a probe is denied with all of its rules but this one taken
 """
 
 from dataclasses import dataclass
-from itertools import groupby
+from typing import NamedTuple
 
 from node_agent.execution.sandbox import confinement
 from tests.escape.cage import Attempt, Found, Round, is_denied, tried
@@ -71,28 +71,30 @@ def taken_out(cages: Cages) -> list[Shown]:
         for rule in sorted(probe.denied_by)
         if FIRST_ABI.get(rule, 0) <= abi and not (cages.both.namespaces and rule.startswith("namespace"))
     ]
-    pairs.sort(key=lambda pair: _cage(pair[0]))
-    rounds, of = [], []
-    for cage, group in groupby(pairs, key=lambda pair: _cage(pair[0])):
-        of += (some := list(group))
-        within, without = _rounds(cage, some)
-        rounds += [within, without]
-    found = tried(cages.user, rounds)
-    outcomes = [
-        pair for a, b in zip(found[::2], found[1::2], strict=True) for pair in zip(a.outcomes, b.outcomes, strict=True)
+    asked = {pair: (_within(*pair), _without(*pair)) for pair in pairs}
+    every: dict[_Cage, dict[Attempt, str]] = {}
+    for cage, attempt in (one for both in asked.values() for one in both):
+        every.setdefault(cage, {})[attempt] = ""
+    rounds = [Round([*attempts], upper=cage.upper, without=cage.without) for cage, attempts in every.items()]
+    for attempts, found in zip(every.values(), tried(cages.user, rounds), strict=True):
+        attempts.update(zip(attempts, found.outcomes, strict=True))
+    return [
+        Shown(rule, probe.name, *(every[cage][attempt] for cage, attempt in both))
+        for (rule, probe), both in asked.items()
     ]
-    return [Shown(rule, probe.name, *said) for (rule, probe), said in zip(of, outcomes, strict=True)]
 
 
-def _cage(rule: str) -> str:
-    """Rules of one cage are taken out inside; of the start and of the namespaces, each needs a cage without it."""
-    return rule if rule.startswith(("launch", "namespace")) else ""
+class _Cage(NamedTuple):
+    upper: bool
+    without: tuple[str, ...] = ()
 
 
-def _rounds(cage: str, pairs: list[tuple[str, Probe]]) -> tuple[Round, Round]:
-    """With each rule and without."""
-    upper = cage.startswith("namespace")
-    within = [Attempt(probe.name, sorted(probe.floor - {rule})) for rule, probe in pairs]
-    without = [Attempt(probe.name, sorted(probe.floor)) for _, probe in pairs]
-    out = [cage] if cage else []
-    return Round(within, upper=upper), Round(without, upper=upper, without=out)
+def _within(rule: str, probe: Probe) -> tuple[_Cage, Attempt]:
+    """This rule alone."""
+    return _Cage(rule.startswith("namespace")), Attempt(probe.name, tuple(sorted(probe.floor - {rule})))
+
+
+def _without(rule: str, probe: Probe) -> tuple[_Cage, Attempt]:
+    """None. What is taken out of a start or of the namespaces needs a cage of its own."""
+    cage = (rule,) if rule.startswith(("launch", "namespace")) else ()
+    return _Cage(rule.startswith("namespace"), cage), Attempt(probe.name, tuple(sorted(probe.floor)))

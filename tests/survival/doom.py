@@ -35,7 +35,7 @@ _METHODS: dict[str, tuple[Any, str, str]] = {
     "call-intended": (TxManager, "ensure", "after"),
     "transaction-persisted": (RpcPort, "send", "before"),
     "transaction-sent": (RpcPort, "send", "after"),
-    "log-file-written": (publishing, "_write_whole", "after"),
+    "log-file-written": (publishing, "_publish", "after"),
     "verdict-computed": (VerifierJournal, "record", "after"),
     "verdict-signed": (VerifierJournal, "record_verdict", "after"),
     "verdict-sent": (Publisher, "send", "after"),

@@ -100,7 +100,7 @@ interface IJobEscrow {
     error JobEscrow_NoticeTooShort(uint256 notice, uint256 mustExceed);
     error JobEscrow_NotSettler(address caller);
     /// @notice Thrown when an epoch is settled through a contract, or by an account with code (EIP-7702): the
-    /// transaction's data would not show the rows, and it is their only record.
+    /// transaction's data need not show the rows then, and it is their only record.
     error JobEscrow_NotDirect(address caller);
     error JobEscrow_NotCourt(address caller);
     error JobEscrow_NotContests(address caller);

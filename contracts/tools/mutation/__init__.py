@@ -1,7 +1,7 @@
-"""Breaks the contracts on purpose, one small way at a time, and sees whether a test goes red.
+"""Breaks the contracts on purpose, one small change at a time, and checks that a test fails.
 
     python -m contracts.tools.mutation mutants     a seeded sample of small changes over every function
-    python -m contracts.tools.mutation defences    every defence in defences.toml taken out once
+    python -m contracts.tools.mutation defences    each defence in defences.toml removed once
 
 The tests deploy what they test from forge's artifacts, so a mutant needs no build of the tests: many mutants are
 compiled in one run of solc, each under a path of its own, and each is tested by putting its creation code into the

@@ -1,4 +1,4 @@
-"""A campaign over mutants, what it found, and whether each survivor is explained."""
+"""A campaign over mutants, its results, and the explanations of survivors."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ SURVIVORS = Path(__file__).with_name("survivors.toml")
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a mutant that no test kills does no harm. Names it by its text, so that lines may move."""
+    """Why a surviving mutant does no harm. Identifies it by its text, so that lines may move."""
 
     file: str
     function: str
@@ -37,14 +37,14 @@ def explanations() -> list[Explanation]:
 
 
 def all_mutants() -> list[Mutant]:
-    """Every change that the operators know, of every file."""
+    """All mutants of all files."""
     files = [file for file in sources.mutated_files() if sources.hosts_of(file)]
     found = compiler.trees(files)
     return [mutant for file in files for mutant in operators.find(file, sources.text_of(file), found[file])]
 
 
 def ready(tests: MutantTests) -> compiler.Codes:
-    """Builds, and runs all tests on what is compiled as mutants are. Raises BaselineError."""
+    """Builds, and runs all tests on the unchanged code compiled as mutants are. Raises BaselineError."""
     tests.build()
     baseline = compiler.compile_baseline()
     tests.require_green(baseline, FULL)
@@ -52,7 +52,7 @@ def ready(tests: MutantTests) -> compiler.Codes:
 
 
 def run(wanted: int, seed: int) -> dict[str, Any]:
-    """Tests a sample of the mutants. What is returned is the raw result, figures first."""
+    """Tests a sample of the mutants and returns the raw result, figures first."""
     started = time.monotonic()
     tests = MutantTests()
     baseline = ready(tests)
@@ -73,8 +73,8 @@ def run(wanted: int, seed: int) -> dict[str, Any]:
 
 
 def _meet(tests: MutantTests, mutant: Mutant, compiled: compiler.Compiled) -> Outcome:
-    """The quick suite first; who survives it meets the full one. What is known of the same code is not asked again, so
-    a campaign that was broken off goes on."""
+    """Runs the quick suite and, on survivors, the full one. Known outcomes of the same code are reused, so that an
+    interrupted campaign resumes."""
     known = FOLDER / "outcomes" / compiler.key(mutant, sources.product_fingerprint())
     recorded = json.loads(known.read_text()) if known.exists() else {}
     before = recall(recorded)
@@ -92,14 +92,14 @@ def _meet(tests: MutantTests, mutant: Mutant, compiled: compiler.Compiled) -> Ou
 
 
 def record(outcome: Outcome) -> dict[str, Any]:
-    """An outcome, and which tests it is of."""
+    """An outcome with the fingerprints of its tests."""
     tests = sources.test_fingerprints()
     return asdict(outcome) | {"tests": tests, "failed": {test: tests[_contract(test)] for test in outcome.failed}}
 
 
 def recall(recorded: dict[str, Any]) -> Outcome | None:
-    """What still holds of it. A test that failed fails again as long as its own file and all that it imports are the
-    same; that the time ran out holds until a test is changed; that none failed, only while there is no other test."""
+    """What of a recorded outcome still holds. A failure holds while the test's file and its imports are unchanged; a
+    timeout until a test changes; survival only while there is no new or changed test."""
     tests = sources.test_fingerprints()
     same = [test for test, file in recorded.get("failed", {}).items() if file == tests.get(_contract(test))]
     if same:
@@ -111,8 +111,7 @@ def recall(recorded: dict[str, Any]) -> Outcome | None:
 
 
 def added(recorded: dict[str, Any]) -> list[str] | None:
-    """The test contracts that a mutant which none of the others killed has yet to meet; None if it has to meet all,
-    since a test that it met was changed."""
+    """The new test contracts that a survivor has to run; None for all, since one that it ran has changed."""
     tests, met = sources.test_fingerprints(), recorded.get("tests")
     if recorded.get("failed") or met is None or not met.items() <= tests.items():
         return None
@@ -126,7 +125,7 @@ def _contract(test: str) -> str:
 def report(
     everything: Sequence[Mutant], chosen: Sequence[Mutant], tested: Sequence[tuple[Mutant, Outcome]]
 ) -> dict[str, Any]:
-    """Figures and every mutant."""
+    """The figures and all mutants."""
     known = explanations()
     rows = [_row(mutant, outcome, known) for mutant, outcome in tested]
     killed = sum(outcome.killed for _, outcome in tested)

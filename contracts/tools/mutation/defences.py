@@ -1,4 +1,4 @@
-"""Every defence of ATTACKS that lives in the contracts, taken out once: the tests that show it have to go red."""
+"""Removes each defence of ATTACKS in the contracts once: the tests that show it must fail."""
 
 import re
 import sys
@@ -17,12 +17,12 @@ LIST = Path(__file__).with_name("defences.toml")
 
 
 class DefencesError(Exception):
-    """The list does not fit the sources: a text to take out is not there exactly once."""
+    """The list does not fit the sources: a text to remove does not occur exactly once."""
 
 
 @dataclass(frozen=True)
 class Defence:
-    """What holds an attack off: the text `before` of `file`; with `after` in its place every test of `red` fails."""
+    """A defence: the text `before` in `file`. With `after` in its place every test in `red` fails."""
 
     id: str
     what: str
@@ -32,7 +32,7 @@ class Defence:
     red: tuple[str, ...]
 
     def removed(self) -> Mutant:
-        """The contract without it. Raises DefencesError."""
+        """The mutant without the defence. Raises DefencesError."""
         text = sources.text_of(self.file)
         if text.count(self.before) != 1:
             raise DefencesError(f"{self.id} {self.what}: found {text.count(self.before)} times in {self.file}")
@@ -62,7 +62,7 @@ def solidity_tests() -> dict[str, str]:
 
 
 def run() -> dict[str, Any]:
-    """Takes each out. The raw result, figures first."""
+    """Removes each defence and returns the raw result, figures first."""
     tests = MutantTests()
     baseline = ready(tests)
     listed = defences()

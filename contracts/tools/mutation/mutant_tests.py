@@ -1,4 +1,4 @@
-"""Where a mutant meets the tests: forge's artifacts in a folder of their own, with the mutant's code put in."""
+"""Runs tests on a mutant: puts its code into forge's artifacts, in a folder of their own."""
 
 import json
 import os
@@ -20,7 +20,7 @@ LIMIT_S = 180  # of the processor's time, so that a busy machine takes nothing f
 
 @dataclass(frozen=True)
 class Suite:
-    """Which tests run, as forge's own options, and how long. Gas is left out: mutants are compiled unoptimized."""
+    """Which tests run, as forge's options, with how many inputs. No gas tests: mutants are compiled unoptimized."""
 
     choice: tuple[str, ...]
     fuzz_runs: int
@@ -43,7 +43,7 @@ def only(tests: Sequence[str]) -> Suite:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The tests that went red, as `Contract.test`; or that the run was cut off."""
+    """The failed tests, as `Contract.test`, or a timeout."""
 
     failed: list[str] = field(default_factory=list)
     timed_out: bool = False
@@ -54,15 +54,15 @@ class Outcome:
 
 
 class ForgeError(Exception):
-    """Forge did not get as far as running tests; the message is its own."""
+    """Forge ran no tests. The message is its output."""
 
 
 class BaselineError(Exception):
-    """Tests are red without any change, so a red test would say nothing of a mutant."""
+    """Tests fail on the unchanged code, so a failure would say nothing about a mutant."""
 
 
 class MutantTests:
-    """One at a time a folder: the artifacts are its state."""
+    """Use one at a time per folder: the artifacts are its state."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._out = folder / "out"
@@ -81,12 +81,12 @@ class MutantTests:
         self._forge = str(forge)
 
     def build(self) -> None:
-        """Artifacts of the contracts and tests as they are. Raises CalledProcessError where forge fails."""
+        """Builds the unchanged contracts and tests. Raises CalledProcessError if forge fails."""
         subprocess.run([self._forge, "build"], cwd=ROOT, env=self._environment, check=True, stdout=subprocess.DEVNULL)
 
     @contextmanager
     def holding(self, codes: Codes) -> Iterator[None]:
-        """The artifacts carry these codes meanwhile. A contract has one for each of forge's profiles that needed it."""
+        """Puts these codes into the artifacts meanwhile. A contract has one per profile of forge that needs it."""
         codes_at = {path: code for host, code in codes.items() for path in self._artifacts(host)}
         before = {path: path.read_text() for path in codes_at}
         try:
@@ -104,7 +104,7 @@ class MutantTests:
         return [only, *only.parent.glob(f"{host.contract}.*.json")]
 
     def require_green(self, codes: Codes, suite: Suite) -> None:
-        """Sees once that these codes pass. Raises BaselineError."""
+        """Checks once that these codes pass. Raises BaselineError."""
         if codes in self._proven:
             return
         with self.holding(codes):
@@ -114,7 +114,7 @@ class MutantTests:
         self._proven.append(codes)
 
     def test(self, suite: Suite) -> Outcome:
-        """Runs the tests on what the artifacts hold. Raises ForgeError."""
+        """Runs the tests on the artifacts. Raises ForgeError."""
         command = [self._forge, "test", "--json", "--threads", "1", "--code-size-limit", "1000000"]
         command += suite.choice
         environment = self._environment | {"FOUNDRY_FUZZ_RUNS": str(suite.fuzz_runs)}

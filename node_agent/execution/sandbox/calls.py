@@ -6,7 +6,7 @@ from itertools import count
 from typing import NamedTuple
 
 from node_agent.execution.sandbox.frames import BadFrame, Cutter, Frame
-from node_agent.execution.sandbox.messages import ANSWERS, Block, Failed, Message
+from node_agent.execution.sandbox.messages import ANSWERS, Failed, Message, Piece
 
 
 class _Call(NamedTuple):
@@ -61,7 +61,7 @@ class Calls:
         if call is None:
             raise BadFrame("answers what nobody asked")
         kind = ANSWERS[frame.kind]
-        if kind is Block and call.take is not None:
+        if kind is Piece and call.take is not None:
             call.take(frame.payload)
             return
         if kind not in (Failed, call.wanted):

@@ -113,7 +113,7 @@ class Executor:
         """
         if tokenizer not in self._needs.models:
             with self._calls.exclusive():
-                self._need(replace(self._needs, models=tuple({*self._needs.models, tokenizer})))
+                self._need(self._needs_and(tokenizer))
         return list(self.call(Cut(tokenizer=tokenizer, sha256=sha256, text=text), Tokens).ids)
 
     def make(self, request: Convert | Build, folder: Path) -> None:
@@ -125,7 +125,7 @@ class Executor:
         files = request.files if isinstance(request, Convert) else (request.files.weights, request.files.config)
         most_bytes = _MOST_MADE_BYTES + _TIMES_ORIGIN * sum(path.stat().st_size for path in files)
         with self._calls.exclusive(), BlocksToFiles(folder, most_bytes) as blocks:
-            self._need(replace(self._needs, models=tuple({*self._needs.models, *files})))
+            self._need(self._needs_and(*files))
             self._running().ask(request, Made, blocks.take)
         if blocks.error is not None:
             raise blocks.error
@@ -133,8 +133,11 @@ class Executor:
     def root_of(self, weights: Path) -> str:
         """The root of a file of the exact engine, 0x hex. Raises as `make` does."""
         with self._calls.exclusive():
-            self._need(replace(self._needs, models=tuple({*self._needs.models, weights})))
+            self._need(self._needs_and(weights))
             return self._running().ask(FindRoot(weights=weights), Root).root
+
+    def _needs_and(self, *files: Path) -> Needs:
+        return replace(self._needs, models=tuple(dict.fromkeys((*self._needs.models, *files))))
 
     def _need(self, needs: Needs) -> None:
         """What a process needs is given before it is confined: if it is more, the next one has it."""

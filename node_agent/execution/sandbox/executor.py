@@ -23,7 +23,6 @@ from node_agent.execution.sandbox.frames import Cutter, Frame
 from node_agent.execution.sandbox.making import make, piped_folder
 from node_agent.execution.sandbox.messages import (
     REQUESTS,
-    Block,
     Build,
     Confine,
     Confined,
@@ -37,6 +36,7 @@ from node_agent.execution.sandbox.messages import (
     Message,
     Observe,
     Observed,
+    Piece,
     Ran,
     Root,
     Run,
@@ -132,7 +132,7 @@ class _Server:
                 return self._cut(request)
             case Convert() | Build():
                 with _refusing():
-                    make(request, piped_folder(lambda data: self._say(call, Block(data=data))))
+                    make(request, piped_folder(lambda data: self._say(call, Piece(data=data))))
                 return Made()
             case FindRoot(weights=weights):
                 with _refusing():

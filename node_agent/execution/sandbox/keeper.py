@@ -2,8 +2,8 @@
 
 Run as a file by `launch.py`, without Assay's packages and with few of Python's, so that it costs a few milliseconds.
 Arguments: PARENT THREADS MEMORY_BYTES, the numbers of files and devices, FILE ... DEVICE ... PROGRAM ... Namespaces:
-https://man7.org/linux/man-pages/man7/namespaces.7.html. They are tried first in a process that ends, because one that
-fails halfway cannot go back. `ASSAY_NAMESPACES` tells the program why it has none; it is empty where it has them.
+https://man7.org/linux/man-pages/man7/namespaces.7.html. A process of its own tries them, because one that fails halfway
+cannot go back. `ASSAY_NAMESPACES` tells the program why it has none; it is empty where it has them.
 """
 
 import ctypes
@@ -40,43 +40,52 @@ def main(parent: int, view: View, most: dict[str, int], program: list[str]) -> i
         return _SIGKILL
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, the first to be ended
-    why = _tried(view)
-    if not why:
-        _unshare()
-    keeper = os.pidfd_open(os.getpid())
+    itself, (why_not, say) = os.pidfd_open(os.getpid()), os.pipe()
+    within = os.fork()
+    if within == 0:
+        try:
+            _unshare()
+            _end_with(itself)
+            return _kept(program, "", view, say, death, most)
+        except OSError as error:
+            os.write(say, f"{error.filename or 'fork'}: {error.strerror}".encode())
+            os._exit(1)
+    os.close(say)
+    with os.fdopen(why_not) as said:
+        why = said.read()  # nothing, once the program runs
+    if why:
+        os.waitpid(within, 0)
+        return _kept(program, why, None, os.dup(0), death, most)
+    _let_go_of_pipes()
+    return os.waitpid(within, 0)[1]
+
+
+def _kept(program: list[str], why: str, view: View | None, say: int, death: int, most: dict[str, int]) -> int:
+    """Starts the program, in a root of its own if it is to have one, and watches it."""
+    itself = os.pidfd_open(os.getpid())
     worker = os.fork()
     if worker == 0:
-        if not why:
+        if view is not None:
             _build_root(view)
-        _checked("prctl", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL))
-        if select.select([keeper], [], [], 0)[0]:
-            os.kill(os.getpid(), _SIGKILL)  # the keeper ended before this process could be told to end with it
+        _end_with(itself)
         os.execve(program[0], program, os.environ | {"ASSAY_NAMESPACES": why})
-    null = os.open("/dev/null", os.O_RDWR)
-    for standard in (0, 1):
-        os.dup2(null, standard)  # so that these pipes close when the program ends
+    os.close(say)
+    _let_go_of_pipes()
     return _watched(worker, death, most)
 
 
-def _tried(view: View) -> str:
-    """Why the namespaces cannot be had; empty if they can."""
-    read, write = os.pipe()
-    outer = os.fork()
-    if outer == 0:
-        try:
-            _unshare()
-            inner = os.fork()
-            if inner == 0:
-                _build_root(view)
-            else:
-                os.waitpid(inner, 0)
-        except OSError as error:
-            os.write(write, f"{error.filename or 'fork'}: {error.strerror}".encode())
-        os._exit(0)
-    os.close(write)
-    os.waitpid(outer, 0)
-    with os.fdopen(read) as said:
-        return said.read()
+def _end_with(parent: int) -> None:
+    """Has this process killed when its parent ends; a parent that ended before is seen by its descriptor."""
+    _checked("prctl", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL))
+    if select.select([parent], [], [], 0)[0]:
+        os.kill(os.getpid(), _SIGKILL)
+
+
+def _let_go_of_pipes() -> None:
+    """So that they close when the program ends."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1):
+        os.dup2(null, standard)
 
 
 def _unshare() -> None:

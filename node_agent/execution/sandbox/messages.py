@@ -108,13 +108,13 @@ class Observed(Message):
 
 
 class Tokens(Message):
-    """The ids of a text, and of which family its tokenizer is (`TextTokenizer.family`)."""
+    """The ids of a text."""
 
     kind = 6
     ids: tuple[Uint32, ...]
 
 
-class Block(Message):
+class Piece(Message):
     """One of many: a piece of a file that is made, see `making`. Its payload is these bytes, not JSON."""
 
     kind = 7
@@ -233,7 +233,7 @@ class FindRoot(Message):
     weights: Path
 
 
-_ANSWERS = Confined, Loaded, Ran, Observed, Failed, Tokens, Block, Made, Root
+_ANSWERS = Confined, Loaded, Ran, Observed, Failed, Tokens, Piece, Made, Root
 _REQUESTS = Confine, Load, Run, Observe, Cut, Convert, Build, FindRoot
 ANSWERS: dict[int, type[Message]] = {each.kind: each for each in _ANSWERS}
 REQUESTS: dict[int, type[Message]] = {each.kind: each for each in _REQUESTS}

@@ -132,3 +132,12 @@ def test_a_piped_folder_says_what_is_written(tmp_path: Path, published: Convert)
     make(published, direct)
     for name in (WEIGHTS, TOKENIZER, CONFIG):
         assert (tmp_path / name).read_bytes() == (direct / name).read_bytes()
+
+
+def test_the_same_files_need_no_other_process(executor: Executor, tmp_path: Path) -> None:
+    """Protects a backend's answers from a process that starts anew for each text: what is known is asked for again in
+    any order."""
+    paths = [tmp_path / str(number) for number in range(40)]
+    executor._needs = executor._needs_and(*paths)
+    for turn in range(40):
+        assert executor._needs_and(*paths[turn:], *paths[:turn]) == executor._needs
