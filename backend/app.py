@@ -68,8 +68,9 @@ def build_app(settings: BackendSettings) -> FastAPI:
         raise Misconfigured(says, way_out="shorten the grace")
     chain = OnChainView(view)
     database = open_database(settings.home)
-    require_tokenizers(database, open_tokenizers(settings.home))
-    return create_http(build_services(settings, chain, database, open_blobs(settings.home), unix_now))
+    services = build_services(settings, chain, database, open_blobs(settings.home), unix_now)
+    require_tokenizers(database, services.words.tokenizers)
+    return create_http(services)
 
 
 def _cover(settings: BackendSettings, chain: ChainView) -> Cover:

@@ -14,7 +14,7 @@ from sqlmodel import Session, col, func, select
 
 from backend.chain.errors import NodeRefused, Refusal, TransactionReverted
 from backend.chain.tx_port import TxPort
-from backend.chain.tx_state import Attempt, Fees, Patience, TxStep, TxView, bumped, decide, suggested
+from backend.chain.tx_state import Attempt, Fees, Timeouts, TxStep, TxView, bumped, decide, suggested
 from backend.store.chain_tables import TxAttemptRow, TxIntentRow, TxReceiptRow
 from backend.store.database import Database
 from contracts.protocol.hashing import keccak, to_hex
@@ -29,10 +29,10 @@ class TxManager:
     """The queue of one signer, for one process: a second process would only send the same transactions again."""
 
     def __init__(
-        self, database: Database, port: TxPort, signer: Signer, *, confirmations: int, patience: Patience | None = None
+        self, database: Database, port: TxPort, signer: Signer, *, confirmations: int, timeouts: Timeouts | None = None
     ) -> None:
         self._database, self._port, self._signer = database, port, signer
-        self._confirmations, self._patience = confirmations, patience or Patience()
+        self._confirmations, self._timeouts = confirmations, timeouts or Timeouts()
         self._chain_id = port.chain_id()
 
     @property
@@ -78,8 +78,8 @@ class TxManager:
         confirmed_nonce = self._port.nonce(self.address, confirmed_block) if confirmed_block >= 0 else 0
         reverted = []
         for intent in intents:
-            sight = self._look(intent, mined_nonce, confirmed_nonce, confirmed_block)
-            error = self._do(decide(sight, now, self._patience), intent, sight, now)
+            view = self._look(intent, mined_nonce, confirmed_nonce, confirmed_block)
+            error = self._do(decide(view, now, self._timeouts), intent, view, now)
             if error is not None:
                 reverted.append(error)
         return reverted
@@ -103,23 +103,23 @@ class TxManager:
             for row in rows
             if (row.sender, row.nonce) == (intent.sender, intent.nonce)
         ]
-        sight = TxView(intent.nonce, attempts, None, False, mined_nonce, confirmed_nonce, confirmed_block)
+        view = TxView(intent.nonce, attempts, None, False, mined_nonce, confirmed_nonce, confirmed_block)
         if mined_nonce > intent.nonce:
             receipts = (self._port.receipt(row.tx_hash) for row in reversed(rows))
-            return replace(sight, mined=next((found for found in receipts if found is not None), None))
-        return replace(sight, known=bool(attempts) and self._port.known(attempts[-1].tx_hash))
+            return replace(view, mined=next((found for found in receipts if found is not None), None))
+        return replace(view, known=bool(attempts) and self._port.known(attempts[-1].tx_hash))
 
-    def _do(self, step: TxStep, intent: TxIntentRow, sight: TxView, now: int) -> TransactionReverted | None:
+    def _do(self, step: TxStep, intent: TxIntentRow, view: TxView, now: int) -> TransactionReverted | None:
         if step is TxStep.SIGN:
             self._sign_and_send(intent, self._suggested(), now)
         elif step is TxStep.RESEND:
-            self._send(intent.key, sight.attempts[-1].raw)
+            self._send(intent.key, view.attempts[-1].raw)
         elif step is TxStep.BUMP:
-            self._bump(intent, sight.attempts[-1].fees, now)
+            self._bump(intent, view.attempts[-1].fees, now)
         elif step is TxStep.RENUMBER:
             self._renumber(intent)
         elif step is TxStep.CONFIRM:
-            return self._confirm(intent, sight)
+            return self._confirm(intent, view)
         return None
 
     def _suggested(self) -> Fees:
@@ -176,8 +176,8 @@ class TxManager:
             intent.key, intent.nonce, row.nonce,
         )  # fmt: skip
 
-    def _confirm(self, intent: TxIntentRow, sight: TxView) -> TransactionReverted | None:
-        mined = sight.mined
+    def _confirm(self, intent: TxIntentRow, view: TxView) -> TransactionReverted | None:
+        mined = view.mined
         assert mined is not None, "CONFIRM without a receipt"
         error = None
         if not mined.succeeded:

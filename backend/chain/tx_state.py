@@ -73,30 +73,30 @@ class TxStep(Enum):
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Seconds to wait before the fee is raised, and before a used nonce without a receipt counts as lost."""
 
     bump_after_s: int = 30
     lost_after_s: int = 120
 
 
-def decide(sight: TxView, now: int, patience: Patience) -> TxStep:
-    if sight.mined is not None:
-        return TxStep.CONFIRM if sight.mined.block_number <= sight.confirmed_block else TxStep.WAIT
-    if not sight.attempts:
-        return TxStep.SIGN if sight.mined_nonce <= sight.nonce else _lost(sight)
-    waited = now - sight.attempts[-1].sent_at
-    if sight.mined_nonce > sight.nonce:
-        return _lost(sight) if waited >= patience.lost_after_s else TxStep.WAIT
-    if not sight.known:
+def decide(view: TxView, now: int, timeouts: Timeouts) -> TxStep:
+    if view.mined is not None:
+        return TxStep.CONFIRM if view.mined.block_number <= view.confirmed_block else TxStep.WAIT
+    if not view.attempts:
+        return TxStep.SIGN if view.mined_nonce <= view.nonce else _lost(view)
+    waited = now - view.attempts[-1].sent_at
+    if view.mined_nonce > view.nonce:
+        return _lost(view) if waited >= timeouts.lost_after_s else TxStep.WAIT
+    if not view.known:
         return TxStep.RESEND
-    if sight.nonce == sight.mined_nonce and waited >= patience.bump_after_s:
+    if view.nonce == view.mined_nonce and waited >= timeouts.bump_after_s:
         return TxStep.BUMP  # only for the first in the queue: the others wait for it, not for a higher fee
     return TxStep.WAIT
 
 
-def _lost(sight: TxView) -> TxStep:
-    return TxStep.RENUMBER if sight.confirmed_nonce > sight.nonce else TxStep.WAIT
+def _lost(view: TxView) -> TxStep:
+    return TxStep.RENUMBER if view.confirmed_nonce > view.nonce else TxStep.WAIT
 
 
 def suggested(base_fee_wei: int, tip_wei: int) -> Fees:

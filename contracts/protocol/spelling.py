@@ -26,6 +26,7 @@ class _Added(BaseModel):
 
 class _Model(BaseModel):
     vocab: dict[str, Uint32]
+    unk_token: str | None = None
 
 
 class _TokenizerFile(BaseModel):
@@ -44,7 +45,7 @@ _BYTES: Mapping[str, int] = _byte_characters()
 
 
 class Spelling:
-    """What the ids of one tokenizer spell."""
+    """What the ids of one tokenizer spell. `unknown`: the id that stands for a word without any, where it has one."""
 
     def __init__(self, tokenizer_json: bytes, sha256: str, family: TokenizerFamily) -> None:
         """Raises WrongTokenizer unless the file hashes to `sha256` and has a vocabulary."""
@@ -56,6 +57,7 @@ class Spelling:
         self._is_bytes = family == "byte_bpe"
         self._pieces = {number: self._piece(text) for text, number in file.model.vocab.items()}
         self._pieces |= {each.id: each.content.encode() for each in file.added_tokens}
+        self.unknown = file.model.vocab.get(file.model.unk_token or "")
         self._special = {each.id for each in file.added_tokens if each.special}
 
     def spell(self, ids: Sequence[int]) -> str:

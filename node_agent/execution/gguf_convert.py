@@ -16,6 +16,7 @@ from gguf import GGUFReader, ReaderTensor
 from gguf.quants import dequantize
 
 from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.gguf_header import require_counts
 from node_agent.execution.model_files import CONFIG, CONFIG_KEY, TOKENIZER, WEIGHTS, Fp32, write_safetensors
 
 _NORMAL_TOKEN = 1  # GGUF token type: an ordinary vocabulary entry
@@ -60,8 +61,10 @@ def convert(gguf: Path, folder: Path) -> None:
         folder: where to write.
 
     Raises:
+        UnsafeModelFormat: its header counts more than it holds.
         UnsupportedModel: another architecture, tokenizer or pre-tokenizer.
     """
+    require_counts(gguf)
     reader = GGUFReader(gguf)
     settings = _config(reader)
     _require_all_read(reader, settings)

@@ -14,7 +14,7 @@ import pytest
 from eth_account import Account
 
 from deploy.localnet.processes import assay_command
-from tests.survival.town import NODES, PASSWORD, REQUESTERS, VERIFIERS, Town, key, town
+from tests.survival.whole_network import NODES, PASSWORD, REQUESTERS, VERIFIERS, WholeNetwork, key, whole_network
 
 pytestmark = pytest.mark.chain
 WRONG_PASSWORD = "a wrong password, typed by mistake"
@@ -23,9 +23,9 @@ HOLDERS = ("settler", "session", "treasury", *REQUESTERS, *NODES, *VERIFIERS)
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Town, list[bytes]]]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WholeNetwork, list[bytes]]]:
     """A network through which jobs went, and all that its API, its pages and its commands said."""
-    with town(tmp_path_factory.mktemp("secrets")) as place:
+    with whole_network(tmp_path_factory.mktemp("secrets")) as place:
         place.start_all()
         orders = [place.order(name, f"secret question {number}") for number, name in enumerate(REQUESTERS * 2)]
         said = _commands(place)
@@ -34,11 +34,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Town, list[b
         yield place, said
 
 
-def _state(place: Town, order_id: str) -> str:
+def _state(place: WholeNetwork, order_id: str) -> str:
     return str(httpx.get(f"{place.url}/v1/orders/{order_id}").json()["state"])
 
 
-def _answers(place: Town, orders: list[str]) -> list[bytes]:
+def _answers(place: WholeNetwork, orders: list[str]) -> list[bytes]:
     """Every GET of the description, and pages, good and bad."""
     paths = set(httpx.get(f"{place.url}/openapi.json").json()["paths"])
     filled = [path.format(**{name: orders[0] for name in ("order_id", "name", "workload_id", "requester", "signer")},
@@ -53,7 +53,7 @@ def _answers(place: Town, orders: list[str]) -> list[bytes]:
     return found
 
 
-def _commands(place: Town) -> list[bytes]:
+def _commands(place: WholeNetwork) -> list[bytes]:
     """What commands print, good and bad, and what others see of them in the list of processes."""
     home = place.root / "alice"
     home.mkdir()
@@ -95,7 +95,7 @@ def _found_in(content: bytes) -> list[str]:
     return [what for what, spelling in _secrets().items() if spelling in content]
 
 
-def test_no_secret_in_any_file(ran: tuple[Town, list[bytes]]) -> None:
+def test_no_secret_in_any_file(ran: tuple[WholeNetwork, list[bytes]]) -> None:
     """Protects every party's keys: logs, databases, journals, blobs, the published log, key files. Covers: A51"""
     place, _ = ran
     searched = [path for path in place.root.rglob("*") if path.is_file()]
@@ -103,7 +103,7 @@ def test_no_secret_in_any_file(ran: tuple[Town, list[bytes]]) -> None:
     assert {str(path): found for path in searched if (found := _found_in(path.read_bytes()))} == {}
 
 
-def test_no_secret_in_any_answer(ran: tuple[Town, list[bytes]]) -> None:
+def test_no_secret_in_any_answer(ran: tuple[WholeNetwork, list[bytes]]) -> None:
     """Protects every party's keys: answers, problems, pages, outputs of commands, lists of processes. Covers: A51"""
     place, said = ran
     assert any(place.deployment.escrow.encode() in content for content in said), "the answers were really read"
@@ -118,7 +118,7 @@ def test_keys_do_not_show_themselves() -> None:
     assert _found_in(f"{signer} {signer!r} {[signer]} {vars(signer)}".encode()) == []
 
 
-def test_key_files_are_their_owners(ran: tuple[Town, list[bytes]]) -> None:
+def test_key_files_are_their_owners(ran: tuple[WholeNetwork, list[bytes]]) -> None:
     """Protects keys from other users of a machine. Covers: A51"""
     place, _ = ran
     assert (place.root / "new.json").stat().st_mode & 0o777 == 0o600

@@ -23,7 +23,7 @@ SETTLES_MS = 120_000
 
 
 def connect(page: Page) -> None:
-    """Connects the announced wallet and waits for the desk."""
+    """Connects the announced wallet and waits for the workspace."""
     page.get_by_role("button", name="Test Wallet").click()
     expect(page.get_by_role("heading", name="Money", exact=True)).to_be_visible()
     expect(page.locator("#balance")).not_to_have_text("…")
@@ -137,7 +137,7 @@ def test_wrong_chain_is_switched_and_added(open_page: Open, wallet_of: WalletOf)
     page = open_page("/wallet", wallet)
     page.get_by_role("button", name="Test Wallet").click()
     expect(page.locator("#wrong-text")).to_contain_text("on chain 1. This backend works on chain 31337")
-    expect(page.locator("#desk")).to_be_hidden()
+    expect(page.locator("#workspace")).to_be_hidden()
     wallet.declines = {"wallet_switchEthereumChain"}
     page.get_by_role("button", name="Switch network").click()
     expect(said(page, "wrong")).to_contain_text("You declined in your wallet")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.survival.doom import POINTS
-from tests.survival.town import NODES, VERIFIERS, Customers, Town, town
+from tests.survival.whole_network import NODES, VERIFIERS, Customers, WholeNetwork, whole_network
 from tests.world.soak import short_or_long
 
 pytestmark = pytest.mark.chain
@@ -46,7 +46,7 @@ class _Life:
 class Reaper:
     """Kills programs at moments and places that a seed decides, and starts each again a little later."""
 
-    def __init__(self, place: Town, seed: int) -> None:
+    def __init__(self, place: WholeNetwork, seed: int) -> None:
         self._place, self._dice = place, random.Random(seed)
         self._lives = {name: _Life(self._dice.uniform(0.5, 3.0)) for name in KINDS}
         self.kills: Counter[str] = Counter()
@@ -110,7 +110,7 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     """
     seed = int(os.environ.get("ASSAY_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
     print(f"ASSAY_SEED={seed}")  # noqa: T201  (shown when the test fails)
-    with town(tmp_path) as place:
+    with whole_network(tmp_path) as place:
         place.start_all()
         customers = Customers(place, 0.1)
         customers.start()

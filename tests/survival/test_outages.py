@@ -7,7 +7,7 @@ import pytest
 
 from node_agent.session.backend_api import LONGEST_PAUSE_S
 from tests.survival.programs import LONGEST_WAIT_S
-from tests.survival.town import LEASE_S, REQUESTERS, WRITERS, Town, town
+from tests.survival.whole_network import LEASE_S, REQUESTERS, WRITERS, WholeNetwork, whole_network
 from tests.world.soak import short_or_long
 
 pytestmark = [pytest.mark.chain, pytest.mark.timeout(900)]
@@ -19,20 +19,20 @@ MOST_LINES = 3
 
 
 @pytest.fixture(scope="module")
-def one_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def one_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeNetwork]:
     """One network for all tests here: a later one finds what an earlier one left."""
-    with town(tmp_path_factory.mktemp("town")) as made:
+    with whole_network(tmp_path_factory.mktemp("network")) as made:
         yield made
 
 
 @pytest.fixture
-def place(one_town: Town) -> Town:
+def place(one_network: WholeNetwork) -> WholeNetwork:
     """The network, at work."""
-    one_town.start_all()
-    return one_town
+    one_network.start_all()
+    return one_network
 
 
-def test_a_reorg_of_five_blocks_between_post_and_settle(place: Town) -> None:
+def test_a_reorg_of_five_blocks_between_post_and_settle(place: WholeNetwork) -> None:
     """The blocks that hold an epoch's post go, and Anvil forgets its transactions: it is posted again under the same
     root, settled once and paid; ledger = contract = log.
 
@@ -52,7 +52,7 @@ def test_a_reorg_of_five_blocks_between_post_and_settle(place: Town) -> None:
     assert "reorg: back from block" in place.children["worker"].log_text()
 
 
-def test_the_chain_is_gone_for_a_while(place: Town) -> None:
+def test_the_chain_is_gone_for_a_while(place: WholeNetwork) -> None:
     """Connections are refused while jobs are ordered, run, rooted and settled: every process lives on, says so in a
     line or two and not in a flood, answers 503, and goes on by itself. Nothing is doubled.
 
@@ -77,7 +77,7 @@ def test_the_chain_is_gone_for_a_while(place: Town) -> None:
     assert orders <= place.check().paid
 
 
-def test_replies_are_lost_after_the_node_accepted(place: Town) -> None:
+def test_replies_are_lost_after_the_node_accepted(place: WholeNetwork) -> None:
     """Replies to sent transactions are lost on their way back: each transaction happens once, under the hash that was
     written down before.
 
@@ -89,6 +89,6 @@ def test_replies_are_lost_after_the_node_accepted(place: Town) -> None:
     assert orders <= place.check().paid
 
 
-def last_epoch(place: Town) -> int:
+def last_epoch(place: WholeNetwork) -> int:
     """The epoch posted last, by the chain."""
     return int(place.chain.escrow.functions.lastEpoch().call())

@@ -16,7 +16,7 @@ from contracts.protocol.hashing import keccak, to_hex
 from contracts.protocol.wire import Problem
 from deploy.localnet.processes import assay_command, environment
 from tests.survival.small_disk import SmallDisk, small_disk
-from tests.survival.town import NODES, REQUESTERS, VERIFIERS, Town, town
+from tests.survival.whole_network import NODES, REQUESTERS, VERIFIERS, WholeNetwork, whole_network
 
 pytestmark = [pytest.mark.chain, pytest.mark.timeout(900)]
 
@@ -24,28 +24,28 @@ SIZES_MB = {"backend": 12, **dict.fromkeys((*NODES, *VERIFIERS), 3)}
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Town, dict[str, SmallDisk]]]:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WholeNetwork, dict[str, SmallDisk]]]:
     """One network for all tests here, and the small disks that its parties' homes lie on."""
-    root = tmp_path_factory.mktemp("town")
+    root = tmp_path_factory.mktemp("network")
     with ExitStack() as stack:
         disks = {name: stack.enter_context(small_disk(root / name, size)) for name, size in SIZES_MB.items()}
-        yield stack.enter_context(town(root)), disks
+        yield stack.enter_context(whole_network(root)), disks
 
 
 @pytest.fixture
-def place(kept: tuple[Town, dict[str, SmallDisk]]) -> Town:
+def place(kept: tuple[WholeNetwork, dict[str, SmallDisk]]) -> WholeNetwork:
     """The network, at work."""
     kept[0].start_all()
     return kept[0]
 
 
 @pytest.fixture
-def disks(kept: tuple[Town, dict[str, SmallDisk]]) -> dict[str, SmallDisk]:
+def disks(kept: tuple[WholeNetwork, dict[str, SmallDisk]]) -> dict[str, SmallDisk]:
     """The disk under each party's home."""
     return kept[1]
 
 
-def test_a_full_disk_stops_nobody_for_ever(place: Town, disks: dict[str, SmallDisk]) -> None:
+def test_a_full_disk_stops_nobody_for_ever(place: WholeNetwork, disks: dict[str, SmallDisk]) -> None:
     """The backend's disk fills while jobs are on their way: 507 problems that name the path and the way out, for blobs
     and for orders, and what was refused is not there by half. Then the nodes': they take no job, say why once, and
     live. With room again everything is delivered and paid.
@@ -62,7 +62,7 @@ def test_a_full_disk_stops_nobody_for_ever(place: Town, disks: dict[str, SmallDi
     assert place.check().paid >= place.accepted
 
 
-def _fill_the_backend(place: Town, disk: SmallDisk) -> None:
+def _fill_the_backend(place: WholeNetwork, disk: SmallDisk) -> None:
     writers = [place.children[name].pid for name in ("api", "worker")]
     disk.fill(*writers)
     data = secrets.token_bytes(50_000)
@@ -82,13 +82,13 @@ def _fill_the_backend(place: Town, disk: SmallDisk) -> None:
     assert all(place.children[name].alive for name in ("api", "worker"))
 
 
-def _order_until_refused(place: Town) -> None:
+def _order_until_refused(place: WholeNetwork) -> None:
     """The input is there already; a few orders may still find room in the database's own log."""
     for _ in range(60):
         place.order("alice", "say one")
 
 
-def _fill_the_nodes(place: Town, disks: dict[str, SmallDisk]) -> None:
+def _fill_the_nodes(place: WholeNetwork, disks: dict[str, SmallDisk]) -> None:
     for name in NODES:
         disks[name].fill(place.children[name].pid)
     place.order("alice", "say that no node can write")
@@ -101,7 +101,7 @@ def _fill_the_nodes(place: Town, disks: dict[str, SmallDisk]) -> None:
         disks[name].free(place.children[name].pid)
 
 
-def test_a_lost_database_strands_nobody(place: Town) -> None:
+def test_a_lost_database_strands_nobody(place: WholeNetwork) -> None:
     """Between post and settle the database, the blobs and every intent are gone. `assay ledger recover` makes them
     again from the chain and the published log; a fresh worker settles what was posted, new orders are served, and the
     audit and `assay ledger rebuild` find nothing wrong. What no epoch held is lost, and nobody is charged for it.
@@ -133,13 +133,13 @@ def test_a_lost_database_strands_nobody(place: Town) -> None:
     assert place.check(is_recovered=True).paid >= place.accepted
 
 
-def _lose_database(place: Town) -> None:
+def _lose_database(place: WholeNetwork) -> None:
     for file in place.home.glob("assay.db*"):
         file.unlink()
     shutil.rmtree(place.home / "blobs")
 
 
-def _altered_logs_recover_nothing(place: Town) -> None:
+def _altered_logs_recover_nothing(place: WholeNetwork) -> None:
     """A file whose bytes do not hash to the posted roots is named, a missing one too, and nothing is written."""
     file = place.home / "log" / "epochs" / "1.jsonl"
     whole = file.read_bytes()
@@ -161,14 +161,14 @@ def _altered_logs_recover_nothing(place: Town) -> None:
     assert not _orders(place)
 
 
-def _orders(place: Town) -> set[str]:
+def _orders(place: WholeNetwork) -> set[str]:
     with sqlite3.connect(place.home / "assay.db") as database:
         found = {row[0] for row in database.execute('SELECT order_id FROM "order"')}
     database.close()
     return found
 
 
-def _ledger(place: Town, command: str, *, status: int = 0) -> str:
+def _ledger(place: WholeNetwork, command: str, *, status: int = 0) -> str:
     """What `assay ledger ...` says, run as its operator runs it."""
     where = ["--home", str(place.home), "--deployment", str(place.root / "deployment.json"), "--rpc", place.direct_url]
     run = [assay_command(), "ledger", command, *where]

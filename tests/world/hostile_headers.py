@@ -1,6 +1,7 @@
 """Files of models, spoilt somewhere in what is read before their numbers: drawn from a seed."""
 
 import json
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -66,7 +67,7 @@ def in_tree(draw: Random, tree: Any) -> Any:
             case 1 if isinstance(holder, dict):
                 holder[draw.choice(["", "x", "__metadata__", "weight", "\ud800", str(key) * 3])] = holder.pop(key)
             case _:
-                holder[key] = draw.choice(_VALUES)
+                holder[key] = deepcopy(draw.choice(_VALUES))
     return tree
 
 

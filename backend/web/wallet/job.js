@@ -20,8 +20,8 @@ const WORDS = {
 };
 const POLL_MS = 1000;
 
-export function jobPanel(desk) {
-  const { chain, scale } = desk;
+export function jobPanel(app) {
+  const { chain, scale } = app;
   let open = null;
   let shown = "";
 
@@ -88,7 +88,7 @@ export function jobPanel(desk) {
       const view = await read(orderId);
       if (open !== orderId) return;
       await draw(view);
-      if (FINAL.includes(view.state)) return desk.refresh();
+      if (FINAL.includes(view.state)) return app.refresh();
       await sleep(POLL_MS);
     }
   }
@@ -99,7 +99,7 @@ export function jobPanel(desk) {
     shown = "";
     await draw(await read(orderId));
     if (focus) $("job").focus();
-    watch(orderId).catch(() => desk.refresh());
+    watch(orderId).catch(() => app.refresh());
   }
 
   show($("job"), false);
@@ -114,14 +114,14 @@ export function jobPanel(desk) {
   };
 }
 
-export function historyPanel(desk) {
-  const { scale, wallet } = desk;
+export function historyPanel(app) {
+  const { scale, wallet } = app;
   const known = new Map(); // order -> whether its answer was cut
 
   const make = (view) => {
     const parts = [h("span", {}), h("span", { className: "chip" }), h("small"), h("small")];
     const button = h("button", { type: "button" }, ...parts);
-    button.onclick = () => desk.openJob(view.order_id, { focus: true });
+    button.onclick = () => app.openJob(view.order_id, { focus: true });
     return h("li", {}, button);
   };
   const fill = (item, view) => {

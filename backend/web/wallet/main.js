@@ -12,14 +12,14 @@ import { withdrawPanel } from "./withdraw.js";
 const REFRESH_MS = 4000;
 
 /** What the panels share. `chain` reads through the wallet; `refresh` reads everything again. */
-const desk = { network: null, wallet: null, chain: null, scale: null, refresh, openJob: () => {} };
+const app = { network: null, wallet: null, chain: null, scale: null, refresh, openJob: () => {} };
 let panels = [];
 let refreshing = null;
 let turns = 0;
 
 async function start() {
-  desk.network = await retried(() => getJson("v1/network"));
-  await connectPanel(desk.network, onWallet);
+  app.network = await retried(() => getJson("v1/network"));
+  await connectPanel(app.network, onWallet);
 }
 
 /** Rebuilds or removes the panels, after a wallet was connected or changed its account or chain. */
@@ -28,9 +28,9 @@ async function onWallet(wallet) {
   for (const panel of panels) panel.close?.();
   panels = [];
   const connected = Boolean(wallet?.account);
-  const right = connected && wallet.chainId === desk.network.chain_id;
+  const right = connected && wallet.chainId === app.network.chain_id;
   show($("connect"), !connected);
-  show($("desk"), right);
+  show($("workspace"), right);
   show($("wrong-chain"), connected && !right);
   show($("who"), connected);
   if (!connected) return;
@@ -38,19 +38,19 @@ async function onWallet(wallet) {
   if (!right) {
     setText(
       $("wrong-text"),
-      `Your wallet is on chain ${wallet.chainId}. This backend works on chain ${desk.network.chain_id}; nothing can be ` +
+      `Your wallet is on chain ${wallet.chainId}. This backend works on chain ${app.network.chain_id}; nothing can be ` +
         "read or signed until your wallet is there too.",
     );
     return;
   }
-  desk.wallet = wallet;
-  desk.chain = new Chain(wallet, desk.network);
-  desk.scale = await desk.chain.scale();
-  const orders = await orderPanel(desk);
+  app.wallet = wallet;
+  app.chain = new Chain(wallet, app.network);
+  app.scale = await app.chain.scale();
+  const orders = await orderPanel(app);
   if (turn !== turns) return;
-  const job = jobPanel(desk);
-  desk.openJob = job.open;
-  panels = [moneyPanel(desk), withdrawPanel(desk), orders, historyPanel(desk), job];
+  const job = jobPanel(app);
+  app.openJob = job.open;
+  panels = [moneyPanel(app), withdrawPanel(app), orders, historyPanel(app), job];
   await refresh();
 }
 

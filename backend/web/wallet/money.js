@@ -5,8 +5,8 @@ import { $, setText } from "../shared/page.js";
 import { amountIn, doing } from "./actions.js";
 import { Plain } from "./wallet.js";
 
-export function moneyPanel(desk) {
-  const { chain, scale, wallet } = desk;
+export function moneyPanel(app) {
+  const { chain, scale, wallet } = app;
 
   $("deposit-form").onsubmit = (event) => {
     event.preventDefault();
@@ -18,7 +18,7 @@ export function moneyPanel(desk) {
       }
       await chain.deposit(units, say);
       $("deposit-amount").value = "";
-      await desk.refresh();
+      await app.refresh();
       return `${scale.show(units)} are in your lane.`;
     });
   };

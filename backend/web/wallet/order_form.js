@@ -19,8 +19,8 @@ function labelOf(name) {
   return words[0].toUpperCase() + words.slice(1) + (name.startsWith("max_") ? ", at most" : "");
 }
 
-export async function orderPanel(desk) {
-  const { chain, network, scale } = desk;
+export async function orderPanel(app) {
+  const { chain, network, scale } = app;
   const sheet = await offers(network);
   const form = $("order-form");
   let offer = null;
@@ -115,8 +115,8 @@ export async function orderPanel(desk) {
     const view = await submit(chain, offer, asked, params(), scale, say);
     $("texts").replaceChildren(textField(1));
     price();
-    await desk.openJob(view.order_id, { focus: true });
-    await desk.refresh();
+    await app.openJob(view.order_id, { focus: true });
+    await app.refresh();
     return "Ordered.";
   }
 

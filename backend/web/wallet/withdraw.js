@@ -3,8 +3,8 @@
 import { $, clock, duration, setText, show } from "../shared/page.js";
 import { amountIn, doing } from "./actions.js";
 
-export function withdrawPanel(desk) {
-  const { chain, network, scale } = desk;
+export function withdrawPanel(app) {
+  const { chain, network, scale } = app;
   const { notice_s, notice_life_s } = network.constants;
   let lane = { noticeAt: 0, balance: 0n };
   let chainAheadMs = 0;
@@ -15,7 +15,7 @@ export function withdrawPanel(desk) {
     button.onclick = () =>
       doing(button, $("notice-say"), async (say) => {
         await transaction(say);
-        await desk.refresh();
+        await app.refresh();
         return done;
       });
   }
@@ -33,7 +33,7 @@ export function withdrawPanel(desk) {
       const units = amountIn($("withdraw-amount"), scale);
       await chain.withdraw(units, say);
       $("withdraw-amount").value = "";
-      await desk.refresh();
+      await app.refresh();
       return `${scale.show(units)} are back in your wallet.`;
     });
   };

@@ -50,7 +50,7 @@ class GenerationRun:
     """A task under way, or done.
 
     Attributes:
-        chosen: the tokens, one for each position heard.
+        chosen: the tokens, one for each position taken.
         fingerprint: of the hidden states that they were chosen from (`contracts.protocol.native.fingerprint`).
         margins_milli: for each token, by how much this host prefers another; 0 where it chose the token itself.
     """
@@ -69,7 +69,7 @@ class GenerationRun:
 
     @property
     def rows_digest(self) -> bytes:
-        """32 bytes over all logits heard."""
+        """32 bytes over all logits taken so far."""
         return self._rows.digest()
 
     def hear(self, hidden: Float32, logits: Float32, claimed: int | None = None) -> int:

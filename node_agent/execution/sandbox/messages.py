@@ -108,7 +108,7 @@ class Observed(Message):
 
 
 class Tokens(Message):
-    """The ids of a text, and of which family its tokenizer is (`TextTokenizer.family`)."""
+    """The ids of a text."""
 
     kind = 6
     ids: tuple[Uint32, ...]

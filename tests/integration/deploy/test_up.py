@@ -162,7 +162,7 @@ def test_a_state_that_cannot_be_written_is_said_and_leaves_the_last_one(tmp_path
         before, written = (folder / "chain.json").read_bytes(), (folder / "chain.json").stat().st_mtime_ns
         (folder / "chain.tmp").mkdir()  # where the next state would be written
         state.tick(1e6)
-        assert "can not be kept" in said[-1]
+        assert "cannot be saved" in said[-1]
         assert str(folder / "chain.json") in said[-1]
         assert (folder / "chain.json").read_bytes() == before
         (folder / "chain.tmp").rmdir()

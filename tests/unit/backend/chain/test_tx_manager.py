@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from backend.chain.errors import NodeRefused
 from backend.chain.tx_manager import TxManager
-from backend.chain.tx_state import FEE_CEILING_WEI, Attempt, Fees, Mined, Patience, TxStep, TxView, bumped, decide
+from backend.chain.tx_state import FEE_CEILING_WEI, Attempt, Fees, Mined, Timeouts, TxStep, TxView, bumped, decide
 from backend.store.chain_tables import TxAttemptRow, TxIntentRow, TxReceiptRow
 from backend.store.database import Database
 from contracts.onchain.errors import ChainUnavailable
@@ -32,7 +32,7 @@ def database(tmp_path: Path) -> Database:
 
 
 def manager_of(database: Database, node: FakeNode) -> TxManager:
-    return TxManager(database, node, SIGNER, confirmations=CONFIRMATIONS, patience=Patience(30, 120))
+    return TxManager(database, node, SIGNER, confirmations=CONFIRMATIONS, timeouts=Timeouts(30, 120))
 
 
 def drive(manager: TxManager, node: FakeNode, start: int, rounds: int = 12, every_s: int = 10) -> int:
@@ -80,7 +80,7 @@ def test_a_new_signer_takes_over_what_the_one_before_left_open(database: Databas
     old.ensure("post:1", TO, b"a", 50_000, now=0)
     drive(old, node, 0)
     old.ensure("post:2", TO, b"b", 50_000, now=1)
-    new = TxManager(database, node, Signer(b"\x02" * 32), confirmations=CONFIRMATIONS, patience=Patience(30, 120))
+    new = TxManager(database, node, Signer(b"\x02" * 32), confirmations=CONFIRMATIONS, timeouts=Timeouts(30, 120))
     assert not new.ensure("post:1", TO, b"a", 50_000, now=2), "what was done is done"
     assert (new.next_key("post:1"), new.next_key("post:2")) == (None, "post:2")
     assert new.ensure("post:2", TO, b"b", 50_000, now=2)
@@ -275,7 +275,7 @@ def _inject(node: FakeNode, fault: str) -> None:
         node.least_fee_wei = 6 * 10**9 if fault == "dear" else 0
 
 
-def sight(**changes: object) -> TxView:
+def view(**changes: object) -> TxView:
     attempt = Attempt("0x1", b"raw", Fees(10, 1), sent_at=100)
     base: dict[str, object] = {
         "nonce": 5, "attempts": [attempt], "mined": None, "known": True, "mined_nonce": 5, "confirmed_nonce": 5,
@@ -302,7 +302,7 @@ def sight(**changes: object) -> TxView:
 )
 def test_decide(changes: dict[str, object], now: int, expected: TxStep) -> None:
     """The state machine of one intent, edge by edge."""
-    assert decide(sight(**changes), now, Patience(30, 120)) is expected
+    assert decide(view(**changes), now, Timeouts(30, 120)) is expected
 
 
 def test_bump_stops_at_the_ceiling() -> None:

@@ -4,6 +4,8 @@ import hashlib
 import json
 import pickle
 import shutil
+import struct
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -201,6 +203,27 @@ def test_cut_layers_are_refused(tmp_path: Path, tiny_gguf_parts: Parts) -> None:
     write_gguf(tmp_path / "m.gguf", ({name: each for name, each in state.items() if name != last}, tokenizer))
     with pytest.raises(UnsupportedModel, match=r"its tensors is not those of its \d layers: blk"):
         convert(tmp_path / "m.gguf", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        struct.pack("<IIQ", 9, 0, 2**40),
+        struct.pack("<IIQ", 9, 8, 2**40) + bytes(800),
+        struct.pack("<IIQ", 9, 9, 1),
+        struct.pack("<IQ", 8, 2**63),
+        struct.pack("<I", 13),
+    ],
+    ids=["bytes", "strings", "nested", "a string", "no type"],
+)
+def test_counts_beyond_the_file_are_refused_at_once(tmp_path: Path, field: bytes) -> None:
+    """Protects whoever converts a stranger's file from hours in a library that believes its counts. Covers: A48"""
+    header = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a"
+    (tmp_path / "m.gguf").write_bytes(header + field)
+    started = time.thread_time()
+    with pytest.raises(UnsafeModelFormat, match="header that does not end in it"):
+        convert(tmp_path / "m.gguf", tmp_path)
+    assert time.thread_time() - started < 1
 
 
 def test_pull_stores_once_under_the_digest(origin: Origin, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from node_agent.execution.model_files import ModelFiles
 from node_agent.execution.sandbox import Executor, client, process, words
 from tests.world.processes import states
 
+pytestmark = pytest.mark.process
+
 TAKEN_OVER = """
 import hashlib, json, os, struct, subprocess, sys, time
 from base64 import urlsafe_b64encode

@@ -129,6 +129,7 @@ def engine(
     executor.close()
 
 
+@pytest.mark.process
 @pytest.mark.timeout(3600)
 def test_no_other_job_is_lost(engine: Engine) -> None:
     """Protects the jobs beside one that takes the process over and makes it write at random: each has its own answer,

@@ -57,10 +57,10 @@ PLAN = Plan(
 
 
 @contextmanager
-def town(root: Path) -> Iterator["Town"]:
+def whole_network(root: Path) -> Iterator["WholeNetwork"]:
     """A network with money in its lanes and stake under its parties; no program runs yet."""
     with founded(PLAN) as chain:
-        place = Town(root, chain)
+        place = WholeNetwork(root, chain)
         place.set_up()
         try:
             yield place
@@ -69,7 +69,7 @@ def town(root: Path) -> Iterator["Town"]:
             place.proxy.stop()
 
 
-class Town:
+class WholeNetwork:
     """See the module's docstring. `children`: the programs by name, as they were started last. `accepted`: the orders
     that the backend acknowledged.
     """
@@ -207,7 +207,7 @@ class Customers(threading.Thread):
     `failed`: what happened to those that were under way when it died.
     """
 
-    def __init__(self, place: Town, pause_s: float) -> None:
+    def __init__(self, place: WholeNetwork, pause_s: float) -> None:
         super().__init__(daemon=True)
         self._place, self._pause_s = place, pause_s
         self.failed: list[str] = []
