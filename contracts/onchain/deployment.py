@@ -69,7 +69,7 @@ class Deployment(Record):
     @staticmethod
     def of(plan: DeploymentPlan, chain_id: int, first_block: int, config_hash: str | None = None) -> "Deployment":
         """The deployment of a plan on a chain."""
-        charter, at = plan.charter, plan.addresses
+        config, at = plan.config, plan.addresses
         return Deployment(
             chain_id=chain_id,
             first_block=first_block,
@@ -77,18 +77,18 @@ class Deployment(Record):
             stake_manager=at["StakeManager"],
             court=at["SlashingCourt"],
             contests=at["Contests"],
-            token=charter.token,
+            token=config.token,
             governor=at[GOVERNOR],
-            guardian=charter.guardian,
-            settler=charter.settler,
-            treasury=charter.treasury,
-            beacon_anchor=charter.beacon_anchor,
-            constants=charter.constants,
+            guardian=config.guardian,
+            settler=config.settler,
+            treasury=config.treasury,
+            beacon_anchor=config.beacon_anchor,
+            constants=config.constants,
             founding=DeploymentInputs(
                 origin=at[ORIGIN],
-                salt=charter.salt,
-                proposers=charter.proposers,
-                executors=charter.executors,
+                salt=config.salt,
+                proposers=config.proposers,
+                executors=config.executors,
                 code_hashes={name: to_hex(keccak(plan.runtime(name, chain_id))) for name in at},
                 config_hash=config_hash,
             ),
@@ -139,7 +139,7 @@ def deploy(
     `guardian` may pause deposits and new epochs; by default it is the deployer.
     """
     deployer = sender.address.lower()
-    charter = NetworkConfig(
+    config = NetworkConfig(
         token=(token or make_dev_token(sender)).lower(),
         settler=settler.lower(),
         treasury=treasury.lower(),
@@ -148,7 +148,7 @@ def deploy(
         proposers=(deployer,),
         constants=constants,
     )
-    plan = DeploymentPlan(charter)
+    plan = DeploymentPlan(config)
     first_block = sender.w3.eth.block_number
     create_contracts(sender, plan)
     return Deployment.of(plan, sender.w3.eth.chain_id, first_block)

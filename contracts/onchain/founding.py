@@ -68,7 +68,7 @@ def _step(plan: DeploymentPlan, chain_id: int, name: str, to: str, data: bytes) 
     runtime = plan.runtime(name, chain_id)
     zeros = data.count(0)
     tokens = zeros + 4 * (len(data) - zeros)
-    roles = 2 * len(plan.charter.proposers) + len(plan.charter.executors) if name == GOVERNOR else 0
+    roles = 2 * len(plan.config.proposers) + len(plan.config.executors) if name == GOVERNOR else 0
     work = (
         4 * tokens + _CODE_GAS_PER_BYTE * len(runtime) + _COPY_GAS_PER_BYTE * len(data) + roles * _ROLE_GAS + _STEP_GAS
     )

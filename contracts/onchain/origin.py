@@ -83,14 +83,14 @@ class Part:
 class DeploymentPlan:
     """A configuration with this build's code: addresses and code of Origin and the parts, by contract name."""
 
-    def __init__(self, charter: NetworkConfig) -> None:
-        self.charter = charter
-        values = _values(charter)
+    def __init__(self, config: NetworkConfig) -> None:
+        self.config = config
+        values = _values(config)
         self.parts = tuple(_part(name, values) for name in PARTS)
         self.hashes = tuple(part.hash for part in self.parts)
         self.hash = keccak(encode(["bytes32[]"], [self.hashes]))
         self.origin_code = from_hex(artifact(ORIGIN).bytecode) + self.hash
-        origin = create2(FACTORY, from_hex(charter.salt), keccak(self.origin_code))
+        origin = create2(FACTORY, from_hex(config.salt), keccak(self.origin_code))
         self.addresses = {ORIGIN: origin} | {
             name: create3(origin, number.to_bytes(32, "big")) for number, name in enumerate(PARTS, 1)
         }
@@ -100,7 +100,7 @@ class DeploymentPlan:
     @property
     def origin_call(self) -> bytes:
         """The calldata with which the factory creates Origin."""
-        return from_hex(self.charter.salt) + self.origin_code
+        return from_hex(self.config.salt) + self.origin_code
 
     def immutables(self, name: str, chain_id: int) -> dict[str, bytes]:
         """The value of each immutable of a contract, 32 bytes."""
@@ -172,18 +172,18 @@ def _constructor_struct(name: str) -> list[dict[str, Any]]:
     return fields
 
 
-def _values(charter: NetworkConfig) -> dict[str, object]:
+def _values(config: NetworkConfig) -> dict[str, object]:
     """Constructor arguments by their names in Solidity, without siblings' addresses."""
-    constants = {_camel(getter_of(name)): value for name, value in charter.constants}
+    constants = {_camel(getter_of(name)): value for name, value in config.constants}
     return constants | {
-        "token": charter.token,
-        "settler": charter.settler,
-        "treasury": charter.treasury,
-        "guardian": charter.guardian,
-        "tip": charter.beacon_anchor,
+        "token": config.token,
+        "settler": config.settler,
+        "treasury": config.treasury,
+        "guardian": config.guardian,
+        "tip": config.beacon_anchor,
         "sink": SINK,
-        "proposers": [to_checksum_address(address) for address in charter.proposers],
-        "executors": [to_checksum_address(address) for address in charter.executors or (ANYONE,)],
+        "proposers": [to_checksum_address(address) for address in config.proposers],
+        "executors": [to_checksum_address(address) for address in config.executors or (ANYONE,)],
     }
 
 

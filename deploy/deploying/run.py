@@ -30,7 +30,7 @@ def deploy(sender: Sender, config: Config, file: Path, say: Say, *, wait_s: floa
     check_chain(w3, config.chain_id)
     wanted = Deployment.of(plan, config.chain_id, 0, config.digest())
     kept = _kept(file, wanted)
-    check_token(w3, config.token, plan.charter.constants.unit_wei, sender.address)
+    check_token(w3, config.token, plan.config.constants.unit_wei, sender.address)
     check_queue(sender, wait_s)
     head, todo = w3.eth.block_number, missing(w3, plan, config.chain_id)
     _tell(plan, todo, say)

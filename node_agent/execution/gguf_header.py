@@ -15,7 +15,7 @@ _STRING, _ARRAY, _MOST_DIMENSIONS = 8, 9, 4
 def require_counts(path: Path) -> None:
     """Raises UnsafeModelFormat."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        header = _Header(data)
+        header = _HeaderWalk(data)
         try:
             header.walk()
         except (struct.error, ValueError) as error:
@@ -26,7 +26,7 @@ def require_counts(path: Path) -> None:
             ) from error
 
 
-class _Header:
+class _HeaderWalk:
     """A walk through a header. Each step takes a byte at least, so that it ends with the file. Raises struct.error."""
 
     def __init__(self, data: mmap.mmap) -> None:

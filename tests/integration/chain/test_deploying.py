@@ -289,8 +289,8 @@ def test_no_step_takes_more_gas_than_it_is_given_nor_much_less(place: Place) -> 
     ensure_factory(place.sender())
     for proposers in (1, 6):
         accounts = tuple("0x" + f"{n:02x}" * 20 for n in range(1, proposers + 1))
-        charter = place.config().network().model_copy(update={"proposers": accounts, "executors": accounts})
-        todo = steps(DeploymentPlan(charter), 31337)
+        config = place.config().network().model_copy(update={"proposers": accounts, "executors": accounts})
+        todo = steps(DeploymentPlan(config), 31337)
         used = [place.sender().transact(s.to, s.data, gas=s.gas, describe=s.name)["gasUsed"] for s in todo]
         assert all(gas <= step.gas for gas, step in zip(used, todo, strict=True))
         assert sum(used) * 100 > 85 * sum(step.gas for step in todo)
@@ -493,14 +493,14 @@ def test_constants_are_refused_here_exactly_where_the_constructors_refuse_them(p
         assert misfit.startswith(f"{name} = {broken} must be")
         assert constants.model_copy(update={name: fits}).misfits() == []
         for value, refusal in ((broken, error), (fits, None)):
-            charter = (
+            config = (
                 place.config().network().model_copy(update={"constants": constants.model_copy(update={name: value})})
             )
             if refusal is None:
-                create_contracts(place.sender(), DeploymentPlan(charter))
+                create_contracts(place.sender(), DeploymentPlan(config))
             else:
                 with pytest.raises(Reverted, match=refusal):
-                    create_contracts(place.sender(), DeploymentPlan(charter))
+                    create_contracts(place.sender(), DeploymentPlan(config))
 
 
 def _least(constants: Constants, name: str) -> int:

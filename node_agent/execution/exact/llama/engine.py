@@ -118,7 +118,7 @@ class OrderBatch:
         except MemoryError as error:
             self._batch.leave(joined)
             raise OutOfMemory(
-                f"No memory is left for this order beside {len(self._orders)} others: {error}.",
+                f"No memory is left for this order beside {len(self._orders)} under way.",
                 way_out="Serve fewer jobs at once (--slots), or a workload of shorter texts.",
                 under_way=len(self._orders),
             ) from error

@@ -122,7 +122,7 @@ def test_no_room_for_one_more(engine: ExactGeneration, monkeypatch: pytest.Monke
         return room(positions)
 
     monkeypatch.setattr(engine.model, "new_cache", until_full)
-    with pytest.raises(OutOfMemory, match="beside the 1 under way"):
+    with pytest.raises(OutOfMemory, match="beside 1 under way"):
         batch.join(1, LONG, params(5))
     monkeypatch.undo()
     assert len(batch._batch.running) == 1
