@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal, Protocol, runtime_checkable
 
+from contracts.protocol.packed import split
 from contracts.protocol.trace import trace_hash_of
 from node_agent.execution.errors import EngineMismatch, ExecutionError
 
@@ -55,6 +56,7 @@ class Execution:
             raise ValueError(f"units count work done, up to {MAX_UNITS}, and cannot be {self.units}")
         if self.trace and trace_hash_of(self.trace) != self.trace_hash:
             raise ValueError("the trace hash does not follow from the trace")
+        split(self.output)  # raises NotPacked
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
+from contracts.protocol.packed import pack
 from node_agent.execution.sandbox.frames import _HEADER as HEADER
 
 CALL = 0x4143414341434143
@@ -37,7 +38,9 @@ def payload(draw: Random) -> tuple[int, str]:
     if draw.random() < 0.25:
         return PROBLEM, _json({"code": "invalid_input", "message": "m", "way_out": "w", "values": {"name": "'x'"}})
     trace = draw.randbytes(draw.randrange(40))
-    run = {"output": _base64(draw.randbytes(draw.randrange(40))), "trace_hash": _base64(hashlib.sha256(trace).digest())}
+    words = pack([[draw.randrange(2**32) for _ in range(draw.randrange(5))] for _ in range(draw.randrange(3))])
+    output = words if draw.random() < 0.8 else draw.randbytes(draw.randrange(40))
+    run = {"output": _base64(output), "trace_hash": _base64(hashlib.sha256(trace).digest())}
     return RAN, _json({"execution": {**run, "units": draw.randrange(2**32), "trace": _base64(trace)}})
 
 

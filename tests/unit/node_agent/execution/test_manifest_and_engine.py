@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.packed import pack
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import EngineMismatch
 from node_agent.execution.floats.generation import FloatGeneration
@@ -76,8 +77,12 @@ def test_the_float_engine_is_an_engine(tiny_engine: FloatGeneration) -> None:
     assert (engine.name, engine.version, engine.check) == (manifest.engine, manifest.engine_version, manifest.check)
 
 
-@pytest.mark.parametrize(("trace", "units"), [(b"", 1), (bytes(31), 1), (bytes(32), -1)])
-def test_malformed_execution_cannot_be_made(trace: bytes, units: int) -> None:
-    """A result that cannot be signed does not come into being."""
-    with pytest.raises(ValueError, match=r"trace hash|units"):
-        Execution(output=b"", trace_hash=trace, units=units)
+@pytest.mark.parametrize(
+    ("output", "trace", "units"),
+    [(pack([]), b"", 1), (pack([]), bytes(31), 1), (pack([]), bytes(32), -1), (b"", bytes(32), 1)],
+)
+def test_malformed_execution_cannot_be_made(output: bytes, trace: bytes, units: int) -> None:
+    """A result that cannot be signed does not come into being, whoever made it: a process that was taken over, too. The
+    loops of node and verifier would end at its root. Covers: A69"""
+    with pytest.raises(ValueError, match=r"trace hash|units|packed words"):
+        Execution(output=output, trace_hash=trace, units=units)

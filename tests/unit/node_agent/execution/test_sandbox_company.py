@@ -5,6 +5,7 @@ The processes here speak the executor's protocol and compute nothing, so that ma
 """
 
 import fcntl
+import hashlib
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.packed import pack
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import ExecutorFailed, InvalidInput
 from node_agent.execution.model_files import ModelFiles
@@ -29,6 +31,12 @@ from node_agent.execution.sandbox.shared_lock import SharedLock
 from tests.world.processes import states
 
 WAIT_S = 30
+
+
+def answer_to(text: bytes) -> Execution:
+    """What `ECHO` answers."""
+    return Execution(pack([]), hashlib.sha256(text).digest(), 1)
+
 
 ECHO = """
 import hashlib, json, os, select, struct, sys, time
@@ -63,7 +71,7 @@ def answer(kind, call, text, asked):
         answered, said = 5, {"code": "invalid_input", "message": "Bad.", "way_out": "None.", "values": {}}
     else:
         digest = urlsafe_b64encode(hashlib.sha256(text).digest()).decode()
-        answered, said = 3, {"execution": {"output": asked["input"], "trace_hash": digest, "units": 1, "trace": ""}}
+        answered, said = 3, {"execution": {"output": "AAAAAA==", "trace_hash": digest, "units": 1, "trace": ""}}
     said = json.dumps(said, separators=(",", ":")).encode()
     os.write(1, HEADER.pack(answered, call, len(said)) + said)
 
@@ -147,7 +155,7 @@ def test_only_the_one_that_kills_fails(scene: Scene, place: int) -> None:
     scene.go_on()
     with pytest.raises(ExecutorFailed, match="exit status 3"):
         calls.pop(place).result(WAIT_S)
-    assert [each.result(WAIT_S).output for each in calls] == [b"a", b"b", b"c"]
+    assert [each.result(WAIT_S) for each in calls] == [answer_to(b"a"), answer_to(b"b"), answer_to(b"c")]
     assert [process._popen.poll() for process in scene.started].count(3) == 2
 
 
@@ -158,7 +166,7 @@ def test_one_that_hangs_costs_no_other(scene: Scene, monkeypatch: pytest.MonkeyP
     scene.go_on()
     with pytest.raises(ExecutorFailed, match="hung"):
         calls.pop(1).result(WAIT_S)
-    assert [each.result(WAIT_S).output for each in calls] == [b"a", b"b"]
+    assert [each.result(WAIT_S) for each in calls] == [answer_to(b"a"), answer_to(b"b")]
 
 
 @pytest.mark.parametrize("text", ["babble", "half"])
@@ -172,7 +180,7 @@ def test_one_whose_process_is_taken_over_costs_no_other(
     scene.go_on()
     with pytest.raises(ExecutorFailed):
         calls.pop(1).result(WAIT_S)
-    assert [each.result(WAIT_S).output for each in calls] == [b"a", b"b"]
+    assert [each.result(WAIT_S) for each in calls] == [answer_to(b"a"), answer_to(b"b")]
 
 
 def test_one_that_was_alone_fails_at_once(scene: Scene) -> None:
@@ -188,7 +196,7 @@ def test_an_error_that_is_said_is_no_death(scene: Scene) -> None:
     scene.go_on()
     with pytest.raises(InvalidInput):
         calls[0].result(WAIT_S)
-    assert calls[1].result(WAIT_S).output == b"a"
+    assert calls[1].result(WAIT_S) == answer_to(b"a")
     assert len(scene.started) == 1
 
 
@@ -198,7 +206,7 @@ def test_one_that_comes_too_late_is_not_blamed(scene: Scene, monkeypatch: pytest
     os.kill(process.pid, signal.SIGKILL)
     process._thread.join(WAIT_S)
     monkeypatch.setattr(type(process), "is_over", property(lambda self: next(looks, self is process)))
-    assert scene.ask("a").result(WAIT_S).output == b"a"
+    assert scene.ask("a").result(WAIT_S) == answer_to(b"a")
     assert len(scene.started) == 2
 
 
@@ -246,7 +254,7 @@ def test_any_number_of_them(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> No
             with pytest.raises(ExecutorFailed, match="exit status 3"):
                 call.result(WAIT_S)
         else:
-            assert call.result(WAIT_S).output == text.encode()
+            assert call.result(WAIT_S) == answer_to(text.encode())
     assert crowds == []
     assert max(tries.values()) == 2
     assert len(scene.started) <= 1 + 2 * 10

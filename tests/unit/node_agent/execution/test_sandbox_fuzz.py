@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from contracts.protocol.manifest import Manifest
+from contracts.protocol.packed import pack, packed_root
 from node_agent.execution.engine import Engine, Execution
 from node_agent.execution.errors import ExecutionError, ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
@@ -39,7 +40,7 @@ def test_no_frame_is_taken_for_an_answer_but_one() -> None:
         calls, stream = Calls(), hostile.frame(draw)
         calls._numbers = iter(range(hostile.CALL - 1, 2**64))  # type: ignore[assignment]
         before, target, other = (calls.add(calls.number(), kind) for kind in (Ran, Ran, Observed))
-        honest = Ran(execution=Execution(b"\1", hashlib.sha256(b"").digest(), 1))
+        honest = Ran(execution=Execution(pack([[1]]), hashlib.sha256(b"").digest(), 1))
         stream = bytes(honest.frame(hostile.CALL - 1)) + stream
         started = time.thread_time()
         try:
@@ -69,6 +70,7 @@ def assert_in_bounds(said: Message, stream: bytes) -> None:
         digest = hashlib.sha256(said.execution.trace).digest() if said.execution.trace else bytes(32)
         assert len(said.execution.trace_hash) == 32
         assert digest in (said.execution.trace_hash, bytes(32))
+        assert packed_root(said.execution.output)
     elif isinstance(said, Failed):
         error = said.error()
         assert isinstance(error, ExecutionError)
@@ -139,9 +141,9 @@ def test_no_other_job_is_lost(engine: Engine) -> None:
         for number in range(HOSTILE_JOBS):
             started = time.monotonic()
             evil = pool.submit(engine.execute, b"evil" + hostile.frame(Random(number)), {})
-            honest = [pool.submit(engine.execute, b"%d %d" % (number, each), {}) for each in range(3)]
+            honest = [pool.submit(engine.execute, pack([[number, each]]), {}) for each in range(3)]
             for each, call in enumerate(honest):
-                assert call.result(30).output == b"%d %d" % (number, each)
+                assert call.result(30).output == pack([[number, each]])
             if evil.exception(30) is not None:
                 assert isinstance(evil.exception(), ExecutionError)
                 lost.append(evil)

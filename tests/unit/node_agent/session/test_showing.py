@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from contracts.protocol.hashing import ZERO32, to_hex
+from contracts.protocol.packed import pack
 from contracts.protocol.trace import is_trace_of
 from node_agent.execution.engine import Execution
 from node_agent.session.chain_facts import RootFacts
@@ -80,5 +81,5 @@ def test_a_refused_trace_keeps_nobody_from_work(world: World, delivered: str) ->
 def test_an_execution_shows_what_it_hashes() -> None:
     """An engine cannot give a trace that is not behind its hash: the node could never show it."""
     with pytest.raises(ValueError, match="does not follow"):
-        Execution(b"", bytes(32), 0, trace=b"another")
-    assert Execution(b"", hashlib.sha256(b"one").digest(), 0, trace=b"one").trace == b"one"
+        Execution(pack([]), bytes(32), 0, trace=b"another")
+    assert Execution(pack([]), hashlib.sha256(b"one").digest(), 0, trace=b"one").trace == b"one"
