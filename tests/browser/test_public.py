@@ -74,12 +74,14 @@ def test_who_is_watched_is_seen(open_page: Open, tmp_path: Path) -> None:
     marks = page.locator("#nodes .chip")
     expect(page.locator("#nodes tr")).not_to_have_count(0)
     expect(marks).to_have_count(0)
+    native: dict[str, object] = {}
+    page.route("**/v1/nodes", partial(_as_if, native))
     for state, says in (("watch", "on watch"), ("withheld", "native work withheld")):
-        page.route("**/v1/nodes", partial(_as_if, {"state": state, "least_rate_ppm": 500_000}))
+        native.update(state=state, least_rate_ppm=500_000)
         look_again(page)
         expect(marks.first).to_have_text(says)
         _is_sound(page, tmp_path / "nodes.png")
-        page.unroute("**/v1/nodes")
+    native.clear()
     look_again(page)
     expect(marks).to_have_count(0)
 

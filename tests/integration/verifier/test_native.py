@@ -96,7 +96,7 @@ def standings(network: Network) -> Callable[[int, int], Standing]:
 
 def shown_over_http(network: Network, home: Path) -> NativeStanding:
     """The operator's standing as GET /v1/nodes has it, of a backend that was made again from chain and log."""
-    open_tokenizers(home).put(BYTE_TOKENIZER_SHA256, BYTE_TOKENIZER)
+    open_tokenizers(home).put(network.manifest, BYTE_TOKENIZER)
     database, blobs = open_database(home), open_blobs(home)
     indexer = Indexer(database, network.chain, confirmations=0)
     while indexer.step():
