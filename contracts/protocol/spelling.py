@@ -5,7 +5,6 @@ Cutting texts into ids takes the `tokenizers` library (`tokens`). Byte-level cha
 """
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from contracts.protocol.errors import WrongTokenizer, first_fault
 from contracts.protocol.manifest import TokenizerFamily
 from contracts.protocol.records import Uint32
+from contracts.protocol.wordpiece import cut
 
 MAX_TOKENIZER_BYTES = 32 << 20
 """Above those of vocabularies with a quarter of a million entries."""
@@ -45,7 +45,7 @@ _BYTES: Mapping[str, int] = _byte_characters()
 
 
 class Spelling:
-    """What the ids of one tokenizer spell. `unknown`: the id that stands for a word without any, where it has one."""
+    """What the ids of one tokenizer spell."""
 
     def __init__(self, tokenizer_json: bytes, sha256: str, family: TokenizerFamily) -> None:
         """Raises WrongTokenizer unless the file hashes to `sha256` and has a vocabulary."""
@@ -54,10 +54,10 @@ class Spelling:
             file = _TokenizerFile.model_validate_json(tokenizer_json)
         except ValidationError as error:
             raise WrongTokenizer(f"has no vocabulary: {first_fault(error)}") from error
-        self._is_bytes = family == "byte_bpe"
+        self._is_bytes, self._vocabulary = family == "byte_bpe", file.model.vocab
         self._pieces = {number: self._piece(text) for text, number in file.model.vocab.items()}
         self._pieces |= {each.id: each.content.encode() for each in file.added_tokens}
-        self.unknown = file.model.vocab.get(file.model.unk_token or "")
+        self._unknown = file.model.vocab.get(file.model.unk_token or "")
         self._special = {each.id for each in file.added_tokens if each.special}
 
     def spell(self, ids: Sequence[int]) -> str:
@@ -65,11 +65,12 @@ class Spelling:
         return self._join(each for each in ids if each not in self._special).decode(errors="replace")
 
     def spells(self, ids: Sequence[int], text: str) -> bool:
-        """Whether the ids are those of a text, as far as can be seen: byte for byte, or, of a wordpiece family, letter
-        for letter without case, accents and white space."""
+        """Whether the ids are those of a text: byte for byte, or, of a wordpiece family, as uncased BERT cuts it."""
+        if not self._is_bytes:
+            return list(ids) == cut(text, self._vocabulary, self._unknown)
         if any(each in self._special or each not in self._pieces for each in ids):
             return False
-        return self._join(ids) == (text if self._is_bytes else _plain(text)).encode()
+        return self._join(ids) == text.encode()
 
     def _join(self, ids: Iterable[int]) -> bytes:
         return b"".join(self._pieces.get(each, b"") for each in ids)
@@ -89,13 +90,3 @@ def require_named(tokenizer_json: bytes, sha256: str) -> None:
     found = hashlib.sha256(tokenizer_json).hexdigest()
     if found != sha256:
         raise WrongTokenizer(f"hashes to {found}, the manifest names {sha256}")
-
-
-def _plain(text: str) -> str:
-    """What of a text the ids of a wordpiece family spell."""
-    return "".join(each for each in unicodedata.normalize("NFD", text).lower() if not _is_left_out(each))
-
-
-def _is_left_out(character: str) -> bool:
-    kind = unicodedata.category(character)
-    return kind == "Mn" or kind[0] == "C" or character.isspace() or character == "\ufffd"

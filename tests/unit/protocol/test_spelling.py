@@ -3,9 +3,10 @@
 import hashlib
 import json
 from functools import cache
+from unicodedata import category, ucd_3_2_0
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -58,18 +59,21 @@ def test_ids_spell_their_text_alone(text: str, other: str) -> None:
     assert not BYTES.spells([*ids, 100_000], text)
 
 
-@given(st.text("abcXYZ äÉ09.,!?\t\n\u3000"), st.text("abcXYZ äÉ09.,!?"))
-def test_pieces_spell_their_letters_alone(text: str, other: str) -> None:
-    """The same of wordpiece, whose ids know no case, accents and white space: unknown words never pass."""
+@given(
+    st.text(st.characters().filter(lambda c: category(c) == ucd_3_2_0.category(c)))
+    | st.text("abcXYZ äÉ09.,!?\t\n\u3000Σİ漢\U0002b830\u200b\x85"),
+    st.text("abcXYZ äÉ09.,!?"),
+)
+@example("ab" * 60, "")
+def test_pieces_are_cut_as_the_library_cuts_them(text: str, other: str) -> None:
+    """The same of wordpiece, whose ids know no case, accents and white space, and no unknown words either.
+
+    Characters that Unicode has added or changed since 3.2 are left out: the library knows fewer of them than Python."""
     tokenizer, spelling = wordpiece()
     ids = tokenizer.encode(text)
-    if 0 in ids:
-        assert not spelling.spells(ids, text)
-        return
     assert spelling.spells(ids, text)
-    if tokenizer.encode(other) != ids:
-        plain = "".join(other.split()).casefold() == "".join(text.split()).casefold()
-        assert plain or not spelling.spells(ids, other) or "ä" in text + other or "É" in text + other
+    assert spelling.spells(ids, other) == (tokenizer.encode(other) == ids)
+    assert not spelling.spells([*ids, 1], text)
 
 
 @pytest.mark.model
@@ -79,7 +83,13 @@ def test_real_vocabularies(model: str, family: str) -> None:
     tokenizer = tokenizer_of(model)
     data = tokenizer._tokenizer.to_str().encode()  # type: ignore[attr-defined]
     spelling = Spelling(data, hashlib.sha256(data).hexdigest(), family)  # type: ignore[arg-type]
-    texts = ["Why is the sky blue?", "Héllo,\n  wörld 2026!", "x" * 90, "def f(x):\n\treturn x**2"]
+    texts = [
+        "Why is the sky blue?",
+        "Héllo,\n  wörld 2026!",
+        "x" * 90,
+        "def f(x):\n\treturn x**2",
+        "漢字 \U0001f642 [CLS] Ω",
+    ]
     for text in texts:
         assert spelling.spells(tokenizer.encode(text), text)
         assert not spelling.spells(tokenizer.encode(text)[1:], text)

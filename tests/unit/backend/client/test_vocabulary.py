@@ -10,7 +10,6 @@ from backend.client.http import BackendHttp
 from backend.client.vocabulary import Vocabularies
 from contracts.protocol.errors import BadTexts
 from contracts.protocol.packed import unpack
-from contracts.protocol.spelling import Spelling
 from contracts.protocol.wire import Tokenize, Tokenized
 from tests.unit.backend.world import MANIFEST
 from tests.world.node_fakes import BYTE_TOKENIZER
@@ -67,13 +66,6 @@ def test_other_ids_are_refused(lie: Callable[[Prompts], Prompts]) -> None:
     """Protects a requester's signature from a backend that passes other words for its own: nothing is signed."""
     with pytest.raises(Untrue):
         prompts(Backend(lie))
-
-
-def test_unknown_words_are_the_texts_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects an honest backend from being called a liar: a wordpiece model has no tokens for some words."""
-    monkeypatch.setattr(Spelling, "__init__", lambda it, *named: setattr(it, "unknown", BYTES.encode("5")[0]))
-    with pytest.raises(BadTexts, match="no tokens for, in 'Pay Ann 5'"):
-        prompts(Backend())
 
 
 def test_refusals_are_told_apart() -> None:
