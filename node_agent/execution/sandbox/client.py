@@ -77,6 +77,7 @@ class Executor:
         self._needs = Needs()
         self._process: Process | None = None
         self._layers: Layers | None = None
+        self._told: Layers | None = None
         self._lock = threading.Lock()
         self._calls = SharedLock()
         self._closed = threading.Event()
@@ -104,6 +105,7 @@ class Executor:
             self._need(self._needs.grown(files, torch=needs_torch, gpu=where != "cpu"))
             said = self._running().ask(self._request(wanted), Loaded)
             self._loaded.append(wanted)
+        self._tell_layers()
         return self._engine(said, wanted)
 
     def cut(self, tokenizer: Path, sha256: str, text: str) -> list[int]:
@@ -145,6 +147,12 @@ class Executor:
             self._needs = needs
             with self._lock:
                 self._end()
+
+    def _tell_layers(self) -> None:
+        """Says which layers hold where jobs run, whenever that changes."""
+        if self._layers != self._told:
+            log.info("jobs run in a process %s", self._layers)
+            self._told = self._layers
 
     def _request(self, wanted: _Wanted) -> Load:
         known = self._speeds.known(wanted.device, wanted.files.weights_sha256)
@@ -191,12 +199,10 @@ class Executor:
         process = Process(_PROGRAM, needs)
         try:
             said = process.ask(Confine(models=needs.models, torch=needs.torch, gpu=needs.gpu), Confined)
-            layers = Layers(said.landlock, said.namespaces)
-            if layers != self._layers:
-                log.info("jobs run in a process %s", layers)
-            self._layers = layers
+            self._layers = Layers(said.landlock, said.namespaces)
             for wanted in self._loaded:
                 process.ask(self._request(wanted), Loaded)
+                self._tell_layers()
         except BaseException:
             process.end()  # one that is not confined, or lacks an engine, is never asked again
             raise
