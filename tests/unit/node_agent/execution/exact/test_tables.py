@@ -82,7 +82,7 @@ def test_constants() -> None:
 
 @pytest.mark.parametrize("value", [-1, 0, True, "10000", None, math.inf, math.nan, 10**400, 1e-300, [1], {}])
 def test_what_is_no_positive_number_is_refused(value: object) -> None:
-    """Protects whoever builds a stranger's model: with rope_theta = -1 the series of the tables never ended. Covers: A48"""
+    """Protects whoever builds a stranger's model: with rope_theta = -1 the tables' series never ended. Covers: A48"""
     with pytest.raises(UnsupportedModel, match="positive number"):
         tables.rational(value)
 
