@@ -230,7 +230,7 @@ class Story:
             self.happen("CaseExecuted", caseId=case_id, ruling=int(ruling))
 
     def _settle(self, epoch_id: int) -> None:
-        """Pays the epoch with some rows void, or skips its lane and pays one row alone, or leaves it unsettled."""
+        """Pays the epoch with some rows void, or skips its lane and pays one row alone, or leaves it to strand."""
         rows, kind = self.rows[epoch_id], self.random.choice(["paid", "paid", "skipped", "stranded"])
         if not rows or kind == "stranded":
             return
