@@ -9,13 +9,13 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 MAX_PAYLOAD_BYTES = 4 << 20
-"""More than any input, output or trace has."""
+"""Larger than any input, output or trace."""
 
 _HEADER = struct.Struct("<BQI")
 
 
 class BadFrame(ValueError):
-    """Thrown for bytes that are no frame, or for a frame with what is no message. Says what is wrong."""
+    """Thrown for bytes that are no frame, or a frame that holds no message. Says what is wrong."""
 
 
 @dataclass(frozen=True)
