@@ -1,4 +1,4 @@
-"""Frames: what a confined process and the one that started it say to each other, cut out of a stream of bytes.
+"""Frames: a confined process and its parent exchange them as a stream of bytes.
 
 A frame is 1 byte kind | 8 bytes call | 4 bytes length, little-endian, and a payload of that length. `messages` says
 what each kind means; several frames may belong to one call.

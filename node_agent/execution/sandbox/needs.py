@@ -57,7 +57,7 @@ class Needs:
 
     @property
     def devices(self) -> list[str]:
-        """Those that may be opened, for writing too."""
+        """The devices that may be opened, for writing too."""
         gpus = [*_GPU_DEVICES, *sorted(glob("/dev/nvidia[0-9]*"))] if self.gpu else []
         return _there([*_DEVICES, *gpus])
 
