@@ -1,8 +1,8 @@
 """`make bench-box`: what a stranger's machine sees, from a fresh clone of the commit at hand.
 
 `python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, speed), keeps the
-others from bench/results/raw/box.json; each carries the commit that it was measured on. `gather` measures nothing.
-About 45 minutes for all.
+others from bench/results/raw/box.json; each carries the commit and the CPU that it was measured on. `gather` measures
+nothing. About 45 minutes for all.
 """
 
 import hashlib
@@ -94,7 +94,8 @@ PARTS: dict[str, Callable[[Stranger], dict[str, Any]]] = {
 def main(names: list[str]) -> None:
     """Measures parts and writes bench/results/box.json."""
     raw: dict[str, Any] = json.loads(RAW.read_bytes()) if RAW.exists() else {}
-    measured = {"commit": report.commit(), "sources_sha256": digest()}  # what is cloned now
+    cpu = str(cpu_facts()["model name"])
+    measured = {"commit": report.commit(), "cpu": cpu, "sources_sha256": digest()}  # what is cloned now
     with tempfile.TemporaryDirectory(prefix="assay-box-") as folder:
         stranger = Stranger(report.ROOT, Path(folder))
         if {*names} - {"speed"} and "setup" not in names:
@@ -102,7 +103,7 @@ def main(names: list[str]) -> None:
         for name in names:
             raw[name] = measured | {"day": time.strftime("%Y-%m-%d")} | PARTS[name](stranger)
             RAW.write_text(json.dumps(raw, indent=1, sort_keys=True) + "\n")
-    measured_on = {name: part["commit"] for name, part in sorted(raw.items())}
+    measured_on = {name: f"{part['commit']}, {part['cpu']}" for name, part in sorted(raw.items())}
     path = report.write(
         "box", "python -m bench.box", figures(raw), cpu=cpu_facts() | {"flags": " ".join(sorted(kernels.cpu_flags()))},
         sources_sha256=measured["sources_sha256"], measured_on=measured_on,

@@ -36,7 +36,7 @@ def run_demo(chain: str, folder: Path) -> dict[str, Any]:
     assert max(after - before for before, after in pairwise(at)) <= MOST_SILENT_S
     found = dict(json.loads(report.read_text()))
     plan = found["plan"]
-    for words in (f"so {plan['jobs']} jobs of up to", "checked: at least p = ", "missed by a run with chance"):
+    for words in (f"so {plan['jobs']} jobs of up to", "checked: at least p = ", "a run misses a cheat in"):
         assert words in told
     assert all(window in told for window in plan["shortened"]), "each shortened window is told"
     return found

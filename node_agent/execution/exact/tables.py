@@ -168,7 +168,16 @@ def _frequency(index: int, head_dim: int, theta: Fraction, scaling: Mapping[str,
 
 
 def rational(value: object) -> Fraction:
-    """A number of a JSON file as the decimal that stands there: 1e-05 is 1/100000, not the nearest double."""
+    """A number of a JSON file as the decimal that stands there: 1e-05 is 1/100000, not the nearest double.
+
+    Raises UnsupportedModel unless it lies from 10^-18 to 10^18: series converge, and take no longer than they must.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-18 <= value <= 1e18:
+        raise UnsupportedModel(
+            f"config.json has {value!r} where a positive number is expected.",
+            way_out="Use the model's own configuration.",
+            value=value,
+        )
     return Fraction(str(value))
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import tables
 
 
@@ -77,3 +78,16 @@ def test_constants() -> None:
     assert tables.ln(Fraction(10)) / tables.ONE == pytest.approx(math.log(10), rel=1e-15)
     assert tables.exp(-3 * tables.ONE) / tables.ONE == pytest.approx(math.exp(-3), rel=1e-15)
     assert float(tables.query_scale(64)) == pytest.approx(math.log2(math.e) / 8, rel=1e-15)
+
+
+@pytest.mark.parametrize("value", [-1, 0, True, "10000", None, math.inf, math.nan, 10**400, 1e-300, [1], {}])
+def test_what_is_no_positive_number_is_refused(value: object) -> None:
+    """Protects whoever builds a stranger's model: with rope_theta = -1 the tables' series never ended. Covers: A48"""
+    with pytest.raises(UnsupportedModel, match="positive number"):
+        tables.rational(value)
+
+
+def test_numbers_are_the_decimals_that_stand_there() -> None:
+    """1e-05 of a configuration is 1/100000 on every host."""
+    assert tables.rational(1e-05) == Fraction(1, 100_000)
+    assert tables.rational(10_000) == 10_000
