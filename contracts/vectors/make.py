@@ -25,7 +25,7 @@ Case = dict[str, Any]
 
 
 class Maker:
-    """Random protocol values; edges of every integer's range come up often."""
+    """Makes random protocol values; the ends of each integer's range come up often."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -209,7 +209,7 @@ def tree(m: Maker) -> Case:
 
 
 def packed(m: Maker) -> Case:
-    """Lists of lengths around those at which a block or a level is full."""
+    """Packs lists whose lengths are near those that fill a block or a level."""
     lengths = [m.random.choice([0, 1, 2, 63, 64, 65, 128, 200]) for _ in range(m.random.choice([1, 1, 2, 3, 64, 65]))]
     if m.random.random() < 0.1:
         lengths = [64 * 64 + 1]

@@ -1,7 +1,7 @@
-"""Writes the golden vectors of the public record: how lines are split, and what log and chain come to.
+"""Writes the golden vectors of the public record: how lines are split, and what log and chain lead to.
 
-`stories.json` holds whole networks that never were: the chain's events, the published files and blobs, and what follows
-for everybody: each row's sample, each operator's standing, each leaf's outcome.
+`stories.json` holds invented networks: the chain's events, the published files and blobs, and what every reader must
+derive from them: each row's sample, each operator's standing, each leaf's outcome.
 """
 
 import json
@@ -127,7 +127,7 @@ class Story:
 
     @staticmethod
     def block_hash(number: int) -> bytes:
-        """Of a block by its number."""
+        """The hash of the block with this number."""
         return keccak(b"block %d" % number)
 
     def _post(self, epoch_id: int) -> None:
@@ -187,7 +187,7 @@ class Story:
         return NativeOpening(_PAIR.node_class, self.maker.bytes32(), fingerprint).encode()
 
     def _check(self, epoch_id: int, commitment: Commitment, digest: bytes, trace: bytes) -> None:
-        """Verdicts one to three epochs later, and the trace two or three epochs later: some see too late to count."""
+        """Adds verdicts one to three epochs later and the trace two or three later: some come too late to count."""
         for account in self.random.sample(VERIFIERS, self.random.randint(0, 2)):
             key, seen = self.verifiers[account], self._seen(trace)
             opening = observed_opening(seen, commitment)
@@ -203,7 +203,7 @@ class Story:
         self._due.setdefault(epoch_id + self.random.randint(2, 3), []).append(shown)
 
     def _seen(self, trace: bytes) -> bytes:
-        """An honest look, another model's, or nonsense."""
+        """An honest observation, one of another model, or malformed bytes."""
         kind, fingerprint = self.random.choice("hhho?"), NativeOpening.decode(trace).fingerprint
         if kind == "?":
             return b"nonsense"
@@ -217,7 +217,7 @@ class Story:
         return name
 
     def _accuse(self, epoch_id: int) -> None:
-        """A case on the first row of an epoch, executed at once or left open."""
+        """Opens a case on an epoch's first row; executes it at once or leaves it open."""
         if not self.rows[epoch_id]:
             return
         row, case_id = self.rows[epoch_id][0], self.maker.bytes32()
@@ -230,7 +230,7 @@ class Story:
             self.happen("CaseExecuted", caseId=case_id, ruling=int(ruling))
 
     def _settle(self, epoch_id: int) -> None:
-        """Paid with some rows void, its lane skipped and a row paid alone, or left to strand."""
+        """Pays the epoch with some rows void, or skips its lane and pays one row alone, or leaves it to strand."""
         rows, kind = self.rows[epoch_id], self.random.choice(["paid", "paid", "skipped", "stranded"])
         if not rows or kind == "stranded":
             return
@@ -248,7 +248,7 @@ class Story:
             alone = {"amountUnits": rows[0].amount_units, "feeUnits": rows[0].amount_units // 10}
             self.happen("LeafSettled", epochId=epoch_id, index=0, **alone)
 
-    # ------------------------------------------------------------ as everybody reads it
+    # ------------------------------------------------------------ as readers see it
 
     def epoch_lines(self, epoch_id: int) -> list[bytes]:
         """See LogSource."""
@@ -277,7 +277,7 @@ def _manifest(native: bool) -> Manifest:
 
 
 def told(story: Story) -> dict[str, Any]:
-    """A story and what follows from it, as it stands in the file."""
+    """A story and what follows from it, as written to the file."""
     history = History()
     history.add(story.events, story.times)
     book = LogBook(story.domain)
@@ -355,7 +355,7 @@ def _outcomes(history: History, book: LogBook, packed: dict[int, bytes], epoch_i
 
 
 def stories() -> list[dict[str, Any]]:
-    """All of them."""
+    """Plays every story; returns what the file holds of each."""
     found = []
     for seed in range(STORIES):
         story = Story(seed)

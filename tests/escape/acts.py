@@ -80,7 +80,7 @@ class Scene:
 
     @property
     def new(self) -> str:
-        """A name in that folder which nothing has."""
+        """An unused name in that folder."""
         return f"{self.folder}/scratch/new"
 
 
@@ -133,12 +133,12 @@ def memory_of(scene: Scene, name: str) -> None:
 
 
 def echo(run: Callable[[str, list[str]], object]) -> None:
-    """Runs a program that says what a probe says that succeeds."""
+    """Runs a program that prints what a successful probe prints."""
     run("/bin/echo", ["echo", "-n", "open"])
 
 
 def run_from_memory() -> None:
-    """A program that is in no file system."""
+    """Runs a program that is in no file system."""
     made = os.memfd_create("x", 0)
     os.write(made, Path("/bin/echo").read_bytes())
     call("execveat", made, "", (ctypes.c_char_p * 4)(b"echo", b"-n", b"open", None), None, 0x1000)

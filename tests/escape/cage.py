@@ -54,7 +54,7 @@ _TAKEN_OUT = {
     "namespace ipc": (" | _NEWIPC", ""),
     "namespace uts": (" | _NEWUTS", "", '    _checked("sethostname", _libc.sethostname(b"confined", 8))\n', ""),
 }
-"""What a keeper is without a rule: pieces of its text, and what stands there instead."""
+"""How each rule is taken out of the keeper: pieces of its text, and what replaces each."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def is_contained() -> bool:
 
 
 def is_denied(outcome: str) -> bool:
-    """Whether a probe came to nothing by a rule, not by a fault of its own."""
+    """Whether a rule stopped the probe, and not a fault of its own."""
     return outcome != "open" and not outcome.startswith("broken") and outcome not in FAULTS
 
 

@@ -17,7 +17,7 @@ FIRST_ABI = {
     "landlock abstract": 6,
     "landlock signals": 6,
 }
-"""The first of Landlock that has a rule; the others are in all."""
+"""The first ABI of Landlock that has a rule; rules not named here are in every ABI."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Cages:
         return [probe for probe, said in zip(PROBES, self.outside.outcomes, strict=True) if said == "open"]
 
     def of(self, found: Found) -> list[tuple[Probe, str]]:
-        """Those that succeed outside, with what became of them in a cage."""
+        """The probes that succeed outside, with what became of them in a cage."""
         outcomes = zip(PROBES, self.outside.outcomes, found.outcomes, strict=True)
         return [(probe, said) for probe, outside, said in outcomes if outside == "open"]
 

@@ -107,7 +107,7 @@ def test_what_the_kernel_says_of_it() -> None:
 
 
 def worker_of(keeper: int) -> int:
-    """The last of those that are each the other's only child."""
+    """The last process of a chain in which each has one child."""
     while children := Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split():
         (keeper,) = map(int, children)
     return keeper

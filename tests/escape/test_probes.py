@@ -11,7 +11,7 @@ pytestmark = pytest.mark.process
 
 def test_each_succeeds_outside(cages: Cages) -> None:
     """Protects all tests below from probes that could not fail: sixty and more do what they want when nothing is
-    confined; those that do not are root's alone, not to be had on every machine, or denied by a container already."""
+    confined; the rest need root, are missing on some machines, or are denied by a container already."""
     for probe, said in zip(PROBES, cages.outside.outcomes, strict=True):
         excused = probe.may_lack or (probe.root and cages.user != 0) or is_contained()
         assert said == "open" or excused, (probe.name, said)

@@ -1,4 +1,4 @@
-"""What a confined process was asked and has not answered yet, and what it says, read against that."""
+"""The calls that a confined process has not answered yet; each answer is checked against its call."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -31,7 +31,7 @@ class Calls:
         return self._cutter.is_amid
 
     def number(self) -> int:
-        """One that no other call has."""
+        """A number that no other call has."""
         return next(self._numbers)
 
     def add(self, number: int, wanted: type[Message], take: Callable[[bytes], None] | None = None) -> "Future[Message]":
@@ -40,9 +40,9 @@ class Calls:
         return call.answer
 
     def take(self, piece: bytes) -> int:
-        """Gives each answer in a piece of the stream to the call that waits for it; how many there were.
+        """Gives each answer in a piece of the stream to the call that waits for it; returns how many there were.
 
-        Raises BadFrame at what is no answer; all that have none then still wait.
+        Raises BadFrame at the first frame that answers no call; unanswered calls go on waiting.
         """
         taken = 0
         for frame in self._cutter.cut(piece):
@@ -51,7 +51,7 @@ class Calls:
         return taken
 
     def fail(self, error_of: Callable[[int], Exception]) -> None:
-        """Ends all that wait with an error. `error_of`: receives how many they are."""
+        """Ends all waiting calls with an error. `error_of`: receives how many there are."""
         waiting, self._waiting = self._waiting, {}
         for call in waiting.values():
             call.answer.set_exception(error_of(len(waiting)))

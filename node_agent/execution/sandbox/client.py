@@ -142,7 +142,7 @@ class Executor:
         return replace(self._needs, models=tuple(dict.fromkeys((*self._needs.models, *files))))
 
     def _need(self, needs: Needs) -> None:
-        """What a process needs is given before it is confined: if it is more, the next one has it."""
+        """A process gets its needs before it is confined; if they have grown, a new process gets them."""
         if needs != self._needs:
             self._needs = needs
             with self._lock:
@@ -167,7 +167,7 @@ class Executor:
     def call(self, request: Message, answer: type[M]) -> M:
         """One request, answered. Raises ExecutionError.
 
-        ExecutorFailed where the process died, hung or babbled over this one, or was closed.
+        ExecutorFailed where the process exited, timed out or sent malformed output over this one, or was closed.
         """
         try:
             with self._calls.shared():

@@ -73,7 +73,7 @@ def confine(needs: Needs) -> Layers:
 
 
 def limits(needs: Needs) -> dict[int, int]:
-    """By resource. Besides, the keeper counts threads, and memory beside a GPU, whose driver maps more than it uses."""
+    """By resource. The keeper counts threads too and, as a GPU's driver maps more than it uses, memory beside a GPU."""
     most = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
@@ -89,9 +89,9 @@ def hide() -> None:
 
 
 def drop_capabilities(machine: str) -> None:
-    """All, those of the bounding set too; `no_new_privs` has given up what a program with setuid would give."""
+    """Drops all capabilities, the bounding set too; `no_new_privs` already rules out those of setuid programs."""
     _call("ambient capabilities", _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
-    if _has_capability(_CAP_SETPCAP):  # whoever lacks it has no other either, by no_new_privs for good
+    if _has_capability(_CAP_SETPCAP):  # a process without it has no other either, and no_new_privs keeps it so
         _call("securebits", _libc.prctl(_PR_SET_SECUREBITS, _ALL_SECUREBITS_LOCKED, 0, 0, 0))
         for capability in range(_last_capability() + 1):
             _call("bounding set", _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0))
@@ -111,7 +111,7 @@ def _last_capability() -> int:
 
 
 def restrict_files(needs: Needs) -> int:
-    """Leaves files that may be read, and devices. Nothing is written, made, removed or run. The ABI that does so."""
+    """Leaves files that may be read, and devices. Nothing is written, made, removed or run. Returns the ABI."""
     abi = landlock_abi()
     handled = rights(abi)
     attributes = struct.pack(f"={len(handled)}Q", *handled)
@@ -130,7 +130,7 @@ def rights(abi: int) -> list[int]:
 
 
 def landlock_abi() -> int:
-    """Of this kernel. Raises SandboxUnavailable where it has no Landlock, or was started without."""
+    """This kernel's ABI. Raises SandboxUnavailable where it has no Landlock, or was started without."""
     return _call("Landlock", _libc.syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION))
 
 
@@ -153,7 +153,7 @@ def restrict_calls(machine: str, needs: Needs) -> None:
 
 
 def _see_that_it_holds() -> None:
-    """By trying, whatever this kernel said: a file, and a call that fails without ending the process."""
+    """Checks by trying, whatever this kernel said: a file, and a call that fails without ending the process."""
     for door, try_it in (("Landlock", lambda: os.listdir("/")), ("seccomp", lambda: os.mkdir("/proc"))):
         try:
             try_it()

@@ -96,7 +96,7 @@ class _Server:
 
     @property
     def busy(self) -> bool:
-        """Whether a step would bring something on."""
+        """Whether a step has work to do."""
         return any(batch.busy for batch in self._batches.values())
 
     def take(self, call: int, request: Message) -> None:

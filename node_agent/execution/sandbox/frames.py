@@ -1,4 +1,4 @@
-"""Frames: what a confined process and the one that started it say to each other, cut out of a stream of bytes.
+"""Frames: a confined process and its parent exchange them as a stream of bytes.
 
 A frame is 1 byte kind | 8 bytes call | 4 bytes length, little-endian, and a payload of that length. `messages` says
 what each kind means; several frames may belong to one call.
@@ -9,13 +9,13 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 MAX_PAYLOAD_BYTES = 4 << 20
-"""More than any input, output or trace has."""
+"""Larger than any input, output or trace."""
 
 _HEADER = struct.Struct("<BQI")
 
 
 class BadFrame(ValueError):
-    """Thrown for bytes that are no frame, or for a frame with what is no message. Says what is wrong."""
+    """Thrown for bytes that are no frame, or a frame that holds no message. Says what is wrong."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Starts a confined process: its environment, its pipes, and its keeper. `confinement` is what it gives up itself."""
+"""Starts a confined process: environment, pipes and keeper. `confinement` says what the process then gives up."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ _SET = {
 
 
 def environment() -> dict[str, str]:
-    """What it is told of this process's environment: nothing but how it may compute."""
+    """Its environment: of this process's, only the settings for computing."""
     passed = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
@@ -33,7 +33,7 @@ def environment() -> dict[str, str]:
 def launch(program: Sequence[str], needs: Needs) -> "subprocess.Popen[bytes]":
     """A new process in a session of its own, with pipes for stdin, stdout and stderr.
 
-    It ends with its keeper, whose process id this is, and that with its parent.
+    The process id is the keeper's. The program ends with its keeper, and the keeper with its parent.
     """
     files, devices = needs.files, needs.devices
     numbers = (os.getpid(), needs.threads, needs.memory_bytes, len(files), len(devices))

@@ -35,7 +35,7 @@ def make(request: Convert | Build, folder: Path) -> None:
 
 
 def piped_folder(say: Callable[[bytes], None]) -> Path:
-    """Looks like an empty folder to who writes a model's files; each block that is written is said instead."""
+    """Stands in for an empty folder: each block of a model's file written to it is sent through the pipe."""
 
     class Piped(PurePosixPath):
         def open(self, mode: str) -> IO[bytes]:

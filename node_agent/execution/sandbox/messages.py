@@ -115,7 +115,7 @@ class Tokens(Message):
 
 
 class Piece(Message):
-    """One of many: a piece of a file that is made, see `making`. Its payload is these bytes, not JSON."""
+    """A piece of a file that is being made, one of many; see `making`. Its payload is these bytes, not JSON."""
 
     kind = 7
     data: bytes
@@ -157,7 +157,7 @@ class Failed(Message):
         return cls(code=error.code, message=in_print(error.message), way_out=in_print(error.way_out), values=values)
 
     def error(self) -> ExecutionError:
-        """The error, as its own class; its values are what they were printed as."""
+        """The error, in its own class; its values are the printed texts."""
         error = _ERRORS[self.code](self.message, way_out=self.way_out)
         error.values = dict(self.values)
         return error

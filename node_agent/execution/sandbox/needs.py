@@ -15,7 +15,7 @@ _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/et
 _MACHINE = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 _PROC = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo")
 _DEVICES = ("/dev/null", "/dev/urandom")
-"""Not /dev/zero: who maps it has memory that no limit of the kernel's counts."""
+"""Without /dev/zero: memory mapped from it is counted by no limit of the kernel."""
 _GPU_MACHINE = ("/sys/bus/pci/devices", "/sys/devices/system/memory", "/sys/module/nvidia", "/sys/module/nvidia_uvm")
 _GPU_PROC = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-caps")
@@ -57,7 +57,7 @@ class Needs:
 
     @property
     def devices(self) -> list[str]:
-        """Those that may be opened, for writing too."""
+        """The devices that may be opened, for writing too."""
         gpus = [*_GPU_DEVICES, *sorted(glob("/dev/nvidia[0-9]*"))] if self.gpu else []
         return _there([*_DEVICES, *gpus])
 

@@ -1,4 +1,4 @@
-"""A confined process, as the side that holds the keys has it: whatever it says or does not say, nobody waits too long.
+"""A confined process, seen from the side that holds the keys: whatever it says or leaves out, no caller waits too long.
 
 One thread does all that is read from it and written to it. A process that says what is no answer is ended, with all
 that it started; whoever waits for an answer of it has an error.
@@ -78,7 +78,7 @@ class Process:
     def ask(self, request: Message, answer: type[M], take: Callable[[bytes], None] | None = None) -> M:
         """Sends a request and waits for its answer, of this type. `take`: receives the blocks before that.
 
-        Raises ExecutionError; ExecutorFailed where the process died, hung or babbled; CauseUnknown.
+        Raises ExecutionError; CauseUnknown; ExecutorFailed if the process exits, times out or sends malformed output.
         """
         number = self._calls.number()
         frame = _frame(request, number)
@@ -101,7 +101,7 @@ class Process:
         return said
 
     def end(self) -> int:
-        """Ends it, gently if it lets itself be; its exit status."""
+        """Ends it, by closing its stdin if that is enough; returns its exit status."""
         self._tell(_ENDED)
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -127,7 +127,7 @@ class Process:
             self._calls.fail(lambda waiting: _failed(how, code, ExecutorFailed if waiting == 1 else CauseUnknown))
 
     def _serve(self) -> str:
-        """Moves bytes until there is nothing more to be had of it; why not."""
+        """Moves bytes until the process has no more to give; returns why."""
         stdin, stdout, stderr = pipes = [pipe.fileno() for pipe in self._pipes]
         for number in pipes:
             os.set_blocking(number, False)

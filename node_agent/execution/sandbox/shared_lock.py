@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class SharedLock:
-    """Who wants it alone goes before all who come later to share it, and waits for those who hold it.
+    """A thread that wants it alone waits for its holders, and goes before all that ask later to share it.
 
     A thread that holds it must not ask for it again.
     """

@@ -48,7 +48,7 @@ class Speeds:
             log.warning("this host's speed is not kept, so every start measures it again: %s", error)
 
     def forget(self) -> None:
-        """So that the next start measures again."""
+        """Deletes all figures, so that the next start measures again."""
         self._path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ import time
 log = logging.getLogger(__name__)
 
 BYTES_A_SECOND = 16 << 10
-"""More than any library has to say; what comes beyond is counted, and dropped."""
+"""More than any library prints; bytes beyond it are counted and dropped."""
 
 _MOST_LINE = 1000
 
@@ -24,7 +24,7 @@ class ForwardedWords:
         self._second, self._left, self._dropped = 0, BYTES_A_SECOND, 0
 
     def take(self, piece: bytes) -> None:
-        """Some more of it; none: it has ended."""
+        """Takes the next bytes; empty bytes mean that the process has ended."""
         second = int(time.monotonic())
         if second != self._second or not piece:
             self._tell_dropped()
