@@ -141,8 +141,9 @@ def test_the_store_builds_it_from_a_folder(tmp_path: Path) -> None:
         ({"embeddings.more": np.ones(3, np.float32)}, {}, "embeddings.more"),
         ({}, {"num_hidden_layers": 1}, r"encoder\.layer\.1"),
         ({"window": np.ones(3, np.int64)}, {}, "window"),
+        ({}, {"num_hidden_layers": 1_000_000}, "num_hidden_layers = 1000000"),
     ],
-    ids=["one more", "cut layers", "a buffer"],
+    ids=["one more", "cut layers", "a buffer", "a million layers"],
 )
 def test_no_tensor_is_left_out(
     tmp_path: Path, tensors: dict[str, np.ndarray], fields: dict[str, int], told: str
