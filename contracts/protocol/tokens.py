@@ -31,16 +31,7 @@ class TextTokenizer:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def count(self, text: str) -> int:
-        """How many tokens a text alone has."""
-        return len(self.encode(text))
-
     def decode(self, ids: list[int]) -> str:
         """The text of ids without control tokens; bytes that are not UTF-8 become U+FFFD."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
         return text
-
-    def id_of(self, token: str) -> int | None:
-        """The id of a control token by its spelling, or None."""
-        found: int | None = self._tokenizer.token_to_id(token)
-        return found

@@ -52,9 +52,8 @@ def _spaced(character: str) -> str:
 
 
 def _is_control(character: str) -> bool:
-    if character in "\t\n\r":
-        return False
-    return character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs")
+    is_other = character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs")
+    return is_other and character not in "\t\n\r"
 
 
 def _is_punctuation(character: str) -> bool:

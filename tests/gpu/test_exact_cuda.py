@@ -136,7 +136,10 @@ def count_replays(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 def test_a_cpu_checks_what_a_gpu_answered(smollm2: Parameters, products: str) -> None:
     """At SmolLM2's size, 64 texts at once: one pass on a CPU over the tokens of each gives its trace. Covers: A09"""
     determinism.full_precision()
-    gpu, cpu = EagerLlama(smollm2, by_name(products), GPU), EagerLlama(smollm2, ways.sound_products("cpu"), CPU)
+    gpu, cpu = (
+        EagerLlama(smollm2, by_name(products), GPU),
+        EagerLlama(smollm2, ways.sound_ways("cpu").ways[0].products, CPU),
+    )
     vocabulary = models.SMOLLM2.vocab_size
     for run in generate(gpu, [task(index, 1 + 3 * index, vocabulary=vocabulary) for index in range(64)]):
         checked = recheck(cpu, run.task, run.chosen)
@@ -187,7 +190,7 @@ def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
 @pytest.mark.filterwarnings("ignore")  # of transformers
 def test_speed_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """Decode and prefill beside transformers in bf16 and fp32, at SmolLM2's size; `make bench-gpu` measures longer."""
-    found = speed.measure(ways.sound_products(str(GPU)), GPU, batches=(1, 64), rounds=3)
+    found = speed.measure(ways.sound_ways(str(GPU)).ways[0].products, GPU, batches=(1, 64), rounds=3)
     with capsys.disabled():
         for batch, measured in found["batches"].items():
             print(f"\nbatch {batch}:", {name: round(ratio, 2) for name, ratio in measured["ratios"].items()})  # noqa: T201

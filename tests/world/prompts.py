@@ -14,7 +14,7 @@ from contracts.protocol.tokens import TextTokenizer
 from node_agent.execution.model_files import Wording
 from node_agent.models import ModelStore
 from tests.world.node_fakes import BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256
-from tests.world.wording import bert, chat_ml
+from tests.world.wording import bert, chat_ml, id_of
 
 BYTES = TextTokenizer(BYTE_TOKENIZER, BYTE_TOKENIZER_SHA256)
 CHAT = chat_ml(BYTES)
@@ -45,7 +45,7 @@ def said(packed: bytes) -> str:
 def asked_of(model: str, texts: Sequence[str]) -> bytes:
     """Texts in the words of a real model, by its name in the store: a chat, or [CLS] and [SEP] around each."""
     tokenizer = tokenizer_of(model)
-    wording = chat_ml(tokenizer) if tokenizer.id_of("[CLS]") is None else bert(tokenizer)
+    wording = chat_ml(tokenizer) if id_of(tokenizer, "[CLS]") is None else bert(tokenizer)
     return asked(texts, tokenizer, wording)
 
 

@@ -16,6 +16,12 @@ _TURN, _TURN_END, _END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 _CLS, _SEP = "[CLS]", "[SEP]"
 
 
+def id_of(tokenizer: TextTokenizer, token: str) -> int | None:
+    """The id of a control token by its spelling, or None."""
+    found: int | None = tokenizer._tokenizer.token_to_id(token)  # type: ignore[attr-defined]
+    return found
+
+
 def chat_ml(tokenizer: TextTokenizer, system_message: str = SYSTEM_MESSAGE) -> Wording:
     """ChatML around one user message. Raises UnsupportedModel for a tokenizer without its control tokens."""
     start, end = _control(tokenizer, _TURN), _control(tokenizer, _TURN_END)
@@ -23,7 +29,7 @@ def chat_ml(tokenizer: TextTokenizer, system_message: str = SYSTEM_MESSAGE) -> W
     system = [start, *tokenizer.encode(f"system\n{system_message}"), *turn_end]
     before = (*system, start, *tokenizer.encode("user\n"))
     after = (*turn_end, start, *tokenizer.encode("assistant\n"))
-    end_of_text = tokenizer.id_of(_END_OF_TEXT)
+    end_of_text = id_of(tokenizer, _END_OF_TEXT)
     stops = {end} if end_of_text is None else {end, end_of_text}
     return Wording("byte_bpe", before, after, tuple(sorted(stops)))
 
@@ -34,7 +40,7 @@ def bert(tokenizer: TextTokenizer) -> Wording:
 
 
 def _control(tokenizer: TextTokenizer, token: str) -> int:
-    found = tokenizer.id_of(token)
+    found = id_of(tokenizer, token)
     if found is None:
         raise UnsupportedModel(
             f"The tokenizer lacks {token}.", way_out="Name the template's ids in the manifest by hand.", token=token

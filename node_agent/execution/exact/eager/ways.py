@@ -60,13 +60,6 @@ def sound_ways(device: str) -> Sound:
     return tried(ways_of(device), require_sound)
 
 
-def sound_products(device: str) -> Products:
-    """The first sound way to multiply on a device. Raises IndexError where there is none."""
-    way = sound_ways(device).ways[0]
-    assert isinstance(way, EagerWay)
-    return way.products
-
-
 @torch.inference_mode()
 def require_sound(way: EagerWay) -> None:
     """Raises SelfTestFailed where a way to multiply, or another operation of the models, gives a wrong number."""

@@ -35,6 +35,7 @@ from tests.world.manifests import manifest
 from tests.world.parties import key, owner_of
 from tests.world.prompts import STOP, read, root_of, with_words
 from tests.world.waiting import eventually
+from tests.world.wording import id_of
 
 FIXED, UNIT = 100, 10
 PASSWORD = "a password of tests"
@@ -55,7 +56,7 @@ PLAN = Plan(tokens=(("alice", 10**15), ("owner of node", 10**15)))
 
 def word(text: str) -> int:
     """The id of a whole word."""
-    found = TOKENIZER.id_of(text)
+    found = id_of(TOKENIZER, text)
     assert found is not None
     return found
 

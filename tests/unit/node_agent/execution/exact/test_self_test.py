@@ -111,7 +111,7 @@ def test_a_gpu_whose_graphs_are_wrong_goes_without(monkeypatch: pytest.MonkeyPat
     found = ways.sound_ways("cuda")
     assert [way.name for way in found.ways] == [f"torch {name} on cuda without graphs" for name in ("fp32", "fp64")]
     assert len(found.unsound) == 4
-    assert not ways.sound_products("cuda").graphs
+    assert not ways.sound_ways("cuda").ways[0].products.graphs
     ways.sound_ways.cache_clear()
 
 
