@@ -39,7 +39,7 @@ def send(data):
 
 def ran(**changes):
     digest = urlsafe_b64encode(hashlib.sha256(b"").digest()).decode()
-    return {"execution": {"output": "AA==", "trace_hash": digest, "units": 1, "trace": "", **changes}}
+    return {"execution": {"output": "AAAAAA==", "trace_hash": digest, "units": 1, "trace": "", **changes}}
 
 def problem(**changes):
     return {"code": "invalid_input", "message": "m", "way_out": "w", "values": {}, **changes}
@@ -69,7 +69,7 @@ NO_ANSWERS = {
     "a request": "say(18, call, ran())",
     "too long": "send(HEADER.pack(3, call, 0xFFFFFFFF))",
     "two answers": "say(3, call, ran(units=-1)), say(3, call, ran())",
-    "fields missing": "say(3, call, {'execution': {'output': 'AA=='}})",
+    "fields missing": "say(3, call, {'execution': {'output': 'AAAAAA=='}})",
     "fields too many": "say(3, call, ran(more=1))",
     "a key twice": "say(3, call, json.dumps(ran(), separators=(',', ':')).replace('\"un', '\"units\":2,\"un'))",
     "white space": "say(3, call, json.dumps(ran()))",
