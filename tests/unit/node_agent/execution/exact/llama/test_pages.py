@@ -1,4 +1,4 @@
-"""Pages of the past: numbers in their own widths, read once by texts that begin alike, and the same bits whoever reads."""
+"""Pages of the past: numbers in their own widths, read once by texts that begin alike, the same bits whoever reads."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,8 +56,8 @@ def said(runs: Sequence[DecodingRun]) -> list[tuple[list[int], object]]:
 def test_pages_hold_what_the_reference_holds(
     make_model, name: str, group: int, head_dim: int, size: float, chunk: int, seed: int
 ) -> None:
-    """Heads of any width, in groups of any size, over borders of pages: from even attention to shares of nearly one, and
-    to scores past 32 bits."""
+    """Heads of any width, in groups of any size, over borders of pages: from even attention to shares of nearly one and
+    scores past 32 bits."""
     parameters = make_model(
         seed, size, num_attention_heads=group, num_key_value_heads=1, head_dim=head_dim, num_hidden_layers=1,
         max_position_embeddings=64, vocab_size=20, hidden_size=12, intermediate_size=8,
