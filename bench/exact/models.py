@@ -37,8 +37,8 @@ def parameters() -> Parameters:
 
 @cache
 def fastest(threads: int) -> KernelLlama:
-    """The model by the fastest set of kernels of this CPU: of those that ASSAY_KERNELS allows."""
-    made = [KernelLlama(parameters(), kernels.loaded(name, threads)) for name in kernels.available()]
+    """The model by the fastest set of kernels of this CPU, of those that ASSAY_KERNELS allows. It remembers no text."""
+    made = [KernelLlama(parameters(), kernels.loaded(name, threads), kept_bytes=0) for name in kernels.available()]
     task = DecodingTask(english()[:16], 16, frozenset())
     return min(made, key=lambda model: timed(lambda: generate(model, [task])))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from node_agent.execution.exact import kernels as k
 from node_agent.execution.exact.llama.model_file import LayerParameters, Parameters
-from node_agent.execution.exact.llama.pages import PagedCache, PageStore
+from node_agent.execution.exact.llama.pages import KEPT_BYTES, PagedCache, PageStore
 from node_agent.execution.exact.port import Reading
 
 
@@ -32,12 +32,17 @@ class KernelLlamaLayer(Structure):
 class KernelLlama:
     """See `port.LlamaModel`.
 
+    Args:
+        parameters: the model file.
+        kernels: what it computes with.
+        kept_bytes: most bytes of the past that are kept for later texts which begin alike.
+
     Attributes:
         kernels: what it computes with; changes nothing but speed.
         layers: its blocks in order. Dropping one gives another model, and another trace.
     """
 
-    def __init__(self, parameters: Parameters, kernels: k.Kernels) -> None:
+    def __init__(self, parameters: Parameters, kernels: k.Kernels, kept_bytes: int = KEPT_BYTES) -> None:
         self.config, self.kernels = parameters.config, kernels
         self.exp2 = parameters.exp2.astype(np.int64)
         self._embedding = parameters.embedding
@@ -45,7 +50,7 @@ class KernelLlama:
         self._sizes = k.sizes_of(p.config, self._kept, p.exp2, p.sigmoid, p.cos, p.sin)
         self._rooms = k.Rooms(self._sizes, kernels.threads)
         blocks = p.config.num_hidden_layers * p.config.num_key_value_heads
-        self._pages = PageStore(blocks * kernels.block_bytes(p.config.head_dim))
+        self._pages = PageStore(blocks * kernels.block_bytes(p.config.head_dim), kept_bytes)
         self._head = self._kept.matrix(parameters.head)
         self._final_norm = self._kept.pointer(parameters.final_norm, np.int32)
         self.layers = [KernelLlamaLayer.of(layer, self._kept) for layer in parameters.layers]
