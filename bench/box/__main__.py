@@ -1,8 +1,8 @@
 """`make bench-box`: what a stranger's machine sees, from a fresh clone of the commit at hand.
 
-`python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, crowded, speed), keeps the
-others from bench/results/raw/box.json; each carries the commit and the CPU that it was measured on. `gather` measures
-nothing. About an hour and a half for all.
+`python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, crowded, speed)
+and keeps the others from bench/results/raw/box.json; each carries the commit and the CPU that it was measured on.
+`gather` measures nothing. About an hour and a half for all.
 """
 
 import hashlib
