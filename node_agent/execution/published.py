@@ -106,7 +106,7 @@ TELLS_NOTHING = frozenset({
     "pretraining_tp", "return_dict", "torch_dtype", "transformers.js_config", "transformers_version",
     "unsloth_fixed", "unsloth_version", "use_cache",
 })  # fmt: skip
-"""Fields that tell nothing of how a model computes: of training, of its files' type, of programs, of ids around texts."""
+"""Fields that tell nothing of how a model computes: of training, of types of files, of programs, of ids."""
 
 
 def require_known(fields: Mapping[str, Any], known: Collection[str]) -> None:
@@ -124,7 +124,7 @@ def unsupported(message: str, name: str, value: object) -> UnsupportedModel:
     """The error for a model that the engine does not compute."""
     return UnsupportedModel(
         f"Not a model this engine computes: {message}",
-        way_out="Use a Llama, Mistral, Qwen2, Qwen3 or BERT encoder with its own files. A field of config.json that tells "
-        "nothing of how the model computes may be taken out.",
+        way_out="Use a Llama, Mistral, Qwen2, Qwen3 or BERT encoder with its own files. A field of config.json that "
+        "tells nothing of how the model computes may be taken out.",
         **{name: value},
     )

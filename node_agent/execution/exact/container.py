@@ -85,8 +85,10 @@ class ModelConfig(ABC):
         kinds = {"int": int, "bool": bool, "str": str}
         known = {field.name: kinds[getattr(field.type, "__name__", "")] for field in fields(cls)}
         wanted = {field.name for field in fields(cls) if field.default is MISSING}
-        if not isinstance(found, dict) or not wanted <= set(found) or any(
-            name not in known or type(value) is not known[name] for name, value in found.items()
+        if (
+            not isinstance(found, dict)
+            or not wanted <= set(found)
+            or any(name not in known or type(value) is not known[name] for name, value in found.items())
         ):
             refuse(f"its configuration is not made of {sorted(known)}", "config", text[:500])
         return cls(**found)

@@ -24,7 +24,7 @@ from node_agent.execution.exact.port import EncoderModel, LlamaModel, Reading
 GOLDEN_LOGITS = "639954f23c2366193830836c22660d41cee0a1328446b84a08b7d166c1abd351"
 """sha256 of the golden model's logits after each of GOLDEN_TOKENS, as int32 little-endian."""
 
-GOLDEN_FAMILY_LOGITS = ""
+GOLDEN_FAMILY_LOGITS = "f9dda0082d77e8c4966920200fe53d9c45b4fd143e74db5ec3a42826b4961b03"
 """The same of the model with all that families of Llamas add: a window, biases, norms of heads."""
 
 GOLDEN_VECTORS = "499cb08bc56007fda6211fc9c56fc66a8638fb321262e0e6e4755d86fbd7dd57"

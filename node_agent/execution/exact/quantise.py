@@ -13,7 +13,6 @@ import numpy as np
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.model_files import Fp32
 

@@ -146,15 +146,11 @@ def cos_sin(angle: int) -> tuple[int, int]:
 
 
 def rotary_factor(scaling: Mapping[str, Any] | None) -> Fraction:
-    """By what scaling multiplies turned queries and keys: YaRN's attention factor, 0.1 ln(factor) + 1 if not given; else 1.
-
-    Raises UnsupportedModel as `rational`.
-    """
-    if scaling is None or "attention_factor" not in scaling and scaling["rope_type"] != "yarn":
-        return Fraction(1)
-    given = scaling.get("attention_factor")
-    if given is not None:
-        return rational(given)
+    """What scaling multiplies turned queries and keys by: its attention factor, which YaRN makes 0.1 ln(factor) + 1 if
+    it is not given. Raises UnsupportedModel as `rational`."""
+    given = (scaling or {}).get("attention_factor")
+    if scaling is None or given is not None or scaling["rope_type"] != "yarn":
+        return Fraction(1) if given is None else rational(given)
     return 1 + Fraction(max(0, ln(rational(scaling["factor"]))), 10 * ONE)
 
 

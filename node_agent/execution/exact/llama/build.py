@@ -93,7 +93,7 @@ class LlamaMaker(TensorMaker):
 
 
 def _sources(c: ExactConfig) -> dict[str, dict[str, Shape]]:
-    """Names and shapes of the tensors on Hugging Face that each tensor of a model file, or of its layers, is made from."""
+    """Names and shapes on Hugging Face of what each tensor of a model file, or of its layers, is made from."""
     width, inner, d = c.hidden_size, c.intermediate_size, c.head_dim
     queries, shared = c.num_attention_heads * d, c.num_key_value_heads * d
     return {

@@ -157,7 +157,9 @@ def _switch(fields: Mapping[str, Any], name: str) -> bool:
 def _window(fields: Mapping[str, Any], family: Family) -> int | None:
     """The window of all layers. Raises UnsupportedModel where layers differ, or a field that decides is missing."""
     layers, kinds = whole(fields, "num_hidden_layers"), fields.get("layer_types")
-    on = "sliding_window" in family.read and ("use_sliding_window" not in family.read or _switch(fields, "use_sliding_window"))
+    on = "sliding_window" in family.read and (
+        "use_sliding_window" not in family.read or _switch(fields, "use_sliding_window")
+    )
     if on and "sliding_window" not in fields:
         raise unsupported("sliding_window is absent.", "sliding_window", None)
     window = whole(fields, "sliding_window") if on and fields["sliding_window"] is not None else None

@@ -94,7 +94,9 @@ class Reference:
             return heads
         gains = [layer.query_norm] * c.num_attention_heads + [layer.key_norm] * c.num_key_value_heads
         return [
-            r.head_norm(head, c.head_epsilon, gain.tolist(), r.telling(self._hear, "head_norm", index, self.position, n))
+            r.head_norm(
+                head, c.head_epsilon, gain.tolist(), r.telling(self._hear, "head_norm", index, self.position, n)
+            )
             for n, (head, gain) in enumerate(zip(heads, gains, strict=True))
         ]
 

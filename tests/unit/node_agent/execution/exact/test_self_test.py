@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, Fp32Products, Fp64Products, Products, Weight
 from node_agent.execution.exact.encoder.reference import EncoderReference
 from node_agent.execution.exact.kernels import cpu_flags
+from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.llama.reference import Reference
 
 CPU = torch.device("cpu")

@@ -42,8 +42,8 @@ each_way = pytest.mark.parametrize("way", WAYS, ids=lambda each: each.name)
 
 @st.composite
 def shapes(draw: st.DrawFn) -> dict[str, object]:
-    """Configurations of all families: grouped heads, tied or not, odd sizes, scaled rotary frequencies, windows, biases,
-    norms of heads."""
+    """Configurations of all families: grouped heads, tied or not, odd sizes, scaled rotary frequencies, windows,
+    biases, norms of heads."""
     family = FAMILIES[draw(st.sampled_from([*FAMILIES]))]
     window = {"sliding_window": draw(st.integers(1, 17))} if "sliding_window" in family else {}
     kv_heads, group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
@@ -123,7 +123,9 @@ def test_each_family_at_the_widths_that_people_run(make_model, family: str, head
     reference = Reference(parameters)
     expected = [reference.logits(token) for token in tokens]
     assert read(way.llama(parameters), tokens, 4) == expected
-    layer = replace(parameters.layers[0], qkv=replace(parameters.layers[0].qkv, bias=None), query_norm=None, key_norm=None)
+    layer = replace(
+        parameters.layers[0], qkv=replace(parameters.layers[0].qkv, bias=None), query_norm=None, key_norm=None
+    )
     config = replace(parameters.config, window=0, head_epsilon=0, qkv_bias=False)
     plain = way.llama(replace(parameters, config=config, layers=(layer,)))
     assert (read(plain, tokens) == expected) is (family == "llama")
