@@ -142,7 +142,7 @@ class GgufModel:
         layers = self.config["num_hidden_layers"]
         if layers > len(self._tensors):
             raise unsupported("its tensors", f"not those of its {layers} layers, but {len(self._tensors)}")
-        parts = _LAYER_PARTS | self._kind.more
+        parts = {**_LAYER_PARTS, **self._kind.more}
         names = {f"blk.{layer}.{ours}": f"model.layers.{layer}.{theirs}"
                  for layer in range(layers) for ours, theirs in parts.items()}  # fmt: skip
         names |= _TOP_NAMES
@@ -177,7 +177,7 @@ class GgufModel:
         if head_dim * self._heads != width and self._optional("attention.key_length") is None:
             raise unsupported(self._prefix + "attention.head_count", f"{self._heads}, which does not divide {width}")
         tokens = {f"{name}_token_id": self._said(f"tokenizer.ggml.{name}_token_id", None) for name in ("bos", "eos")}
-        config = {
+        config: dict[str, Any] = {
             "architectures": [self._kind.name],
             "attention_bias": self._kind.model_type == "qwen2",
             **{name: int(token) for name, token in tokens.items() if token is not None},

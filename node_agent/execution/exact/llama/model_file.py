@@ -137,9 +137,16 @@ class Parameters:
 
         def layer(index: int) -> LayerParameters:
             prefix = f"layers.{index}."
-            vectors = ["attention_norm", "mlp_norm", *(("query_norm", "key_norm") if config.head_epsilon else ())]
-            matrices = {name: take.matrix(prefix + name) for name in ("qkv", "attention_out", "gate_up", "down")}
-            return LayerParameters(**matrices, **{name: take(prefix + name) for name in vectors})
+            return LayerParameters(
+                attention_norm=take(prefix + "attention_norm"),
+                qkv=take.matrix(prefix + "qkv"),
+                attention_out=take.matrix(prefix + "attention_out"),
+                mlp_norm=take(prefix + "mlp_norm"),
+                gate_up=take.matrix(prefix + "gate_up"),
+                down=take.matrix(prefix + "down"),
+                query_norm=take(prefix + "query_norm") if config.head_epsilon else None,
+                key_norm=take(prefix + "key_norm") if config.head_epsilon else None,
+            )
 
         embedding = take.matrix("embedding")
         return cls(
