@@ -37,9 +37,7 @@ def pull(
 
 @app.command()
 def build(
-    origin: Annotated[
-        str, typer.Argument(help="A stored model, a GGUF file, or a folder with a Llama or BERT in fp32.")
-    ],
+    origin: Annotated[str, typer.Argument(help="A stored model, a GGUF file, or a model's folder as on Hugging Face.")],
     name: Annotated[str, typer.Option(help="What the store's index calls it.")],
     store: StoreOption = None,
 ) -> None:

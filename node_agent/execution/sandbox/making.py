@@ -28,8 +28,8 @@ def make(request: Convert | Build, folder: Path) -> None:
             build(files, folder / WEIGHTS)
         case Convert(files=(gguf,)):
             convert(gguf, folder)
-        case Convert(files=(weights, tokenizer, config)):
-            import_safetensors(weights, tokenizer, config, folder)
+        case Convert(files=(weights, tokenizer, config, *more_weights)):
+            import_safetensors(weights, tokenizer, config, folder, more_weights)
         case _:
             raise ValueError(f"{request!r} names neither a GGUF file nor weights, tokenizer and configuration")
 

@@ -213,7 +213,8 @@ class Cut(Message):
 
 
 class Convert(Message):
-    """Asks for the files of a model, from a GGUF file, or from its published weights, tokenizer and configuration."""
+    """Asks for the files of a model, from a GGUF file, or from its published weights, tokenizer, configuration, and
+    more weights where they lie in several files."""
 
     kind, within_s = 21, _LONGEST_S
     files: tuple[Path, ...]
