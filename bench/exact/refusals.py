@@ -138,14 +138,22 @@ def _ones(count: int) -> Any:
     return np.ones(count, np.float32)
 
 
+def _turned(writer: gguf.GGUFWriter, count: int | None) -> None:
+    """Says another number of dimensions that turn, or none."""
+    del writer.kv_data[0]["llama.rope.dimension_count"]
+    if count is not None:
+        writer.add_rope_dimension_count(count)
+
+
 GGUF: Mapping[str, Callable[[gguf.GGUFWriter], object]] = {
     "llama.rope.scaling.type": lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE),
     "llama.rope.scaling.factor": lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.YARN),
     "llama.rope.scaling.attn_factor": lambda writer: writer.add_float32("llama.rope.scaling.attn_factor", 0.5),
     "llama.rope.scale_linear": lambda writer: writer.add_float32("llama.rope.scale_linear", 2.0),
-    "llama.rope.dimension_count": lambda writer: writer.add_rope_dimension_count(2),
+    "llama.rope.dimension_count is 2": lambda writer: _turned(writer, 2),
+    "llama.rope.dimension_count is absent": lambda writer: _turned(writer, None),
     "llama.rope.dimension_sections": lambda writer: writer.add_rope_dimension_sections([1, 1, 1, 1]),
-    "llama.attention.key_length": lambda writer: writer.add_key_length(128),
+    "llama.rope.dimension_count is 8, not 128": lambda writer: writer.add_key_length(128),
     "llama.attention.value_length": lambda writer: writer.add_value_length(2),
     "llama.attention.causal": lambda writer: writer.add_causal_attention(False),
     "llama.attention.scale": lambda writer: writer.add_attention_scale(0.5),

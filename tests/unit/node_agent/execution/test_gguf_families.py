@@ -44,6 +44,8 @@ def write(path: Path, fields: dict[str, Any], state: dict[str, Fp32], more: More
         (writer.add_token_types, [1] * c["vocab_size"]), (writer.add_token_merges, ["a b"]),
     ):  # fmt: skip
         add(value)
+    if architecture == "llama":
+        writer.add_rope_dimension_count(c["head_dim"])
     if c["head_dim"] * c["num_attention_heads"] != c["hidden_size"]:
         writer.add_key_length(c["head_dim"])
     if "sliding_window" in c:
@@ -109,11 +111,23 @@ def test_a_gguf_of_another_model_is_refused_by_name(name: str, tmp_path: Path) -
         convert(tmp_path / "m.gguf", tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"num_hidden_layers": 1}, {"num_hidden_layers": 3}, {"num_attention_heads": 8}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_hidden_layers": 1},
+        {"num_hidden_layers": 3},
+        {"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 4},
+    ],
+)
 def test_a_gguf_with_other_sizes_is_refused(change: dict[str, int], tmp_path: Path) -> None:
-    """A layer fewer or more, and heads of another width than the rows say. Covers: A70"""
-    fields = refusals.small("Llama 3.1")
-    write(tmp_path / "m.gguf", fields | change | {"head_dim": 8}, random_state(fields))
+    """A layer fewer or more; eight heads instead of four, whose rows are as many. Covers: A70"""
+    fields = refusals.small("Llama 2", refusals.SMALL | {"num_key_value_heads": 4})
+
+    def eight_dimensions_turn(writer: gguf.GGUFWriter) -> None:
+        del writer.kv_data[0]["llama.rope.dimension_count"]
+        writer.add_rope_dimension_count(8)
+
+    write(tmp_path / "m.gguf", fields | change, random_state(fields), eight_dimensions_turn)
     with pytest.raises(UnsupportedModel):
         convert(tmp_path / "m.gguf", tmp_path)
 
@@ -126,7 +140,6 @@ def test_descriptive_fields_change_nothing(tmp_path: Path) -> None:
     def more(writer: gguf.GGUFWriter) -> None:
         writer.add_name("tiny")
         writer.add_file_type(0)
-        writer.add_rope_dimension_count(8)
         writer.add_key_length(8)
         writer.add_value_length(8)
         writer.add_vocab_size(40)

@@ -151,7 +151,8 @@ def write_smallest(path: Path) -> None:
     for add, value in (
         (writer.add_block_count, 1), (writer.add_context_length, 8), (writer.add_embedding_length, 4),
         (writer.add_feed_forward_length, 4), (writer.add_head_count, 2), (writer.add_head_count_kv, 1),
-        (writer.add_layer_norm_rms_eps, 1e-5), (writer.add_rope_freq_base, 1e4), (writer.add_bos_token_id, 1),
+        (writer.add_layer_norm_rms_eps, 1e-5), (writer.add_rope_dimension_count, 2), (writer.add_rope_freq_base, 1e4),
+        (writer.add_bos_token_id, 1),
         (writer.add_eos_token_id, 2), (writer.add_tokenizer_model, "gpt2"), (writer.add_tokenizer_pre, "smollm"),
         (writer.add_token_list, ["a", "b", "c", "ab"]), (writer.add_token_types, [1, 1, 3, 1]),
         (writer.add_token_merges, ["a b"]),
