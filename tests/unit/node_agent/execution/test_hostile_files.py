@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench.exact import refusals
 from bench.exact.families import random_state as family_state
+from bench.exact.families import small
+from bench.exact.gguf_files import write as write_gguf
 from contracts.protocol.errors import WrongTokenizer
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.spelling import Spelling
@@ -26,7 +27,6 @@ from node_agent.execution.errors import ExecutorFailed, UnsafeModelFormat, Unsup
 from node_agent.execution.model_files import ModelFiles, bound_config_sha256
 from node_agent.execution.sandbox import Executor, words
 from node_agent.execution.sandbox.messages import Build, Convert
-from tests.unit.node_agent.execution import test_gguf_families
 from tests.unit.node_agent.execution.exact.conftest import TINY, random_state
 from tests.world import hostile_headers as hostile
 from tests.world.manifests import manifest
@@ -159,7 +159,7 @@ def every_range(good: bytes, header: int) -> Iterator[bytes]:
 def test_every_range_of_a_header(executor: Executor, tmp_path: Path, kind: str, name: str) -> None:
     """Protects whoever builds a stranger's model of any family: wherever its header is spoilt, the file is read or
     refused by one error of ours. Covers: A48"""
-    fields = refusals.small(name, {"num_hidden_layers": 1, "vocab_size": 8, "max_position_embeddings": 8})
+    fields = small(name, {"num_hidden_layers": 1, "vocab_size": 8, "max_position_embeddings": 8})
     state = family_state(fields)
     names = [tmp_path / each for each in ("model.safetensors", "tokenizer.json", "config.json")]
     path, made, built = tmp_path / "m.gguf", tmp_path / "made", tmp_path / "built"
@@ -168,7 +168,7 @@ def test_every_range_of_a_header(executor: Executor, tmp_path: Path, kind: str, 
     save_file(state, names[0])
     names[1].write_bytes(b"{}")
     names[2].write_text(json.dumps(fields))
-    test_gguf_families.write(path, fields, state)
+    write_gguf(path, fields, state)
     spoilt = {"gguf": path, "safetensors": names[0], "config": names[2]}[kind]
     good, files = spoilt.read_bytes(), (path,) if kind == "gguf" else tuple(names)
     numbers = 4 * sum(values.size for values in state.values())

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
+from bench.exact.gguf_files import interleave
 from node_agent import cli_models
 from node_agent.devices.self_test import REFERENCE_CONFIG
 from node_agent.execution.errors import (
@@ -30,7 +31,7 @@ from node_agent.execution.errors import (
 )
 from node_agent.execution.floats.llama import load_llama
 from node_agent.execution.gguf_convert import convert
-from node_agent.execution.model_files import Fp32, require_safe_format, sha256_file
+from node_agent.execution.model_files import require_safe_format, sha256_file
 from node_agent.execution.published import LlamaConfig
 from node_agent.models import ModelStore, Source, pip_download
 from tests.world.prompts import CHAT
@@ -67,17 +68,6 @@ class Origin:
 
     def store(self, root: Path, **changes: Any) -> ModelStore:
         return ModelStore(root, self.fetch, {"tiny": replace(self.source, **changes)})
-
-
-def interleave(rows: Fp32, heads: int) -> Fp32:
-    """llama.cpp's order of rotary rows, row by row: pair i of a head lies at 2i and 2i + 1."""
-    width = rows.shape[0] // heads
-    result = np.empty_like(rows)
-    for head in range(heads):
-        for pair in range(width // 2):
-            result[head * width + 2 * pair] = rows[head * width + pair]
-            result[head * width + 2 * pair + 1] = rows[head * width + width // 2 + pair]
-    return result
 
 
 def write_gguf(
