@@ -3,7 +3,7 @@
 Dequantising multiplies and adds in fp32, one rounding each. Assay writes the files itself, so that a library's new
 version cannot change a digest. References: the GGUF specification (ggml/docs/gguf.md); llama.cpp's converter, which
 reorders the rows of the query and key projections from the half-split rotary layout of Hugging Face to an interleaved
-one (undone here); byte-level BPE as in GPT-2.
+one (undone here).
 """
 
 import hashlib
@@ -17,9 +17,8 @@ from gguf.quants import dequantize
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.gguf_header import require_counts
+from node_agent.execution.gguf_tokenizer import tokenizer_fields, tokenizer_json
 from node_agent.execution.model_files import CONFIG, CONFIG_KEY, TOKENIZER, WEIGHTS, Fp32, write_safetensors
-
-_NORMAL_TOKEN = 1  # GGUF token type: an ordinary vocabulary entry
 
 _LAYER_NAMES = {
     "attn_norm": "input_layernorm",
@@ -44,14 +43,6 @@ _FIELDS = frozenset(
 
 _TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
-# What llama.cpp calls a pre-tokenizer: how text is cut before byte pairs are merged.
-_PRE_TOKENIZERS: dict[str, list[dict[str, Any]]] = {
-    "smollm": [
-        {"type": "Digits", "individual_digits": True},
-        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-    ],
-}
-
 
 def convert(gguf: Path, folder: Path) -> None:
     """Write the three files of a model into an existing folder.
@@ -70,7 +61,7 @@ def convert(gguf: Path, folder: Path) -> None:
     _require_all_read(reader, settings)
     config = _json(settings)
     (folder / CONFIG).write_bytes(config)
-    (folder / TOKENIZER).write_bytes(_json(_tokenizer(reader)))
+    (folder / TOKENIZER).write_bytes(_json(tokenizer_json(tokenizer_fields(reader))))
     tensors = {_hugging_face_name(tensor.name): tensor for tensor in reader.tensors}
     shapes = {name: tuple(int(size) for size in reversed(tensor.shape)) for name, tensor in tensors.items()}
     heads = _number(reader, "llama.attention.head_count"), _number(reader, "llama.attention.head_count_kv")
@@ -151,38 +142,6 @@ def _config(reader: GGUFReader) -> dict[str, Any]:
         "rope_theta": _shortest(_field(reader, "llama.rope.freq_base")),
         "tie_word_embeddings": "output.weight" not in names,
         "vocab_size": len(_field(reader, "tokenizer.ggml.tokens")),
-    }
-
-
-def _tokenizer(reader: GGUFReader) -> dict[str, Any]:
-    """tokenizer.json of the `tokenizers` library, from the vocabulary and merges that GGUF carries."""
-    model, cut = _field(reader, "tokenizer.ggml.model"), _field(reader, "tokenizer.ggml.pre")
-    if model != "gpt2" or cut not in _PRE_TOKENIZERS:
-        raise _unsupported("tokenizer", f"{model}/{cut}")
-    tokens, types = _field(reader, "tokenizer.ggml.tokens"), _field(reader, "tokenizer.ggml.token_type")
-    special = [index for index, kind in enumerate(types) if kind != _NORMAL_TOKEN]
-    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": index, "content": tokens[index], **flags} for index in special],
-        "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": _PRE_TOKENIZERS[cut]},
-        "post_processor": None,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {token: index for index, token in enumerate(tokens)},
-            "merges": [merge.split(" ", 1) for merge in _field(reader, "tokenizer.ggml.merges")],
-        },
     }
 
 
