@@ -15,10 +15,11 @@ import numpy as np
 from gguf import GGUFReader, ReaderTensor
 from gguf.quants import dequantize
 
+from node_agent.execution.chat import gguf_chat
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.gguf_header import require_counts
 from node_agent.execution.gguf_tokenizer import tokenizer_fields, tokenizer_json
-from node_agent.execution.model_files import CONFIG, CONFIG_KEY, TOKENIZER, WEIGHTS, Fp32, write_safetensors
+from node_agent.execution.model_files import CHAT, CONFIG, CONFIG_KEY, TOKENIZER, WEIGHTS, Fp32, write_safetensors
 
 _LAYER_NAMES = {
     "attn_norm": "input_layernorm",
@@ -45,7 +46,7 @@ _TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "
 
 
 def convert(gguf: Path, folder: Path) -> None:
-    """Write the three files of a model into an existing folder.
+    """Write the files of a model into an existing folder, chat.json among them where it has a chat template.
 
     Args:
         gguf: a Llama with a byte-level BPE tokenizer.
@@ -61,7 +62,10 @@ def convert(gguf: Path, folder: Path) -> None:
     _require_all_read(reader, settings)
     config = _json(settings)
     (folder / CONFIG).write_bytes(config)
-    (folder / TOKENIZER).write_bytes(_json(tokenizer_json(tokenizer_fields(reader))))
+    words = tokenizer_fields(reader)
+    (folder / TOKENIZER).write_bytes(_json(tokenizer_json(words)))
+    if (chat := gguf_chat(words)) is not None:
+        (folder / CHAT).write_text(chat.model_dump_json())
     tensors = {_hugging_face_name(tensor.name): tensor for tensor in reader.tensors}
     shapes = {name: tuple(int(size) for size in reversed(tensor.shape)) for name, tensor in tensors.items()}
     heads = _number(reader, "llama.attention.head_count"), _number(reader, "llama.attention.head_count_kv")

@@ -1,8 +1,7 @@
 """From the vocabulary and merges of a GGUF file to tokenizer.json of the `tokenizers` library: byte-level BPE.
 
-GGUF names how text is cut before byte pairs are merged (`tokenizer.ggml.pre`); the rule itself is the one in the
-published tokenizer.json of the family. Qwen's also composes characters (NFC), so that its ids spell another text than the
-requester's: left out here, since ids must spell their text byte for byte.
+GGUF names how text is cut before byte pairs are merged (`tokenizer.ggml.pre`); the rule itself is that of the family's
+published tokenizer.json, without Qwen's NFC (`published_tokenizer`).
 """
 
 from collections.abc import Mapping

@@ -19,6 +19,7 @@ from node_agent.execution.model_files import (
     require_safetensors,
     write_safetensors,
 )
+from node_agent.execution.published_tokenizer import kept
 
 _WEIGHT, _BUFFERS = "F32", ("position_ids", "token_type_ids")
 
@@ -51,4 +52,4 @@ def import_safetensors(weights: Path, tokenizer: Path, config: Path, folder: Pat
         bound = {CONFIG_KEY: hashlib.sha256(settings).hexdigest()}
         write_safetensors(folder / WEIGHTS, shapes, file.get_tensor, bound)
     (folder / CONFIG).write_bytes(settings)
-    (folder / TOKENIZER).write_bytes(tokenizer.read_bytes())
+    (folder / TOKENIZER).write_bytes(kept(tokenizer.read_bytes()))

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -13,8 +14,8 @@ from contracts.protocol.manifest import Manifest
 from node_agent.devices.probe import choose
 from node_agent.execution import kinds
 from node_agent.execution.engine import Check, Engine, Execution, Speed
-from node_agent.execution.errors import ExecutorFailed
-from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.errors import ExecutorFailed, UnsupportedModel
+from node_agent.execution.model_files import ModelFiles, Wording
 from node_agent.execution.sandbox.confinement import Layers
 from node_agent.execution.sandbox.making import BlocksToFiles
 from node_agent.execution.sandbox.messages import (
@@ -34,6 +35,8 @@ from node_agent.execution.sandbox.messages import (
     Root,
     Run,
     Tokens,
+    Word,
+    Worded,
 )
 from node_agent.execution.sandbox.needs import Needs
 from node_agent.execution.sandbox.process import CauseUnknown, Process
@@ -137,6 +140,33 @@ class Executor:
         with self._calls.exclusive():
             self._need(self._needs_and(weights))
             return self._running().ask(FindRoot(weights=weights), Root).root
+
+    def sizes_of(self, weights: Path, work: str) -> Root:
+        """The root of a file of the exact engine, and its sizes; the engine of this kind of work has to read it.
+
+        Raises as `make` does."""
+        with self._calls.exclusive():
+            self._need(self._needs_and(weights))
+            return self._running().ask(FindRoot(weights=weights, work=work), Root)
+
+    def word(
+        self, tokenizer: Path, sha256: str, chat: Path | None, system: str | None = None, day: date | None = None
+    ) -> Wording:
+        """A model's wording, by its tokenizer and, where it chats, by its chat.json; see `wording`. Raises as `make`
+        does; UnsupportedModel where the template or the tokenizer ended the process, or took too long."""
+        files = (tokenizer,) if chat is None else (tokenizer, chat)
+        with self._calls.exclusive():
+            self._need(self._needs_and(*files))
+            try:
+                said = self._running().ask(
+                    Word(tokenizer=tokenizer, sha256=sha256, chat=chat, system=system, day=day), Worded
+                )
+            except ExecutorFailed as error:
+                raise UnsupportedModel(
+                    f"The model's chat template or its tokenizer cannot be run: {error.message}",
+                    way_out="Use another file of the model.",
+                ) from error
+        return Wording(said.tokenizer, said.before, said.after, said.stops)
 
     def _needs_and(self, *files: Path) -> Needs:
         return replace(self._needs, models=tuple(dict.fromkeys((*self._needs.models, *files))))

@@ -1,0 +1,106 @@
+"""Tokenizers of GGUF files: read as the published ones cut, and byte for byte spelt by their ids."""
+
+import hashlib
+import json
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers.integrations.gguf.gguf_tokenizer_mapping import convert_gguf_tokenizer
+
+from contracts.protocol.spelling import Spelling
+from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.gguf_tokenizer import tokenizer_json
+from node_agent.execution.published_tokenizer import kept
+from tests.world.chats import fields, trained
+from tests.world.prompts import read
+
+CUTS = ("gpt-2", "llama-bpe", "qwen2")
+TEXTS = st.text() | st.text("abcXYZ äÉ'sStTé\u0301漢٣²½0123456789.,!?_\t\r\n\u00a0\u2003")
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@given(text=TEXTS)
+@example(text="It'S 123456 o'clock,\n\n  isn't it?  \n")
+def test_texts_are_cut_as_transformers_cuts_them(cut: str, text: str) -> None:
+    """Protects whoever offers a model out of a GGUF file: its ids are those that the model was trained on, by another's
+    reading of the same fields. SmolLM's is compared with its published digest."""
+    ours = Tokenizer.from_str(trained(cut).decode()).encode(text, add_special_tokens=False)
+    assert ours.ids == _theirs(cut).encode(text, add_special_tokens=False).ids
+
+
+def _theirs(cut: str) -> Tokenizer:
+    if cut not in _KNOWN:
+        names = {"ggml.model": "tokenizer_type", "ggml.pre": "pre_tokenizer_type"}
+        said = {names.get(name, name.removeprefix("ggml.")): value for name, value in fields(cut).items()}
+        _KNOWN[cut], _ = convert_gguf_tokenizer("llama", said)
+    return _KNOWN[cut]
+
+
+_KNOWN: dict[str, Tokenizer] = {}
+
+
+@pytest.mark.parametrize("cut", [*CUTS, "smollm"])
+@given(text=TEXTS)
+def test_ids_spell_their_text(cut: str, text: str) -> None:
+    """Protects requesters, whose clients compare ids and text byte by byte, composed or not."""
+    data = trained(cut)
+    spelling = Spelling(data, hashlib.sha256(data).hexdigest(), "byte_bpe")
+    ids = read(data).encode(text)
+    assert spelling.spells(ids, text)
+    assert spelling.spell(ids) == text
+
+
+def test_a_whole_word_comes_first_in_llama_3_only() -> None:
+    """Protects whoever offers a Llama 3, whose vocabulary has words that no merges lead to."""
+    for cut, whole in (("llama-bpe", True), ("qwen2", False)):
+        said = fields(cut)
+        said |= {"ggml.tokens": [*said["ggml.tokens"], "zqzq"], "ggml.token_type": [*said["ggml.token_type"], 1]}
+        found = Tokenizer.from_str(json.dumps(tokenizer_json(said))).encode("zqzq").tokens
+        assert (found == ["zqzq"]) == whole
+
+
+def test_words_that_are_no_control_tokens_are_text() -> None:
+    """Protects requesters of texts with <tool_call> in them: a user-defined token spells itself, and a control token's
+    spelling is cut into pieces."""
+    said = fields("qwen2")
+    said |= {"ggml.tokens": [*said["ggml.tokens"], "<tool_call>"], "ggml.token_type": [*said["ggml.token_type"], 4]}
+    data = json.dumps(tokenizer_json(said)).encode()
+    spelling, tokenizer = Spelling(data, hashlib.sha256(data).hexdigest(), "byte_bpe"), read(data)
+    text = "a<tool_call>b<|im_end|>"
+    ids = tokenizer.encode(text)
+    assert len(said["ggml.tokens"]) - 1 in ids
+    assert said["ggml.tokens"].index("<|im_end|>") not in ids
+    assert spelling.spells(ids, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"ggml.model": "llama"}, "llama and gpt-2"),
+        ({"ggml.pre": "default"}, "gpt2 and default"),
+        ({"ggml.pre": None}, "ggml.pre is absent"),
+        ({"ggml.merges": None}, "ggml.merges is absent"),
+    ],
+)
+def test_other_tokenizers_are_refused(change: dict[str, str | None], told: str) -> None:
+    """Protects whoever offers a model from ids that it was not trained on: an unknown rule is named. Covers: A70"""
+    said = {name: value for name, value in (fields() | change).items() if value is not None}
+    with pytest.raises(UnsupportedModel, match=told):
+        tokenizer_json(said)
+
+
+@given(text=TEXTS)
+@example(text="e\u0301")
+def test_a_published_tokenizer_keeps_a_texts_own_characters(text: str) -> None:
+    """Protects requesters of texts that are not composed, which Qwen's published file would respell; composed ones have
+    the ids of that file."""
+    published = json.dumps(json.loads(trained("qwen2")) | {"normalizer": {"type": "NFC"}}).encode()
+    data, composed = kept(published), unicodedata.normalize("NFC", text)
+    ours = TextTokenizer(data, hashlib.sha256(data).hexdigest())
+    assert ours.encode(composed) == read(published).encode(composed)
+    assert Spelling(data, hashlib.sha256(data).hexdigest(), "byte_bpe").spells(ours.encode(text), text)
+    assert kept(data) == data
