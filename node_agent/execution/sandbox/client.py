@@ -127,7 +127,10 @@ class Executor:
         Raises UnsafeModelFormat, UnsupportedModel, SandboxUnavailable, ExecutorFailed; OSError where this host cannot
         write them.
         """
-        files = request.files if isinstance(request, Convert) else (request.files.weights, request.files.config)
+        if isinstance(request, Convert):
+            files = (*request.files, *request.chat)
+        else:
+            files = (request.files.weights, request.files.config)
         most_bytes = _MOST_MADE_BYTES + _TIMES_ORIGIN * sum(path.stat().st_size for path in files)
         with self._calls.exclusive(), BlocksToFiles(folder, most_bytes) as blocks:
             self._need(self._needs_and(*files))

@@ -15,21 +15,16 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from backend.cli import workloads_app
-from backend.client.cli import jobs_app
-from backend.client.cli_wallet import wallet_app
-from backend.client.options import KEY_FILE
-from contracts.onchain.keystore import create_key, load_key
+from contracts.onchain.keystore import create_key
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.packed import pack
 from deploy.localnet.processes import Party, Processes
 from node_agent.cli import node_app
 from node_agent.cli_models import app as models_app
-from node_agent.home import is_running
 from tests.integration.node_agent.operator_world import FIXED, PASSWORD, UNIT, World, fund_what_it_says
 from tests.world import chats
 from tests.world.prompts import read, root_of
 from tests.world.waiting import eventually
-from verifier.receipts.cli import verify_app
 
 SYSTEM, PROMPT, TOKENS = "Answer in one word.", "Why is the sky blue?", 8
 CONFIG = {
@@ -98,13 +93,14 @@ def test_an_own_model_is_offered_by_commands_alone(found: World, tmp_path: Path)
     assert manifest.stops == (0, 2, 5)
 
     with serving(found, tmp_path / "node", file, models):
-        order = ordered(found, tmp_path / "requester")
-        assert order["order"]["terms"]["prompt_root"] == root_of(pack([prompt]))
-        until_paid(found, order["order_id"])
+        order_id = ordered(found, tmp_path / "requester")
+        paid = until_paid(found, order_id)
+    assert paid["order"]["terms"]["prompt_root"] == root_of(pack([prompt]))
     where = ["--rpc", found.rpc, "--escrow", found.deployment.escrow, "--log", f"{found.url}/v1/log"]
-    again = run(verify_app, "--job", order["order_id"], *where, "--models", models, "--device", "cpu")
-    assert "generation by own-model" in again
-    assert "same: trace, output and units are the node's, bit for bit" in again
+    again = ["verify", "--job", order_id, *where, "--models", str(models), "--device", "cpu"]
+    said = Processes(tmp_path / "logs", threads=1).run("again", again)
+    assert "generation by own-model" in said
+    assert "same: trace, output and units are the node's, bit for bit" in said
 
 
 @contextmanager
@@ -118,24 +114,31 @@ def serving(found: World, home: Path, file: Path, models: Path) -> Iterator[None
     serve = ["node", "run", "--home", str(home), "--workload", str(file), "--poll-s", "0.2"]
     processes.start("node", serve, party=party)
     try:
-        processes.wait_for("node", lambda: is_running(home))
+        processes.wait_for("node", lambda: _is_served(found))
         yield
     finally:
         processes.stop_all()
 
 
-def ordered(found: World, home: Path) -> dict[str, Any]:
-    """An order for the model by its name, from a wallet that deposited for it, once it is answered."""
-    create_key(home / KEY_FILE, PASSWORD, iterations=2)
+def _is_served(found: World) -> bool:
+    sheet = httpx.get(f"{found.url}/v1/network").json()["price_sheet"]
+    return any(entry["model"] == "own-model" and entry["serving"] for entry in sheet)
+
+
+def ordered(found: World, home: Path) -> str:
+    """The id of an order for the model by its name, once it is answered; the wallet deposited for it."""
+    requester, processes = Party("requester", home, PASSWORD), Processes(home / "logs")
+    wallet = create_key(requester.key("requester"), PASSWORD, iterations=2)
+    found.pay(wallet.address, wei=10**18, token_wei=10**18)
     found.deployment.save(home / "deployment.json")
-    place = ["--home", home, "--rpc", found.rpc, "--deployment", home / "deployment.json"]
-    found.pay(load_key(home / KEY_FILE, PASSWORD).address, wei=10**18, token_wei=10**18)
-    run(wallet_app, "deposit", "1", *place)
-    submit = ["submit", "--workload", "own-model", "--prompt", PROMPT, *place, "--backend", found.url, "--json"]
-    return dict(json.loads(run(jobs_app, *submit)))
+    place = ["--rpc", found.rpc, "--deployment", str(home / "deployment.json")]
+    processes.run("deposit", ["wallet", "deposit", "1", *place], party=requester)
+    submit = ["jobs", "submit", "--workload", "own-model", "--prompt", PROMPT, *place, "--backend", found.url, "--json"]
+    return str(json.loads(processes.run("submit", submit, party=requester))["order_id"])
 
 
-def until_paid(found: World, order_id: str) -> None:
-    """Waits until the chain has settled the order."""
+def until_paid(found: World, order_id: str) -> dict[str, Any]:
+    """Waits until the chain has settled the order; the order as everybody sees it."""
     url = f"{found.url}/v1/orders/{order_id}"
     eventually(lambda: httpx.get(url).json()["state"] == "paid", says=lambda: httpx.get(url).text)
+    return dict(httpx.get(url).json())
