@@ -154,7 +154,7 @@ attacks: $(VENV)/dev  ## which tests show which attack of ATTACKS (ids A01..A66)
 bench-gas: $(VENV)/dev contracts/node_modules/.installed  ## gas of epochs and of every single act, from receipts on Anvil
 	@$(BIN)/python -m bench.gas
 
-bench-box: $(VENV)/dev models  ## what a stranger's machine sees: set-up, demo, commands, tests, the engine's speed (45 minutes); BOX='speed'
+bench-box: $(VENV)/dev models  ## what a stranger's machine sees: set-up, demo, commands, tests, the engine's speed (an hour and a half); BOX='speed'
 	@$(BIN)/python -m bench.box $(BOX)
 
 bench-escape: $(VENV)/dev models  ## the confined process as root: what denies each attempt to leave it, and its cost (5 minutes)

@@ -1,8 +1,8 @@
 """`make bench-box`: what a stranger's machine sees, from a fresh clone of the commit at hand.
 
-`python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, speed), keeps the
-others from bench/results/raw/box.json; each carries the commit and the CPU that it was measured on. `gather` measures
-nothing. About 45 minutes for all.
+`python -m bench.box PART ...` measures parts again (setup, demo, plain, busy, commands, check, test, crowded, speed)
+and keeps the others from bench/results/raw/box.json; each carries the commit and the CPU that it was measured on.
+`gather` measures nothing. About an hour and a half for all.
 """
 
 import hashlib
@@ -81,13 +81,20 @@ def test(stranger: Stranger) -> dict[str, Any]:
     return {"test_s": stranger.seconds("make", "test", given=WHEELS)}
 
 
+def crowded(stranger: Stranger) -> dict[str, Any]:
+    """`make test` beside two busy loops: green, however long it takes."""
+    stranger.seconds("make", ".venv/dev", "contracts/node_modules/.installed", given=WHEELS)
+    with busy_loops(2):
+        return {"test_s_beside_two_busy_loops": stranger.seconds("make", "test", given=WHEELS)}
+
+
 def speed(stranger: Stranger) -> dict[str, Any]:
     """The engine by kernels and by torch, on this CPU and held to AVX2."""
     return {"here": compared({}), "held to AVX2": compared(HELD_TO_AVX2)}
 
 
 PARTS: dict[str, Callable[[Stranger], dict[str, Any]]] = {
-    part.__name__: part for part in (setup, demo, plain, busy, commands, check, test, speed)
+    part.__name__: part for part in (setup, demo, plain, busy, commands, check, test, crowded, speed)
 }
 
 
@@ -133,6 +140,7 @@ def figures(raw: dict[str, Any]) -> dict[str, report.Figure]:
         ),
         "check_s": report.Figure(of("check", "check_s"), "s", must=90),
         "test_s": report.Figure(of("test", "test_s"), "s", must=1500),
+        "test_s_beside_two_busy_loops": report.Figure(of("crowded", "test_s_beside_two_busy_loops"), "s, green"),
     }
     for place, ending in (("here", ""), ("held to AVX2", "_avx2")):
         rates = raw.get("speed", {}).get(place, {})

@@ -8,6 +8,7 @@ import json
 import statistics
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from bench.box.processes import python
 from node_agent.execution.exact import kernels
@@ -42,11 +43,13 @@ def measure(way: Way, parameters: Parameters) -> dict[str, float | str]:
     """Tokens a second that a way reads and writes."""
     model: LlamaModel = way.llama(parameters)
     prompt = [(7919 * index) % model.config.vocab_size for index in range(READ)]
-    cache = model.new_cache(READ + ROUNDS * WRITTEN)
 
-    def read() -> None:
-        cache.used = 0
+    def read() -> Any:
+        cache = model.new_cache(READ + ROUNDS * WRITTEN)
         model.read([Reading(prompt, cache, 1)])
+        return cache
+
+    cache = read()
 
     def write() -> None:
         for token in prompt[:WRITTEN]:

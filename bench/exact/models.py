@@ -10,9 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from contracts.protocol.tokens import TextTokenizer
+from node_agent.execution.exact import kernels
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import by_name
-from node_agent.execution.exact.llama.model_file import read_model
+from node_agent.execution.exact.llama.decoding import DecodingTask, generate
+from node_agent.execution.exact.llama.kernels import KernelLlama
+from node_agent.execution.exact.llama.model_file import Parameters, read_model
+from node_agent.execution.exact.ways import timed
 from node_agent.execution.kinds.generation import MODELS
 from node_agent.models import ModelStore
 
@@ -22,7 +26,21 @@ WORDING = MODELS[EXACT].wording
 
 def exact(products: str) -> EagerLlama:
     """The model of the exact engine on the CPU, multiplying in one of the ways of `products.ALL`."""
-    return EagerLlama(read_model(ModelStore().load(EXACT).weights), by_name(products), torch.device("cpu"))
+    return EagerLlama(parameters(), by_name(products), torch.device("cpu"))
+
+
+@cache
+def parameters() -> Parameters:
+    """The model file of the exact engine."""
+    return read_model(ModelStore().load(EXACT).weights)
+
+
+@cache
+def fastest(threads: int) -> KernelLlama:
+    """The model by the fastest set of kernels of this CPU, of those that ASSAY_KERNELS allows. It remembers no text."""
+    made = [KernelLlama(parameters(), kernels.loaded(name, threads), kept_bytes=0) for name in kernels.available()]
+    task = DecodingTask(english()[:16], 16, frozenset())
+    return min(made, key=lambda model: timed(lambda: generate(model, [task])))
 
 
 def plain(dtype: torch.dtype) -> Any:

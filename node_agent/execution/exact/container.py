@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
@@ -34,6 +35,8 @@ MATRIX_RANGES: dict[str, tuple[int, int]] = {
     "bias": (-a.BIAS_MAX, a.BIAS_MAX),
 }
 """Least and largest number in the tensors of a matrix, by the last part of their names."""
+
+_LINE_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,24 @@ def opened(path: Path, family: type[C]) -> Iterator[tuple[C, Callable[[str], Int
         config = family.read(said.get("config", ""))
         if set(file.keys()) != set(config.shapes()):
             refuse("tensors are missing or strange", "tensors", sorted(set(file.keys()) ^ set(config.shapes())))
-        yield config, file.get_tensor
+        yield config, _side_by_side(file.get_tensor, path.stat().st_size + _LINE_BYTES * (1 + len(config.shapes())))
+
+
+def _side_by_side(tensor: Callable[[str], Integers], size: int) -> Callable[[str], Integers]:
+    """The same tensors in one piece of memory: large, so that Linux gives it huge pages, in which a CPU finds its way
+    faster; each begins at a cache line."""
+    room = np.empty(size, np.uint8)
+    used = -room.__array_interface__["data"][0] % _LINE_BYTES
+
+    def placed(name: str) -> Integers:
+        nonlocal used
+        values = tensor(name)
+        place = room[used : used + values.nbytes].view(values.dtype).reshape(values.shape)
+        place[...] = values
+        used += -(-values.nbytes // _LINE_BYTES) * _LINE_BYTES
+        return place
+
+    return placed
 
 
 def refuse(message: str, name: str, value: object) -> NoReturn:

@@ -25,6 +25,15 @@ class Cache(Protocol):
 
     used: int
 
+    def recall(self, tokens: Sequence[int]) -> bytes | None:
+        """Takes over what other texts that begin with these tokens have read, but for the last token.
+
+        Returns:
+            The name of what is read next and could be taken over by another text that is about to read the same; None
+            if nothing can.
+        """
+        ...
+
 
 C = TypeVar("C", bound=Cache)
 

@@ -1,5 +1,6 @@
 """The pasts of texts on a device: integers and their powers of two. Shapes as in `llama.py`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,9 @@ class TextCache:
     def positions(self) -> int:
         """How many it has room for."""
         return self.keys.shape[2]
+
+    def recall(self, tokens: Sequence[int]) -> None:
+        """See `port.Cache`: nothing is shared here."""
 
     def move(self, to: "TextCache") -> None:
         """Move what it holds to the memory of another cache that has room for it."""

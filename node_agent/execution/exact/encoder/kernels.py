@@ -6,14 +6,14 @@ Shapes: T rows (tokens of all texts); C width, H heads, D head width.
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, byref, c_int64, c_void_p
 from math import isqrt
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import kernels as k
-from node_agent.execution.exact.encoder.model_file import EncoderConfig, EncoderLayer, EncoderParameters
+from node_agent.execution.exact.encoder.model_file import EncoderLayer, EncoderParameters
 
 
 class KernelEncoderLayer(Structure):
@@ -64,13 +64,23 @@ class KernelEncoder:
         self._run_embedded(byref(self._sizes), *self._norm, len(x), k.address(x))
         states = [x]
         room = self._rooms.room(len(x), max(len(text) for text in texts))
-        pasts = _Pasts(self.config, texts)
+        _pages, here = self._pages(texts)
         for layer in self.layers:
             x = x.copy()
-            sizes, here = byref(self._sizes), k.address(pasts.texts)
-            self._run_layer(sizes, byref(layer), here, len(texts), len(x), k.address(x), byref(room))
+            sizes = byref(self._sizes)
+            self._run_layer(sizes, byref(layer), k.address(here), len(texts), len(x), k.address(x), byref(room))
             states.append(x)
         return states
+
+    def _pages(self, texts: Sequence[Sequence[int]]) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
+        """Room for keys and values of a layer's texts, which the next layer writes over; and (B, 3) `Text`s in it."""
+        size = self.config.num_attention_heads * self.kernels.block_bytes(self.config.head_dim)
+        counts = [-(-len(text) // k.PAGE) for text in texts]
+        room = np.empty((sum(counts), size), np.uint8)
+        places = k.address(room) + np.arange(len(room), dtype=np.int64) * size
+        starts = k.address(places) + 8 * np.cumsum([0, *counts[:-1]])
+        rows = [(start, 0, len(text)) for start, text in zip(starts, texts, strict=True)]
+        return [room, places], np.array(rows, np.int64)
 
     def vector(self, states: NDArray[np.int64]) -> list[int]:
         """See `port.EncoderModel`: SPEC_ENCODER.md, "The vector", in Python's integers."""
@@ -82,24 +92,3 @@ class KernelEncoder:
         reciprocal = (1 << 61) // isqrt(square_sum << (2 * lift))
         shift = 61 - a.VECTOR_FRACTION - lift
         return [(each * reciprocal + ((1 << shift) >> 1)) >> shift for each in short]
-
-
-class _Pasts:
-    """Room for keys and values of a layer's texts; the next layer writes over them.
-
-    Attributes:
-        texts: (B, 7) structs that say where each text's lie.
-    """
-
-    def __init__(self, config: EncoderConfig, texts: Sequence[Sequence[int]]) -> None:
-        rows, heads, d = sum(len(text) for text in texts), config.num_attention_heads, config.head_dim
-        self._numbers = np.empty((2, rows * heads * d), np.int16)  # keys, values
-        self._exponents = np.empty((2, rows * heads), np.uint8)
-        self.texts = np.empty((len(texts), k.TEXT_FIELDS), np.int64)
-        numbers, exponents = k.address(self._numbers), k.address(self._exponents)
-        start = 0
-        for index, text in enumerate(texts):
-            keys, places = numbers + 2 * start * heads * d, exponents + start * heads
-            offsets = keys, keys + self._numbers.strides[0], places, places + self._exponents.strides[0]
-            self.texts[index] = (*offsets, len(text), 0, len(text))
-            start += len(text)

@@ -67,14 +67,14 @@ class Room(Structure):
     """`Room` of kernels.c."""
 
     _fields_ = (
-        *((name, c_void_p) for name in ("q", "e", "wide", "query", "query_e", "mixed", "row", "weight")),
+        *((name, c_void_p) for name in ("q", "e", "wide", "query", "query_e", "mixed", "row", "scores", "exponents")),
         ("row_size", c_int64),
-        ("weight_size", c_int64),
+        ("positions", c_int64),
     )
 
 
-TEXT_FIELDS = 7
-"""`Text` of kernels.c: keys, values, key_exponents, value_exponents, positions, used, count; 8 bytes each."""
+PAGE, QUERIES = 16, 16
+"""Positions of a page, and queries that are answered together, of attention.h."""
 
 
 class Kernels:
@@ -114,6 +114,12 @@ class Kernels:
         found = getattr(self._library, name)
         found.restype, found.argtypes = None, kinds
         return found
+
+    def block_bytes(self, head_dim: int) -> int:
+        """Bytes of the past of one key/value head in one layer, for PAGE positions."""
+        found = self._library.block_bytes
+        found.restype, found.argtypes = c_int64, (c_int64,)
+        return int(found(head_dim))
 
     def products(self, q: NDArray[np.int16], weight: NDArray[np.int8]) -> NDArray[np.int64]:
         """(T, I) activations times an (O, I) matrix: (T, O)."""
@@ -294,6 +300,7 @@ class Rooms:
 
     def room(self, rows: int, positions: int) -> Room:
         """Memory for a number of rows, of texts that see at most so many positions."""
+        positions = -(-positions // PAGE) * PAGE
         if rows > self._rows or positions > self._positions:
             self._rows, self._positions = max(rows, self._rows), max(positions, self._positions)
             self._arrays = {
@@ -304,10 +311,11 @@ class Rooms:
                 "query_e": np.empty(self._rows * self._number, np.uint8),
                 "mixed": np.empty(self._rows * self._heads, np.int64),
                 "row": np.empty(self._threads * self._reads, np.int64),
-                "weight": np.empty(self._threads * self._positions, np.int64),
+                "scores": np.empty(self._threads * QUERIES * self._positions, np.int32),
+                "exponents": np.empty(self._threads * 2 * self._positions, np.uint8),
             }
             pointers = {name: address(values) for name, values in self._arrays.items()}
-            self._room = Room(**pointers, row_size=self._reads, weight_size=self._positions)
+            self._room = Room(**pointers, row_size=self._reads, positions=self._positions)
         return self._room
 
 

@@ -28,14 +28,15 @@ typedef struct {
     uint8_t *query_e;     /* (T, H) */
     int64_t *mixed;       /* (T, H D) */
     int64_t *row;         /* (threads, max(C, F, D)) */
-    int64_t *weight;      /* (threads, most positions of a text) */
-    int64_t row_size, weight_size;
+    int32_t *scores;      /* (threads, QUERIES, most positions of a text in whole pages) */
+    uint8_t *exponents;   /* (threads, 2, the same) */
+    int64_t row_size, positions;
 } Room;
 
 typedef struct {
     const Sizes *sizes;
     const Text *texts;
-    int64_t count, rows; /* texts, and T */
+    int64_t layer, count, rows; /* the layer's index, texts, and T */
     int64_t *x;          /* (T, C) residuals */
     const Room *room;
     const int32_t *gain, *bias; /* of the norm at hand */
@@ -94,11 +95,12 @@ static void turned(const Sizes *m, const int32_t *head, int64_t place, int64_t *
     }
 }
 
-/* Queries to the room, keys and values to the texts. */
+/* Queries to the room, keys and values to the texts' pages. */
 static void split_heads(const void *work, int thread, int64_t start, int64_t stop) {
     const Step *s = work;
     const Sizes *m = s->sizes;
     int64_t d = m->head_dim, heads = m->heads, kv = m->kv_heads, *row = s->room->row + thread * s->room->row_size;
+    int16_t shortened[HEAD_DIM_MAX];
     for (int64_t t = start; t < stop; t++) {
         int64_t place;
         const Text *text = text_of(s, t, &place);
@@ -109,36 +111,49 @@ static void split_heads(const void *work, int thread, int64_t start, int64_t sto
             s->room->query_e[t * heads + h] = (uint8_t)shorten(row, d, m->query_max, s->room->query + (t * heads + h) * d);
         }
         for (int64_t k = 0; k < kv; k++, head += d) {
-            int64_t at = k * text->positions + place;
+            Block b = block_of(text->pages[place / PAGE], s->layer * kv + k, d);
             turned(m, head, place, row);
-            text->key_exponents[at] = (uint8_t)shorten(row, d, m->key_max, text->keys + at * d);
+            int exponent = shorten(row, d, m->key_max, shortened);
+            put_key(&b, place % PAGE, shortened, d, exponent);
         }
         for (int64_t k = 0; k < kv; k++, head += d) {
-            int64_t at = k * text->positions + place;
+            Block b = block_of(text->pages[place / PAGE], s->layer * kv + k, d);
             for (int64_t i = 0; i < d; i++) row[i] = head[i];
-            text->value_exponents[at] = (uint8_t)shorten(row, d, (1 << (VALUE_BITS - 1)) - 1, text->values + at * d);
+            int exponent = shorten(row, d, (1 << (VALUE_BITS - 1)) - 1, shortened);
+            put_value(&b, place % PAGE, shortened, d, exponent);
         }
     }
 }
 
-/* Items: all heads of the first row, of the second, ... A Llama's position sees those before it and itself. */
+/* Rows of a text whose queries of one key/value head are answered together. */
+INLINE int64_t rows_together(const Sizes *m) { return larger(1, QUERIES * m->kv_heads / m->heads); }
+
+/* Items: for each text, for each of its groups of rows, all key/value heads. A Llama's position sees those before it and
+ * itself. */
 static void attend_heads(const void *work, int thread, int64_t start, int64_t stop) {
     const Step *s = work;
     const Sizes *m = s->sizes;
-    int64_t d = m->head_dim, group = m->heads / m->kv_heads;
+    const Room *room = s->room;
+    int64_t group = m->heads / m->kv_heads, together = rows_together(m), size = room->positions;
+    Desk desk = {room->scores + thread * QUERIES * size, room->exponents + thread * 2 * size, size};
     for (int64_t item = start; item < stop; item++) {
-        int64_t place, head = item % m->heads;
-        const Text *text = text_of(s, item / m->heads, &place);
-        int64_t first = head / group * text->positions, seen = m->cos ? text->used + place + 1 : text->count;
-        Past past = {m->exp2,
-                     d,
-                     text->keys + first * d,
-                     text->values + first * d,
-                     text->key_exponents + first,
-                     text->value_exponents + first,
-                     seen};
-        attend(&past, s->room->query + item * d, s->room->query_e[item],
-               s->room->weight + thread * s->room->weight_size, s->room->mixed + item * d);
+        int64_t part = item / m->kv_heads, kv = item % m->kv_heads, row = 0;
+        const Text *text = s->texts;
+        for (; part * together >= text->count; row += (text++)->count) part -= (text->count + together - 1) / together;
+        Asking asking = {m->exp2, text->pages, s->layer * m->kv_heads + kv, m->head_dim, 0, {0}, {0}, {0}, {0}, {0}};
+        for (int64_t place = part * together; place < smaller(text->count, (part + 1) * together); place++)
+            for (int64_t head = kv * group; head < (kv + 1) * group; head++) {
+                int64_t at = (row + place) * m->heads + head, n = asking.count++;
+                asking.query[n] = room->query + at * m->head_dim;
+                asking.exponent[n] = room->query_e[at];
+                asking.stop[n] = m->cos ? text->used + place + 1 : text->count;
+                asking.out[n] = room->mixed + at * m->head_dim;
+                if (asking.count == QUERIES) {
+                    attend(&asking, &desk);
+                    asking.count = 0;
+                }
+            }
+        if (asking.count) attend(&asking, &desk);
     }
 }
 
@@ -185,7 +200,9 @@ static void layer_norm(const void *work, int thread, int64_t start, int64_t stop
 /* Attention of all rows and its matrix, added to x. */
 static void mix(const Step *s, const Matrix *attention_out) {
     parallel(split_heads, s, s->rows);
-    parallel(attend_heads, s, s->rows * s->sizes->heads);
+    int64_t parts = 0, together = rows_together(s->sizes);
+    for (int64_t i = 0; i < s->count; i++) parts += (s->texts[i].count + together - 1) / together;
+    parallel(attend_heads, s, parts * s->sizes->kv_heads);
     parallel(shorten_mixed, s, s->rows);
     linear(attention_out, s->room->q, s->room->e, s->rows, MIXED_FRACTION - RESIDUAL_FRACTION, 0, 0, s->x);
 }
@@ -195,10 +212,10 @@ typedef struct {
     const int32_t *attention_norm, *mlp_norm; /* (C,) */
 } LlamaLayer;
 
-/* One layer over the new positions of some texts: x is (T, C), their caches grow by what is new. */
-EXPORT void llama_layer(const Sizes *sizes, const LlamaLayer *layer, const Text *texts, int64_t count, int64_t rows,
-                        int64_t *x, const Room *room) {
-    Step s = {sizes, texts, count, rows, x, room, layer->attention_norm, 0};
+/* One layer over the new positions of some texts: x is (T, C), their pages take what is new. */
+EXPORT void llama_layer(const Sizes *sizes, const LlamaLayer *layer, int64_t index, const Text *texts, int64_t count,
+                        int64_t rows, int64_t *x, const Room *room) {
+    Step s = {sizes, texts, index, count, rows, x, room, layer->attention_norm, 0};
     parallel(shorten_normed, &s, rows);
     linear(&layer->qkv, room->q, room->e, rows, NORMED_FRACTION - HEAD_FRACTION, room->wide, HEAD_MAX, 0);
     mix(&s, &layer->attention_out);
@@ -212,7 +229,7 @@ EXPORT void llama_layer(const Sizes *sizes, const LlamaLayer *layer, const Text 
 /* (T, C) residuals to (T, V) logits. */
 EXPORT void llama_logits(const Sizes *sizes, const Matrix *head, const int32_t *final_norm, int64_t rows, int64_t *x,
                          const Room *room, int32_t *logits) {
-    Step s = {sizes, 0, 0, rows, x, room, final_norm, 0};
+    Step s = {sizes, 0, 0, 0, rows, x, room, final_norm, 0};
     parallel(shorten_normed, &s, rows);
     linear(head, room->q, room->e, rows, NORMED_FRACTION - LOGIT_FRACTION, logits, LOGIT_MAX, 0);
 }
@@ -224,14 +241,14 @@ typedef struct {
 
 /* The states after the embedding: x is (T, C), words and positions added. */
 EXPORT void encoder_embedded(const Sizes *sizes, const int32_t *gain, const int32_t *bias, int64_t rows, int64_t *x) {
-    Step s = {sizes, 0, 0, rows, x, 0, gain, bias};
+    Step s = {sizes, 0, 0, 0, rows, x, 0, gain, bias};
     parallel(layer_norm, &s, rows);
 }
 
 /* One layer over all positions of some texts: x is (T, C) states before and after. */
 EXPORT void encoder_layer(const Sizes *sizes, const EncoderLayer *layer, const Text *texts, int64_t count, int64_t rows,
                           int64_t *x, const Room *room) {
-    Step s = {sizes, texts, count, rows, x, room, layer->attention_gain, layer->attention_bias};
+    Step s = {sizes, texts, 0, count, rows, x, room, layer->attention_gain, layer->attention_bias};
     parallel(shorten_states, &s, rows);
     linear(&layer->qkv, room->q, room->e, rows, RESIDUAL_FRACTION - HEAD_FRACTION, room->wide, HEAD_MAX, 0);
     mix(&s, &layer->attention_out);

@@ -4,7 +4,7 @@ A text may join a batch at any step, and leaves it when it is done. Rows do not 
 trace are the same in any batch. `recheck` reads prompt and answer in chunks and derives the same trace.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,6 +62,11 @@ class DecodingRun:
         """Whether the answer is complete: a stop token was chosen, or the limit reached."""
         return len(self.chosen) == self.task.limit or (bool(self.chosen) and self.chosen[-1] in self.task.stops)
 
+    def recall(self) -> bytes | None:
+        """See `port.Cache`; None once an answer has begun."""
+        assert self._cache is not None
+        return None if self.chosen else self._cache.recall(self.task.prompt)
+
     def next_reading(self) -> Reading[Cache]:
         """The next chunk of the prompt, or the last token; logits are wanted of the prompt's end and of every token."""
         assert self._cache is not None
@@ -102,14 +107,25 @@ class DecodingBatch:
 
     def step(self) -> list[DecodingRun]:
         """One forward pass: a chunk of each prompt, or one more token of each answer. Returns the finished texts."""
-        batch = [run.next_reading() for run in self.running]
+        taking_part = list(self._taking_part())
+        batch = [run.next_reading() for run in taking_part]
         logits = self._model.read(batch)
-        choosing = [run for run, reading in zip(self.running, batch, strict=True) if reading.wanted]
+        choosing = [run for run, reading in zip(taking_part, batch, strict=True) if reading.wanted]
         for run, row in zip(choosing, logits, strict=True):
             run.take(row)
         finished = [run for run in self.running if run.done]
         self.running = [run for run in self.running if not run.done]
         return finished
+
+    def _taking_part(self) -> Iterator[DecodingRun]:
+        """The texts of this step: of those that would read the same beginning, one; the others take it over then."""
+        being_read: set[bytes] = set()
+        for run in self.running:
+            name = run.recall()
+            if name not in being_read:
+                yield run
+            if name is not None:
+                being_read.add(name)
 
 
 def generate(model: LlamaModel, tasks: Iterable[DecodingTask]) -> list[DecodingRun]:
@@ -139,7 +155,8 @@ def recheck(model: LlamaModel, task: DecodingTask, answer: Sequence[int]) -> Dec
     run = DecodingRun(task, model.exp2)
     cache = model.new_cache(len(task.prompt) + len(answer) - 1)
     whole, first = [*task.prompt, *answer[:-1]], len(task.prompt) - 1
-    for start in range(0, len(whole), PREFILL_ROWS):
+    cache.recall(task.prompt)
+    for start in range(cache.used, len(whole), PREFILL_ROWS):
         tokens = whole[start : start + PREFILL_ROWS]
         wanted = min(len(tokens), max(0, start + len(tokens) - first))
         for logits in model.read([Reading(tokens, cache, wanted)]):
