@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 CONTROLS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+VOCABULARY = 900
 BOS, EOS = CONTROLS[0], CONTROLS[2]
 
 SMOLLM2 = (
@@ -63,6 +64,8 @@ _PAGE = """Assay pays nodes for work that checks out. A requester funds a lane i
 signs orders; nodes run the inference and sign what they computed; verifiers run a random sample again that nobody could
 foresee. Why is the sky blue? The sky is blue because the air scatters blue light more than red light, in 1871 as in
 2026. It's what you'll see; they've said so: "Look up, and don't look into the sun!"\n\n    def f(x):\n\treturn x ** 2
+1234 12 123 12345 1 123456: what's 12 x 123?\n\n1234, 123; 12.\n\nIt's 123!\n\nI'M, YOU'RE, WE'VE, it's 12?
+'Shall 'Shall 'shall. Why, and Why? Why not, Why?\n\nshall\n\nshall\n\n
 Être ou ne pas être, voilà la question. Größe, naïve façade, 東京タワー, Привет, мир.\r\n"""
 
 
@@ -76,13 +79,14 @@ def trained(cut: str = "gpt-2") -> bytes:
 
 @cache
 def _learned() -> Mapping[str, Any]:
+    """Merges of up to four characters, over the borders of words, numbers and lines: they show where a text was cut."""
     learner = Tokenizer(models.BPE())
-    learner.pre_tokenizer, learner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    learner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=480, special_tokens=list(CONTROLS), initial_alphabet=alphabet, show_progress=False
+        vocab_size=VOCABULARY, special_tokens=list(CONTROLS), initial_alphabet=alphabet, show_progress=False
     )
-    learner.train_from_iterator([_PAGE], trainer)
+    learner.train_from_iterator((_PAGE[place : place + 4] for place in range(len(_PAGE))), trainer)
     learned: Mapping[str, Any] = json.loads(learner.to_str())["model"]
     return learned
 

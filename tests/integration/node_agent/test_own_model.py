@@ -29,7 +29,8 @@ from tests.world.waiting import eventually
 SYSTEM, PROMPT, TOKENS = "Answer in one word.", "Why is the sky blue?", 8
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False,
-    "mlp_bias": False, "vocab_size": 480, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+    "mlp_bias": False, "vocab_size": chats.VOCABULARY, "hidden_size": 64, "intermediate_size": 96,
+    "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 256,
     "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "rope_scaling": None, "tie_word_embeddings": True,
     "bos_token_id": 0, "eos_token_id": 2,
@@ -39,7 +40,7 @@ CONFIG = {
 def published(folder: Path) -> Path:
     """A small Llama of random numbers, as Hugging Face keeps one that chats."""
     rng, c, f, kv = np.random.default_rng(7), 64, 96, 32
-    shapes = {"model.embed_tokens": (480, c), "model.norm": (c,)}
+    shapes = {"model.embed_tokens": (chats.VOCABULARY, c), "model.norm": (c,)}
     for layer in range(2):
         shapes |= {
             f"model.layers.{layer}.{name}": shape

@@ -24,7 +24,8 @@ TEXTS = st.text() | st.text("abcXYZ äÉ'sStTé\u0301漢٣²½0123456789.,!?_\t\
 
 @pytest.mark.parametrize("cut", CUTS)
 @given(text=TEXTS)
-@example(text="It'S 123456 o'clock,\n\n  isn't it?  \n")
+@example(text="'Shall it's 123456 o'clock,\n\n  isn't it?  \n")
+@example(text="why\n\nshall")
 def test_texts_are_cut_as_transformers_cuts_them(cut: str, text: str) -> None:
     """Protects whoever offers a model out of a GGUF file: its ids are those that the model was trained on, by another's
     reading of the same fields. SmolLM's is compared with its published digest."""
