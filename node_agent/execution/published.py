@@ -3,7 +3,7 @@ builders read it too."""
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -40,6 +40,7 @@ class PublishedConfig:
         """Take the fields needed. Raises UnsupportedModel where one is missing, or would change the arithmetic."""
         require_fixed(fields, cls.fixed)
         names = [field.name for field in dataclasses.fields(cls)]
+        require_known(fields, (*names, *cls.fixed, "architectures"))
         if missing := sorted(set(names) - set(fields)):
             raise unsupported(f"config.json lacks {', '.join(missing)}.", "missing", missing)
         return cls(**{name: fields[name] for name in names})
@@ -98,10 +99,32 @@ def require_fixed(fields: Mapping[str, Any], fixed: Mapping[str, object]) -> Non
             raise unsupported(f"{name} is {fields[name]!r}, this engine computes {only!r}.", name, fields[name])
 
 
+TELLS_NOTHING = frozenset({
+    "_attn_implementation", "_name_or_path", "attention_dropout", "attention_probs_dropout_prob", "bos_token_id",
+    "classifier_dropout", "dtype", "eos_token_id", "gradient_checkpointing", "hidden_dropout_prob",
+    "initializer_range", "is_llama_config", "output_attentions", "output_hidden_states", "pad_token_id",
+    "pretraining_tp", "return_dict", "torch_dtype", "transformers.js_config", "transformers_version",
+    "unsloth_fixed", "unsloth_version", "use_cache",
+})  # fmt: skip
+"""Fields that tell nothing of how a model computes: of training, of types of files, of programs, of ids."""
+
+
+def require_known(fields: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raises UnsupportedModel where config.json has fields that are neither known nor of TELLS_NOTHING."""
+    if strange := sorted(set(fields) - set(known) - TELLS_NOTHING):
+        raise unsupported(
+            f"config.json has {', '.join(f'{name} = {str(fields[name])[:60]}' for name in strange[:5])}, "
+            "which it does not know.",
+            strange[0],
+            fields[strange[0]],
+        )
+
+
 def unsupported(message: str, name: str, value: object) -> UnsupportedModel:
     """The error for a model that the engine does not compute."""
     return UnsupportedModel(
         f"Not a model this engine computes: {message}",
-        way_out="Use a plain Llama or BERT encoder with Hugging Face names, converted or imported by the model store.",
+        way_out="Use a Llama, Mistral, Qwen2, Qwen3 or BERT encoder with its own files. A field of config.json that "
+        "tells nothing of how the model computes may be taken out.",
         **{name: value},
     )

@@ -33,6 +33,7 @@ GAIN_FRACTION = 16
 GAIN_MAX = 2**30 - 1
 NORMED_FRACTION = NORM_FRACTION + GAIN_FRACTION
 EPSILON_FRACTION, EPSILON_MAX = 2 * RESIDUAL_FRACTION, 2**60
+HEAD_EPSILON_FRACTION = 2 * HEAD_FRACTION
 
 ROTARY_FRACTION = 14
 
@@ -43,6 +44,9 @@ SCORE_FRACTION = 12
 EXP2_FRACTION, EXP2_INDEX_BITS = 24, 12
 SCORE_DISTANCE_MAX = 2**17 - 1
 """Scores further than this below the largest weigh nothing: 2^-31.99 of 2^24 is 0."""
+
+HIDDEN_SCORE = -(2**61)
+"""The score of a position that is not seen: its weight is 0, and its difference to any score fits into 63 bits."""
 
 WEIGHT_SUM_BITS = 31
 PROBABILITY_BITS = 16

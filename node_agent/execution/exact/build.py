@@ -2,59 +2,76 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
-from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact.container import ModelConfig, write_model
 from node_agent.execution.exact.encoder import build as encoder
 from node_agent.execution.exact.llama import build as llama
+from node_agent.execution.exact.llama.families import FAMILIES
 from node_agent.execution.exact.quantise import TensorMaker
 from node_agent.execution.model_files import Fp32, ModelFiles
+from node_agent.execution.published import unsupported
 
 ReadConfig = Callable[[Mapping[str, Any], str, int | None], ModelConfig]
 """The model file's configuration from a config.json, the digest of its weights, and the longest text to build for."""
 
-_FAMILIES: Mapping[str, tuple[ReadConfig, Callable[[Any, Mapping[str, Any], Callable[[str], Fp32]], TensorMaker]]] = {
-    "bert": (encoder.read_config, encoder.EncoderMaker),
-    "llama": (llama.read_config, llama.LlamaMaker),
-}
+Tensor = Callable[[str], Fp32]
+"""From Hugging Face names to fp32 tensors."""
 
-_NOT_COMPUTED = frozenset({"pooler.dense.weight", "pooler.dense.bias"})
-"""A BERT encoder's head for sentence pairs: an embedding is the mean of the states below it."""
+
+@dataclass(frozen=True)
+class _Engine:
+    """How one of the two engines builds its files.
+
+    Attributes:
+        follows: whether a tensor, by config.json, its name and the tensors, may be left out.
+    """
+
+    read_config: ReadConfig
+    maker: Callable[[Any, Mapping[str, Any], Tensor], TensorMaker]
+    follows: Callable[[Mapping[str, Any], str, Tensor], bool]
+
+
+_ENCODER = _Engine(encoder.read_config, encoder.EncoderMaker, encoder.follows)
+_LLAMA = _Engine(llama.read_config, llama.LlamaMaker, llama.follows)
+_ENGINES: Mapping[str, _Engine] = {"bert": _ENCODER, **dict.fromkeys(FAMILIES, _LLAMA)}
+"""By model_type."""
 
 
 def build(files: ModelFiles, path: Path, positions: int | None = None) -> None:
     """Write the model file of a stored model in fp32 with Hugging Face names; otherwise as `build_from`."""
     fields = json.loads(files.config.read_bytes())
+    if not isinstance(fields, dict):
+        raise unsupported("config.json is no object.", "config", fields)
     with safe_open(files.weights, framework="np") as file:
-        unread = set(file.keys()) - _NOT_COMPUTED
+        names = frozenset(file.keys())
         layers = fields.get("num_hidden_layers")
-        if isinstance(layers, int) and layers > len(unread):  # to name all their tensors could take minutes
-            raise UnsupportedModel(
-                f"config.json says num_hidden_layers = {layers}, and the file has {len(unread)} tensors.",
-                way_out="Use the model with its own config.json.",
+        if isinstance(layers, int) and layers > len(names):  # to name all their tensors could take minutes
+            raise unsupported(
+                f"num_hidden_layers is {layers}, and the file has {len(names)} tensors.", "num_hidden_layers", layers
             )
+        read = set[str]()
 
         def tensor(name: str) -> Fp32:
-            unread.discard(name)
+            if name not in names:
+                raise unsupported(f"{name} is missing.", "missing", name)
+            read.add(name)
             values: Fp32 = file.get_tensor(name)
             return values
 
         build_from(fields, tensor, files.weights_sha256, path, positions)
-    if unread:
-        raise UnsupportedModel(
-            f"The model has tensors that its config.json has no use for: {', '.join(sorted(unread)[:5])}.",
-            way_out="Use a plain Llama or BERT encoder, with its own config.json.",
-            unread=sorted(unread),
-        )
+        follows = _engine_of(fields).follows
+        if unread := sorted(name for name in names - read if not follows(fields, name, tensor)):
+            raise unsupported(f"its config.json has no use for {', '.join(unread[:5])}.", "unread", unread)
 
 
 def build_from(
     fields: Mapping[str, Any],
-    tensor: Callable[[str], Fp32],
+    tensor: Tensor,
     source_sha256: str,
     path: Path,
     positions: int | None = None,
@@ -71,13 +88,13 @@ def build_from(
     Raises:
         UnsupportedModel: not a Llama or a BERT encoder that this engine computes.
     """
-    family = fields.get("model_type", "llama")
-    if family not in _FAMILIES:
-        raise UnsupportedModel(
-            f"model_type is {family!r}, the exact engine computes {', '.join(_FAMILIES)}.",
-            way_out="Use a plain Llama or BERT encoder.",
-            model_type=family,
-        )
-    read_config, source = _FAMILIES[family]
-    config = read_config(fields, source_sha256, positions)
-    write_model(path, config, source(config, fields, tensor))
+    engine = _engine_of(fields)
+    config = engine.read_config(fields, source_sha256, positions)
+    write_model(path, config, engine.maker(config, fields, tensor))
+
+
+def _engine_of(fields: Mapping[str, Any]) -> _Engine:
+    kind = fields.get("model_type", "llama")
+    if not isinstance(kind, str) or kind not in _ENGINES:
+        raise unsupported(f"model_type is {kind!r}; known are {', '.join(_ENGINES)}.", "model_type", kind)
+    return _ENGINES[kind]

@@ -11,7 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
@@ -86,10 +86,21 @@ class ModelConfig(ABC):
         except (ValueError, RecursionError):
             found = None
         kinds = {"int": int, "bool": bool, "str": str}
-        wanted = {field.name: kinds[getattr(field.type, "__name__", "")] for field in fields(cls)}
-        if not isinstance(found, dict) or {name: type(value) for name, value in found.items()} != wanted:
-            refuse(f"its configuration is not made of {sorted(wanted)}", "config", text[:500])
+        known = {field.name: kinds[getattr(field.type, "__name__", "")] for field in fields(cls)}
+        wanted = {field.name for field in fields(cls) if field.default is MISSING}
+        if (
+            not isinstance(found, dict)
+            or not wanted <= set(found)
+            or any(name not in known or type(value) is not known[name] for name, value in found.items())
+        ):
+            refuse(f"its configuration is not made of {sorted(known)}", "config", text[:500])
         return cls(**found)
+
+    def described(self) -> str:
+        """The JSON text that `read` takes. A field that has its default is left out."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = {field.name: said[field.name] for field in fields(self) if said[field.name] != field.default}
+        return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
     def __post_init__(self) -> None:
         for name, most in self.limits.items():
@@ -170,7 +181,7 @@ def write_model(path: Path, config: ModelConfig, tensor: Callable[[str], Integer
         tensor: returns the tensor of a name in `config.shapes()`, in that shape and type.
     """
     shapes = config.shapes()
-    described = json.dumps(asdict(config), sort_keys=True, separators=(",", ":"))
+    described = config.described()
     (path.parent / "config.json").write_text(described)
     bound = {"config": described, CONFIG_KEY: sha256(described.encode()).hexdigest(), "format": config.format}
     kinds = {name: kind for name, (_, kind) in shapes.items()}

@@ -6,6 +6,7 @@ another hash computes wrongly (`ways.py`).
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from math import isqrt, prod
 
@@ -22,6 +23,9 @@ from node_agent.execution.exact.port import EncoderModel, LlamaModel, Reading
 
 GOLDEN_LOGITS = "639954f23c2366193830836c22660d41cee0a1328446b84a08b7d166c1abd351"
 """sha256 of the golden model's logits after each of GOLDEN_TOKENS, as int32 little-endian."""
+
+GOLDEN_FAMILY_LOGITS = "f9dda0082d77e8c4966920200fe53d9c45b4fd143e74db5ec3a42826b4961b03"
+"""The same of the model with all that families of Llamas add: a window, biases, norms of heads."""
 
 GOLDEN_VECTORS = "499cb08bc56007fda6211fc9c56fc66a8638fb321262e0e6e4755d86fbd7dd57"
 """sha256 of the golden encoder's states and vector of each of GOLDEN_TEXTS, as int32 little-endian."""
@@ -67,6 +71,13 @@ _GOLDEN_ENCODER = EncoderConfig(
 def golden_parameters() -> Parameters:
     """A small Llama of fixed integers, the same on every host."""
     return fixed_llama(_GOLDEN_CONFIG, qkv_exponent=32)
+
+
+@cache
+def golden_family() -> Parameters:
+    """The same, with a window, biases and norms of heads."""
+    head_epsilon = 687_195  # 1e-5 * 16 * 2^32
+    return fixed_llama(replace(_GOLDEN_CONFIG, window=7, head_epsilon=head_epsilon, qkv_bias=True), qkv_exponent=32)
 
 
 def fixed_llama(config: ExactConfig, qkv_exponent: int) -> Parameters:

@@ -42,6 +42,8 @@ def court_config(model: Model) -> CourtConfig:
         epsilon=c.epsilon,
         query_bits=c.query_bits,
         key_bits=c.key_bits,
+        window=getattr(c, "window", 0),
+        head_epsilon=getattr(c, "head_epsilon", 0),
     )
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
-from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.model_files import Fp32
 
@@ -50,12 +49,11 @@ class TensorMaker(ABC):
         return np.array([value], np.int32) if field == "exponent" else np.asarray(value)
 
 
-def query_factor(rows: int, queries: int, head_dim: int) -> Integers:
-    """(rows,) factors for the rows of `qkv`: log2(e) / sqrt(D) for queries turns scores into exponents of two; 1 for
-    the others."""
-    factor = np.ones(rows)
-    factor[:queries] = float(tables.query_scale(head_dim))
-    return factor
+def query_factor(rows: int, queries: int, factor: float) -> Integers:
+    """(rows,) factors for the rows of `qkv`: `factor` for queries, by which scores are exponents of two; else 1."""
+    factors = np.ones(rows)
+    factors[:queries] = factor
+    return factors
 
 
 def quantise(weight: Fp32, factor: Integers | None = None) -> Matrix:
@@ -83,18 +81,19 @@ def quantise(weight: Fp32, factor: Integers | None = None) -> Matrix:
     return Matrix(quantised.astype(np.int8), multiplier.astype(np.int32), exponent)
 
 
-def gain(weight: Fp32) -> Integers:
+def gain(weight: Integers) -> Integers:
     """(C,) weights of a norm times sqrt(C), with GAIN_FRACTION fraction bits. Raises as `fixed_point`."""
     root = float(Fraction(isqrt(weight.shape[0] << 64), 2**32))
     return fixed_point(weight.astype(np.float64) * root, a.GAIN_FRACTION, a.GAIN_MAX)
 
 
 def fixed_point(values: Integers, fraction: int, most: int) -> Integers:
-    """float64 as int32 with `fraction` fraction bits, saturated. Raises UnsupportedModel for NaN and infinity."""
-    if not np.isfinite(values).all():
+    """float64 as int32 with `fraction` fraction bits. Raises UnsupportedModel for NaN and for numbers beyond +-most."""
+    rounded = np.rint(values * 2.0**fraction)
+    if not (np.abs(rounded) <= most).all():
         raise UnsupportedModel(
-            "A norm, a bias or an embedding holds NaN or infinity.",
-            way_out="Use a model with finite weights.",
-            numbers=int((~np.isfinite(values)).sum()),
+            f"A norm, a bias or an embedding holds numbers beyond +-{most / 2**fraction}, or NaN.",
+            way_out="Use a model with finite weights of ordinary size.",
+            numbers=int((~(np.abs(rounded) <= most)).sum()),
         )
-    return np.clip(np.rint(values * 2.0**fraction), -most, most).astype(np.int32)
+    return rounded.astype(np.int32)

@@ -73,9 +73,21 @@ def linear(matrix: Matrix, values: Vector, fraction: int, out_fraction: int, tel
 
 def norm(x: Vector, epsilon: int, gain: Vector, tell: Tell = untold) -> Vector:
     """RMSNorm, with 40 fraction bits."""
-    normed = [fits(value * g) for value, g in zip(unit(x, epsilon, a.NORM_FRACTION, tell), gain, strict=True)]
+    normed = _scaled(x, epsilon, gain, tell)
     tell("normed", normed)
     return normed
+
+
+def head_norm(head: Vector, epsilon: int, gain: Vector, tell: Tell = untold) -> Vector:
+    """RMSNorm of one head, with 16 fraction bits, saturated."""
+    scaled = _scaled(head, epsilon, gain, tell)
+    normed = saturate([round_shift(value, a.NORMED_FRACTION - a.HEAD_FRACTION) for value in scaled], a.HEAD_MAX)
+    tell("normed", normed)
+    return normed
+
+
+def _scaled(x: Vector, epsilon: int, gain: Vector, tell: Tell) -> Vector:
+    return [fits(value * g) for value, g in zip(unit(x, epsilon, a.NORM_FRACTION, tell), gain, strict=True)]
 
 
 def unit(x: Vector, epsilon: int, fraction: int, tell: Tell = untold) -> Vector:
@@ -92,11 +104,16 @@ def unit(x: Vector, epsilon: int, fraction: int, tell: Tell = untold) -> Vector:
 
 
 def mix(
-    query: Shortened, keys: list[Shortened], values: list[Shortened], exp2: Integers, tell: Tell = untold
+    query: Shortened,
+    keys: list[Shortened],
+    values: list[Shortened],
+    exp2: Integers,
+    tell: Tell = untold,
+    first: int = 0,
 ) -> Vector:
-    """Attention of one query over one head's values, with 20 fraction bits."""
-    scores = []
-    for key, exponent in keys:
+    """Attention of one query over one head's values from position `first` on, with 20 fraction bits."""
+    scores = [a.HIDDEN_SCORE] * first
+    for key, exponent in keys[first:]:
         product = _fits_product(sum(q * k for q, k in zip(query[0], key, strict=True)))
         scores.append(round_shift(product << (query[1] + exponent), 2 * a.HEAD_FRACTION - a.SCORE_FRACTION))
     largest = max(scores)

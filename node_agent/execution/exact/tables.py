@@ -4,13 +4,13 @@ Each entry is the integer nearest to a real number. Numbers are carried with 160
 2^-120, so the nearest integer is certain unless the number lies that close to a half, which `_nearest` checks.
 
 Sources: Machin's formula for pi; Taylor series of exp, sin, cos and the normal distribution; ln by atanh; RoPE,
-arXiv:2104.09864; the scaling kinds `linear` and `llama3` as in Hugging Face `modeling_rope_utils.py`.
+arXiv:2104.09864; scaling of its frequencies as in Hugging Face `modeling_rope_utils.py`; YaRN, arXiv:2309.00071.
 """
 
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
-from math import isqrt
+from math import ceil, floor, isqrt
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def rotary_tables(
     """cos and sin, (positions, head_dim / 2) each: 2^14 * cos(p f_i), with f_i = theta^(-2i / head_dim) after scaling.
 
     Raises:
-        UnsupportedModel: a kind of scaling other than none, `linear` and `llama3`.
+        UnsupportedModel: scaling whose numbers make no sense.
     """
     shape = (positions, head_dim // 2)
     cosines, sines = np.empty(shape, np.int16), np.empty(shape, np.int16)
@@ -145,26 +145,70 @@ def cos_sin(angle: int) -> tuple[int, int]:
     return sums[0] - sums[2], sums[1] - sums[3]
 
 
+def rotary_factor(scaling: Mapping[str, Any] | None) -> Fraction:
+    """What scaling multiplies turned queries and keys by: its attention factor, which YaRN makes 0.1 ln(factor) + 1 if
+    it is not given. Raises UnsupportedModel as `rational`."""
+    given = (scaling or {}).get("attention_factor")
+    if scaling is None or given is not None or scaling["rope_type"] != "yarn":
+        return Fraction(1) if given is None else rational(given)
+    return 1 + Fraction(max(0, ln(rational(scaling["factor"]))), 10 * ONE)
+
+
 def _frequency(index: int, head_dim: int, theta: Fraction, scaling: Mapping[str, Any] | None) -> int:
+    """f_i with BITS fraction bits. `scaling`: of a kind in `llama/families.py`, with what that kind must say."""
     frequency = exp(-ln(theta) * 2 * index // head_dim)
-    kind = "default" if scaling is None else scaling.get("rope_type", scaling.get("type"))
-    if scaling is None or kind == "default":
+    if scaling is None:
         return frequency
-    factor = rational(scaling["factor"])
-    slow = frequency * factor.denominator // factor.numerator
-    if kind == "linear":
+    if scaling["rope_type"] == "longrope":
+        return _divided(frequency, _long_factor(index, head_dim, scaling))
+    slow = _divided(frequency, rational(scaling["factor"]))
+    if scaling["rope_type"] == "linear":
         return slow
-    if kind != "llama3":
-        raise UnsupportedModel(
-            f"rope_scaling is {kind!r}; this engine computes none, linear and llama3.",
-            way_out="Use a model with one of these.",
-            rope_scaling=dict(scaling),
-        )
+    if scaling["rope_type"] == "yarn":
+        ramp = _yarn_ramp(index, head_dim, theta, scaling)
+        return int(ramp * slow + (1 - ramp) * frequency)
     low, high = rational(scaling["low_freq_factor"]), rational(scaling["high_freq_factor"])
+    if low >= high:
+        raise _senseless(scaling)
     # turns within the original context: frequency * context / 2 pi
-    turns = Fraction(frequency * int(scaling["original_max_position_embeddings"]), 2 * pi())
+    turns = Fraction(frequency * rational(scaling["original_max_position_embeddings"]), 2 * pi())
     smooth = min(max((turns - low) / (high - low), Fraction(0)), Fraction(1))
     return int((1 - smooth) * slow + smooth * frequency)
+
+
+def _long_factor(index: int, head_dim: int, scaling: Mapping[str, Any]) -> Fraction:
+    """The factor of one frequency; short and long texts must have the same. Raises UnsupportedModel."""
+    factors = scaling["short_factor"]
+    if factors != scaling["long_factor"] or not isinstance(factors, list) or len(factors) != head_dim // 2:
+        raise _senseless(scaling)
+    return rational(factors[index])
+
+
+def _yarn_ramp(index: int, head_dim: int, theta: Fraction, scaling: Mapping[str, Any]) -> Fraction:
+    """From 0, where a frequency turns fast and stays, to 1, where it is slow and scaled."""
+
+    def dimension(turns: object) -> Fraction:
+        length = Fraction(rational(scaling["original_max_position_embeddings"]) * ONE, rational(turns) * 2 * pi())
+        return Fraction(head_dim * ln(length), 2 * ln(theta))
+
+    if theta <= 1:
+        raise _senseless(scaling)
+    low = max(floor(dimension(scaling.get("beta_fast", 32))), 0)
+    high = min(ceil(dimension(scaling.get("beta_slow", 1))), head_dim - 1)
+    width = high - low or Fraction(1, 1000)
+    return min(max(Fraction(index - low) / width, Fraction(0)), Fraction(1))
+
+
+def _divided(frequency: int, factor: Fraction) -> int:
+    return frequency * factor.denominator // factor.numerator
+
+
+def _senseless(scaling: Mapping[str, Any]) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"This engine does not compute the rotary scaling {dict(scaling)}.",
+        way_out="Use a model with another one.",
+        rope_scaling=dict(scaling),
+    )
 
 
 def rational(value: object) -> Fraction:

@@ -122,6 +122,9 @@ def require_sound_kernels(way: KernelWay) -> None:
     for reading, chunk in (("prefill", len(GOLDEN_TOKENS)), ("decode", 1), ("chunks of 5", 5)):
         hashed = golden.golden_hash(way.llama(golden.golden_parameters()), chunk)
         require(f"{name}: golden logits, {reading}", GOLDEN_LOGITS, hashed)
+    for chunk in (len(GOLDEN_TOKENS), 1):
+        hashed = golden.golden_hash(way.llama(golden.golden_family()), chunk)
+        require(f"{name}: golden logits of families, {chunk} at once", golden.GOLDEN_FAMILY_LOGITS, hashed)
     require(f"{name}: golden vectors", GOLDEN_VECTORS, golden.golden_vectors_hash(way.encoder(golden.golden_encoder())))
 
 

@@ -29,8 +29,8 @@ def make(request: Convert | Build, folder: Path) -> None:
             build(files, folder / WEIGHTS)
         case Convert(files=(gguf,)):
             convert(gguf, folder)
-        case Convert(files=(weights, tokenizer, config)):
-            import_safetensors(weights, tokenizer, config, folder)
+        case Convert(files=(weights, tokenizer, config, *more_weights)):
+            import_safetensors(weights, tokenizer, config, folder, more_weights)
             chat = published_chat({path.name: path.read_bytes() for path in (*request.chat, config)})
             if chat is not None:
                 (folder / CHAT).write_text(chat.model_dump_json())

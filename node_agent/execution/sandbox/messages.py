@@ -226,9 +226,8 @@ class Cut(Message):
 
 
 class Convert(Message):
-    """Asks for the files of a model, from a GGUF file, or from its published weights, tokenizer and configuration.
-
-    `chat`: those of `chat.CHAT_FILES` that are published with it."""
+    """Asks for the files of a model, from a GGUF file, or from its published weights, tokenizer, configuration, and
+    more weights where they lie in several files. `chat`: those of `chat.CHAT_FILES` that are published with it."""
 
     kind, within_s = 21, _LONGEST_S
     files: tuple[Path, ...]

@@ -1,6 +1,7 @@
 """COURT.md and `contracts.court` name the same arrays, widths and steps, so that neither can change alone."""
 
 import re
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -25,6 +26,7 @@ SHORT = {
 
 def _layout(encoder: int) -> Layout:
     config = CourtConfig(encoder, 2, 8_192, 70, 4, 4 if encoder else 2, 64, 9_000, 5_000, 0, 1, 10, 10)
+    config = config if encoder else replace(config, window=99, head_epsilon=1)
     return arrays.layout(Text(config, 4_500, 3))
 
 

@@ -6,6 +6,7 @@ from contracts.court import numbers as n
 from contracts.court.layout import Layout, Place
 from contracts.model.court.operations.base import Operation, Spot, element, largest, sums
 from contracts.model.court.operations.linear import linear, shortened
+from contracts.model.court.operations.normalise import Normaliser
 from contracts.model.court.reading import Reader
 
 
@@ -18,7 +19,9 @@ def raw(r: Reader, at: Spot) -> int:
 def turned(r: Reader, at: Spot) -> int:
     """Queries and keys, turned by their position."""
     half, (_, position) = r.config.head_dim // 2, at.place
-    head, pair = r.row("heads.raw", at.place, at.row), at.column % half
+    normed = r.config.head_epsilon
+    head = r.row("head_norm.normed", (*at.place, at.row), 0) if normed else r.row("heads.raw", at.place, at.row)
+    pair = at.column % half
     cos, sin = (r.at(name, (0,), position, pair) for name in ("cos", "sin"))
     first, second = head[pair], head[pair + half]
     return n.halved(first * cos - second * sin if at.column < half else second * cos + first * sin, n.ROTARY_FRACTION)
@@ -39,12 +42,30 @@ def operations(layout: Layout) -> list[Operation]:
     width = c.heads * c.head_dim
     return [
         element("heads.raw", raw),
+        *(_head_norms(layout) if c.head_epsilon else ()),
         *rotary,
         *_cached(layout),
         *_weighed(layout),
         *_mixed(layout),
         *shortened("joined", lambda r, at: _mixture(r, at.place, at.other), width),
     ]
+
+
+def _head_norms(layout: Layout) -> list[Operation]:
+    """The norms of queries and keys, each head's by itself."""
+    c = layout.text.config
+
+    def value(r: Reader, place: Place, index: int) -> int:
+        return r.at("heads.raw", place[:2], place[2], index)
+
+    norm = Normaliser("head_norm", c.head_dim, c.head_epsilon, value)
+
+    def normed(r: Reader, at: Spot) -> int:
+        gain = r.at("query_norm.gain" if at.place[2] < c.heads else "key_norm.gain", at.place[:1], 0, at.column)
+        scaled = n.fits(norm.unit_element(r, at.place, at.column, n.NORM_FRACTION) * gain)
+        return n.saturated(n.halved(scaled, n.NORMED_FRACTION - n.HEAD_FRACTION), n.HEAD_MAX)
+
+    return [*norm.operations(), element("head_norm.normed", normed)]
 
 
 def _turned(r: Reader, place: Place, head: int, index: int) -> int:
@@ -106,6 +127,8 @@ def _past(r: Reader, place: Place) -> Place:
 
 def _score(r: Reader, at: Spot) -> int:
     layer, position, head = at.place
+    if r.config.window and at.column <= position - r.config.window:
+        return n.HIDDEN_SCORE
     past = _past(r, at.place)
     query = r.row("heads.query", (layer, position), head)
     key = r.row("key", past, at.column)

@@ -19,9 +19,6 @@ from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact.container import Integers, Matrix
 from node_agent.execution.exact.eager.products import Products, Weight
 
-HIDDEN = -(2**61)
-"""The score of a masked position: its weight is 0, and its difference to any score fits into 63 bits."""
-
 
 @dataclass(frozen=True)
 class ExactLinear:
@@ -111,7 +108,7 @@ class EagerModel:
         scores = scores.mul_(query[1]).mul_(key[1])
         scores = round_shift(scores, 2 * a.HEAD_FRACTION - a.SCORE_FRACTION)
         if hidden is not None:
-            scores.view(hidden.shape[0], -1, *hidden.shape[2:]).masked_fill_(hidden, HIDDEN)
+            scores.view(hidden.shape[0], -1, *hidden.shape[2:]).masked_fill_(hidden, a.HIDDEN_SCORE)
         exps = self._exp2_of(scores.amax(-1, keepdim=True) - scores)  # (K, n, S)
         shares, scale, shift = self._shares(exps, exps * value[1])
         sums = torch.bmm(shares, value[0]).to(torch.int64)  # (K, n, D)
@@ -166,7 +163,8 @@ class EagerModel:
         """The parts of a model file's layer on the device, by name."""
         parts = {each.name: getattr(layer, each.name) for each in fields(layer)}
         return {
-            name: self._linear(part) if isinstance(part, Matrix)
+            name: None if part is None
+            else self._linear(part) if isinstance(part, Matrix)
             else LayerNorm(**self._on_device(part)) if is_dataclass(part)
             else self._int64(part)
             for name, part in parts.items()

@@ -59,6 +59,8 @@ class _LlamaLayer:
     mlp_norm: Tensor
     gate_up: ExactLinear
     down: ExactLinear
+    query_norm: Tensor | None
+    key_norm: Tensor | None
 
 
 class EagerLlama(EagerModel):
@@ -148,7 +150,7 @@ class EagerLlama(EagerModel):
         """
         kv_heads = self.config.num_key_value_heads
         steps = torch.arange(span, device=self.device)
-        hidden = (steps > places[:, None])[:, None, None]  # (B, 1, 1, span)
+        hidden = self._hidden(steps, places)[:, None, None]  # (B, 1, 1, span)
         rows = torch.arange(slots.count * kv_heads, device=self.device).view(-1, kv_heads)  # (B, K)
         written = (rows * slots.positions + places[:, None]).view(-1)  # (B K,) among all positions of a layer
         return self._states(tokens, places, partial(self._mix_slots, slots, written, hidden))
@@ -183,12 +185,27 @@ class EagerLlama(EagerModel):
         heads, kv_heads, d = c.num_attention_heads, c.num_key_value_heads, c.head_dim
         qkv = self._apply(layer.qkv, y, a.NORMED_FRACTION, a.HEAD_FRACTION).clamp_(-a.HEAD_MAX, a.HEAD_MAX)
         qkv = qkv.view(-1, heads + 2 * kv_heads, d)  # (T, H + 2K, D)
-        rotated = _rotate(qkv[:, : heads + kv_heads], cos, sin)  # (T, H + K, D)
+        turning = qkv[:, : heads + kv_heads]  # (T, H + K, D)
+        if layer.query_norm is not None and layer.key_norm is not None:
+            gains = ((turning[:, :heads], layer.query_norm), (turning[:, heads:], layer.key_norm))
+            turning = torch.cat([self._head_normed(part, gain) for part, gain in gains], 1)
+        rotated = _rotate(turning, cos, sin)  # (T, H + K, D)
         return _Heads(
             *self._shorten_heads(rotated[:, :heads], c.query_bits),
             *self._shorten_heads(rotated[:, heads:], c.key_bits),
             *self._shorten_heads(qkv[:, heads + kv_heads :], a.VALUE_BITS),
         )
+
+    def _head_normed(self, heads: Tensor, gain: Tensor) -> Tensor:
+        """(T, n, D) heads, each with its norm: 16 fraction bits."""
+        normed = self._norm(heads, self.config.head_epsilon, gain)
+        return round_shift(normed, a.NORMED_FRACTION - a.HEAD_FRACTION).clamp_(-a.HEAD_MAX, a.HEAD_MAX)
+
+    def _hidden(self, steps: Tensor, places: Tensor) -> Tensor:
+        """(t, S) which of (S,) positions the (t,) positions do not see: those behind them, and before the window."""
+        hidden = steps > places[:, None]
+        window = self.config.window
+        return hidden | (steps <= places[:, None] - window) if window else hidden
 
     def _mix_texts(self, batch: Sequence[tuple[Sequence[int], TextCache]], index: int, heads: _Heads) -> Tensor:
         """Attention text by text: the rows of the texts in order, (T, H D) with 20 fraction bits."""
@@ -228,7 +245,7 @@ class EagerLlama(EagerModel):
         """Attention of one text: (t, H, D) queries and (t, H, 1) powers of two to (t, H D), 20 fraction bits."""
         kv_heads, d = self.config.num_key_value_heads, self.config.head_dim
         new, end = query.shape[0], cache.used + query.shape[0]
-        group = query.shape[1] // kv_heads
+        group, window = query.shape[1] // kv_heads, self.config.window
 
         def by_head(x: Tensor) -> Tensor:  # (t, H, n) -> (K, G t, n)
             return x.view(new, kv_heads, group, -1).permute(1, 2, 0, 3).reshape(kv_heads, group * new, -1)
@@ -238,7 +255,7 @@ class EagerLlama(EagerModel):
             (by_head(query), by_head(query_powers)),
             (cache.keys[index, :, :end], cache.key_powers[index, :, None, :end]),
             (cache.values[index, :, :end], cache.value_powers[index, :, None, :end]),
-            (steps > steps[cache.used :, None])[None, None] if new > 1 else None,  # (1, 1, t, S)
+            self._hidden(steps, steps[cache.used :])[None, None] if new > 1 or window else None,  # (1, 1, t, S)
         )
         return mixed.view(kv_heads, group, new, d).permute(2, 0, 1, 3).reshape(new, -1)
 

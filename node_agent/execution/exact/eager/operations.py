@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 # fmt: off
 INTEGER = frozenset({
-    "__and__", "__lshift__", "__rshift__", "abs", "add", "add_", "amax", "arange", "bitwise_left_shift_",
+    "__and__", "__lshift__", "__or__", "__rshift__", "abs", "add", "add_", "amax", "arange", "bitwise_left_shift_",
     "bitwise_right_shift_", "bucketize", "clamp_", "div", "gt", "le", "mul", "mul_", "rsub", "sub", "sum",
 })
 """On integer and boolean tensors only; `div` with rounding_mode floor only."""

@@ -72,6 +72,8 @@ def require_sound(way: EagerWay) -> None:
     for reading, chunk in (("prefill", len(GOLDEN_TOKENS)), ("decode", 1)):
         found = golden.golden_hash(way.llama(golden.golden_parameters()), chunk)
         require(f"{way.name}: golden logits, {reading}", GOLDEN_LOGITS, found)
+        found = golden.golden_hash(way.llama(golden.golden_family()), chunk)
+        require(f"{way.name}: golden logits of families, {reading}", golden.GOLDEN_FAMILY_LOGITS, found)
     if way.device.type == "cuda" and way.products.graphs:
         hashes = golden_static_hashes(way.llama(golden.golden_parameters()))
         require(f"{way.name}: golden logits, decode by graphs", {GOLDEN_LOGITS}, hashes)

@@ -46,6 +46,11 @@ def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | 
     )
 
 
+def follows(fields: Mapping[str, Any], name: str, tensor: Callable[[str], Fp32]) -> bool:
+    """Whether an embedding does not need a tensor: BERT's pooler is for pairs of sentences, above the states."""
+    return name in ("pooler.dense.weight", "pooler.dense.bias")
+
+
 class EncoderMaker(TensorMaker):
     """See `TensorMaker`."""
 
@@ -81,7 +86,7 @@ class EncoderMaker(TensorMaker):
             np.concatenate([self.tensor(f"{name}.{kind}") for name in names]) for kind in ("weight", "bias")
         )
         queries = self._config.hidden_size if part == "qkv" else 0
-        factor = query_factor(len(bias), queries, self._config.head_dim)
+        factor = query_factor(len(bias), queries, float(tables.query_scale(self._config.head_dim)))
         short = fixed_point(bias.astype(np.float64) * factor, _FRACTIONS.get(part, a.RESIDUAL_FRACTION), a.BIAS_MAX)
         return replace(quantise(weight, factor), bias=short)
 

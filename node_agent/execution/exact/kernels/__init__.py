@@ -58,7 +58,7 @@ class Sizes(Structure):
 
     _fields_ = (
         *((name, c_int64) for name in ("width", "inner", "heads", "kv_heads", "head_dim")),
-        *((name, c_int64) for name in ("query_max", "key_max", "epsilon")),
+        *((name, c_int64) for name in ("query_max", "key_max", "epsilon", "window", "head_epsilon")),
         *((name, c_void_p) for name in ("exp2", "curve", "cos", "sin")),
     )
 
@@ -275,6 +275,8 @@ def sizes_of(
         query_max=(1 << (c.query_bits - 1)) - 1,
         key_max=(1 << (c.key_bits - 1)) - 1,
         epsilon=c.epsilon,
+        window=getattr(c, "window", 0),
+        head_epsilon=getattr(c, "head_epsilon", 0),
         exp2=kept.pointer(exp2, np.int32),
         curve=kept.pointer(curve, np.int32),
         cos=None if cos is None else kept.pointer(cos, np.int16),

@@ -14,6 +14,7 @@
 
 typedef struct {
     int64_t width, inner, heads, kv_heads, head_dim, query_max, key_max, epsilon;
+    int64_t window, head_epsilon; /* 0 without a window, and without norms of heads */
     const int32_t *exp2;      /* (4096,) */
     const int32_t *curve;     /* (32768,) sigmoid, or the normal distribution */
     const int16_t *cos, *sin; /* (P, D / 2), or null in an encoder */
@@ -40,6 +41,7 @@ typedef struct {
     int64_t *x;          /* (T, C) residuals */
     const Room *room;
     const int32_t *gain, *bias; /* of the norm at hand */
+    const int32_t *query_gain, *key_gain; /* (D,) */
 } Step;
 
 INLINE void copy(int64_t *to, const int64_t *from, int64_t n) {
@@ -95,6 +97,14 @@ static void turned(const Sizes *m, const int32_t *head, int64_t place, int64_t *
     }
 }
 
+/* head_norm(h, g) of SPEC.md, in place; `row` has room for a head. */
+static void head_norm(const Sizes *m, int32_t *head, const int32_t *gain, int64_t *row) {
+    for (int64_t i = 0; i < m->head_dim; i++) row[i] = head[i];
+    norm(row, m->head_dim, m->head_epsilon, gain);
+    for (int64_t i = 0; i < m->head_dim; i++)
+        head[i] = (int32_t)sat(rsh(row[i], NORMED_FRACTION - HEAD_FRACTION), HEAD_MAX);
+}
+
 /* Queries to the room, keys and values to the texts' pages. */
 static void split_heads(const void *work, int thread, int64_t start, int64_t stop) {
     const Step *s = work;
@@ -104,8 +114,10 @@ static void split_heads(const void *work, int thread, int64_t start, int64_t sto
     for (int64_t t = start; t < stop; t++) {
         int64_t place;
         const Text *text = text_of(s, t, &place);
-        const int32_t *head = s->room->wide + t * (heads + 2 * kv) * d;
+        int32_t *head = s->room->wide + t * (heads + 2 * kv) * d;
         place += text->used;
+        if (m->head_epsilon)
+            for (int64_t h = 0; h < heads + kv; h++) head_norm(m, head + h * d, h < heads ? s->query_gain : s->key_gain, row);
         for (int64_t h = 0; h < heads; h++, head += d) {
             turned(m, head, place, row);
             s->room->query_e[t * heads + h] = (uint8_t)shorten(row, d, m->query_max, s->room->query + (t * heads + h) * d);
@@ -129,7 +141,7 @@ static void split_heads(const void *work, int thread, int64_t start, int64_t sto
 INLINE int64_t rows_together(const Sizes *m) { return larger(1, QUERIES * m->kv_heads / m->heads); }
 
 /* Items: for each text, for each of its groups of rows, all key/value heads. A Llama's position sees those before it and
- * itself. */
+ * itself, or the last `window` of these. */
 static void attend_heads(const void *work, int thread, int64_t start, int64_t stop) {
     const Step *s = work;
     const Sizes *m = s->sizes;
@@ -147,6 +159,7 @@ static void attend_heads(const void *work, int thread, int64_t start, int64_t st
                 asking.query[n] = room->query + at * m->head_dim;
                 asking.exponent[n] = room->query_e[at];
                 asking.stop[n] = m->cos ? text->used + place + 1 : text->count;
+                if (m->window) asking.first[n] = larger(0, asking.stop[n] - m->window);
                 asking.out[n] = room->mixed + at * m->head_dim;
                 if (asking.count == QUERIES) {
                     attend(&asking, &desk);
@@ -210,12 +223,13 @@ static void mix(const Step *s, const Matrix *attention_out) {
 typedef struct {
     Matrix qkv, attention_out, gate_up, down;
     const int32_t *attention_norm, *mlp_norm; /* (C,) */
+    const int32_t *query_norm, *key_norm;     /* (D,), or null */
 } LlamaLayer;
 
 /* One layer over the new positions of some texts: x is (T, C), their pages take what is new. */
 EXPORT void llama_layer(const Sizes *sizes, const LlamaLayer *layer, int64_t index, const Text *texts, int64_t count,
                         int64_t rows, int64_t *x, const Room *room) {
-    Step s = {sizes, texts, index, count, rows, x, room, layer->attention_norm, 0};
+    Step s = {sizes, texts, index, count, rows, x, room, layer->attention_norm, 0, layer->query_norm, layer->key_norm};
     parallel(shorten_normed, &s, rows);
     linear(&layer->qkv, room->q, room->e, rows, NORMED_FRACTION - HEAD_FRACTION, room->wide, HEAD_MAX, 0);
     mix(&s, &layer->attention_out);
@@ -229,7 +243,7 @@ EXPORT void llama_layer(const Sizes *sizes, const LlamaLayer *layer, int64_t ind
 /* (T, C) residuals to (T, V) logits. */
 EXPORT void llama_logits(const Sizes *sizes, const Matrix *head, const int32_t *final_norm, int64_t rows, int64_t *x,
                          const Room *room, int32_t *logits) {
-    Step s = {sizes, 0, 0, 0, rows, x, room, final_norm, 0};
+    Step s = {sizes, 0, 0, 0, rows, x, room, final_norm, 0, 0, 0};
     parallel(shorten_normed, &s, rows);
     linear(head, room->q, room->e, rows, NORMED_FRACTION - LOGIT_FRACTION, logits, LOGIT_MAX, 0);
 }
@@ -241,14 +255,14 @@ typedef struct {
 
 /* The states after the embedding: x is (T, C), words and positions added. */
 EXPORT void encoder_embedded(const Sizes *sizes, const int32_t *gain, const int32_t *bias, int64_t rows, int64_t *x) {
-    Step s = {sizes, 0, 0, 0, rows, x, 0, gain, bias};
+    Step s = {sizes, 0, 0, 0, rows, x, 0, gain, bias, 0, 0};
     parallel(layer_norm, &s, rows);
 }
 
 /* One layer over all positions of some texts: x is (T, C) states before and after. */
 EXPORT void encoder_layer(const Sizes *sizes, const EncoderLayer *layer, const Text *texts, int64_t count, int64_t rows,
                           int64_t *x, const Room *room) {
-    Step s = {sizes, texts, 0, count, rows, x, room, layer->attention_gain, layer->attention_bias};
+    Step s = {sizes, texts, 0, count, rows, x, room, layer->attention_gain, layer->attention_bias, 0, 0};
     parallel(shorten_states, &s, rows);
     linear(&layer->qkv, room->q, room->e, rows, RESIDUAL_FRACTION - HEAD_FRACTION, room->wide, HEAD_MAX, 0);
     mix(&s, &layer->attention_out);

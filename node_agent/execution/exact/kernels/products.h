@@ -13,7 +13,7 @@ typedef struct {
  * added up and widened to 64 bits: by then eight lanes together (AVX-512), or four (AVX2), are still below 2^31. */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 typedef __m512i Lanes;
-enum { STEP = 32, BLOCK = 1024, ROWS = 4, OUTS = 6 };
+enum { STEP = 32, BLOCK = 1024, ROWS = 4, OUTS = 6, FEW = 16, FEW_ROWS = 8, FEW_OUTS = 3 };
 INLINE Lanes zero(void) { return _mm512_setzero_si512(); }
 INLINE Lanes load(const int16_t *q) { return _mm512_loadu_si512(q); }
 INLINE Lanes widen(const int8_t *w) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)w)); }
@@ -24,23 +24,39 @@ INLINE Lanes more(Lanes sum, Lanes w, Lanes q) { /* the compiler would take its 
 INLINE __m256i half(Lanes sum) {
     return _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
 }
+INLINE Lanes plus(Lanes a, Lanes b) { return _mm512_add_epi32(a, b); }
+INLINE int64_t total(Lanes sum) {
+    __m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum));
+    return _mm512_reduce_add_epi64(_mm512_add_epi64(low, _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sum, 1))));
+}
 #elif defined(__AVX2__)
 typedef __m256i Lanes;
-enum { STEP = 16, BLOCK = 1024, ROWS = 2, OUTS = 6 };
+enum { STEP = 16, BLOCK = 1024, ROWS = 2, OUTS = 6, FEW = 8, FEW_ROWS = 4, FEW_OUTS = 3 };
 INLINE Lanes zero(void) { return _mm256_setzero_si256(); }
 INLINE Lanes load(const int16_t *q) { return _mm256_loadu_si256((const __m256i *)q); }
 INLINE Lanes widen(const int8_t *w) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)w)); }
 INLINE Lanes more(Lanes sum, Lanes w, Lanes q) { return _mm256_add_epi32(sum, _mm256_madd_epi16(w, q)); }
 INLINE __m256i half(Lanes sum) { return sum; }
+INLINE Lanes plus(Lanes a, Lanes b) { return _mm256_add_epi32(a, b); }
+INLINE int64_t total(Lanes sum) {
+    __m256i low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(sum));
+    __m256i four = _mm256_add_epi64(low, _mm256_cvtepi32_epi64(_mm256_extracti128_si256(sum, 1)));
+    __m128i two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+    return _mm_cvtsi128_si64(two) + _mm_extract_epi64(two, 1);
+}
 #else
 /* Left to the compiler's vectors; one lane takes one product a step. */
 typedef int32_t Lanes;
-enum { STEP = 1, BLOCK = 1024, ROWS = 1, OUTS = 4 };
+enum { STEP = 1, BLOCK = 1024, FEW_ROWS = 4, FEW_OUTS = 4 };
 INLINE Lanes zero(void) { return 0; }
 INLINE Lanes load(const int16_t *q) { return *q; }
 INLINE Lanes widen(const int8_t *w) { return *w; }
 INLINE Lanes more(Lanes sum, Lanes w, Lanes q) { return sum + w * q; }
+INLINE Lanes plus(Lanes a, Lanes b) { return a + b; }
+INLINE int64_t total(Lanes sum) { return sum; }
 #endif
+
+enum { LINE = 64 };
 
 /* Adds the totals of `n` lanes to sums, four at a time. */
 INLINE void add_totals(const Lanes *lanes, const int n, int64_t *sums) {
@@ -65,9 +81,10 @@ INLINE void add_totals(const Lanes *lanes, const int n, int64_t *sums) {
 }
 
 /* Adds to sums[o][r] the products of `rows` rows of activations and `outs` of weights over `inputs` <= BLOCK. Weights are
- * `wide`, 16 bits each, or 8. All three are constants where it is used, so that the lanes stay in registers. */
+ * `wide`, 16 bits each, or 8. All three are constants where it is used, so that the lanes stay in registers. `ahead`,
+ * or null: what will be read next, fetched meanwhile as one stream. */
 INLINE void tile(const int16_t *q, int64_t q_next, const void *weights, int64_t w_next, int64_t inputs, const int rows,
-                 const int outs, const int wide, int64_t *sums) {
+                 const int outs, const int wide, const int8_t *ahead, int64_t *sums) {
     const int16_t *w16 = weights;
     const int8_t *w8 = weights;
     Lanes lanes[rows * outs];
@@ -75,6 +92,8 @@ INLINE void tile(const int16_t *q, int64_t q_next, const void *weights, int64_t 
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows * outs; i++) lanes[i] = zero();
     for (; k + STEP <= inputs; k += STEP) {
+        if (ahead)
+            for (int i = 0; i < outs * STEP; i += LINE) __builtin_prefetch(ahead + k * outs + i);
         Lanes of_row[rows];
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++) of_row[r] = load(q + r * q_next + k);
@@ -150,14 +169,39 @@ INLINE void finish_four(const Linear *of, int64_t row, int64_t n, __m256i v) {
 }
 #endif
 
-/* `outs` outputs of one row: their weights go from memory to where they are used. */
-INLINE void one_row(const Linear *of, int64_t row, int64_t n, const int outs) {
-    int64_t sums[8] = {0}, inputs = of->matrix->inputs;
+enum { ALONE = 4, ALONE_BLOCK = 128 * STEP > BLOCK ? 128 * STEP : BLOCK };
+
+/* The products of one row of activations and one of weights, which lie in memory one after the other and are read so: a
+ * CPU reads several rows side by side at a third of the speed. ALONE lanes run side by side; their sum is below 2^31. */
+INLINE int64_t alone(const int16_t *q, const int8_t *w, int64_t inputs) {
+    int64_t sum = 0, k = 0;
+    while (inputs - k >= STEP) {
+        int64_t stop = smaller(inputs, k + ALONE_BLOCK);
+        Lanes lanes[ALONE];
+#pragma clang loop unroll(full)
+        for (int i = 0; i < ALONE; i++) lanes[i] = zero();
+        for (; k + ALONE * STEP <= stop; k += ALONE * STEP)
+#pragma clang loop unroll(full)
+            for (int i = 0; i < ALONE; i++) lanes[i] = more(lanes[i], widen(w + k + i * STEP), load(q + k + i * STEP));
+        for (; k + STEP <= stop; k += STEP) lanes[0] = more(lanes[0], widen(w + k), load(q + k));
+        sum += total(plus(plus(lanes[0], lanes[1]), plus(lanes[2], lanes[3])));
+        if (stop - k < STEP) break;
+    }
+    for (; k < inputs; k++) sum += (int32_t)q[k] * w[k];
+    return sum;
+}
+
+/* `outs` outputs of `rows` rows: their weights go from memory to where they are used. */
+INLINE void few_rows(const Linear *of, int64_t row, int64_t n, const int rows, const int outs) {
+    int64_t sums[24] = {0}, inputs = of->matrix->inputs;
     const int16_t *q = of->q + row * inputs;
-    const int8_t *w = of->matrix->weight + n * inputs;
-    for (int64_t k = 0; k < inputs; k += BLOCK)
-        tile(q + k, inputs, w + k, inputs, smaller(BLOCK, inputs - k), 1, outs, 0, sums);
-    for (int o = 0; o < outs; o++) finish(of, row, n + o, sums[o]);
+    const int8_t *w = of->matrix->weight + n * inputs, *ahead = w + outs * inputs;
+    for (int64_t k = 0; k < inputs; k += BLOCK) {
+        tile(q + k, inputs, w + k, inputs, smaller(BLOCK, inputs - k), rows, outs, 0, row ? 0 : ahead, sums);
+        ahead += outs * BLOCK;
+    }
+    for (int o = 0; o < outs; o++)
+        for (int r = 0; r < rows; r++) finish(of, row + r, n + o, sums[o * rows + r]);
 }
 
 #if defined(__AVX2__)
@@ -174,7 +218,7 @@ INLINE void many_rows(const Linear *of, int64_t row, int64_t rows, int64_t n) {
             for (int64_t i = 0; i < count; i++) wide[o * BLOCK + i] = w[i];
         }
         for (int64_t r = 0; r < rows; r += ROWS)
-            tile(of->q + (row + r) * inputs + k, inputs, wide, BLOCK, count, ROWS, OUTS, 1, sums[r / ROWS][0]);
+            tile(of->q + (row + r) * inputs + k, inputs, wide, BLOCK, count, ROWS, OUTS, 1, 0, sums[r / ROWS][0]);
     }
     int64_t r = 0;
     for (; r + 4 <= rows && !of->sums; r += 4)
@@ -189,20 +233,27 @@ INLINE void many_rows(const Linear *of, int64_t row, int64_t rows, int64_t n) {
 
 static void linear_part(const void *work, int thread, int64_t start, int64_t stop) {
     const Linear *of = work;
-    int64_t n = start;
+    int64_t n = start, rows = of->rows, inputs = of->matrix->inputs;
     (void)thread;
+    if (rows == 1)
+        for (; n < stop; n++) finish(of, 0, n, alone(of->q, of->matrix->weight + n * inputs, inputs));
 #if defined(__AVX2__)
-    int64_t tiled = of->rows / ROWS * ROWS;
-    if (of->rows >= ROWS)
+    if (rows >= FEW) {
+        int64_t tiled = rows / ROWS * ROWS;
         for (; n + OUTS <= stop; n += OUTS) {
             for (int64_t row = 0; row < tiled; row += MANY) many_rows(of, row, smaller(MANY, tiled - row), n);
-            for (int64_t row = tiled; row < of->rows; row++) one_row(of, row, n, OUTS);
+            for (int64_t row = tiled; row < rows; row++) few_rows(of, row, n, 1, OUTS);
         }
+    }
 #endif
-    for (; n + 8 <= stop; n += 8)
-        for (int64_t row = 0; row < of->rows; row++) one_row(of, row, n, 8);
+    for (; n + FEW_OUTS <= stop; n += FEW_OUTS) {
+        int64_t row = 0;
+        for (; row + FEW_ROWS <= rows; row += FEW_ROWS) few_rows(of, row, n, FEW_ROWS, FEW_OUTS);
+        for (; row + 2 <= rows; row += 2) few_rows(of, row, n, 2, FEW_OUTS);
+        for (; row < rows; row++) few_rows(of, row, n, 1, FEW_OUTS);
+    }
     for (; n < stop; n++)
-        for (int64_t row = 0; row < of->rows; row++) one_row(of, row, n, 1);
+        for (int64_t row = 0; row < rows; row++) few_rows(of, row, n, 1, 1);
 }
 
 /* linear(M, y) of rows shortened to q and e, to `put` or `added`. e becomes the shift. */

@@ -1,52 +1,52 @@
 """From a Llama in fp32 to its model file (SPEC.md), the same bytes on every host."""
 
 from collections.abc import Callable, Mapping
-from fractions import Fraction
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import tables
 from node_agent.execution.exact.container import Integers, Matrix
+from node_agent.execution.exact.llama.families import read_published
 from node_agent.execution.exact.llama.model_file import ExactConfig
-from node_agent.execution.exact.quantise import TensorMaker, gain, quantise, query_factor
+from node_agent.execution.exact.quantise import TensorMaker, fixed_point, gain, quantise, query_factor
 from node_agent.execution.model_files import Fp32
-from node_agent.execution.published import PLAIN_LLAMA, require_fixed
+from node_agent.execution.published import unsupported
 
-_LAYER_PARTS = {
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "attention_out": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "down": ("mlp.down_proj",),
-    "attention_norm": ("input_layernorm",),
-    "mlp_norm": ("post_attention_layernorm",),
-}
-_TOP_PARTS = {"embedding": "model.embed_tokens", "head": "lm_head", "final_norm": "model.norm"}
+_INVERSE_FREQUENCIES = "self_attn.rotary_emb.inv_freq"
+"""A buffer of older files, which follows from config.json."""
+
+Shape = tuple[int, ...]
 
 
 def read_config(fields: Mapping[str, Any], source_sha256: str, positions: int | None = None) -> ExactConfig:
     """The model file's configuration from a config.json. Raises UnsupportedModel where SPEC.md does not cover it."""
-    require_fixed(fields, {**PLAIN_LLAMA, "partial_rotary_factor": 1.0})
-    width, heads = fields["hidden_size"], fields["num_attention_heads"]
-    head_dim = fields.get("head_dim") or width // heads
-    query_bits, key_bits = a.query_key_bits(head_dim)
-    longest = fields["max_position_embeddings"]
+    c = read_published(fields)
+    query_bits, key_bits = a.query_key_bits(c.head_dim)
+    longest = min(c.max_position_embeddings, a.MAX_POSITIONS)
+    built = longest if positions is None else min(positions, longest)
+    head_epsilon = round(c.rms_norm_eps * c.head_dim * 2**a.HEAD_EPSILON_FRACTION)
+    if c.family.head_norms and not head_epsilon:
+        raise unsupported(f"rms_norm_eps is {fields['rms_norm_eps']}, too small for heads.", "rms_norm_eps", 0)
     return ExactConfig(
-        vocab_size=fields["vocab_size"],
-        hidden_size=width,
-        intermediate_size=fields["intermediate_size"],
-        num_hidden_layers=fields["num_hidden_layers"],
-        num_attention_heads=heads,
-        num_key_value_heads=fields.get("num_key_value_heads") or heads,
-        head_dim=head_dim,
-        positions=min(longest if positions is None else positions, longest, a.MAX_POSITIONS),
-        tied=bool(fields.get("tie_word_embeddings", False)),
-        epsilon=round(tables.rational(fields["rms_norm_eps"]) * width * 2**a.EPSILON_FRACTION),
+        vocab_size=c.vocab_size,
+        hidden_size=c.hidden_size,
+        intermediate_size=c.intermediate_size,
+        num_hidden_layers=c.num_hidden_layers,
+        num_attention_heads=c.num_attention_heads,
+        num_key_value_heads=c.num_key_value_heads,
+        head_dim=c.head_dim,
+        positions=built,
+        tied=c.tied,
+        epsilon=round(c.rms_norm_eps * c.hidden_size * 2**a.EPSILON_FRACTION),
         query_bits=query_bits,
         key_bits=key_bits,
         source_sha256=source_sha256,
+        window=c.window if c.window is not None and c.window < built else 0,
+        head_epsilon=head_epsilon if c.family.head_norms else 0,
+        qkv_bias=c.family.qkv_bias,
     )
 
 
@@ -54,36 +54,74 @@ class LlamaMaker(TensorMaker):
     """See `TensorMaker`."""
 
     def __init__(self, config: ExactConfig, fields: Mapping[str, Any], tensor: Callable[[str], Fp32]) -> None:
-        cos, sin = tables.rotary_tables(config.head_dim, config.positions, *_rotary(fields))
+        published = read_published(fields)
+        cos, sin = tables.rotary_tables(config.head_dim, config.positions, published.theta, published.scaling)
         curves = {"exp2": tables.exp2_table(), "sigmoid": tables.sigmoid_table()}
         super().__init__(tensor, {**curves, "cos": cos, "sin": sin})
-        self._config = config
+        self._config, self._sources = config, _sources(config)
+        self._queries = float(tables.query_scale(config.head_dim) * tables.rotary_factor(published.scaling) ** 2)
 
     def vector(self, name: str) -> Integers:
         """See `TensorMaker`."""
-        return gain(self._part(name))
+        weight = self._part(name).astype(np.float64)
+        return gain(weight * self._queries if name.endswith("query_norm") else weight)
 
     def matrix(self, name: str) -> Matrix:
         """See `TensorMaker`."""
-        c, weight = self._config, self._part(name)
-        queries = c.num_attention_heads * c.head_dim
-        return quantise(weight, query_factor(len(weight), queries, c.head_dim) if name.endswith("qkv") else None)
+        weight = self._part(name)
+        if not name.endswith("qkv"):
+            return quantise(weight)
+        c = self._config
+        of_queries = 1.0 if c.head_epsilon else self._queries
+        factor = query_factor(len(weight), c.num_attention_heads * c.head_dim, of_queries)
+        if not c.qkv_bias:
+            return quantise(weight, factor)
+        bias = self._part(name, "bias") * factor
+        return replace(quantise(weight, factor), bias=fixed_point(bias, a.HEAD_FRACTION, a.HEAD_MAX))
 
-    def _part(self, name: str) -> Fp32:
-        if name in _TOP_PARTS:
-            return self.tensor(f"{_TOP_PARTS[name]}.weight")
+    def _part(self, name: str, kind: str = "weight") -> Fp32:
+        """The rows of a tensor of the model file, from those that it is made from. Raises UnsupportedModel."""
         prefix, _, part = name.rpartition(".")
-        return np.concatenate([self.tensor(f"model.{prefix}.{each}.weight") for each in _LAYER_PARTS[part]])
+        found = []
+        for source, shape in self._sources[part].items():
+            full = f"model.{prefix}.{source}.{kind}" if prefix else f"{source}.{kind}"
+            values, wanted = self.tensor(full), shape if kind == "weight" else shape[:1]
+            if values.shape != wanted:
+                raise unsupported(f"{full} is {values.shape}, config.json makes it {wanted}.", full, values.shape)
+            found.append(values)
+        return np.concatenate(found)
 
 
-def _rotary(fields: Mapping[str, Any]) -> tuple[Fraction, Mapping[str, Any] | None]:
-    """theta and scaling, from either of the two places where config.json may have them. Raises UnsupportedModel."""
-    scaling = fields.get("rope_parameters") or fields.get("rope_scaling")
-    theta = fields.get("rope_theta") or (scaling or {}).get("rope_theta")
-    if theta is None:
-        raise UnsupportedModel(
-            "config.json names no rope_theta.",
-            way_out="Use the model's own configuration, complete.",
-            rope_theta=None,
-        )
-    return tables.rational(theta), scaling
+def _sources(c: ExactConfig) -> dict[str, dict[str, Shape]]:
+    """Names and shapes on Hugging Face of what each tensor of a model file, or of its layers, is made from."""
+    width, inner, d = c.hidden_size, c.intermediate_size, c.head_dim
+    queries, shared = c.num_attention_heads * d, c.num_key_value_heads * d
+    return {
+        "embedding": {"model.embed_tokens": (c.vocab_size, width)},
+        "head": {"lm_head": (c.vocab_size, width)},
+        "final_norm": {"model.norm": (width,)},
+        "qkv": {
+            "self_attn.q_proj": (queries, width),
+            "self_attn.k_proj": (shared, width),
+            "self_attn.v_proj": (shared, width),
+        },
+        "attention_out": {"self_attn.o_proj": (width, queries)},
+        "gate_up": {"mlp.gate_proj": (inner, width), "mlp.up_proj": (inner, width)},
+        "down": {"mlp.down_proj": (width, inner)},
+        "attention_norm": {"input_layernorm": (width,)},
+        "mlp_norm": {"post_attention_layernorm": (width,)},
+        "query_norm": {"self_attn.q_norm": (d,)},
+        "key_norm": {"self_attn.k_norm": (d,)},
+    }
+
+
+def follows(fields: Mapping[str, Any], name: str, tensor: Callable[[str], Fp32]) -> bool:
+    """Whether a tensor that is not computed with says what the others and config.json say: the output matrix beside a
+    tied embedding that it equals, and inverse frequencies that are those of theta."""
+    if name == "lm_head.weight":
+        return np.array_equal(tensor(name), tensor("model.embed_tokens.weight"))
+    if not name.endswith(_INVERSE_FREQUENCIES):
+        return False
+    c, found = read_published(fields), tensor(name)
+    wanted = float(c.theta) ** (-np.arange(0, c.head_dim, 2) / c.head_dim)
+    return found.shape == wanted.shape and bool(np.allclose(found, wanted, rtol=0.01, atol=0))  # bf16 has 8 bits

@@ -19,14 +19,16 @@ from node_agent.execution.exact.port import Reading
 class KernelLlamaLayer(Structure):
     """`LlamaLayer` of kernels.c."""
 
-    _matrices, _gains = ("qkv", "attention_out", "gate_up", "down"), ("attention_norm", "mlp_norm")
+    _matrices = ("qkv", "attention_out", "gate_up", "down")
+    _gains = ("attention_norm", "mlp_norm", "query_norm", "key_norm")
     _fields_ = (*((name, k.KernelMatrix) for name in _matrices), *((name, c_void_p) for name in _gains))
 
     @classmethod
     def of(cls, layer: LayerParameters, kept: k.Kept) -> Self:
         """A block of the model file."""
         matrices = (kept.matrix(getattr(layer, name)) for name in cls._matrices)
-        return cls(*matrices, *(kept.pointer(getattr(layer, name), np.int32) for name in cls._gains))
+        gains = (getattr(layer, name) for name in cls._gains)
+        return cls(*matrices, *(None if gain is None else kept.pointer(gain, np.int32) for gain in gains))
 
 
 class KernelLlama:

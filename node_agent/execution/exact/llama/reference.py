@@ -68,7 +68,7 @@ class Reference:
         told("raw", qkv)
         heads = [qkv[start : start + c.head_dim] for start in range(0, len(qkv), c.head_dim)]
         turning = c.num_attention_heads + c.num_key_value_heads
-        turned = [self._rotate(head) for head in heads[:turning]]
+        turned = [self._rotate(head) for head in self._head_normed(index, heads[:turning])]
         told("turned", r.joined_up(turned))
         queries = r.tell_shortened(told, "query", c.query_bits, turned[: c.num_attention_heads])
         keys = r.tell_shortened(told, "key", c.key_bits, turned[c.num_attention_heads :])
@@ -76,14 +76,29 @@ class Reference:
         for cache, key, value in zip(self._cache[index], keys, values, strict=True):
             cache.keys.append(key)
             cache.values.append(value)
-        group = c.num_attention_heads // c.num_key_value_heads
+        group, first = c.num_attention_heads // c.num_key_value_heads, 0
+        if c.window:
+            first = max(0, self.position + 1 - c.window)
         mixed: r.Vector = []
         for number, query in enumerate(queries):
             mixing = r.telling(self._hear, "mix", index, self.position, number)
             past = self._cache[index][number // group]
-            mixed += r.mix(query, past.keys, past.values, self.parameters.exp2, mixing)
+            mixed += r.mix(query, past.keys, past.values, self.parameters.exp2, mixing, first)
         joined("out", mixed)
         return r.linear(layer.attention_out, mixed, a.MIXED_FRACTION, a.RESIDUAL_FRACTION, joined)
+
+    def _head_normed(self, index: int, heads: list[r.Vector]) -> list[r.Vector]:
+        """Queries, then keys, each with its norm if the model has them."""
+        c, layer = self.config, self.parameters.layers[index]
+        if layer.query_norm is None or layer.key_norm is None:
+            return heads
+        gains = [layer.query_norm] * c.num_attention_heads + [layer.key_norm] * c.num_key_value_heads
+        return [
+            r.head_norm(
+                head, c.head_epsilon, gain.tolist(), r.telling(self._hear, "head_norm", index, self.position, n)
+            )
+            for n, (head, gain) in enumerate(zip(heads, gains, strict=True))
+        ]
 
     def _rotate(self, head: r.Vector) -> r.Vector:
         cos, sin = self.parameters.cos[self.position].tolist(), self.parameters.sin[self.position].tolist()

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch
 
-from node_agent.execution.errors import ModelDigestMismatch, UnsupportedModel
+from node_agent.execution.errors import ModelDigestMismatch, ModelUnavailable, UnsupportedModel
 from node_agent.execution.model_files import Source, bound_config_sha256, sha256_file
 from node_agent.execution.safetensors_import import import_safetensors
-from node_agent.models import ModelStore
+from node_agent.models import ModelStore, _published
 from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.prompts import CHAT
 
@@ -56,10 +58,73 @@ def test_weights_are_kept_and_bind_the_configuration(published: Path, tmp_path: 
 
 
 def test_other_types_are_refused(published: Path, tmp_path: Path) -> None:
-    """Weights in half precision are not quietly widened: the workload would be another one."""
-    save_file(TENSORS | {"c": np.ones(2, dtype=np.float16)}, published / "model.safetensors")
-    with pytest.raises(UnsupportedModel, match="F16"):
+    """Weights that are quantised, or in fp64, are no weights of this model."""
+    save_file(TENSORS | {"c": np.ones(2, dtype=np.int8)}, published / "model.safetensors")
+    with pytest.raises(UnsupportedModel, match="I8"):
         imported(published, tmp_path / "1")
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_halves_are_widened_without_loss(published: Path, tmp_path: Path, kind: torch.dtype) -> None:
+    """fp16 and bf16, as most models are published: every number as torch reads it, subnormal ones and zeros of either
+    sign too."""
+    bits = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(kind)
+    finite = torch.where(torch.isfinite(bits), bits, torch.zeros((), dtype=kind)).view(256, 256)
+    save_torch({"a": finite}, published / "model.safetensors")
+    found = load_file(imported(published, tmp_path / "1") / "model.safetensors")["a"]
+    assert found.tobytes() == finite.to(torch.float32).numpy().tobytes()
+
+
+def sharded(folder: Path, names: list[str]) -> None:
+    """Cuts the published weights into files, one tensor each, and writes their index."""
+    (folder / "model.safetensors").unlink()
+    for name, tensor in zip(names, TENSORS, strict=True):
+        if "/" not in name:
+            save_file({tensor: TENSORS[tensor]}, folder / name)
+    index = {"metadata": {}, "weight_map": dict(zip(TENSORS, names, strict=True))}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_weights_in_several_files_are_one_model(published: Path, tmp_path: Path) -> None:
+    """The same bytes as from one file."""
+    whole = (imported(published, tmp_path / "1") / "model.safetensors").read_bytes()
+    sharded(published, [f"model-{index}-of-3.safetensors" for index in range(3)])
+    files = _published(published)
+    (tmp_path / "2").mkdir()
+    import_safetensors(*files[:3], tmp_path / "2", files[3:])
+    assert (tmp_path / "2" / "model.safetensors").read_bytes() == whole
+    (tmp_path / "3").mkdir()
+    with pytest.raises(UnsupportedModel, match="so has another file"):
+        import_safetensors(*files[:3], tmp_path / "3", [files[0]])
+
+
+@pytest.mark.parametrize(
+    "name", ["../model.safetensors", "/etc/passwd.safetensors", "a/b.safetensors", ".safetensors", 7]
+)
+def test_an_index_leads_out_of_no_folder(published: Path, name: object) -> None:
+    """Protects files of this host: names come from a stranger. Covers: A48"""
+    sharded(published, ["a.safetensors", "b.safetensors", "c.safetensors"])
+    index = {"weight_map": {"a.weight": name, "b.bias": "b.safetensors"}}
+    (published / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelUnavailable, match="names no files"):
+        _published(published)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": 7}', '{"weight_map": {}}', "[" * 100_000])
+def test_a_broken_index_is_refused(published: Path, text: str) -> None:
+    """One typed refusal. Covers: A48"""
+    sharded(published, ["a.safetensors", "b.safetensors", "c.safetensors"])
+    (published / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ModelUnavailable):
+        _published(published)
+
+
+def test_a_missing_file_of_weights_is_named(published: Path) -> None:
+    """Before anything is built."""
+    sharded(published, ["a.safetensors", "b.safetensors", "c.safetensors"])
+    (published / "b.safetensors").unlink()
+    with pytest.raises(ModelUnavailable, match=r"b\.safetensors is missing"):
+        _published(published)
 
 
 @pytest.fixture

@@ -5,18 +5,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from contracts.protocol.manifest import Manifest
-from node_agent.execution.exact import kernels
+from node_agent.execution.exact import golden, kernels
 from node_agent.execution.exact.build import build, build_from
 from node_agent.execution.exact.eager.ways import ways_of
 from node_agent.execution.exact.encoder.model_file import EncoderParameters, read_encoder
 from node_agent.execution.exact.llama.engine import ExactGeneration
-from node_agent.execution.exact.llama.model_file import Parameters, read_model
+from node_agent.execution.exact.llama.model_file import LayerParameters, Parameters, read_model
 from node_agent.execution.exact.model_root import file_root
 from node_agent.execution.exact.port import Way
 from node_agent.execution.exact.ways import KernelWay
@@ -84,6 +85,21 @@ TINY: Fields = {
 }
 
 
+FAMILIES: dict[str, Fields] = {
+    "llama": {},
+    "mistral": {"model_type": "mistral", "sliding_window": 5},
+    "qwen2": {"model_type": "qwen2"},
+    "qwen2 with a window": {
+        "model_type": "qwen2", "use_sliding_window": True, "sliding_window": 3, "max_window_layers": 0
+    },
+    "qwen3": {"model_type": "qwen3"},
+    "qwen3 with a window": {
+        "model_type": "qwen3", "use_sliding_window": True, "sliding_window": 2, "max_window_layers": 0
+    },
+}  # fmt: skip
+"""What config.json says of each family, beside TINY."""
+
+
 def random_state(fields: Fields, seed: int, size: float = 1.0) -> dict[str, np.ndarray]:
     """fp32 tensors with Hugging Face names, normal with a spread that keeps activations alive."""
     config = {name: value for name, value in fields.items() if isinstance(value, int)}
@@ -106,12 +122,18 @@ def random_state(fields: Fields, seed: int, size: float = 1.0) -> dict[str, np.n
             prefix + "mlp.up_proj": (inner, width),
             prefix + "mlp.down_proj": (width, inner),
         }
-    return {
+        if fields.get("model_type") == "qwen3":
+            shapes |= {prefix + f"self_attn.{name}_norm": (d,) for name in "qk"}
+    state = {
         f"{name}.weight": (
             rng.normal(1, 0.3, shape) if len(shape) == 1 else rng.normal(0, size / shape[1] ** 0.5, shape)
         ).astype(np.float32)
         for name, shape in shapes.items()
     }
+    if fields.get("model_type") == "qwen2":
+        for name in [name for name in shapes if name.endswith(("q_proj", "k_proj", "v_proj"))]:
+            state[f"{name}.bias"] = rng.normal(0, size, shapes[name][0]).astype(np.float32)
+    return state
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +148,17 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         return read_model(path)
 
     return make
+
+
+def with_biases(model: Parameters) -> Parameters:
+    """The same model, with biases of queries, keys and values."""
+
+    def biased(layer: LayerParameters) -> LayerParameters:
+        rows = len(layer.qkv.multiplier)
+        bias = golden.mixed(rows, 5).astype(np.int64) % 2**18 - 2**17
+        return replace(layer, qkv=replace(layer.qkv, bias=bias.astype(np.int32)))
+
+    return replace(model, config=replace(model.config, qkv_bias=True), layers=tuple(map(biased, model.layers)))
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ from contracts.protocol.manifest import Manifest
 from contracts.protocol.trace_tree import list_root
 from node_agent.execution import kinds
 from node_agent.execution.errors import ModelDigestMismatch
-from node_agent.execution.exact import kernels
+from node_agent.execution.exact import golden, kernels
 from node_agent.execution.exact.model_root import derived, file_root, model_root
 from node_agent.execution.model_files import ModelFiles
 from node_agent.models import ModelStore
-from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
+from tests.unit.node_agent.execution.exact.conftest import FAMILIES, MakeEncoder, MakeModel, with_biases
 from tests.unit.node_agent.execution.exact.court.tracing import model_shelf
 
 EVERY_SET = pytest.mark.parametrize("name", kernels.available())
@@ -46,8 +46,19 @@ def test_rows_that_have_no_room_are_refused() -> None:
 def test_the_root_of_a_file_is_that_of_its_numbers(name: str, make_model: MakeModel, make_encoder: MakeEncoder) -> None:
     """A71: what a node derives before it serves, by every set of kernels, is the root under which single numbers are
     opened: tied and not, one block a row and several, both families."""
-    for model in (make_model(), make_model(tie_word_embeddings=False, hidden_size=72), make_encoder()):
+    families = (with_biases(make_model(**changes)) for changes in FAMILIES.values())
+    for model in (make_model(), make_model(tie_word_embeddings=False, hidden_size=72), make_encoder(), *families):
         assert model_root(model, kernels.loaded(name, 1)) == model_shelf(model).root
+
+
+def test_what_families_add_changes_no_plain_llama() -> None:
+    """Protects workloads that are offered: the root of a model without window, biases and norms of heads is as it was
+    before there were any."""
+    assert derived(golden.golden_parameters()) == GOLDEN_ROOT
+    assert derived(golden.golden_family()) != GOLDEN_ROOT
+
+
+GOLDEN_ROOT = "0x4fc561155915c5841a443053e4a2c23b0ca463987cb06b02ac0b59a00a956545"
 
 
 @pytest.mark.parametrize("whose", ["no model's", "another model's", "none"])

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,16 +19,24 @@ from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, Fp32Products, Fp64Products, Products, Weight
 from node_agent.execution.exact.encoder.reference import EncoderReference
 from node_agent.execution.exact.kernels import cpu_flags
+from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.llama.reference import Reference
 
 CPU = torch.device("cpu")
 
 
-def test_golden_hash_is_the_references() -> None:
+@pytest.mark.parametrize(
+    ("model", "pinned"),
+    [
+        (golden.golden_parameters, golden.GOLDEN_LOGITS),
+        (golden.golden_family, golden.GOLDEN_FAMILY_LOGITS),
+    ],
+)
+def test_golden_hash_is_the_references(model: Callable[[], Parameters], pinned: str) -> None:
     """The pinned logits come from the specification, not from the code that is tested with them."""
-    reference = Reference(golden.golden_parameters())
+    reference = Reference(model())
     logits = np.array([reference.logits(token) for token in golden.GOLDEN_TOKENS], "<i4")
-    assert hashlib.sha256(logits.tobytes()).hexdigest() == golden.GOLDEN_LOGITS
+    assert hashlib.sha256(logits.tobytes()).hexdigest() == pinned
 
 
 def test_golden_vectors_are_the_references() -> None:

@@ -18,7 +18,7 @@ from contracts.model.court.operations.base import Operation, Spot
 from node_agent.execution.exact.container import Matrix
 from node_agent.execution.exact.llama.model_file import LayerParameters, Parameters
 from node_agent.execution.exact.sampling import ExactSampling
-from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
+from tests.unit.node_agent.execution.exact.conftest import FAMILIES, MakeEncoder, MakeModel, with_biases
 from tests.unit.node_agent.execution.exact.court.cases import Case, decoder_case, encoder_case
 from tests.world.soak import short_or_long
 
@@ -91,7 +91,9 @@ def _cases(random: Random, make_model: MakeModel, make_encoder: MakeEncoder) -> 
             num_key_value_heads=d,
             head_dim=heads[1],
             tie_word_embeddings=random.random() < 0.5,
+            **FAMILIES[random.choice([*FAMILIES])],
         )
+        model = random.choice([model, with_biases(model)])
         tokens = [random.randrange(9) for _ in range(random.choice([1, 3, 70]))]
         model = random.choice([model, loud(model)])
         yield decoder_case(model, [tokens], random.choice([1, 3]), sampling)
@@ -106,7 +108,8 @@ def loud(model: Parameters) -> Parameters:
         return replace(one, multiplier=np.full_like(one.multiplier, 2**24 - 1), exponent=24)
 
     def layer(one: LayerParameters) -> LayerParameters:
-        gains = {name: np.full_like(getattr(one, name), 2**30 - 1) for name in ("attention_norm", "mlp_norm")}
+        names = ["attention_norm", "mlp_norm", *(() if one.query_norm is None else ("query_norm", "key_norm"))]
+        gains = {name: np.full_like(getattr(one, name), 2**30 - 1) for name in names}
         matrices = {name: matrix(getattr(one, name)) for name in ("qkv", "attention_out", "gate_up", "down")}
         return replace(one, **gains, **matrices)
 

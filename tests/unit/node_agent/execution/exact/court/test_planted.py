@@ -10,12 +10,13 @@ import pytest
 
 from contracts.model.court.checker import Step
 from contracts.model.court.operations.base import Spot
+from contracts.model.court.shelves import Shelf
 from contracts.model.court.trees import Key
 from node_agent.execution.exact import reference
 from node_agent.execution.exact.container import Matrix
-from node_agent.execution.exact.llama.model_file import Parameters
+from node_agent.execution.exact.llama.model_file import LayerParameters, Parameters
 from node_agent.execution.exact.sampling import ExactSampling
-from tests.unit.node_agent.execution.exact.conftest import MakeEncoder, MakeModel
+from tests.unit.node_agent.execution.exact.conftest import FAMILIES, MakeEncoder, MakeModel, with_biases
 from tests.unit.node_agent.execution.exact.court.cases import (
     Case,
     accused,
@@ -49,11 +50,11 @@ SMALL_ENCODER: dict[str, object] = {
     "num_attention_heads": 2,
     "max_position_embeddings": 80,
 }
-KINDS = ["greedy", "sampled", "encoder"]
+KINDS = ["greedy", "sampled", "every part", "encoder"]
 PROMPTS = [[3, 5], [7, 1, 2]]
 
 
-LEAST = {"hidden_size": 4, "intermediate_size": 5, "head_dim": 2, "vocab_size": 9}
+LEAST = {"hidden_size": 4, "intermediate_size": 5, "vocab_size": 9}
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,17 @@ def model(make_model: MakeModel) -> Parameters:
 
 
 @pytest.fixture(scope="module")
-def cases(model: Parameters, make_encoder: MakeEncoder) -> dict[str, Case]:
-    """Two layers each: a Llama that is greedy, one that samples, a BERT; the second of two texts is looked at."""
+def every_part(make_model: MakeModel) -> Parameters:
+    """The same with a window of two positions, norms of heads and biases."""
+    return with_biases(make_model(**SMALL, **FAMILIES["qwen3 with a window"]))
+
+
+@pytest.fixture(scope="module")
+def cases(model: Parameters, every_part: Parameters, make_encoder: MakeEncoder) -> dict[str, Case]:
+    """Two layers each: a Llama that is greedy, one that samples, one with all that families add, a BERT; the second of
+    two texts is looked at."""
     return {
+        "every part": decoder_case(every_part, PROMPTS, text=1),
         "greedy": decoder_case(model, PROMPTS, text=1),
         "sampled": decoder_case(model, PROMPTS, sampling=SAMPLED, text=1),
         "encoder": encoder_case(make_encoder(**SMALL_ENCODER), PROMPTS, text=1),
@@ -132,7 +141,7 @@ def test_spare_bits_convict_by_any_step_that_reads_them(cases: dict[str, Case]) 
 
 def test_of_all_steps_those_that_read_the_wrong_bit_convict(make_model: MakeModel, make_encoder: MakeEncoder) -> None:
     """A whole trace, step by step: none convicts the honest one, and at least one convicts whatever bit is wrong."""
-    model, encoder = make_model(**(SMALL | LEAST)), make_encoder(**(SMALL_ENCODER | LEAST))
+    model, encoder = make_model(**(SMALL | LEAST | {"head_dim": 2})), make_encoder(**(SMALL_ENCODER | LEAST))
     least = [decoder_case(model, [[3]], 2), decoder_case(model, [[3]], 2, SAMPLED), encoder_case(encoder, [[4, 5]])]
     for case in least:
         random = Random(1)
@@ -165,6 +174,31 @@ def test_a_trace_of_another_model_convicts(model: Parameters, cases: dict[str, C
     convicts."""
     theirs = replace(decoder_case(_with_weight(model), PROMPTS, text=1), model=model_shelf(model))
     assert _is_convicted(cases["greedy"], theirs)
+
+
+PARTS: dict[str, Callable[[Parameters], Parameters]] = {
+    "window": lambda model: replace(model, config=replace(model.config, window=0)),
+    "another window": lambda model: replace(model, config=replace(model.config, window=3)),
+    "biases": lambda model: _with_layers(model, lambda layer: replace(layer, qkv=replace(layer.qkv, bias=None))),
+    "norm": lambda model: _with_layers(model, lambda layer: replace(layer, key_norm=layer.query_norm)),
+    "epsilon of norms": lambda model: replace(model, config=replace(model.config, head_epsilon=2**33)),
+}
+"""Other models by the same weights: what a family adds left out or changed."""
+
+
+def _with_layers(model: Parameters, change: Callable[[LayerParameters], LayerParameters]) -> Parameters:
+    return replace(model, layers=tuple(map(change, model.layers)))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_who_leaves_out_what_a_family_adds_is_convicted(
+    every_part: Parameters, cases: dict[str, Case], part: str
+) -> None:
+    """A node that computes a plain Llama by the weights of a Mistral or Qwen, and shows what it computed."""
+    honest, other = cases["every part"], decoder_case(PARTS[part](every_part), PROMPTS, text=1)
+    pairs = zip(honest.shelves, other.shelves, strict=True)
+    shelves = tuple(Shelf(mine.layout, theirs._sheet) for mine, theirs in pairs)
+    assert _is_convicted(honest, replace(honest, shelves=shelves))
 
 
 def _is_convicted(honest: Case, theirs: Case) -> bool:

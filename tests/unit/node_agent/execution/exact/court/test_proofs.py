@@ -193,9 +193,13 @@ def test_a_model_root_that_is_not_the_files_convicts_the_honest(model: Parameter
 
 
 def test_the_configuration_is_the_first_leaf_of_a_model() -> None:
-    """Thirteen words of 32 bytes, big-endian, in the order of COURT.md."""
+    """Thirteen words of 32 bytes, big-endian, in the order of COURT.md; two more with a window or norms of heads."""
     config = CourtConfig(0, 2, 24, 40, 4, 2, 8, 61, 96, 1, 5, 10, 10)
-    assert config.packed() == b"".join(n.to_bytes(32, "big") for n in (0, 2, 24, 40, 4, 2, 8, 61, 96, 1, 5, 10, 10))
+    words = (0, 2, 24, 40, 4, 2, 8, 61, 96, 1, 5, 10, 10)
+    assert config.packed() == b"".join(n.to_bytes(32, "big") for n in words)
+    for more in ({"window": 7}, {"head_epsilon": 9}):
+        added = (more.get("window", 0), more.get("head_epsilon", 0))
+        assert replace(config, **more).packed() == b"".join(n.to_bytes(32, "big") for n in words + added)
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 130, 4097])

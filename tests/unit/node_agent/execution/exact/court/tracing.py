@@ -172,6 +172,8 @@ class TracedText:
         if c.encoder:
             raw = self._told("norm.raw", place)
             return [c.width * value - sum(raw) for value in raw]
+        if unit == "head_norm":
+            return [*self.sheet("heads.raw", place[:2])[place[2]]]
         if unit == "final":
             return self._heard["residual", (2 * c.layers, self._text.first_logits + place[1])]
         return self._heard["residual", place]

@@ -1,5 +1,7 @@
 """The fast path computes what the reference computes, however the work is cut up and however products are made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from node_agent.execution.exact.eager.products import ALL, Products
 from node_agent.execution.exact.llama.model_file import Parameters
 from node_agent.execution.exact.llama.reference import Reference
 from node_agent.execution.exact.port import LlamaModel, Reading, Way
-from tests.unit.node_agent.execution.exact.conftest import WAYS
+from tests.unit.node_agent.execution.exact.conftest import FAMILIES, WAYS
 from tests.world.soak import short_or_long
 
 ONE_HEAD: dict[str, object] = {
@@ -40,7 +42,10 @@ each_way = pytest.mark.parametrize("way", WAYS, ids=lambda each: each.name)
 
 @st.composite
 def shapes(draw: st.DrawFn) -> dict[str, object]:
-    """Configurations of the family: grouped heads, tied or not, odd sizes, scaled rotary frequencies."""
+    """Configurations of all families: grouped heads, tied or not, odd sizes, scaled rotary frequencies, windows,
+    biases, norms of heads."""
+    family = FAMILIES[draw(st.sampled_from([*FAMILIES]))]
+    window = {"sliding_window": draw(st.integers(1, 17))} if "sliding_window" in family else {}
     kv_heads, group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     llama3 = {
         "rope_type": "llama3",
@@ -61,6 +66,9 @@ def shapes(draw: st.DrawFn) -> dict[str, object]:
         "rope_theta": draw(st.sampled_from([10_000.0, 100_000.0, 500_000])),
         "rope_scaling": draw(st.sampled_from([None, {"type": "linear", "factor": 2.0}, llama3])),
         "tie_word_embeddings": draw(st.booleans()),
+        "rms_norm_eps": draw(st.sampled_from([1e-6, 1e-5, 0.1])),
+        **family,
+        **window,
     }
 
 
@@ -102,6 +110,25 @@ def test_tiles_of_any_size(name: str) -> None:
                 x[-1] = -16383
                 expected = x.astype(np.int64) @ weight.T.astype(np.int64)
                 assert (found.products(x, weight) == expected).all()
+
+
+@each_way
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("head_dim", [64, 80, 128])
+def test_each_family_at_the_widths_that_people_run(make_model, family: str, head_dim: int, way: Way) -> None:
+    """Windows that slide, biases and norms of heads: what the reference computes, in chunks that straddle windows, and
+    not what a plain Llama of the same weights would."""
+    parameters = make_model(6, 4.0, head_dim=head_dim, num_hidden_layers=1, vocab_size=20, **FAMILIES[family])
+    tokens = [token % 20 for token in TOKENS]
+    reference = Reference(parameters)
+    expected = [reference.logits(token) for token in tokens]
+    assert read(way.llama(parameters), tokens, 4) == expected
+    layer = replace(
+        parameters.layers[0], qkv=replace(parameters.layers[0].qkv, bias=None), query_norm=None, key_norm=None
+    )
+    config = replace(parameters.config, window=0, head_epsilon=0, qkv_bias=False)
+    plain = way.llama(replace(parameters, config=config, layers=(layer,)))
+    assert (read(plain, tokens) == expected) is (family == "llama")
 
 
 @each_way
