@@ -84,6 +84,12 @@ def manifest(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The day that a chat template which asks for one is given."),
     ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="NAME=VALUE that a chat template reads, as enable_thinking=false. Repeatable."
+        ),
+    ] = None,
     max_texts: Annotated[int | None, typer.Option(min=1, help="Texts of an order.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a text, the template's included.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of an answer.")] = None,
@@ -94,12 +100,14 @@ def manifest(
     and those that end an answer. A float engine's manifest fits only hosts like this one.
     """
     from node_agent.execution import kinds
+    from node_agent.execution.chat import ChatSettings, read_values
     from node_agent.models import ModelStore
 
     console, models, found = Console(), ModelStore(store), kinds.find(kind)
     stored = None
-    if model not in found.models or (system, date) != (None, None):
-        stored = models.describe(model, found, system, date and date.date())
+    settings = ChatSettings(system=system, day=date and date.date(), values=read_values(values or []))
+    if model not in found.models or settings != ChatSettings():
+        stored = models.describe(model, found, settings)
     sizes = kinds.sized(kind, max_texts=max_texts, max_tokens=max_tokens, max_new_tokens=max_new_tokens)
     written = kinds.write_manifest(kind, model, device, check_price_units=check_price, stored=stored, **sizes)
     out.write_bytes(written.canonical())

@@ -17,11 +17,10 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import date
 from pathlib import Path, PurePosixPath
 
 from contracts.protocol.manifest import EXACT_ENGINE
-from node_agent.execution.chat import CHAT_FILES
+from node_agent.execution.chat import CHAT_FILES, ChatSettings
 from node_agent.execution.errors import ModelUnavailable, UnsupportedModel
 from node_agent.execution.kinds import Kind
 from node_agent.execution.model_files import (
@@ -153,26 +152,26 @@ class ModelStore:
             _replace(self.root / _INDEX, {**self.names(), name: digest})
             return self._open(digest)
 
-    def describe(self, name: str, kind: Kind, system: str | None = None, day: date | None = None) -> Stored:
+    def describe(self, name: str, kind: Kind, settings: ChatSettings = ChatSettings()) -> Stored:
         """A stored model file as a workload of this kind describes it: its root, its sizes, its own wording.
 
         Args:
             name: in the index, or the weights' sha256.
             kind: of work, by the exact engine; one that generates takes the model's chat template.
-            system, day: as of `wording.chat_wording`.
+            settings: of the chat.
 
         Raises ModelUnavailable where it is not in the store, UnsupportedModel for what this kind cannot use.
         """
         if kind.needs_torch or kind.engine.name != EXACT_ENGINE:
             raise UnsupportedModel(
                 f"Work of the kind {kind.name} is not done by the engine {EXACT_ENGINE}, whose files `build` makes.",
-                way_out="Name one of the kind's own models, without --system and --date.",
+                way_out="Name one of the kind's own models, without settings of a chat.",
             )
         files = self.load(name)
         chat = self._folder(files.weights_sha256) / CHAT if kind.template["meter"] == "new_tokens" else None
-        if chat is None and (system, day) != (None, None):
+        if chat is None and settings != ChatSettings():
             raise UnsupportedModel(
-                f"Work of the kind {kind.name} is no chat.", way_out="Leave --system and --date out."
+                f"Work of the kind {kind.name} is no chat.", way_out="Leave --system, --date and --set out."
             )
         if chat is not None and not chat.is_file():
             raise UnsupportedModel(
@@ -180,7 +179,7 @@ class ModelStore:
                 way_out=f"Use an instruction-tuned model, with its {' or '.join(CHAT_FILES[:2])}, and build it again.",
             )
         with closing(Executor(self.root)) as executor:
-            wording = executor.word(files.tokenizer, files.tokenizer_sha256, chat, system, day)
+            wording = executor.word(files.tokenizer, files.tokenizer_sha256, chat, settings)
             sizes = executor.sizes_of(files.weights, kind.name)
         named = files.weights_sha256, files.tokenizer_sha256
         return Stored(*named, sizes.root, wording, sizes.positions, sizes.vocab_size)

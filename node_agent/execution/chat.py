@@ -4,7 +4,8 @@ A Hugging Face folder says it in tokenizer_config.json or chat_template.jinja, a
 config.json; a GGUF file in its fields `tokenizer.*`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -36,6 +37,22 @@ class Chat(BaseModel):
     template: str
     tokens: dict[str, str]
     ends: tuple[Uint32, ...]
+
+
+class ChatSettings(BaseModel):
+    """What whoever offers a model decides about its chat.
+
+    Attributes:
+        system: the system message; the template's own, where it has one, if not given.
+        day: today, for a template that asks; it stays the same.
+        values: for other names that the template reads, e.g. enable_thinking.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: str | None = None
+    day: date | None = None
+    values: dict[str, bool | int | str] = {}
 
 
 class _Named(BaseModel):
@@ -75,6 +92,18 @@ def gguf_chat(fields: Mapping[str, Any]) -> Chat | None:
     tokens = {name: fields["ggml.tokens"][number] for name, number in ids.items()}
     ends = {number for name, number in ids.items() if name != "bos_token"}
     return Chat(template=fields["chat_template"], tokens=tokens, ends=tuple(sorted(ends)))
+
+
+def read_values(given: Sequence[str]) -> dict[str, bool | int | str]:
+    """Values of `ChatSettings` from NAME=VALUE; true, false and integers are no texts. Raises UnsupportedModel."""
+    values: dict[str, bool | int | str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not name.isidentifier() or not equals:
+            raise UnsupportedModel(f"{each!r} is not NAME=VALUE.", way_out="For instance --set enable_thinking=false.")
+        known = {"true": True, "false": False}
+        values[name] = int(value) if value.isdecimal() else known.get(value, value)
+    return values
 
 
 def _default(template: str | list[_Named] | None) -> str | None:

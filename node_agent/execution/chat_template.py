@@ -6,7 +6,6 @@ gives another text at another time: the clock is a day that is given, and nothin
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from jinja2 import TemplateError, meta, nodes
@@ -14,7 +13,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from node_agent.execution.chat import Chat
+from node_agent.execution.chat import Chat, ChatSettings
 from node_agent.execution.errors import UnsupportedModel
 
 MOST_CHARACTERS = 1 << 20
@@ -30,28 +29,30 @@ class ChatTemplate:
 
     Args:
         chat: how the model chats.
-        day: what the template takes for today; None where it must not ask.
+        settings: what it is given besides messages. Without a day it must not ask for one.
     """
 
-    def __init__(self, chat: Chat, day: date | None) -> None:
-        """Raises UnsupportedModel for no Jinja, and for a day that the template has no use for."""
-        self._chat, self._day = chat, day
+    def __init__(self, chat: Chat, settings: ChatSettings) -> None:
+        """Raises UnsupportedModel for no Jinja, and for a day or a value that the template has no use for."""
+        self._chat, self._day, self._values = chat, settings.day, settings.values
         environment = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
         environment.globals[_CLOCK] = self._strftime_now
         try:
             names = meta.find_undeclared_variables(environment.parse(chat.template))
             self._template = environment.from_string(chat.template)
-        except (TemplateError, RecursionError) as error:
+        except Exception as error:  # Python's compiler refuses more than jinja2's
             raise refused(f"is no Jinja: {error}", "Use another file of the model.") from error
-        if day is not None and not {_CLOCK, _DATE} & names:
-            raise refused(f"does not say which day it is, and {day} was given for it", "Leave the day out.")
+        if self._day is not None and not {_CLOCK, _DATE} & names:
+            raise refused(f"does not say which day it is, and {self._day} was given for it", "Leave the day out.")
+        if unread := sorted(set(self._values) - names):
+            raise refused(f"reads nothing called {', '.join(unread)}", f"It reads {', '.join(sorted(names))}.")
 
     def render(self, messages: Messages, *, prompts: bool = True) -> str:
         """A chat as text. `prompts`: up to where the model's answer begins. Raises UnsupportedModel."""
         said = {"messages": messages, "add_generation_prompt": prompts, "tools": None, "documents": None}
         day = {} if self._day is None else {_DATE: self._day.strftime("%d %b %Y")}
         try:
-            return _joined(self._template.generate(**self._chat.tokens, **said, **day))
+            return _joined(self._template.generate({**self._chat.tokens, **day, **self._values, **said}))
         except UnsupportedModel:
             raise
         except Exception as error:  # of a stranger's code

@@ -7,13 +7,11 @@ reaches over its border, which TEXTS show. White space at the ends of a text sta
 text's ids are its own.
 """
 
-from datetime import date
-
 from tokenizers import Tokenizer
 
 from contracts.protocol.spelling import SAMPLES, Spelling
 from contracts.protocol.tokens import TextTokenizer
-from node_agent.execution.chat import Chat
+from node_agent.execution.chat import Chat, ChatSettings
 from node_agent.execution.chat_template import ChatTemplate, refused
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.model_files import Wording
@@ -87,18 +85,9 @@ def _around(whole: list[int], text: list[int]) -> tuple[tuple[int, ...], tuple[i
     return None
 
 
-def chat_wording(words: ChatTokenizer, chat: Chat, system: str | None = None, day: date | None = None) -> Wording:
-    """The wording of a model that chats, around one message of a user.
-
-    Args:
-        words: its tokenizer.
-        chat: how it chats.
-        system: the system message; the template's own, where it has one, if not given.
-        day: today, for a template that asks.
-
-    Raises UnsupportedModel.
-    """
-    template = ChatTemplate(chat, day)
+def chat_wording(words: ChatTokenizer, chat: Chat, settings: ChatSettings) -> Wording:
+    """The wording of a model that chats, around one message of a user. Raises UnsupportedModel."""
+    template, system = ChatTemplate(chat, settings), settings.system
     first = [] if system is None else [{"role": "system", "content": system}]
 
     def rendered(text: str) -> str:

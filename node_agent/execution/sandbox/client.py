@@ -6,13 +6,13 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from contracts.protocol.manifest import Manifest
 from node_agent.devices.probe import choose
 from node_agent.execution import kinds
+from node_agent.execution.chat import ChatSettings
 from node_agent.execution.engine import Check, Engine, Execution, Speed
 from node_agent.execution.errors import ExecutorFailed, UnsupportedModel
 from node_agent.execution.model_files import ModelFiles, Wording
@@ -152,18 +152,15 @@ class Executor:
             self._need(self._needs_and(weights))
             return self._running().ask(FindRoot(weights=weights, work=work), Root)
 
-    def word(
-        self, tokenizer: Path, sha256: str, chat: Path | None, system: str | None = None, day: date | None = None
-    ) -> Wording:
+    def word(self, tokenizer: Path, sha256: str, chat: Path | None, settings: ChatSettings) -> Wording:
         """A model's wording, by its tokenizer and, where it chats, by its chat.json; see `wording`. Raises as `make`
         does; UnsupportedModel where the template or the tokenizer ended the process, or took too long."""
         files = (tokenizer,) if chat is None else (tokenizer, chat)
         with self._calls.exclusive():
             self._need(self._needs_and(*files))
             try:
-                said = self._running().ask(
-                    Word(tokenizer=tokenizer, sha256=sha256, chat=chat, system=system, day=day), Worded
-                )
+                request = Word(tokenizer=tokenizer, sha256=sha256, chat=chat, settings=settings)
+                said = self._running().ask(request, Worded)
             except ExecutorFailed as error:
                 raise UnsupportedModel(
                     f"The model's chat template or its tokenizer cannot be run: {error.message}",

@@ -198,7 +198,7 @@ def _worded(request: Word) -> Worded:
         found = frame(words)
     else:
         chat = Chat.model_validate_json(request.chat.read_bytes())
-        found = chat_wording(words, chat, request.system, request.day)
+        found = chat_wording(words, chat, request.settings)
     return Worded(**vars(found))
 
 

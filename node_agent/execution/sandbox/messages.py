@@ -5,7 +5,6 @@ number is read in two ways. Numbers are finite; nothing is nested deeper than it
 """
 
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -15,6 +14,7 @@ from contracts.protocol.errors import first_fault
 from contracts.protocol.manifest import Manifest, Sha256, TokenizerFamily
 from contracts.protocol.records import Bytes32, Uint32
 from node_agent.execution import errors
+from node_agent.execution.chat import ChatSettings
 from node_agent.execution.engine import Check, Execution, Speed
 from node_agent.execution.errors import ExecutionError, ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
@@ -241,8 +241,7 @@ class Word(Message):
     tokenizer: Path
     sha256: Sha256
     chat: Path | None
-    system: str | None
-    day: date | None
+    settings: ChatSettings
 
 
 class Build(Message):

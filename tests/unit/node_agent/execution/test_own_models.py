@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from node_agent.execution import kinds
+from node_agent.execution.chat import ChatSettings
 from node_agent.execution.errors import ModelUnavailable, UnknownKind, UnsafeModelFormat, UnsupportedModel
 from node_agent.execution.model_files import Stored, Wording
 from node_agent.models import ModelStore
@@ -19,6 +20,7 @@ from tests.world.prompts import BYTES
 from tests.world.wording import chat_ml
 
 CHAT, VECTORS = kinds.find("generation"), kinds.find("embedding")
+BRIEF = ChatSettings(system="Be brief.")
 SMALL = {"max_texts": 1, "max_tokens": 300, "max_new_tokens": 8}
 
 
@@ -37,9 +39,9 @@ def test_a_gguf_file_becomes_a_workload(tmp_path: Path, tiny_gguf_parts: Parts) 
     assert (manifest.model_root, manifest.template.before) == (found.model_root, expected.before)
     kinds.load(files, manifest, "cpu")
 
-    assert store.describe("mine", CHAT, "Be brief.").wording == chat_ml(BYTES, "Be brief.")
+    assert store.describe("mine", CHAT, BRIEF).wording == chat_ml(BYTES, "Be brief.")
     with pytest.raises(UnsupportedModel, match="embedding is no chat"):
-        store.describe("mine", VECTORS, "Be brief.")
+        store.describe("mine", VECTORS, BRIEF)
     with pytest.raises(UnsupportedModel, match="'assay/exact/1', this model is read from"):
         store.describe("mine", VECTORS)
     with pytest.raises(UnsupportedModel, match="float_generation is not done by the engine exact"):

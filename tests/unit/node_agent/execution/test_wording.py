@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 
 from node_agent.execution import kinds
-from node_agent.execution.chat import CHAT_FILES, Chat, gguf_chat, published_chat
+from node_agent.execution.chat import CHAT_FILES, Chat, ChatSettings, gguf_chat, published_chat, read_values
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.gguf_tokenizer import tokenizer_fields, tokenizer_json
 from node_agent.execution.model_files import CONFIG, Wording
@@ -46,7 +46,7 @@ def chat(template: str, ends: tuple[int, ...] = ()) -> Chat:
 
 @cache
 def wording(template: str, system: str | None, cut: str) -> Wording:
-    return chat_wording(words(cut), chat(template), system)
+    return chat_wording(words(cut), chat(template), ChatSettings(system=system))
 
 
 @cache
@@ -88,12 +88,27 @@ def test_prompts_are_those_of_transformers(template: str, cut: str, system: str 
 def test_a_day_is_given_once() -> None:
     """Protects workloads whose template asks for the day: they say which one, since a prompt is the same every day."""
     with pytest.raises(UnsupportedModel, match=r"asks which day it is \(strftime_now\)"):
-        chat_wording(words("llama-bpe"), chat(chats.LLAMA32))
-    made = chat_wording(words("llama-bpe"), chat(chats.LLAMA32), SYSTEM, DAY)
+        chat_wording(words("llama-bpe"), chat(chats.LLAMA32), ChatSettings())
+    made = chat_wording(words("llama-bpe"), chat(chats.LLAMA32), ChatSettings(system=SYSTEM, day=DAY))
     rest = "system\n\nToday Date: 31 Jan 2026\n\nAnswer in  one word.user\n\n"
     assert Tokenizer.from_str(chats.trained("llama-bpe").decode()).decode(made.before) == rest
     with pytest.raises(UnsupportedModel, match="does not say which day it is, and 2026-01-31"):
-        chat_wording(words(), chat(chats.SMOLLM2), None, DAY)
+        chat_wording(words(), chat(chats.SMOLLM2), ChatSettings(day=DAY))
+
+
+def test_a_template_gets_the_values_that_it_reads() -> None:
+    """Protects whoever offers a model that thinks aloud from settings that do nothing: one that no template reads is
+    refused, with those that it does."""
+    quiet = ChatSettings(values=read_values(["enable_thinking=false"]))
+    loud = wording(chats.QWEN3, None, "qwen2")
+    made = chat_wording(words("qwen2"), chat(chats.QWEN3), quiet)
+    assert made.after == (*loud.after, *words("qwen2").chat("<think>\n\n</think>\n\n"))
+    with pytest.raises(UnsupportedModel, match=r"reads nothing called enable_thinking.* It reads .*messages"):
+        chat_wording(words(), chat(chats.SMOLLM2), quiet)
+    assert read_values(["a=1", "b=true", "c=x=y", "d="]) == {"a": 1, "b": True, "c": "x=y", "d": ""}
+    for wrong in ("a", "=1", "a b=1"):
+        with pytest.raises(UnsupportedModel, match="is not NAME=VALUE"):
+            read_values([wrong])
 
 
 PLAIN = "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
@@ -113,6 +128,8 @@ LAST_ONLY = "<|im_start|>{{ messages[-1].content }}<|im_end|>"
         ("<|im_start|>", None, "0 times, not once"),
         (PLAIN + "{% if '?' in messages[-1].content %}!{% endif %}", None, "other words around 'a' than around 'Why"),
         ("{% for x in messages %}", None, "is no Jinja: Unexpected end of template"),
+        ("{% for x in messages %}" * 30 + "{% endfor %}" * 30, None, "is no Jinja: too many statically nested"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", None, "is no Jinja: maximum recursion"),
         ("{{ [1, 2] | random }}" + PLAIN, None, "is no Jinja: No filter named 'random'"),
         ("{{ lipsum() }}" + PLAIN, None, "'lipsum' is undefined"),
         ("{{ messages.append(1) }}" + PLAIN, None, "SecurityError"),
@@ -130,7 +147,7 @@ def test_templates_that_make_no_workload_are_refused(template: str, system: str 
     cut = "smollm" if template == chats.LLAMA3 else "gpt-2"
     tokenizer = without_controls() if template == BARE else words(cut)
     with pytest.raises(UnsupportedModel, match=told):
-        chat_wording(tokenizer, chat(template), system)
+        chat_wording(tokenizer, chat(template), ChatSettings(system=system))
 
 
 @cache
@@ -145,10 +162,10 @@ def test_stops_are_the_publishers_and_the_turns_end() -> None:
     convention, and what the template puts after one."""
     ids = {token: chats.CONTROLS.index(token) for token in chats.CONTROLS}
     usual = {ids["<|endoftext|>"], ids["<|im_end|>"], ids["<|eot_id|>"]}
-    assert set(chat_wording(words(), chat(PLAIN)).stops) == usual
-    assert set(chat_wording(words(), chat(PLAIN, ends=(77,))).stops) == usual | {77}
+    assert set(chat_wording(words(), chat(PLAIN), ChatSettings()).stops) == usual
+    assert set(chat_wording(words(), chat(PLAIN, ends=(77,)), ChatSettings()).stops) == usual | {77}
     other = PLAIN.replace("<|im_end|>", "<|end_header_id|>")
-    assert set(chat_wording(words(), chat(other)).stops) == usual | {ids["<|end_header_id|>"]}
+    assert set(chat_wording(words(), chat(other), ChatSettings()).stops) == usual | {ids["<|end_header_id|>"]}
 
 
 def test_a_tokenizer_frames_texts_of_what_does_not_chat() -> None:
@@ -227,12 +244,12 @@ def test_a_template_runs_confined_and_in_time(
     tokenizer.write_bytes(chats.trained())
     digest = hashlib.sha256(chats.trained()).hexdigest()
     said.write_text(chat(chats.QWEN3).model_dump_json())
-    assert executor.word(tokenizer, digest, said, SYSTEM) == wording(chats.QWEN3, SYSTEM, "gpt-2")
+    assert executor.word(tokenizer, digest, said, ChatSettings(system=SYSTEM)) == wording(chats.QWEN3, SYSTEM, "gpt-2")
     monkeypatch.setattr(Word, "within_s", 5.0)
     endless = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3
     said.write_text(chat(endless).model_dump_json())
     with pytest.raises(UnsupportedModel, match=r"chat template or its tokenizer cannot be run: .* hung"):
-        executor.word(tokenizer, digest, said)
+        executor.word(tokenizer, digest, said, ChatSettings())
 
 
 @pytest.mark.model
@@ -259,8 +276,8 @@ def test_smollm2s_own_template_gives_the_recorded_ids(tmp_path: Path) -> None:
     found = gguf_chat(said)
     assert found is not None
     tokenizer = ChatTokenizer(files.tokenizer.read_bytes(), files.tokenizer_sha256)
-    assert chat_wording(tokenizer, found) == source.wording
-    pirate = chat_wording(tokenizer, found, "Talk like a pirate.")
+    assert chat_wording(tokenizer, found, ChatSettings()) == source.wording
+    pirate = chat_wording(tokenizer, found, ChatSettings(system="Talk like a pirate."))
     assert (pirate.after, pirate.stops) == (source.wording.after, source.wording.stops)
     assert "named SmolLM" not in tokenizer_of(SMOLLM2).decode(list(pirate.before))
 
