@@ -86,9 +86,7 @@ def manifest(
     ] = None,
     values: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="NAME=VALUE that a chat template reads, as enable_thinking=false. Repeatable."
-        ),
+        typer.Option("--set", help="NAME=VALUE that a chat template reads, as enable_thinking=false. Repeatable."),
     ] = None,
     max_texts: Annotated[int | None, typer.Option(min=1, help="Texts of an order.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a text, the template's included.")] = None,

@@ -18,22 +18,30 @@ _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": T
 _GPT2 = _BYTE_LEVEL | {"use_regex": True}
 
 
-def _split(digits: str) -> list[dict[str, Any]]:
-    """By the pattern of Llama 3 and Qwen 2, which differ in `digits`, how many make a piece."""
-    pattern = (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-        rf"{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    )
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
+_REST = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_LLAMA3 = rf"{_WORDS}|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_REST}"
+_QWEN2 = rf"{_WORDS}|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_REST}"
+_TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    rf"|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_REST}"
+)
+
+
+def _split(pattern: str) -> list[dict[str, Any]]:
     return [{"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}, _BYTE_LEVEL]
 
 
 _PRE_TOKENIZERS: Mapping[str, list[dict[str, Any]]] = {
+    "deepseek-r1-qwen": _split(_QWEN2),
     "gpt-2": [_GPT2],
-    "llama-bpe": _split(r"\p{N}{1,3}"),
-    "qwen2": _split(r"\p{N}"),
+    "llama-bpe": _split(_LLAMA3),
+    "qwen2": _split(_QWEN2),
     "smollm": [{"type": "Digits", "individual_digits": True}, _GPT2],
+    "tekken": _split(_TEKKEN),
 }
-_WHOLE_WORDS_FIRST = frozenset({"llama-bpe"})
+_WHOLE_WORDS_FIRST = frozenset({"llama-bpe", "tekken"})
 """A piece that is an entry of the vocabulary is taken whole, without its merges."""
 
 

