@@ -1,4 +1,5 @@
-"""A store of models named by digest: `<root>/<sha256 of the weights>/{model.safetensors,tokenizer.json,config.json}`.
+"""A store of models named by digest: `<root>/<sha256 of the weights>/{model.safetensors,tokenizer.json,config.json}`,
+and chat.json beside a model with a chat template.
 
 Sources and results are pinned by digest, so a changed upload is refused and every host has the same bytes. A model
 appears in the store completely or not at all: it is built elsewhere and then renamed. Paths are made from digests and
@@ -18,14 +19,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
-from node_agent.execution.errors import ModelUnavailable
+from contracts.protocol.manifest import EXACT_ENGINE
+from node_agent.execution.chat import CHAT_FILES, ChatSettings
+from node_agent.execution.errors import ModelUnavailable, UnsupportedModel
+from node_agent.execution.kinds import Kind
 from node_agent.execution.model_files import (
+    CHAT,
     CONFIG,
     TOKENIZER,
     WEIGHTS,
     Built,
     ModelFiles,
     Source,
+    Stored,
     is_digest,
     require_config,
     require_digest,
@@ -127,7 +133,8 @@ class ModelStore:
         """Builds a model file of the exact engine and stores it under `name`.
 
         `origin`: a model of this store by name or digest, a GGUF file, or a folder as on Hugging Face, with
-        model.safetensors or model.safetensors.index.json and the files that it names, tokenizer.json and config.json.
+        model.safetensors or model.safetensors.index.json and the files that it names, tokenizer.json and config.json,
+        and with those of `CHAT_FILES` that the model has.
 
         Raises ModelUnavailable without such an origin; UnsafeModelFormat or UnsupportedModel if the exact engine cannot
         compute it.
@@ -141,10 +148,41 @@ class ModelStore:
             on_step("Building integers")
             self._build(files, built)
             digest = sha256_file(built / WEIGHTS)
-            if not self._folder(digest).is_dir():
-                built.rename(self._folder(digest))
+            self._keep(built, self._folder(digest))
             _replace(self.root / _INDEX, {**self.names(), name: digest})
             return self._open(digest)
+
+    def describe(self, name: str, kind: Kind, settings: ChatSettings = ChatSettings()) -> Stored:
+        """A stored model file as a workload of this kind describes it: its root, its sizes, its own wording.
+
+        Args:
+            name: in the index, or the weights' sha256.
+            kind: of work, by the exact engine; one that generates takes the model's chat template.
+            settings: of the chat.
+
+        Raises ModelUnavailable where it is not in the store, UnsupportedModel for what this kind cannot use.
+        """
+        if kind.needs_torch or kind.engine.name != EXACT_ENGINE:
+            raise UnsupportedModel(
+                f"Work of the kind {kind.name} is not done by the engine {EXACT_ENGINE}, whose files `build` makes.",
+                way_out="Name one of the kind's own models, without settings of a chat.",
+            )
+        files = self.load(name)
+        chat = self._folder(files.weights_sha256) / CHAT if kind.template["meter"] == "new_tokens" else None
+        if chat is None and settings != ChatSettings():
+            raise UnsupportedModel(
+                f"Work of the kind {kind.name} is no chat.", way_out="Leave --system, --date and --set out."
+            )
+        if chat is not None and not chat.is_file():
+            raise UnsupportedModel(
+                f"The files that {name} was made of have no chat template.",
+                way_out=f"Use an instruction-tuned model, with its {' or '.join(CHAT_FILES[:2])}, and build it again.",
+            )
+        with closing(Executor(self.root)) as executor:
+            wording = executor.word(files.tokenizer, files.tokenizer_sha256, chat, settings)
+            sizes = executor.sizes_of(files.weights, kind.name)
+        named = files.weights_sha256, files.tokenizer_sha256
+        return Stored(*named, sizes.root, wording, sizes.positions, sizes.vocab_size)
 
     def load(self, name_or_digest: str) -> ModelFiles:
         """The files of a stored model, by its name in the index or its weights' sha256; digests verified, see `_open`.
@@ -223,9 +261,25 @@ class ModelStore:
         self._make(Convert(files=tuple(files)), built)
 
     def _build(self, origin: ModelFiles, folder: Path) -> None:
-        """Writes the exact engine's model file and its origin's tokenizer into a folder."""
+        """Writes the exact engine's model file into a folder, and its origin's tokenizer and chat template."""
         self._make(Build(files=origin), folder)
         shutil.copyfile(origin.tokenizer, folder / TOKENIZER)
+        chat = origin.weights.parent / CHAT
+        if chat.is_file():
+            shutil.copyfile(chat, folder / CHAT)
+
+    def _keep(self, built: Path, folder: Path) -> None:
+        """Moves what was built into the store. Raises ModelUnavailable where it has these weights with other words."""
+        if not folder.is_dir():
+            built.rename(folder)
+            return
+        for name in (TOKENIZER, CHAT):
+            if _content(built / name) != _content(folder / name):
+                raise ModelUnavailable(
+                    f"The store has the same weights with another {name}, in {folder}.",
+                    way_out="Delete that folder, if no workload of yours uses it, and build again.",
+                    path=str(folder),
+                )
 
     def _make(self, request: Convert | Build, folder: Path) -> None:
         if not self._confined:
@@ -242,7 +296,9 @@ class ModelStore:
         folder.mkdir()
         files = (path,) if path.is_file() else _published(path)
         require_safe_format(files[0])
-        self._make(Convert(files=tuple(each.absolute() for each in files)), folder)
+        chat = () if path.is_file() else (path / name for name in CHAT_FILES if (path / name).is_file())
+        published = {"files": files, "chat": tuple(chat)}
+        self._make(Convert(**{name: tuple(map(Path.absolute, each)) for name, each in published.items()}), folder)
         weights, tokenizer, config = _paths(folder)
         return ModelFiles(weights, tokenizer, config, sha256_file(weights), sha256_file(tokenizer))
 
@@ -269,6 +325,10 @@ class ModelStore:
         found = sha256_file(tokenizer)
         _replace(folder / _VERIFIED, {"files": seen, "tokenizer_sha256": found})
         return ModelFiles(*files, digest, found)
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def _paths(folder: Path) -> tuple[Path, Path, Path]:

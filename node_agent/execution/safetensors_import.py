@@ -25,6 +25,7 @@ from node_agent.execution.model_files import (
     require_safetensors,
     write_safetensors,
 )
+from node_agent.execution.published_tokenizer import kept
 
 _BUFFERS = ("position_ids", "token_type_ids")
 
@@ -95,4 +96,4 @@ def import_safetensors(
     bound = {CONFIG_KEY: hashlib.sha256(settings).hexdigest()}
     write_safetensors(folder / WEIGHTS, shapes, lambda name: holders[name].tensor(name), bound)
     (folder / CONFIG).write_bytes(settings)
-    (folder / TOKENIZER).write_bytes(tokenizer.read_bytes())
+    (folder / TOKENIZER).write_bytes(kept(tokenizer.read_bytes()))
