@@ -13,7 +13,7 @@ from contracts.protocol.tokens import TextTokenizer
 from tests.world import run
 from tests.world.soak import short_or_long
 
-settings.register_profile("assay", max_examples=short_or_long(30, 300))
+settings.register_profile("assay", max_examples=short_or_long(30, 300), deadline=None)  # a busy machine is no defect
 settings.load_profile("assay")
 
 

@@ -188,7 +188,7 @@ def _run(way: str, strategy: st.SearchStrategy[Any], call: Callable[[Any, st.Dat
 
     @seed(SEED)
     @settings(
-        max_examples=EXAMPLES[way], deadline=None, database=None, phases=[Phase.generate],
+        max_examples=EXAMPLES[way], database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck), print_blob=False,
     )  # fmt: skip
     @given(strategy, st.data())

@@ -28,7 +28,7 @@ from contracts.protocol.wire import (
     SubmitVerdict,
 )
 
-MANY = settings(max_examples=200, deadline=None)
+MANY = settings(max_examples=200)
 RECORDS: dict[type[Record], Any] = {
     SubmitOrder: examples.SUBMIT_ORDER,
     SubmitCommitment: examples.SUBMIT_COMMITMENT,
@@ -159,7 +159,7 @@ def test_anything_in_any_place(kind: type[Record], data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("kind", RECORDS)
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_fields_more_or_less(kind: type[Record], data: st.DataObject) -> None:
     """Protects signers: what is not signed is not taken along, and what must be said is not made up."""
     body = example(kind)
@@ -192,7 +192,7 @@ def test_leases_named(count: int) -> None:
 
 @pytest.mark.parametrize("kind", RECORDS)
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_keys_that_stand_twice(kind: type[Record], data: st.DataObject) -> None:
     """Protects signers from two readers of one body: a key that occurs twice is refused, even with one value."""
     text = json.dumps(example(kind))
@@ -204,7 +204,7 @@ def test_keys_that_stand_twice(kind: type[Record], data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | ANYTHING.map(json.dumps).map(str.encode))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_bytes(data: bytes) -> None:
     """Protects the process: any bytes are a JSON value or a JSONDecodeError, and nothing else."""
     try:
@@ -215,7 +215,7 @@ def test_any_bytes(data: bytes) -> None:
 
 
 @given(st.integers(0, 100_000), st.sampled_from(["[", '{"a":', "[[{"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_depth(depth: int, opening: str) -> None:
     """Protects the process's stack: depth is bounded before a parser goes down."""
     closing = "".join({"[": "]", "{": "}"}[c] for c in reversed(opening) if c in "[{")
@@ -228,7 +228,7 @@ def test_any_depth(depth: int, opening: str) -> None:
 
 
 @given(st.binary(min_size=65, max_size=65))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_signature(raw: bytes) -> None:
     """Protects from forged senders: any 65 bytes are somebody's signature or none, never address zero's. Covers: A21"""
     order = Order.model_validate(example(SubmitOrder)["order"])

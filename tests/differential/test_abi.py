@@ -80,7 +80,7 @@ def test_every_function_of_every_contract_is_looked_at() -> None:
     assert (len(FUNCTIONS), len(EVENTS)) > (150, 40)
 
 
-@settings(max_examples=A_TYPE * len(FUNCTIONS) // 4, deadline=None)
+@settings(max_examples=A_TYPE * len(FUNCTIONS) // 4)
 @given(st.data())
 def test_calldata_and_results_are_web3s(data: st.DataObject) -> None:
     """Protects: an argument, a struct's field or an array that is encoded, decoded or named otherwise."""
@@ -101,7 +101,7 @@ def test_calldata_and_results_are_web3s(data: st.DataObject) -> None:
         assert plainly(call.call()) == plainly(theirs.functions[item["name"]](*arguments).call())
 
 
-@settings(max_examples=A_TYPE * len(EVENTS) // 2, deadline=None)
+@settings(max_examples=A_TYPE * len(EVENTS) // 2)
 @given(st.data())
 def test_events_are_web3s(data: st.DataObject) -> None:
     """Protects: a log read otherwise than everybody else reads it."""

@@ -52,7 +52,7 @@ def build(files: ModelFiles, path: Path, positions: int | None = None) -> None:
         layers = fields.get("num_hidden_layers")
         if isinstance(layers, int) and layers > len(names):  # to name all their tensors could take minutes
             raise unsupported(
-                f"num_hidden_layers is {layers}, and the file has {len(names)} tensors.", "num_hidden_layers", layers
+                f"num_hidden_layers = {layers}, and the file has {len(names)} tensors.", "num_hidden_layers", layers
             )
         read = set[str]()
 

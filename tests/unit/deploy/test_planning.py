@@ -37,7 +37,7 @@ from deploy.localnet.prompts import PROMPTS
 from node_agent.execution.engine import Speed
 
 CHAT_OVERHEAD = 30
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
 def speeds(write: float, read_factor: float = 10.0, embed_factor: float = 40.0) -> MachineSpeeds:

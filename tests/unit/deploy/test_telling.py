@@ -22,7 +22,7 @@ class Clock:
         return self.now
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(0, 200), st.booleans()), max_size=8))
 def test_no_silence_is_longer_than_ten_seconds(steps: list[tuple[float, bool]]) -> None:
     """Protects whoever reads a log: however long steps take, and whether or not jobs are counted meanwhile, a line

@@ -242,7 +242,7 @@ UNSEEN = tuple(Job(epoch, 1, tuple(Seen(each, late=1) for each in VERIFIERS), of
 
 
 # Without shrinking, which would outlast a test's time: no history is long.
-@settings(max_examples=short_or_long(4, 100), deadline=None, phases=[Phase.generate], derandomize=True)
+@settings(max_examples=short_or_long(4, 100), phases=[Phase.generate], derandomize=True)
 @given(jobs=st.lists(JOBS, max_size=7).map(tuple))
 def test_bothAdapters_tellTheSame(jobs: tuple[Job, ...]) -> None:
     """Protects nodes and the sample: whoever reads the log gives an operator the standing that the backend lends and

@@ -238,9 +238,7 @@ def test_forgotten_receipt_reopens_the_intent(database: Database) -> None:
 FAULTS = st.sampled_from(["none", "lose", "drop", "forget", "restart", "reorg", "dear", "cheap"])
 
 
-@settings(
-    max_examples=short_or_long(10, 300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=short_or_long(10, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=st.lists(FAULTS, min_size=1, max_size=25))
 def test_exactly_one_mined_a_key(tmp_path_factory: pytest.TempPathFactory, faults: list[str]) -> None:
     """Any sequence of faults: every key is mined exactly once in the end. Covers: A16, A42, A43, A45"""

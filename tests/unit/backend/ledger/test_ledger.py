@@ -207,7 +207,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=short_or_long(8, 200), deadline=None)
+@settings(max_examples=short_or_long(8, 200))
 @given(steps=STEPS)
 def test_replay_is_identical_through_reorgs(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any]]

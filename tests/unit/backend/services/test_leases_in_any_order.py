@@ -109,6 +109,6 @@ class Leases(RuleBasedStateMachine):
 
 
 TestLeases = Leases.TestCase
-TestLeases.settings = settings(max_examples=short_or_long(6, 200), stateful_step_count=30, deadline=None)
+TestLeases.settings = settings(max_examples=short_or_long(6, 200), stateful_step_count=30)
 TestLeases.__doc__ = """Protects requesters and nodes: leases of one job never overlap, a node that lost an answer or
 restarted gets exactly what it holds, and none holds more jobs than it has slots. Covers: A03, A45"""

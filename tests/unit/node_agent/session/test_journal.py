@@ -58,9 +58,7 @@ def crash_at(world: World, journal: NodeJournal, step: str) -> None:
     world.backend.intercept = intercept
 
 
-@settings(
-    max_examples=short_or_long(25, 500), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=short_or_long(25, 500), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(STEPS)), min_size=1, max_size=8))
 def test_one_signature_an_order_in_any_interleaving(make_world: MakeWorld, plan: list[tuple[int, str]]) -> None:
     """Any interleaving of runs, crashes and retries, with an engine that never repeats itself, yields at most one

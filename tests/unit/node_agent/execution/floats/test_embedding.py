@@ -166,7 +166,7 @@ def test_near_meanings_have_near_vectors(minilm: FloatEmbedding) -> None:
 
 
 @pytest.mark.model
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(SENTENCES[:5]) | st.text(min_size=1, max_size=30), min_size=1, max_size=6))
 def test_batch_composition_never_changes_a_bit(minilm: FloatEmbedding, texts: list[str]) -> None:
     """A text's vector is the same alone and in any company, in any place; units are the tokens read."""

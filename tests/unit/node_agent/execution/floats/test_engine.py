@@ -41,7 +41,7 @@ PROMPT = asked(["Name three rivers."])
 TOKENS = 18
 """Of the prompt, one a byte."""
 _INPUTS = st.lists(st.lists(st.integers(0, 300), max_size=8), max_size=6).map(pack)
-SHARED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_same_call_gives_same_bytes(tiny_engine: FloatGeneration) -> None:

@@ -115,7 +115,7 @@ def drained(batch: EmbeddingBatch) -> dict[int, Execution | ExecutionError]:
 
 
 @given(orders=st.lists(st.tuples(INPUTS, st.integers(0, 3)), min_size=1, max_size=6), rows=st.integers(1, 300))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_company_changes_no_byte(engine: ExactEmbedding, orders: list[tuple[bytes, int]], rows: int) -> None:
     """Protects honest nodes that fill their device: orders of any texts, each joining some steps after the one before,
     have the output, trace and units that each has alone, however many rows share a pass. Covers: A09"""

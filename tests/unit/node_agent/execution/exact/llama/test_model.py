@@ -22,9 +22,7 @@ ONE_HEAD: dict[str, object] = {
 """For texts of thousands of positions: a second head or layer would sum no further."""
 TOKENS = [3, 50, 7, 7, 19, 60, 0, 22, 41, 5, 33]
 
-_PATIENT = settings(
-    max_examples=short_or_long(12, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+_PATIENT = settings(max_examples=short_or_long(12, 100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read(model: LlamaModel, tokens: list[int], chunk: int = 100) -> list[list[int]]:

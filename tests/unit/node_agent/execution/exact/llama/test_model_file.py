@@ -93,9 +93,7 @@ def test_a_header_that_lies_is_refused(path: Path) -> None:
             read_model(path)
 
 
-@settings(
-    max_examples=short_or_long(16, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=short_or_long(16, 200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_file_leaves_64_bits(make_model, data) -> None:
     """Models made of extreme numbers only: the reference raises where a value needs more than SPEC.md's 63 bits."""

@@ -18,9 +18,7 @@ from node_agent.execution.exact.llama.reference import Reference
 from node_agent.execution.exact.port import Reading
 from tests.world.soak import short_or_long
 
-_PATIENT = settings(
-    max_examples=short_or_long(8, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+_PATIENT = settings(max_examples=short_or_long(8, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 START = [(7 * index) % 60 for index in range(3 * PAGE)]
 
 

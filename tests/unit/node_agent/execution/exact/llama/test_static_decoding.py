@@ -30,9 +30,7 @@ from tests.world.soak import short_or_long
 CPU = torch.device("cpu")
 WARM = ExactSampling(temperature_milli=800, top_p_ppm=900_000, seed=bytes(range(32)))
 
-_PATIENT = settings(
-    max_examples=short_or_long(12, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+_PATIENT = settings(max_examples=short_or_long(12, 100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @torch.inference_mode()
