@@ -42,7 +42,10 @@ def build(
     name: Annotated[str, typer.Option(help="What the store's index calls it.")],
     store: StoreOption = None,
 ) -> None:
-    """Build a model file of the exact engine: integers only, the same bytes on every host."""
+    """Build a model file of the exact engine: integers only, the same bytes on every host.
+
+    Its tokenizer and its chat template are kept beside it, for `assay models manifest`.
+    """
     from node_agent.execution.sandbox import Executor
     from node_agent.models import ModelStore
 
@@ -97,6 +100,7 @@ def manifest(
     A model of the store is described by its files: root, tokenizer, the ids that its chat template puts around a text,
     and those that end an answer. A float engine's manifest fits only hosts like this one.
     """
+    from node_agent.describing import describe
     from node_agent.execution import kinds
     from node_agent.execution.chat import ChatSettings, read_values
     from node_agent.models import ModelStore
@@ -105,11 +109,12 @@ def manifest(
     stored = None
     settings = ChatSettings(system=system, day=date and date.date(), values=read_values(values or []))
     if model not in found.models or settings != ChatSettings():
-        stored = models.describe(model, found, settings)
+        stored = describe(models, model, found, settings)
     sizes = kinds.sized(kind, max_texts=max_texts, max_tokens=max_tokens, max_new_tokens=max_new_tokens)
     written = kinds.write_manifest(kind, model, device, check_price_units=check_price, stored=stored, **sizes)
     out.write_bytes(written.canonical())
-    console.print(f"{out} is workload {written.workload_id()}: {kind} by {model}, metered by {written.unit}")
+    about = f"{kind} by {model}, metered by {written.unit}"
+    console.print(f"{out} is workload {written.workload_id()}: {about}", soft_wrap=True)
     template, stops = written.template, " or ".join(map(str, written.stops))
     ends = f"; an answer ends with the token {stops}" if stops else ""
     console.print(f"tokens around a text: {len(template.before)} and {len(template.after)}{ends}")

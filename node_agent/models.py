@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
-from contracts.protocol.manifest import EXACT_ENGINE
-from node_agent.execution.chat import CHAT_FILES, ChatSettings
-from node_agent.execution.errors import ModelUnavailable, UnsupportedModel
-from node_agent.execution.kinds import Kind
+from pydantic_core import from_json
+
+from contracts.protocol.manifest import MODEL_NAME
+from node_agent.execution.chat import CHAT_FILES
+from node_agent.execution.errors import ModelUnavailable
 from node_agent.execution.model_files import (
     CHAT,
     CONFIG,
@@ -31,7 +32,6 @@ from node_agent.execution.model_files import (
     Built,
     ModelFiles,
     Source,
-    Stored,
     is_digest,
     require_config,
     require_digest,
@@ -139,6 +139,12 @@ class ModelStore:
         Raises ModelUnavailable without such an origin; UnsafeModelFormat or UnsupportedModel if the exact engine cannot
         compute it.
         """
+        if not re.fullmatch(MODEL_NAME, name):
+            raise ModelUnavailable(
+                f"{name!r} is no name that a manifest can have.",
+                way_out="Use at most 64 lower-case letters, digits, dots and dashes.",
+                name=name,
+            )
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked(), tempfile.TemporaryDirectory(dir=self.root, prefix=".build-") as scratch:
             opened, built = Path(scratch) / "origin", Path(scratch) / "built"
@@ -151,38 +157,6 @@ class ModelStore:
             self._keep(built, self._folder(digest))
             _replace(self.root / _INDEX, {**self.names(), name: digest})
             return self._open(digest)
-
-    def describe(self, name: str, kind: Kind, settings: ChatSettings = ChatSettings()) -> Stored:
-        """A stored model file as a workload of this kind describes it: its root, its sizes, its own wording.
-
-        Args:
-            name: in the index, or the weights' sha256.
-            kind: of work, by the exact engine; one that generates takes the model's chat template.
-            settings: of the chat.
-
-        Raises ModelUnavailable where it is not in the store, UnsupportedModel for what this kind cannot use.
-        """
-        if kind.needs_torch or kind.engine.name != EXACT_ENGINE:
-            raise UnsupportedModel(
-                f"Work of the kind {kind.name} is not done by the engine {EXACT_ENGINE}, whose files `build` makes.",
-                way_out="Name one of the kind's own models, without settings of a chat.",
-            )
-        files = self.load(name)
-        chat = self._folder(files.weights_sha256) / CHAT if kind.template["meter"] == "new_tokens" else None
-        if chat is None and settings != ChatSettings():
-            raise UnsupportedModel(
-                f"Work of the kind {kind.name} is no chat.", way_out="Leave --system, --date and --set out."
-            )
-        if chat is not None and not chat.is_file():
-            raise UnsupportedModel(
-                f"The files that {name} was made of have no chat template.",
-                way_out=f"Use an instruction-tuned model, with its {' or '.join(CHAT_FILES[:2])}, and build it again.",
-            )
-        with closing(Executor(self.root)) as executor:
-            wording = executor.word(files.tokenizer, files.tokenizer_sha256, chat, settings)
-            sizes = executor.sizes_of(files.weights, kind.name)
-        named = files.weights_sha256, files.tokenizer_sha256
-        return Stored(*named, sizes.root, wording, sizes.positions, sizes.vocab_size)
 
     def load(self, name_or_digest: str) -> ModelFiles:
         """The files of a stored model, by its name in the index or its weights' sha256; digests verified, see `_open`.
@@ -344,8 +318,8 @@ def _published(folder: Path) -> tuple[Path, ...]:
     found = [weights]
     if not weights.is_file() and (folder / _SHARDS).is_file():
         try:
-            names = sorted(set(json.loads((folder / _SHARDS).read_bytes())["weight_map"].values()))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            names = sorted(set(from_json((folder / _SHARDS).read_bytes())["weight_map"].values()))
+        except (ValueError, LookupError, TypeError, AttributeError):
             names = []
         found = [folder / name for name in names if isinstance(name, str) and _SHARD.fullmatch(name)]
         if len(found) != len(names) or not found:
@@ -387,5 +361,5 @@ def _replace(path: Path, value: object) -> None:
 
 def _unknown(name: str, known: list[str]) -> ModelUnavailable:
     says = f"There is no model {name!r} here; known are {', '.join(known) or 'none'}."
-    way_out = "Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256."
+    way_out = "Pull it, or build it from its own files (`assay models pull | build`); or name a known model."
     return ModelUnavailable(says, way_out=way_out, name=name, known=known)

@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
+from node_agent.describing import describe
 from node_agent.execution import kinds
 from node_agent.execution.chat import ChatSettings
 from node_agent.execution.errors import ModelUnavailable, UnknownKind, UnsafeModelFormat, UnsupportedModel
@@ -31,7 +32,7 @@ def test_a_gguf_file_becomes_a_workload(tmp_path: Path, tiny_gguf_parts: Parts) 
     gguf, store = tmp_path / "m.gguf", ModelStore(tmp_path / "store", sources={})
     write_gguf(gguf, tiny_gguf_parts, more=lambda writer: writer.add_chat_template(chats.SMOLLM2))
     files = store.build_exact(str(gguf), "mine")
-    found = store.describe("mine", CHAT)
+    found = describe(store, "mine", CHAT)
     expected = chat_ml(BYTES)
     assert (found.weights_sha256, found.tokenizer_sha256) == (files.weights_sha256, files.tokenizer_sha256)
     assert (found.wording, found.positions, found.vocab_size) == (expected, 512, 512)
@@ -39,23 +40,26 @@ def test_a_gguf_file_becomes_a_workload(tmp_path: Path, tiny_gguf_parts: Parts) 
     assert (manifest.model_root, manifest.template.before) == (found.model_root, expected.before)
     kinds.load(files, manifest, "cpu")
 
-    assert store.describe("mine", CHAT, BRIEF).wording == chat_ml(BYTES, "Be brief.")
+    assert describe(store, "mine", CHAT, BRIEF).wording == chat_ml(BYTES, "Be brief.")
     with pytest.raises(UnsupportedModel, match="embedding is no chat"):
-        store.describe("mine", VECTORS, BRIEF)
+        describe(store, "mine", VECTORS, BRIEF)
     with pytest.raises(UnsupportedModel, match="'assay/exact/1', this model is read from"):
-        store.describe("mine", VECTORS)
+        describe(store, "mine", VECTORS)
     with pytest.raises(UnsupportedModel, match="float_generation is not done by the engine exact"):
-        store.describe("mine", kinds.find("float_generation"))
+        describe(store, "mine", kinds.find("float_generation"))
     with pytest.raises(ModelUnavailable, match="no model 'other'"):
-        store.describe("other", CHAT)
+        describe(store, "other", CHAT)
 
+    for name in ("My Model", "a/b", "", "x" * 65):
+        with pytest.raises(ModelUnavailable, match="no name that a manifest can have"):
+            store.build_exact(str(gguf), name)
     write_gguf(gguf, tiny_gguf_parts)
     with pytest.raises(ModelUnavailable, match=r"the same weights with another chat\.json"):
         store.build_exact(str(gguf), "base")
     (files.weights.parent / "chat.json").unlink()
     store.build_exact(str(gguf), "base")
     with pytest.raises(UnsupportedModel, match="base was made of have no chat template"):
-        store.describe("base", CHAT)
+        describe(store, "base", CHAT)
 
 
 @pytest.mark.process
@@ -75,9 +79,9 @@ def test_a_bert_becomes_a_workload(tmp_path: Path) -> None:
     made.enable_padding(length=8)
     made.save(str(folder / "tokenizer.json"))
     store.build_exact(str(folder), "mine")
-    assert store.describe("mine", VECTORS).wording == Wording("wordpiece", (1,), (2,))
+    assert describe(store, "mine", VECTORS).wording == Wording("wordpiece", (1,), (2,))
     with pytest.raises(UnsupportedModel, match="no chat template"):
-        store.describe("mine", CHAT)
+        describe(store, "mine", CHAT)
 
 
 @pytest.mark.process
@@ -92,10 +96,10 @@ def test_a_tokenizer_that_gives_no_text_back_is_refused(tmp_path: Path) -> None:
     made.save(str(folder / "tokenizer.json"))
     store.build_exact(str(folder), "mine")
     with pytest.raises(UnsupportedModel, match="none of byte_bpe, wordpiece"):
-        store.describe("mine", VECTORS)
+        describe(store, "mine", VECTORS)
     (store.load("mine").tokenizer).write_bytes(b"{}")
     with pytest.raises((UnsupportedModel, UnsafeModelFormat), match="tokenizer"):
-        store.describe("mine", VECTORS)
+        describe(store, "mine", VECTORS)
 
 
 DESCRIBED = Stored("ab" * 32, "cd" * 32, "0x" + "ef" * 32, chat_ml(BYTES), positions=512, vocab_size=512)
