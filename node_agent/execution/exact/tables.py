@@ -7,9 +7,9 @@ Sources: Machin's formula for pi; Taylor series of exp, sin, cos and the normal 
 arXiv:2104.09864; scaling of its frequencies as in Hugging Face `modeling_rope_utils.py`; YaRN, arXiv:2309.00071.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import cache
+from functools import cache, wraps
 from math import ceil, floor, isqrt
 from typing import Any
 
@@ -24,7 +24,18 @@ ONE = 1 << BITS
 _DOUBT_BITS = 120
 
 
-@cache
+def _made_once(make: Callable[[], NDArray[np.int32]]) -> Callable[[], NDArray[np.int32]]:
+    """Copies of a table that is made once a process."""
+    made = cache(make)
+
+    @wraps(make)
+    def copied() -> NDArray[np.int32]:
+        return made().copy()
+
+    return copied
+
+
+@_made_once
 def exp2_table() -> NDArray[np.int32]:
     """(4096,) 2^24 * 2^(-i / 4096)."""
     roots = [ONE >> 1]  # 2^(-1/2^k), by square roots of the one before
@@ -37,10 +48,10 @@ def exp2_table() -> NDArray[np.int32]:
             if index >> (a.EXP2_INDEX_BITS - k) & 1:
                 value = value * roots[k] >> BITS
         entries.append(_nearest(value, a.EXP2_FRACTION))
-    return _kept(entries)
+    return np.array(entries, np.int32)
 
 
-@cache
+@_made_once
 def sigmoid_table() -> NDArray[np.int32]:
     """(32768,) 2^24 / (1 + exp(-x)) for x = (i - 16384) / 1024."""
     half = 1 << (a.SIGMOID_INDEX_BITS - 1)
@@ -53,10 +64,10 @@ def sigmoid_table() -> NDArray[np.int32]:
         if offset:
             entries[half - offset] = _nearest(ONE - value, a.SIGMOID_FRACTION)
         power = power * step >> BITS
-    return _kept(entries)
+    return np.array(entries, np.int32)
 
 
-@cache
+@_made_once
 def normal_table() -> NDArray[np.int32]:
     """(32768,) 2^24 * Phi(x) for x = (i - 16384) / 2048, Phi the standard normal distribution's function.
 
@@ -76,14 +87,7 @@ def normal_table() -> NDArray[np.int32]:
             density += term
             value += _divide(term, (n + 1) << step)
             before, term, n = term, _divide(-(offset * term + before), (n + 1) << 2 * step), n + 1
-    return _kept(entries)
-
-
-def _kept(entries: list[int]) -> NDArray[np.int32]:
-    """An array for everybody, which nobody writes to."""
-    table = np.array(entries, np.int32)
-    table.flags.writeable = False
-    return table
+    return np.array(entries, np.int32)
 
 
 def rotary_tables(

@@ -69,9 +69,9 @@ def theirs(cut: str) -> PreTrainedTokenizerFast:
 @given(text=st.text(st.characters(codec="utf-8")) | st.text("abc ÉÖ 漢09.,!?\n'{}"))
 def test_prompts_are_those_of_transformers(template: str, cut: str, system: str | None, text: str) -> None:
     """Protects what a model answers: the ids around a text and its own are those of the whole rendered chat, for any
-    text that neither begins nor ends with white space."""
+    text that neither begins nor ends with white space and spells no control token, which here stays text."""
     text = text.strip()
-    if not text:
+    if not text or "<|" in text:
         return
     made = wording(template, system, cut)
     first = [] if system is None else [{"role": "system", "content": system}]
