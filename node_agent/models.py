@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
+from pydantic_core import from_json
+
 from contracts.protocol.manifest import MODEL_NAME
 from node_agent.execution.chat import CHAT_FILES
 from node_agent.execution.errors import ModelUnavailable
@@ -316,8 +318,8 @@ def _published(folder: Path) -> tuple[Path, ...]:
     found = [weights]
     if not weights.is_file() and (folder / _SHARDS).is_file():
         try:
-            names = sorted(set(json.loads((folder / _SHARDS).read_bytes())["weight_map"].values()))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            names = sorted(set(from_json((folder / _SHARDS).read_bytes())["weight_map"].values()))
+        except (ValueError, LookupError, TypeError, AttributeError):
             names = []
         found = [folder / name for name in names if isinstance(name, str) and _SHARD.fullmatch(name)]
         if len(found) != len(names) or not found:

@@ -134,8 +134,10 @@ def exact_logits(parameters: Parameters, tokens: NDArray[np.int64]) -> NDArray[n
     return np.stack(rows).astype(np.float32) / 2**16
 
 
-def float_logits(fields: Fields, state: Mapping[str, Fp32], tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(texts, length, V) of transformers in fp32."""
+def float_logits(
+    fields: Fields, state: Mapping[str, Fp32], tokens: NDArray[np.int64], dtype: torch.dtype = torch.float32
+) -> NDArray[np.float32]:
+    """(texts, length, V) of transformers."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model(**{name: value for name, value in fields.items()}, attn_implementation="eager")
@@ -144,7 +146,8 @@ def float_logits(fields: Fields, state: Mapping[str, Fp32], tokens: NDArray[np.i
         missing, unexpected = model.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()}, strict=False)
         assert not unexpected
         assert set(missing) <= ({"lm_head.weight"} if fields["tie_word_embeddings"] else set())
-        return np.stack([model(torch.from_numpy(text[None])).logits[0].numpy() for text in tokens])
+        model.to(dtype)
+        return np.stack([model(torch.from_numpy(text[None])).logits[0].float().numpy() for text in tokens])
 
 
 def agreement(mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> dict[str, float]:

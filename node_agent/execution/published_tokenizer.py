@@ -7,10 +7,12 @@ that are composed already, as nearly all are, have the same ids as before.
 
 import json
 
+from pydantic_core import from_json
+
 
 def kept(tokenizer_json: bytes) -> bytes:
     """What the store keeps."""
-    found = json.loads(tokenizer_json)
+    found = from_json(tokenizer_json)
     if not isinstance(found, dict) or found.get("normalizer") != {"type": "NFC"}:
         return tokenizer_json
     return json.dumps(found | {"normalizer": None}, ensure_ascii=False, separators=(",", ":")).encode()

@@ -6,13 +6,13 @@ decides the whole model. The other two files are copied.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
@@ -45,7 +45,7 @@ class _Shard:
         with safe_open(path, framework="np"):  # checks that lengths, types and places fit each other
             self._data = np.memmap(path, np.uint8, "r")
         start = 8 + int.from_bytes(self._data[:8].tobytes(), "little")
-        header = json.loads(self._data[8:start].tobytes())
+        header = from_json(self._data[8:start].tobytes())
         self._body = self._data[start:]
         self._tensors = {name: said for name, said in header.items()
                          if name != "__metadata__" and not name.endswith(_BUFFERS)}  # fmt: skip
@@ -80,7 +80,7 @@ def import_safetensors(
         UnsupportedModel: tensors of another type or twice, or a configuration that is not a JSON object.
     """
     settings = config.read_bytes()
-    if not isinstance(json.loads(settings), dict):
+    if not isinstance(from_json(settings), dict):
         raise UnsupportedModel(f"{config.name} is no JSON object.", way_out="Use the model's own.", path=str(config))
     holders: dict[str, _Shard] = {}
     for path in (weights, *more_weights):

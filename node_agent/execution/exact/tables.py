@@ -24,6 +24,7 @@ ONE = 1 << BITS
 _DOUBT_BITS = 120
 
 
+@cache
 def exp2_table() -> NDArray[np.int32]:
     """(4096,) 2^24 * 2^(-i / 4096)."""
     roots = [ONE >> 1]  # 2^(-1/2^k), by square roots of the one before
@@ -36,9 +37,10 @@ def exp2_table() -> NDArray[np.int32]:
             if index >> (a.EXP2_INDEX_BITS - k) & 1:
                 value = value * roots[k] >> BITS
         entries.append(_nearest(value, a.EXP2_FRACTION))
-    return np.array(entries, np.int32)
+    return _kept(entries)
 
 
+@cache
 def sigmoid_table() -> NDArray[np.int32]:
     """(32768,) 2^24 / (1 + exp(-x)) for x = (i - 16384) / 1024."""
     half = 1 << (a.SIGMOID_INDEX_BITS - 1)
@@ -51,9 +53,10 @@ def sigmoid_table() -> NDArray[np.int32]:
         if offset:
             entries[half - offset] = _nearest(ONE - value, a.SIGMOID_FRACTION)
         power = power * step >> BITS
-    return np.array(entries, np.int32)
+    return _kept(entries)
 
 
+@cache
 def normal_table() -> NDArray[np.int32]:
     """(32768,) 2^24 * Phi(x) for x = (i - 16384) / 2048, Phi the standard normal distribution's function.
 
@@ -73,7 +76,14 @@ def normal_table() -> NDArray[np.int32]:
             density += term
             value += _divide(term, (n + 1) << step)
             before, term, n = term, _divide(-(offset * term + before), (n + 1) << 2 * step), n + 1
-    return np.array(entries, np.int32)
+    return _kept(entries)
+
+
+def _kept(entries: list[int]) -> NDArray[np.int32]:
+    """An array for everybody, which nobody writes to."""
+    table = np.array(entries, np.int32)
+    table.flags.writeable = False
+    return table
 
 
 def rotary_tables(

@@ -74,8 +74,9 @@ def write_gguf(
     path: Path,
     parts: Parts,
     architecture: str = "llama",
+    more: Callable[[gguf.GGUFWriter], object] = lambda writer: None,
 ) -> None:
-    """The tiny model as llama.cpp would store it."""
+    """The tiny model as llama.cpp would store it, with more fields."""
     state, tokenizer = parts
     c = REFERENCE_CONFIG
     writer = gguf.GGUFWriter(path, architecture)
@@ -98,6 +99,7 @@ def write_gguf(
     writer.add_token_merges(["h i", "Ġ hi"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    more(writer)
     heads = {"q_proj": c.num_attention_heads, "k_proj": c.num_key_value_heads}
     for name, tensor in state.items():
         values = tensor.numpy()

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.exact import refusals
 from bench.exact.families import (
@@ -20,6 +23,7 @@ from bench.exact.families import (
     tokens_of,
 )
 from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.exact.llama.build import MOST_BALANCED, balance
 from node_agent.execution.exact.llama.families import read_published
 from tests.world.soak import short_or_long
 
@@ -69,6 +73,32 @@ def test_a_family_computed_as_another_is_seen(other: str) -> None:
     each = found(short(name), short(name, **changes))
     assert each["same_choice"] < CHOICES, each
     assert each["correlation"] < CORRELATION, each
+
+
+@pytest.mark.parametrize(("name", "ending", "size"), [("Qwen2.5", "k_proj.bias", 300), ("Qwen3", "k_norm.weight", 30)])
+def test_keys_of_hundreds_leave_bits_to_the_others(name: str, ending: str, size: int) -> None:
+    """Keys of trained Qwens are hundreds in a few dimensions, by their biases or gains. Queries take half of it, so
+    that the exact engine is nearer to fp32 than bf16 is, in which such models are run."""
+    fields = short(name)
+    state, tokens = random_state(fields), tokens_of(fields, 1, POSITIONS)
+    for each in (each for each in state if each.endswith(ending)):
+        state[each][[5, 20, 50]] = size
+    theirs = float_logits(fields, state, tokens)
+    mine, halves = exact_logits(built(fields, state), tokens), float_logits(fields, state, tokens, torch.bfloat16)
+    assert agreement(mine, theirs)["correlation"] > agreement(halves, theirs)["correlation"]
+
+
+@given(queries=st.integers(1, 3), keys=st.integers(1, 3), pairs=st.integers(1, 9), seed=st.integers(0, 2**32))
+def test_balancing_changes_no_score(queries: int, keys: int, pairs: int, seed: int) -> None:
+    """Both dimensions of a pair, of a key and of each of its queries, are shifted by one exponent, back and forth."""
+    random = np.random.default_rng(seed)
+    q, k = (10.0 ** random.uniform(-4, 4, (rows, 2 * pairs)) for rows in (queries * keys, keys))
+    factor = 2.0 ** np.tile(balance(q, k), 2)
+    of_queries = np.repeat(factor, queries, axis=0) * q
+    for at, key in enumerate(k / factor):
+        mine, plain = of_queries[at * queries : (at + 1) * queries], q[at * queries : (at + 1) * queries]
+        assert (mine * key == plain * k[at]).all()
+    assert np.abs(np.log2(factor)).max() <= MOST_BALANCED
 
 
 @pytest.mark.parametrize("kind", refusals.ATTEMPTS)
