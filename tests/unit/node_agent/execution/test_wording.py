@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from gguf import GGUFReader
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
@@ -331,6 +331,7 @@ AFTER = ("<|im_end|>", " [/INST]", " ASSISTANT:", "\n\n### Response:\n", "\r\n",
 
 
 @pytest.mark.parametrize("cut", ["gpt-2", "llama-bpe", "qwen2", "smollm", "tekken"])
+@example("<|im_start|>user\n", "\r\n", "Ok.")
 @given(st.sampled_from(BEFORE), st.sampled_from(AFTER), st.text("abzWXé漢🙂019.,!?;:'\"()-_/\n \t²½\u0301ßП"))
 def test_a_border_that_no_sample_crosses_is_crossed_by_no_text(cut: str, before: str, after: str, text: str) -> None:
     """Protects requesters from prompts that are cut otherwise than their order says: what the samples let pass holds
