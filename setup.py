@@ -22,10 +22,15 @@ SETS = {
 """The CPUs, as the compiler names them, that each set is compiled for; `kernels.NEEDS` says who may load it."""
 
 SYSTEMS = {"linux": ("linux-gnu", ".so"), "darwin": ("macos", ".dylib")}
-FLAGS = (
-    *("-O3", "-std=c11", "-ffreestanding", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"),
-    *("-shared", "-nostdlib", "-fPIC"),
-)
+FLAGS = ("-O3", "-std=c11", "-ffreestanding", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
+SHARED = ("-shared", "-nostdlib", "-fPIC")
+
+
+def compile_c(target: str, cpu: str, source: Path, output: Path, *linked: str) -> None:
+    """Compiles one file for a target and a CPU, as `zig cc` names them; `linked` says how it is linked."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    compiler = (sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={cpu}")
+    subprocess.run([*compiler, *FLAGS, *linked, str(source), "-o", str(output)], check=True)
 
 
 def _libraries() -> dict[str, tuple[str, str]]:
@@ -43,9 +48,7 @@ class BuildKernels(build_ext):
     def run(self) -> None:
         """Each set for the CPUs that it is for; where it is installed for development, beside the source."""
         for path, (target, cpu) in self._outputs().items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            compile_with = [sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={cpu}", *FLAGS]
-            subprocess.run([*compile_with, str(SOURCE), "-o", str(path)], check=True)
+            compile_c(target, cpu, SOURCE, path, *SHARED)
 
     def get_outputs(self) -> list[str]:
         """What setuptools packs."""
@@ -61,7 +64,8 @@ class BuildKernels(build_ext):
         return {folder / name: how for name, how in _libraries().items()}
 
 
-setup(
-    ext_modules=[Extension(f"{PACKAGE}.kernels", [str(SOURCE)])],
-    cmdclass={"build_ext": BuildKernels},
-)
+if __name__ == "__main__":  # tests of other hosts take `compile_c`
+    setup(
+        ext_modules=[Extension(f"{PACKAGE}.kernels", [str(SOURCE)])],
+        cmdclass={"build_ext": BuildKernels},
+    )
