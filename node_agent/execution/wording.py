@@ -134,7 +134,8 @@ _ANOTHER = "Use another file of the model, with a template for plain chats."
 
 def _stops(words: ChatTokenizer, chat: Chat, answered: str) -> tuple[int, ...]:
     """What ends an answer: by the publisher's word, by convention, and what stands after one in a chat."""
-    after = words.chat(answered.rpartition(_ANSWER)[2])[:1]
+    _, shown, rest = answered.rpartition(_ANSWER)
+    after = words.chat(rest)[:1] if shown else []
     known = {words.controls[end] for end in ENDS if end in words.controls}
     stops = {*chat.ends, *known, *(each for each in after if each in words.controls.values())}
     if not stops:

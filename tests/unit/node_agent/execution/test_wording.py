@@ -208,6 +208,8 @@ def test_stops_are_the_publishers_and_the_turns_end() -> None:
     usual = {ids["<|endoftext|>"], ids["<|im_end|>"], ids["<|eot_id|>"]}
     assert set(chat_wording(words(), chat(PLAIN), ChatSettings()).stops) == usual
     assert set(chat_wording(words(), chat(PLAIN, ends=(77,)), ChatSettings()).stops) == usual | {77}
+    users = "<|im_start|>{{ (messages | selectattr('role', 'equalto', 'user') | list)[-1].content }}<|im_end|>"
+    assert set(chat_wording(words(), chat(users), ChatSettings()).stops) == usual, "it shows no answer"
     other = PLAIN.replace("<|im_end|>", "<|end_header_id|>")
     assert set(chat_wording(words(), chat(other), ChatSettings()).stops) == usual | {ids["<|end_header_id|>"]}
 
