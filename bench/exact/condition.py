@@ -18,13 +18,13 @@ import torch
 
 from bench.exact import models
 from node_agent.execution import determinism
-from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.llama.decoding import DecodingBatch, DecodingRun, DecodingTask
+from node_agent.execution.exact.port import LlamaModel, Reading
 
 RAGGED = 8
 """Texts under way at once where they come and go; a new one joins at each step."""
 
-WIDTHS = {"prefill": (4096,), "chunks": (7,)}
+WIDTHS = {"prefill": (1024,), "chunks": (7,)}
 """Positions of a text that are read at once. Ragged chunks are of several sizes."""
 RAGGED_WIDTHS = (7, 31, 64, 13)
 
@@ -34,11 +34,11 @@ class Condition:
     """What must not matter.
 
     Attributes:
-        threads: of torch.
+        threads: of torch, or of the kernels.
         batch: texts at once: "1", "4", "8", or "ragged", joining and leaving at any step.
-        instructions: ATEN_CPU_CAPABILITY.
-        products: one of `products.ALL`.
-        way: "decode" generates; "prefill" reads prompt and answer in one go, "chunks" a few positions at a time.
+        instructions: "default", "avx2" or "avx512": ATEN_CPU_CAPABILITY, and which set of kernels.
+        products: one of `products.ALL` by torch, or "kernels".
+        way: "decode" generates; "prefill" reads prompt and answer in large pieces, "chunks" a few positions at a time.
     """
 
     threads: int
@@ -48,7 +48,7 @@ class Condition:
     way: str
 
 
-def generated(model: EagerLlama, prompts: Sequence[Sequence[int]], new: int, batch: str) -> list[DecodingRun]:
+def generated(model: LlamaModel, prompts: Sequence[Sequence[int]], new: int, batch: str) -> list[DecodingRun]:
     """Answer each prompt with `new` tokens."""
     runs, step = [], DecodingBatch(model)
     size = RAGGED if batch == "ragged" else int(batch)
@@ -63,7 +63,7 @@ def generated(model: EagerLlama, prompts: Sequence[Sequence[int]], new: int, bat
 
 
 def read(
-    model: EagerLlama, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], way: str, batch: str
+    model: LlamaModel, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], way: str, batch: str
 ) -> list[DecodingRun]:
     """Read each prompt with its answer, and choose again at every position of the answer."""
     texts = list(zip(range(len(prompts)), prompts, answers, strict=True))
@@ -73,9 +73,8 @@ def read(
     return [run for some in groups for run in _read_together(model, some, widths)]
 
 
-@torch.inference_mode()
 def _read_together(
-    model: EagerLlama, texts: Sequence[tuple[int, Sequence[int], Sequence[int]]], widths: Sequence[int]
+    model: LlamaModel, texts: Sequence[tuple[int, Sequence[int], Sequence[int]]], widths: Sequence[int]
 ) -> Iterator[DecodingRun]:
     runs = [
         DecodingRun(DecodingTask(prompt, len(answer), frozenset(), text=text), model.exp2)
@@ -83,17 +82,19 @@ def _read_together(
     ]
     whole = [[*prompt, *answer[:-1]] for _, prompt, answer in texts]
     caches = [model.new_cache(len(tokens)) for tokens in whole]
-    while any(cache.used < len(tokens) for tokens, cache in zip(whole, caches, strict=True)):
-        left = [index for index, cache in enumerate(caches) if cache.used < len(whole[index])]
-        places = [caches[index].used for index in left]
-        new = [whole[i][at : at + widths[i % len(widths)]] for i, at in zip(left, places, strict=True)]
-        hidden = model.forward([(rows, caches[index]) for index, rows in zip(left, new, strict=True)])
-        pieces = hidden.split([len(rows) for rows in new])
-        for index, at, piece in zip(left, places, pieces, strict=True):
-            wanted = piece[max(0, len(runs[index].task.prompt) - 1 - at) :]
-            for logits in model.logits(wanted).cpu().numpy() if len(wanted) else ():
+    while left := [index for index, cache in enumerate(caches) if cache.used < len(whole[index])]:
+        batch = [_reading(whole[i], caches[i], widths[i % len(widths)], len(runs[i].task.prompt) - 1) for i in left]
+        rows = iter(model.read(batch))
+        for index, reading in zip(left, batch, strict=True):
+            for logits in islice(rows, reading.wanted):
                 runs[index].take(logits)
     yield from runs
+
+
+def _reading(tokens: Sequence[int], cache: Any, width: int, first: int) -> Reading[Any]:
+    """The next piece of a text; logits are wanted from position `first` on."""
+    end = min(len(tokens), cache.used + width)
+    return Reading(tokens[cache.used : end], cache, max(0, end - max(first, cache.used)))
 
 
 def fingerprint(run: DecodingRun) -> str:
@@ -107,7 +108,7 @@ def main(setting: str, work: str) -> None:
     given: dict[str, Any] = json.loads(Path(work).read_text())
     torch.set_num_threads(condition.threads)
     determinism.full_precision()
-    model = models.exact(condition.products)
+    model = models.exact(condition.products, condition.instructions, condition.threads)
     if condition.way == "decode":
         runs = generated(model, given["prompts"], given["new"], condition.batch)
     else:

@@ -35,11 +35,18 @@ CONDITIONS = tuple(
         (2, "4", "default", "fp32", "decode"),
         (2, "8", "avx512", "fp32", "prefill"),
         (2, "ragged", "default", "int8", "chunks"),
+        (1, "1", "default", "kernels", "decode"),
+        (2, "4", "avx2", "kernels", "chunks"),
+        (1, "8", "avx512", "kernels", "prefill"),
+        (2, "ragged", "avx512", "kernels", "decode"),
     )
 )
-PROMPTS, NEW = 50, 16
-CONTEXT = 2048
-"""Of the prompts the last is as long as leaves room for its answer within these."""
+PROMPTS, NEW = 12, 16
+CONTEXTS = (2048, 4096, 6000, 8192)
+"""To the short prompts come others, each as long as leaves room for its answer within these."""
+
+LIMITED = ("fp32", "fp64")
+"""Where torch's libraries are held to the same instructions; int8 is not exact then, and no node would use it."""
 
 FULL_NEW, SEGMENT = 64, 100
 FULL_WAYS = (Condition(1, "ragged", "avx512", "int8", "decode"), Condition(1, "8", "avx2", "fp32", "prefill"))
@@ -48,14 +55,14 @@ FULL_WAYS = (Condition(1, "ragged", "avx512", "int8", "decode"), Condition(1, "8
 
 def covering_array() -> dict[str, Any]:
     """What each setting found over the same prompts."""
-    prompts = [*models.prompts(PROMPTS - 1), models.english()[: CONTEXT - NEW]]
+    prompts = [*models.prompts(PROMPTS), *(models.english()[: longest - NEW] for longest in CONTEXTS)]
     rows, answers = [], None
     for condition in CONDITIONS:
         found = _in_process(condition, {"prompts": prompts, "new": NEW, "answers": answers})
         answers = answers or found["answers"]
         rows.append(asdict(condition) | {"sha256": _digest(found["texts"]), "texts": found["texts"]})
         _say(f"{rows[-1]['sha256'][:16]}  {asdict(condition)}")
-    return {"prompts": len(prompts), "new_tokens": NEW, "longest_context": CONTEXT, "conditions": rows}
+    return {"prompts": len(prompts), "new_tokens": NEW, "contexts": CONTEXTS, "conditions": rows}
 
 
 def many_prompts(count: int, keep: Callable[[dict[str, Any]], None], known: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -99,6 +106,8 @@ def _digest(texts: Sequence[str]) -> str:
 def _in_process(condition: Condition, work: dict[str, Any]) -> dict[str, Any]:
     """A setting's answer. Raises SystemExit where this machine lacks its instructions."""
     environment = os.environ | {"ATEN_CPU_CAPABILITY": condition.instructions}
+    if condition.products in LIMITED and condition.instructions == "avx2":
+        environment |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "work.json"
         path.write_text(json.dumps(work))

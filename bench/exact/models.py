@@ -16,6 +16,7 @@ from node_agent.execution.exact.eager.products import by_name
 from node_agent.execution.exact.llama.decoding import DecodingTask, generate
 from node_agent.execution.exact.llama.kernels import KernelLlama
 from node_agent.execution.exact.llama.model_file import Parameters, read_model
+from node_agent.execution.exact.port import LlamaModel
 from node_agent.execution.exact.ways import timed
 from node_agent.execution.kinds.generation import MODELS
 from node_agent.models import ModelStore
@@ -24,8 +25,14 @@ EXACT, FLOAT = "smollm2-135m-exact", "smollm2-135m"
 WORDING = MODELS[EXACT].wording
 
 
-def exact(products: str) -> EagerLlama:
-    """The model of the exact engine on the CPU, multiplying in one of the ways of `products.ALL`."""
+SETS = {"default": "portable", "avx2": "avx2", "avx512": "avx512vnni"}
+"""Kernels by the instructions that they may use."""
+
+
+def exact(products: str, instructions: str, threads: int) -> LlamaModel:
+    """The model of the exact engine on the CPU: by kernels, or by torch, multiplying in one way of `products.ALL`."""
+    if products == "kernels":
+        return KernelLlama(parameters(), kernels.loaded(SETS[instructions], threads), kept_bytes=0)
     return EagerLlama(parameters(), by_name(products), torch.device("cpu"))
 
 
