@@ -27,6 +27,7 @@ from bench.exact.families import (
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact.llama.build import MOST_BALANCED, balance
 from node_agent.execution.exact.llama.families import read_published
+from node_agent.execution.exact.llama.model_file import read_model
 from node_agent.models import ModelStore
 from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.soak import short_or_long
