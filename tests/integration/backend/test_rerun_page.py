@@ -5,6 +5,7 @@ by `python -m http.server`, as anybody would who trusts no backend.
 """
 
 import hashlib
+import re
 import socket
 import subprocess
 import sys
@@ -12,13 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, Page, Route, expect
 
-from backend.api.pages import WEB
+from backend.api.pages import WEB, pages_router
 from contracts.protocol.hashing import ZERO32, keccak, to_hex
 from contracts.protocol.log import CommitmentEntry, OrderEntry, RowEntry, TraceEntry, WorkloadEntry, dump_line
 from contracts.protocol.manifest import Manifest
@@ -30,11 +34,12 @@ from node_agent.execution.engine import Execution
 from node_agent.execution.exact import golden, kernels, trace
 from node_agent.execution.exact.container import Integers, Matrix, write_model
 from node_agent.execution.exact.llama.engine import ExactGeneration
-from node_agent.execution.exact.llama.model_file import ExactConfig, Parameters
+from node_agent.execution.exact.llama.model_file import ExactConfig, Parameters, read_model
 from node_agent.execution.exact.model_root import file_root
 from node_agent.execution.exact.sampling import ExactSampling, choose
 from node_agent.execution.exact.ways import KernelWay
 from node_agent.execution.model_files import sha256_file
+from node_agent.models import ModelStore
 from tests.world.chromium import chromium
 from tests.world.manifests import manifest
 from verifier.reexecution.rerun import first_difference
@@ -57,7 +62,7 @@ class Site:
     def job(self, model: str, computed: Parameters, params: Params, **signed: Any) -> tuple[Execution, str]:
         """Publishes a job that a node computed. Returns it and the page's URL. `signed`: what else it committed to."""
         offered = workload(self.folder / f"{model}.safetensors")
-        engine = ExactGeneration(KernelWay(kernels.loaded("portable", 1)).llama(computed), offered)
+        engine = ExactGeneration(KernelWay(kernels.loaded(kernels.available()[0], 1)).llama(computed), offered)
         run = engine.execute(PROMPTS, params.of(offered.params))
         log = f"log-{len(list(self.folder.glob('log-*')))}"
         order_id = publish(self.folder / log, offered, params, run, signed)
@@ -198,12 +203,49 @@ def run_again(page: Page, address: str) -> None:
 @pytest.mark.parametrize("params", [GREEDY, DRAWN], ids=["greedy", "drawn"])
 @pytest.mark.parametrize("model", ["long", "all"])
 def test_the_nodes_hash_comes_out(page: Page, site: Site, model: str, params: Params) -> None:
-    """A job of three texts, one longer than what is read at once: this browser has the node's trace hash."""
+    """A job of three texts, one longer than what is read at once: this browser has the node's trace hash, by one pass
+    over the published answer, and by generating where none is published."""
     run, address = site.job(model, MODELS[model], params)
+    for published in (True, False):
+        run_again(page, address)
+        expect(page.locator("#say")).to_contain_text(SAME)
+        expect(page.locator("#hash")).to_have_text(to_hex(run.trace_hash))
+        expect(page.locator("#facts .true")).to_have_count(3)
+        if published:
+            for output in site.folder.glob(f"*/blobs/{to_hex(packed_root(run.output))}"):
+                output.unlink()
+
+
+@pytest.mark.model
+def test_a_real_model(page: Page, site: Site) -> None:
+    """SmolLM2-135M, the model that nodes serve: its size and its vocabulary fit a browser."""
+    weights = ModelStore().pull("smollm2-135m-exact").weights
+    (site.folder / "smollm2.safetensors").symlink_to(weights)
+    run, address = site.job("smollm2", read_model(weights), Params(max_new_tokens=8, top_p_ppm=1_000_000))
     run_again(page, address)
+    expect(page.locator("#hash")).to_have_text(to_hex(run.trace_hash), timeout=120_000)
+    expect(page.locator("#say")).to_contain_text(SAME)
+
+
+def test_a_backend_serves_it_under_its_policy(page: Page, site: Site) -> None:
+    """Served by a backend, the page may compile WebAssembly in its worker; pages with a wallet may not."""
+    app = FastAPI()
+    app.include_router(pages_router())
+    served = TestClient(app)
+
+    def answer(route: Route) -> None:
+        found = served.get(urlsplit(route.request.url).path)
+        route.fulfill(status=found.status_code, headers=dict(found.headers), body=found.content)
+
+    page.route(re.compile("/web/|/wallet$"), answer)
+    run, address = site.job("long", MODELS["long"], GREEDY)
+    run_again(page, address.replace("/rerun/", "/web/rerun/").replace("=../", "=../../"))
     expect(page.locator("#say")).to_contain_text(SAME)
     expect(page.locator("#hash")).to_have_text(to_hex(run.trace_hash))
-    expect(page.locator("#facts .true")).to_have_count(3)
+    empty = "WebAssembly.compile(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)).then(() => 'compiled', () => 'refused')"
+    assert page.evaluate(empty) == "compiled"
+    page.goto(f"{site.url}/wallet")
+    assert page.evaluate(empty) == "refused"
 
 
 def flipped() -> Parameters:
