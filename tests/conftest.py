@@ -3,8 +3,10 @@
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -12,6 +14,9 @@ from hypothesis import settings
 from contracts.protocol.tokens import TextTokenizer
 from tests.world import run
 from tests.world.soak import short_or_long
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("assay", max_examples=short_or_long(30, 300), deadline=None)  # a busy machine is no defect
 settings.load_profile("assay")
@@ -29,6 +34,15 @@ def founded_chains(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One folder a run: the processes of pytest-xdist have their own base folders below it."""
     base = tmp_path_factory.getbasetemp()
     run.keep_in((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "founded")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """The one that all tests of a process share: Playwright starts once in a process."""
+    from tests.world.chromium import chromium
+
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from backend.client import AssayClient, Wallet
 from deploy.localnet.network import Network
 from tests.browser import network as net
 from tests.browser.wallet import TestWallet
-from tests.world.chromium import chromium
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 780}
 expect.set_options(timeout=60_000)
@@ -35,13 +34,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """The running network, shared by all tests; each uses a requester of its own."""
     with net.running(tmp_path_factory.mktemp("network")) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The one that all tests share."""
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture

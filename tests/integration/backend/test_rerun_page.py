@@ -40,7 +40,6 @@ from node_agent.execution.exact.sampling import ExactSampling, choose
 from node_agent.execution.exact.ways import KernelWay
 from node_agent.execution.model_files import sha256_file
 from node_agent.models import ModelStore
-from tests.world.chromium import chromium
 from tests.world.manifests import manifest
 from verifier.reexecution.rerun import first_difference
 
@@ -176,12 +175,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     finally:
         server.terminate()
         server.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture
