@@ -25,13 +25,8 @@ def sat(v, most):
 
 @triton.jit
 def bits(v):
-    """`bl` of SPEC.md: the number of bits of each v >= 0, by halving the range six times."""
-    n = v * 0
-    for i in tl.static_range(6):
-        more = (v >> (32 >> i)) > 0
-        n += tl.where(more, 32 >> i, 0)
-        v = tl.where(more, v >> (32 >> i), v)
-    return n + v
+    """`bl` of SPEC.md for (n, 1) integers >= 0: how many shifts, from none on, leave something of each."""
+    return tl.sum(((v >> tl.arange(0, 64)[None, :]) > 0).to(tl.int64), 1, keep_dims=True)
 
 
 @triton.jit

@@ -133,7 +133,7 @@ def attend(query, query_powers, past, blocks, exp2, mixed, layer, count, width, 
     shown = live[:, None] & (i < width)
     q = tl.load(query + spot * width + i, mask=shown, other=0)
     power = tl.load(query_powers + spot, mask=live[:, None], other=0)
-    place = tl.load(past + row * 7, mask=live, other=-1)
+    place = tl.load(past + row * 7, mask=live, other=-1).to(tl.int32)
     stop = tl.max(place, 0) + 1
     begin = tl.maximum(tl.min(tl.where(live, place, stop), 0) - window + 1, 0)
     place = place[:, None]
@@ -166,7 +166,9 @@ def attend(query, query_powers, past, blocks, exp2, mixed, layer, count, width, 
         share_sum += tl.sum(share, 1, keep_dims=True)
         value = tl.load(values + j[:, None] * width + i, mask=(j < stop)[:, None] & (i < width), other=0)
         sums += (short_product(share >> 14, value) << 14) + short_product(share & 16383, value)
-    scale = ((short_sum * ((1 << 54) // exp_sum)) >> 8) // tl.maximum(share_sum, 1)
+    # `exp_sum` is 2^24 or more; dividing by it alone breaks an analysis of Triton 3.7.1's compiler
+    ratio = (short_sum * ((1 << 54) // tl.maximum(exp_sum, 1))) >> 8
+    scale = ratio // tl.maximum(share_sum, 1)
     tl.store(mixed + spot * width + i, rsh(sums * scale, 42 - drop), mask=shown)
 
 
