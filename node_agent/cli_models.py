@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,10 @@ def build(
     name: Annotated[str, typer.Option(help="What the store's index calls it.")],
     store: StoreOption = None,
 ) -> None:
-    """Build a model file of the exact engine: integers only, the same bytes on every host."""
+    """Build a model file of the exact engine: integers only, the same bytes on every host.
+
+    Its tokenizer and its chat template are kept beside it, for `assay models manifest`.
+    """
     from node_agent.execution.sandbox import Executor
     from node_agent.models import ModelStore
 
@@ -52,6 +56,7 @@ def build(
         root = executor.root_of(files.weights)
     console.print(f"{name} is {files.weights_sha256}, in {files.weights.parent}", soft_wrap=True)
     console.print(f"its workloads name the model root {root}", soft_wrap=True)
+    console.print(f"write one with `assay models manifest generation {name} --check-price UNITS`", soft_wrap=True)
 
 
 @app.command("list")
@@ -70,20 +75,51 @@ def list_models(store: StoreOption = None) -> None:
 @app.command()
 def manifest(
     kind: Annotated[str, typer.Argument(help="Kind of work: the name of a file in node_agent/execution/kinds.")],
-    model: Annotated[str, typer.Argument(help="One of the kind's models.")],
+    model: Annotated[str, typer.Argument(help="One of the kind's models, or one that you built.")],
     check_price: Annotated[int, typer.Option(min=0, help="Units that one check of one job earns its verifier.")],
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("manifest.json"),
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; the first GPU, else the CPU.")] = None,
+    store: StoreOption = None,
+    system: Annotated[
+        str | None, typer.Option(help="System message of a chat; the model's own, if it has one, by default.")
+    ] = None,
+    date: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The day that a chat template which asks for one is given."),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE that a chat template reads, as enable_thinking=false. Repeatable."),
+    ] = None,
+    max_texts: Annotated[int | None, typer.Option(min=1, help="Texts of an order.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a text, the template's included.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of an answer.")] = None,
 ) -> None:
-    """Write the manifest of a workload from its kind's template. A float engine's fits only hosts like this one."""
+    """Write the manifest of a workload: of a kind's own model, or of one that was built into the store.
+
+    A model of the store is described by its files: root, tokenizer, the ids that its chat template puts around a text,
+    and those that end an answer. A float engine's manifest fits only hosts like this one.
+    """
+    from node_agent.describing import describe
     from node_agent.execution import kinds
+    from node_agent.execution.chat import ChatSettings, read_values
     from node_agent.models import ModelStore
 
-    console = Console()
-    written = kinds.write_manifest(kind, model, device, check_price_units=check_price)
+    console, models, found = Console(), ModelStore(store), kinds.find(kind)
+    stored = None
+    settings = ChatSettings(system=system, day=date and date.date(), values=read_values(values or []))
+    if model not in found.models or settings != ChatSettings():
+        stored = describe(models, model, found, settings)
+    sizes = kinds.sized(kind, max_texts=max_texts, max_tokens=max_tokens, max_new_tokens=max_new_tokens)
+    written = kinds.write_manifest(kind, model, device, check_price_units=check_price, stored=stored, **sizes)
     out.write_bytes(written.canonical())
-    console.print(f"{out} is workload {written.workload_id()}: {kind} by {model}, metered by {written.unit}")
-    console.print(f"its tokenizer: {ModelStore().root / written.weights_sha256 / 'tokenizer.json'}", soft_wrap=True)
+    about = f"{kind} by {model}, metered by {written.unit}"
+    console.print(f"{out} is workload {written.workload_id()}: {about}", soft_wrap=True)
+    template, stops = written.template, " or ".join(map(str, written.stops))
+    ends = f"; an answer ends with the token {stops}" if stops else ""
+    console.print(f"tokens around a text: {len(template.before)} and {len(template.after)}{ends}")
+    tokenizer = models.root / written.weights_sha256 / "tokenizer.json"
+    console.print(f"its tokenizer: {tokenizer}", soft_wrap=True)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""A store of models named by digest: `<root>/<sha256 of the weights>/{model.safetensors,tokenizer.json,config.json}`.
+"""A store of models named by digest: `<root>/<sha256 of the weights>/{model.safetensors,tokenizer.json,config.json}`,
+and chat.json beside a model with a chat template.
 
 Sources and results are pinned by digest, so a changed upload is refused and every host has the same bytes. A model
 appears in the store completely or not at all: it is built elsewhere and then renamed. Paths are made from digests and
@@ -18,8 +19,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
+from pydantic_core import from_json
+
+from contracts.protocol.manifest import MODEL_NAME
+from node_agent.execution.chat import CHAT_FILES
 from node_agent.execution.errors import ModelUnavailable
 from node_agent.execution.model_files import (
+    CHAT,
     CONFIG,
     TOKENIZER,
     WEIGHTS,
@@ -127,11 +133,18 @@ class ModelStore:
         """Builds a model file of the exact engine and stores it under `name`.
 
         `origin`: a model of this store by name or digest, a GGUF file, or a folder as on Hugging Face, with
-        model.safetensors or model.safetensors.index.json and the files that it names, tokenizer.json and config.json.
+        model.safetensors or model.safetensors.index.json and the files that it names, tokenizer.json and config.json,
+        and with those of `CHAT_FILES` that the model has.
 
         Raises ModelUnavailable without such an origin; UnsafeModelFormat or UnsupportedModel if the exact engine cannot
         compute it.
         """
+        if not re.fullmatch(MODEL_NAME, name):
+            raise ModelUnavailable(
+                f"{name!r} is no name that a manifest can have.",
+                way_out="Use at most 64 lower-case letters, digits, dots and dashes.",
+                name=name,
+            )
         self.root.mkdir(parents=True, exist_ok=True)
         with self._locked(), tempfile.TemporaryDirectory(dir=self.root, prefix=".build-") as scratch:
             opened, built = Path(scratch) / "origin", Path(scratch) / "built"
@@ -141,8 +154,7 @@ class ModelStore:
             on_step("Building integers")
             self._build(files, built)
             digest = sha256_file(built / WEIGHTS)
-            if not self._folder(digest).is_dir():
-                built.rename(self._folder(digest))
+            self._keep(built, self._folder(digest))
             _replace(self.root / _INDEX, {**self.names(), name: digest})
             return self._open(digest)
 
@@ -223,9 +235,25 @@ class ModelStore:
         self._make(Convert(files=tuple(files)), built)
 
     def _build(self, origin: ModelFiles, folder: Path) -> None:
-        """Writes the exact engine's model file and its origin's tokenizer into a folder."""
+        """Writes the exact engine's model file into a folder, and its origin's tokenizer and chat template."""
         self._make(Build(files=origin), folder)
         shutil.copyfile(origin.tokenizer, folder / TOKENIZER)
+        chat = origin.weights.parent / CHAT
+        if chat.is_file():
+            shutil.copyfile(chat, folder / CHAT)
+
+    def _keep(self, built: Path, folder: Path) -> None:
+        """Moves what was built into the store. Raises ModelUnavailable where it has these weights with other words."""
+        if not folder.is_dir():
+            built.rename(folder)
+            return
+        for name in (TOKENIZER, CHAT):
+            if _content(built / name) != _content(folder / name):
+                raise ModelUnavailable(
+                    f"The store has the same weights with another {name}, in {folder}.",
+                    way_out="Delete that folder, if no workload of yours uses it, and build again.",
+                    path=str(folder),
+                )
 
     def _make(self, request: Convert | Build, folder: Path) -> None:
         if not self._confined:
@@ -242,7 +270,9 @@ class ModelStore:
         folder.mkdir()
         files = (path,) if path.is_file() else _published(path)
         require_safe_format(files[0])
-        self._make(Convert(files=tuple(each.absolute() for each in files)), folder)
+        chat = () if path.is_file() else (path / name for name in CHAT_FILES if (path / name).is_file())
+        published = {"files": files, "chat": tuple(chat)}
+        self._make(Convert(**{name: tuple(map(Path.absolute, each)) for name, each in published.items()}), folder)
         weights, tokenizer, config = _paths(folder)
         return ModelFiles(weights, tokenizer, config, sha256_file(weights), sha256_file(tokenizer))
 
@@ -271,6 +301,10 @@ class ModelStore:
         return ModelFiles(*files, digest, found)
 
 
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
 def _paths(folder: Path) -> tuple[Path, Path, Path]:
     return folder / WEIGHTS, folder / TOKENIZER, folder / CONFIG
 
@@ -284,8 +318,8 @@ def _published(folder: Path) -> tuple[Path, ...]:
     found = [weights]
     if not weights.is_file() and (folder / _SHARDS).is_file():
         try:
-            names = sorted(set(json.loads((folder / _SHARDS).read_bytes())["weight_map"].values()))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            names = sorted(set(from_json((folder / _SHARDS).read_bytes())["weight_map"].values()))
+        except (ValueError, LookupError, TypeError, AttributeError):
             names = []
         found = [folder / name for name in names if isinstance(name, str) and _SHARD.fullmatch(name)]
         if len(found) != len(names) or not found:
@@ -327,5 +361,5 @@ def _replace(path: Path, value: object) -> None:
 
 def _unknown(name: str, known: list[str]) -> ModelUnavailable:
     says = f"There is no model {name!r} here; known are {', '.join(known) or 'none'}."
-    way_out = "Run `assay models pull smollm2-135m-exact`, or name one of the known models or its weights' sha256."
+    way_out = "Pull it, or build it from its own files (`assay models pull | build`); or name a known model."
     return ModelUnavailable(says, way_out=way_out, name=name, known=known)

@@ -8,16 +8,11 @@ from backend.store.database import Database
 from backend.store.home import MAX_BLOB_BYTES
 from backend.store.tables import WorkloadRow
 from backend.store.tokenizers import TokenizerStore
-from contracts.protocol.manifest import Manifest, TokenizerFamily
+from contracts.protocol.manifest import Manifest
+from contracts.protocol.spelling import SAMPLES
 
 MOST_NATIVE_UNITS = 16_000
 """Traces and observations of native work have at most four bytes per unit plus 1,000, and must fit into a blob."""
-
-SAMPLES: dict[TokenizerFamily, str] = {
-    "byte_bpe": "Letters, accents (\u00e9), CJK (\u6f22), emoji (\U0001f642),\n  spaces and 2026 digits.",
-    "wordpiece": "Letters, accents (\u00e9) and 2026 digits.",
-}
-"""Texts that only a tokenizer of the family cuts into ids that spell them by its rule."""
 
 
 def offer_workload(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.exact import exactness, models, node, peer, quality, speed
+from bench.exact import exactness, models, node, peer, quality, sources, speed
 from bench.report import RESULTS, Figure, write
 from node_agent import execution
 from node_agent.devices.probe import cpu_facts
@@ -76,6 +76,11 @@ def measure_quality(raw: Raw) -> None:
     quality.measure(TOKENS, raw.known().get("sums"), raw.keep)
 
 
+def measure_families(raw: Raw) -> None:
+    """Families beside transformers, types of GGUF, refusals."""
+    sources.measure(raw.keep, raw.known())
+
+
 def measure_speed(raw: Raw) -> None:
     """Ratios, and a check's cost."""
     raw.keep(speed.measure())
@@ -90,6 +95,7 @@ PARTS: dict[str, Callable[[Raw], None]] = {
     "array": measure_array,
     "many": measure_many,
     "quality": measure_quality,
+    "families": measure_families,
     "speed": measure_speed,
     "node": measure_node,
 }
@@ -98,7 +104,7 @@ TIMED = ("speed", "node")
 
 def figures() -> dict[str, Figure]:
     """What the raw results of this engine say; null where a part was not measured on it."""
-    return exactness_figures() | speed_figures() | node_figures()
+    return exactness_figures() | sources.figures(Raw("families").known()) | speed_figures() | node_figures()
 
 
 def exactness_figures() -> dict[str, Figure]:

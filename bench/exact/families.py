@@ -64,6 +64,17 @@ def fields_of(name: str, **changes: object) -> dict[str, Any]:
     return {**_PLAIN, **CASES[name], **changes}
 
 
+SMALL: Fields = {
+    "vocab_size": 40, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 32,
+}  # fmt: skip
+
+
+def small(name: str, changes: Mapping[str, Any] = SMALL) -> dict[str, Any]:
+    """A case in small sizes."""
+    return fields_of(name, **SMALL) | {"tie_word_embeddings": fields_of(name)["tie_word_embeddings"]} | dict(changes)
+
+
 def random_state(fields: Fields, seed: int = 1) -> State:
     """Tensors by their names on Hugging Face: matrices on the int8 grid; norms and biases."""
     c, rng = fields, np.random.Generator(np.random.PCG64(seed))
@@ -123,8 +134,10 @@ def exact_logits(parameters: Parameters, tokens: NDArray[np.int64]) -> NDArray[n
     return np.stack(rows).astype(np.float32) / 2**16
 
 
-def float_logits(fields: Fields, state: Mapping[str, Fp32], tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(texts, length, V) of transformers in fp32."""
+def float_logits(
+    fields: Fields, state: Mapping[str, Fp32], tokens: NDArray[np.int64], dtype: torch.dtype = torch.float32
+) -> NDArray[np.float32]:
+    """(texts, length, V) of transformers."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model(**{name: value for name, value in fields.items()}, attn_implementation="eager")
@@ -133,7 +146,8 @@ def float_logits(fields: Fields, state: Mapping[str, Fp32], tokens: NDArray[np.i
         missing, unexpected = model.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()}, strict=False)
         assert not unexpected
         assert set(missing) <= ({"lm_head.weight"} if fields["tie_word_embeddings"] else set())
-        return np.stack([model(torch.from_numpy(text[None])).logits[0].numpy() for text in tokens])
+        model.to(dtype)
+        return np.stack([model(torch.from_numpy(text[None])).logits[0].float().numpy() for text in tokens])
 
 
 def agreement(mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> dict[str, float]:
@@ -158,8 +172,3 @@ def measure(name: str) -> dict[str, Any]:
             "positions": sum(part["positions"] for part in parts),
             "same_choice": float(np.mean([part["same_choice"] for part in parts])),
             "correlation": min(part["correlation"] for part in parts)}  # fmt: skip
-
-
-def families() -> dict[str, Any]:
-    """Every case, and the head widths and families that reach the bars."""
-    return {"cases": [measure(name) for name in CASES]}

@@ -3,18 +3,24 @@
 A kind is one way in which a config.json, a tensor or a field of GGUF says that the model is another one.
 """
 
+import json
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+from safetensors.numpy import save_file
 
-from bench.exact.families import Fields, State, fields_of, random_state
-
-SMALL: Fields = {
-    "vocab_size": 40, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 32,
-}  # fmt: skip
+from bench.exact.families import State, random_state, small
+from bench.exact.gguf_files import write
+from node_agent.execution.errors import UnsupportedModel
+from node_agent.execution.exact.build import build
+from node_agent.execution.exact.llama.model_file import Parameters, read_model
+from node_agent.execution.gguf_convert import convert
+from node_agent.execution.model_files import ModelFiles
 
 _YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "rope_theta": 1e4}
 _WINDOW = {"use_sliding_window": True, "sliding_window": 4}
@@ -103,11 +109,6 @@ FIELDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """By kind: a case of `families.CASES`, and what config.json says instead. `-` names a field to leave out."""
 
 
-def small(name: str, changes: Mapping[str, Any] = SMALL) -> dict[str, Any]:
-    """A case in small sizes."""
-    return fields_of(name, **SMALL) | {"tie_word_embeddings": fields_of(name)["tie_word_embeddings"]} | dict(changes)
-
-
 def changed(kind: str) -> tuple[dict[str, Any], State]:
     """The config.json of a kind of FIELDS, and the tensors of the model that it is nearly."""
     name, changes = FIELDS[kind]
@@ -138,14 +139,22 @@ def _ones(count: int) -> Any:
     return np.ones(count, np.float32)
 
 
+def _turned(writer: gguf.GGUFWriter, count: int | None) -> None:
+    """Says another number of dimensions that turn, or none."""
+    del writer.kv_data[0]["llama.rope.dimension_count"]
+    if count is not None:
+        writer.add_rope_dimension_count(count)
+
+
 GGUF: Mapping[str, Callable[[gguf.GGUFWriter], object]] = {
     "llama.rope.scaling.type": lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE),
     "llama.rope.scaling.factor": lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.YARN),
     "llama.rope.scaling.attn_factor": lambda writer: writer.add_float32("llama.rope.scaling.attn_factor", 0.5),
     "llama.rope.scale_linear": lambda writer: writer.add_float32("llama.rope.scale_linear", 2.0),
-    "llama.rope.dimension_count": lambda writer: writer.add_rope_dimension_count(2),
+    "llama.rope.dimension_count is 2": lambda writer: _turned(writer, 2),
+    "llama.rope.dimension_count is absent": lambda writer: _turned(writer, None),
     "llama.rope.dimension_sections": lambda writer: writer.add_rope_dimension_sections([1, 1, 1, 1]),
-    "llama.attention.key_length": lambda writer: writer.add_key_length(128),
+    "llama.rope.dimension_count is 8, not 128": lambda writer: writer.add_key_length(128),
     "llama.attention.value_length": lambda writer: writer.add_value_length(2),
     "llama.attention.causal": lambda writer: writer.add_causal_attention(False),
     "llama.attention.scale": lambda writer: writer.add_attention_scale(0.5),
@@ -174,3 +183,50 @@ GGUF: Mapping[str, Callable[[gguf.GGUFWriter], object]] = {
     ),
 }
 """By the name that the refusal says: what is added to a Llama in GGUF."""
+
+
+def built_of(folder: Path, fields: Mapping[str, Any], state: State) -> Parameters:
+    """A model file of a stored model, made in an empty folder and read back."""
+    weights, config, made = folder / "model.safetensors", folder / "config.json", folder / "made"
+    made.mkdir()
+    save_file(state, weights)
+    config.write_text(json.dumps(fields))
+    build(ModelFiles(weights, folder / "tokenizer.json", config, "0" * 64, "0" * 64), made / "model.safetensors")
+    return read_model(made / "model.safetensors")
+
+
+def _with_fields(kind: str, folder: Path) -> Parameters:
+    return built_of(folder, *changed(kind))
+
+
+def _with_tensors(change: Callable[[State], object], folder: Path) -> Parameters:
+    fields = small("Llama 2")
+    state = random_state(fields)
+    change(state)
+    return built_of(folder, fields, state)
+
+
+def _with_more(more: Callable[[gguf.GGUFWriter], object], folder: Path) -> None:
+    fields = small("Llama 2")
+    write(folder / "m.gguf", fields, random_state(fields), more)
+    convert(folder / "m.gguf", folder)
+
+
+ATTEMPTS: Mapping[str, Callable[[Path], object]] = {
+    **{kind: partial(_with_fields, kind) for kind in FIELDS},
+    **{kind: partial(_with_tensors, change) for kind, change in TENSORS.items()},
+    **{kind: partial(_with_more, more) for kind, more in GGUF.items()},
+}
+"""By kind: what must be refused, in an empty folder."""
+
+
+def refused() -> list[str]:
+    """The kinds that are refused."""
+    found = []
+    for kind, attempt in ATTEMPTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                attempt(Path(folder))
+            except UnsupportedModel:
+                found.append(kind)
+    return found

@@ -19,7 +19,8 @@ from contracts.protocol.workload import workload_id
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["ab" * 32])]
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", examples=["generation"])]
-_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]{0,63}$")]
+MODEL_NAME = r"^[a-z0-9][a-z0-9.\-]{0,63}$"
+_Name = Annotated[str, Field(pattern=MODEL_NAME)]
 _Positive = Annotated[int, Field(strict=True, gt=0)]
 
 EXACT_ENGINE = "exact"

@@ -18,6 +18,13 @@ MAX_TOKENIZER_BYTES = 32 << 20
 """Above those of vocabularies with a quarter of a million entries."""
 
 
+SAMPLES: Mapping[TokenizerFamily, str] = {
+    "byte_bpe": "Letters, accents (\u00e9, e\u0301), CJK (\u6f22), emoji (\U0001f642),\n  spaces and 2026 digits.",
+    "wordpiece": "Letters, accents (\u00e9) and 2026 digits.",
+}
+"""Texts that only a tokenizer of the family cuts into ids that spell them by its rule."""
+
+
 class _Added(BaseModel):
     id: Uint32
     content: str

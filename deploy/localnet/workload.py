@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import ceil
+from typing import Any
 
 from contracts.protocol.manifest import MAX_NEW_TOKENS, InputLimits
 from deploy.localnet.network import Offered
@@ -60,7 +61,7 @@ def _offered(
     unit: int,
     most: int,
     check: int,
-    changes: dict[str, object],
+    changes: dict[str, Any],
     terms: Mapping[str, int],
 ) -> Offered:
     files = store.load(MODELS[kind])

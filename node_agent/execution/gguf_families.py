@@ -174,6 +174,8 @@ class GgufModel:
         ):  # fmt: skip
             if self._optional(name, only) != only:
                 raise unsupported(self._prefix + name, f"{self._optional(name)}, not {only}")
+        if self._kind.interleaved:  # the order of rows depends on it, and nothing else in the file tells it
+            self._whole("rope.dimension_count")
         if head_dim * self._heads != width and self._optional("attention.key_length") is None:
             raise unsupported(self._prefix + "attention.head_count", f"{self._heads}, which does not divide {width}")
         tokens = {f"{name}_token_id": self._said(f"tokenizer.ggml.{name}_token_id", None) for name in ("bos", "eos")}

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from contracts.protocol.errors import BadTexts, NotPacked
 from contracts.protocol.manifest import MAX_OUTPUT_BYTES, InputLimits, IntegerRange, Manifest
-from contracts.protocol.packed import unpack
+from contracts.protocol.packed import WORD_BYTES, unpack
 from node_agent.execution.errors import (
     AnswerTooLong,
     EngineMismatch,
@@ -91,9 +91,33 @@ def require_positions(manifest: Manifest, available: int) -> None:
     if needed > available:
         raise UnsupportedModel(
             f"The workload allows {needed} positions, the model has {available}.",
-            way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest.",
+            way_out="Lower input.max_tokens or params.max_new_tokens.maximum in the manifest (`assay models manifest "
+            "--max-tokens` and `--max-new-tokens`).",
             needed=needed,
             available=available,
+        )
+
+
+def require_room(manifest: Manifest, positions: int, vocab_size: int) -> None:
+    """Raises UnsupportedModel where a model of this size cannot answer all that its workload takes, or none of it."""
+    require_positions(manifest, positions)
+    around, longest = manifest.prompt(()), manifest.input.max_tokens
+    if len(around) >= longest:
+        raise UnsupportedModel(
+            f"The template has {len(around)} tokens, and a text with them may have {longest}.",
+            way_out="Shorten the system message, or give more --max-tokens.",
+        )
+    beyond = [each for each in (*around, *manifest.stops) if each >= vocab_size]
+    if beyond:
+        raise UnsupportedModel(
+            f"The template or the stops have the tokens {beyond[:5]}, and the model knows {vocab_size}.",
+            way_out="Use the tokenizer that was published with these weights.",
+        )
+    output = WORD_BYTES * (1 + manifest.input.max_texts * (1 + (manifest.most_new_tokens or 0)))
+    if output > MAX_OUTPUT_BYTES:
+        raise UnsupportedModel(
+            f"Answers to {manifest.input.max_texts} texts could have {output} bytes, {MAX_OUTPUT_BYTES} are the most.",
+            way_out="Give fewer --max-texts or --max-new-tokens.",
         )
 
 

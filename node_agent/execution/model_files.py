@@ -25,6 +25,8 @@ Format = Literal["safetensors", "gguf"]
 Fp32 = NDArray[np.float32]
 
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
+CHAT = "chat.json"
+"""How a model chats (`chat.Chat`); only beside a model that does."""
 
 CONFIG_KEY = "config_sha256"
 """Key in the weights' metadata that binds config.json, so that the weights' digest decides the whole model."""
@@ -95,6 +97,23 @@ class Built:
     def wording(self) -> Wording:
         """That of the origin."""
         return self.origin.wording
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model file of the exact engine in a store, as its workloads' manifests describe it.
+
+    Attributes:
+        weights_sha256, tokenizer_sha256, model_root, wording: as of `Built`.
+        positions, vocab_size: the most tokens of a prompt and its answer, and how many different ones there are.
+    """
+
+    weights_sha256: str
+    tokenizer_sha256: str
+    model_root: str
+    wording: Wording
+    positions: int
+    vocab_size: int
 
 
 @dataclass(frozen=True)

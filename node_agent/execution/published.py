@@ -2,11 +2,12 @@
 builders read it too."""
 
 import dataclasses
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
+
+from pydantic_core import from_json
 
 from node_agent.execution.errors import UnsupportedModel
 
@@ -33,7 +34,7 @@ class PublishedConfig:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a config.json. Errors as of `from_json`."""
-        return cls.from_json(json.loads(path.read_bytes()))
+        return cls.from_json(from_json(path.read_bytes()))
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:

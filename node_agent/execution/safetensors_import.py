@@ -6,13 +6,13 @@ decides the whole model. The other two files are copied.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
@@ -25,6 +25,7 @@ from node_agent.execution.model_files import (
     require_safetensors,
     write_safetensors,
 )
+from node_agent.execution.published_tokenizer import kept
 
 _BUFFERS = ("position_ids", "token_type_ids")
 
@@ -44,7 +45,7 @@ class _Shard:
         with safe_open(path, framework="np"):  # checks that lengths, types and places fit each other
             self._data = np.memmap(path, np.uint8, "r")
         start = 8 + int.from_bytes(self._data[:8].tobytes(), "little")
-        header = json.loads(self._data[8:start].tobytes())
+        header = from_json(self._data[8:start].tobytes())
         self._body = self._data[start:]
         self._tensors = {name: said for name, said in header.items()
                          if name != "__metadata__" and not name.endswith(_BUFFERS)}  # fmt: skip
@@ -79,7 +80,7 @@ def import_safetensors(
         UnsupportedModel: tensors of another type or twice, or a configuration that is not a JSON object.
     """
     settings = config.read_bytes()
-    if not isinstance(json.loads(settings), dict):
+    if not isinstance(from_json(settings), dict):
         raise UnsupportedModel(f"{config.name} is no JSON object.", way_out="Use the model's own.", path=str(config))
     holders: dict[str, _Shard] = {}
     for path in (weights, *more_weights):
@@ -95,4 +96,4 @@ def import_safetensors(
     bound = {CONFIG_KEY: hashlib.sha256(settings).hexdigest()}
     write_safetensors(folder / WEIGHTS, shapes, lambda name: holders[name].tensor(name), bound)
     (folder / CONFIG).write_bytes(settings)
-    (folder / TOKENIZER).write_bytes(tokenizer.read_bytes())
+    (folder / TOKENIZER).write_bytes(kept(tokenizer.read_bytes()))

@@ -25,12 +25,17 @@ function byteBpe(tokenizer) {
   const { pieces, special } = readIds(tokenizer);
   const bytes = byteCharacters();
   const added = new Map(tokenizer.added_tokens.map((token) => [token.id, utf8(token.content)]));
-  const bytesOf = (id) =>
-    added.get(id) ?? Uint8Array.from(pieces.get(id) ?? "\ufffd", (character) => bytes.get(character) ?? 63);
+  const ofPiece = (piece) => {
+    const found = Array.from(piece, (character) => bytes.get(character));
+    return found.includes(undefined) ? utf8(piece) : Uint8Array.from(found);
+  };
+  const bytesOf = (id) => added.get(id) ?? ofPiece(pieces.get(id) ?? "");
+  const isText = (id) => !special.has(id) && (pieces.has(id) || added.has(id));
   const join = (ids) => concatBytes(...ids.map(bytesOf));
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   return {
-    spell: (ids) => new TextDecoder().decode(join(ids.filter((id) => !special.has(id)))),
-    spells: (ids, text) => !ids.some((id) => special.has(id)) && bytesToHex(join(ids)) === bytesToHex(utf8(text)),
+    spell: (ids) => decoder.decode(join(ids.filter((id) => !special.has(id)))),
+    spells: (ids, text) => ids.every(isText) && bytesToHex(join(ids)) === bytesToHex(utf8(text)),
   };
 }
 

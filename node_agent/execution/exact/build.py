@@ -1,11 +1,11 @@
 """From a stored model in fp32 to the model file of the exact engine, the same bytes on every host."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from safetensors import safe_open
 
 from node_agent.execution.exact.container import ModelConfig, write_model
@@ -44,7 +44,7 @@ _ENGINES: Mapping[str, _Engine] = {"bert": _ENCODER, **dict.fromkeys(FAMILIES, _
 
 def build(files: ModelFiles, path: Path, positions: int | None = None) -> None:
     """Write the model file of a stored model in fp32 with Hugging Face names; otherwise as `build_from`."""
-    fields = json.loads(files.config.read_bytes())
+    fields = from_json(files.config.read_bytes())
     if not isinstance(fields, dict):
         raise unsupported("config.json is no object.", "config", fields)
     with safe_open(files.weights, framework="np") as file:
@@ -52,7 +52,7 @@ def build(files: ModelFiles, path: Path, positions: int | None = None) -> None:
         layers = fields.get("num_hidden_layers")
         if isinstance(layers, int) and layers > len(names):  # to name all their tensors could take minutes
             raise unsupported(
-                f"num_hidden_layers is {layers}, and the file has {len(names)} tensors.", "num_hidden_layers", layers
+                f"num_hidden_layers = {layers}, and the file has {len(names)} tensors.", "num_hidden_layers", layers
             )
         read = set[str]()
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 from safetensors import safe_open
 
 from node_agent.execution.errors import UnsupportedModel
@@ -82,8 +83,8 @@ class ModelConfig(ABC):
     def read(cls, text: str) -> Self:
         """From the header of a model file. Raises UnsupportedModel."""
         try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
+            found = from_json(text)
+        except ValueError:
             found = None
         kinds = {"int": int, "bool": bool, "str": str}
         known = {field.name: kinds[getattr(field.type, "__name__", "")] for field in fields(cls)}

@@ -60,12 +60,17 @@ def require_root(model: Model, manifest: Manifest) -> None:
         )
 
 
-def file_root(weights: Path) -> str:
-    """The root that workloads of a model file name, 0x hex. Errors as of `container.opened`."""
+def read(weights: Path) -> Model:
+    """A model file, of whichever family. Errors as of `container.opened`."""
     require_safetensors(weights)
     with safe_open(weights, framework="np") as file:
         encoder = (file.metadata() or {}).get("format") == EncoderConfig.format
-    return derived(read_encoder(weights) if encoder else read_model(weights))
+    return read_encoder(weights) if encoder else read_model(weights)
+
+
+def file_root(weights: Path) -> str:
+    """The root that workloads of a model file name, 0x hex. Errors as of `container.opened`."""
+    return derived(read(weights))
 
 
 def derived(model: Model) -> str:

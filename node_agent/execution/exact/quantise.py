@@ -92,7 +92,7 @@ def fixed_point(values: Integers, fraction: int, most: int) -> Integers:
     rounded = np.rint(values * 2.0**fraction)
     if not (np.abs(rounded) <= most).all():
         raise UnsupportedModel(
-            f"A norm, a bias or an embedding holds numbers beyond +-{most / 2**fraction}, or NaN.",
+            f"A norm, a bias or an embedding holds numbers beyond +-{(most + 1) // 2**fraction}, infinity or NaN.",
             way_out="Use a model with finite weights of ordinary size.",
             numbers=int((~(np.abs(rounded) <= most)).sum()),
         )

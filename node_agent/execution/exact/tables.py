@@ -7,9 +7,9 @@ Sources: Machin's formula for pi; Taylor series of exp, sin, cos and the normal 
 arXiv:2104.09864; scaling of its frequencies as in Hugging Face `modeling_rope_utils.py`; YaRN, arXiv:2309.00071.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import cache
+from functools import cache, wraps
 from math import ceil, floor, isqrt
 from typing import Any
 
@@ -24,6 +24,18 @@ ONE = 1 << BITS
 _DOUBT_BITS = 120
 
 
+def _made_once(make: Callable[[], NDArray[np.int32]]) -> Callable[[], NDArray[np.int32]]:
+    """Copies of a table that is made once a process."""
+    made = cache(make)
+
+    @wraps(make)
+    def copied() -> NDArray[np.int32]:
+        return made().copy()
+
+    return copied
+
+
+@_made_once
 def exp2_table() -> NDArray[np.int32]:
     """(4096,) 2^24 * 2^(-i / 4096)."""
     roots = [ONE >> 1]  # 2^(-1/2^k), by square roots of the one before
@@ -39,6 +51,7 @@ def exp2_table() -> NDArray[np.int32]:
     return np.array(entries, np.int32)
 
 
+@_made_once
 def sigmoid_table() -> NDArray[np.int32]:
     """(32768,) 2^24 / (1 + exp(-x)) for x = (i - 16384) / 1024."""
     half = 1 << (a.SIGMOID_INDEX_BITS - 1)
@@ -54,6 +67,7 @@ def sigmoid_table() -> NDArray[np.int32]:
     return np.array(entries, np.int32)
 
 
+@_made_once
 def normal_table() -> NDArray[np.int32]:
     """(32768,) 2^24 * Phi(x) for x = (i - 16384) / 2048, Phi the standard normal distribution's function.
 

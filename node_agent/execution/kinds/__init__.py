@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from contracts.protocol.manifest import Manifest
+from contracts.protocol.manifest import MAX_NEW_TOKENS, Manifest
 from node_agent.execution.engine import Check, Engine, Speed
 from node_agent.execution.errors import TorchMissing, UnknownKind
-from node_agent.execution.model_files import Built, ModelFiles, Source
+from node_agent.execution.limits import require_room
+from node_agent.execution.model_files import Built, ModelFiles, Source, Stored
 
 __all__ = ["Kind", "find", "load", "names", "sources", "write_manifest"]
 
@@ -137,43 +138,75 @@ def sources() -> dict[str, Source | Built]:
     return {name: source for kind in names() for name, source in find(kind).models.items()}
 
 
-def write_manifest(kind: str, model: str, device: str | None, *, check_price_units: int, **changes: object) -> Manifest:
+def write_manifest(
+    kind: str,
+    model: str,
+    device: str | None,
+    *,
+    check_price_units: int,
+    stored: Stored | None = None,
+    **changes: object,
+) -> Manifest:
     """A workload's manifest from its kind's template.
 
     Args:
         kind: see `names`.
-        model: one of the kind's models.
+        model: one of the kind's models, or any name for a stored one.
         device: of a host of the class that will serve it, see `probe.resolve`; ignored where any host may serve it.
         check_price_units: what a check of one job earns its verifier.
+        stored: a model of a store, in place of the kind's own.
         changes: manifest fields in place of the template's.
 
     Raises:
         UnknownKind: there is no such kind, or it has no such model.
+        UnsupportedModel: the stored model has fewer positions or tokens than its workload.
     """
     found = find(kind)
-    if model not in found.models:
+    if stored is None and model not in found.models:
         raise UnknownKind(
             f"The kind {kind} has no model {model!r}; it has {', '.join(sorted(found.models))}.",
-            way_out="Name one of them, or add it to the kind's MODELS.",
+            way_out="Name one of them, or a model file of the exact engine in the store (`assay models build`).",
             model=model,
             known=sorted(found.models),
         )
-    engine = found.engine
+    engine, described = found.engine, stored or found.models[model]
     fields = {
         "kind": kind,
         "model": model,
-        "weights_sha256": found.models[model].weights_sha256,
-        "model_root": found.models[model].model_root,
-        "tokenizer_sha256": found.models[model].tokenizer_sha256,
+        "weights_sha256": described.weights_sha256,
+        "model_root": described.model_root,
+        "tokenizer_sha256": described.tokenizer_sha256,
         "engine": engine.name,
         "engine_version": engine.version,
         "check": engine.check,
         "numeric_class": numeric_class_of(device) if engine.pinned else None,
         "check_price_units": check_price_units,
-        **found.models[model].wording.fields(),
+        **described.wording.fields(),
         **found.template,
     }
-    return Manifest.model_validate(fields | changes)
+    written = Manifest.model_validate(fields | changes)
+    if stored is not None:
+        require_room(written, stored.positions, stored.vocab_size)
+    return written
+
+
+def sized(kind: str, **most: int | None) -> dict[str, Any]:
+    """Fields of a kind's manifest with other limits; None leaves one as it is.
+
+    Args:
+        kind: see `names`.
+        most: max_texts and max_tokens of an input, and max_new_tokens.
+    """
+    template = find(kind).template
+    limits = template["input"] | {name: most[name] for name in ("max_texts", "max_tokens") if most.get(name)}
+    limits["max_bytes"] = template["input"]["max_bytes"] * limits["max_tokens"] // template["input"]["max_tokens"]
+    params, new = dict(template["params"]), most.get(MAX_NEW_TOKENS)
+    if new is not None:
+        if MAX_NEW_TOKENS not in params:
+            raise UnknownKind(f"Work of the kind {kind} makes no new tokens.", way_out="Leave --max-new-tokens out.")
+        usual = min(new, params[MAX_NEW_TOKENS]["default"])
+        params[MAX_NEW_TOKENS] = params[MAX_NEW_TOKENS] | {"maximum": new, "default": usual}
+    return {"input": limits, "params": params}
 
 
 def numeric_class_of(device: str | None) -> str:

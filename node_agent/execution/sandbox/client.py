@@ -12,9 +12,10 @@ from typing import Literal, TypeVar
 from contracts.protocol.manifest import Manifest
 from node_agent.devices.probe import choose
 from node_agent.execution import kinds
+from node_agent.execution.chat import ChatSettings
 from node_agent.execution.engine import Check, Engine, Execution, Speed
-from node_agent.execution.errors import ExecutorFailed
-from node_agent.execution.model_files import ModelFiles
+from node_agent.execution.errors import ExecutorFailed, UnsupportedModel
+from node_agent.execution.model_files import ModelFiles, Wording
 from node_agent.execution.sandbox.confinement import Layers
 from node_agent.execution.sandbox.making import BlocksToFiles
 from node_agent.execution.sandbox.messages import (
@@ -34,6 +35,8 @@ from node_agent.execution.sandbox.messages import (
     Root,
     Run,
     Tokens,
+    Word,
+    Worded,
 )
 from node_agent.execution.sandbox.needs import Needs
 from node_agent.execution.sandbox.process import CauseUnknown, Process
@@ -124,7 +127,10 @@ class Executor:
         Raises UnsafeModelFormat, UnsupportedModel, SandboxUnavailable, ExecutorFailed; OSError where this host cannot
         write them.
         """
-        files = request.files if isinstance(request, Convert) else (request.files.weights, request.files.config)
+        if isinstance(request, Convert):
+            files = (*request.files, *request.chat)
+        else:
+            files = (request.files.weights, request.files.config)
         most_bytes = _MOST_MADE_BYTES + _TIMES_ORIGIN * sum(path.stat().st_size for path in files)
         with self._calls.exclusive(), BlocksToFiles(folder, most_bytes) as blocks:
             self._need(self._needs_and(*files))
@@ -137,6 +143,30 @@ class Executor:
         with self._calls.exclusive():
             self._need(self._needs_and(weights))
             return self._running().ask(FindRoot(weights=weights), Root).root
+
+    def sizes_of(self, weights: Path, work: str) -> Root:
+        """The root of a file of the exact engine, and its sizes; the engine of this kind of work has to read it.
+
+        Raises as `make` does."""
+        with self._calls.exclusive():
+            self._need(self._needs_and(weights))
+            return self._running().ask(FindRoot(weights=weights, work=work), Root)
+
+    def word(self, tokenizer: Path, sha256: str, chat: Path | None, settings: ChatSettings) -> Wording:
+        """A model's wording, by its tokenizer and, where it chats, by its chat.json; see `wording`. Raises as `make`
+        does; UnsupportedModel where the template or the tokenizer ended the process, or took too long."""
+        files = (tokenizer,) if chat is None else (tokenizer, chat)
+        with self._calls.exclusive():
+            self._need(self._needs_and(*files))
+            try:
+                request = Word(tokenizer=tokenizer, sha256=sha256, chat=chat, settings=settings)
+                said = self._running().ask(request, Worded)
+            except ExecutorFailed as error:
+                raise UnsupportedModel(
+                    f"The model's chat template or its tokenizer cannot be run: {error.message}",
+                    way_out="Use another file of the model.",
+                ) from error
+        return Wording(said.tokenizer, said.before, said.after, said.stops)
 
     def _needs_and(self, *files: Path) -> Needs:
         return replace(self._needs, models=tuple(dict.fromkeys((*self._needs.models, *files))))

@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from contracts.protocol.errors import WrongTokenizer
@@ -41,6 +40,8 @@ from node_agent.execution.sandbox.messages import (
     Root,
     Run,
     Tokens,
+    Word,
+    Worded,
 )
 from node_agent.execution.sandbox.needs import Needs
 
@@ -134,9 +135,12 @@ class _Server:
                 with _refusing():
                     make(request, piped_folder(lambda data: self._say(call, Piece(data=data))))
                 return Made()
-            case FindRoot(weights=weights):
+            case FindRoot():
                 with _refusing():
-                    return _root_of(weights)
+                    return _root_of(request)
+            case Word():
+                with _refusing():
+                    return _worded(request)
             case Observe(engine=engine, input=prompts, params=params, claimed=claimed):
                 return Observed(observation=self._engines[engine].observe(prompts, params, claimed))
             case Run(engine=engine, work="recheck", input=prompts, params=params, claimed=claimed):
@@ -171,10 +175,31 @@ class _Server:
         return Loaded(engine=number, concurrent=number in self._batches, **about)
 
 
-def _root_of(weights: Path) -> Root:
-    from node_agent.execution.exact.model_root import file_root
+def _root_of(request: FindRoot) -> Root:
+    from node_agent.execution import kinds
+    from node_agent.execution.exact.engine import ExactEngine
+    from node_agent.execution.exact.model_root import derived, read
 
-    return Root(root=file_root(weights))
+    model = read(request.weights)
+    if request.work is not None:
+        engine = kinds.find(request.work).engine
+        assert isinstance(engine, type)
+        assert issubclass(engine, ExactEngine), "others have no root"
+        model = engine.read(request.weights)
+    return Root(root=derived(model), positions=model.config.positions, vocab_size=model.config.vocab_size)
+
+
+def _worded(request: Word) -> Worded:
+    from node_agent.execution.chat import Chat
+    from node_agent.execution.wording import ChatTokenizer, chat_wording, frame
+
+    words = ChatTokenizer(request.tokenizer.read_bytes(), request.sha256)
+    if request.chat is None:
+        found = frame(words)
+    else:
+        chat = Chat.model_validate_json(request.chat.read_bytes())
+        found = chat_wording(words, chat, request.settings)
+    return Worded(**vars(found))
 
 
 @contextmanager

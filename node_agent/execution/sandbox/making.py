@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self, cast
 
-from node_agent.execution.model_files import CONFIG, TOKENIZER, WEIGHTS
+from node_agent.execution.chat import published_chat
+from node_agent.execution.model_files import CHAT, CONFIG, TOKENIZER, WEIGHTS
 from node_agent.execution.sandbox.frames import BadFrame
 from node_agent.execution.sandbox.messages import Build, Convert
 
-_NAMES = (WEIGHTS, TOKENIZER, CONFIG)
+_NAMES = (WEIGHTS, TOKENIZER, CONFIG, CHAT)
 _BLOCK_BYTES = 1 << 20
 
 
@@ -30,6 +31,9 @@ def make(request: Convert | Build, folder: Path) -> None:
             convert(gguf, folder)
         case Convert(files=(weights, tokenizer, config, *more_weights)):
             import_safetensors(weights, tokenizer, config, folder, more_weights)
+            chat = published_chat({path.name: path.read_bytes() for path in (*request.chat, config)})
+            if chat is not None:
+                (folder / CHAT).write_text(chat.model_dump_json())
         case _:
             raise ValueError(f"{request!r} names neither a GGUF file nor weights, tokenizer and configuration")
 

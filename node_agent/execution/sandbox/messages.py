@@ -11,9 +11,10 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.protocol.errors import first_fault
-from contracts.protocol.manifest import Manifest, Sha256
+from contracts.protocol.manifest import Manifest, Sha256, TokenizerFamily
 from contracts.protocol.records import Bytes32, Uint32
 from node_agent.execution import errors
+from node_agent.execution.chat import ChatSettings
 from node_agent.execution.engine import Check, Execution, Speed
 from node_agent.execution.errors import ExecutionError, ExecutorFailed
 from node_agent.execution.model_files import ModelFiles
@@ -135,10 +136,22 @@ class Made(Message):
 
 
 class Root(Message):
-    """The root of a model (`exact.model_root`)."""
+    """The root of a model (`exact.model_root`), and its sizes."""
 
     kind = 9
     root: Bytes32
+    positions: Uint32
+    vocab_size: Uint32
+
+
+class Worded(Message):
+    """A model's wording."""
+
+    kind = 10
+    tokenizer: TokenizerFamily
+    before: tuple[Uint32, ...]
+    after: tuple[Uint32, ...]
+    stops: tuple[Uint32, ...]
 
 
 class Failed(Message):
@@ -214,10 +227,21 @@ class Cut(Message):
 
 class Convert(Message):
     """Asks for the files of a model, from a GGUF file, or from its published weights, tokenizer, configuration, and
-    more weights where they lie in several files."""
+    more weights where they lie in several files. `chat`: those of `chat.CHAT_FILES` that are published with it."""
 
     kind, within_s = 21, _LONGEST_S
     files: tuple[Path, ...]
+    chat: tuple[Path, ...] = ()
+
+
+class Word(Message):
+    """Asks for a model's wording, by its tokenizer and, where it chats, by its chat.json (`wording`)."""
+
+    kind, within_s = 24, 60.0
+    tokenizer: Path
+    sha256: Sha256
+    chat: Path | None
+    settings: ChatSettings
 
 
 class Build(Message):
@@ -228,13 +252,14 @@ class Build(Message):
 
 
 class FindRoot(Message):
-    """Asks for the root of a file of the exact engine."""
+    """Asks for the root of a file of the exact engine. `work`: the kind of work whose engine has to read it, if any."""
 
     kind = 23
     weights: Path
+    work: str | None = None
 
 
-_ANSWERS = Confined, Loaded, Ran, Observed, Failed, Tokens, Piece, Made, Root
-_REQUESTS = Confine, Load, Run, Observe, Cut, Convert, Build, FindRoot
+_ANSWERS = Confined, Loaded, Ran, Observed, Failed, Tokens, Piece, Made, Root, Worded
+_REQUESTS = Confine, Load, Run, Observe, Cut, Convert, Build, FindRoot, Word
 ANSWERS: dict[int, type[Message]] = {each.kind: each for each in _ANSWERS}
 REQUESTS: dict[int, type[Message]] = {each.kind: each for each in _REQUESTS}

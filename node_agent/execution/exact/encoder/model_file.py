@@ -37,8 +37,8 @@ class EncoderConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hidden_size % self.num_attention_heads or self.head_dim > a.MAX_HEAD_DIM:
-            refuse(f"heads do not divide the width, or are wider than {a.MAX_HEAD_DIM}", "config", asdict(self))
+        if self.hidden_size % self.num_attention_heads or self.head_dim > a.MAX_HEAD_DIM or self.head_dim % 2:
+            refuse(f"heads do not divide the width, are wider than {a.MAX_HEAD_DIM} or odd", "config", asdict(self))
 
     @property
     def head_dim(self) -> int:

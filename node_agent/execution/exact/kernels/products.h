@@ -200,8 +200,14 @@ INLINE void few_rows(const Linear *of, int64_t row, int64_t n, const int rows, c
         tile(q + k, inputs, w + k, inputs, smaller(BLOCK, inputs - k), rows, outs, 0, row ? 0 : ahead, sums);
         ahead += outs * BLOCK;
     }
-    for (int o = 0; o < outs; o++)
-        for (int r = 0; r < rows; r++) finish(of, row + r, n + o, sums[o * rows + r]);
+    for (int o = 0; o < outs; o++) {
+        int r = 0;
+#if defined(__AVX2__)
+        for (; r + 4 <= rows && !of->sums; r += 4)
+            finish_four(of, row + r, n + o, _mm256_loadu_si256((const __m256i *)(sums + o * rows + r)));
+#endif
+        for (; r < rows; r++) finish(of, row + r, n + o, sums[o * rows + r]);
+    }
 }
 
 #if defined(__AVX2__)
@@ -210,6 +216,7 @@ enum { MANY = 64 };
 /* OUTS outputs of up to MANY rows, a multiple of ROWS: their weights are widened once. */
 INLINE void many_rows(const Linear *of, int64_t row, int64_t rows, int64_t n) {
     int64_t sums[MANY / ROWS][OUTS][ROWS] = {0}, inputs = of->matrix->inputs;
+    const int8_t *ahead = row ? 0 : of->matrix->weight + (n + OUTS) * inputs;
     _Alignas(64) int16_t wide[OUTS * BLOCK];
     for (int64_t k = 0; k < inputs; k += BLOCK) {
         int64_t count = smaller(BLOCK, inputs - k);
@@ -218,7 +225,8 @@ INLINE void many_rows(const Linear *of, int64_t row, int64_t rows, int64_t n) {
             for (int64_t i = 0; i < count; i++) wide[o * BLOCK + i] = w[i];
         }
         for (int64_t r = 0; r < rows; r += ROWS)
-            tile(of->q + (row + r) * inputs + k, inputs, wide, BLOCK, count, ROWS, OUTS, 1, 0, sums[r / ROWS][0]);
+            tile(of->q + (row + r) * inputs + k, inputs, wide, BLOCK, count, ROWS, OUTS, 1, r ? 0 : ahead, sums[r / ROWS][0]);
+        if (ahead) ahead += OUTS * count;
     }
     int64_t r = 0;
     for (; r + 4 <= rows && !of->sums; r += 4)

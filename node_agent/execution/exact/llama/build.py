@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from node_agent.execution.published import unsupported
 
 _INVERSE_FREQUENCIES = "self_attn.rotary_emb.inv_freq"
 """A buffer of older files, which follows from config.json."""
+
+MOST_BALANCED = 8
+"""Multipliers of rows have 24 bits: with more, rows of small weights would lose some that count."""
 
 Shape = tuple[int, ...]
 
@@ -63,8 +67,12 @@ class LlamaMaker(TensorMaker):
 
     def vector(self, name: str) -> Integers:
         """See `TensorMaker`."""
-        weight = self._part(name).astype(np.float64)
-        return gain(weight * self._queries if name.endswith("query_norm") else weight)
+        weight, (prefix, _, part) = self._part(name).astype(np.float64), name.rpartition(".")
+        if part in ("query_norm", "key_norm"):
+            query, key = (self._part(f"{prefix}.{each}_norm").astype(np.float64)[None] for each in ("query", "key"))
+            larger = 2.0 ** np.tile(balance(query, key)[0], 2)  # (D,)
+            weight = weight * larger * self._queries if part == "query_norm" else weight / larger
+        return gain(weight)
 
     def matrix(self, name: str) -> Matrix:
         """See `TensorMaker`."""
@@ -76,8 +84,21 @@ class LlamaMaker(TensorMaker):
         factor = query_factor(len(weight), c.num_attention_heads * c.head_dim, of_queries)
         if not c.qkv_bias:
             return quantise(weight, factor)
-        bias = self._part(name, "bias") * factor
-        return replace(quantise(weight, factor), bias=fixed_point(bias, a.HEAD_FRACTION, a.HEAD_MAX))
+        bias = self._part(name, "bias").astype(np.float64)
+        factor *= self._balanced(weight, bias, self._part(name.replace("qkv", "attention_norm")))
+        return replace(quantise(weight, factor), bias=fixed_point(bias * factor, a.HEAD_FRACTION, a.HEAD_MAX))
+
+    def _balanced(self, weight: Fp32, bias: Integers, norm: Fp32) -> Integers:
+        """(rows,) powers of two for the rows of queries and keys; see `balance`. Sizes are those of biases and of about
+        four standard deviations of what weights add; maxima are the same on every host, sums of floats are not."""
+        c = self._config
+        heads, kv_heads, d = c.num_attention_heads, c.num_key_value_heads, c.head_dim
+        added = np.abs(weight.astype(np.float64) * norm).max(1) * isqrt(c.hidden_size)
+        sizes = (np.abs(bias) + added)[: (heads + kv_heads) * d].reshape(-1, d)
+        exponents = balance(sizes[:heads], sizes[heads:])  # (K, D / 2)
+        keys = np.concatenate([exponents, exponents], axis=1)  # (K, D)
+        queries = np.repeat(keys, heads // kv_heads, axis=0)  # (H, D)
+        return 2.0 ** np.concatenate([queries.ravel(), -keys.ravel(), np.zeros(kv_heads * d)])
 
     def _part(self, name: str, kind: str = "weight") -> Fp32:
         """The rows of a tensor of the model file, from those that it is made from. Raises UnsupportedModel."""
@@ -90,6 +111,28 @@ class LlamaMaker(TensorMaker):
                 raise unsupported(f"{full} is {values.shape}, config.json makes it {wanted}.", full, values.shape)
             found.append(values)
         return np.concatenate(found)
+
+
+def balance(queries: Integers, keys: Integers) -> Integers:
+    """Exponents e by which rotary pairs are balanced: queries times 2^e, keys over it, which changes no score.
+
+    Keys with biases or gains of hundreds in a few dimensions, as Qwen's have, would leave few of their bits to the
+    others. Half of what keys are larger by goes to the queries (as SmoothQuant's migration, arXiv:2211.10438).
+
+    Args:
+        queries: (H, D) about how large each dimension becomes.
+        keys: (K, D).
+
+    Returns:
+        (K, D / 2) integers, 0 for a typical pair.
+    """
+    count, d = keys.shape
+    of_keys = keys.reshape(count, 2, d // 2).max(1)
+    of_queries = queries.reshape(count, -1, d // 2).max(1)
+    half: Integers = (np.frexp(of_keys)[1] - np.frexp(of_queries)[1]) // 2
+    typical = np.sort(half, axis=1)[:, d // 4, None]
+    exponents: Integers = np.clip(half - typical, -MOST_BALANCED, MOST_BALANCED)
+    return exponents
 
 
 def _sources(c: ExactConfig) -> dict[str, dict[str, Shape]]:

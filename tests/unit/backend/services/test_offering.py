@@ -56,12 +56,14 @@ LEVEL, SPACED = pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers
 WORDS = pre_tokenizers.BertPreTokenizer()
 FAMILIES = {
     "byte_bpe": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=LEVEL),
-    "byte_bpe, normalized": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=LEVEL, normalizer=normalizers.NFC()),
     "wordpiece": of_a_family(
         PIECES, decoders.WordPiece(), normalizer=normalizers.BertNormalizer(), pre_tokenizer=WORDS
     ),
 }
 STRANGE = {
+    "BPE that composes characters": of_a_family(
+        BYTES, decoders.ByteLevel(), pre_tokenizer=LEVEL, normalizer=normalizers.NFC()
+    ),
     "Unigram with the decoder Metaspace": of_a_family(models.Unigram([("a", 0.0)], 0), decoders.Metaspace()),
     "BPE with the decoder Metaspace": of_a_family(BYTES, decoders.Metaspace()),
     "BPE with the decoder ByteLevel": of_a_family(BYTES, decoders.ByteLevel(), pre_tokenizer=SPACED),
@@ -75,7 +77,8 @@ STRANGE = {
 @pytest.mark.parametrize("kind", [*FAMILIES, *STRANGE])
 def test_tokenizers_of_no_supported_family_are_not_offered(world: World, family: str, kind: str) -> None:
     """Protects requesters: their clients check ids against texts by the family that the manifest names. A cased
-    WordPiece, SentencePiece, and a BPE that puts a space before texts would have them refuse to order."""
+    WordPiece, SentencePiece, and a BPE that puts a space before texts, or composes their characters, would have them
+    refuse to order."""
     data, before = (FAMILIES | STRANGE)[kind], offered(world)
     manifest = changed(tokenizer=family, tokenizer_sha256=hashlib.sha256(data).hexdigest())
     if kind.startswith(family):

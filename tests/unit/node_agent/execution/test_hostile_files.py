@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from bench.exact.families import random_state as family_state
+from bench.exact.families import small
+from bench.exact.gguf_files import write as write_gguf
 from contracts.protocol.errors import WrongTokenizer
 from contracts.protocol.manifest import Manifest
 from contracts.protocol.spelling import Spelling
@@ -134,6 +137,57 @@ def test_configurations(executor: Executor, tmp_path: Path) -> None:
     fuzzed("config", config.read_bytes(), hostile.in_json, read, SLOW_FILES)
 
 
+PLACES = short_or_long(40, 1_000_000)
+"""Places of a header that are spoilt, evenly apart: all, in the long form."""
+SPOILT: Sequence[Callable[[int], int]] = short_or_long(
+    [lambda byte: 255 - byte],
+    [lambda byte: 0, lambda byte: 255, lambda byte: byte ^ 1, lambda byte: byte ^ 0x20, lambda byte: byte ^ 0x80],
+)
+"""What becomes of a byte: no byte stays as it is."""
+
+
+def every_range(good: bytes, header: int) -> Iterator[bytes]:
+    """The file with one byte of its first `header` spoilt, from the first to the last."""
+    for place in range(0, header, max(1, header // PLACES)):
+        for spoil in SPOILT:
+            if spoil(good[place]) != good[place]:
+                yield good[:place] + bytes([spoil(good[place])]) + good[place + 1 :]
+
+
+@pytest.mark.parametrize("name", ["Llama 3.1", "Mistral", "Qwen2.5", "Qwen3"])
+@pytest.mark.parametrize("kind", ["gguf", "safetensors", "config"])
+def test_every_range_of_a_header(executor: Executor, tmp_path: Path, kind: str, name: str) -> None:
+    """Protects whoever builds a stranger's model of any family: wherever its header is spoilt, the file is read or
+    refused by one error of ours. Covers: A48"""
+    fields = small(name, {"num_hidden_layers": 1, "vocab_size": 8, "max_position_embeddings": 8})
+    state = family_state(fields)
+    names = [tmp_path / each for each in ("model.safetensors", "tokenizer.json", "config.json")]
+    path, made, built = tmp_path / "m.gguf", tmp_path / "made", tmp_path / "built"
+    made.mkdir()
+    built.mkdir()
+    save_file(state, names[0])
+    names[1].write_bytes(b"{}")
+    names[2].write_text(json.dumps(fields))
+    write_gguf(path, fields, state)
+    spoilt = {"gguf": path, "safetensors": names[0], "config": names[2]}[kind]
+    good, files = spoilt.read_bytes(), (path,) if kind == "gguf" else tuple(names)
+    numbers = 4 * sum(values.size for values in state.values())
+    said = Counter[str]()
+    for data in (good, *every_range(good, len(good) - (0 if kind == "config" else numbers))):
+        spoilt.write_bytes(data)
+        try:
+            executor.make(Convert(files=files), made)
+            weights, tokenizer, config = (made / each.name for each in names)
+            executor.make(Build(files=ModelFiles(weights, tokenizer, config, "0" * 64, "0" * 64)), built)
+        except REFUSED as error:
+            said[error.code] += 1
+        else:
+            said["read"] += 1
+    assert said["read"] >= 1, said
+    assert said["executor_failed"] <= 1, said
+    assert said.total() - said["read"] > said.total() // 3, said
+
+
 def test_manifests(tmp_path: Path) -> None:
     """The same of manifests, which nodes read from files and from backends."""
     path, good = tmp_path / "manifest.json", manifest().canonical()
@@ -151,7 +205,8 @@ def write_smallest(path: Path) -> None:
     for add, value in (
         (writer.add_block_count, 1), (writer.add_context_length, 8), (writer.add_embedding_length, 4),
         (writer.add_feed_forward_length, 4), (writer.add_head_count, 2), (writer.add_head_count_kv, 1),
-        (writer.add_layer_norm_rms_eps, 1e-5), (writer.add_rope_freq_base, 1e4), (writer.add_bos_token_id, 1),
+        (writer.add_layer_norm_rms_eps, 1e-5), (writer.add_rope_dimension_count, 2), (writer.add_rope_freq_base, 1e4),
+        (writer.add_bos_token_id, 1),
         (writer.add_eos_token_id, 2), (writer.add_tokenizer_model, "gpt2"), (writer.add_tokenizer_pre, "smollm"),
         (writer.add_token_list, ["a", "b", "c", "ab"]), (writer.add_token_types, [1, 1, 3, 1]),
         (writer.add_token_merges, ["a b"]),

@@ -87,7 +87,7 @@ def test_the_store_converts_in_it(tmp_path: Path, published: Convert, monkeypatc
     "code",
     [
         "say(7, call, b'')",
-        "say(7, call, b'\\x03more')",
+        "say(7, call, b'\\x04more')",
         "while True: say(7, call, bytes(1 << 20))",
         "say(7, call + 1, b'\\0more')",
     ],

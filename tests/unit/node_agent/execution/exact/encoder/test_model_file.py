@@ -87,6 +87,7 @@ def test_a_family_is_not_read_as_another(path: Path) -> None:
     "change",
     [
         {"num_attention_heads": 5},
+        {"num_attention_heads": 8},  # three wide
         {"hidden_size": 600, "num_attention_heads": 2},
         {"query_bits": 11},
         {"epsilon": 0},
