@@ -56,6 +56,13 @@ def normed(x, gain, epsilon):
 
 
 @triton.jit
+def whole(sums, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """(2 ROWS, COLUMNS) int64 sums of high halves, then of low halves, to the (ROWS, COLUMNS) sums of both."""
+    halves = tl.reshape(sums, (2, ROWS, COLUMNS))
+    return tl.sum(tl.where(tl.arange(0, 2)[:, None, None] == 0, halves << 7, halves), 0)
+
+
+@triton.jit
 def product(planes, weight, first, rows, output, known, inputs,
             ROWS: tl.constexpr, OUTPUTS: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """Sums of activations times weights, exact. Both halves lie along one axis, so that weights are read once.
@@ -79,8 +86,7 @@ def product(planes, weight, first, rows, output, known, inputs,
         q = tl.load(x + start, mask=(row < rows)[:, None] & here[None, :], other=0)
         n = tl.load(w + start, mask=known[None, :] & here[:, None], other=0)
         sums = tl.dot(q, n, sums, out_dtype=tl.int32)
-    halves = tl.reshape(sums.to(tl.int64), (2, ROWS, OUTPUTS))
-    return tl.sum(tl.where(tl.arange(0, 2)[:, None, None] == 0, halves << 7, halves), 0)
+    return whole(sums.to(tl.int64), ROWS, OUTPUTS)
 
 
 @triton.jit
@@ -100,11 +106,10 @@ def linear(planes, exponents, weight, multiplier, shift, first, rows, output, kn
 
 
 @triton.jit
-def short_product(x, y):
-    """(M, K) times (K, N) integers of at most 15 bits with sign, where sums fit into 31 bits: (M, N) int64."""
-    x_high, x_low = (x >> 7).to(tl.int8), (x & 127).to(tl.int8)
-    y_high, y_low = (y >> 7).to(tl.int8), (y & 127).to(tl.int8)
-    high = tl.dot(x_high, y_high, out_dtype=tl.int32)
-    middle = tl.dot(x_high, y_low, tl.dot(x_low, y_high, out_dtype=tl.int32), out_dtype=tl.int32)
-    low = tl.dot(x_low, y_low, out_dtype=tl.int32)
-    return (high.to(tl.int64) << 14) + (middle.to(tl.int64) << 7) + low
+def short_product(x, y, ROWS: tl.constexpr, INNER: tl.constexpr, COLUMNS: tl.constexpr):
+    """(ROWS, INNER) times (INNER, COLUMNS) integers of at most 15 bits with sign: int64. The halves of x lie along one
+    axis, as in `product`; no sum of halves exceeds 31 bits, because INNER is one tile."""
+    halves = tl.reshape(tl.permute(tl.join(x >> 7, x & 127), (2, 0, 1)), (2 * ROWS, INNER)).to(tl.int8)
+    high = tl.dot(halves, (y >> 7).to(tl.int8), out_dtype=tl.int32).to(tl.int64)
+    low = tl.dot(halves, (y & 127).to(tl.int8), out_dtype=tl.int32)
+    return whole((high << 7) + low, ROWS, COLUMNS)

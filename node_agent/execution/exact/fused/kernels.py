@@ -1,8 +1,8 @@
 """The fused parts of a layer, one Triton kernel each; `llama.py` starts them in order.
 
-A kernel that reads a matrix reads rows that are shortened already: a norm and a shortening look at a whole row, which no
-single program of a matrix has. Doing both once a row, in `shorten_rows`, costs two starts more a half layer and reads
-an activation's two bytes in each program; doing them again in each program would cost more arithmetic than the matrix.
+A kernel that reads a matrix reads rows that `shorten_rows` has normed and shortened: both look at a whole row, and a
+program has a few outputs of all rows. Doing them again in each program would save two starts a half layer and cost more
+arithmetic in int64 than the matrix does in int8.
 
 Names: T rows (new positions of all texts), C width, F inner width, H, K heads, D head width. ROWS, OUTPUTS, BLOCK and
 the like are the sizes of a program's tiles, powers of two. `past` is (T, 7) int64, one line for each row:
@@ -24,9 +24,8 @@ from node_agent.execution.exact.fused.integers import (
     sat,
     short_product,
     shorten,
+    square_root,
 )
-
-PAST_FIELDS = 7
 
 
 @triton.jit
@@ -53,8 +52,8 @@ def shorten_rows(x, gain, epsilon, planes, exponents, rows, width, NORM: tl.cons
 
 @triton.jit
 def heads(planes, exponents, weight, multiplier, bias, shift, query_gain, key_gain, epsilon, cos, sin, past, query,
-          query_powers, layer, rows, inputs, count, kv_count, width, query_bits, key_bits,
-          BIAS: tl.constexpr, NORM: tl.constexpr, ROWS: tl.constexpr, HALF: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+          query_powers, layer, rows, inputs, count, kv_count, width, query_bits, key_bits, BIAS: tl.constexpr,
+          NORM: tl.constexpr, ROWS: tl.constexpr, HALF: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """The matrix of queries, keys and values, norms of heads, rotation, shortening; keys and values go to the past,
     queries to (T, H, D) and (T, H). Programs: heads of all kinds, rows / ROWS.
 
@@ -101,13 +100,14 @@ def heads(planes, exponents, weight, multiplier, bias, shift, query_gain, key_ga
 
 
 @triton.jit
-def scores(query, power, place, keys, powers, start, stop, window, width, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+def scores(query, power, place, keys, powers, start, stop, window, width,
+           QUERIES: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """(QUERIES, BLOCK) scores of positions from `start` on, -2^61 where a query does not see one."""
     j, i = start + tl.arange(0, BLOCK)[None, :], tl.arange(0, WIDTH)[:, None]
     key = tl.load(keys + j * width + i, mask=(j < stop) & (i < width), other=0)  # (WIDTH, BLOCK)
     scale = power * tl.load(powers + j, mask=j < stop, other=0)
     seen = (j <= place) & (j > place - window)
-    return tl.where(seen, rsh(short_product(query, key) * scale, 20), -(1 << 61))
+    return tl.where(seen, rsh(short_product(query, key, QUERIES, WIDTH, BLOCK) * scale, 20), -(1 << 61))
 
 
 @triton.jit
@@ -145,11 +145,11 @@ def attend(query, query_powers, past, blocks, exp2, mixed, layer, count, width, 
     value_powers = tl.load(kept + 4).to(tl.pointer_type(tl.int64)) + spots
     best = tl.full((QUERIES, 1), -(1 << 61), tl.int64)
     for start in range(begin, stop, BLOCK):
-        score = scores(q, power, place, keys, key_powers, start, stop, window, width, WIDTH, BLOCK)
+        score = scores(q, power, place, keys, key_powers, start, stop, window, width, QUERIES, WIDTH, BLOCK)
         best = tl.maximum(best, tl.max(score, 1, keep_dims=True))
     exp_sum, weight_sum = tl.zeros((QUERIES, 1), tl.int64), tl.zeros((QUERIES, 1), tl.int64)
     for start in range(begin, stop, BLOCK):
-        score = scores(q, power, place, keys, key_powers, start, stop, window, width, WIDTH, BLOCK)
+        score = scores(q, power, place, keys, key_powers, start, stop, window, width, QUERIES, WIDTH, BLOCK)
         j = start + tl.arange(0, BLOCK)[None, :]
         exp = exps(best - score, exp2)
         exp_sum += tl.sum(exp, 1, keep_dims=True)
@@ -159,13 +159,14 @@ def attend(query, query_powers, past, blocks, exp2, mixed, layer, count, width, 
     reciprocal = (1 << 61) // short_sum
     share_sum, sums = tl.zeros((QUERIES, 1), tl.int64), tl.zeros((QUERIES, WIDTH), tl.int64)
     for start in range(begin, stop, BLOCK):
-        score = scores(q, power, place, keys, key_powers, start, stop, window, width, WIDTH, BLOCK)
+        score = scores(q, power, place, keys, key_powers, start, stop, window, width, QUERIES, WIDTH, BLOCK)
         j = start + tl.arange(0, BLOCK)
         weight = exps(best - score, exp2) * tl.load(value_powers + j, mask=j < stop, other=1)[None, :]
         share = ((weight >> drop) * reciprocal) >> 45
         share_sum += tl.sum(share, 1, keep_dims=True)
         value = tl.load(values + j[:, None] * width + i, mask=(j < stop)[:, None] & (i < width), other=0)
-        sums += (short_product(share >> 14, value) << 14) + short_product(share & 16383, value)
+        sums += short_product(share >> 14, value, QUERIES, BLOCK, WIDTH) << 14
+        sums += short_product(share & 16383, value, QUERIES, BLOCK, WIDTH)
     # `exp_sum` is 2^24 or more; dividing by it alone breaks an analysis of Triton 3.7.1's compiler
     ratio = (short_sum * ((1 << 54) // tl.maximum(exp_sum, 1))) >> 8
     scale = ratio // tl.maximum(share_sum, 1)
@@ -230,3 +231,10 @@ def products(planes, weight, sums, rows, inputs, outputs,
     row = first + tl.arange(0, ROWS)[:, None]
     at = row.to(tl.int64) * outputs + output[None, :]
     tl.store(sums + at, value, mask=(row < rows) & (output < outputs)[None, :])
+
+
+@triton.jit
+def square_roots(squares, roots, count, SIZE: tl.constexpr):
+    """Integer square roots of (count,) int64, for the self-test. Programs: count / SIZE."""
+    i = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
+    tl.store(roots + i, square_root(tl.load(squares + i, mask=i < count, other=1 << 60)), mask=i < count)

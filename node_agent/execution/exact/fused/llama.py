@@ -20,10 +20,9 @@ from node_agent.execution.exact.eager.base import ExactLinear
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.slots import Slots, TextCache
 from node_agent.execution.exact.fused import kernels
-from node_agent.execution.exact.fused.products import BLOCK, OUTPUTS, Tiles, TritonProducts, power_of_two
-from node_agent.execution.exact.llama.model_file import Parameters
+from node_agent.execution.exact.fused.products import BLOCK, OUTPUTS, Tiles, power_of_two
 
-QUERIES, POSITIONS = 16, 64
+QUERIES, POSITIONS = 8, 64
 """Queries of one key/value head that a program answers together, where a group is no larger, and keys at once."""
 
 LEAST_WIDTH = 32
@@ -31,10 +30,10 @@ LEAST_WIDTH = 32
 
 
 class FusedLlama(EagerLlama):
-    """See `EagerLlama`. The states between layers and the head are (T, C) residuals, not normed ones."""
+    """See `EagerLlama`. What goes from the layers to the head are (T, C) residuals, not normed states.
 
-    def __init__(self, parameters: Parameters, device: torch.device, graphs: bool = True) -> None:
-        super().__init__(parameters, TritonProducts(graphs), device)
+    Its products must be `TritonProducts`, whose weights lie as the kernels read them.
+    """
 
     def new_slots(self, count: int, positions: int) -> Slots:
         """See `EagerLlama`: integers of 16 bits."""
@@ -45,8 +44,8 @@ class FusedLlama(EagerLlama):
         tokens = torch.tensor([token for new, _ in batch for token in new], device=self.device)  # (T,)
         past, blocks, together, row = [], [], self._rows_together(), 0
         for new, cache in batch:
-            places = range(cache.used, cache.used + len(new))
-            past += [[place, *_where(cache.keys, cache.values, cache.key_powers, cache.value_powers)] for place in places]
+            where = _where(cache.keys, cache.values, cache.key_powers, cache.value_powers)
+            past += [[place, *where] for place in range(cache.used, cache.used + len(new))]
             blocks += [[row + at, min(together, len(new) - at)] for at in range(0, len(new), together)]
             row += len(new)
             cache.used += len(new)
@@ -100,9 +99,9 @@ class FusedLlama(EagerLlama):
         rows, width = x.shape
         planes = torch.empty(2, rows, width, dtype=torch.int8, device=self.device)
         exponents = torch.empty(rows, dtype=torch.int64, device=self.device)
-        wide = power_of_two(width)
+        wide, norm = power_of_two(width), gain is not None
         kernels.shorten_rows[(rows,)](
-            x, gain if gain is not None else x, self.config.epsilon, planes, exponents, rows, width, gain is not None, wide,
+            x, gain if norm else x, self.config.epsilon, planes, exponents, rows, width, norm, wide,
             num_warps=min(max(wide // 512, 1), 16),
         )  # fmt: skip
         return planes, exponents
@@ -126,8 +125,8 @@ class FusedLlama(EagerLlama):
         kernels.heads[(count + 2 * kv_count, tiles.grid(1, 1)[1])](
             *short, weight, multiplier, some if bias is None else bias, shift,
             some if layer.query_norm is None else layer.query_norm, some if layer.key_norm is None else layer.key_norm,
-            c.head_epsilon, self._cos, self._sin, past, query, powers, index, rows, c.hidden_size, count, kv_count, width,
-            c.query_bits, c.key_bits, bias is not None, c.head_epsilon > 0, tiles.size, half, BLOCK,
+            c.head_epsilon, self._cos, self._sin, past, query, powers, index, rows, c.hidden_size, count, kv_count,
+            width, c.query_bits, c.key_bits, bias is not None, c.head_epsilon > 0, tiles.size, half, BLOCK,
         )  # fmt: skip
         mixed = torch.empty(rows, count * width, dtype=torch.int64, device=self.device)
         group = count // kv_count
