@@ -10,10 +10,12 @@ its past and its new position in the bits that SPEC.md keeps, its logits; and in
 activation has 15 bits), four a key and six a value (10 x 10 and 17 x 9 bits).
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.gpu import models
+from bench.report import Figure, write
+from node_agent.execution import exact
 from node_agent.execution.exact import arithmetic as a
 from node_agent.execution.exact import golden
 from node_agent.execution.exact.llama.model_file import ExactConfig
@@ -32,6 +36,10 @@ MULTIPLY_ADDS_A_BYTE = 206
 """Of an H200 (data sheet, NVIDIA 2024): 1,979 int8 operations a nanosecond without sparsity, two a multiply-add, over
 4.8 TB/s. A card with more bandwidth for its arithmetic has a smaller number."""
 
+
+TEXTS = (1, 8)
+MOST = 1.3
+"""The ratio that a step may have at the roofline."""
 
 PIECE = 1024
 """Words of the output matrix that are counted."""
@@ -78,6 +86,38 @@ def counted(config: ExactConfig, texts: int, context: int = CONTEXT) -> Work:
     return Work(*(b + more * (la - b) + wider * (w - b) for b, la, w in zip(base, layers, words, strict=True)))
 
 
+def write_figures() -> Path:
+    """Counts SmolLM2's steps and writes bench/results/gpu-roofline.json."""
+    figures, works = {}, {}
+    for texts in TEXTS:
+        least, found = needed(models.SMOLLM2, texts), counted(models.SMOLLM2, texts)
+        works[str(texts)] = {"needed": asdict(least), "counted": asdict(found)}
+        figures |= {f"{name}_batch{texts}": figure for name, figure in compared(found, least).items()}
+    return write(
+        "gpu-roofline", "python -m bench.gpu roofline", figures,
+        sources_sha256=digest(), context=CONTEXT, multiply_adds_a_byte=MULTIPLY_ADDS_A_BYTE, steps=works,
+    )  # fmt: skip
+
+
+def compared(found: Work, least: Work) -> dict[str, Figure]:
+    """How many times the least a step takes."""
+    return {
+        "roofline_ratio": Figure(found.time / least.time, "of the needed time at the roofline", goal=MOST, must=MOST),
+        "memory_ratio": Figure(found.memory_bytes / least.memory_bytes, "of the needed bytes", goal=MOST, must=MOST),
+        "loaded_ratio": Figure(found.loaded_bytes / least.loaded_bytes, "of the needed bytes, caches included"),
+        "multiply_add_ratio": Figure(
+            found.multiply_adds / least.multiply_adds, "of the needed multiply-adds", goal=MOST
+        ),
+        "starts": Figure(found.starts, "kernels a step"),
+    }
+
+
+def digest() -> str:
+    """Of what decides the figures."""
+    sources = [*(Path(exact.__file__).parent / "fused").glob("*.py"), Path(__file__)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
+
+
 def _step(config: ExactConfig, texts: int, context: int) -> Work:
     """One decode step over slots."""
     os.environ["TRITON_INTERPRET"] = "1"  # read where Triton is imported
@@ -109,7 +149,7 @@ class Count:
     def move(self, pointers: Any, mask: Any) -> None:
         """A load or a store."""
         width = pointers.get_element_ty().primitive_bitwidth // 8
-        addresses = pointers.data[np.broadcast_to(mask.data, pointers.data.shape)]
+        addresses = pointers.data[np.broadcast_to(mask.data, pointers.data.shape).astype(bool)]
         self._loaded += width * addresses.size
         self._touched.setdefault(width, []).append(np.unique(addresses))
 

@@ -8,10 +8,11 @@ Shapes: T rows (new positions of all texts), C width; B slots; L layers; H, K, D
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from node_agent.execution.exact import arithmetic as a
@@ -20,7 +21,8 @@ from node_agent.execution.exact.eager.base import ExactLinear
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.slots import Slots, TextCache
 from node_agent.execution.exact.fused import kernels
-from node_agent.execution.exact.fused.products import BLOCK, OUTPUTS, Tiles, power_of_two
+from node_agent.execution.exact.fused.products import BLOCK, OUTPUTS, Tiles, on, power_of_two
+from node_agent.execution.exact.port import Reading
 
 QUERIES, POSITIONS = 8, 64
 """Queries of one key/value head that a program answers together, where a group is no larger, and keys at once."""
@@ -35,6 +37,16 @@ class FusedLlama(EagerLlama):
     Its products must be `TritonProducts`, whose weights lie as the kernels read them.
     """
 
+    def read(self, batch: Sequence[Reading[TextCache]]) -> NDArray[np.int32]:
+        """See `port.LlamaModel`. Raises ValueError where a kernel would reach beyond a past or a table."""
+        for each in batch:
+            end, room = each.cache.used + len(each.tokens), min(each.cache.positions, self.config.positions)
+            if end > room:
+                raise ValueError(f"a text of {end} positions exceeds its cache or model, which have room for {room}")
+            if not all(0 <= token < self.config.vocab_size for token in each.tokens):
+                raise ValueError(f"the model has the tokens 0 to {self.config.vocab_size - 1}, and not {each.tokens}")
+        return super().read(batch)
+
     def new_slots(self, count: int, positions: int) -> Slots:
         """See `EagerLlama`: integers of 16 bits."""
         return Slots(self.config, count, positions, torch.int16, self.device)
@@ -48,8 +60,10 @@ class FusedLlama(EagerLlama):
             past += [[place, *where] for place in range(cache.used, cache.used + len(new))]
             blocks += [[row + at, min(together, len(new) - at)] for at in range(0, len(new), together)]
             row += len(new)
+        x = self._computed(tokens, torch.tensor(past, device=self.device), torch.tensor(blocks, device=self.device))
+        for new, cache in batch:
             cache.used += len(new)
-        return self._computed(tokens, torch.tensor(past, device=self.device), torch.tensor(blocks, device=self.device))
+        return x
 
     def decode(self, tokens: Tensor, places: Tensor, slots: Slots, span: int) -> Tensor:
         """See `EagerLlama`; (B, C) residuals after the last layer."""
@@ -68,7 +82,7 @@ class FusedLlama(EagerLlama):
         rows, vocabulary = normed.shape[0], self.config.vocab_size
         logits = torch.empty(rows, vocabulary, dtype=torch.int32, device=self.device)
         if rows:
-            with self._here():
+            with on(self.device):
                 shift = a.NORMED_FRACTION - a.LOGIT_FRACTION
                 short = self._shortened(normed, self._final_norm)
                 self._multiply(kernels.head, short, self._head[0], shift, logits)
@@ -79,7 +93,7 @@ class FusedLlama(EagerLlama):
         c, rows = self.config, tokens.shape[0]
         x = torch.empty(rows, c.hidden_size, dtype=torch.int64, device=self.device)
         wide = power_of_two(c.hidden_size)
-        with self._here():
+        with on(self.device):
             kernels.embed[(rows,)](
                 tokens, self._embedding, self._embedding_multiplier, self._embedding_shift, x, c.hidden_size, wide
             )
@@ -152,10 +166,6 @@ class FusedLlama(EagerLlama):
 
     def _in_pieces(self, matrix: Matrix) -> list[ExactLinear]:
         return [self._linear(matrix)]
-
-    def _here(self) -> AbstractContextManager[object]:
-        """Triton starts kernels on the current device."""
-        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
 
 def _where(keys: Tensor, values: Tensor, key_powers: Tensor, value_powers: Tensor) -> list[int]:

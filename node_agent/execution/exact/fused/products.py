@@ -1,12 +1,13 @@
 """Sizes of the kernels' tiles, and Triton's product as one more way to multiply for what is not fused."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from node_agent.execution.exact.eager.products import Products, Weight, halves
+from node_agent.execution.exact.eager.products import Products, Weight, in_halves
 from node_agent.execution.exact.fused import kernels
 
 BLOCK = 64
@@ -50,9 +51,10 @@ class TritonProducts(Products):
         (matrix,), rows, inputs = weight.pieces, x.shape[0], x.shape[1]
         sums = torch.empty(rows, weight.outputs, dtype=torch.int64, device=x.device)
         tiles = Tiles(rows)
-        kernels.products[tiles.grid(weight.outputs, OUTPUTS)](
-            halves(x, torch.int8), matrix, sums, rows, inputs, weight.outputs, tiles.size, OUTPUTS, BLOCK
-        )
+        with on(x.device):
+            kernels.products[tiles.grid(weight.outputs, OUTPUTS)](
+                in_halves(x, torch.int8), matrix, sums, rows, inputs, weight.outputs, tiles.size, OUTPUTS, BLOCK
+            )
         return sums
 
 
@@ -60,9 +62,15 @@ def square_roots(squares: list[int], device: torch.device) -> list[int]:
     """Integer square roots as the kernels take them, for the self-test."""
     given = torch.tensor(squares, device=device)
     roots = torch.empty_like(given)
-    kernels.square_roots[(-(-len(squares) // 256),)](given, roots, len(squares), 256)
+    with on(device):
+        kernels.square_roots[(-(-len(squares) // 256),)](given, roots, len(squares), 256)
     found: list[int] = roots.tolist()
     return found
+
+
+def on(device: torch.device) -> AbstractContextManager[object]:
+    """Triton starts kernels on the current device: while entered, this one."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def power_of_two(number: int, least: int = 1) -> int:

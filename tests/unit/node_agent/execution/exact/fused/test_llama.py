@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from node_agent.execution.exact import golden
 from node_agent.execution.exact import kernels as compiled
 from node_agent.execution.exact.eager.static_decoding import StaticDecoder
+from node_agent.execution.exact.encoder.model_file import EncoderParameters
 from node_agent.execution.exact.fused.products import LEAST_ROWS, TritonProducts, square_roots
 from node_agent.execution.exact.fused.ways import FusedWay, require_sound
 from node_agent.execution.exact.llama.model_file import Parameters
@@ -107,6 +108,21 @@ def test_what_a_slot_held_before_weighs_nothing(tiny: Parameters) -> None:
         tokens, places = torch.tensor([5, 7], device=DEVICE), torch.tensor([0, 0], device=DEVICE)
         found.append(model.logits(model.decode(tokens, places, slots, 64)).tolist())
     assert found[0] == found[1] == [read(model, [token])[0] for token in (5, 7)]
+
+
+def test_an_encoder_by_tritons_product(tiny_encoder: EncoderParameters) -> None:
+    """What is not fused multiplies by the kernels' product, and gives the states of the compiled kernels."""
+    texts = [[3, 50, 7], [1]]
+    found, expected = (way.encoder(tiny_encoder).states(texts) for way in (WAY, KERNELS))
+    assert [states.tolist() for states in found] == [states.tolist() for states in expected]
+
+
+def test_nothing_reaches_beyond_its_memory(tiny: Parameters) -> None:
+    """A kernel checks no index, so a text too long for its cache or model, or with an unknown token, is refused."""
+    model = WAY.llama(tiny)
+    for positions, tokens in ((2, [1, 2, 3]), (8, [61]), (8, [-1]), (200, [1] * 97)):
+        with pytest.raises(ValueError, match=r"positions exceeds|tokens 0 to 60"):
+            model.read([Reading(tokens, model.new_cache(positions), 1)])
 
 
 def test_products_fill_32_bits_and_no_more() -> None:

@@ -1,0 +1,59 @@
+"""The figures of bench/results/gpu-roofline.json are those of the kernels as they are, and within the bound."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench.gpu import models, roofline
+from bench.report import RESULTS
+from node_agent.execution.exact.llama.model_file import ExactConfig
+
+SMALL = replace(
+    models.SMOLLM2, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=3,
+    num_key_value_heads=1, vocab_size=roofline.PIECE, positions=128,
+)  # fmt: skip
+on_a_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="counts under Triton's interpreter, which is off here")
+
+
+def test_the_figures_are_of_these_kernels_and_within_the_bound() -> None:
+    """Neither stale nor too large. After a change of the kernels: `python -m bench.gpu roofline`."""
+    found = json.loads((RESULTS / "gpu-roofline.json").read_text())
+    assert found["sources_sha256"] == roofline.digest()
+    for name, figure in found["figures"].items():
+        assert figure.get("must") is None or figure["value"] <= figure["must"] == roofline.MOST, name
+    assert {f"{name}_batch{texts}" for name in ("roofline_ratio", "memory_ratio") for texts in roofline.TEXTS} <= {
+        name for name, figure in found["figures"].items() if "must" in figure
+    }
+
+
+@on_a_cpu
+def test_three_small_models_tell_of_a_larger_one() -> None:
+    """What is counted of a whole model is what is computed from models with fewer layers and words. Memory differs by
+    the entries of tables that scores and gates happen to choose."""
+    config = replace(SMALL, num_hidden_layers=3, vocab_size=3 * roofline.PIECE)
+    told, whole = roofline.counted(config, 2, 20), roofline._step(config, 2, 20)
+    assert (told.loaded_bytes, told.multiply_adds, told.starts) == (
+        whole.loaded_bytes, whole.multiply_adds, whole.starts
+    )  # fmt: skip
+    assert told.memory_bytes == pytest.approx(whole.memory_bytes, rel=0.03)
+    assert whole.starts == 9 * config.num_hidden_layers + 3
+
+
+@on_a_cpu
+@pytest.mark.parametrize(("texts", "context"), [(1, 5), (3, 70)])
+def test_all_that_is_needed_is_counted(texts: int, context: int) -> None:
+    """No kernel gets by with less than the least, so the count misses no load and no product."""
+    least, found = roofline.needed(SMALL, texts, context), roofline.counted(SMALL, texts, context)
+    assert found.memory_bytes >= least.memory_bytes
+    assert found.loaded_bytes >= found.memory_bytes
+    assert found.multiply_adds >= least.multiply_adds
+
+
+def test_what_a_plain_llama_needs() -> None:
+    """SmolLM2 at one text: its 134.5 million weights once, and little beside."""
+    config: ExactConfig = models.SMOLLM2
+    least = roofline.needed(config, 1)
+    assert 134.5e6 < least.memory_bytes < 1.05 * 134.5e6
+    assert least.multiply_adds > 2 * 134.5e6
