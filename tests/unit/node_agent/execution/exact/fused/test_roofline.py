@@ -1,14 +1,13 @@
-"""The figures of bench/results/gpu-roofline.json are those of the kernels as they are, and within the bound."""
+"""What the fused kernels move and multiply is counted whole, and near what the model's shapes need."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 
 from bench.gpu import models, roofline
-from bench.report import RESULTS
 from node_agent.execution.exact.llama.model_file import ExactConfig
+from tests.world.soak import short_or_long
 
 SMALL = replace(
     models.SMOLLM2, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=3,
@@ -17,15 +16,17 @@ SMALL = replace(
 on_a_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="counts under Triton's interpreter, which is off here")
 
 
-def test_the_figures_are_of_these_kernels_and_within_the_bound() -> None:
-    """Neither stale nor too large. After a change of the kernels: `python -m bench.gpu roofline`."""
-    found = json.loads((RESULTS / "gpu-roofline.json").read_text())
-    assert found["sources_sha256"] == roofline.digest()
-    for name, figure in found["figures"].items():
-        assert figure.get("must") is None or figure["value"] <= figure["must"] == roofline.MOST, name
-    assert {f"{name}_batch{texts}" for name in ("roofline_ratio", "memory_ratio") for texts in roofline.TEXTS} <= {
-        name for name, figure in found["figures"].items() if "must" in figure
-    }
+@on_a_cpu
+@pytest.mark.parametrize("texts", short_or_long((1,), roofline.TEXTS))
+def test_a_step_stays_near_the_roofline(texts: int) -> None:
+    """At SmolLM2's widths, at most 1.3 times the bytes and the time that the shapes need. Short runs count one layer and
+    a piece of the output matrix, where the past weighs as much more than in the whole model."""
+    config = short_or_long(replace(models.SMOLLM2, num_hidden_layers=1, vocab_size=roofline.PIECE), models.SMOLLM2)
+    count = short_or_long(roofline._step, roofline.counted)
+    least, found = roofline.needed(config, texts), count(config, texts, roofline.CONTEXT)
+    for name, figure in roofline.compared(found, least).items():
+        assert figure.value is not None
+        assert figure.must is None or figure.value <= figure.must, name
 
 
 @on_a_cpu
