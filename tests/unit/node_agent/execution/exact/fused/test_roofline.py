@@ -19,8 +19,8 @@ on_a_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="counts under Tr
 @on_a_cpu
 @pytest.mark.parametrize("texts", short_or_long((1,), roofline.TEXTS))
 def test_a_step_stays_near_the_roofline(texts: int) -> None:
-    """At SmolLM2's widths, at most 1.3 times the bytes and the time that the shapes need. Short runs count one layer and
-    a piece of the output matrix, where the past weighs as much more than in the whole model."""
+    """At SmolLM2's widths, at most 1.3 times the bytes and the time that the shapes need. Short runs count one layer
+    and a piece of the output matrix."""
     config = short_or_long(replace(models.SMOLLM2, num_hidden_layers=1, vocab_size=roofline.PIECE), models.SMOLLM2)
     count = short_or_long(roofline._step, roofline.counted)
     least, found = roofline.needed(config, texts), count(config, texts, roofline.CONTEXT)
