@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up chromium test check forge-test attacks bench-gas vectors artifacts clean
+.PHONY: help demo up chromium qemu test check forge-test attacks bench-gas vectors artifacts clean
 .PHONY: halmos slither coverage-contracts soak-contracts bench-contracts-assurance bench-box bench-exact bench-gpu bench-adversaries bench-native bench-house bench-escape
 
 help:  ## list the targets
@@ -48,6 +48,13 @@ chromium:  ## the browser of the page tests: the one on the PATH, else Debian's 
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	  else echo "the page tests need chromium on the PATH; as root: apt-get install chromium" >&2; exit 1; fi; }
 
+qemu:  ## the CPUs that `make soak` emulates, Debian's if this is root; without them those tests say so and are skipped
+	@command -v qemu-aarch64-static qemu-aarch64 >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing qemu-user-static ..."; apt-get update -qq >/dev/null; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-user-static >/dev/null; \
+	  else echo "no qemu on the PATH: other CPUs are skipped; as root: apt-get install qemu-user-static" >&2; fi; }
+
 demo: $(VENV)/run  ## the main job end to end on embedded parts: jobs, checks, a cheat slashed, payments audited
 	@$(BIN)/assay models pull smollm2-135m-exact && $(BIN)/assay models pull minilm-l6-v2-exact
 	@$(BIN)/assay demo $(DEMO)
@@ -79,7 +86,7 @@ test: $(VENV)/dev contracts/node_modules/.installed chromium tests/browser/node_
 check: $(VENV)/dev contracts/node_modules/.installed  ## fast: lint, types, import rules, formats, unit tests (a minute and a half on two cores)
 	@$(MAKE) --no-print-directory -j3 -Otarget $(UNIT) types lint
 
-soak: $(VENV)/dev contracts/node_modules/.installed models  ## the long forms of the tests: both demos, native work on its model, fuzz, outages, kills: an hour
+soak: $(VENV)/dev contracts/node_modules/.installed models qemu  ## the long forms of the tests: both demos, native work on its model, fuzz, outages, kills, other CPUs: an hour
 	@ASSAY_SOAK=1 $(PYTEST) -n 2 --dist loadfile $(WITH_LONG_FORMS)
 
 .PHONY: soak models

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from backend.api import problems
 from backend.api.limits import RequestLimits
+from backend.api.open_log import OpenLog
 from backend.api.operators import operators_router
 from backend.api.pages import pages_router
 from backend.api.public import content_router, public_router
@@ -28,6 +29,7 @@ def create_http(services: Services) -> FastAPI:
     app.include_router(pages_router())
     problems.install(app)
     app.add_middleware(RequestLimits, blob_limit=services.blobs.max_bytes)
+    app.add_middleware(OpenLog)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 

@@ -13,22 +13,25 @@ from importlib.resources.abc import Traversable
 from fastapi import APIRouter, Request, Response
 
 WEB = files("backend") / "web"
-PAGES = {"/": "public/index.html", "/wallet": "wallet/index.html"}
+PAGES = {"/": "public/index.html", "/wallet": "wallet/index.html", "/web/rerun/": "rerun/index.html"}
 """Path of a page -> its file. Every other file lies under /web/."""
+
+_RERUN = "rerun/"
+"""The page that runs jobs again computes in WebAssembly, which no other page may."""
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
 }
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'{}; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "cache-control": "no-cache",
-    "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin-allow-popups",
     "referrer-policy": "no-referrer",
     "vary": "accept-encoding",
@@ -42,15 +45,16 @@ class _File:
     packed: bytes
     media_type: str
     etag: str
+    policy: str
 
     @staticmethod
-    def read(path: Traversable) -> "_File":
+    def read(path: Traversable, policy: str) -> "_File":
         body = path.read_bytes()
         media_type = _TYPES["." + path.name.rsplit(".", 1)[-1]]
-        return _File(body, gzip.compress(body, mtime=0), media_type, f'"{sha256(body).hexdigest()[:32]}"')
+        return _File(body, gzip.compress(body, mtime=0), media_type, f'"{sha256(body).hexdigest()[:32]}"', policy)
 
     def answer(self, request: Request) -> Response:
-        headers = {**_HEADERS, "etag": self.etag}
+        headers = {**_HEADERS, "etag": self.etag, "content-security-policy": self.policy}
         if self.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
@@ -64,7 +68,8 @@ def pages_router() -> APIRouter:
     found = dict(_walk(WEB, ""))
     places = {f"/web/{name}": name for name in found if not name.endswith(".html")}
     for path, name in (PAGES | places).items():
-        router.add_api_route(path, _File.read(found[name]).answer, methods=["GET", "HEAD"])
+        policy = _POLICY.format(" 'wasm-unsafe-eval'" if name.startswith(_RERUN) else "")
+        router.add_api_route(path, _File.read(found[name], policy).answer, methods=["GET", "HEAD"])
     return router
 
 

@@ -154,7 +154,7 @@ def first_jobs(
 def table(constants: Deterrence, check_costs: Sequence[float]) -> list[dict[str, float]]:
     """Check rate and work over cost ratio of a check, k and the share of colluders that the rate allows for."""
     rows = []
-    for multiple in (9, 19, 49, 99):
+    for multiple in (9, 49, 99, 149):
         for collusion in (0.0, 0.3, 0.35, 0.45):
             priced = constants.model_copy(update={"collusion_ppm": round(collusion * 1_000_000)})
             terms = staked(priced, multiple=multiple)

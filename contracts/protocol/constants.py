@@ -62,7 +62,7 @@ PRODUCTION = Constants(
     unit_wei=10**9, fee_bps=1000, order_ttl_s=3600, epoch_max_s=3600, seed_blocks=4, check_wait_s=3600,
     settle_wait_s=43_200, charge_window_s=345_600, notice_s=259_200, notice_life_s=86_400, unbond_s=1_209_600,
     payout_delay_s=172_800, min_verifier_stake_units=10**12, case_window_s=259_200, commit_window_s=7200,
-    reveal_window_s=7200, penalty_multiple=49, case_reward_units=10**7, contest_window_s=216_000,
+    reveal_window_s=7200, penalty_multiple=149, case_reward_units=10**7, contest_window_s=216_000,
     answer_window_s=86_400, resolve_window_s=43_200, contest_bond_units=5 * 10**7, timelock_s=172_800,
 )  # fmt: skip
 

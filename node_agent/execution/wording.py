@@ -16,8 +16,22 @@ from node_agent.execution.chat_template import ChatTemplate, refused
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.model_files import Wording
 
-TEXTS = ("Why is the sky blue?", "a", "2026", "(x) + y;", "\u00c9t\u00e9", "\u6f22\u5b57", "\U0001f642")
-"""They begin and end with letters, digits, marks and symbols: a tokenizer may join each with what is beside it."""
+_SIGNS = [chr(code) for code in range(33, 127)]
+_OTHERS = [
+    "\u00e9",
+    "\u00c9t\u00e9",
+    "\u0436",
+    "\u6f22\u5b57",
+    "\U0001f642",
+    "\u00b2",
+    "\u00bd",
+    "\u0301",
+    "2026",
+    "'s",
+    "'re",
+]
+TEXTS = ("Why is the sky blue?", *_SIGNS, *_OTHERS)
+"""They begin and end with every sign of ASCII and some beyond: a tokenizer may join each with what is beside it."""
 
 ENDS = (
     "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "</s>",
@@ -120,7 +134,8 @@ _ANOTHER = "Use another file of the model, with a template for plain chats."
 
 def _stops(words: ChatTokenizer, chat: Chat, answered: str) -> tuple[int, ...]:
     """What ends an answer: by the publisher's word, by convention, and what stands after one in a chat."""
-    after = words.chat(answered.rpartition(_ANSWER)[2])[:1]
+    _, shown, rest = answered.rpartition(_ANSWER)
+    after = words.chat(rest)[:1] if shown else []
     known = {words.controls[end] for end in ENDS if end in words.controls}
     stops = {*chat.ends, *known, *(each for each in after if each in words.controls.values())}
     if not stops:

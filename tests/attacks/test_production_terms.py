@@ -21,7 +21,7 @@ def test_every_cheat_loses_money_with_friends(kind: str) -> None:
     terms = economics.staked(TERMS[kind], open_jobs=4)
     assert economics.expected(terms, detection=1, colluding=COLLUDING) < -0.05
     assert economics.split(TERMS[kind], parts=4, tries=200, seed=1) < -0.05
-    outcome = economics.cheat(terms, 30_000, detection=1, colluding=0.0, seed=2)
+    outcome = economics.cheat(terms, 100_000, detection=1, colluding=0.0, seed=2)
     assert outcome.profit + 3 * outcome.half_width < 0
     cheap = economics.Terms(TERMS[kind], terms.stake_units // 4, terms.exposure_units)
     assert cheap.rate > 3 * terms.rate, "less stake is checked more"

@@ -119,4 +119,4 @@ def test_names_that_are_no_models(
     """Protects the host's files: a model's name is looked up and never a path or a URL. Covers: A49"""
     said = pull(store, monkeypatch, capsys, name)
     assert repr(name) in said
-    assert "name one of the known models" in said
+    assert "name a known model" in said

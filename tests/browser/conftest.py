@@ -1,22 +1,18 @@
 """One network, one browser; each test opens its own pages, watched for anything that a console would show as wrong."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from backend.client import AssayClient, Wallet
 from deploy.localnet.network import Network
 from tests.browser import network as net
 from tests.browser.wallet import TestWallet
+from tests.world.chromium import chromium
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 780}
-_OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 expect.set_options(timeout=60_000)
 
 Open = Callable[..., Page]
@@ -43,13 +39,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
-    binary = shutil.which("chromium")
-    assert binary is not None, "no chromium on the PATH; `make chromium` installs it"
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=binary, headless=True, args=_OPTIONS)
+    """The one that all tests share."""
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from contracts.protocol.constants import DEVELOPMENT, Constants
 from contracts.protocol.hashing import keccak, to_hex
 from deploy.localnet import workload
 from deploy.localnet.founding import TOKEN_UNITS, NetworkSetup, Parties
-from deploy.localnet.measuring import look
+from deploy.localnet.measuring import PATIENT_S, look
 from deploy.localnet.network import Network
 from deploy.localnet.planning import Burden, windows
 from deploy.localnet.processes import Processes, ProcessFailed, free_port
@@ -163,7 +163,7 @@ class LocalNetwork:
     def measured_windows(self) -> Constants:
         """Windows for usual orders on this machine; the longest fit too, one at a time. Raises TooSlow if it is
         hopelessly slow."""
-        speeds, machine = look(self._store.root, None)
+        speeds, machine = look(self._store.root, None, PATIENT_S)
         speed, written = speeds.generation, workload.USUAL_NEW_TOKENS
         burden = Burden(LONG_PROMPT_TOKENS, written, ahead=2, rows=6, disputed=1)
         found = windows(speed, machine.share / machine.cores, burden)  # an engine here uses every core

@@ -105,7 +105,7 @@ def test_what_the_measurement_uses_itself_is_nobody_elses(tmp_path: Path, monkey
     readings = iter([(100.0, 10.0), (106.0, 14.0)])
     monkeypatch.setattr(measuring, "busy_cores", lambda: next(readings))
     clock = iter([0.0, 2.0])
-    _, machine = look(tmp_path, 1, lambda: next(clock))
+    _, machine = look(tmp_path, 1, clock=lambda: next(clock))
     assert machine.others == pytest.approx(1.0)
 
 

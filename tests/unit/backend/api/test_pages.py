@@ -13,7 +13,7 @@ from backend.api.pages import PAGES, WEB
 from tests.unit.backend.world import World
 
 FOLDER = Path(str(WEB))
-ASSETS = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*") if p.suffix in (".js", ".css", ".svg"))
+ASSETS = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*") if p.suffix in (".js", ".css", ".svg", ".wasm"))
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,16 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 @pytest.mark.parametrize("path", [*PAGES, *(f"/web/{name}" for name in ASSETS)])
 def test_every_file_is_served_under_one_policy(http: TestClient, path: str) -> None:
-    """Protects readers: right types, no sniffing, no frames, no script or connection but the backend's own."""
+    """Protects readers: right types, no sniffing, no frames, no script or connection but the backend's own,
+    and WebAssembly where a job is run again only."""
     answer = http.get(path)
-    kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "wasm": "application/wasm"}
     assert answer.headers["content-type"].split(";")[0] == kinds.get(path.rsplit(".", 1)[-1], "text/html")
     assert answer.headers["x-content-type-options"] == "nosniff"
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["form-action"] == "'none'"
-    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["script-src"] == ("'self' 'wasm-unsafe-eval'" if path.startswith("/web/rerun/") else "'self'")
     assert http.head(path).status_code == 200
 
 
@@ -72,6 +74,16 @@ def test_pages_hold_no_script_and_load_nothing_from_elsewhere() -> None:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text), path
         if path.suffix == ".html":
             assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=|javascript:", text), path
+
+
+@pytest.mark.parametrize(
+    ("path", "open_to_all"),
+    [("/v1/log/epochs/99.jsonl", True), (f"/v1/log/blobs/0x{'ab' * 32}", True), ("/v1/network", False), ("/", False)],
+)
+def test_other_hosts_pages_read_the_log_alone(http: TestClient, path: str, open_to_all: bool) -> None:
+    """Protects auditors, whose own copy of a page reads the log and sees where it ends; nothing else is open."""
+    answer = http.get(path, headers={"origin": "http://localhost:8000"})
+    assert answer.headers.get("access-control-allow-origin") == ("*" if open_to_all else None)
 
 
 def test_the_api_keeps_its_own_errors(http: TestClient) -> None:

@@ -4,14 +4,14 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date
 from functools import cache
 from pathlib import Path
 
 import pytest
 from gguf import GGUFReader
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
@@ -23,7 +23,7 @@ from node_agent.execution.gguf_tokenizer import tokenizer_fields, tokenizer_json
 from node_agent.execution.model_files import CONFIG, Wording
 from node_agent.execution.sandbox import Executor
 from node_agent.execution.sandbox.messages import Word
-from node_agent.execution.wording import TEXTS, ChatTokenizer, chat_wording, frame
+from node_agent.execution.wording import ChatTokenizer, chat_wording, frame
 from node_agent.models import ModelStore, pip_download
 from tests.world import chats
 from tests.world.prompts import MINILM, SMOLLM2, tokenizer_of
@@ -121,12 +121,12 @@ LAST_ONLY = "<|im_start|>{{ messages[-1].content }}<|im_end|>"
     ("template", "system", "told"),
     [
         ("USER: {{ messages[-1].content }} ASSISTANT:", None, r"one token of an end of 'Why.*' and .*'USER: ' before"),
-        (chats.LLAMA3, None, r"one token of an end of '2026' and .*\\n\\n' before"),
+        (chats.LLAMA3, None, r"one token of an end of '0' and .*\\n\\n' before"),
         (NO_SYSTEM, SYSTEM, "does not take a chat of system, user: TemplateError: no system role"),
         (LAST_ONLY, SYSTEM, "leaves the system message out"),
         (PLAIN + "{{ messages[-1].content }}", None, "2 times, not once"),
         ("<|im_start|>", None, "0 times, not once"),
-        (PLAIN + "{% if '?' in messages[-1].content %}!{% endif %}", None, "other words around 'a' than around 'Why"),
+        (PLAIN + "{% if '?' in messages[-1].content %}!{% endif %}", None, "other words around '!' than around 'Why"),
         ("{% for x in messages %}", None, "is no Jinja: Unexpected end of template"),
         ("{% for x in messages %}" * 30 + "{% endfor %}" * 30, None, "is no Jinja: too many statically nested"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", None, "is no Jinja: maximum recursion"),
@@ -150,6 +150,50 @@ def test_templates_that_make_no_workload_are_refused(template: str, system: str 
         chat_wording(tokenizer, chat(template), ChatSettings(system=system))
 
 
+PIECES = [
+    *(
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{%-",
+        "-%}",
+        "{#",
+        "#}",
+        "(",
+        ")",
+        "[0]",
+        "[-1]",
+        ".content",
+        ".role",
+        ".a",
+        "'a'",
+        "9",
+        "|",
+    ),
+    *(
+        "messages",
+        "bos_token",
+        "tools",
+        "add_generation_prompt",
+        "strftime_now",
+        "raise_exception",
+        "namespace",
+        "range",
+    ),
+    *("for x in", "endfor", "if", "else", "endif", "set a =", "a", "x", "macro f()", "endmacro", "f()", "generation"),
+    *("endgeneration", "break", "trim", "tojson", "join", "is defined", "not", "+", "*", "/", "~", "==", "<|im_end|>"),
+    *("{{ messages[-1].content }}", "{% for message in messages %}", "{{ message.content }}", "{% endfor %}"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join) | st.text("{}%#-'\"()[]|.=_ abmessg019\n"))
+def test_whatever_a_template_says_there_is_one_error(template: str) -> None:
+    """Protects who words a stranger's model: a wording comes out, or a refusal. Covers: A48"""
+    with suppress(UnsupportedModel):
+        chat_wording(words(), chat(template), ChatSettings())
+
+
 @cache
 def without_controls() -> ChatTokenizer:
     said = chats.fields()
@@ -164,6 +208,8 @@ def test_stops_are_the_publishers_and_the_turns_end() -> None:
     usual = {ids["<|endoftext|>"], ids["<|im_end|>"], ids["<|eot_id|>"]}
     assert set(chat_wording(words(), chat(PLAIN), ChatSettings()).stops) == usual
     assert set(chat_wording(words(), chat(PLAIN, ends=(77,)), ChatSettings()).stops) == usual | {77}
+    users = "<|im_start|>{{ (messages | selectattr('role', 'equalto', 'user') | list)[-1].content }}<|im_end|>"
+    assert set(chat_wording(words(), chat(users), ChatSettings()).stops) == usual, "it shows no answer"
     other = PLAIN.replace("<|im_end|>", "<|end_header_id|>")
     assert set(chat_wording(words(), chat(other), ChatSettings()).stops) == usual | {ids["<|end_header_id|>"]}
 
@@ -282,13 +328,19 @@ def test_smollm2s_own_template_gives_the_recorded_ids(tmp_path: Path) -> None:
     assert "named SmolLM" not in tokenizer_of(SMOLLM2).decode(list(pirate.before))
 
 
-def test_samples_begin_and_end_with_what_tokenizers_join() -> None:
-    """Protects the check of borders above: letters, digits, marks and symbols stand at both ends of some text."""
-    for place in (0, -1):
-        assert {kind(text[place]) for text in TEXTS} == {"letter", "digit", "mark", "symbol"}
+BEFORE = ("<|im_start|>user\n", "[INST] ", "USER: ", "### Instruction:\n", "<|eot_id|>", "\n\n", "Q", "(", "1", "é")
+AFTER = ("<|im_end|>", " [/INST]", " ASSISTANT:", "\n\n### Response:\n", "\r\n", "'s", ".", "1", ")", "\t")
 
 
-def kind(character: str) -> str:
-    if character.isalpha():
-        return "letter"
-    return "digit" if character.isdigit() else "mark" if character.isascii() else "symbol"
+@pytest.mark.parametrize("cut", ["gpt-2", "llama-bpe", "qwen2", "smollm", "tekken"])
+@example("<|im_start|>user\n", "\r\n", "Ok.")
+@given(st.sampled_from(BEFORE), st.sampled_from(AFTER), st.text("abzWXé漢🙂019.,!?;:'\"()-_/\n \t²½\u0301ßП"))
+def test_a_border_that_no_sample_crosses_is_crossed_by_no_text(cut: str, before: str, after: str, text: str) -> None:
+    """Protects requesters from prompts that are cut otherwise than their order says: what the samples let pass holds
+    for any text that neither begins nor ends with white space."""
+    text = text.strip()
+    if not text:
+        return
+    with suppress(UnsupportedModel):
+        made = wording(f"{before}{{{{ messages[-1].content }}}}{{{{ {json.dumps(after)} }}}}", None, cut)
+        assert [*made.before, *words(cut).text(text), *made.after] == words(cut).chat(before + text + after)

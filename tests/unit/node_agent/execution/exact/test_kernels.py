@@ -96,6 +96,15 @@ def test_only_what_the_cpu_names_is_loaded(monkeypatch: pytest.MonkeyPatch) -> N
     assert kernels.available() == ["portable"]
 
 
+@pytest.mark.parametrize("flags", [set(), {"asimd", "asimddp", "sve"}, kernels.NEEDS["avx2"]])
+def test_an_arm_loads_the_set_that_is_compiled_for_it(monkeypatch: pytest.MonkeyPatch, flags: set[str]) -> None:
+    """Every ARM64 has NEON, and the portable set uses it there; whatever its flags, it loads no set of an x86's."""
+    monkeypatch.delenv("ASSAY_KERNELS", raising=False)
+    monkeypatch.setattr(kernels, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(kernels.platform, "machine", lambda: "aarch64")
+    assert kernels.available() == ["portable"]
+
+
 def test_a_set_that_was_not_built_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An installation without its libraries says so and how to mend it."""
     monkeypatch.setattr(kernels, "FOLDER", tmp_path)

@@ -142,7 +142,13 @@ def test_spare_bits_convict_by_any_step_that_reads_them(cases: dict[str, Case]) 
 def test_of_all_steps_those_that_read_the_wrong_bit_convict(make_model: MakeModel, make_encoder: MakeEncoder) -> None:
     """A whole trace, step by step: none convicts the honest one, and at least one convicts whatever bit is wrong."""
     model, encoder = make_model(**(SMALL | LEAST | {"head_dim": 2})), make_encoder(**(SMALL_ENCODER | LEAST))
-    least = [decoder_case(model, [[3]], 2), decoder_case(model, [[3]], 2, SAMPLED), encoder_case(encoder, [[4, 5]])]
+    parts = with_biases(make_model(**(SMALL | LEAST | {"head_dim": 2}), **FAMILIES["qwen3 with a window"]))
+    least = [
+        decoder_case(parts, [[3, 4, 5]], 1),
+        decoder_case(model, [[3]], 2),
+        decoder_case(model, [[3]], 2, SAMPLED),
+        encoder_case(encoder, [[4, 5]]),
+    ]
     for case in least:
         random = Random(1)
         assert _convictions(case) == []

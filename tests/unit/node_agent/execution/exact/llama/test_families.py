@@ -1,6 +1,7 @@
 """Llama, Mistral, Qwen2 and Qwen3: what transformers computes, and no file is built as another model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from bench.exact import refusals
 from bench.exact.families import (
@@ -25,6 +27,9 @@ from bench.exact.families import (
 from node_agent.execution.errors import UnsupportedModel
 from node_agent.execution.exact.llama.build import MOST_BALANCED, balance
 from node_agent.execution.exact.llama.families import read_published
+from node_agent.execution.exact.llama.model_file import read_model
+from node_agent.models import ModelStore
+from tests.world.node_fakes import BYTE_TOKENIZER
 from tests.world.soak import short_or_long
 
 SHORT: dict[str, Any] = {
@@ -128,6 +133,30 @@ def test_what_follows_from_the_rest_may_be_there(tmp_path: Path) -> None:
         state[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = frequencies
     state["lm_head.weight"] = state["model.embed_tokens.weight"].copy()
     refusals.built_of(tmp_path, fields, state)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", ["Mistral", "Qwen2.5", "Qwen3"])
+def test_the_store_builds_a_family_as_it_is_published(name: str, tmp_path: Path) -> None:
+    """`assay models build` takes a folder as on Hugging Face, in the confined process: bf16, cut into two files, with a
+    config.json that transformers wrote. It is the model of the same numbers in fp32."""
+    from transformers import AutoConfig
+
+    folder, fields = tmp_path / "published", small(name)
+    AutoConfig.for_model(**fields).save_pretrained(folder)
+    halves = {each: torch.from_numpy(values).to(torch.bfloat16) for each, values in random_state(fields).items()}
+    index = {each: f"model-0000{at % 2 + 1}-of-00002.safetensors" for at, each in enumerate(halves)}
+    for file in set(index.values()):
+        save_file({each: halves[each] for each in halves if index[each] == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    (folder / "tokenizer.json").write_bytes(BYTE_TOKENIZER)
+    files = ModelStore(tmp_path / "store", sources={}).build_exact(str(folder), "mine")
+    mine = read_model(files.weights)
+    wide = {each: values.to(torch.float32).numpy() for each, values in halves.items()}
+    theirs = built(fields, wide)
+    tokens = tokens_of(fields, 1, 20)
+    assert replace(mine.config, source_sha256="0" * 64) == theirs.config
+    assert (exact_logits(mine, tokens) == exact_logits(theirs, tokens)).all()
 
 
 PUBLISHED: dict[str, dict[str, Any]] = {
