@@ -1,4 +1,5 @@
 """`python -m bench.gpu [--cpu-hashes FILE]`: measures on the GPU and writes bench/results/gpu-exact.json.
+`python -m bench.gpu roofline` counts what the kernels move and multiply, for which no GPU is needed (`roofline.py`).
 
 The hashes of 1,024 prompts with 64 tokens each are computed on the GPU and compared with a CPU's: those of FILE, or
 else of the first segments, computed on this machine. FILE is what `python -m bench.gpu hash --device cpu` printed on
@@ -14,18 +15,29 @@ from typing import Any
 
 import torch
 
-from bench.gpu import exactness, models, speed
+from bench.gpu import exactness, models, roofline, speed
 from bench.report import Figure, write
-from node_agent.execution.exact.eager import ways
+from node_agent.execution.exact.eager.ways import EagerWay
+from node_agent.execution.exact.eager.ways import sound_ways as sound_torch_ways
+from node_agent.execution.exact.fused.ways import FusedWay, sound_ways
 
 CPU_SEGMENTS = 2
 """Computed on the CPU of the machine with the GPU, if no file is given."""
 
 
 def report(device: str, segments: int) -> dict[str, Any]:
-    """The hashes of this machine, by the way to multiply that its self-test chooses."""
-    products = ways.sound_products(device)
-    return exactness.report(models.exact(products, torch.device(device)), segments)
+    """The hashes of this machine: on a GPU by the fused kernels if they are sound there."""
+    return exactness.report(models.exact([*sound(device).values()][-1]), segments)
+
+
+def sound(device: str) -> dict[str, EagerWay]:
+    """The first sound way of torch, and that of Triton on a GPU, by what figures call them."""
+    found = sound_torch_ways(device) if device == "cpu" else sound_ways(device)
+    sys.stderr.write("".join(f"not sound: {name}: {why}\n" for name, why in found.unsound.items()))
+    first: dict[str, EagerWay] = {}
+    for way in found.ways:
+        first.setdefault("triton" if isinstance(way, FusedWay) else "torch", way)
+    return first
 
 
 def figures(gpu: dict[str, Any], cpu: dict[str, Any], fast: dict[str, Any]) -> dict[str, Figure]:
@@ -36,10 +48,11 @@ def figures(gpu: dict[str, Any], cpu: dict[str, Any], fast: dict[str, Any]) -> d
         "prompts_compared": Figure(common, "prompts", goal=1_000),
         "segments_that_differ": Figure(different, "sha256", goal=0, must=0),
     }
-    for batch, measured in fast["batches"].items():
-        for name, ratio in measured["ratios"].items():
-            other = name.rpartition("_")[2]
-            found[f"{name}_batch{batch}"] = Figure(ratio, f"of transformers {other}")
+    for way, results in fast.items():
+        for batch, measured in results["batches"].items():
+            for name, ratio in measured["ratios"].items():
+                other = name.rpartition("_")[2]
+                found[f"{way}_{name}_batch{batch}"] = Figure(ratio, f"of transformers {other}")
     return found
 
 
@@ -49,7 +62,7 @@ def measure(cpu_hashes: Path | None) -> None:
         raise SystemExit(f"torch {torch.__version__} sees no CUDA device: nothing was measured, nothing is written")
     gpu = report("cuda", exactness.SEGMENTS)
     cpu = json.loads(cpu_hashes.read_text()) if cpu_hashes else report("cpu", CPU_SEGMENTS)
-    fast = speed.measure(ways.sound_products("cuda"), torch.device("cuda"))
+    fast = {name: speed.measure(way) for name, way in sound("cuda").items()}
     found = figures(gpu, cpu, fast)
     path = write("gpu-exact", "make bench-gpu", found, versions=versions(), exactness=[gpu, cpu], speed=fast)
     for name, one in found.items():
@@ -78,11 +91,15 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--cpu-hashes", type=Path, metavar="FILE", help="what `hash --device cpu` printed")
-    hashing = parser.add_subparsers(dest="command").add_parser("hash", help="print a device's hashes as JSON")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("roofline", help="count bytes and multiply-adds of a step (minutes)")
+    hashing = commands.add_parser("hash", help="print a device's hashes as JSON")
     hashing.add_argument("--device", default="cpu", help="cpu, or cuda")
     hashing.add_argument("--segments", type=int, default=exactness.SEGMENTS, help="of 64 prompts each; all are 16")
     chosen = parser.parse_args()
-    if chosen.command == "hash":
+    if chosen.command == "roofline":
+        print(f"written to {roofline.write_figures().name}")
+    elif chosen.command == "hash":
         sys.stdout.write(json.dumps(report(chosen.device, chosen.segments), indent=1) + "\n")
     else:
         measure(chosen.cpu_hashes)

@@ -9,7 +9,7 @@ import torch
 
 from node_agent.execution.exact import golden
 from node_agent.execution.exact.eager.llama import EagerLlama
-from node_agent.execution.exact.eager.products import Products
+from node_agent.execution.exact.eager.ways import EagerWay
 from node_agent.execution.exact.llama.model_file import ExactConfig
 
 SMOLLM2 = ExactConfig(
@@ -32,9 +32,9 @@ QKV_EXPONENT = 34
 """Scores of a few bits: attention is neither even nor a choice of one position."""
 
 
-def exact(products: Products, device: torch.device, config: ExactConfig = SMOLLM2) -> EagerLlama:
-    """The exact engine's model."""
-    return EagerLlama(golden.fixed_llama(config, QKV_EXPONENT), products, device)
+def exact(way: EagerWay, config: ExactConfig = SMOLLM2) -> EagerLlama:
+    """The exact engine's model, computed in a way."""
+    return way.llama(golden.fixed_llama(config, QKV_EXPONENT))
 
 
 def plain(dtype: torch.dtype, device: torch.device, config: ExactConfig = SMOLLM2) -> Any:

@@ -15,7 +15,7 @@ import torch
 from bench.gpu import models
 from node_agent.execution import determinism
 from node_agent.execution.exact.eager.llama import EagerLlama
-from node_agent.execution.exact.eager.products import Products
+from node_agent.execution.exact.eager.ways import EagerWay
 from node_agent.execution.exact.llama.decoding import PREFILL_ROWS, DecodingBatch, DecodingTask
 from node_agent.execution.exact.llama.model_file import ExactConfig
 
@@ -26,16 +26,15 @@ Prompts = Sequence[Sequence[int]]
 
 
 def measure(
-    products: Products,
-    device: torch.device,
+    way: EagerWay,
     config: ExactConfig = models.SMOLLM2,
     batches: Sequence[int] = BATCHES,
     rounds: int = ROUNDS,
 ) -> dict[str, Any]:
     """Seconds of each round at each batch: prefill of PROMPT tokens a text, then STEPS decode steps."""
     determinism.full_precision()
-    mine = models.exact(products, device, config)
-    theirs = {name: models.plain(dtype, device, config) for name, dtype in TYPES.items()}
+    mine = models.exact(way, config)
+    theirs = {name: models.plain(dtype, way.device, config) for name, dtype in TYPES.items()}
     engines: dict[str, Callable[[Prompts], dict[str, float]]] = {
         "exact": lambda prompts: _node(mine, prompts),
         "exact_model": lambda prompts: _model(mine, prompts),

@@ -16,7 +16,10 @@ from node_agent.execution.exact.eager import ways
 from node_agent.execution.exact.eager.encoder import EagerEncoder
 from node_agent.execution.exact.eager.llama import EagerLlama
 from node_agent.execution.exact.eager.products import ALL, by_name
+from node_agent.execution.exact.eager.ways import EagerWay
 from node_agent.execution.exact.encoder.model_file import read_encoder
+from node_agent.execution.exact.fused import ways as fused
+from node_agent.execution.exact.fused.products import TritonProducts
 from node_agent.execution.exact.llama.decoding import DecodingBatch, DecodingRun, DecodingTask, generate, recheck
 from node_agent.execution.exact.llama.model_file import Parameters, read_model
 from node_agent.execution.exact.sampling import ExactSampling
@@ -26,7 +29,7 @@ from tests.unit.node_agent.execution.exact.conftest import TINY, TINY_ENCODER, r
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch sees none")
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
-WAYS = [each.name for each in ALL]
+WAYS = [*(each.name for each in ALL), "triton"]
 PROMPTS, NEW_TOKENS = 1000, 16
 SHAPE = TINY | {
     "vocab_size": 997,
@@ -36,6 +39,13 @@ SHAPE = TINY | {
     "num_hidden_layers": 4,
     "max_position_embeddings": 320,
 }
+
+
+def on_the_gpu(name: str, graphs: bool = True) -> EagerWay:
+    """One of WAYS."""
+    if name == "triton":
+        return fused.FusedWay(TritonProducts(graphs), GPU)
+    return EagerWay(by_name(name, graphs), GPU)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +95,9 @@ def test_every_trace_is_the_cpus(
 ) -> None:
     """1,000 prompts in batches of 1 to 64, by each way to multiply, replayed and not. Covers: A09"""
     determinism.full_precision()
-    way = by_name(products, graphs)
-    ways.require_sound(ways.EagerWay(way, GPU))
-    model = EagerLlama(parameters, way, GPU)
+    way = on_the_gpu(products, graphs)
+    (fused if products == "triton" else ways).require_sound(way)
+    model = way.llama(parameters)
     start, size, traces = 0, 1, []
     while start < PROMPTS:
         traces += hashes(generate(model, tasks[start : start + size]))
@@ -103,7 +113,7 @@ def test_replays_survive_every_change(parameters: Parameters, products: str, mon
     determinism.full_precision()
     replays = count_replays(monkeypatch)
     given = [task(index, 1 + 13 * index % 90, 5 + 29 * index % 160) for index in range(40)]
-    gpu, cpu = EagerLlama(parameters, by_name(products), GPU), EagerLlama(parameters, by_name("fp64"), CPU)
+    gpu, cpu = on_the_gpu(products).llama(parameters), EagerLlama(parameters, by_name("fp64"), CPU)
     batch, runs = DecodingBatch(gpu), []
     for each in given:
         runs.append(batch.join(each))
@@ -137,8 +147,8 @@ def test_a_cpu_checks_what_a_gpu_answered(smollm2: Parameters, products: str) ->
     """At SmolLM2's size, 64 texts at once: one pass on a CPU over the tokens of each gives its trace. Covers: A09"""
     determinism.full_precision()
     gpu, cpu = (
-        EagerLlama(smollm2, by_name(products), GPU),
-        EagerLlama(smollm2, ways.sound_ways("cpu").ways[0].products, CPU),
+        on_the_gpu(products).llama(smollm2),
+        ways.sound_ways("cpu").ways[0].llama(smollm2),
     )
     vocabulary = models.SMOLLM2.vocab_size
     for run in generate(gpu, [task(index, 1 + 3 * index, vocabulary=vocabulary) for index in range(64)]):
@@ -152,7 +162,7 @@ def test_a_cpu_checks_what_a_gpu_answered(smollm2: Parameters, products: str) ->
 @torch.inference_mode()
 def test_a_step_asks_nothing_of_the_host(parameters: Parameters, products: str) -> None:
     """What is captured runs without a single wait for the GPU."""
-    model = EagerLlama(parameters, by_name(products), GPU)
+    model = on_the_gpu(products).llama(parameters)
     inputs, slots = torch.zeros(2, 8, dtype=torch.int64, device=GPU), model.new_slots(8, 64)
     model.logits(model.decode(inputs[0], inputs[1], slots, 64))  # libraries set themselves up
     before = torch.cuda.get_sync_debug_mode()
@@ -165,8 +175,9 @@ def test_a_step_asks_nothing_of_the_host(parameters: Parameters, products: str) 
 
 def test_the_self_test_finds_a_sound_way() -> None:
     """Worst-case products and golden logits on the card itself, by graphs."""
-    found = ways.sound_ways(str(GPU))
-    assert any(way.products.graphs for way in found.ways if isinstance(way, ways.EagerWay)), found.unsound
+    found = fused.sound_ways(str(GPU))
+    for kind in (ways.EagerWay, fused.FusedWay):
+        assert any(type(way) is kind and way.products.graphs for way in found.ways), found.unsound
 
 
 @pytest.mark.parametrize("products", WAYS)
@@ -177,7 +188,7 @@ def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
     build_from(fields, random_encoder_state(fields, 5).__getitem__, "0" * 64, path)
     rng = np.random.Generator(np.random.PCG64(7))
     texts = [rng.integers(0, 53, int(length)).tolist() for length in rng.integers(1, 65, 64)]
-    gpu = EagerEncoder(read_encoder(path), by_name(products), GPU)
+    gpu = on_the_gpu(products).encoder(read_encoder(path))
     cpu = EagerEncoder(read_encoder(path), by_name("fp64"), CPU)
     together = [torch.split(states, [len(text) for text in texts]) for states in gpu.forward(texts)]
     for index, text in enumerate(texts):
@@ -190,7 +201,9 @@ def test_every_state_is_the_cpus(tmp_path: Path, products: str) -> None:
 @pytest.mark.filterwarnings("ignore")  # of transformers
 def test_speed_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """Decode and prefill beside transformers in bf16 and fp32, at SmolLM2's size; `make bench-gpu` measures longer."""
-    found = speed.measure(ways.sound_ways(str(GPU)).ways[0].products, GPU, batches=(1, 64), rounds=3)
+    found = {name: speed.measure(on_the_gpu(name), batches=(1, 64), rounds=3) for name in ("fp32", "triton")}
     with capsys.disabled():
-        for batch, measured in found["batches"].items():
-            print(f"\nbatch {batch}:", {name: round(ratio, 2) for name, ratio in measured["ratios"].items()})  # noqa: T201
+        for name, results in found.items():
+            for batch, measured in results["batches"].items():
+                ratios = {which: round(ratio, 2) for which, ratio in measured["ratios"].items()}
+                print(f"\n{name}, batch {batch}:", ratios)  # noqa: T201

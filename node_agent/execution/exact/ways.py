@@ -75,7 +75,7 @@ def sound(device: str) -> Sound:
         found = tried(made, require_sound_kernels)
     else:
         from node_agent.devices.gpu import resolve
-        from node_agent.execution.exact.eager.ways import sound_ways
+        from node_agent.execution.exact.fused.ways import sound_ways
 
         found = sound_ways(str(resolve(device)))
     if not found.ways:

@@ -84,7 +84,7 @@ class Int8Products(Products):
     def linear(self, x: Tensor, weight: Weight) -> Tensor:
         """See `Products`."""
         matrix, outputs, rows = weight.pieces[0], weight.outputs, x.shape[0]
-        halves = _halves(x, torch.int8)
+        halves = in_halves(x, torch.int8)
         # on CUDA more than 16 rows and whole multiples of 8, or cuBLASLt refuses
         taller = max(32, _up(2 * rows, 8)) if x.is_cuda else 2 * rows
         if halves.shape != (taller, matrix.shape[0]):
@@ -112,7 +112,7 @@ class Fp32Products(Products):
 
     def linear(self, x: Tensor, weight: Weight) -> Tensor:
         """See `Products`."""
-        halves = _halves(x, torch.float32)
+        halves = in_halves(x, torch.float32)
         parts = torch.split(
             halves, weight.pieces[0].shape[0], 1
         )  # as `chunk` cuts: equal pieces, the last may be shorter
@@ -151,7 +151,7 @@ def by_name(name: str, graphs: bool = True) -> Products:
     return {each.name: type(each) for each in ALL}[name](graphs)
 
 
-def _halves(x: Tensor, dtype: torch.dtype) -> Tensor:
+def in_halves(x: Tensor, dtype: torch.dtype) -> Tensor:
     """(T, I) int64 within 15 bits to (2T, I): high halves in -128..127, then low halves in 0..127."""
     rows, short = x.shape[0], x.to(torch.int16)
     halves = torch.empty(2 * rows, x.shape[1], dtype=dtype, device=x.device)

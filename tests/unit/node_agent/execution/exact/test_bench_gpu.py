@@ -9,13 +9,14 @@ import torch
 from bench.gpu import __main__ as bench
 from bench.gpu import exactness, models
 from node_agent.execution.exact.eager.products import by_name
+from node_agent.execution.exact.eager.ways import EagerWay
 
 SMALL = replace(models.SMOLLM2, vocab_size=300, intermediate_size=200, num_hidden_layers=1, positions=128)
 
 
 def hashes(products: str, static: bool, company: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setitem(exactness.COMPANY, "cpu", company)
-    model = models.exact(by_name(products), torch.device("cpu"), SMALL)
+    model = models.exact(EagerWay(by_name(products), torch.device("cpu")), SMALL)
     model.static_decoding = static
     return [each["sha256"] for each in exactness.hashes(model, 2, size=6, new=5)]
 
