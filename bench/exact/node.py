@@ -59,12 +59,11 @@ def memory() -> dict[str, Any]:
 
 
 def _peak_bytes(pid: int) -> int:
-    """The most memory that a process and the one that it started have had, as Linux counts it."""
-    found = 0
-    for each in (pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())):
-        status = Path(f"/proc/{each}/status").read_text()
-        found = max(found, 1024 * int(status.partition("VmHWM:")[2].split()[0]))
-    return found
+    """The most memory that any one of a process and its descendants has had, as Linux counts it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    own = 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    return max([own, *(_peak_bytes(int(child)) for child in children)])
 
 
 def slots(threads: int, rounds: int = 3) -> dict[str, Any]:

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bench.exact import models
 from node_agent.execution import determinism
 from node_agent.execution.exact.arithmetic import LOGIT_FRACTION
-from node_agent.execution.exact.eager import ways
-from node_agent.execution.exact.eager.llama import EagerLlama
+from node_agent.execution.exact.port import LlamaModel, Reading
 
 WINDOW = 512
 CHUNK = 128
@@ -32,7 +32,7 @@ def measure(tokens: int, known: dict[str, Any] | None, keep: Callable[[dict[str,
     """
     torch.set_num_threads(1)
     determinism.full_precision()
-    mine, plain = models.exact(ways.sound_products("cpu").name), models.plain(torch.float32)
+    mine, plain = models.fastest(1), models.plain(torch.float32)
     windows = models.chunks(models.english(), WINDOW)[: -(-tokens // WINDOW)]
     sums = known or {"windows": 0, "predictions": 0, "exact_nats": 0.0, "fp32_nats": 0.0, "agreements": 0}
     for window in windows[sums["windows"] :]:
@@ -62,7 +62,8 @@ def summary(sums: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _logits(model: EagerLlama, window: Sequence[int]) -> Tensor:
+def _logits(model: LlamaModel, window: Sequence[int]) -> Tensor:
     """(WINDOW, V) int32."""
     cache = model.new_cache(len(window))
-    return torch.cat([model.logits(model.forward([(piece, cache)])) for piece in models.chunks(window, CHUNK)])
+    rows = [model.read([Reading(piece, cache, len(piece))]) for piece in models.chunks(window, CHUNK)]
+    return torch.from_numpy(np.concatenate(rows))
