@@ -180,7 +180,7 @@ def test_windows_follow_the_speed_of_the_machine(tmp_path: Path, monkeypatch: py
     for write_per_s in (0.5, 500.0):
         speed = Speed("a way", 10 * write_per_s, write_per_s)
         monkeypatch.setattr(
-            local_network, "look", lambda models, threads, speed=speed: (MachineSpeeds(speed, speed), Machine(2))
+            local_network, "look", lambda *asked, speed=speed: (MachineSpeeds(speed, speed), Machine(2))
         )
         folder = Folder.take(tmp_path / str(write_per_s))
         found[write_per_s] = local_network.LocalNetwork(
