@@ -11,6 +11,8 @@ import pytest
 from node_agent.execution.exact.fused import kernels
 from tests.world.soak import short_or_long
 
+pytestmark = pytest.mark.process
+
 KERNELS = {"embed", "shorten_rows", "heads", "attend", "gates", "add", "head"}
 """Those that a model starts; `products` and `square_roots` are parts of them."""
 

@@ -25,6 +25,8 @@ from tests.unit.node_agent.execution.exact.conftest import FAMILIES
 from tests.unit.node_agent.execution.exact.llama.test_model import TOKENS, read, shapes
 from tests.world.soak import SOAK, short_or_long
 
+pytestmark = pytest.mark.process
+
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 WAY = FusedWay(TritonProducts(), DEVICE)
 KERNELS = KernelWay(compiled.loaded(compiled.available()[0], 1))
